@@ -1,0 +1,75 @@
+"""What a worker's agent and the control plane say to each other beside the bus, on core NATS.
+
+Nothing here is a fact of its own: a lost message is made good by the next heartbeat. Subjects are in
+`schemas.subjects`: `agents.<worker_id>.heartbeat|offer` go out from the agent, `.run|stop|drain` come to it.
+"""
+
+from pydantic import Field
+
+from schemas.model import EventModel, Timestamp
+from schemas.specs import Resources, RunSpec
+from schemas.states import Reason
+
+
+class Offer(EventModel):
+    """How much work a worker takes: `slots` run at once, `prefetch` more may wait on it."""
+
+    worker_id: str
+    incarnation: str
+    slots: int = Field(ge=0)
+    prefetch: int = Field(0, ge=0)
+    draining: bool = False
+
+
+class Heartbeat(Offer):
+    """Renews the worker's lease and says all that a scheduler needs to know it, were it new."""
+
+    name: str
+    type: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    capacity: Resources | None = None
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+    sent_at: Timestamp
+    running: list[str] = Field(default_factory=list, description="Execution ids whose process runs.")
+    waiting: list[str] = Field(default_factory=list, description="Execution ids taken and not started.")
+    reporting: list[str] = Field(default_factory=list, description="Ended, with the outcome not yet on the bus.")
+    leaving: bool = Field(False, description="The last word of an agent that stops with nothing left on it.")
+
+    def held(self) -> set[str]:
+        """Every execution that is this worker's to answer for."""
+        return {*self.running, *self.waiting, *self.reporting}
+
+
+class Assignment(EventModel):
+    """One execution for a worker."""
+
+    execution_id: str
+    task_id: str
+    job_id: str
+    attempt: int
+    name: str = ""
+    run: RunSpec
+    traceparent: str | None = None
+
+
+class Dispatch(EventModel):
+    """Work for one incarnation of a worker; another incarnation must not take it."""
+
+    incarnation: str
+    assignments: list[Assignment]
+
+
+class Stop(EventModel):
+    """End these executions, or never start them. A fenced one is no longer current: its outcome counts nowhere."""
+
+    execution_ids: list[str]
+    reason: Reason = Reason.CANCELLED
+
+
+class Drain(EventModel):
+    """Take nothing new, give back what has not started, finish the rest; then, with `exit`, stop."""
+
+    exit: bool = False
+    force: bool = Field(False, description="Do not wait: end what runs, too, and give everything back as lost.")

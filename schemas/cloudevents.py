@@ -1,0 +1,84 @@
+"""The envelope: CloudEvents 1.0 in JSON, one by one or as a batch, and nothing about where they are sent.
+
+On the bus every message is a batch (`application/cloudevents-batch+json`) of events of one type; see the
+CloudEvents JSON format, section 4.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Final, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from schemas.events import EVENT_TYPES, EventData
+from schemas.model import Timestamp
+
+BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json"
+EVENT_CONTENT_TYPE: Final = "application/cloudevents+json"
+
+D = TypeVar("D", bound=EventData)
+
+
+class MalformedEvents(ValueError):
+    """A message is not a CloudEvents batch of the type that its subject promises."""
+
+
+class CloudEvent(BaseModel, Generic[D]):
+    """One event. `type` is `hodei.<event_type>.v<version>` whatever the namespace; `subject` the entity's id;
+    `source` the service that said it (`/hodei/scheduler`); `traceparent` the W3C trace it belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: Timestamp
+    datacontenttype: Literal["application/json"] = "application/json"
+    traceparent: str | None = None
+    data: D
+
+
+def type_name(data: type[EventData]) -> str:
+    """The CloudEvents `type` of an event class: `hodei.tasks.queued.v1`."""
+    return f"hodei.{data.event_type}.v{data.version}"
+
+
+@cache
+def _batch_adapter(data: type[D]) -> TypeAdapter[list[CloudEvent[D]]]:
+    return TypeAdapter(list[CloudEvent[data]])  # type: ignore[valid-type]  # parametrised at run time
+
+
+def wrap(data: D, *, id: str, source: str, time: Timestamp, traceparent: str | None = None) -> CloudEvent[D]:
+    """Put one event's data into its envelope. Nothing is validated again: `data` was when it was made."""
+    return CloudEvent.model_construct(
+        id=id,
+        source=source,
+        type=type_name(type(data)),
+        subject=data.entity_id(),
+        time=time,
+        traceparent=traceparent,
+        data=data,
+    )
+
+
+def encode_batch(events: Sequence[CloudEvent[D]]) -> bytes:
+    """Print events of one type as a JSON array. Raises ValueError when it is empty or the types differ."""
+    kinds = {type(event.data) for event in events}
+    if len(kinds) != 1:
+        raise ValueError(f"a batch holds events of exactly one type, not {sorted(k.__name__ for k in kinds)}")
+    return _batch_adapter(kinds.pop()).dump_json(list(events), exclude_none=True)
+
+
+def decode_batch(event_type: str, raw: bytes) -> list[CloudEvent[EventData]]:
+    """Parse a message that came on the subject of `event_type`. Raises MalformedEvents."""
+    data = EVENT_TYPES.get(event_type)
+    if data is None:
+        raise MalformedEvents(f"no event type {event_type!r} is known")
+    try:
+        return _batch_adapter(data).validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise MalformedEvents(f"{event_type}: {where}: {first['msg']}") from error

@@ -1,0 +1,425 @@
+"""Every event of the platform: what is said on the bus, one class per type.
+
+An event states a fact about one entity; `entity_id()` is that entity (the CloudEvents `subject`), and `job_id`,
+where there is one, is the job it belongs to. Classes here only ever gain optional fields; anything else is a
+new version of the type. How events are wrapped and batched: `schemas.cloudevents`; where they go:
+`schemas.subjects`.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field
+
+from schemas.model import EventModel, Timestamp
+from schemas.specs import CommandSpec, Priority, Resources, RunSpec
+from schemas.states import ExecutionStatus, Reason, WorkerProcessStatus
+
+
+class EventData(EventModel):
+    """The `data` of one event. `event_type` is `<plural>.<verb>`, the subject on the bus without the namespace."""
+
+    event_type: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    def entity_id(self) -> str:
+        """The id of the entity that the event speaks of."""
+        raise NotImplementedError  # each class below names its own
+
+
+# ------------------------------------------------------------------ pipelines (orchestrator)
+
+
+class _PipelineEvent(EventData):
+    pipeline_id: str
+    name: str
+    pipeline_version: int
+
+    def entity_id(self) -> str:
+        return self.pipeline_id
+
+
+class PipelineCreated(_PipelineEvent):
+    event_type = "pipelines.created"
+
+
+class PipelineUpdated(_PipelineEvent):
+    event_type = "pipelines.updated"
+
+
+class PipelineArchived(_PipelineEvent):
+    event_type = "pipelines.archived"
+
+
+# ------------------------------------------------------------------ jobs (orchestrator)
+
+
+class _JobEvent(EventData):
+    job_id: str
+
+    def entity_id(self) -> str:
+        return self.job_id
+
+
+class JobCreated(_JobEvent):
+    event_type = "jobs.created"
+    name: str
+    pipeline_id: str | None = None
+    pipeline_version: int | None = None
+    priority: Priority = "normal"
+    labels: dict[str, str] = Field(default_factory=dict)
+    rerun_of: str | None = None
+    schedule_id: str | None = None
+
+
+class JobStarted(_JobEvent):
+    event_type = "jobs.started"
+
+
+class JobCancelRequested(_JobEvent):
+    event_type = "jobs.cancel_requested"
+
+
+class _JobOver(_JobEvent):
+    name: str
+    pipeline_id: str | None = None
+    reason: Reason | None = None
+    created_at: Timestamp
+    started_at: Timestamp | None = None
+    finished_at: Timestamp
+
+
+class JobSucceeded(_JobOver):
+    event_type = "jobs.succeeded"
+
+
+class JobFailed(_JobOver):
+    event_type = "jobs.failed"
+
+
+class JobCancelled(_JobOver):
+    event_type = "jobs.cancelled"
+
+
+# ------------------------------------------------------------------ tasks (orchestrator, but for those said otherwise)
+
+
+class _TaskEvent(EventData):
+    task_id: str
+    job_id: str
+    attempt: int
+
+    def entity_id(self) -> str:
+        return self.task_id
+
+
+class TaskQueued(_TaskEvent):
+    """The task may run: everything that the scheduler and the worker need to know of it."""
+
+    event_type = "tasks.queued"
+    name: str
+    priority: Priority = "normal"
+    requires: dict[str, str] = Field(default_factory=dict)
+    resources: Resources | None = None
+    run: RunSpec
+    run_at: Timestamp | None = Field(None, description="Not before this moment.")
+    queued_at: Timestamp
+    queue_deadline: Timestamp | None = Field(None, description="Give up waiting for a worker at this moment.")
+    execution_id: str | None = Field(None, description="The id that this attempt's execution must get, if any.")
+    avoid_worker_id: str | None = Field(None, description="The worker that the attempt before was lost with.")
+
+
+class TaskScheduled(_TaskEvent):
+    """The scheduler chose a worker: the order to run."""
+
+    event_type = "tasks.scheduled"
+    name: str = ""
+    execution_id: str
+    worker_id: str
+    incarnation: str
+    run: RunSpec
+    scheduled_at: Timestamp
+
+
+class TaskExpired(_TaskEvent):
+    """By the scheduler: the task waited longer than its queue_timeout and is no longer in the queue."""
+
+    event_type = "tasks.expired"
+
+
+class TaskCancelRequested(_TaskEvent):
+    event_type = "tasks.cancel_requested"
+    reason: Reason = Reason.CANCELLED
+
+
+class TaskWithdrawn(_TaskEvent):
+    """By the scheduler: a cancelled task had not been placed and is no longer in the queue."""
+
+    event_type = "tasks.withdrawn"
+    reason: Reason = Reason.CANCELLED
+
+
+class TaskSucceeded(_TaskEvent):
+    event_type = "tasks.succeeded"
+    name: str
+
+
+class TaskFailed(_TaskEvent):
+    event_type = "tasks.failed"
+    name: str
+    reason: Reason
+    exit_code: int | None = None
+
+
+class TaskCancelled(_TaskEvent):
+    event_type = "tasks.cancelled"
+    name: str
+    reason: Reason = Reason.CANCELLED
+
+
+class TaskSkipped(_TaskEvent):
+    event_type = "tasks.skipped"
+    name: str
+    reason: Reason = Reason.DEPENDENCY_FAILED
+
+
+class TaskRetrying(_TaskEvent):
+    """An attempt failed or was lost; `attempt` is the one that comes next, due at `run_at`."""
+
+    event_type = "tasks.retrying"
+    name: str
+    reason: Reason
+    run_at: Timestamp | None = None
+
+
+# ------------------------------------------------------------------ executions (the agent, but for those said otherwise)
+
+
+class _ExecutionEvent(EventData):
+    execution_id: str
+    task_id: str
+    job_id: str
+    attempt: int
+
+    def entity_id(self) -> str:
+        return self.execution_id
+
+
+class ExecutionStarted(_ExecutionEvent):
+    event_type = "executions.started"
+    worker_id: str
+    incarnation: str
+    started_at: Timestamp
+
+
+class LogSummary(EventModel):
+    """What was written to `logs.<execution_id>`: a reader that saw `chunks` chunks saw everything."""
+
+    chunks: int = 0
+    lines: int = 0
+    bytes: int = 0
+    truncated: bool = False
+
+
+class ExecutionFinished(_ExecutionEvent):
+    event_type = "executions.finished"
+    worker_id: str
+    incarnation: str
+    status: Literal[
+        ExecutionStatus.SUCCEEDED,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+        ExecutionStatus.TIMED_OUT,
+    ]
+    reason: Reason | None = None
+    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
+    exit_code: int | None = Field(None, description="128 + N when signal N ended the process; null if none started.")
+    started_at: Timestamp | None = None
+    finished_at: Timestamp
+    log: LogSummary = LogSummary()
+
+
+class ExecutionLost(_ExecutionEvent):
+    """By the scheduler: the worker's lease ran out, or its process died, with the execution on it."""
+
+    event_type = "executions.lost"
+    worker_id: str
+    incarnation: str
+    detail: str
+    lost_at: Timestamp
+
+
+class ExecutionReturned(_ExecutionEvent):
+    """The agent gave it back before it began; the scheduler places the same attempt again."""
+
+    event_type = "executions.returned"
+    worker_id: str
+    incarnation: str
+    detail: str
+
+
+class ExecutionCancelRequested(_ExecutionEvent):
+    """By the scheduler: the execution is placed; its worker must stop it."""
+
+    event_type = "executions.cancel_requested"
+    worker_id: str
+    reason: Reason = Reason.CANCELLED
+
+
+class JobTarget(EventModel):
+    """What a schedule or a direct execution runs: an earlier job again, a pipeline, or one command."""
+
+    job_id: str | None = None
+    pipeline_id: str | None = None
+    command: CommandSpec | None = None
+    name: str | None = None
+    priority: Priority = "normal"
+    params: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class ExecutionRequested(_ExecutionEvent):
+    """By the worker manager: somebody asked for this execution directly; the ids are the ones to use."""
+
+    event_type = "executions.requested"
+    target: JobTarget
+
+
+class ExecutionRefused(_ExecutionEvent):
+    """By the orchestrator: the requested execution names something that does not exist or cannot run."""
+
+    event_type = "executions.refused"
+    status: int = Field(description="The HTTP status that says the same: 404, 409 or 422.")
+    detail: str
+
+
+# ------------------------------------------------------------------ workers
+
+
+class _WorkerEvent(EventData):
+    worker_id: str
+
+    def entity_id(self) -> str:
+        return self.worker_id
+
+
+class WorkerStarted(_WorkerEvent):
+    """By the worker manager: a worker process was started."""
+
+    event_type = "workers.started"
+    type: str
+    name: str
+    provider: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    slots: int
+
+
+class WorkerStopped(_WorkerEvent):
+    """By the worker manager: the worker's process is gone. `clean` tells that it left nothing unfinished."""
+
+    event_type = "workers.stopped"
+    status: WorkerProcessStatus
+    clean: bool
+    exit_code: int | None = None
+    detail: str
+
+
+class WorkerRegistered(_WorkerEvent):
+    """By the scheduler: a worker is known, by its agent's first heartbeat or over REST (then has_agent is false)."""
+
+    event_type = "workers.registered"
+    type: str
+    name: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    slots: int
+    has_agent: bool
+    incarnation: str | None = None
+
+
+class WorkerDraining(_WorkerEvent):
+    event_type = "workers.draining"
+
+
+class WorkerOffline(_WorkerEvent):
+    event_type = "workers.offline"
+    incarnation: str | None = None
+    detail: str
+
+
+# ------------------------------------------------------------------ schedules (scheduler, but for the verdicts)
+
+
+class _ScheduleEvent(EventData):
+    schedule_id: str
+
+    def entity_id(self) -> str:
+        return self.schedule_id
+
+
+class ScheduleCreated(_ScheduleEvent):
+    event_type = "schedules.created"
+    target: JobTarget
+    next_run_at: Timestamp | None = None
+
+
+class ScheduleFired(_ScheduleEvent):
+    """The schedule is due: the orchestrator makes the job `job_id` of it."""
+
+    event_type = "schedules.fired"
+    job_id: str
+    target: JobTarget
+    due_at: Timestamp
+
+
+class ScheduleDeleted(_ScheduleEvent):
+    event_type = "schedules.deleted"
+
+
+class ScheduleConfirmed(_ScheduleEvent):
+    """By the orchestrator: what the schedule names exists."""
+
+    event_type = "schedules.confirmed"
+
+
+class ScheduleRefused(_ScheduleEvent):
+    """By the orchestrator: what the schedule names does not exist or cannot run."""
+
+    event_type = "schedules.refused"
+    job_id: str | None = None
+    status: int = Field(description="The HTTP status that says the same: 404, 409 or 422.")
+    detail: str
+
+
+# ------------------------------------------------------------------ logs (the agent)
+
+
+class LogLine(EventModel):
+    """One line of output, without its newline. `system` lines are the platform's own remarks."""
+
+    timestamp: Timestamp
+    stream: Literal["stdout", "stderr", "system"]
+    message: str
+
+
+class LogChunk(EventData):
+    """Lines that were written together; `seq` counts an execution's chunks from 1."""
+
+    event_type = "logs.appended"
+    execution_id: str
+    seq: int
+    lines: list[LogLine]
+
+    def entity_id(self) -> str:
+        return self.execution_id
+
+
+def _concrete(root: type[EventData]) -> Iterator[type[EventData]]:
+    for child in root.__subclasses__():
+        if "event_type" in child.__dict__:
+            yield child
+        yield from _concrete(child)
+
+
+EVENT_TYPES: Final[dict[str, type[EventData]]] = {cls.event_type: cls for cls in _concrete(EventData)}
+"""Every event class by its `event_type`."""

@@ -1,0 +1,31 @@
+"""The base of every model here: what all of them share in how they parse and print."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+
+class Model(BaseModel):
+    """Immutable; unknown fields are refused, so that a misspelt option never passes silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=False)
+
+
+class EventModel(BaseModel):
+    """Immutable; unknown fields are ignored, so that an older consumer survives a newer producer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Print an aware datetime as RFC 3339 in UTC with `Z` and microseconds: 2026-11-23T08:15:30.123456Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+Timestamp = Annotated[
+    AwareDatetime,
+    AfterValidator(lambda moment: moment.astimezone(UTC)),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+]
+"""An aware time; in JSON, RFC 3339 in UTC with `Z`."""

@@ -1,0 +1,1 @@
+"""The REST contract: the models that requests are validated with and responses are described by."""

@@ -1,0 +1,135 @@
+"""What a person writes to say what shall run: steps, retries, resources, and what of it reaches the worker.
+
+`StepSpec` is one step of a pipeline and, inline, one single-command job. `RunSpec` is the part of it that
+the worker needs to run one execution; it travels through the scheduler unread.
+"""
+
+import shlex
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from schemas.model import EventModel, Model
+
+MAX_STEPS: Final = 1000
+MAX_SECONDS: Final = 366 * 24 * 3600.0
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+"""A step's name: letters, digits, `_`, `.`, `-`; it starts with a letter or a digit; at most 100 characters."""
+LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$")]
+LabelValue = Annotated[str, StringConstraints(max_length=200)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+EnvValue = Annotated[str, StringConstraints(max_length=100_000)]
+Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500)]
+Argument = Annotated[str, StringConstraints(max_length=200_000)]
+Command = (
+    Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
+    | Annotated[list[Argument], Field(min_length=1, max_length=1000)]
+)
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+StepType = Literal["shell", "bash", "python", "exec"]
+When = Literal["on_success", "on_failure", "always"]
+Priority = Literal["low", "normal", "high", "critical"]
+PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
+
+
+class RetrySpec(Model):
+    """How often, and how long after a failure, a step is tried again: delay * factor^(attempt-1), capped."""
+
+    max_attempts: int = Field(1, ge=1, le=100, description="Attempts in all, the first one included.")
+    delay: float = Field(1.0, ge=0, le=86_400, description="Seconds before the second attempt.")
+    factor: float = Field(2.0, ge=1, le=100, description="Each further delay is this many times longer.")
+    max_delay: float = Field(3600.0, ge=0, le=86_400, description="No delay is longer than this, in seconds.")
+    jitter: bool = Field(True, description="Draw each delay at random from its upper half, so that retries spread.")
+    on_exit_codes: list[Annotated[int, Field(ge=1, le=255)]] | None = Field(
+        None, max_length=255, description="Retry only after these exit codes; by default after any failure."
+    )
+
+
+class Resources(Model):
+    """What one execution needs of its worker; zero means that it does not matter."""
+
+    cpu_m: int = Field(0, ge=0, le=1_000_000, description="CPU in thousandths of a core.")
+    memory_mb: int = Field(0, ge=0, le=100_000_000, description="Memory in MiB.")
+    gpu: int = Field(0, ge=0, le=1024, description="Whole GPUs.")
+
+
+class CommandSpec(Model):
+    """The fields that a step and an inline job share."""
+
+    command: Command = Field(description="A string for a shell or interpreter, or an argv list.")
+    type: StepType = Field("shell", description="shell = /bin/sh -c, bash, python = python3 -c, exec = argv as it is.")
+    env: Env = Field(default_factory=dict)
+    working_dir: str | None = Field(None, min_length=1, max_length=4096)
+    timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
+    queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
+    retry: RetrySpec | None = None
+    retry_on_lost: bool = Field(True, description="false: at most once; a lost worker fails the task.")
+    max_crashes: int = Field(3, ge=0, le=100, description="How many lost workers a task survives.")
+    requires: Labels = Field(default_factory=dict, description="Labels that the worker must have.")
+    resources: Resources | None = None
+
+    @field_validator("command")
+    @classmethod
+    def _no_empty_program(cls, command: Command) -> Command:
+        if isinstance(command, str) and not command.strip():
+            raise ValueError("the command is blank")
+        if isinstance(command, list) and not command[0]:
+            raise ValueError("the first argument names the program and must not be empty")
+        if "\0" in (command if isinstance(command, str) else "".join(command)):
+            raise ValueError("a command cannot contain a NUL character")
+        return command
+
+    def run_spec(self, *, env: dict[str, str]) -> "RunSpec":
+        """What the worker needs, with the whole environment resolved."""
+        return RunSpec(
+            command=self.command, type=self.type, env=env, working_dir=self.working_dir, timeout=self.timeout
+        )
+
+
+class StepSpec(CommandSpec):
+    """One step of a pipeline."""
+
+    name: Slug
+    depends_on: list[Slug] = Field(default_factory=list, max_length=MAX_STEPS)
+    when: When = "on_success"
+    allow_failure: bool = Field(
+        False, description="A failure of this step fails neither the job nor what depends on it."
+    )
+
+    @model_validator(mode="after")
+    def _no_double_dependency(self) -> "StepSpec":
+        if len(set(self.depends_on)) != len(self.depends_on):
+            raise ValueError(f"step {self.name!r} names a dependency twice")
+        return self
+
+
+class RunSpec(EventModel):
+    """One execution's command, as the worker gets it."""
+
+    command: str | list[str]
+    type: StepType = "shell"
+    env: dict[str, str] = Field(default_factory=dict)
+    working_dir: str | None = None
+    timeout: float | None = None
+
+    def argv(self) -> list[str]:
+        """The argument vector to start. A list given to a shell or interpreter type is joined by its own rules:
+        `shell` and `bash` quote each element, `python` runs the list as the program's source lines."""
+        match self.type, self.command:
+            case "exec", list() as argv:
+                return argv
+            case "exec", str() as text:
+                return shlex.split(text)
+            case kind, list() as argv if kind == "python":
+                return ["python3", "-c", "\n".join(argv)]
+            case kind, list() as argv:
+                return [_INTERPRETER[kind], "-c", shlex.join(argv)]
+            case "python", str() as text:
+                return ["python3", "-c", text]
+            case kind, text:
+                return [_INTERPRETER[kind], "-c", str(text)]
+
+
+_INTERPRETER: Final[dict[str, str]] = {"shell": "/bin/sh", "bash": "bash"}

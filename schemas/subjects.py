@@ -1,0 +1,173 @@
+"""THE catalogue of the bus: streams, subjects, durable consumers, and who owns them, as data.
+
+No other module spells a subject. A `Catalogue` is the tables below seen through one namespace
+(`HODEI_NAMESPACE`), so that several platforms can share a NATS server.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from schemas.events import EVENT_TYPES, LogChunk
+from schemas.model import EventModel
+
+Owner = Literal["orchestrator", "scheduler", "worker_manager"]
+DAY: Final = 24 * 3600
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """A JetStream stream. `subjects` lack the namespace; ages are seconds, sizes bytes; the oldest goes first."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: int
+    max_bytes: int
+    duplicate_window: int = 120
+
+
+@dataclass(frozen=True)
+class ConsumerSpec:
+    """A durable pull consumer on the events stream: which event types it takes, and which service owns it."""
+
+    durable: str
+    owner: Owner
+    event_types: tuple[str, ...]
+    max_deliver: int = 5
+    ack_wait: int = 30
+    max_ack_pending: int = 5000
+
+
+EVENT_PLURALS: Final = ("pipelines", "jobs", "tasks", "executions", "workers", "schedules")
+
+EVENTS: Final = StreamSpec("events", tuple(f"{plural}.*" for plural in EVENT_PLURALS), 7 * DAY, 4 << 30)
+LOGS: Final = StreamSpec("logs", ("logs.*",), 7 * DAY, 4 << 30)
+DEAD_LETTERS: Final = StreamSpec("dead", ("dead.*",), 30 * DAY, 1 << 30)
+STREAMS: Final = (EVENTS, LOGS, DEAD_LETTERS)
+
+ORCHESTRATOR_RUNS: Final = ConsumerSpec(
+    "orchestrator-runs",
+    "orchestrator",
+    (
+        "tasks.scheduled",
+        "tasks.expired",
+        "tasks.withdrawn",
+        "executions.started",
+        "executions.finished",
+        "executions.lost",
+    ),
+)
+ORCHESTRATOR_REQUESTS: Final = ConsumerSpec(
+    "orchestrator-requests", "orchestrator", ("schedules.created", "schedules.fired", "executions.requested")
+)
+SCHEDULER_PLACEMENT: Final = ConsumerSpec(
+    "scheduler-placement",
+    "scheduler",
+    (
+        "tasks.queued",
+        "tasks.cancel_requested",
+        "executions.finished",
+        "executions.returned",
+        "workers.registered",
+        "workers.draining",
+        "workers.offline",
+        "workers.stopped",
+    ),
+)
+SCHEDULER_VERDICTS: Final = ConsumerSpec(
+    "scheduler-verdicts", "scheduler", ("schedules.confirmed", "schedules.refused")
+)
+WORKER_MANAGER_DISPATCH: Final = ConsumerSpec(
+    "worker-manager-dispatch", "worker_manager", ("tasks.scheduled", "executions.cancel_requested")
+)
+WORKER_MANAGER_EXECUTIONS: Final = ConsumerSpec(
+    "worker-manager-executions",
+    "worker_manager",
+    (
+        "executions.started",
+        "executions.finished",
+        "executions.lost",
+        "executions.returned",
+        "executions.refused",
+        "tasks.withdrawn",
+        "tasks.expired",
+    ),
+)
+FEED: Final = ConsumerSpec(
+    "feed", "orchestrator", tuple(sorted(set(EVENT_TYPES) - {LogChunk.event_type})), max_ack_pending=20_000
+)
+CONSUMERS: Final = (
+    ORCHESTRATOR_RUNS,
+    ORCHESTRATOR_REQUESTS,
+    SCHEDULER_PLACEMENT,
+    SCHEDULER_VERDICTS,
+    WORKER_MANAGER_DISPATCH,
+    WORKER_MANAGER_EXECUTIONS,
+    FEED,
+)
+
+AgentVerb = Literal["run", "stop", "drain", "heartbeat", "offer"]
+
+_NAMESPACE: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+
+
+class DeadLetter(EventModel):
+    """What a consumer could not digest, with why and where it came from; `event` is the raw CloudEvent or message."""
+
+    consumer: str
+    subject: str
+    stream_seq: int
+    deliveries: int
+    error: str
+    event: object
+
+
+class Catalogue:
+    """The tables above under one namespace. Raises ValueError for a namespace that is no subject token."""
+
+    def __init__(self, namespace: str = "hodei") -> None:
+        if not _NAMESPACE.match(namespace):
+            raise ValueError(f"{namespace!r}: lower-case letters, digits, '-' and '_' only, at most 63 characters")
+        self.namespace = namespace
+
+    def stream(self, spec: StreamSpec) -> str:
+        """The stream's name on the server: `hodei-events`."""
+        return f"{self.namespace}-{spec.name}"
+
+    def stream_subjects(self, spec: StreamSpec) -> list[str]:
+        """The subjects that the stream stores: `hodei.tasks.*`, …"""
+        return [f"{self.namespace}.{subject}" for subject in spec.subjects]
+
+    def durable(self, spec: ConsumerSpec) -> str:
+        """The consumer's durable name; streams are per namespace, so it needs none."""
+        return spec.durable
+
+    def filters(self, spec: ConsumerSpec) -> list[str]:
+        """The subjects that the consumer takes."""
+        return [self.event(event_type) for event_type in spec.event_types]
+
+    def event(self, event_type: str) -> str:
+        """The bus subject of an event type: `tasks.queued` → `hodei.tasks.queued`."""
+        return f"{self.namespace}.{event_type}"
+
+    def event_type(self, subject: str) -> str:
+        """The way back: `hodei.tasks.queued` → `tasks.queued`; `hodei.logs.<id>` → `logs.appended`."""
+        rest = subject[len(self.namespace) + 1 :]
+        return LogChunk.event_type if rest.startswith("logs.") else rest
+
+    def logs(self, execution_id: str) -> str:
+        """The subject of one execution's log chunks."""
+        return f"{self.namespace}.logs.{execution_id}"
+
+    def dead(self, durable: str) -> str:
+        """The subject of one consumer's dead letters."""
+        return f"{self.namespace}.dead.{durable}"
+
+    def feed(self, event_type: str, entity_id: str) -> str:
+        """The feed subject of one event: `hodei.feed.jobs.<id>.failed`."""
+        plural, verb = event_type.split(".", 1)
+        return f"{self.namespace}.feed.{plural}.{entity_id}.{verb}"
+
+    def agent(self, worker_id: str, verb: AgentVerb) -> str:
+        """A subject of one worker's agent; `worker_id` may be `*`."""
+        return f"{self.namespace}.agents.{worker_id}.{verb}"
