@@ -31,6 +31,14 @@ class NotFound(HodeiError):
         self.id = id
 
 
+class Malformed(HodeiError):
+    """The request is not even well-formed (HTTP 400). `detail` says where, in words."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class Conflict(HodeiError):
     """The thing is not in a state that allows this (HTTP 409)."""
 

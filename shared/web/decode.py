@@ -1,0 +1,200 @@
+"""From the bytes of a request to a validated model, or to errors that a person can act on.
+
+Here: reading JSON bodies and query strings with pydantic, and saying precisely what is wrong with them. Not
+here: when that happens (`api`) and how errors look on the wire (`problems`).
+"""
+
+import json
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, Generic, NoReturn, TypeVar, Union, get_args, get_origin
+
+from multidict import MultiMapping
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from shared.errors import FieldError, Invalid, Malformed
+
+T = TypeVar("T")
+
+_SEQUENCES: Final = (list, set, frozenset, tuple, Sequence, AbstractSet)
+_NUL: Final = "\x00"
+
+
+class BodyReader(Generic[T]):
+    """Turns a JSON body into one type: a model, or anything else that pydantic can validate."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
+        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self._validate = self._adapter.validator.validate_json
+        self._empty_is_object = _accepts_empty_object(kind)
+
+    def read(self, raw: bytes) -> T:
+        """Raises Malformed when `raw` is no JSON, Invalid when it is JSON of another shape.
+
+        An empty body counts as `{}` where nothing in it would be required.
+        """
+        if not raw.strip():
+            if not self._empty_is_object:
+                raise Malformed("the body is empty; JSON was expected")
+            raw = b"{}"
+        if b"\\u0000" in raw or b"NaN" in raw or b"Infinity" in raw:
+            _refuse_the_unstorable(raw)
+        try:
+            return self._validate(raw)  # type: ignore[no-any-return]  # pydantic-core is typed loosely
+        except ValidationError as error:
+            _raise(error, self._kind)
+
+
+class QueryReader(Generic[T]):
+    """Turns a query string into one flat model. A parameter may be repeated where its field is a list."""
+
+    def __init__(self, model: type[T]) -> None:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TypeError(f"a query is described by a pydantic model, not by {model!r}")
+        self._model = model
+        self._many = {name: _takes_many(field.annotation) for name, field in _named_fields(model)}
+
+    def read(self, query: MultiMapping[str]) -> T:
+        """Raises Invalid for unknown, repeated or unacceptable parameters."""
+        values: dict[str, object] = {}
+        errors: list[FieldError] = []
+        for name in query:
+            if name in values:
+                continue
+            given = query.getall(name)
+            many = self._many.get(name)
+            if many is None:
+                errors.append(unknown_field((name,), self._many, what="query parameter"))
+            elif not many and len(given) > 1:
+                errors.append(FieldError((name,), "is given more than once", "repeated"))
+            elif any(_NUL in value for value in given):
+                errors.append(_nul((name,)))
+            else:
+                values[name] = given if many else given[0]
+        if errors:
+            raise Invalid(errors)
+        try:
+            return self._model.model_validate(values)  # type: ignore[attr-defined, no-any-return]
+        except ValidationError as error:
+            _raise(error, self._model)
+
+
+def refuse_query(query: MultiMapping[str]) -> None:
+    """For routes that take no query parameters: raises Invalid if there is one."""
+    if query:
+        raise Invalid([unknown_field((name,), (), what="query parameter") for name in dict.fromkeys(query)])
+
+
+def unknown_field(
+    loc: tuple[str | int, ...], valid: Mapping[str, object] | Sequence[str], *, what: str = "field"
+) -> FieldError:
+    """The error for a name that nothing knows, pointing at the nearest name that is known."""
+    names = list(valid)
+    near = get_close_matches(str(loc[-1]).lower(), names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"valid are {', '.join(names)}" if names else "none is taken"
+    return FieldError(loc, f"unknown {what} {loc[-1]}; {hint}", "unknown")
+
+
+def _raise(error: ValidationError, kind: object) -> NoReturn:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        raise Malformed(found[0]["msg"].replace("Invalid JSON: ", "the body is not JSON: ")) from None
+    raise Invalid([_field_error(one["loc"], one["msg"], one["type"], kind) for one in found]) from None
+
+
+def _field_error(loc: tuple[str | int, ...], msg: str, type_: str, kind: object) -> FieldError:
+    if type_ == "extra_forbidden":
+        valid = dict.fromkeys(name for owner in _owners(kind, loc[:-1]) for name, _ in _named_fields(owner))
+        return unknown_field(_readable(loc), valid)
+    return FieldError(_readable(loc), msg.removeprefix("Value error, "), type_)
+
+
+def _readable(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Without pydantic's own labels for validators and union members, which no client ever wrote."""
+    return tuple(part for part in loc if isinstance(part, int) or "[" not in part) or loc
+
+
+def _owners(kind: object, loc: tuple[str | int, ...]) -> Iterator[type[BaseModel]]:
+    """The models that an error at `loc` may be about: one, or each member of a union that fits."""
+    kind = _unannotated(kind)
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        members = [owner for arg in args for owner in _owners(arg, loc)]
+        # A union puts a label of its own into the location; without it the rest may fit.
+        yield from members or (owner for arg in args if loc for owner in _owners(arg, loc[1:]))
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not loc:
+            yield kind
+        else:
+            fields = dict(_named_fields(kind))
+            if str(loc[0]) in fields:
+                yield from _owners(_declared(fields[str(loc[0])]), loc[1:])
+    elif args and loc:
+        yield from _owners(args[-1] if origin is dict else args[0], loc[1:])
+
+
+def _declared(field: FieldInfo) -> object:
+    return field.annotation
+
+
+def _named_fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        yield (field.alias or name), field
+
+
+def _unannotated(kind: object) -> object:
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    return kind
+
+
+def _takes_many(kind: object) -> bool:
+    kind = _unannotated(kind)
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return any(_takes_many(arg) for arg in get_args(kind))
+    return kind in _SEQUENCES or origin in _SEQUENCES
+
+
+def _accepts_empty_object(kind: object) -> bool:
+    return (
+        isinstance(kind, type)
+        and issubclass(kind, BaseModel)
+        and not any(field.is_required() for field in kind.model_fields.values())
+    )
+
+
+def _refuse_the_unstorable(raw: bytes) -> None:
+    """NUL is legal in JSON but not in PostgreSQL's text; NaN and Infinity are not legal JSON at all."""
+
+    def refuse_constant(name: str) -> NoReturn:
+        raise Malformed(f"the body is not JSON: {name} is no number")
+
+    try:
+        value = json.loads(raw, parse_constant=refuse_constant)
+    except (ValueError, RecursionError):
+        return  # pydantic reads it again and says where it is wrong
+    if errors := [_nul(loc) for loc in _nuls(value, ())]:
+        raise Invalid(errors)
+
+
+def _nuls(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, str):
+        if _NUL in value:
+            yield loc
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if _NUL in key:
+                yield (*loc, key.replace(_NUL, "\\u0000"))
+            yield from _nuls(inner, (*loc, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _nuls(inner, (*loc, index))
+
+
+def _nul(loc: tuple[str | int, ...]) -> FieldError:
+    return FieldError(loc, "must not contain the NUL character", "nul_character")

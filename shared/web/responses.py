@@ -1,0 +1,36 @@
+"""Answers: JSON that goes to the socket as bytes, and the list pages of the contract.
+
+Here: building successful responses. Errors are built in `problems`, streams in `sse`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel
+
+JSON: Final = "application/json; charset=utf-8"
+
+
+def json_bytes(value: bytes | str | BaseModel | Sequence[BaseModel]) -> bytes:
+    """JSON as bytes: models are dumped by alias, text and bytes are taken to be JSON already."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, BaseModel):
+        return value.__pydantic_serializer__.to_json(value, by_alias=True)
+    return b"[" + b",".join(json_bytes(one) for one in value) + b"]"
+
+
+def json_response(
+    body: bytes | str | BaseModel | Sequence[BaseModel],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """A JSON response from a model, a list of models, or JSON that is ready as text or bytes."""
+    all_headers = {"Content-Type": JSON}
+    if headers:
+        all_headers.update(headers)
+    return web.Response(body=json_bytes(body), status=status, headers=all_headers)
