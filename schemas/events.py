@@ -101,7 +101,7 @@ class JobCancelled(_JobOver):
     event_type = "jobs.cancelled"
 
 
-# ------------------------------------------------------------------ tasks (orchestrator, but for those said otherwise)
+# ------------------------------------------------------------------ tasks (orchestrator, unless said otherwise)
 
 
 class _TaskEvent(EventData):
@@ -192,7 +192,7 @@ class TaskRetrying(_TaskEvent):
     run_at: Timestamp | None = None
 
 
-# ------------------------------------------------------------------ executions (the agent, but for those said otherwise)
+# ------------------------------------------------------------------ executions (the agent, unless said otherwise)
 
 
 class _ExecutionEvent(EventData):

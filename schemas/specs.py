@@ -5,7 +5,7 @@ the worker needs to run one execution; it travels through the scheduler unread.
 """
 
 import shlex
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -103,6 +103,40 @@ class StepSpec(CommandSpec):
         if len(set(self.depends_on)) != len(self.depends_on):
             raise ValueError(f"step {self.name!r} names a dependency twice")
         return self
+
+
+class InlineCommand(Model):
+    """The fields of one step as another request carries them; `env` may also stand beside something else to run."""
+
+    command: Command | None = Field(None, description="A string for a shell or interpreter, or an argv list.")
+    type: StepType | None = Field(None, description="shell (default), bash, python or exec.")
+    env: Env = Field(default_factory=dict)
+    working_dir: str | None = Field(None, min_length=1, max_length=4096)
+    timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
+    queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
+    retry: RetrySpec | None = None
+    retry_on_lost: bool | None = None
+    max_crashes: int | None = Field(None, ge=0, le=100)
+    requires: Labels | None = None
+    resources: Resources | None = None
+
+    @model_validator(mode="after")
+    def _step_fields_need_a_command(self) -> Self:
+        if self.command is not None:
+            self.command_spec()  # its own rules, told as this model's errors
+        elif stray := sorted((self.model_fields_set & set(CommandSpec.model_fields)) - {"env", "command"}):
+            raise ValueError(f"{', '.join(stray)}: only with an inline command")
+        return self
+
+    def command_spec(self) -> CommandSpec:
+        """The inline step. Raises ValueError (pydantic's) when its fields do not fit."""
+        given = {name: getattr(self, name) for name in CommandSpec.model_fields}
+        return CommandSpec.model_validate({name: value for name, value in given.items() if value is not None})
+
+    def exactly_one_of(self, *names: str) -> None:
+        """Raise ValueError unless exactly one of these fields was given."""
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            raise ValueError(f"exactly one of {', '.join(names)} is needed")
 
 
 class RunSpec(EventModel):

@@ -1,73 +1,34 @@
 """Jobs over REST: submitting them, and what can be read of them, their tasks and executions."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.model import Model, Timestamp
 from schemas.rest.lists import PageQuery
-from schemas.specs import (
-    Command,
-    CommandSpec,
-    Env,
-    EnvName,
-    EnvValue,
-    Labels,
-    Priority,
-    Resources,
-    RetrySpec,
-    Seconds,
-    StepType,
-)
+from schemas.specs import EnvName, EnvValue, InlineCommand, Labels, Priority
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 
 
-class JobCreate(Model):
+class JobCreate(InlineCommand):
     """Either `pipeline_id` (with `params` and `env`) or the fields of one step inline (`command`, …)."""
 
     pipeline_id: str | None = None
     params: dict[EnvName, EnvValue] = Field(
         default_factory=dict, max_length=500, description="Reach every step's environment as HODEI_PARAM_<NAME>."
     )
-    env: Env = Field(default_factory=dict)
     name: str | None = Field(None, min_length=1, max_length=200)
     priority: Priority = "normal"
     run_at: Timestamp | None = Field(None, description="Not before this moment.")
     concurrency_key: str | None = Field(None, max_length=200, description="Not yet supported.")
     labels: Labels = Field(default_factory=dict)
-    # Of one step, inline: see CommandSpec, which the whole is checked against.
-    command: Command | None = None
-    type: StepType | None = None
-    working_dir: str | None = Field(None, min_length=1, max_length=4096)
-    timeout: Seconds | None = None
-    queue_timeout: Seconds | None = None
-    retry: RetrySpec | None = None
-    retry_on_lost: bool | None = None
-    max_crashes: int | None = Field(None, ge=0, le=100)
-    requires: Labels | None = None
-    resources: Resources | None = None
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "JobCreate":
-        if (self.pipeline_id is None) == (self.command is None):
-            raise ValueError("a job needs exactly one of pipeline_id and command")
-        if self.pipeline_id is not None:
-            inline = sorted(self.model_fields_set & STEP_FIELDS)
-            if inline:
-                raise ValueError(f"{', '.join(inline)}: of a step, and a job of a pipeline has its steps there")
-        elif self.params:
+    def _one_of_two(self) -> Self:
+        self.exactly_one_of("pipeline_id", "command")
+        if self.pipeline_id is None and self.params:
             raise ValueError("params belong to a job of a pipeline; give a single command its env")
-        else:
-            self.command_spec()
         return self
-
-    def command_spec(self) -> CommandSpec:
-        """The inline step. Raises ValueError (pydantic's) when its fields do not fit."""
-        given = {name: getattr(self, name) for name in STEP_FIELDS if getattr(self, name) is not None}
-        return CommandSpec.model_validate({**given, "env": self.env})
-
-
-STEP_FIELDS: Final = frozenset(CommandSpec.model_fields) - {"env"}
 
 
 class JobBatch(Model):

@@ -1,31 +1,20 @@
 """Schedules, the queue and explanations over REST, as the scheduler shows them."""
 
+from typing import Self
+
 from pydantic import Field, model_validator
 
 from schemas.model import Model, Timestamp
 from schemas.rest.lists import PageQuery
-from schemas.specs import (
-    Command,
-    CommandSpec,
-    Env,
-    EnvName,
-    EnvValue,
-    Labels,
-    Priority,
-    Resources,
-    RetrySpec,
-    Seconds,
-    StepType,
-)
+from schemas.specs import Command, EnvName, EnvValue, InlineCommand, Labels, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
 
 
-class ScheduleCreate(Model):
+class ScheduleCreate(InlineCommand):
     """Run `job_id` again, a `pipeline_id`, or an inline `command`: at `run_at`, or on `cron`; neither means now."""
 
     job_id: str | None = None
     pipeline_id: str | None = None
-    command: Command | None = None
     run_at: Timestamp | None = None
     cron: str | None = Field(None, max_length=200, description="Not yet supported.")
     timezone: str | None = Field(None, max_length=100, description="For cron. Not yet supported.")
@@ -33,32 +22,13 @@ class ScheduleCreate(Model):
     priority: Priority = "normal"
     params: dict[EnvName, EnvValue] = Field(default_factory=dict, max_length=500)
     labels: Labels = Field(default_factory=dict)
-    env: Env = Field(default_factory=dict)
-    type: StepType | None = None
-    working_dir: str | None = Field(None, min_length=1, max_length=4096)
-    timeout: Seconds | None = None
-    queue_timeout: Seconds | None = None
-    retry: RetrySpec | None = None
-    retry_on_lost: bool | None = None
-    max_crashes: int | None = Field(None, ge=0, le=100)
-    requires: Labels | None = None
-    resources: Resources | None = None
 
     @model_validator(mode="after")
-    def _one_of_three(self) -> "ScheduleCreate":
-        given = [name for name in ("job_id", "pipeline_id", "command") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError("a schedule needs exactly one of job_id, pipeline_id and command")
+    def _one_of_three(self) -> Self:
+        self.exactly_one_of("job_id", "pipeline_id", "command")
         if self.run_at is not None and self.cron is not None:
             raise ValueError("a schedule has run_at or cron, not both")
-        if self.command is not None:
-            self.command_spec()
         return self
-
-    def command_spec(self) -> CommandSpec:
-        """The step's fields. Raises ValueError (pydantic's) when they do not fit."""
-        names = frozenset(CommandSpec.model_fields)
-        return CommandSpec.model_validate({name: value for name in names if (value := getattr(self, name)) is not None})
 
 
 class Schedule(Model):
