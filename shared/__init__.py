@@ -1,0 +1,1 @@
+"""Mechanism without business rules: what every service needs and none of them owns."""

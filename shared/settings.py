@@ -1,0 +1,138 @@
+"""Settings: what the environment may say to a service, checked once at the start.
+
+Each service derives `ServiceSettings` and adds its own fields (its port, …) with their variables. A bad value or
+an unknown `HODEI_*` variable stops the start with one line that names the variable, what is wrong with it and
+what would be right. What is done with the settings is no business of this module.
+"""
+
+import os
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.subjects import Catalogue
+from shared.errors import ConfigError
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+"""A TCP port; 0 lets the system choose one."""
+
+KNOWN_ELSEWHERE: Final = frozenset(
+    {
+        "HODEI_AGENT_FLUSH_MS",
+        "HODEI_CONCURRENCY",
+        "HODEI_DATA_DIR",
+        "HODEI_GRACE_SECONDS",
+        "HODEI_LEASE_SECONDS",
+        "HODEI_LIFELINE_FD",
+        "HODEI_ORCHESTRATOR_URL",
+        "HODEI_PROVIDER",
+        "HODEI_SCHEDULER_URL",
+        "HODEI_WORKER_ID",
+        "HODEI_WORKER_LABELS",
+        "HODEI_WORKER_MANAGER_URL",
+        "HODEI_WORKER_NAME",
+        "HODEI_WORKER_SLOTS",
+    }
+)
+"""Variables that mean something to another process of the platform: one environment serves them all."""
+
+
+def _with_scheme(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if urlsplit(url).scheme not in schemes:
+            raise ValueError(f"should start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return url
+
+    return AfterValidator(check)
+
+
+def _namespace(name: str) -> str:
+    return Catalogue(name).namespace
+
+
+class ServiceSettings(BaseSettings):
+    """What every service understands. Times are seconds unless the name says otherwise, sizes bytes."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True, validate_default=False
+    )
+
+    service: ClassVar[str] = "hodei"
+    """The service's name: in log lines, in health answers, as the bus and database client name."""
+
+    nats_url: Annotated[str, _with_scheme("nats", "tls")] = Field(
+        default="nats://127.0.0.1:4222", validation_alias="NATS_URL"
+    )
+    database_url: Annotated[str, _with_scheme("postgresql", "postgres")] = Field(
+        default="postgresql://hodei:hodei@127.0.0.1:5432/hodei", validation_alias="DATABASE_URL"
+    )
+    namespace: Annotated[str, AfterValidator(_namespace)] = Field(default="hodei", validation_alias="HODEI_NAMESPACE")
+    host: str = Field(default="127.0.0.1", validation_alias="HODEI_HOST")
+    cors_origins: str = Field(default="*", validation_alias="HODEI_CORS_ORIGINS")
+    body_limit: int = Field(default=1 << 20, ge=1024, le=64 << 20, validation_alias="HODEI_BODY_LIMIT")
+    log_format: Literal["auto", "json", "console"] = Field(default="auto", validation_alias="HODEI_LOG_FORMAT")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="HODEI_LOG_LEVEL")
+    linger_ms: int = Field(default=10, ge=0, le=1000, validation_alias="HODEI_LINGER_MS")
+    start_deadline: float = Field(default=30.0, gt=0, le=3600, validation_alias="HODEI_START_DEADLINE")
+    stop_deadline: float = Field(default=10.0, gt=0, le=3600, validation_alias="HODEI_STOP_DEADLINE")
+    feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")
+    otlp_endpoint: str = Field(default="", validation_alias="HODEI_OTLP_ENDPOINT")
+    trace_sample: float = Field(default=0.05, ge=0, le=1, validation_alias="HODEI_TRACE_SAMPLE")
+    database_pool: int = Field(default=8, ge=2, le=200, validation_alias="HODEI_DATABASE_POOL")
+
+    @property
+    def linger(self) -> float:
+        """`linger_ms` in seconds."""
+        return self.linger_ms / 1000
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def load(settings: type[S]) -> S:
+    """Read the settings from the environment. Raises ConfigError: one line, one clause per variable."""
+    known = set(_variables(settings))
+    faults = [_unknown(name, known) for name in sorted(os.environ) if _is_unknown(name, known)]
+    try:
+        loaded = settings()
+    except ValidationError as error:
+        faults += [_fault(settings, item["loc"], str(item["msg"])) for item in error.errors()]
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return loaded
+
+
+def _variables(settings: type[ServiceSettings]) -> Iterator[str]:
+    for name, field in settings.model_fields.items():
+        yield _variable(name, field)
+
+
+def _variable(name: str, field: FieldInfo) -> str:
+    alias = field.validation_alias
+    return alias if isinstance(alias, str) else name.upper()
+
+
+def _is_unknown(name: str, known: set[str]) -> bool:
+    return name.startswith("HODEI_") and name not in known and name not in KNOWN_ELSEWHERE
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    ours = {variable for variable in known if variable.startswith("HODEI_")} | KNOWN_ELSEWHERE
+    nearest = get_close_matches(name, sorted(ours), n=1, cutoff=0)
+    return f"{name} is no setting of this version; the nearest is {nearest[0]}"
+
+
+def _fault(settings: type[ServiceSettings], loc: tuple[int | str, ...], message: str) -> str:
+    place = str(loc[0]) if loc else ""
+    names = {name: _variable(name, field) for name, field in settings.model_fields.items()}
+    variable = names.get(place, place)
+    right = message.removeprefix("Value error, ").removeprefix("Input ")
+    value = os.environ.get(variable)
+    # An address may carry a password, so it is never repeated.
+    said = f"={value[:80]!r}" if value is not None and not variable.endswith("_URL") else ""
+    return f"{variable}{said}: {right}"
