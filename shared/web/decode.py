@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Generic, NoReturn, TypeVar, Union, get
 from multidict import MultiMapping
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from shared.errors import FieldError, Invalid, Malformed
 
@@ -46,7 +47,7 @@ class BodyReader(Generic[T]):
         try:
             return self._validate(raw)  # type: ignore[no-any-return]  # pydantic-core is typed loosely
         except ValidationError as error:
-            _raise(error, self._kind)
+            _raise(error, self._kind, "body")
 
 
 class QueryReader(Generic[T]):
@@ -68,11 +69,11 @@ class QueryReader(Generic[T]):
             given = query.getall(name)
             many = self._many.get(name)
             if many is None:
-                errors.append(unknown_field((name,), self._many, what="query parameter"))
+                errors.append(unknown_field(("query", name), self._many, what="query parameter"))
             elif not many and len(given) > 1:
-                errors.append(FieldError((name,), "is given more than once", "repeated"))
+                errors.append(FieldError(("query", name), "is given more than once", "repeated"))
             elif any(_NUL in value for value in given):
-                errors.append(_nul((name,)))
+                errors.append(_nul(("query", name)))
             else:
                 values[name] = given if many else given[0]
         if errors:
@@ -80,13 +81,13 @@ class QueryReader(Generic[T]):
         try:
             return self._model.model_validate(values)  # type: ignore[attr-defined, no-any-return]
         except ValidationError as error:
-            _raise(error, self._model)
+            _raise(error, self._model, "query")
 
 
 def refuse_query(query: MultiMapping[str]) -> None:
     """For routes that take no query parameters: raises Invalid if there is one."""
     if query:
-        raise Invalid([unknown_field((name,), (), what="query parameter") for name in dict.fromkeys(query)])
+        raise Invalid([unknown_field(("query", name), (), what="query parameter") for name in dict.fromkeys(query)])
 
 
 def unknown_field(
@@ -99,18 +100,20 @@ def unknown_field(
     return FieldError(loc, f"unknown {what} {loc[-1]}; {hint}", "unknown")
 
 
-def _raise(error: ValidationError, kind: object) -> NoReturn:
+def _raise(error: ValidationError, kind: object, place: str) -> NoReturn:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         raise Malformed(found[0]["msg"].replace("Invalid JSON: ", "the body is not JSON: ")) from None
-    raise Invalid([_field_error(one["loc"], one["msg"], one["type"], kind) for one in found]) from None
+    raise Invalid([_field_error(one, kind, place) for one in found]) from None
 
 
-def _field_error(loc: tuple[str | int, ...], msg: str, type_: str, kind: object) -> FieldError:
-    if type_ == "extra_forbidden":
+def _field_error(one: ErrorDetails, kind: object, place: str) -> FieldError:
+    loc = one["loc"]
+    readable = (place, *_readable(loc))
+    if one["type"] == "extra_forbidden":
         valid = dict.fromkeys(name for owner in _owners(kind, loc[:-1]) for name, _ in _named_fields(owner))
-        return unknown_field(_readable(loc), valid)
-    return FieldError(_readable(loc), msg.removeprefix("Value error, "), type_)
+        return unknown_field(readable, valid)
+    return FieldError(readable, one["msg"].removeprefix("Value error, "), one["type"])
 
 
 def _readable(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -132,13 +135,9 @@ def _owners(kind: object, loc: tuple[str | int, ...]) -> Iterator[type[BaseModel
         else:
             fields = dict(_named_fields(kind))
             if str(loc[0]) in fields:
-                yield from _owners(_declared(fields[str(loc[0])]), loc[1:])
+                yield from _owners(fields[str(loc[0])].annotation, loc[1:])
     elif args and loc:
         yield from _owners(args[-1] if origin is dict else args[0], loc[1:])
-
-
-def _declared(field: FieldInfo) -> object:
-    return field.annotation
 
 
 def _named_fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
@@ -178,7 +177,7 @@ def _refuse_the_unstorable(raw: bytes) -> None:
         value = json.loads(raw, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return  # pydantic reads it again and says where it is wrong
-    if errors := [_nul(loc) for loc in _nuls(value, ())]:
+    if errors := [_nul(loc) for loc in _nuls(value, ("body",))]:
         raise Invalid(errors)
 
 

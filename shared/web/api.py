@@ -1,0 +1,259 @@
+"""Declaring routes: one decorator says how a route is reached, what it takes and what it answers.
+
+Here: `Api`, a resource's table of routes. From what it is told, requests are decoded and refused before the
+handler runs, and the OpenAPI document is written. Not here: how bodies and queries are read (`decode`), or how
+the document is made (`openapi`).
+"""
+
+import inspect
+import string
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+from aiohttp_apispec import docs, json_schema, querystring_schema
+
+from schemas.ids import is_id
+from shared.errors import NotFound
+from shared.web.decode import BodyReader, QueryReader, refuse_query
+from shared.web.openapi import Answer, Documented, Uses, answers_of, uses_of
+
+Handler = Callable[..., Awaitable[web.StreamResponse]]
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+H = TypeVar("H", bound=Handler)
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+
+_IDEMPOTENCY_PARAMETER: Final[Mapping[str, object]] = {
+    "in": "header",
+    "name": IDEMPOTENCY_KEY,
+    "description": (
+        "Any text of your own. The same key with the same body gives the first answer again for 24 hours and "
+        "creates nothing; with another body it is refused."
+    ),
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_ALWAYS: Final = (405, 422, 429, 500, 503)
+
+
+class Api:
+    """The routes of one resource, under one tag of the OpenAPI document.
+
+    A handler is called with the request and, by name: each part of the path as text, `body` when a body is
+    declared, `query` when a query is. Path parameters called `id` or ending in `_id` are ids: one that is no
+    UUID is simply not found. Query parameters that were not declared are refused.
+
+    A `system` api is the service's own (health, metrics): always answered, never limited, and not
+    strict about its query.
+    """
+
+    def __init__(self, *, tag: str, description: str = "", system: bool = False) -> None:
+        self.tag = tag
+        self.description = description
+        self.system = system
+        self.routes: list[web.RouteDef] = []
+
+    def get(
+        self,
+        path: str,
+        *,
+        summary: str,
+        answers: Mapping[int, object | None],
+        query: type[Any] | None = None,
+        description: str = "",
+        problems: Sequence[int] = (),
+    ) -> Callable[[H], H]:
+        """A GET route, and HEAD with it. `problems` are statuses beyond those that follow from the rest."""
+        return self._route("GET", path, summary, answers, None, query, description, problems, creates=False)
+
+    def post(
+        self,
+        path: str,
+        *,
+        summary: str,
+        answers: Mapping[int, object | None],
+        body: type[Any] | None = None,
+        query: type[Any] | None = None,
+        description: str = "",
+        problems: Sequence[int] = (),
+        creates: bool = False,
+    ) -> Callable[[H], H]:
+        """A POST route. With `creates`, `Idempotency-Key` is documented (the handler honours it with
+        `idempotent`) and a 201 carries `Location`.
+        """
+        return self._route("POST", path, summary, answers, body, query, description, problems, creates=creates)
+
+    def put(
+        self,
+        path: str,
+        *,
+        summary: str,
+        answers: Mapping[int, object | None],
+        body: type[Any] | None = None,
+        query: type[Any] | None = None,
+        description: str = "",
+        problems: Sequence[int] = (),
+    ) -> Callable[[H], H]:
+        """A PUT route."""
+        return self._route("PUT", path, summary, answers, body, query, description, problems, creates=False)
+
+    def delete(
+        self,
+        path: str,
+        *,
+        summary: str,
+        answers: Mapping[int, object | None],
+        query: type[Any] | None = None,
+        description: str = "",
+        problems: Sequence[int] = (),
+    ) -> Callable[[H], H]:
+        """A DELETE route."""
+        return self._route("DELETE", path, summary, answers, None, query, description, problems, creates=False)
+
+    def _route(
+        self,
+        method: str,
+        path: str,
+        summary: str,
+        answers: Mapping[int, object | None],
+        body: type[Any] | None,
+        query: type[Any] | None,
+        description: str,
+        problems: Sequence[int],
+        *,
+        creates: bool,
+    ) -> Callable[[H], H]:
+        names = _path_names(path)
+
+        def register(handler: H) -> H:
+            _check_signature(handler, names, body=body, query=query)
+            endpoint = _endpoint(handler, path, names, body, query, strict=not self.system)
+            described = _with_headers(answers_of(answers), query, creates=creates)
+            if not self.system:
+                problems_of = _problems(method, names, body, extra=problems)
+            else:
+                problems_of = sorted(problems)
+            parameters = [_path_parameter(name) for name in names]
+            if creates:
+                parameters.append(dict(_IDEMPOTENCY_PARAMETER))
+            docs(
+                tags=[self.tag],
+                summary=summary,
+                description=description or inspect.getdoc(handler) or "",
+                operationId=getattr(handler, "__name__", path),
+                parameters=parameters,
+                hodei=Documented(described, problems_of, uses_of(described)),
+            )(endpoint)
+            if body is not None:
+                json_schema(Uses(body, "validation"), required=_is_required(body))(endpoint)
+            if query is not None:
+                querystring_schema(Uses(query, "validation"))(endpoint)
+            self.routes.append(_route_def(method, path, endpoint))
+            return handler
+
+        return register
+
+
+def _endpoint(
+    handler: Handler,
+    path: str,
+    names: Sequence[str],
+    body: type[Any] | None,
+    query: type[Any] | None,
+    *,
+    strict: bool,
+) -> Endpoint:
+    """The aiohttp handler around ours: decode, then call. On the hot path, so all is prepared here."""
+    read_body = BodyReader(body).read if body is not None else None
+    read_query = QueryReader(query).read if query is not None else None
+    kinds = {name: _kind(path, name) for name in names if _is_id_name(name)}
+
+    @wraps(handler)
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        arguments: dict[str, Any] = {}
+        for name in names:
+            value = request.match_info[name]
+            if name in kinds:
+                if not is_id(value.lower()) or len(value) != 36:
+                    raise NotFound(kinds[name], value)
+                value = value.lower()
+            arguments[name] = value
+        if read_query is not None:
+            arguments["query"] = read_query(request.query)
+        elif strict and request.query_string:
+            refuse_query(request.query)
+        if read_body is not None:
+            length = request.content_length
+            if length is not None and length > request.client_max_size:
+                raise web.HTTPRequestEntityTooLarge(request.client_max_size, length)
+            arguments["body"] = read_body(await request.read())
+        return await handler(request, **arguments)
+
+    return endpoint
+
+
+def _problems(method: str, names: Sequence[str], body: object, *, extra: Sequence[int]) -> list[int]:
+    statuses = {*_ALWAYS, *extra}
+    if body is not None:
+        statuses |= {400, 404, 413}
+    if names:
+        statuses.add(404)
+    if method != "GET":
+        statuses.add(409)
+    return sorted(statuses)
+
+
+def _with_headers(answers: dict[int, Answer], query: type[Any] | None, *, creates: bool) -> dict[int, Answer]:
+    """The headers that follow from what a route is: a page has `Link`, a creation `Location`."""
+    fields = getattr(query, "model_fields", {})
+    paged = "cursor" in fields and "limit" in fields
+    described: dict[int, Answer] = {}
+    for status, answer in answers.items():
+        implied: list[str] = []
+        if status < 300 and paged:
+            implied.append("Link")
+        if status < 300 and creates:
+            implied += ["Location", "Idempotency-Replayed"] if status == 201 else ["Idempotency-Replayed"]
+        headers = tuple(dict.fromkeys([*answer.headers, *implied]))
+        described[status] = Answer(answer.model, answer.also, headers, answer.description)
+    return described
+
+
+def _check_signature(handler: Handler, names: Sequence[str], *, body: object, query: object) -> None:
+    """A handler that does not fit its route is found when it is declared, not when it is first called."""
+    takes = list(inspect.signature(handler).parameters)[1:]
+    gets = [*names, *(["body"] if body is not None else []), *(["query"] if query is not None else [])]
+    if sorted(takes) != sorted(gets):
+        raise TypeError(f"{getattr(handler, '__name__', handler)} takes {takes}, but its route gives {gets}")
+
+
+def _is_required(body: type[Any]) -> bool:
+    fields = getattr(body, "model_fields", None)
+    return fields is None or any(field.is_required() for field in fields.values())
+
+
+def _path_names(path: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(path) if name]
+
+
+def _path_parameter(name: str) -> dict[str, object]:
+    schema = {"type": "string", "format": "uuid"} if _is_id_name(name) else {"type": "string"}
+    return {"in": "path", "name": name, "required": True, "schema": schema}
+
+
+def _is_id_name(name: str) -> bool:
+    return name == "id" or name.endswith("_id")
+
+
+def _kind(path: str, name: str) -> str:
+    """What a path parameter is an id of, in words: `/jobs/{id}` is about a job."""
+    if name != "id":
+        return name.removesuffix("_id").replace("_", " ")
+    before = path.partition("/{id}")[0].rpartition("/")[2]
+    return "schedule" if before == "scheduled" else before.removesuffix("s")
+
+
+def _route_def(method: str, path: str, endpoint: Endpoint) -> web.RouteDef:
+    make = {"GET": web.get, "POST": web.post, "PUT": web.put, "DELETE": web.delete}[method]
+    return make(path, endpoint)

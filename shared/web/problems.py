@@ -1,0 +1,125 @@
+"""The one place where an exception becomes an answer: RFC 9457 problem documents.
+
+Here: the table from errors to statuses, and the building of the document. Not here: raising anything. What is
+not in the table is a fault of ours: it is logged with its stack trace, and the client learns the request id
+and nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from math import ceil
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from schemas.rest.problem import FieldProblem, Problem
+from schemas.states import IllegalTransition
+from shared.errors import (
+    BusUnavailable,
+    Conflict,
+    FieldError,
+    Invalid,
+    Malformed,
+    NotFound,
+    Overloaded,
+    Unavailable,
+)
+from shared.tracing import trace_id
+from shared.web.request_id import request_id
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+_TYPE: Final = "urn:hodei:problem:"
+_PLACES: Final = frozenset({"body", "query", "path", "header"})
+_HTTP_DETAILS: Final[Mapping[int, str]] = {
+    404: "there is no such route",
+    413: "the body is larger than this service takes",
+}
+
+_log = structlog.stdlib.get_logger("hodei.web")
+
+
+def problem_response(request: web.Request, error: Exception) -> web.Response:
+    """The answer to a request that ended in `error`, whatever it is. Logs it when it is our fault."""
+    match error:
+        case Malformed():
+            return _problem(request, 400, "malformed", str(error))
+        case NotFound():
+            return _problem(request, 404, "not-found", str(error))
+        case Conflict() | IllegalTransition():
+            return _problem(request, 409, "conflict", str(error))
+        case Invalid():
+            return _problem(request, 422, "invalid", str(error), errors=error.errors)
+        case Overloaded():
+            return _problem(request, 429, "overloaded", str(error), headers=_retry_after(error.retry_after))
+        case Unavailable():
+            _log.warning("unavailable", what=error.what, cause=repr(error.__cause__))
+            return _problem(request, 503, "unavailable", str(error), headers=_retry_after(error.retry_after))
+        case BusUnavailable() | TimeoutError():
+            _log.warning("unavailable", error=repr(error))
+            detail = str(error) or "something did not answer in time"
+            return _problem(request, 503, "unavailable", detail, headers=_retry_after(1))
+        case web.HTTPException():
+            return _http_problem(request, error)
+        case ConnectionResetError():
+            _log.info("client_gone", method=request.method, path=request.path)
+            return _problem(request, 400, "client-gone", "the connection was closed before the request was read")
+        case web.RequestPayloadError():
+            return _problem(request, 400, "malformed", "the body cannot be decoded as its headers say")
+        case _:
+            _log.error("unexpected_error", method=request.method, path=request.path, exc_info=error)
+            return _problem(request, 500, "internal", "an unexpected error; the log has it under this request id")
+
+
+def _http_problem(request: web.Request, error: web.HTTPException) -> web.Response:
+    """What aiohttp itself refuses: unknown routes, wrong methods, bodies over the limit, broken uploads."""
+    headers: dict[str, str] = {}
+    detail = _HTTP_DETAILS.get(error.status, error.reason)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = sorted(error.allowed_methods)
+        headers["Allow"] = ", ".join(allowed)
+        detail = f"{error.method} is not allowed here, only {' and '.join(allowed)}"
+    elif isinstance(error, web.HTTPRequestEntityTooLarge):
+        detail = f"the body is larger than the limit of {request.client_max_size} bytes"
+    if error.status >= 500:
+        _log.error("unexpected_error", method=request.method, path=request.path, exc_info=error)
+        detail = "an unexpected error; the log has it under this request id"
+    slug = HTTPStatus(error.status).phrase.lower().replace(" ", "-")
+    return _problem(request, error.status, slug, detail, headers=headers)
+
+
+def _problem(
+    request: web.Request,
+    status: int,
+    slug: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    problem = Problem(
+        type=_TYPE + slug,
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.rel_url.raw_path,
+        request_id=request_id(request),
+        trace_id=trace_id(),
+        errors=None if errors is None else [_field_problem(one) for one in errors],
+    )
+    all_headers = {"Content-Type": PROBLEM_JSON}
+    if headers:
+        all_headers.update(headers)
+    body = problem.model_dump_json(exclude_none=True).encode()
+    return web.Response(status=status, body=body, headers=all_headers)
+
+
+def _field_problem(error: FieldError) -> FieldProblem:
+    """Rules of the domain know fields but not requests: what names no place is in the body."""
+    loc = error.loc if error.loc and error.loc[0] in _PLACES else ("body", *error.loc)
+    return FieldProblem(loc=list(loc), msg=error.msg, type=error.type)
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, ceil(seconds)))}
