@@ -23,6 +23,9 @@ from hodei.embedded.process import KeptProcess, Order
 
 PROGRAM: Final = "nats-server"
 MAX_PAYLOAD: Final = 8 * 1024 * 1024  # bytes; the largest that the server takes without a warning
+# Streams reserve their limits against this. The server's own choice, a share of the disk that happens to be
+# free today, would refuse streams that would never fill.
+MAX_STORE: Final = "64GB"
 STOPS: Final = ((signal.SIGTERM, 10.0),)
 
 
@@ -156,6 +159,7 @@ max_payload: {MAX_PAYLOAD}
 ports_file_dir: {json.dumps(str(self._run_dir))}
 jetstream {{
   store_dir: {json.dumps(str(self.data_dir))}
+  max_file_store: {MAX_STORE}
 }}
 """
         )
