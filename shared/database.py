@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -149,7 +150,8 @@ class Database:
                 if not isinstance(reason, Unavailable):
                     raise
                 if time.monotonic() + pause > give_up:
-                    raise Unavailable("database") from error
+                    address = urlsplit(self._dsn)
+                    raise Unavailable(f"database at {address.hostname}:{address.port or 5432}") from error
                 _log.info("database.waiting", error=str(error) or type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
@@ -259,7 +261,13 @@ class Database:
             await pool.release(connection)
 
 
-class _Connection(asyncpg.Connection[Record]):
+if TYPE_CHECKING:
+    _AsyncpgConnection = asyncpg.Connection[Record]
+else:  # generic in its stubs only
+    _AsyncpgConnection = asyncpg.Connection
+
+
+class _Connection(_AsyncpgConnection):
     """A connection without the round trip that resets it after every use: nothing here alters a session."""
 
     def get_reset_query(self) -> str:
