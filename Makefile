@@ -1,0 +1,67 @@
+# Every target sets up what it needs by itself: a virtual environment in .venv with the pinned wheels.
+# `make` or `make help` lists the targets; a target's first comment is its help.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTEST_WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-unit lint format types imports check bench docs lock clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing the pinned packages into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(STAMP) ## Make the virtual environment
+
+demo: $(STAMP) ## Start the platform, run the example pipeline with its live logs, stop everything
+	@$(BIN)/hodei demo
+
+up: $(STAMP) ## Start NATS, PostgreSQL, the three services and a worker; Ctrl-C stops them
+	@$(BIN)/hodei up
+
+test: $(STAMP) ## Run all tests
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -q
+
+test-unit: $(STAMP) ## Run the unit tests alone (seconds)
+	$(BIN)/python -m pytest tests/unit -q
+
+lint: $(STAMP) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+imports: $(STAMP) ## Check who imports whom
+	$(BIN)/lint-imports
+
+check: lint types imports ## All checks that run nothing
+
+bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a table
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## Generate the state diagrams and the event catalogue in docs/
+	$(BIN)/python -m docs.generate
+
+lock: ## Pin the newest allowed packages again
+	@test -x .lock-venv/bin/pip-compile || { $(PYTHON) -m venv .lock-venv && .lock-venv/bin/python -m pip install --quiet pip-tools; }
+	.lock-venv/bin/pip-compile --quiet --upgrade --all-extras --allow-unsafe --strip-extras --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what the targets made, but not .hodei/ (your data)
+	rm -rf $(VENV) .lock-venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
