@@ -1,0 +1,192 @@
+"""How a process lives: services started in order, signals, an orderly stop within a deadline, exit codes.
+
+A service is anything with `name`, `start()` and `stop()`; each `app.py` says which ones there are. Loops that do
+something over and over are in `shared.loop`.
+"""
+
+import asyncio
+import errno
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn, Protocol, TypeVar
+
+import structlog
+import uvloop
+
+from shared import logging, settings
+from shared.errors import ConfigError, HodeiError
+from shared.loop import Counts as Counts
+from shared.loop import Loop as Loop
+
+_log = structlog.get_logger(__name__)
+
+EXIT_FAILED: Final = 1
+EXIT_MISCONFIGURED: Final = 2
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+S = TypeVar("S", bound=settings.ServiceSettings)
+
+
+class Service(Protocol):
+    """A part of a process with a beginning and an end.
+
+    `start` returns when the part works; `stop` is called at most once, and only after `start` returned.
+    """
+
+    @property
+    def name(self) -> str:
+        """What log lines call it."""
+        ...
+
+    async def start(self) -> None:
+        """Begin. Raises HodeiError when it cannot."""
+        ...
+
+    async def stop(self) -> None:
+        """End: finish what is under way, take nothing new."""
+        ...
+
+
+class StopTimeout(HodeiError):
+    """Something did not stop within the deadline."""
+
+
+def main(settings_class: type[S], build: Callable[[S], Sequence[Service]]) -> NoReturn:
+    """Run a service's process until a signal ends it: what every `__main__.py` calls.
+
+    `build` wires the parts, in the order in which they start; it is called inside the running loop. Exits 0 after
+    an orderly stop, 2 when the configuration is unusable, 1 when anything else fails.
+    """
+    name = settings_class.service
+    try:
+        loaded = settings.load(settings_class)
+    except ConfigError as error:
+        _say(name, str(error))
+        sys.exit(EXIT_MISCONFIGURED)
+    logging.configure(service=name, format=loaded.log_format, level=loaded.log_level)
+
+    async def live() -> None:
+        await run(build(loaded), stop_deadline=loaded.stop_deadline)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(live())
+    except ConfigError as error:
+        _say(name, str(error))
+        sys.exit(EXIT_MISCONFIGURED)
+    except HodeiError as error:
+        _say(name, str(error))
+        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        _say(name, f"the port is taken: {error.strerror}")
+        sys.exit(EXIT_FAILED)
+    sys.exit(0)
+
+
+async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
+    """Start the services in order, wait for SIGTERM, SIGINT or the lifeline's end, stop them in reverse.
+
+    A signal during the start stops what had started. A second signal ends the process at once. Raises what a
+    service's `start` raised, after stopping the others, and StopTimeout after `stop_deadline` seconds of stopping.
+    """
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def ask(reason: str) -> None:
+        if asked.is_set():
+            _log.warning("process.forced", reason=reason)
+            os._exit(EXIT_FAILED)
+        _log.info("process.stopping", reason=reason)
+        asked.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, ask, number.name)
+    unwatch = _watch_lifeline(lambda: None if asked.is_set() else ask("lifeline"), hard_after=stop_deadline + 2)
+    started: list[Service] = []
+    try:
+        if await _start(services, started, asked):
+            gc.collect()
+            gc.freeze()  # what stands now stands until the end: let no collection walk over it again
+            _log.info("process.ready")
+            await asked.wait()
+    finally:
+        try:
+            await stop_all(started, deadline=stop_deadline)
+        finally:
+            unwatch()
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+    _log.info("process.stopped")
+
+
+async def _start(services: Sequence[Service], started: list[Service], asked: asyncio.Event) -> bool:
+    """Start one after the other; False when a stop was asked for in between."""
+    interrupted = asyncio.ensure_future(asked.wait())
+    try:
+        for service in services:
+            begun = time.monotonic()
+            starting = asyncio.ensure_future(service.start())
+            try:
+                await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not starting.done():
+                    starting.cancel()
+                    await asyncio.wait({starting})
+            if starting.cancelled():
+                return False
+            if interrupted.done() and starting.exception() is not None:
+                _log.info("service.start_interrupted", part=service.name, error=str(starting.exception()))
+                return False
+            starting.result()
+            started.append(service)
+            _log.debug("service.started", part=service.name, seconds=round(time.monotonic() - begun, 3))
+        return not interrupted.done()
+    finally:
+        interrupted.cancel()
+
+
+async def stop_all(started: Sequence[Service], *, deadline: float) -> None:
+    """Stop services in reverse order. One that fails to is logged and passed over. Raises StopTimeout."""
+    current = ""
+    try:
+        async with asyncio.timeout(deadline):
+            for service in reversed(started):
+                current = service.name
+                try:
+                    await service.stop()
+                except Exception:  # noqa: BLE001  # whatever it was, the others still have to be stopped
+                    _log.exception("service.stop_failed", part=service.name)
+    except TimeoutError:
+        raise StopTimeout(f"{current} did not stop within {deadline:g} s") from None
+
+
+def _watch_lifeline(ended: Callable[[], None], *, hard_after: float) -> Callable[[], None]:
+    """Call `ended` at the end of the pipe that HODEI_LIFELINE_FD names: its writer, who started us, is gone."""
+    text = os.environ.get("HODEI_LIFELINE_FD", "")
+    if not text.isdigit():
+        return lambda: None
+    loop, pipe = asyncio.get_running_loop(), int(text)
+
+    def readable() -> None:
+        if not os.read(pipe, 4096):
+            loop.remove_reader(pipe)
+            loop.call_later(hard_after, os._exit, EXIT_FAILED)
+            ended()
+
+    loop.add_reader(pipe, readable)
+
+    def unwatch() -> None:
+        loop.remove_reader(pipe)
+
+    return unwatch
+
+
+def _say(name: str, line: str) -> None:
+    sys.stderr.write(f"{name}: {line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,99 @@
+"""Log lines: structlog, as JSON for machines or coloured for a terminal, with the standard library's led in.
+
+Every line carries the service and whatever `bound()` put into the context (request id, trace id, the ids it speaks
+of). Passwords in addresses are blotted out. Nothing is configured at import: `configure` is called once, by
+`shared.lifecycle.main` or a test.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Final, Literal, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Format = Literal["auto", "json", "console"]
+LEVELS: Final[Mapping[str, int]] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+_PASSWORD: Final = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
+_SECRET_KEYS: Final = frozenset({"password", "token", "authorization", "secret"})
+
+
+def configure(*, service: str, format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:
+    """Set up logging for this process, on standard error unless told otherwise. `level` is one of LEVELS."""
+    out = sys.stderr if stream is None else stream
+    console = format == "console" or (format == "auto" and out.isatty())
+
+    def name_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        name_service,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
+    if console:
+        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty()))
+    else:
+        processors += [structlog.processors.format_exc_info, redact, _render_json]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=stream is None,  # a test configures many times, a process once
+    )
+    _lead_in_standard_library(LEVELS[level])
+
+
+def bound(**values: object) -> AbstractContextManager[None]:
+    """Add values to every line logged inside the `with` block, and by the tasks started in it."""
+    return structlog.contextvars.bound_contextvars(**values)
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blot out passwords inside addresses, and values that go by a secret's name."""
+    for key, value in event.items():
+        if key in _SECRET_KEYS:
+            event[key] = "***"
+        elif isinstance(value, str) and "://" in value:
+            event[key] = _PASSWORD.sub(r"\1:***", value)
+    return event
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class _ToStructlog(logging.Handler):
+    """Passes the standard library's records (aiohttp, asyncpg, nats, asyncio) on to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            structlog.get_logger().log(
+                max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10,
+                record.getMessage(),
+                logger=record.name,
+                **({"exc_info": record.exc_info} if record.exc_info else {}),
+            )
+        except Exception:  # noqa: BLE001  # as logging asks: a broken record must not break its sender
+            self.handleError(record)
+
+
+def _lead_in_standard_library(level: int) -> None:
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _ToStructlog)]:
+        root.removeHandler(handler)
+    root.addHandler(_ToStructlog())
+    root.setLevel(max(level, logging.INFO))
