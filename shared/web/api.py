@@ -130,10 +130,7 @@ class Api:
             _check_signature(handler, names, body=body, query=query)
             endpoint = _endpoint(handler, path, names, body, query, strict=not self.system)
             described = _with_headers(answers_of(answers), query, creates=creates)
-            if not self.system:
-                problems_of = _problems(method, names, body, extra=problems)
-            else:
-                problems_of = sorted(problems)
+            implied = () if self.system else _problems(method, names, body)
             parameters = [_path_parameter(name) for name in names]
             if creates:
                 parameters.append(dict(_IDEMPOTENCY_PARAMETER))
@@ -143,7 +140,7 @@ class Api:
                 description=description or inspect.getdoc(handler) or "",
                 operationId=getattr(handler, "__name__", path),
                 parameters=parameters,
-                hodei=Documented(described, problems_of, uses_of(described)),
+                hodei=Documented(described, sorted({*implied, *problems}), uses_of(described)),
             )(endpoint)
             if body is not None:
                 json_schema(Uses(body, "validation"), required=_is_required(body))(endpoint)
@@ -193,15 +190,16 @@ def _endpoint(
     return endpoint
 
 
-def _problems(method: str, names: Sequence[str], body: object, *, extra: Sequence[int]) -> list[int]:
-    statuses = {*_ALWAYS, *extra}
+def _problems(method: str, names: Sequence[str], body: object) -> set[int]:
+    """The statuses that follow from what a route is."""
+    statuses = set(_ALWAYS)
     if body is not None:
         statuses |= {400, 404, 413}
     if names:
         statuses.add(404)
     if method != "GET":
         statuses.add(409)
-    return sorted(statuses)
+    return statuses
 
 
 def _with_headers(answers: dict[int, Answer], query: type[Any] | None, *, creates: bool) -> dict[int, Answer]:

@@ -1,0 +1,134 @@
+"""The web application of a service, and the server it runs on.
+
+Here: putting the parts of this package together around a service's apis. Not here: the parts, and which apis
+there are (each service's app.py).
+"""
+
+import errno
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from aiohttp import web
+
+from shared.errors import ConfigError
+from shared.metrics import Metrics
+from shared.tracing import Tracing
+from shared.web.api import Api
+from shared.web.health import Check, HealthChecks
+from shared.web.load import LOAD, Load
+from shared.web.middlewares import Cors, Edge, RequestMetrics
+from shared.web.openapi import PydanticApiSpec
+from shared.web.sse import OPEN_STREAMS, OpenStreams
+from shared.web.system import Document, add_assets, system_api
+
+
+class WebSettings(Protocol):
+    """What of a service's settings matters here."""
+
+    @property
+    def cors_origins(self) -> str: ...
+    @property
+    def body_limit(self) -> int: ...
+
+
+def create_web_app(
+    *,
+    title: str,
+    version: str,
+    service: str,
+    settings: WebSettings,
+    apis: Sequence[Api],
+    checks: Mapping[str, Check],
+    metrics: Metrics,
+    tracing: Tracing | None = None,
+    description: str = "",
+    active_limit: int = 1000,
+    waiting_limit: int = 1000,
+    health_deadline: float = 2.0,
+) -> web.Application:
+    """An application with every route of `apis` and the system's own.
+
+    `checks` are asked by `/health`, by name; the one called `database` decides about unhealthy.
+    `active_limit` bounds the requests worked on at once, `waiting_limit` the event streams and long polls; more
+    are answered with 429. Raises ValueError when two handlers have the same name.
+    """
+    app = web.Application(client_max_size=settings.body_limit)
+    load = app[LOAD] = Load(active_limit=active_limit, waiting_limit=waiting_limit)
+    streams = app[OPEN_STREAMS] = OpenStreams()
+    app.on_shutdown.append(streams.close)
+
+    document = Document()
+    health = HealthChecks(service, version, checks, deadline=health_deadline)
+    system = system_api(health, metrics, document)
+    for api in (*apis, system):
+        app.router.add_routes(api.routes)
+    add_assets(app)
+
+    Edge(
+        cors=Cors(settings.cors_origins),
+        load=load,
+        metrics=RequestMetrics(metrics, load),
+        system_routes=frozenset(resource.canonical for resource in app.router.resources())
+        - frozenset(route.path for api in apis for route in api.routes),
+        tracing=tracing,
+    ).install(app)
+
+    tags = {api.tag: {"name": api.tag, "description": api.description} for api in (*apis, system)}
+    spec = PydanticApiSpec(title=title, version=version, description=description, tags=list(tags.values()))
+    spec.collect(app)
+    document.content = spec.document()
+    return app
+
+
+class WebServer:
+    """Serves an application on one address; a service of the process's lifecycle.
+
+    `port` 0 lets the system choose; `port` is the real one once started. A connection that idles is closed after
+    `keep_alive` seconds. Stopping closes the door first, ends the event streams, and gives what is being answered
+    `stop_deadline` seconds.
+    """
+
+    name = "web"
+
+    def __init__(
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        keep_alive: float = 75.0,
+        stop_deadline: float = 5.0,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            keepalive_timeout=keep_alive,
+            shutdown_timeout=stop_deadline,
+        )
+
+    async def start(self) -> None:
+        """Raises ConfigError when the address cannot be had, in one line that names it."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self.host, self.port, backlog=1024).start()
+        except (OSError, OverflowError) as error:
+            await self._runner.cleanup()
+            raise ConfigError(f"cannot listen on {self.host}:{self.port}: {_why(error)}") from error
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "there is no such host"
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "the port is already taken"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return "this user may not use that port"
+    return str(error)

@@ -1,0 +1,50 @@
+"""Health: is this process alive, and do the things it needs answer?
+
+Here: asking all checks at once, within a deadline, and what their answers add up to. Not here: the checks
+themselves, which app.py hands in.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Literal
+
+import structlog
+
+from schemas.rest.health import Health
+
+Check = Callable[[], Awaitable[bool]]
+
+CRITICAL: Final = frozenset({"database"})
+"""Without these the service cannot work at all; without the others it still takes and keeps work."""
+
+_log = structlog.stdlib.get_logger("hodei.health")
+
+
+class HealthChecks:
+    """The named checks of one service. Each is true for up; false, an error or silence is down."""
+
+    def __init__(self, service: str, version: str, checks: Mapping[str, Check], *, deadline: float = 2.0) -> None:
+        self._service = service
+        self._version = version
+        self._checks = dict(checks)
+        self._deadline = deadline
+
+    async def ask(self) -> Health:
+        """Takes no longer than the deadline, whatever the checks do."""
+        ups = await asyncio.gather(*(self._is_up(name, check) for name, check in self._checks.items()))
+        states: dict[str, Literal["up", "down"]] = {
+            name: "up" if up else "down" for name, up in zip(self._checks, ups, strict=True)
+        }
+        down = {name for name, state in states.items() if state == "down"}
+        status: Literal["healthy", "degraded", "unhealthy"] = "healthy"
+        if down:
+            status = "unhealthy" if down & CRITICAL else "degraded"
+        return Health(status=status, service=self._service, version=self._version, checks=states)
+
+    async def _is_up(self, name: str, check: Check) -> bool:
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await check()
+        except Exception as error:  # a check that fails, however it fails, has answered the question
+            _log.warning("health_check_failed", check=name, error=repr(error))
+            return False

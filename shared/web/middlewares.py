@@ -1,0 +1,179 @@
+"""What happens around every request, in one pass: request id, CORS, load limit, errors, metrics, access log.
+
+It is one middleware rather than six, because each one costs a coroutine and a few lookups on every request.
+Headers are set when a response is about to be sent, so that streams and refusals carry them too. Not here: what an
+error looks like (`problems`) and what a route needs (`api`).
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Set
+from typing import Final
+
+import structlog
+from aiohttp import web
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
+
+from shared.metrics import Metrics
+from shared.tracing import TRACEPARENT, Tracing
+from shared.web.load import Load
+from shared.web.problems import problem_response
+from shared.web.request_id import HEADER, request_id
+
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+UNMATCHED: Final = "unmatched"
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_PREFLIGHT_HEADERS: Final[Mapping[str, str]] = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Max-Age": "600",
+}
+_EXPOSED: Final = "Location, Link, X-Request-ID, Idempotency-Replayed, Retry-After"
+_SENT: Final = web.RequestKey("sent", web.StreamResponse)
+
+
+class Cors:
+    """The CORS headers (Fetch standard) for the configured origins: `*`, or a comma-separated list."""
+
+    def __init__(self, origins: str) -> None:
+        listed = frozenset(origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip())
+        self._any = "*" in listed
+        self._origins = listed
+
+    def apply(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Allow the asking origin, if it may ask."""
+        headers = response.headers
+        if self._any:
+            headers["Access-Control-Allow-Origin"] = "*"
+        else:
+            headers["Vary"] = "Origin"
+            origin = request.headers.get("Origin")
+            if origin is None or origin not in self._origins:
+                return
+            headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = _EXPOSED
+
+    def preflight(self, request: web.Request) -> web.Response:
+        """The answer to a browser's question whether it may send what it is about to send."""
+        headers = dict(_PREFLIGHT_HEADERS)
+        if asked := request.headers.get("Access-Control-Request-Headers"):
+            headers["Access-Control-Allow-Headers"] = asked
+        return web.Response(status=204, headers=headers)
+
+
+class RequestMetrics:
+    """Rate, errors and duration per route template; the labels are looked up once per combination."""
+
+    def __init__(self, metrics: Metrics, load: Load) -> None:
+        self._requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
+        self._seconds = metrics.histogram(
+            "http_request_duration_seconds", "From the request's head to the answer's end.", ("method", "route")
+        )
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        in_flight = metrics.gauge("http_requests_in_flight", "Requests being worked on.")
+        in_flight.set_function(lambda: load.active)
+        waiting = metrics.gauge("http_requests_waiting", "Event streams and long polls that are open.")
+        waiting.set_function(lambda: load.waiting)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method if method in _METHODS else "OTHER", route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = (self._requests.labels(*key), self._seconds.labels(*key[:2]))
+            self._children[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+
+class Edge:
+    """The middleware. `system_routes` are always answered, and logged at debug level only."""
+
+    def __init__(
+        self,
+        *,
+        cors: Cors,
+        load: Load,
+        metrics: RequestMetrics,
+        system_routes: Set[str],
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._cors = cors
+        self._load = load
+        self._metrics = metrics
+        self._system_routes = system_routes
+        self._tracing = tracing
+        self._log = structlog.stdlib.get_logger("hodei.access")
+
+    def install(self, app: web.Application) -> None:
+        """Put it around all of `app`'s routes."""
+
+        @web.middleware
+        async def edge(request: web.Request, handler: Endpoint) -> web.StreamResponse:
+            return await self._around(request, handler)
+
+        app.middlewares.append(edge)
+        app.on_response_prepare.append(self._finish_headers)
+
+    async def _around(self, request: web.Request, handler: Endpoint) -> web.StreamResponse:
+        began = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id(request))
+        resource = request.match_info.route.resource
+        route = UNMATCHED if resource is None else resource.canonical
+        status = 499  # the client went away before there was an answer
+        try:
+            response = await self._answer(request, handler, route)
+            status = response.status
+        finally:
+            seconds = time.perf_counter() - began
+            self._metrics.observe(request.method, route, status, seconds)
+            log = self._log.debug if route in self._system_routes else self._log.info
+            log(
+                "http_request",
+                method=request.method,
+                route=route,
+                path=request.rel_url.raw_path,
+                status=status,
+                duration_ms=round(seconds * 1000, 3),
+            )
+        return response
+
+    async def _answer(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
+        try:
+            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                return self._cors.preflight(request)
+            if route in self._system_routes:
+                return await handler(request)
+            self._load.enter()
+            try:
+                if self._tracing is None:
+                    return await handler(request)
+                return await self._traced(self._tracing, request, handler, route)
+            finally:
+                self._load.leave()
+        except Exception as error:  # the one border where every error becomes an answer
+            if isinstance(error, web.HTTPException) and error.status < 400:
+                raise
+            response = problem_response(request, error)
+            if (sent := request.get(_SENT)) is None:
+                return response
+            # Half an answer is out already. Nothing can be taken back; closing says that it is not whole.
+            sent.force_close()
+            return sent
+
+    async def _traced(
+        self, tracing: Tracing, request: web.Request, handler: Endpoint, route: str
+    ) -> web.StreamResponse:
+        parent = request.headers.get(TRACEPARENT)
+        if parent is None and not tracing.enabled:
+            return await handler(request)
+        with tracing.span(f"{request.method} {route}", parent=parent, kind=SpanKind.SERVER):
+            response = await handler(request)
+        return response
+
+    async def _finish_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        request[_SENT] = response
+        response.headers[HEADER] = request_id(request)
+        response.headers["Server"] = "hodei"
+        self._cors.apply(request, response)

@@ -1,0 +1,163 @@
+"""Server-sent events (WHATWG HTML, "Server-sent events"): streams that end well.
+
+Here: `EventStream`, one open stream, and the list of open ones that shutting down has to end. Not here: where the
+events come from.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Final, Self
+
+from aiohttp import web
+
+from shared.web.load import LOAD
+
+LAST_EVENT_ID: Final = "Last-Event-ID"
+
+_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+
+
+class OpenStreams:
+    """The streams of one application that are open now."""
+
+    def __init__(self) -> None:
+        self._streams: set[EventStream] = set()
+
+    def add(self, stream: "EventStream") -> None:
+        self._streams.add(stream)
+
+    def discard(self, stream: "EventStream") -> None:
+        self._streams.discard(stream)
+
+    async def close(self, _app: web.Application) -> None:
+        """End them all, as the application is shutting down; clients reconnect elsewhere or later."""
+        for stream in tuple(self._streams):
+            stream.close()
+
+
+OPEN_STREAMS: Final = web.AppKey("open_streams", OpenStreams)
+
+
+class EventStream:
+    """One client's stream of events, for as long as the `async with` block runs.
+
+        async with EventStream(request) as stream:
+            async for event in events:
+                await stream.send(event.json, id=event.id, event=event.type)
+        return stream.response
+
+    When the client goes away, does not read for `write_deadline` seconds, or the service stops, the block is
+    left at whatever it awaits, silently. While nothing is sent, a comment every `keep_alive` seconds keeps proxies
+    from closing the connection. Raises Overloaded on entering when too many streams are open.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        *,
+        keep_alive: float = 15.0,
+        write_deadline: float = 30.0,
+        look_every: float = 1.0,
+    ) -> None:
+        self.response = web.StreamResponse(headers=_HEADERS)
+        self.last_event_id = request.headers.get(LAST_EVENT_ID)
+        self._request = request
+        self._keep_alive = keep_alive
+        self._write_deadline = write_deadline
+        self._look_every = min(look_every, keep_alive)
+        self._place = request.app[LOAD].waits()
+        self._closed = False
+        self._body: asyncio.Task[object] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._last_write = 0.0
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def __aenter__(self) -> Self:
+        self._place.__enter__()
+        try:
+            await self.response.prepare(self._request)
+        except BaseException:
+            self._place.__exit__(None, None, None)
+            raise
+        self._body = asyncio.current_task()
+        self._last_write = asyncio.get_running_loop().time()
+        self._request.app[OPEN_STREAMS].add(self)
+        self._watch = asyncio.create_task(self._watch_over())
+        if self._request.method == "HEAD":
+            self.close()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _tb: TracebackType | None
+    ) -> bool:
+        self._request.app[OPEN_STREAMS].discard(self)
+        self._place.__exit__(None, None, None)
+        assert self._watch is not None
+        assert self._body is not None
+        self._watch.cancel()
+        ours = self._closed
+        self._closed = True
+        if ours:
+            self.response.force_close()
+            if kind is asyncio.CancelledError:
+                # Like asyncio.timeout: only our own cancellation is taken back, another one goes on.
+                return self._body.uncancel() == 0
+        return isinstance(error, ConnectionResetError)
+
+    async def send(self, data: str, *, id: str | None = None, event: str | None = None) -> None:
+        """Send one event; waits while the client is slow. `data` may have several lines."""
+        lines = []
+        if id is not None:
+            lines.append(f"id: {_one_line(id)}")
+        if event is not None:
+            lines.append(f"event: {_one_line(event)}")
+        lines += [f"data: {line}" for line in _lines(data)]
+        await self._write("\n".join(lines) + "\n\n")
+
+    async def comment(self, text: str = "") -> None:
+        """Send a line that clients ignore."""
+        await self._write(f": {_one_line(text)}\n\n")
+
+    def close(self) -> None:
+        """End the stream from outside: the block is left at its next await."""
+        if not self._closed and self._body is not None:
+            self._closed = True
+            self._body.cancel()
+
+    async def _write(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(self._write_deadline):
+                await self.response.write(text.encode())
+        except TimeoutError:
+            raise ConnectionResetError("the client does not read its stream") from None
+        self._last_write = asyncio.get_running_loop().time()
+
+    async def _watch_over(self) -> None:
+        """Sees a client leave and keeps the connection alive; aiohttp tells handlers neither."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await asyncio.sleep(self._look_every)
+                transport = self._request.transport
+                if transport is None or transport.is_closing():
+                    break
+                if loop.time() - self._last_write >= self._keep_alive:
+                    await self.comment("keep-alive")
+        except ConnectionResetError:
+            pass  # gone between the look and the write
+        self.close()
+
+
+def _lines(data: str) -> list[str]:
+    return data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ").replace("\x00", "")

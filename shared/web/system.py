@@ -1,0 +1,81 @@
+"""The routes that every service has: health, metrics, the OpenAPI document and Swagger UI.
+
+Here: those routes, declared like any others, so that they are documented too. Not here: what health means
+(`health`) and how the document is made (`openapi`).
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from schemas.rest.health import Health, Liveness
+from shared.metrics import Metrics
+from shared.web.api import Api
+from shared.web.health import HealthChecks
+from shared.web.openapi import Answer
+from shared.web.responses import JSON, json_response
+
+UI: Final = "/swagger-ui"
+ASSETS: Final = "/swagger-ui/assets"
+
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_UI_HEADERS: Final = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "font-src 'self' data:; connect-src *; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Document:
+    """The OpenAPI document's place: the routes are declared before it can be written."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+
+def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Api:
+    """The routes, over what they show."""
+    api = Api(tag="system", description="The service itself.", system=True)
+    page = files("shared.web").joinpath("static", "swagger-ui", "index.html").read_bytes()
+
+    @api.get(
+        "/health",
+        summary="Is everything there?",
+        answers={200: Health, 503: Answer(Health, description="unhealthy")},
+        description="`degraded` (200) still takes and keeps work; `unhealthy` (503) cannot.",
+    )
+    async def health_(request: web.Request) -> web.Response:
+        answer = await health.ask()
+        return json_response(answer, status=503 if answer.status == "unhealthy" else 200, headers=_NO_STORE)
+
+    @api.get("/health/live", summary="Does the process answer?", answers={200: Liveness})
+    async def liveness(request: web.Request) -> web.Response:
+        return json_response(Liveness(), headers=_NO_STORE)
+
+    @api.get("/metrics", summary="Metrics for Prometheus", answers={200: Answer(also=("text/plain",))})
+    async def metrics_(request: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
+
+    @api.get(
+        "/openapi.json",
+        summary="This document",
+        answers={200: Answer(dict[str, object], description="OpenAPI 3.0")},
+    )
+    async def openapi(request: web.Request) -> web.Response:
+        return web.Response(body=document.content, headers={"Content-Type": JSON})
+
+    @api.get(UI, summary="This document, to read and to try", answers={200: Answer(also=("text/html",))})
+    async def swagger_ui(request: web.Request) -> web.Response:
+        return web.Response(body=page, headers=_UI_HEADERS)
+
+    return api
+
+
+def add_assets(app: web.Application) -> None:
+    """Serve Swagger UI's own files, which are part of this package."""
+    app.router.add_static(ASSETS, Path(str(files("shared.web").joinpath("static", "swagger-ui"))))
