@@ -11,6 +11,7 @@ import asyncio
 import importlib.util
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -30,6 +31,7 @@ ROLE: Final = "hodei"
 DATABASE: Final = "hodei"
 MAJOR: Final = 18
 SOCKET_PATH_LIMIT: Final = 107
+PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._+@=-]+")
 UNUSED_PORT: Final = 5432  # names the socket file when there is no TCP
 STOPS: Final = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 6.0))  # fast shutdown, then immediate
 
@@ -277,7 +279,7 @@ class EmbeddedPostgres:
         settings = {
             "listen_addresses": "" if self.port is None else LOOPBACK,
             "port": str(self._socket_port),
-            "unix_socket_directories": _quoted(self._run_dir),
+            "unix_socket_directories": str(self._run_dir),
             "unix_socket_permissions": "0700",
             "max_connections": "200",
             "jit": "off",
@@ -292,9 +294,11 @@ class EmbeddedPostgres:
         return arguments
 
     def _make_run_dir(self) -> bool:
-        """The socket's folder: in the data where the path is short enough, else a temporary one (then True)."""
+        """The socket's folder: in the data where the path suits, else a temporary one (then True)."""
         self._run_dir = self.data_dir / "run"
-        temporary = len(os.fsencode(self._run_dir / f".s.PGSQL.{self._socket_port}")) > SOCKET_PATH_LIMIT
+        length = len(os.fsencode(self._run_dir / f".s.PGSQL.{self._socket_port}"))
+        # Clients read a list of hosts in the address, split at commas: odd characters go elsewhere too.
+        temporary = length > SOCKET_PATH_LIMIT or not PLAIN_PATH.fullmatch(str(self._run_dir))
         if temporary:
             self._run_dir = Path(tempfile.mkdtemp(prefix="hodei-", dir="/tmp"))
         else:
@@ -315,8 +319,3 @@ class EmbeddedPostgres:
             path.write_text(text)
             path.chmod(0o600)
             self._give(path)
-
-
-def _quoted(path: Path) -> str:
-    # unix_socket_directories is a list of names: quoted, a comma or a space in the path is part of it
-    return '"' + str(path).replace('"', '""') + '"'

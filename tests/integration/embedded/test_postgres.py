@@ -1,0 +1,179 @@
+"""The embedded PostgreSQL: its life, its data, its doors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from hodei.embedded.errors import EmbeddedError
+from hodei.embedded.ports import free_port
+from hodei.embedded.postgres import EmbeddedPostgres
+from tests.fixtures.processes import gone, with_open_files_under
+
+Start = Callable[[], Awaitable[EmbeddedPostgres]]
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+async def query(url: str, sql: str, **options: object) -> object:
+    connection = await asyncpg.connect(url, **options)  # type: ignore[arg-type]  # keyword pass-through
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def test_a_restart_in_place_keeps_the_data(own_postgres: Start) -> None:
+    server = await own_postgres()
+    await query(server.url, "CREATE TABLE kept AS SELECT 7 AS n")
+    await server.restart()
+    assert await query(server.url, "SELECT n FROM kept") == 7
+
+
+async def test_tcp_wants_the_password_that_lies_beside_the_data(tmp_path: Path) -> None:
+    async with EmbeddedPostgres(tmp_path / "data", port=free_port(), fsync=False) as server:
+        password = server.password_file.read_text().strip()
+        assert stat.S_IMODE(server.password_file.stat().st_mode) == 0o600
+        assert await query(server.tcp_url, "SELECT 1", password=password) == 1
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await query(server.tcp_url, "SELECT 1", password="guess")
+
+
+async def test_a_lost_password_is_replaced(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "data", port=free_port(), fsync=False)
+    async with server:
+        pass
+    server.password_file.unlink()
+    async with server:
+        assert await query(server.tcp_url, "SELECT 1", password=server.password_file.read_text().strip()) == 1
+
+
+async def test_a_second_instance_on_the_same_data_is_refused_in_one_line(own_postgres: Start) -> None:
+    server = await own_postgres()
+    with pytest.raises(EmbeddedError, match=r"data in .* are in use by another process$"):
+        await EmbeddedPostgres(server.data_dir, lock_patience=0.05).start()
+    assert await query(server.url, "SELECT 1") == 1
+
+
+async def test_a_pid_file_left_over_that_names_a_stranger_does_not_block_the_start(own_postgres: Start) -> None:
+    server = await own_postgres()
+    await server.stop()
+    left_over = server.data_dir / "cluster" / "postmaster.pid"
+    left_over.write_text(f"{os.getpid()}\n{server.data_dir / 'cluster'}\n1700000000\n5432\n\n\n0 0\nready\n")
+    await server.start()
+    assert server.server_pid != os.getpid()
+    assert await query(server.url, "SELECT 1") == 1
+
+
+async def test_a_killed_server_is_noticed_and_starts_again_with_its_data(own_postgres: Start) -> None:
+    server = await own_postgres()
+    await query(server.url, "CREATE TABLE kept AS SELECT 7 AS n")
+    os.kill(server.server_pid, 9)
+    assert await server.wait() == 128 + 9
+    await server.restart()
+    assert await query(server.url, "SELECT n FROM kept") == 7
+
+
+async def test_half_a_cluster_is_thrown_away(tmp_path: Path) -> None:
+    half = tmp_path / "data" / "cluster.new"
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+    async with EmbeddedPostgres(tmp_path / "data", fsync=False) as server:
+        assert await query(server.url, "SELECT 1") == 1
+
+
+async def test_a_long_path_gets_its_socket_elsewhere_and_leaves_nothing(tmp_path: Path) -> None:
+    async with EmbeddedPostgres(tmp_path / ("long" * 30) / "a, 'b' %c", fsync=False) as server:
+        folder = server.url.partition("host=")[2].partition("&")[0]
+        assert os.access(folder, os.X_OK)
+        assert await query(server.url, "SELECT 1") == 1
+    assert not os.access(folder, os.F_OK)
+
+
+async def test_a_folder_with_awkward_characters_will_do(tmp_path: Path) -> None:
+    async with EmbeddedPostgres(tmp_path / "a, 'b' %c", fsync=False) as server:
+        assert await query(server.url, "SELECT 1") == 1
+
+
+@as_root
+async def test_root_opens_no_folder_for_the_server(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    async with EmbeddedPostgres(closed / "data", fsync=False) as server:
+        assert await query(server.url, "SELECT 1") == 1
+        assert os.stat(f"/proc/{server.server_pid}").st_uid != 0
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    assert closed.stat().st_uid == 0
+
+
+@as_root
+def test_an_ordinary_user_needs_nothing_special() -> None:
+    python = python_for_everybody()
+    # Not under tmp_path: pytest's own folder is closed to other users.
+    folder = Path("/tmp") / f"hodei-ordinary-{os.getpid()}"
+    folder.mkdir()
+    os.chown(folder, ORDINARY_USER, ORDINARY_USER)
+    try:
+        done = run_as_ordinary_user([python, "-c", ORDINARY, str(folder / "data")])
+        assert (done.stdout, done.stderr) == (f"{ORDINARY_USER}\n1\n", "")
+        assert with_open_files_under(folder) == []
+    finally:
+        shutil.rmtree(folder)
+
+
+ORDINARY_USER = 65534
+ORDINARY = """
+import asyncio, os, pathlib, subprocess, sys
+from hodei.embedded.postgres import EmbeddedPostgres, installation
+
+async def main():
+    async with EmbeddedPostgres(pathlib.Path(sys.argv[1]), fsync=False) as server:
+        print(os.stat(f"/proc/{server.server_pid}").st_uid, flush=True)
+        subprocess.run([installation() / "bin" / "psql", "-XAtc", "SELECT 1", server.url], check=True)
+
+asyncio.run(main())
+"""
+
+
+def run_as_ordinary_user(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd="/",
+        env={"PYTHONPATH": f"{Path(__file__).parents[3]}:{sysconfig.get_path('purelib')}"},
+        user=ORDINARY_USER,
+        group=ORDINARY_USER,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def python_for_everybody() -> str:
+    """A Python that another user can run too: ours may lie in root's home."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        try:
+            done = run_as_ordinary_user([python, "-c", "import sys; print(sys.version_info >= (3, 11))"])
+        except (PermissionError, FileNotFoundError):
+            continue
+        if done.stdout == "True\n":
+            return python
+    pytest.skip("no Python that another user can run")
+
+
+async def test_the_server_dies_with_its_keeper(own_postgres: Start) -> None:
+    server = await own_postgres()
+    pid = server.server_pid
+    assert server._server is not None
+    os.kill(server._server.pid, 9)
+    assert await gone(pid)
+    await server.restart()
+    assert await query(server.url, "SELECT 1") == 1
