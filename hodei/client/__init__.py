@@ -1,0 +1,10 @@
+"""The Python client: `async with Client() as hodei: job = await hodei.run("make all")`.
+
+Typed with the models of `schemas.rest`; one method per thing one can ask for, over three base URLs.
+How requests are sent and retried is in `transport`, how streams are read in `sse`.
+"""
+
+from hodei.client.client import Client
+from hodei.client.errors import ApiError, ClientError, Unreachable
+
+__all__ = ["ApiError", "Client", "ClientError", "Unreachable"]

@@ -1,0 +1,292 @@
+"""`Client`: everything that one can ask of the platform, one typed method each."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, TypeAdapter
+
+from hodei.client.transport import Answer, Query, Transport
+from schemas.rest.executions import ExecuteRequest, ExecutionLogs, ManagedExecution
+from schemas.rest.health import Health
+from schemas.rest.jobs import (
+    Job,
+    JobCreate,
+    JobDetail,
+    JobLogLine,
+    JobLogs,
+    JobState,
+    RerunRequest,
+    TimelineEvent,
+)
+from schemas.rest.pipelines import Pipeline, PipelineCreate
+from schemas.rest.schedules import Explanation, QueuedTask, Schedule, ScheduleCreate
+from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWorker, WorkerRegister, WorkerStart
+from schemas.states import JOB
+
+M = TypeVar("M", bound=BaseModel)
+LONGEST_WAIT = 60.0
+
+
+class Client:
+    """An asynchronous client of the three services.
+
+    Addresses default to HODEI_ORCHESTRATOR_URL, HODEI_SCHEDULER_URL, HODEI_WORKER_MANAGER_URL and then to the
+    standard ports on 127.0.0.1. `timeout` is seconds for one answer. Every method raises ApiError when the
+    platform refuses and Unreachable when nobody answers.
+    """
+
+    def __init__(
+        self,
+        orchestrator: str | None = None,
+        scheduler: str | None = None,
+        worker_manager: str | None = None,
+        *,
+        timeout: float = 30.0,
+        attempts: int = 4,
+    ) -> None:
+        def transport(given: str | None, variable: str, port: int) -> Transport:
+            url = given or os.environ.get(variable) or f"http://127.0.0.1:{port}"
+            return Transport(url, timeout=timeout, attempts=attempts)
+
+        self.orchestrator = transport(orchestrator, "HODEI_ORCHESTRATOR_URL", 8080)
+        self.scheduler = transport(scheduler, "HODEI_SCHEDULER_URL", 8081)
+        self.worker_manager = transport(worker_manager, "HODEI_WORKER_MANAGER_URL", 8082)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await asyncio.gather(*(service.close() for service in self._services().values()))
+
+    async def health(self) -> dict[str, Health]:
+        """The health of each service by its name. Raises ApiError (503) for an unhealthy one."""
+        answers = await asyncio.gather(*(service.request("GET", "/health") for service in self._services().values()))
+        return {name: _one(Health, answer) for name, answer in zip(self._services(), answers, strict=True)}
+
+    # ---------------------------------------------------------------- pipelines
+
+    async def create_pipeline(self, pipeline: PipelineCreate, *, idempotency_key: str | None = None) -> Pipeline:
+        """Make a pipeline."""
+        answer = await self.orchestrator.request(
+            "POST", "/api/v1/pipelines", body=_body(pipeline), creates=True, idempotency_key=idempotency_key
+        )
+        return _one(Pipeline, answer)
+
+    async def pipeline(self, pipeline_id: str) -> Pipeline:
+        """One pipeline, in its newest version."""
+        return _one(Pipeline, await self.orchestrator.request("GET", f"/api/v1/pipelines/{_id(pipeline_id)}"))
+
+    async def update_pipeline(self, pipeline_id: str, pipeline: PipelineCreate) -> Pipeline:
+        """Give a pipeline its next version; running jobs keep theirs."""
+        path = f"/api/v1/pipelines/{_id(pipeline_id)}"
+        return _one(Pipeline, await self.orchestrator.request("PUT", path, body=_body(pipeline)))
+
+    async def archive_pipeline(self, pipeline_id: str) -> None:
+        """Take a pipeline out of use; its jobs stay readable."""
+        await self.orchestrator.request("DELETE", f"/api/v1/pipelines/{_id(pipeline_id)}")
+
+    def pipelines(self, **filters: str | int | None) -> AsyncIterator[Pipeline]:
+        """All pipelines, newest first, page by page."""
+        return _pages(self.orchestrator, Pipeline, "/api/v1/pipelines", filters)
+
+    # ---------------------------------------------------------------- jobs
+
+    async def submit(self, job: JobCreate, *, idempotency_key: str | None = None) -> JobDetail:
+        """Submit a job. It is kept once this returns."""
+        answer = await self.orchestrator.request(
+            "POST", "/api/v1/jobs", body=_body(job), creates=True, idempotency_key=idempotency_key
+        )
+        return _one(JobDetail, answer)
+
+    async def submit_many(self, jobs: Sequence[JobCreate], *, idempotency_key: str | None = None) -> list[Job]:
+        """Submit up to 1000 jobs, all or none; they come back in the order given."""
+        body = b"[" + b",".join(_body(job) for job in jobs) + b"]"
+        answer = await self.orchestrator.request(
+            "POST", "/api/v1/jobs/batch", body=body, creates=True, idempotency_key=idempotency_key
+        )
+        return _many(Job, answer)
+
+    async def job(self, job_id: str) -> JobDetail:
+        """One job with its tasks and their executions."""
+        return _one(JobDetail, await self.orchestrator.request("GET", f"/api/v1/jobs/{_id(job_id)}"))
+
+    def jobs(self, **filters: str | int | None) -> AsyncIterator[Job]:
+        """All jobs that match, newest first, page by page."""
+        return _pages(self.orchestrator, Job, "/api/v1/jobs", filters)
+
+    async def wait(self, job_id: str, *, timeout: float) -> JobState:
+        """Wait until a job is over; raises TimeoutError after `timeout` seconds."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise TimeoutError(f"job {job_id} is not over after {timeout:g} s")
+            slice_ = min(left, LONGEST_WAIT)
+            answer = await self.orchestrator.request(
+                "GET", f"/api/v1/jobs/{_id(job_id)}/status", query={"wait": slice_}, timeout=slice_ + 30
+            )
+            state = _one(JobState, answer)
+            if JOB.is_final(state.status):
+                return state
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask a job to stop. Raises ApiError (409) when it is over."""
+        await self.orchestrator.request("POST", f"/api/v1/jobs/{_id(job_id)}/cancel")
+
+    async def rerun(self, job_id: str, *, from_failed: bool = False) -> JobDetail:
+        """Run a job again, as a new one; `from_failed` keeps what succeeded."""
+        request = RerunRequest.model_validate({"from": "failed" if from_failed else "start"})
+        path = f"/api/v1/jobs/{_id(job_id)}/rerun"
+        return _one(JobDetail, await self.orchestrator.request("POST", path, body=_body(request), creates=True))
+
+    async def delete_job(self, job_id: str) -> None:
+        """Forget a job and its logs. Raises ApiError (409) while it runs."""
+        await self.orchestrator.request("DELETE", f"/api/v1/jobs/{_id(job_id)}")
+
+    async def events(self, job_id: str) -> list[TimelineEvent]:
+        """A job's timeline so far."""
+        return _many(TimelineEvent, await self.orchestrator.request("GET", f"/api/v1/jobs/{_id(job_id)}/events"))
+
+    async def follow_events(self, job_id: str, *, after: str | None = None) -> AsyncIterator[TimelineEvent]:
+        """A job's timeline from its start (or after an event's id), live until the job is over."""
+        async for event in self.orchestrator.stream(f"/api/v1/jobs/{_id(job_id)}/events", last_id=after):
+            if event.event != "end":
+                yield TimelineEvent.model_validate_json(event.data, extra="ignore")
+
+    async def logs(self, job_id: str) -> JobLogs:
+        """All output of a job's tasks, in order."""
+        return _one(JobLogs, await self.orchestrator.request("GET", f"/api/v1/jobs/{_id(job_id)}/logs"))
+
+    async def follow_logs(self, job_id: str, *, after: str | None = None) -> AsyncIterator[JobLogLine]:
+        """A job's output from its start, live until the job is over."""
+        async for event in self.orchestrator.stream(f"/api/v1/jobs/{_id(job_id)}/logs", last_id=after):
+            if event.event != "end":
+                yield JobLogLine.model_validate_json(event.data, extra="ignore")
+
+    # ---------------------------------------------------------------- scheduler
+
+    async def schedule(self, schedule: ScheduleCreate) -> Schedule:
+        """Have something run later, or now."""
+        answer = await self.scheduler.request("POST", "/api/v1/schedule", body=_body(schedule), creates=True)
+        return _one(Schedule, answer)
+
+    async def scheduled(self, schedule_id: str) -> Schedule:
+        """One schedule."""
+        return _one(Schedule, await self.scheduler.request("GET", f"/api/v1/scheduled/{_id(schedule_id)}"))
+
+    def schedules(self, **filters: str | int | None) -> AsyncIterator[Schedule]:
+        """All schedules, newest first."""
+        return _pages(self.scheduler, Schedule, "/api/v1/scheduled", filters)
+
+    async def delete_schedule(self, schedule_id: str) -> None:
+        """Delete a schedule; jobs that it made stay."""
+        await self.scheduler.request("DELETE", f"/api/v1/scheduled/{_id(schedule_id)}")
+
+    async def register_worker(self, worker: WorkerRegister) -> RegisteredWorker:
+        """Make a worker known that has no agent (it is listed, and never sent anything)."""
+        answer = await self.scheduler.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
+        return _one(RegisteredWorker, answer)
+
+    def registered_workers(self, **filters: str | int | None) -> AsyncIterator[RegisteredWorker]:
+        """All workers that the scheduler knows, newest first."""
+        return _pages(self.scheduler, RegisteredWorker, "/api/v1/workers", filters)
+
+    async def registered_worker(self, worker_id: str) -> RegisteredWorker:
+        """One worker as the scheduler sees it."""
+        return _one(RegisteredWorker, await self.scheduler.request("GET", f"/api/v1/workers/{_id(worker_id)}"))
+
+    async def drain_worker(self, worker_id: str) -> None:
+        """Place nothing new on a worker."""
+        await self.scheduler.request("POST", f"/api/v1/workers/{_id(worker_id)}/drain")
+
+    async def queue(self, **filters: str | int | None) -> list[QueuedTask]:
+        """What waits, in the order in which it would run (the first page)."""
+        return _many(QueuedTask, await self.scheduler.request("GET", "/api/v1/queue", query=filters))
+
+    async def explain(self, task_id: str) -> Explanation:
+        """Why a task waits."""
+        return _one(Explanation, await self.scheduler.request("GET", f"/api/v1/tasks/{_id(task_id)}/explain"))
+
+    # ---------------------------------------------------------------- worker manager
+
+    async def start_worker(self, worker: WorkerStart) -> ManagedWorker:
+        """Start a real worker process."""
+        answer = await self.worker_manager.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
+        return _one(ManagedWorker, answer)
+
+    def workers(self, **filters: str | int | None) -> AsyncIterator[ManagedWorker]:
+        """All workers that the worker manager started, newest first."""
+        return _pages(self.worker_manager, ManagedWorker, "/api/v1/workers", filters)
+
+    async def worker(self, worker_id: str) -> ManagedWorker:
+        """One worker as the worker manager sees it."""
+        return _one(ManagedWorker, await self.worker_manager.request("GET", f"/api/v1/workers/{_id(worker_id)}"))
+
+    async def stop_worker(self, worker_id: str, *, force: bool = False) -> ManagedWorkerState:
+        """Drain a worker and stop it; with `force` at once, and its work is queued again."""
+        answer = await self.worker_manager.request(
+            "DELETE", f"/api/v1/workers/{_id(worker_id)}", query={"force": str(force).lower()}
+        )
+        return _one(ManagedWorkerState, answer)
+
+    async def execute(self, request: ExecuteRequest) -> ManagedExecution:
+        """Run a command as a single execution."""
+        answer = await self.worker_manager.request("POST", "/api/v1/execute", body=_body(request), creates=True)
+        return _one(ManagedExecution, answer)
+
+    def executions(self, **filters: str | int | None) -> AsyncIterator[ManagedExecution]:
+        """All executions that match, newest first."""
+        return _pages(self.worker_manager, ManagedExecution, "/api/v1/executions", filters)
+
+    async def execution(self, execution_id: str) -> ManagedExecution:
+        """One execution."""
+        path = f"/api/v1/executions/{_id(execution_id)}"
+        return _one(ManagedExecution, await self.worker_manager.request("GET", path))
+
+    async def execution_logs(self, execution_id: str) -> ExecutionLogs:
+        """One execution's output."""
+        path = f"/api/v1/executions/{_id(execution_id)}/logs"
+        return _one(ExecutionLogs, await self.worker_manager.request("GET", path))
+
+    def _services(self) -> Mapping[str, Transport]:
+        return {
+            "orchestrator": self.orchestrator,
+            "scheduler": self.scheduler,
+            "worker-manager": self.worker_manager,
+        }
+
+
+async def _pages(service: Transport, model: type[M], path: str, filters: Query) -> AsyncIterator[M]:
+    next_path: str | None = path
+    query: Query | None = filters
+    while next_path is not None:
+        answer = await service.request("GET", next_path, query=query)
+        for item in _many(model, answer):
+            yield item
+        next_path, query = answer.next_page, None
+
+
+def _body(model: BaseModel) -> bytes:
+    return model.model_dump_json(exclude_unset=True, by_alias=True).encode()
+
+
+def _id(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _one(model: type[M], answer: Answer) -> M:
+    return model.model_validate_json(answer.body, extra="ignore")
+
+
+def _many(model: type[M], answer: Answer) -> list[M]:
+    return TypeAdapter(list[model]).validate_json(answer.body, extra="ignore")  # type: ignore[valid-type]  # run time

@@ -1,0 +1,26 @@
+"""What can go wrong for a client: the platform said no, or nobody answered."""
+
+from schemas.rest.problem import Problem
+
+
+class ClientError(Exception):
+    """The root of this client's errors."""
+
+
+class ApiError(ClientError):
+    """The platform refused; `problem` is what it said (RFC 9457), `status` its HTTP status."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.status = problem.status
+        super().__init__(self._in_words())
+
+    def _in_words(self) -> str:
+        text = f"{self.problem.status} {self.problem.title}: {self.problem.detail}"
+        for error in self.problem.errors or ():
+            text += f"\n  {'.'.join(str(part) for part in error.loc)}: {error.msg}"
+        return text
+
+
+class Unreachable(ClientError):
+    """No service answered at that address within the deadline."""

@@ -1,0 +1,34 @@
+"""Reading `text/event-stream`: the lines of the WHATWG format turned into events, and nothing about reconnecting."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event: `data` joined by newlines, `id` to resume after it, `event` its name ("message" when unnamed)."""
+
+    data: str
+    id: str | None = None
+    event: str = "message"
+
+
+async def parse_events(lines: AsyncIterable[bytes]) -> AsyncIterator[ServerSentEvent]:
+    """Yield the complete events of a stream of lines; comments and an unfinished last event are passed over."""
+    data: list[str] = []
+    event, last_id = "message", None
+    async for raw in lines:
+        line = raw.decode().rstrip("\r\n")
+        if not line:
+            if data:
+                yield ServerSentEvent("\n".join(data), last_id, event)
+            data, event = [], "message"
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "data":
+            data.append(value)
+        elif field == "id":
+            last_id = value
+        elif field == "event":
+            event = value

@@ -1,0 +1,170 @@
+"""How the client talks HTTP: one session, deadlines, retries of what is safe, problems turned into errors.
+
+Safe to send again are GET, PUT and DELETE by their nature, and a POST that carries an Idempotency-Key, which
+every creating call here does. Anything else is sent once.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import aiohttp
+from pydantic import ValidationError
+from yarl import URL
+
+from hodei.client.errors import ApiError, Unreachable
+from hodei.client.sse import ServerSentEvent, parse_events
+from schemas.rest.problem import Problem
+
+RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
+FIRST_DELAY: Final = 0.1
+LONGEST_DELAY: Final = 5.0
+
+Query = Mapping[str, str | int | float | None]
+
+
+class Transport:
+    """An HTTP session with one service.
+
+    `timeout` is seconds for one answer, `attempts` how often a safe request is sent in all.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float, attempts: int) -> None:
+        self.base_url = URL(base_url)
+        self._timeout, self._attempts = timeout, attempts
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections; the transport can be used again afterwards."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        query: Query | None = None,
+        creates: bool = False,
+        accept: str = "application/json",
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> "Answer":
+        """Send a request and return its successful answer.
+
+        Raises ApiError for a problem, Unreachable when nobody answered within the deadline.
+        """
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if creates:
+            headers["Idempotency-Key"] = idempotency_key or str(uuid.uuid4())
+        attempts = self._attempts if creates or method != "POST" else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                answer = await self._send(method, path, body, query, headers, timeout or self._timeout)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if attempt == attempts:
+                    raise Unreachable(f"{self.base_url}: {str(error) or 'no answer in time'}") from error
+                await asyncio.sleep(_delay(attempt))
+                continue
+            if answer.status < 400:
+                return answer
+            if answer.status in RETRIED_STATUSES and attempt < attempts:
+                await asyncio.sleep(max(_delay(attempt), min(answer.retry_after, LONGEST_DELAY)))
+                continue
+            raise ApiError(answer.problem())
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    async def stream(
+        self, path: str, *, query: Query | None = None, last_id: str | None = None
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Yield a stream's events until the service ends it, resuming after a broken connection.
+
+        Raises ApiError, or Unreachable when it cannot be resumed.
+        """
+        failures = 0
+        while True:
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+            try:
+                async with self._open().get(
+                    self.base_url.join(URL(path)),
+                    params=_clean(query),
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=60),
+                ) as response:
+                    if response.status >= 400:
+                        raise ApiError(_problem(response.status, path, await response.read()))
+                    async for event in parse_events(response.content):
+                        failures = 0
+                        last_id = event.id or last_id
+                        yield event
+                    return
+            except (aiohttp.ClientError, TimeoutError) as error:
+                failures += 1
+                if failures >= self._attempts:
+                    raise Unreachable(f"{self.base_url}: {str(error) or 'the stream fell silent'}") from error
+                await asyncio.sleep(_delay(failures))
+
+    async def _send(
+        self, method: str, path: str, body: bytes | None, query: Query | None, headers: dict[str, str], timeout: float
+    ) -> "Answer":
+        async with self._open().request(
+            method,
+            self.base_url.join(URL(path, encoded=True)),
+            data=body,
+            params=_clean(query),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=timeout),
+        ) as response:
+            return Answer(response.status, path, await response.read(), dict(response.headers))
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100))
+        return self._session
+
+
+class Answer:
+    """A whole HTTP answer."""
+
+    def __init__(self, status: int, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        self.status, self.path, self.body, self.headers = status, path, body, headers
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that the service asks to wait; 0 when it does not."""
+        text = self.headers.get("Retry-After", "")
+        return float(text) if text.isdigit() else 0.0
+
+    @property
+    def next_page(self) -> str | None:
+        """The path and query of the next page, from the Link header (RFC 8288)."""
+        for link in self.headers.get("Link", "").split(","):
+            target, _, parameters = link.partition(";")
+            if 'rel="next"' in parameters:
+                return target.strip().removeprefix("<").removesuffix(">")
+        return None
+
+    def problem(self) -> Problem:
+        """The problem that a failed answer carries, or one made of its status."""
+        return _problem(self.status, self.path, self.body)
+
+
+def _problem(status: int, path: str, body: bytes) -> Problem:
+    try:
+        return Problem.model_validate_json(body)
+    except ValidationError:
+        text = body[:200].decode(errors="replace") or "no details"
+        return Problem(title="Unexpected answer", status=status, detail=text, instance=path)
+
+
+def _clean(query: Query | None) -> dict[str, str]:
+    return {name: str(value) for name, value in (query or {}).items() if value is not None}
+
+
+def _delay(attempt: int) -> float:
+    return min(FIRST_DELAY * 2.0 ** (attempt - 1), LONGEST_DELAY)
