@@ -1,0 +1,250 @@
+"""The bus as services see it: one object that connects, declares, publishes, and makes consumers.
+
+Here: `Bus`, the public face, and core subscriptions. The work is done beside it: `bus_connection` (NATS),
+`bus_declare` (streams and consumers), `bus_publish` (acknowledged publishing), `bus_pull` and `bus_consumer`
+(batches), `bus_logs` (logs). Which subjects there are is in `schemas.subjects`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as RawSubscription
+
+from schemas.cloudevents import CloudEvent, decode_batch, encode_batch, wrap
+from schemas.events import EventData, LogChunk
+from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec
+from shared.bus_connection import BusError, Connection
+from shared.bus_consumer import Consumer
+from shared.bus_declare import Declarations
+from shared.bus_logs import LogReader
+from shared.bus_metrics import BusMetrics
+from shared.bus_publish import DEADLINE, Publisher
+from shared.metrics import Metrics
+from shared.tracing import TRACEPARENT, Tracing, inject
+
+__all__ = ["Bus", "BusError", "Consumer", "LogReader", "Subscription"]
+
+log = structlog.get_logger(__name__)
+
+Event = CloudEvent[EventData]
+Handler = Callable[[list[Event]], Awaitable[None]]
+Callback = Callable[[str, bytes, str], Awaitable[None]]
+T = TypeVar("T")
+
+
+class Subscription:
+    """Interest in a core subject, until it is ended."""
+
+    def __init__(self, connection: Connection, raw: RawSubscription) -> None:
+        self._connection = connection
+        self._raw = raw
+
+    async def unsubscribe(self) -> None:
+        """Hear nothing more; what had already arrived has gone through the callback."""
+        await self._connection.release(self._raw)
+
+
+class Bus:
+    """The connection of one process to the bus; a service (start/stop).
+
+    `url` may name several servers, separated by commas. `name` is the service's, and tells which durable
+    consumers are its own. `linger_ms` is what its consumers wait after a batch. While NATS is away
+    `connected` is False, every publish raises BusUnavailable, and consumers wait; all goes on by itself
+    when NATS is back.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        namespace: str = "hodei",
+        start_deadline: float = 30.0,
+        metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
+        linger_ms: float = 10,
+        replicas: int = 1,
+    ) -> None:
+        self.name = name
+        self.catalogue = Catalogue(namespace)
+        self._start_deadline = start_deadline
+        self._tracing = tracing
+        self._linger_ms = linger_ms
+        self._connection = Connection(
+            url,
+            name=f"{namespace}-{name}",
+            start_deadline=start_deadline,
+            metrics=BusMetrics(metrics or Metrics()),
+        )
+        self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas)
+        self._publisher = Publisher(self._connection, self._declarations.streams_again)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that the server takes, in bytes (headers included)."""
+        return self._connection.max_payload
+
+    async def healthy(self) -> bool:
+        """For a health check."""
+        return self.connected
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable when no server answers within the start deadline."""
+        await self._connection.start()
+        await self._publisher.start()
+
+    async def stop(self) -> None:
+        """Close the connection; consumers and subscriptions have been stopped before."""
+        await self._declarations.stop()
+        if self._connection.connected:
+            await self._publisher.stop()
+        await self._connection.stop()
+
+    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        """Have `listener(connected)` called at each disconnect and reconnect; returns the way to end that."""
+        return self._connection.on_change(listener)
+
+    async def declare(self) -> None:
+        """All streams, and this service's durable consumers. Idempotent, and safe while others do the same.
+
+        The feed's consumer is left out: it is declared by the feed, if that runs. Raises Unavailable when
+        JetStream does not answer within the start deadline, BusError when it refuses.
+        """
+        owner = self.name.replace("-", "_")
+        own = [spec for spec in CONSUMERS if spec.owner == owner and spec is not FEED]
+        await self._declarations.declare(own, deadline=self._start_deadline)
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        msg_id: str,
+        headers: Mapping[str, str] | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        """Publish to JetStream and wait until it is stored; many may be in flight at the same time.
+
+        Raises BusUnavailable at once while disconnected, or after `deadline` seconds without an
+        acknowledgement. It may be stored nevertheless: publish again with the same `msg_id`, which the
+        stream drops if it has it. Raises BusError when it is larger than `max_payload`. The current trace
+        goes along.
+        """
+        await self._publisher.publish(subject, payload, msg_id=msg_id, headers=_with_trace(headers), deadline=deadline)
+
+    async def send(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send on core NATS: heard by who listens now. Raises BusUnavailable while disconnected."""
+        await self._connection.publish(subject, payload, reply=reply, headers=_with_trace(headers))
+
+    async def flush(self) -> None:
+        """Wait until the server has taken all that was sent. Raises BusUnavailable."""
+        await self._connection.flush()
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout: float,  # noqa: ASYNC109  # a deadline for the answer, not for the call
+    ) -> bytes:
+        """Send on core NATS and wait for one answer. Raises BusUnavailable when none comes in `timeout`
+        seconds.
+        """
+        return await self._connection.request(subject, payload, deadline=timeout)
+
+    async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:
+        """Hear a core subject: `callback(subject, payload, reply)`, one message at a time, in order.
+
+        Of the subscribers of one `queue`, one hears each message. Kept over reconnects; what is said
+        meanwhile is lost. An error of the callback is logged and counted, and ends nothing.
+        """
+
+        async def deliver(message: Msg) -> None:
+            try:
+                await callback(message.subject, message.data, message.reply)
+            except Exception:
+                self._connection.metrics.callback_failures.labels(subject).inc()
+                log.exception("a callback failed", subject=message.subject)
+
+        return Subscription(self._connection, await self._connection.subscribe(subject, deliver, queue=queue))
+
+    def consumer(self, durable: str, handler: Handler, *, linger_ms: float | None = None) -> Consumer[Event]:
+        """A service that hands the events of a durable consumer of the catalogue to `handler`, in batches.
+
+        Raises KeyError when the catalogue has no such consumer.
+        """
+        specs = {spec.durable: spec for spec in CONSUMERS}
+        linger = self._linger_ms if linger_ms is None else linger_ms
+        return self.consumer_of(specs[durable], handler, decode=decode_batch, linger_ms=linger)
+
+    def consumer_of(
+        self,
+        spec: ConsumerSpec,
+        handler: Callable[[list[T]], Awaitable[None]],
+        *,
+        decode: Callable[[str, bytes], Sequence[T]],
+        **options: Any,
+    ) -> Consumer[T]:
+        """As `consumer`, of any specification, with its own decoding and the options of `Consumer`.
+
+        `decode(event_type, payload)` gives one item for each event in the message; it raises ValueError
+        when there is no understanding it.
+        """
+        return Consumer(
+            spec,
+            handler,
+            decode=decode,
+            connection=self._connection,
+            publisher=self._publisher,
+            declarations=self._declarations,
+            catalogue=self.catalogue,
+            tracing=self._tracing,
+            **options,
+        )
+
+    async def publish_log(self, chunk: LogChunk, *, source: str = "") -> None:
+        """Store one chunk of an execution's log; again and again, if need be, for it is stored once. See
+        `publish`.
+        """
+        event = wrap(
+            chunk,
+            id=f"{chunk.execution_id}-{chunk.seq}",
+            source=source or f"/hodei/{self.name}",
+            time=datetime.now(UTC),
+        )
+        await self.publish(self.catalogue.logs(chunk.execution_id), encode_batch([event]), msg_id=f"log-{event.id}")
+
+    def read_log(
+        self, execution_id: str, *, after: int = 0, follow: bool = True, until_chunks: int | None = None
+    ) -> LogReader:
+        """Read an execution's log, chunk by chunk; see `LogReader`. To be closed after use (`async with`)."""
+        return LogReader(
+            self._connection,
+            self.catalogue,
+            execution_id,
+            after=after,
+            follow=follow,
+            until_chunks=until_chunks,
+        )
+
+    async def delete_log(self, execution_id: str) -> None:
+        """Delete what is stored of an execution's log. Raises BusUnavailable."""
+        await self._connection.api(
+            f"STREAM.PURGE.{self.catalogue.stream(LOGS)}", {"filter": self.catalogue.logs(execution_id)}
+        )
+
+
+def _with_trace(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    traceparent = inject()
+    if traceparent is None or (headers and TRACEPARENT in headers):
+        return headers
+    return {**(headers or {}), TRACEPARENT: traceparent}

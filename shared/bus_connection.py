@@ -1,0 +1,233 @@
+"""The connection to NATS: made within a deadline, kept for ever, and raw messages in and out of it.
+
+Here: connecting and reconnecting, who is told of it, core publish/subscribe/request, and requests to the
+JetStream API. Not here: acknowledged publishing (`shared.bus_publish`), streams and consumers
+(`shared.bus_declare`), pulling (`shared.bus_pull`). Only the `shared.bus*` modules import nats-py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as RawSubscription
+
+from shared.bus_metrics import BusMetrics
+from shared.errors import BusUnavailable, HodeiError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_WAIT: Final = 0.25
+"""Seconds between attempts to connect."""
+PING_INTERVAL: Final = 10
+"""Seconds; two unanswered pings mean that the server hangs, and the connection is made again."""
+OUTBOUND_BYTES: Final = 16 << 20
+PENDING_MESSAGES: Final = 64 * 1024
+PENDING_BYTES: Final = 64 << 20
+"""What one core subscription may hold that its callback has not taken; beyond it messages are dropped, and
+counted.
+"""
+
+STATUS: Final = "Status"
+DESCRIPTION: Final = "Description"
+NO_RESPONDERS: Final = "503"
+
+Listener = Callable[[bool], None]
+RawCallback = Callable[[Msg], Awaitable[None]]
+
+
+class BusError(HodeiError):
+    """The NATS server refused what was asked of it. `code` is JetStream's own error code (0: none given)."""
+
+    def __init__(self, what: str, description: str, code: int = 0) -> None:
+        super().__init__(f"{what}: {description}")
+        self.code = code
+
+
+class Connection:
+    """One connection to a NATS server or cluster (`url` may name several servers, separated by commas)."""
+
+    def __init__(self, url: str, *, name: str, start_deadline: float, metrics: BusMetrics) -> None:
+        self.metrics = metrics
+        self._servers = [part.strip() for part in url.split(",") if part.strip()]
+        self._name = name
+        self._start_deadline = start_deadline
+        self._nc = Client()
+        self._listeners: list[Listener] = []
+        self._last_error = ""
+        self._stopping = False
+        self._started = False
+
+    @property
+    def connected(self) -> bool:
+        return self._started and self._nc.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that the server takes, in bytes."""
+        return self._nc.max_payload
+
+    async def start(self) -> None:
+        """Connect; raises Unavailable when no server answers within the start deadline."""
+        try:
+            async with asyncio.timeout(self._start_deadline):
+                await self._nc.connect(
+                    servers=self._servers,
+                    name=self._name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]  # said to be int, is seconds
+                    connect_timeout=2,
+                    ping_interval=PING_INTERVAL,
+                    max_outstanding_pings=2,
+                    pending_size=OUTBOUND_BYTES,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    reconnected_cb=self._on_reconnected,
+                    closed_cb=self._on_closed,
+                )
+        except TimeoutError:
+            self._stopping = True
+            await self._nc.close()
+            raise Unavailable(f"NATS at {', '.join(self._servers)} ({self._last_error or 'no answer'})") from None
+        except nats_errors.Error as error:
+            raise Unavailable(f"NATS at {', '.join(self._servers)} ({error})") from error
+        self._started = True
+        self.metrics.connected.set(1)
+        log.info("connected to NATS", url=self._url())
+
+    async def stop(self) -> None:
+        """Send what is still to be sent, then close. Whoever subscribed has unsubscribed before."""
+        self._stopping = True
+        if not self._started:
+            return
+        if self._nc.is_connected:
+            try:
+                await self._nc.flush(timeout=2)
+            except nats_errors.Error as error:
+                log.warning("the last messages may not have reached NATS", error=str(error) or repr(error))
+        await self._nc.close()
+        self.metrics.connected.set(0)
+
+    def on_change(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener(connected)` called at each disconnect and reconnect; returns the way to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    async def publish(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a core message. Raises BusUnavailable while disconnected: nothing stale is sent later."""
+        if not self.connected:
+            raise BusUnavailable("not connected to NATS")
+        await self.post(subject, payload, reply=reply, headers=headers)
+
+    async def post(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """As `publish`, but while disconnected the message is kept, within limits, until the connection is
+        back.
+        """
+        try:
+            await self._nc.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
+        except nats_errors.MaxPayloadError as error:
+            raise BusError(subject, f"{len(payload)} bytes is more than the server takes") from error
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"{subject}: {error}") from error
+
+    async def request(self, subject: str, payload: bytes, *, deadline: float) -> bytes:
+        """Send and wait for one answer; raises BusUnavailable when none comes within `deadline` seconds."""
+        if not self.connected:
+            raise BusUnavailable("not connected to NATS")
+        try:
+            return (await self._nc.request(subject, payload, timeout=deadline)).data
+        except nats_errors.NoRespondersError as error:
+            raise BusUnavailable(f"{subject}: nobody is there to answer") from error
+        except nats_errors.TimeoutError as error:
+            raise BusUnavailable(f"{subject}: no answer within {deadline:g} s") from error
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"{subject}: {error}") from error
+
+    async def api(self, operation: str, body: Mapping[str, object], *, deadline: float = 5.0) -> dict[str, Any]:
+        """Ask the JetStream API (`STREAM.CREATE.x`); raises BusError when it refuses, BusUnavailable when
+        away.
+        """
+        answer: dict[str, Any] = orjson.loads(
+            await self.request(f"$JS.API.{operation}", orjson.dumps(body), deadline=deadline)
+        )
+        error = answer.get("error")
+        if error:
+            if error.get("code") == 503:
+                raise BusUnavailable(f"{operation}: {error.get('description')}")
+            raise BusError(operation, str(error.get("description")), int(error.get("err_code", 0)))
+        return answer
+
+    async def subscribe(self, subject: str, callback: RawCallback, *, queue: str = "") -> RawSubscription:
+        """Hear a core subject; kept over reconnects."""
+        try:
+            return await self._nc.subscribe(
+                subject,
+                queue=queue,
+                cb=callback,
+                pending_msgs_limit=PENDING_MESSAGES,
+                pending_bytes_limit=PENDING_BYTES,
+            )
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"{subject}: {error}") from error
+
+    async def flush(self, deadline: float = 5.0) -> None:
+        """Wait until the server has taken everything sent so far."""
+        if not self.connected:
+            raise BusUnavailable("not connected to NATS")
+        try:
+            await self._nc.flush(timeout=deadline)  # type: ignore[arg-type]  # annotated int, used as seconds
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"flush: {error or repr(error)}") from error
+
+    async def release(self, subscription: RawSubscription, *, deadline: float = 2.0) -> None:
+        """End a subscription, after what the server had already sent to it has gone through its callback."""
+        try:
+            if self.connected:
+                async with asyncio.timeout(deadline):
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py left it so
+            else:
+                await subscription.unsubscribe()
+        except (nats_errors.Error, TimeoutError) as error:
+            log.debug("a subscription did not end cleanly", subject=subscription.subject, error=repr(error))
+
+    def new_inbox(self) -> str:
+        return self._nc.new_inbox()
+
+    def _url(self) -> str:
+        url = self._nc.connected_url
+        return f"{url.hostname}:{url.port}" if url else "nowhere"
+
+    def _tell(self, connected: bool) -> None:
+        self.metrics.connected.set(int(connected))
+        for listener in list(self._listeners):
+            listener(connected)
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_error = str(error) or type(error).__name__
+        self.metrics.errors.labels(type(error).__name__).inc()
+        if self._started and not self._stopping:
+            log.warning("NATS client error", error=self._last_error, kind=type(error).__name__)
+
+    async def _on_disconnected(self) -> None:
+        if self._stopping or not self._started:
+            return
+        log.warning("disconnected from NATS, reconnecting", error=self._last_error)
+        self._tell(False)
+
+    async def _on_reconnected(self) -> None:
+        self.metrics.reconnects.inc()
+        log.info("connected to NATS again", url=self._url())
+        self._tell(True)
+
+    async def _on_closed(self) -> None:
+        if self._started and not self._stopping:
+            log.error("NATS closed the connection for good", error=str(self._nc.last_error))
+            self._tell(False)

@@ -1,0 +1,397 @@
+"""Consumers: what has arrived is handed over as one batch, and acknowledged when the handler has returned.
+
+Here: gathering, lingering, acknowledging, and what happens when a handler fails. Not here: how messages
+arrive (`shared.bus_pull`), which consumers there are (`schemas.subjects`), and any handler.
+
+A handler may be given the same event again at any time and must not mind. It is given events in the order
+of the stream, save that messages which come again are handed over apart from the others, first. - It
+returns: every message of the batch is acknowledged. - It raises Unavailable or BusUnavailable: that is no
+fault of the events. The batch is kept and tried again, with growing pauses, for as long as it takes. - It
+raises anything else: the batch is run again message by message, and a failing message event by event, so
+that the culprits are known. Their messages come again after a growing delay; after `max_deliver` deliveries
+the culprits go to the dead letters, and the rest of the message counts as handled. A message that cannot be
+decoded goes to the dead letters at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import orjson
+import structlog
+from nats.aio.msg import Msg
+from opentelemetry.trace import SpanKind
+
+from schemas.subjects import EVENTS, Catalogue, ConsumerSpec, DeadLetter
+from shared.bus_connection import BusError, Connection
+from shared.bus_declare import NANOS, Declarations
+from shared.bus_publish import Publisher
+from shared.bus_pull import RENEWAL_REASONS, Position, Pull
+from shared.errors import BusUnavailable, Unavailable
+from shared.tracing import TRACEPARENT, Tracing
+
+log = structlog.get_logger(__name__)
+
+ACK: Final = b"+ACK"
+NAK: Final = b"-NAK"
+IN_PROGRESS: Final = b"+WPI"
+
+NAK_FIRST_DELAY: Final = 0.1
+NAK_LONGEST_DELAY: Final = 10.0
+RETRY_FIRST_WAIT: Final = 0.05
+RETRY_LONGEST_WAIT: Final = 2.0
+LARGEST_LETTER: Final = 256 * 1024
+"""Bytes of an event kept in a dead letter; beyond it, its beginning is kept as text."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Message(Generic[T]):
+    raw: Msg
+    position: Position
+    event_type: str
+    items: Sequence[T]
+
+
+class _Stopping(Exception):
+    """The consumer is to stop while it waits for something that is away."""
+
+
+class Consumer(Generic[T]):
+    """One durable consumer at work: a service. `T` is what `decode(event_type, payload)` makes of an event.
+
+    `linger_ms`: the pause after a batch of more than one event, in which the next one gathers. `max_events`
+    and `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one
+    durable, in one process or many, share its messages.
+    """
+
+    def __init__(
+        self,
+        spec: ConsumerSpec,
+        handler: Callable[[list[T]], Awaitable[None]],
+        *,
+        decode: Callable[[str, bytes], Sequence[T]],
+        connection: Connection,
+        publisher: Publisher,
+        declarations: Declarations,
+        catalogue: Catalogue,
+        tracing: Tracing | None = None,
+        linger_ms: float = 10,
+        max_events: int = 2000,
+        max_bytes: int = 4 << 20,
+        pull_batch: int = 256,
+        stop_deadline: float = 5.0,
+    ) -> None:
+        self.name = f"consumer {spec.durable}"
+        self.spec = spec
+        self.handled = 0
+        """Events whose message was acknowledged after its handler returned, dead ones included."""
+        self.dead = 0
+        """Events (or undecodable messages) moved to the dead letters."""
+        self._handler = handler
+        self._decode = decode
+        self._connection = connection
+        self._publisher = publisher
+        self._declarations = declarations
+        self._catalogue = catalogue
+        self._tracing = tracing if tracing is not None and tracing.enabled else None
+        self._linger = linger_ms / 1000
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._stop_deadline = stop_deadline
+        self._metrics = connection.metrics
+        self._durable = catalogue.durable(spec)
+        self._held: dict[str, Msg] = {}
+        self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pull = Pull(
+            connection,
+            target=lambda: f"{catalogue.stream(EVENTS)}.{self._durable}",
+            repair=self._repair,
+            renewed=self._on_renewed,
+            batch=pull_batch,
+        )
+
+    async def start(self) -> None:
+        """Declare the durable consumer and begin. Raises Unavailable, or BusError, when that is impossible.
+        """
+        await self._declarations.declare([self.spec], deadline=10)
+        await self._pull.start()
+        self._tasks = [
+            asyncio.create_task(self._run(), name=self.name),
+            asyncio.create_task(self._keep_alive(), name=f"{self.name} keep-alive"),
+        ]
+
+    async def stop(self) -> None:
+        """Take nothing more, let the running handler finish within the stop deadline, give back what is not
+        done.
+
+        What is given back reaches another consumer of the same durable at once.
+        """
+        self._stopping.set()
+        await self._pull.close()
+        if self._tasks:
+            run, keep_alive = self._tasks
+            _, unfinished = await asyncio.wait([run], timeout=self._stop_deadline)
+            if unfinished:
+                log.warning("a handler did not finish in time", consumer=self._durable)
+            for task in (run, keep_alive):
+                task.cancel()
+            await asyncio.wait(self._tasks)
+            self._tasks = []
+        await self._give_back()
+        for message in self._pull.buffer:
+            await self._reply(message, NAK)
+        self._pull.buffer.clear()
+
+    async def until(self, condition: Callable[[], bool], *, deadline: float = 10.0) -> None:
+        """Wait until `condition()` holds, looked at after every change of `handled`, `dead` or `idle`.
+
+        Raises TimeoutError after `deadline` seconds.
+        """
+        async with asyncio.timeout(deadline):
+            while not condition():
+                await self._changed.wait()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing that has arrived waits to be handled."""
+        return not self._held and not self._pull.buffer
+
+    # -- the loop
+
+    async def _run(self) -> None:
+        while await self._pull.ready():
+            started = time.perf_counter()
+            messages = await self._gather()
+            try:
+                # What comes again is handled apart, so that poison spoils no other batch.
+                for again in (True, False):
+                    group = [one for one in messages if (one.position.deliveries > 1) is again]
+                    if group:
+                        await self._handle(group)
+            except _Stopping:
+                return
+            except Exception:
+                log.exception("a batch was not handled, it comes again", consumer=self._durable)
+                await self._give_back()
+            finally:
+                self._notify()
+            count = sum(len(message.items) for message in messages)
+            log.debug("batch", consumer=self._durable, events=count, seconds=time.perf_counter() - started)
+            if count > 1 and self._linger:
+                await self._pause(self._linger)
+
+    async def _gather(self) -> list[_Message[T]]:
+        """Everything that has arrived, decoded, within the bounds."""
+        buffer = self._pull.buffer
+        messages: list[_Message[T]] = []
+        events = size = 0
+        while buffer and events < self._max_events:
+            if messages and size + len(buffer[0].data) > self._max_bytes:
+                break
+            raw = buffer.popleft()
+            size += len(raw.data)
+            self._held[raw.reply] = raw
+            position = Position.of(raw.reply)
+            event_type = self._catalogue.event_type(raw.subject)
+            if position.deliveries > 1:
+                self._metrics.redeliveries.labels(self._durable).inc()
+            try:
+                items = self._decode(event_type, raw.data)
+            except ValueError as error:
+                await self._bury_whole(raw, position, error)
+                continue
+            messages.append(_Message(raw, position, event_type, items))
+            events += len(items)
+        await self._pull.top_up()
+        return messages
+
+    async def _handle(self, messages: list[_Message[T]]) -> None:
+        error = await self._attempt(messages)
+        if error is None:
+            for message in messages:
+                await self._settle(message)
+            return
+        log.warning("a handler failed", consumer=self._durable, messages=len(messages), exc_info=error)
+        for message in messages:
+            alone = error if len(messages) == 1 else await self._attempt([message])
+            if alone is None:
+                await self._settle(message)
+            else:
+                await self._isolate(message, alone)
+
+    async def _attempt(self, messages: list[_Message[T]]) -> Exception | None:
+        """Call the handler, waiting for what is away; the error it raised, if any."""
+        items = [item for message in messages for item in message.items]
+        if not items:
+            return None
+        self._metrics.batch_size.labels(self._durable).observe(len(items))
+        with self._span(messages, len(items)):
+            return await self._call(items)
+
+    async def _call(self, items: list[T]) -> Exception | None:
+        wait = RETRY_FIRST_WAIT
+        while True:
+            started = time.perf_counter()
+            try:
+                await self._handler(items)
+                return None
+            except (Unavailable, BusUnavailable) as error:
+                self._metrics.handler_waits.labels(self._durable).inc()
+                log.warning("a handler waits", consumer=self._durable, events=len(items), error=str(error))
+            except Exception as error:  # noqa: BLE001  # the event's own fault; the caller judges it
+                self._metrics.handler_failures.labels(self._durable).inc()
+                return error
+            finally:
+                self._metrics.handler_seconds.labels(self._durable).observe(time.perf_counter() - started)
+            await self._pause(wait)
+            if self._stopping.is_set():
+                raise _Stopping
+            wait = min(wait * 1.6, RETRY_LONGEST_WAIT)
+
+    async def _settle(self, message: _Message[T]) -> None:
+        count = len(message.items)
+        self.handled += count
+        self._metrics.events.labels(self._durable, message.event_type).inc(count)
+        self._held.pop(message.raw.reply, None)
+        await self._reply(message.raw, ACK)
+
+    # -- failures
+
+    async def _isolate(self, message: _Message[T], error: Exception) -> None:
+        """Run a failing message event by event; bury the culprits if they have had their chances."""
+        culprits = [(0, error)]
+        if len(message.items) > 1:
+            culprits = []
+            for index, item in enumerate(message.items):
+                failed = await self._call([item])
+                if failed is not None:
+                    culprits.append((index, failed))
+        if culprits and message.position.deliveries < self.spec.max_deliver:
+            await self._again(message.raw, message.position)
+            return
+        try:
+            for index, failed in culprits:
+                await self._bury(message, index, failed)
+        except (BusUnavailable, BusError) as away:
+            log.warning("a dead letter could not be sent", consumer=self._durable, error=str(away))
+            await self._again(message.raw, message.position)
+            return
+        await self._settle(message)
+
+    async def _again(self, raw: Msg, position: Position) -> None:
+        delay = min(NAK_FIRST_DELAY * 2 ** (position.deliveries - 1), NAK_LONGEST_DELAY)
+        self._held.pop(raw.reply, None)
+        await self._reply(raw, NAK + b" " + orjson.dumps({"delay": int(delay * NANOS)}))
+
+    async def _give_back(self) -> None:
+        for message in self._held.values():
+            await self._reply(message, NAK)
+        self._held.clear()
+
+    async def _bury(self, message: _Message[T], index: int, error: Exception) -> None:
+        event: object = orjson.loads(message.raw.data)[index]
+        log.error(
+            "an event goes to the dead letters",
+            consumer=self._durable,
+            event_type=message.event_type,
+            entity=event.get("subject") if isinstance(event, dict) else None,
+            error=repr(error),
+        )
+        await self._send_letter(message.raw, message.position, index, event, error)
+
+    async def _bury_whole(self, raw: Msg, position: Position, error: Exception) -> None:
+        """A message that is no batch of events at all: its payload goes to the dead letters as text."""
+        log.error("an undecodable message goes to the dead letters", consumer=self._durable, error=str(error))
+        text = raw.data[:LARGEST_LETTER].decode("utf-8", "replace")
+        try:
+            await self._send_letter(raw, position, 0, text, error)
+        except (BusUnavailable, BusError) as away:
+            log.warning("a dead letter could not be sent", consumer=self._durable, error=str(away))
+            await self._again(raw, position)
+            return
+        self._held.pop(raw.reply, None)
+        await self._reply(raw, ACK)
+        self._notify()
+
+    async def _send_letter(self, raw: Msg, position: Position, index: int, event: object, error: Exception) -> None:
+        encoded = orjson.dumps(event)
+        if len(encoded) > LARGEST_LETTER:
+            event = encoded[:LARGEST_LETTER].decode("utf-8", "replace")
+        letter = DeadLetter(
+            consumer=self._durable,
+            subject=raw.subject,
+            stream_seq=position.stream_seq,
+            deliveries=position.deliveries,
+            error=f"{type(error).__name__}: {error}",
+            event=event,
+        )
+        await self._publisher.publish(
+            self._catalogue.dead(self._durable),
+            letter.model_dump_json().encode(),
+            msg_id=f"dead-{self._durable}-{position.stream_seq}-{index}",
+            headers=_trace_header(raw),
+        )
+        self.dead += 1
+        self._metrics.dead_letters.labels(self._durable).inc()
+
+    # -- keeping things going
+
+    async def _keep_alive(self) -> None:
+        """Tell the server that what is held is still being worked on, so that it is not delivered to
+        another.
+        """
+        while True:
+            await asyncio.sleep(self.spec.ack_wait / 3)
+            for message in (*self._held.values(), *self._pull.buffer):
+                await self._reply(message, IN_PROGRESS)
+
+    async def _reply(self, message: Msg, word: bytes) -> None:
+        try:
+            await self._connection.post(message.reply, word)
+        except (BusUnavailable, BusError) as error:
+            self._metrics.lost_replies.labels(self._durable).inc()
+            log.warning("an acknowledgement is lost, the message comes again", error=str(error))
+
+    async def _repair(self, reason: str) -> None:
+        log.error("a consumer is declared again", consumer=self._durable, reason=reason)
+        await self._declarations.streams()
+        await self._declarations.consumer(self.spec)
+
+    def _on_renewed(self, reason: str) -> None:
+        self._metrics.pull_renewals.labels(self._durable, reason if reason in RENEWAL_REASONS else "refused").inc()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not into a stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _span(self, messages: list[_Message[T]], count: int) -> AbstractContextManager[object]:
+        if self._tracing is None:
+            return nullcontext()
+        parents = [(_trace_header(message.raw) or {}).get(TRACEPARENT) for message in messages]
+        return self._tracing.span(
+            f"consume {self._durable}",
+            parent=parents[0] if len(messages) == 1 else None,
+            links=parents if len(messages) > 1 else (),
+            kind=SpanKind.CONSUMER,
+            attributes={"messaging.system": "nats", "messaging.batch.message_count": count},
+        )
+
+
+def _trace_header(raw: Msg) -> dict[str, str] | None:
+    traceparent = (raw.headers or {}).get(TRACEPARENT)
+    return {TRACEPARENT: traceparent} if traceparent else None

@@ -1,0 +1,149 @@
+"""Makes the server's streams and durable consumers what the catalogue says, whoever starts first.
+
+Here: create, update when the configuration changed, retry until a deadline. Not here: what they are; that is
+`schemas.subjects`.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import structlog
+
+from schemas.subjects import EVENTS, STREAMS, Catalogue, ConsumerSpec, StreamSpec
+from shared.bus_connection import BusError, Connection
+from shared.errors import BusUnavailable, Unavailable
+
+log = structlog.get_logger(__name__)
+
+NANOS: Final = 1_000_000_000
+RETRY_WAIT: Final = 0.2
+
+STREAM_EXISTS: Final = 10058
+"""A stream of this name has another configuration."""
+NO_STORAGE: Final = 10047
+"""The server cannot set aside as many bytes as the stream may grow to."""
+SMALLEST_STREAM: Final = 16 << 20
+
+
+class Declarations:
+    """Declares streams and consumers over one connection."""
+
+    def __init__(self, connection: Connection, catalogue: Catalogue, *, replicas: int = 1) -> None:
+        self._connection = connection
+        self._catalogue = catalogue
+        self._replicas = replicas
+        self._again: asyncio.Task[None] | None = None
+
+    async def declare(self, consumers: Iterable[ConsumerSpec], *, deadline: float) -> None:
+        """All the streams, and these consumers. Safe while other services do the same.
+
+        Raises Unavailable when JetStream did not answer within `deadline` seconds, BusError when it refuses.
+        """
+        consumers = tuple(consumers)
+        until = time.monotonic() + deadline
+        while True:
+            try:
+                await self.streams()
+                for spec in consumers:
+                    await self.consumer(spec)
+                return
+            except BusUnavailable as error:
+                if time.monotonic() + RETRY_WAIT > until:
+                    raise Unavailable(f"JetStream ({error})") from error
+                log.info("waiting for JetStream", error=str(error))
+                await asyncio.sleep(RETRY_WAIT)
+
+    async def streams(self) -> None:
+        """Every stream of the catalogue: any service may publish to any of them."""
+        for spec in STREAMS:
+            await self._stream(self._stream_config(spec))
+
+    async def streams_again(self) -> None:
+        """The streams have gone while we were publishing. One task does it for all who notice at the same
+        time.
+        """
+        if self._again is None or self._again.done():
+            log.error("a stream does not exist on the server any more: declaring all again")
+            self._again = asyncio.create_task(self._patiently(), name="bus-declare-again")
+        await asyncio.shield(self._again)
+
+    async def stop(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+
+    async def consumer(self, spec: ConsumerSpec) -> None:
+        """One durable consumer of the events; keeps its position when it exists, and takes a changed
+        configuration.
+
+        The server is told no `max_deliver`: it would drop a message in silence. Our consumers count
+        deliveries themselves and move what they cannot digest to the dead letters.
+        """
+        stream, durable = self._catalogue.stream(EVENTS), self._catalogue.durable(spec)
+        await self._connection.api(
+            f"CONSUMER.CREATE.{stream}.{durable}",
+            {
+                "stream_name": stream,
+                "config": {
+                    "name": durable,
+                    "durable_name": durable,
+                    "filter_subjects": self._catalogue.filters(spec),
+                    "ack_policy": "explicit",
+                    "deliver_policy": "all",
+                    "replay_policy": "instant",
+                    "ack_wait": spec.ack_wait * NANOS,
+                    "max_ack_pending": spec.max_ack_pending,
+                    "max_deliver": -1,
+                    "max_waiting": 512,
+                },
+            },
+        )
+
+    async def _patiently(self) -> None:
+        try:
+            await self.streams()
+        except (BusUnavailable, BusError) as error:
+            log.error("the streams could not be declared", error=str(error))
+        await asyncio.sleep(RETRY_WAIT)
+
+    async def _stream(self, config: dict[str, Any]) -> None:
+        name = config["name"]
+        try:
+            await self._connection.api(f"STREAM.CREATE.{name}", config)
+        except BusError as error:
+            if error.code == NO_STORAGE and config["max_bytes"] // 2 >= SMALLEST_STREAM:
+                smaller = config["max_bytes"] // 2
+                log.warning("not enough storage, declaring a smaller stream", stream=name, max_bytes=smaller)
+                await self._stream({**config, "max_bytes": smaller})
+                return
+            if error.code != STREAM_EXISTS:
+                raise
+            await self._update(config)
+
+    async def _update(self, config: dict[str, Any]) -> None:
+        name = config["name"]
+        try:
+            await self._connection.api(f"STREAM.UPDATE.{name}", config)
+            log.info("stream updated", stream=name)
+        except BusError as error:
+            if error.code != NO_STORAGE:
+                raise
+            log.warning("not enough storage, the stream stays as small as it is", stream=name)
+
+    def _stream_config(self, spec: StreamSpec) -> dict[str, Any]:
+        return {
+            "name": self._catalogue.stream(spec),
+            "subjects": self._catalogue.stream_subjects(spec),
+            "retention": "limits",
+            "discard": "old",
+            "storage": "file",
+            "num_replicas": self._replicas,
+            "max_age": spec.max_age * NANOS,
+            "max_bytes": spec.max_bytes,
+            "duplicate_window": spec.duplicate_window * NANOS,
+            "max_consumers": -1,
+            "max_msgs": -1,
+            "max_msg_size": -1,
+            "allow_direct": True,
+        }

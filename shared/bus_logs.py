@@ -1,0 +1,200 @@
+"""The log of one execution, out of JetStream: what is already there and then what is being written, in order.
+
+Here: `LogReader`, one ordered reading for one viewer; any number may read the same log at the same time.
+Not here: how lines become chunks (the agent's business) and how chunks become JSON, text or server-sent
+events.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final, Self
+
+import structlog
+
+from schemas.cloudevents import MalformedEvents, decode_batch
+from schemas.events import LogChunk
+from schemas.subjects import LOGS, Catalogue
+from shared.bus_connection import BusError, Connection
+from shared.bus_declare import NANOS
+from shared.bus_pull import Position, Pull
+from shared.errors import BusUnavailable
+
+log = structlog.get_logger(__name__)
+
+INACTIVE: Final = 60
+"""Seconds after which the server forgets a reading that nobody asks anything of."""
+SETTLE: Final = 5.0
+"""Seconds of silence after which a log that is over, or not followed, has no more to come."""
+
+
+class LogReader:
+    """An asynchronous iterator over the chunks of one execution's log, each once, in the order they were
+    stored.
+
+    `after` is the `seq` of the last chunk that the viewer already has. With `follow`, it waits for more until
+    `finish(chunks)` has told how many there are in all and they were read (or nothing came for `settle`
+    seconds: the oldest may have been dropped from the stream), or until it is closed. Without, it ends at
+    the end of what there is. A wait may be cancelled (`asyncio.wait_for(anext(reader), …)`) without losing
+    anything. Raises BusUnavailable when a log that is over, or not followed, cannot be read for `settle`
+    seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        catalogue: Catalogue,
+        execution_id: str,
+        *,
+        after: int = 0,
+        follow: bool = True,
+        until_chunks: int | None = None,
+        settle: float = SETTLE,
+    ) -> None:
+        self._connection = connection
+        self._catalogue = catalogue
+        self._execution_id = execution_id
+        self._after = after
+        self._follow = follow
+        self._total = until_chunks
+        self._settle = settle
+        self._stream = catalogue.stream(LOGS)
+        self._consumer = ""
+        self._expected = 1
+        self._last_seq = 0
+        self._drained = False
+        self._started = False
+        self._closed = False
+        self._seen: set[int] = set()
+        self._chunks: deque[LogChunk] = deque()
+        self._pull = Pull(
+            connection,
+            target=lambda: f"{self._stream}.{self._consumer}",
+            repair=self._repair,
+            renewed=lambda _reason: None,
+            batch=64,
+            fresh=True,
+        )
+
+    def finish(self, chunks: int) -> None:
+        """The log is over, and consists of this many chunks."""
+        self._total = chunks
+        self._pull.wake()
+
+    async def aclose(self) -> None:
+        """Stop reading, and let the server forget the reading."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._started:
+            await self._pull.close()
+            await self._forget()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> LogChunk:
+        while not self._chunks:
+            await self._advance()
+            if self._closed:
+                raise StopAsyncIteration
+        return self._chunks.popleft()
+
+    async def _advance(self) -> None:
+        """Take one step: begin, decode what has arrived, wait for more, or close at the end."""
+        if self._closed:
+            return
+        if not self._started:
+            await self._begin()
+            await self._pull.start()
+            self._started = True
+        while self._pull.buffer and not self._chunks:
+            self._take()
+        await self._pull.top_up()
+        if self._chunks:
+            return
+        if self._over():
+            await self.aclose()
+            return
+        patience = None if self._follow and self._total is None else self._settle
+        try:
+            async with asyncio.timeout(patience):
+                await self._pull.ready()
+        except TimeoutError:
+            if not self._connection.connected:
+                raise BusUnavailable(f"the log of execution {self._execution_id} cannot be read") from None
+            await self.aclose()
+
+    def _over(self) -> bool:
+        if self._total is not None and len(self._seen) >= self._total:
+            return True
+        return not self._follow and self._drained
+
+    def _take(self) -> None:
+        raw = self._pull.buffer.popleft()
+        if f".{self._consumer}." not in raw.reply:
+            return  # from a reading that was given up
+        position = Position.of(raw.reply)
+        if position.consumer_seq != self._expected:
+            self._expected = 0  # none fits until the reading has begun again
+            self._pull.remake("gap")
+            return
+        self._expected += 1
+        self._last_seq = position.stream_seq
+        self._drained = position.pending == 0
+        try:
+            events = decode_batch(LogChunk.event_type, raw.data)
+        except MalformedEvents as error:
+            log.warning("a log chunk cannot be read", execution_id=self._execution_id, error=str(error))
+            return
+        for chunk in (event.data for event in events):
+            if isinstance(chunk, LogChunk) and chunk.seq not in self._seen:
+                self._seen.add(chunk.seq)
+                if chunk.seq > self._after:
+                    self._chunks.append(chunk)
+
+    async def _repair(self, reason: str) -> None:
+        log.info("reading a log anew", execution_id=self._execution_id, reason=reason)
+        await self._begin()
+
+    async def _begin(self) -> None:
+        """A new consumer from where we are: the server keeps no position for a reading."""
+        if self._consumer:
+            await self._forget()
+        name = "log-" + self._connection.new_inbox().rpartition(".")[2]
+        start = (
+            {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last_seq + 1}
+            if self._last_seq
+            else {"deliver_policy": "all"}
+        )
+        answer = await self._connection.api(
+            f"CONSUMER.CREATE.{self._stream}.{name}",
+            {
+                "stream_name": self._stream,
+                "config": {
+                    "name": name,
+                    "filter_subject": self._catalogue.logs(self._execution_id),
+                    "ack_policy": "none",
+                    "replay_policy": "instant",
+                    "inactive_threshold": INACTIVE * NANOS,
+                    "mem_storage": True,
+                    "num_replicas": 1,
+                    **start,
+                },
+            },
+        )
+        self._consumer = name
+        self._expected = 1
+        self._drained = not answer.get("num_pending")
+        self._pull.wake()
+
+    async def _forget(self) -> None:
+        try:
+            await self._connection.api(f"CONSUMER.DELETE.{self._stream}.{self._consumer}", {}, deadline=1)
+        except (BusUnavailable, BusError):
+            log.debug("a log reading is left for the server to forget", consumer=self._consumer)
