@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Schema: TypeAlias = dict[str, Json]
 
-_NULL: Final[Schema] = {"type": "null"}
+_NULL: Final[Schema] = {"nullable": True, "enum": [None]}  # what a translated `type: null` looks like
 _DROPPED: Final = frozenset(
     {"$comment", "$schema", "propertyNames", "patternProperties", "contentMediaType", "contentEncoding"}
 )
@@ -23,6 +23,9 @@ def to_openapi_30(schema: Mapping[str, Json]) -> Schema:
     """The same schema in OpenAPI 3.0's words; what those cannot say is left out, never said wrongly."""
     out: Schema = {key: _translate(key, value) for key, value in schema.items() if key not in _DROPPED}
     _type_lists(out)
+    if out.get("type") == "null":
+        del out["type"]
+        out |= {"nullable": True, "enum": [None]}
     for union in ("anyOf", "oneOf"):
         _nullable(out, union)
     if "const" in out:

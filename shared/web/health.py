@@ -45,6 +45,6 @@ class HealthChecks:
         try:
             async with asyncio.timeout(self._deadline):
                 return await check()
-        except Exception as error:  # a check that fails, however it fails, has answered the question
+        except Exception as error:  # noqa: BLE001 - a check that fails, however it fails, has answered
             _log.warning("health_check_failed", check=name, error=repr(error))
             return False

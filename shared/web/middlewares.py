@@ -156,7 +156,8 @@ class Edge:
             if isinstance(error, web.HTTPException) and error.status < 400:
                 raise
             response = problem_response(request, error)
-            if (sent := request.get(_SENT)) is None:
+            sent: web.StreamResponse | None = request.get(_SENT)
+            if sent is None:
                 return response
             # Half an answer is out already. Nothing can be taken back; closing says that it is not whole.
             sent.force_close()
@@ -170,7 +171,7 @@ class Edge:
             return await handler(request)
         with tracing.span(f"{request.method} {route}", parent=parent, kind=SpanKind.SERVER):
             response = await handler(request)
-        return response
+        return response  # outside, because to mypy a span may swallow an exception
 
     async def _finish_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         request[_SENT] = response

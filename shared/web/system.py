@@ -49,16 +49,16 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
         answers={200: Health, 503: Answer(Health, description="unhealthy")},
         description="`degraded` (200) still takes and keeps work; `unhealthy` (503) cannot.",
     )
-    async def health_(request: web.Request) -> web.Response:
+    async def get_health(_request: web.Request) -> web.Response:
         answer = await health.ask()
         return json_response(answer, status=503 if answer.status == "unhealthy" else 200, headers=_NO_STORE)
 
     @api.get("/health/live", summary="Does the process answer?", answers={200: Liveness})
-    async def liveness(request: web.Request) -> web.Response:
+    async def get_liveness(_request: web.Request) -> web.Response:
         return json_response(Liveness(), headers=_NO_STORE)
 
     @api.get("/metrics", summary="Metrics for Prometheus", answers={200: Answer(also=("text/plain",))})
-    async def metrics_(request: web.Request) -> web.Response:
+    async def get_metrics(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
 
     @api.get(
@@ -66,11 +66,11 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
         summary="This document",
         answers={200: Answer(dict[str, object], description="OpenAPI 3.0")},
     )
-    async def openapi(request: web.Request) -> web.Response:
+    async def get_openapi(_request: web.Request) -> web.Response:
         return web.Response(body=document.content, headers={"Content-Type": JSON})
 
     @api.get(UI, summary="This document, to read and to try", answers={200: Answer(also=("text/html",))})
-    async def swagger_ui(request: web.Request) -> web.Response:
+    async def get_swagger_ui(_request: web.Request) -> web.Response:
         return web.Response(body=page, headers=_UI_HEADERS)
 
     return api

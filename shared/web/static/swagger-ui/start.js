@@ -5,7 +5,7 @@ window.ui = SwaggerUIBundle({
   deepLinking: true,
   validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-  layout: "BaseLayout",
+  layout: "StandaloneLayout",
   onComplete: () => {
     document.title = window.ui.specSelectors.info().get("title") || document.title;
   },

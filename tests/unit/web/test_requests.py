@@ -1,0 +1,249 @@
+"""What is accepted, what is refused, and in which words."""
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from shared.errors import (
+    BusUnavailable,
+    Conflict,
+    FieldError,
+    Invalid,
+    NotFound,
+    NotSupported,
+    Overloaded,
+    Unavailable,
+)
+from shared.web.paging import decode_cursor, encode_cursor
+
+Client = TestClient[Any, Any]
+ID = "0192f0c1-2345-7abc-8def-0123456789ab"
+
+
+async def problem(response: Any, status: int) -> dict[str, Any]:
+    assert response.status == status, await response.text()
+    assert response.content_type == "application/problem+json"
+    body: dict[str, Any] = await response.json()
+    assert {"type", "title", "status", "detail", "instance", "request_id"} <= set(body)
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    assert "Traceback" not in json.dumps(body)
+    return body
+
+
+async def test_a_body_is_json_whatever_its_content_type_says(client: Client) -> None:
+    for content_type in ("application/x-www-form-urlencoded", "text/plain", "application/json", "x/y"):
+        response = await client.post("/api/v1/things", data=b'{"name":"a"}', headers={"Content-Type": content_type})
+        assert response.status == 201
+        assert await response.json() == {"id": "1", "name": "a", "status": "pending", "parent": None}
+        assert response.headers["Location"] == "/api/v1/things/1"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{not json",
+        b"",
+        b"  ",
+        b'{"name": "a"',
+        b'{"name": "\xff"}',
+        b'{"name": "\\ud800"}',
+        b'{"name": "a", "ratio": NaN}',
+        b'{"name": "a", "ratio": -Infinity}',
+        b"[" * 1900,
+    ],
+)
+async def test_what_is_no_json_is_400(client: Client, body: bytes) -> None:
+    found = await problem(await client.post("/api/v1/things", data=body), 400)
+    assert "JSON" in found["detail"]
+
+
+async def test_malformed_json_is_located(client: Client) -> None:
+    found = await problem(await client.post("/api/v1/things", data=b'{"name":\n oops}'), 400)
+    assert "line 2 column 2" in found["detail"]
+
+
+async def test_an_empty_body_is_an_empty_object_where_nothing_is_required(client: Client, behaviour: Any) -> None:
+    response = await client.post(f"/api/v1/things/{ID}/cancel")
+    assert response.status == 202
+    assert behaviour.seen[-1].force is False
+
+
+async def test_unknown_fields_are_refused_with_the_nearest_name(client: Client) -> None:
+    body = {"nmae": "x", "name": "a", "steps": [{"name": "s", "comand": "ls"}], "form": "b", "zzz": 1}
+    found = await problem(await client.post("/api/v1/things", json=body), 422)
+    errors = {tuple(error["loc"]): error for error in found["errors"]}
+    assert "did you mean name?" in errors["body", "nmae"]["msg"]
+    assert "did you mean command?" in errors["body", "steps", 0, "comand"]["msg"]
+    assert "did you mean from?" in errors["body", "form"]["msg"]
+    assert "valid are name, description" in errors["body", "zzz"]["msg"]
+    assert {error["type"] for error in found["errors"]} == {"unknown"}
+
+
+async def test_every_wrong_field_is_named(client: Client) -> None:
+    body = {"priority": 99, "steps": [{"name": "has space"}]}
+    found = await problem(await client.post("/api/v1/things", json=body), 422)
+    assert [(e["loc"], e["msg"]) for e in found["errors"]] == [
+        (["body", "name"], "Field required"),
+        (["body", "priority"], "Input should be less than 10"),
+        (["body", "steps", 0, "name"], "a name has no spaces"),
+    ]
+
+
+async def test_a_body_of_another_shape_is_422(client: Client) -> None:
+    for body in (b"[]", b"null", b'"text"', b"1"):
+        await problem(await client.post("/api/v1/things", data=body), 422)
+
+
+async def test_the_nul_character_is_refused_where_it_is(client: Client) -> None:
+    body = {"name": "a", "steps": [{"name": "b", "command": ["x", "a\x00b"]}], "env": {"K\x00": "v"}}
+    found = await problem(await client.post("/api/v1/things", json=body), 422)
+    assert {tuple(e["loc"]) for e in found["errors"]} == {
+        ("body", "steps", 0, "command", 1),
+        ("body", "env", "K\\u0000"),
+    }
+    escaped = await client.post("/api/v1/things", data=rb'{"name": "a \\u0000 NaN"}')
+    assert escaped.status == 201
+
+
+async def test_a_list_of_models_may_be_a_body(client: Client) -> None:
+    response = await client.post("/api/v1/things/batch", json=[{"name": "a"}, {"name": "b"}])
+    assert [one["name"] for one in await response.json()] == ["a", "b"]
+    found = await problem(await client.post("/api/v1/things/batch", json=[{"name": "a"}, {"nam": "b"}]), 422)
+    assert found["errors"][0]["loc"] == ["body", 1, "name"]
+    assert "did you mean name?" in found["errors"][1]["msg"]
+
+
+async def test_a_body_over_the_limit_is_413(client: Client) -> None:
+    large = b'{"name":"' + b"a" * 3000 + b'"}'
+
+    async def chunks() -> Any:
+        for start in range(0, len(large), 500):
+            yield large[start : start + 500]
+
+    for data in (large, chunks()):
+        found = await problem(await client.post("/api/v1/things", data=data), 413)
+        assert "2000 bytes" in found["detail"]
+    exactly = b'{"name":"' + b"a" * (2000 - 11) + b'"}'
+    assert (await client.post("/api/v1/things", data=exactly)).status == 201
+
+
+async def test_a_body_that_is_not_compressed_as_it_says_is_400(client: Client) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    response = await client.post("/api/v1/things", data=b"not gzip at all", headers=headers)
+    assert response.status == 400
+
+
+async def test_query_parameters_are_read_and_may_be_repeated(client: Client, behaviour: Any) -> None:
+    response = await client.get("/api/v1/things?limit=2&status=failed&status=running&name=x")
+    assert response.status == 200
+    query = behaviour.seen[-1]
+    assert (query.limit, query.status, query.name) == (2, ["failed", "running"], "x")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("limt=3", "did you mean limit?"),
+        ("name=a&name=b", "more than once"),
+        ("limit=0", "greater than or equal to 1"),
+        ("limit=1001", "less than or equal to 1000"),
+        ("limit=many", "valid integer"),
+        ("status=odd", "pending"),
+        ("name=a%00b", "NUL"),
+    ],
+)
+async def test_what_a_query_must_not_say_is_422(client: Client, query: str, words: str) -> None:
+    found = await problem(await client.get(f"/api/v1/things?{query}"), 422)
+    assert found["errors"][0]["loc"][0] == "query"
+    assert words in found["errors"][0]["msg"]
+
+
+async def test_a_route_without_parameters_takes_none(client: Client) -> None:
+    found = await problem(await client.get(f"/api/v1/things/{ID}?x=1"), 422)
+    assert found["errors"][0]["loc"] == ["query", "x"]
+    assert (await client.get("/health?x=1")).status == 200
+
+
+@pytest.mark.parametrize("bad", ["42", "x", ID + "%0A", ID + "0", ID.replace("-", ""), "%00", "a%20b"])
+async def test_an_id_that_is_no_uuid_is_not_found(client: Client, bad: str) -> None:
+    found = await problem(await client.get(f"/api/v1/things/{bad}"), 404)
+    assert found["detail"].startswith("there is no thing ")
+
+
+async def test_ids_are_found_in_upper_case_too(client: Client) -> None:
+    assert (await (await client.get(f"/api/v1/things/{ID.upper()}")).json())["id"] == ID
+
+
+async def test_an_unknown_route_is_404(client: Client) -> None:
+    found = await problem(await client.get("/api/v1/nothing"), 404)
+    assert found["instance"] == "/api/v1/nothing"
+    assert found["detail"] == "there is no such route"
+
+
+async def test_a_wrong_method_is_405_with_allow(client: Client) -> None:
+    response = await client.patch("/api/v1/things")
+    await problem(response, 405)
+    assert response.headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (NotFound("job", "7"), 404, "not-found"),
+        (Conflict("it is over"), 409, "conflict"),
+        (Overloaded(2.5), 429, "overloaded"),
+        (Unavailable("database"), 503, "unavailable"),
+        (BusUnavailable("no ack"), 503, "unavailable"),
+        (TimeoutError(), 503, "unavailable"),
+        (RuntimeError("secret detail"), 500, "internal"),
+    ],
+)
+async def test_errors_become_problems(client: Client, behaviour: Any, error: Exception, status: int, slug: str) -> None:
+    behaviour.fails_with = error
+    response = await client.post("/api/v1/things", json={"name": "a"})
+    found = await problem(response, status)
+    assert found["type"] == f"urn:hodei:problem:{slug}"
+    assert "secret" not in found["detail"]
+    assert ("Retry-After" in response.headers) == (status in (429, 503))
+    if isinstance(error, Overloaded):
+        assert response.headers["Retry-After"] == "3"
+
+
+async def test_rules_of_the_domain_are_told_like_those_of_the_models(client: Client, behaviour: Any) -> None:
+    behaviour.fails_with = Invalid([FieldError(("steps", 1, "depends_on"), "a cycle: a, b", "cycle")])
+    found = await problem(await client.post("/api/v1/things", json={"name": "a"}), 422)
+    assert found["errors"] == [{"loc": ["body", "steps", 1, "depends_on"], "msg": "a cycle: a, b", "type": "cycle"}]
+    behaviour.fails_with = NotSupported("steps.when", "only on_success")
+    found = await problem(await client.post("/api/v1/things", json={"name": "a"}), 422)
+    assert found["errors"][0]["type"] == "not_supported"
+    assert found["errors"][0]["loc"] == ["body", "steps", "when"]
+
+
+async def test_a_page_links_to_the_next_and_keeps_its_filters(client: Client, behaviour: Any) -> None:
+    response = await client.get("/api/v1/things?limit=2&status=failed&status=running")
+    assert await response.json() == [{"id": "1"}, {"id": "2"}]
+    link = response.links["next"]["url"]
+    assert link.query.getall("status") == ["failed", "running"]
+    following = await client.get(link.relative())
+    assert behaviour.seen[-1] == (ID,)
+    assert "Link" not in following.headers
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "%%%", "é", encode_cursor("no-uuid"), encode_cursor(ID, ID), "e30", "WzFd", "A" * 600]
+)
+def test_a_cursor_that_we_did_not_make_is_refused(cursor: str) -> None:
+    with pytest.raises(Invalid, match="cursor"):
+        decode_cursor(cursor)
+
+
+def test_a_cursor_gives_back_what_it_was_given() -> None:
+    parts = ("2026-11-23T08:15:30.123456Z", "-7", ID, "any; text")
+    assert decode_cursor(encode_cursor(*parts), "time", "int", "id", "text") == parts
+    with pytest.raises(Invalid):
+        decode_cursor(encode_cursor("2026-11-23T08:15:30", 1), "time", "int")
+    with pytest.raises(Invalid):
+        decode_cursor(encode_cursor("a\x00"), "text")
