@@ -1,0 +1,249 @@
+"""The command line: `hodei up | demo | run | jobs | logs | cancel | worker`: parsing and exit codes, no more.
+
+Exit codes: 0 well, 1 the job or the platform failed, 2 wrong usage; `run` exits with the command's own code.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from hodei import __version__
+from hodei.client import Client, ClientError
+from schemas.states import JobStatus
+
+app = typer.Typer(
+    name="hodei",
+    help="Run commands, alone or as pipelines, on many machines, and know what happened.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the platform keeps its data.")]
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"hodei {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    data_dir: DataDir = Path(".hodei"),
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the services' logs.")] = False,
+) -> None:
+    """Start NATS, PostgreSQL, the three services and a worker; Ctrl-C stops them."""
+    from hodei.up import run
+
+    raise typer.Exit(run(data_dir=data_dir, verbose=verbose))
+
+
+@app.command()
+def demo(
+    pipeline: Annotated[
+        Path | None, typer.Argument(help="A pipeline as JSON; by default the built-in example.")
+    ] = None,
+) -> None:
+    """Start a platform of its own, run a pipeline with its live logs, stop everything."""
+    from hodei.demo import run
+
+    raise typer.Exit(run(pipeline))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    command: Annotated[
+        list[str], typer.Argument(help="One argument: a line for /bin/sh. Several: a program and its arguments.")
+    ],
+    name: Annotated[str | None, typer.Option(help="The job's name.")] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=VALUE, or NAME to pass it on.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, kept with the job.")] = None,
+    requires: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, a label that the worker must have.")] = None,
+    priority: Annotated[str, typer.Option(help="low, normal, high or critical.")] = "normal",
+    timeout: Annotated[float | None, typer.Option(help="Seconds that it may run.")] = None,
+    queue_timeout: Annotated[float | None, typer.Option(help="Seconds that it may wait for a worker.")] = None,
+    working_dir: Annotated[str | None, typer.Option(help="Where it runs, on the worker.")] = None,
+    attempts: Annotated[int, typer.Option(help="How often it is tried in all.")] = 1,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the job's id and leave.")] = False,
+) -> None:
+    """Run a command on a worker, show its output, exit with its exit code."""
+    from hodei.run import follow_to_the_end
+    from schemas.rest.jobs import JobCreate
+
+    fields: dict[str, object] = {
+        "command": command[0] if len(command) == 1 else command,
+        "type": "shell" if len(command) == 1 else "exec",
+        "name": name,
+        "env": _environment(env or []),
+        "labels": _pairs("--label", label or []),
+        "requires": _pairs("--requires", requires or []),
+        "priority": priority,
+        "timeout": timeout,
+        "queue_timeout": queue_timeout,
+        "working_dir": working_dir,
+        "retry": {"max_attempts": attempts} if attempts != 1 else None,
+    }
+    try:
+        job = JobCreate.model_validate({key: value for key, value in fields.items() if value is not None})
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            typer.echo(f"hodei: {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from None
+
+    async def submit(client: Client) -> int:
+        submitted = await client.submit(job)
+        if detach:
+            print(submitted.id)
+            return 0
+        return await follow_to_the_end(client, submitted.id)
+
+    raise typer.Exit(_with_client(submit))
+
+
+@app.command()
+def jobs(
+    status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List jobs, newest first."""
+    from hodei.views import jobs_table, print_table
+
+    async def show(client: Client) -> int:
+        found = []
+        async for job in client.jobs(status=status and status.value, limit=min(limit, 1000)):
+            found.append(job)
+            if len(found) == limit:
+                break
+        if as_json:
+            for job in found:
+                print(job.model_dump_json())
+        else:
+            print_table(jobs_table(found))
+        return 0
+
+    raise typer.Exit(_with_client(show))
+
+
+@app.command()
+def logs(
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show a job's output."""
+    from hodei.views import print_log_line
+    from schemas.rest.jobs import JobLogLine
+
+    def out(line: JobLogLine) -> None:
+        if as_json:
+            print(line.model_dump_json(), flush=True)
+        else:
+            print_log_line(line)
+
+    async def show(client: Client) -> int:
+        if follow:
+            async for line in client.follow_logs(job):
+                out(line)
+            return 0
+        answer = await client.logs(job)
+        for line in answer.logs:
+            out(line)
+        if answer.truncated:
+            typer.echo("hodei: the middle of this output was too long to keep", err=True)
+        return 0
+
+    raise typer.Exit(_with_client(show))
+
+
+@app.command()
+def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+    """Ask a job to stop."""
+
+    async def ask(client: Client) -> int:
+        await client.cancel(job)
+        return 0
+
+    raise typer.Exit(_with_client(ask))
+
+
+@app.command()
+def worker(
+    nats_url: Annotated[
+        str | None, typer.Option(help="The bus to take work from; by default NATS_URL or nats://127.0.0.1:4222.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The worker's name.")] = None,
+    type_: Annotated[str, typer.Option("--type", help="Its type, which steps may require.")] = "default",
+    label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, which steps may require.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="How many executions run at once.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Where it keeps its identity and its unsent reports.")] = None,
+) -> None:
+    """Run a worker here: it needs nothing but an outbound connection to the bus."""
+    given = {
+        "NATS_URL": nats_url,
+        "HODEI_WORKER_NAME": name,
+        "HODEI_WORKER_TYPE": type_,
+        "HODEI_WORKER_LABELS": ",".join(f"{key}={value}" for key, value in _pairs("--label", label or []).items()),
+        "HODEI_WORKER_SLOTS": str(slots) if slots else None,
+        "HODEI_STATE_DIR": str(state_dir.absolute()) if state_dir else None,
+    }
+    environment = os.environ | {key: value for key, value in given.items() if value}
+    sys.stdout.flush()
+    # The agent takes this process's place, so that signals and the exit code are its own.
+    os.execve(sys.executable, [sys.executable, "-m", "worker_manager.agent"], environment)
+
+
+def _with_client(work: Callable[[Client], Awaitable[int]]) -> int:
+    async def go() -> int:
+        async with Client() as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(go())
+    except ClientError as error:
+        typer.echo(f"hodei: {error}", err=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _pairs(option: str, texts: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{text!r}: KEY=VALUE is needed", param_hint=option)
+        pairs[key] = value
+    return pairs
+
+
+def _environment(texts: list[str]) -> dict[str, str]:
+    variables = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals and key not in os.environ:
+            raise typer.BadParameter(f"{key!r} is not set here; give it as {key}=VALUE", param_hint="--env")
+        variables[key] = value if equals else os.environ[key]
+    return variables

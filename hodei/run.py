@@ -1,0 +1,85 @@
+"""`hodei run`: follow one job to its end, and turn how it ended into an exit code."""
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from typing import Final
+
+from hodei.client import ApiError, Client
+from hodei.views import failure_in_words, print_log_line
+from schemas.rest.jobs import JobDetail
+from schemas.states import JobStatus, Reason
+
+# The codes of timeout(1) and of a shell for a command that could not start or was interrupted.
+TIMED_OUT: Final = 124
+NOT_STARTED: Final = 127
+CANCELLED: Final = 130
+LONGEST: Final = 366 * 24 * 3600.0
+
+
+async def follow_to_the_end(client: Client, job_id: str) -> int:
+    """Show a job's output until it is over and return its exit code; Ctrl-C and SIGTERM cancel the job first.
+
+    A second signal leaves at once, with the job still being cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    following = asyncio.ensure_future(_follow(client, job_id))
+    interrupted = False
+    cancelling: set[asyncio.Task[None]] = set()
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        if interrupted:
+            following.cancel()
+            return
+        interrupted = True
+        print(f"hodei: cancelling job {job_id}; once more to leave it", file=sys.stderr)
+        cancelling.add(asyncio.ensure_future(_cancel(client, job_id)))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        job = await following
+    except asyncio.CancelledError:
+        return CANCELLED
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    if job.status is not JobStatus.SUCCEEDED:
+        print(f"hodei: job {job.id} {job.status.value}: {_why(job)}", file=sys.stderr)
+    return exit_code(job)
+
+
+def exit_code(job: JobDetail) -> int:
+    """The exit code that says how a job of one command ended."""
+    if job.status is JobStatus.SUCCEEDED:
+        return 0
+    if job.status is JobStatus.CANCELLED:
+        return CANCELLED
+    for task in job.tasks:
+        if task.reason in (Reason.TIMEOUT, Reason.QUEUE_TIMEOUT):
+            return TIMED_OUT
+        if task.reason is Reason.START_FAILED:
+            return NOT_STARTED
+        if task.exit_code:
+            return task.exit_code
+    return 1
+
+
+async def _follow(client: Client, job_id: str) -> JobDetail:
+    async for line in client.follow_logs(job_id):
+        print_log_line(line)
+    await client.wait(job_id, timeout=LONGEST)
+    return await client.job(job_id)
+
+
+async def _cancel(client: Client, job_id: str) -> None:
+    # 409: it ended by itself in the meantime, and that is what will be reported.
+    with suppress(ApiError):
+        await client.cancel(job_id)
+
+
+def _why(job: JobDetail) -> str:
+    failed = [failure_in_words(task) for task in job.tasks if task.reason is not None]
+    return "; ".join(failed) or (job.reason.value if job.reason else job.status.value)

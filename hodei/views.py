@@ -1,0 +1,96 @@
+"""How jobs, steps and output look in a terminal."""
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
+from schemas.states import Reason
+
+STATUS_STYLES: Final = {
+    "succeeded": "green",
+    "failed": "bold red",
+    "lost": "bold red",
+    "timed_out": "bold red",
+    "running": "cyan",
+    "cancelled": "yellow",
+    "skipped": "dim",
+}
+
+
+def print_table(table: Table) -> None:
+    """Print to the terminal, or plainly and unabridged into a pipe."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)
+    console.print(table)
+
+
+def jobs_table(jobs: Iterable[Job]) -> Table:
+    """Jobs, a line each."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("ID", "NAME", "STATUS", "PRIORITY", "CREATED", "DURATION"):
+        table.add_column(column, no_wrap=True)
+    for job in jobs:
+        table.add_row(
+            job.id,
+            Text(job.name),
+            status_text(job.status.value, job.reason),
+            job.priority,
+            job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            duration(job.started_at, job.finished_at),
+        )
+    return table
+
+
+def steps_table(job: JobDetail) -> Table:
+    """A job's steps, a line each."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("STEP", "STATUS", "ATTEMPTS", "EXIT", "DURATION"):
+        table.add_column(column, no_wrap=True)
+    for task in job.tasks:
+        table.add_row(
+            Text(task.name),
+            status_text(task.status.value, task.reason),
+            str(max(1, len(task.executions))) if task.executions else "",
+            "" if task.exit_code is None else str(task.exit_code),
+            duration(task.started_at, task.finished_at),
+        )
+    return table
+
+
+def status_text(status: str, reason: Reason | None) -> Text:
+    """A state in its colour, with the reason where one is known."""
+    words = f"{status} ({reason.value})" if reason else status
+    return Text(words, style=STATUS_STYLES.get(status, ""))
+
+
+def duration(start: datetime | None, end: datetime | None) -> str:
+    """How long it took, or takes: 0.12 s, 3 m 20 s."""
+    if start is None:
+        return ""
+    seconds = ((end or datetime.now(UTC)) - start).total_seconds()
+    if seconds < 60:
+        return f"{max(0.0, seconds):.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} m" if hours else f"{minutes} m {rest} s"
+
+
+def print_log_line(line: JobLogLine, *, prefix: str = "") -> None:
+    """One line of output to where the command wrote it; the platform's own remarks go to stderr."""
+    stream = sys.stdout if line.stream == "stdout" else sys.stderr
+    print(f"{prefix}{line.message}", file=stream, flush=True)
+
+
+def failure_in_words(task: Task) -> str:
+    """Why a step did not succeed."""
+    reason = task.reason.value if task.reason else task.status.value
+    detail = next((e.detail for e in reversed(task.executions) if e.detail), None)
+    code = f" {task.exit_code}" if task.reason is Reason.EXIT_CODE and task.exit_code is not None else ""
+    return f"{task.name}: {reason}{code}" + (f": {detail}" if detail else "")
