@@ -19,7 +19,7 @@ from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec
 from shared.bus_connection import BusError, Connection
 from shared.bus_consumer import Consumer
 from shared.bus_declare import Declarations
-from shared.bus_logs import LogReader
+from shared.bus_logs import SETTLE, LogReader
 from shared.bus_metrics import BusMetrics
 from shared.bus_publish import DEADLINE, Publisher
 from shared.metrics import Metrics
@@ -154,7 +154,7 @@ class Bus:
         subject: str,
         payload: bytes,
         *,
-        timeout: float,  # noqa: ASYNC109  # a deadline for the answer, not for the call
+        timeout: float,
     ) -> bytes:
         """Send on core NATS and wait for one answer. Raises BusUnavailable when none comes in `timeout`
         seconds.
@@ -224,7 +224,13 @@ class Bus:
         await self.publish(self.catalogue.logs(chunk.execution_id), encode_batch([event]), msg_id=f"log-{event.id}")
 
     def read_log(
-        self, execution_id: str, *, after: int = 0, follow: bool = True, until_chunks: int | None = None
+        self,
+        execution_id: str,
+        *,
+        after: int = 0,
+        follow: bool = True,
+        until_chunks: int | None = None,
+        settle: float = SETTLE,
     ) -> LogReader:
         """Read an execution's log, chunk by chunk; see `LogReader`. To be closed after use (`async with`)."""
         return LogReader(
@@ -234,6 +240,7 @@ class Bus:
             after=after,
             follow=follow,
             until_chunks=until_chunks,
+            settle=settle,
         )
 
     async def delete_log(self, execution_id: str) -> None:

@@ -1,0 +1,86 @@
+"""Publishing, declaring, and core messages."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from schemas.subjects import CONSUMERS, EVENTS, FEED
+from shared.bus import Bus, BusError
+from shared.errors import BusUnavailable
+from shared.metrics import Metrics
+from tests.fixtures.events import numbered, publish
+
+
+async def stream_state(bus: Bus) -> dict[str, int]:
+    raw = await bus.request(f"$JS.API.STREAM.INFO.{bus.catalogue.stream(EVENTS)}", b"", timeout=5)
+    state: dict[str, int] = orjson.loads(raw)["state"]
+    return state
+
+
+async def test_a_message_published_twice_is_stored_once(bus: Bus) -> None:
+    await publish(bus, numbered(1), msg_id="same")
+    await publish(bus, numbered(1), msg_id="same")
+    await publish(bus, numbered(1), msg_id="other")
+    assert (await stream_state(bus))["messages"] == 2
+
+
+async def test_many_publishes_may_be_in_flight(bus: Bus, metrics: Metrics) -> None:
+    await asyncio.gather(*(publish(bus, numbered(1, start=n)) for n in range(500)))
+    assert (await stream_state(bus))["messages"] == 500
+    assert metrics.value("hodei_bus_published_total") == 500
+
+
+async def test_a_subject_without_a_stream_fails_within_the_deadline(bus: Bus) -> None:
+    with pytest.raises(BusUnavailable, match="not acknowledged"):
+        await bus.publish(f"{bus.catalogue.namespace}.nowhere.at_all", b"[]", msg_id="1", deadline=0.5)
+
+
+async def test_a_message_too_large_is_refused(bus: Bus) -> None:
+    with pytest.raises(BusError, match="more than the server takes"):
+        await bus.publish(bus.catalogue.event("jobs.created"), bytes(bus.max_payload + 1), msg_id="1")
+
+
+async def test_services_declare_at_the_same_time(nats_url: str, namespace: str) -> None:
+    names = ["orchestrator", "scheduler", "worker-manager"] * 2
+    buses = [Bus(nats_url, name=name, namespace=namespace, start_deadline=10) for name in names]
+    await asyncio.gather(*(bus.start() for bus in buses))
+    try:
+        await asyncio.gather(*(bus.declare() for bus in buses))
+        stream = buses[0].catalogue.stream(EVENTS)
+        raw = await buses[0].request(f"$JS.API.CONSUMER.NAMES.{stream}", b"", timeout=5)
+        assert set(orjson.loads(raw)["consumers"]) == {spec.durable for spec in CONSUMERS if spec is not FEED}
+    finally:
+        await asyncio.gather(*(bus.stop() for bus in buses))
+
+
+async def test_a_changed_stream_is_brought_up_to_date(bus: Bus) -> None:
+    stream = bus.catalogue.stream(EVENTS)
+    info = orjson.loads(await bus.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5))
+    old = {**info["config"], "max_age": 3600 * 1_000_000_000}
+    await bus.request(f"$JS.API.STREAM.UPDATE.{stream}", orjson.dumps(old), timeout=5)
+    await bus.declare()
+    info = orjson.loads(await bus.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5))
+    assert info["config"]["max_age"] == EVENTS.max_age * 1_000_000_000
+
+
+async def test_core_messages_reach_who_listens(bus: Bus, metrics: Metrics) -> None:
+    heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+
+    async def callback(subject: str, payload: bytes, reply: str) -> None:
+        if payload == b"bad":
+            raise ValueError("cannot bear it")
+        heard.put_nowait((subject, payload))
+        if reply:
+            await bus.send(reply, payload.upper())
+
+    base = f"{bus.catalogue.namespace}.talk"
+    subscription = await bus.subscribe(f"{base}.*", callback)
+    await bus.send(f"{base}.a", b"bad")
+    assert await bus.request(f"{base}.b", b"question", timeout=5) == b"QUESTION"
+    assert await heard.get() == (f"{base}.b", b"question")
+    assert metrics.value("hodei_bus_callback_failures_total", subject=f"{base}.*") == 1
+
+    await subscription.unsubscribe()
+    with pytest.raises(BusUnavailable, match="nobody"):
+        await bus.request(f"{base}.b", b"question", timeout=5)

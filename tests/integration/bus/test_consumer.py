@@ -1,0 +1,286 @@
+"""Consumers on a real server: batches, failures, sharing, stopping."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import orjson
+import pytest
+
+from schemas.cloudevents import CloudEvent, decode_batch
+from schemas.events import EventData
+from schemas.subjects import DEAD_LETTERS, DeadLetter
+from shared.bus import Bus, Consumer
+from shared.errors import Unavailable
+from shared.metrics import Metrics
+from tests.fixtures.events import SPEC, number, numbered, publish
+
+Events = list[CloudEvent[EventData]]
+Start = Callable[..., Awaitable[Consumer[CloudEvent[EventData]]]]
+
+
+@pytest.fixture
+async def consume(bus: Bus) -> AsyncIterator[Start]:
+    """Starts a consumer of the numbered events with a handler."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            handler: Callable[[Events], Awaitable[None]], **options: object
+        ) -> Consumer[CloudEvent[EventData]]:
+            consumer = bus.consumer_of(SPEC, handler, decode=decode_batch, **options)
+            await consumer.start()
+            stack.push_async_callback(consumer.stop)
+            return consumer
+
+        yield start
+
+
+async def dead_letters(bus: Bus) -> list[DeadLetter]:
+    stream = bus.catalogue.stream(DEAD_LETTERS)
+    info = orjson.loads(await bus.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5))
+    letters = []
+    for seq in range(1, info["state"]["messages"] + 1):
+        raw = await bus.request(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps({"seq": seq}), timeout=5)
+        letters.append(DeadLetter.model_validate_json(raw))
+    return letters
+
+
+async def pending(bus: Bus) -> tuple[int, int]:
+    """What the server has neither delivered nor seen acknowledged."""
+    await bus.flush()
+    stream = f"{bus.catalogue.namespace}-events"
+    info = orjson.loads(await bus.request(f"$JS.API.CONSUMER.INFO.{stream}.{SPEC.durable}", b"", timeout=5))
+    return info["num_pending"], info["num_ack_pending"]
+
+
+async def test_every_event_is_handled_once_and_in_order(bus: Bus, consume: Start) -> None:
+    seen: list[int] = []
+
+    async def handler(events: Events) -> None:
+        seen.extend(number(event) for event in events)
+
+    consumer = await consume(handler)
+    for start in range(0, 1000, 10):
+        await publish(bus, numbered(10, start=start))
+    await consumer.until(lambda: consumer.handled == 1000)
+    assert seen == list(range(1000))
+    assert await pending(bus) == (0, 0)
+
+
+async def test_under_load_batches_grow(bus: Bus, consume: Start) -> None:
+    sizes: list[int] = []
+
+    async def handler(events: Events) -> None:
+        sizes.append(len(events))
+
+    consumer = await consume(handler)
+    await asyncio.gather(*(publish(bus, numbered(1, start=n)) for n in range(2000)))
+    await consumer.until(lambda: consumer.handled == 2000)
+    assert len(sizes) < 500
+    assert sum(sizes) == 2000
+
+
+async def test_a_batch_is_bounded(bus: Bus, consume: Start) -> None:
+    sizes: list[int] = []
+
+    async def handler(events: Events) -> None:
+        sizes.append(len(events))
+
+    for start in range(0, 200, 10):
+        await publish(bus, numbered(10, start=start))
+    consumer = await consume(handler, max_events=40)
+    await consumer.until(lambda: consumer.handled == 200)
+    assert max(sizes) <= 40
+
+
+async def test_the_first_event_after_quiet_does_not_linger(bus: Bus, consume: Start) -> None:
+    handled = asyncio.Event()
+
+    async def handler(events: Events) -> None:
+        handled.set()
+
+    await consume(handler, linger_ms=60_000)
+    async with asyncio.timeout(5):
+        for n in range(3):
+            handled.clear()
+            await publish(bus, numbered(1, start=n))
+            await handled.wait()
+
+
+async def test_a_poison_event_alone_goes_to_the_dead_letters(bus: Bus, consume: Start, metrics: Metrics) -> None:
+    good: set[int] = set()
+
+    async def handler(events: Events) -> None:
+        if any(number(event) == 7 for event in events):
+            raise ValueError("seven is bad luck")
+        good.update(number(event) for event in events)
+
+    await publish(bus, numbered(10))
+    await publish(bus, numbered(10, start=10))
+    consumer = await consume(handler)
+    await consumer.until(lambda: consumer.handled == 20)
+
+    assert good == set(range(20)) - {7}
+    assert consumer.dead == 1
+    (letter,) = await dead_letters(bus)
+    assert letter.consumer == SPEC.durable
+    assert letter.deliveries == SPEC.max_deliver
+    assert letter.error == "ValueError: seven is bad luck"
+    assert isinstance(letter.event, dict)
+    assert letter.event["data"] == {"worker_id": "7"}
+    assert metrics.value("hodei_bus_dead_letters_total", consumer=SPEC.durable) == 1
+    assert metrics.value("hodei_bus_redeliveries_total", consumer=SPEC.durable) == SPEC.max_deliver - 1
+    assert await pending(bus) == (0, 0)
+
+
+async def test_poison_does_not_hold_up_what_comes_after(bus: Bus, consume: Start) -> None:
+    good: set[int] = set()
+
+    async def handler(events: Events) -> None:
+        if any(number(event) == 0 for event in events):
+            raise ValueError("never")
+        good.update(number(event) for event in events)
+
+    consumer = await consume(handler)
+    await publish(bus, numbered(1))
+    await publish(bus, numbered(5, start=1))
+    await consumer.until(lambda: len(good) == 5)
+    assert consumer.dead == 0  # still being tried
+
+
+async def test_an_event_that_succeeds_at_the_second_try_is_no_dead_letter(bus: Bus, consume: Start) -> None:
+    tries = 0
+
+    async def handler(events: Events) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise KeyError("not yet")
+
+    consumer = await consume(handler)
+    await publish(bus, numbered(1))
+    await consumer.until(lambda: consumer.handled == 1)
+    assert tries == 2
+    assert consumer.dead == 0
+
+
+@pytest.mark.parametrize("payload", [b"not json", b'{"an":"object"}', b'[{"id":"1"}]'])
+async def test_an_undecodable_message_goes_to_the_dead_letters_at_once(
+    bus: Bus, consume: Start, payload: bytes
+) -> None:
+    seen: list[int] = []
+
+    async def handler(events: Events) -> None:
+        seen.extend(number(event) for event in events)
+
+    consumer = await consume(handler)
+    await bus.publish(bus.catalogue.event(SPEC.event_types[0]), payload, msg_id="malformed")
+    await publish(bus, numbered(1))
+    await consumer.until(lambda: consumer.handled == 1 and consumer.dead == 1)
+    (letter,) = await dead_letters(bus)
+    assert letter.event == payload.decode()
+    assert letter.deliveries == 1
+    assert seen == [0]
+    assert await pending(bus) == (0, 0)
+
+
+async def test_what_is_away_is_waited_for(bus: Bus, consume: Start) -> None:
+    calls: list[list[int]] = []
+
+    async def handler(events: Events) -> None:
+        calls.append([number(event) for event in events])
+        if len(calls) < SPEC.max_deliver + 2:
+            raise Unavailable("the database")
+
+    await publish(bus, numbered(3))
+    consumer = await consume(handler)
+    await consumer.until(lambda: consumer.handled == 3)
+    assert calls == [[0, 1, 2]] * (SPEC.max_deliver + 2)
+    assert await dead_letters(bus) == []
+
+
+async def test_two_consumers_of_one_durable_share_its_events(bus: Bus, consume: Start) -> None:
+    seen: list[int] = []
+    met: set[str] = set()
+    both, complete = asyncio.Barrier(2), asyncio.Event()
+
+    def handler_of(name: str) -> Callable[[Events], Awaitable[None]]:
+        async def handler(events: Events) -> None:
+            if name not in met:
+                met.add(name)
+                await both.wait()  # neither goes on before the other has got something
+            seen.extend(number(event) for event in events)
+            if len(seen) == 200:
+                complete.set()
+
+        return handler
+
+    await consume(handler_of("first"), pull_batch=8)
+    await consume(handler_of("second"), pull_batch=8)
+    async with asyncio.timeout(10):
+        for n in range(200):
+            await publish(bus, numbered(1, start=n))
+        await complete.wait()
+    assert sorted(seen) == list(range(200))
+
+
+async def test_what_a_stopped_consumer_held_reaches_another_at_once(bus: Bus, consume: Start) -> None:
+    entered = asyncio.Event()
+    seen: list[int] = []
+
+    async def stuck(events: Events) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async def handler(events: Events) -> None:
+        seen.extend(number(event) for event in events)
+
+    first = await consume(stuck, stop_deadline=0.05, max_events=1)
+    for n in range(20):
+        await publish(bus, numbered(1, start=n))
+    await entered.wait()
+    await first.stop()
+    second = await consume(handler)
+    await second.until(lambda: second.handled == 20, deadline=5)
+    assert sorted(seen) == list(range(20))
+
+
+async def test_stopping_lets_the_running_handler_finish(bus: Bus, consume: Start) -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(events: Events) -> None:
+        entered.set()
+        await go_on.wait()
+
+    consumer = await consume(handler)
+    await publish(bus, numbered(1))
+    await entered.wait()
+    stopping = asyncio.create_task(consumer.stop())
+    go_on.set()
+    await stopping
+    assert consumer.handled == 1
+    assert await pending(bus) == (0, 0)
+
+
+async def test_a_deleted_consumer_is_declared_again(bus: Bus, consume: Start, metrics: Metrics) -> None:
+    async def handler(events: Events) -> None:
+        return None
+
+    consumer = await consume(handler)
+    await publish(bus, numbered(1))
+    await consumer.until(lambda: consumer.handled == 1)
+    stream = f"{bus.catalogue.namespace}-events"
+    await bus.request(f"$JS.API.CONSUMER.DELETE.{stream}.{SPEC.durable}", b"", timeout=5)
+    await publish(bus, numbered(1, start=1))
+    await consumer.until(lambda: consumer.handled >= 3)  # a new consumer begins at the beginning
+
+
+async def test_a_deleted_stream_is_declared_again(bus: Bus, consume: Start) -> None:
+    async def handler(events: Events) -> None:
+        return None
+
+    consumer = await consume(handler)
+    stream = f"{bus.catalogue.namespace}-events"
+    await bus.request(f"$JS.API.STREAM.DELETE.{stream}", b"", timeout=5)
+    await publish(bus, numbered(1))
+    await consumer.until(lambda: consumer.handled == 1)

@@ -1,0 +1,165 @@
+"""The server goes away and comes back on the same port: nothing is lost and nothing stays stuck."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from hodei.embedded.nats import EmbeddedNats
+from schemas.cloudevents import CloudEvent, decode_batch
+from schemas.events import EventData
+from shared.bus import Bus
+from shared.errors import BusUnavailable, Unavailable
+from shared.metrics import Metrics
+from tests.fixtures.events import SPEC, chunk, number, numbered, publish
+
+Events = list[CloudEvent[EventData]]
+
+
+@pytest.fixture
+async def server(own_nats: Callable[[], Awaitable[EmbeddedNats]]) -> EmbeddedNats:
+    return await own_nats()
+
+
+@pytest.fixture
+async def lone_bus(server: EmbeddedNats, metrics: Metrics) -> AsyncIterator[Bus]:
+    bus = Bus(server.url, name="scheduler", namespace="hodei", start_deadline=10, metrics=metrics)
+    await bus.start()
+    await bus.declare()
+    yield bus
+    await bus.stop()
+
+
+class Connectivity:
+    """Waits for the bus to be connected, or not."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._changed = asyncio.Event()
+        bus.on_change(lambda _connected: self._changed.set())
+
+    async def becomes(self, connected: bool) -> None:
+        async with asyncio.timeout(10):
+            while self._bus.connected is not connected:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def kill(server: EmbeddedNats) -> None:
+    os.kill(server.server_pid, signal.SIGKILL)
+    await server.stop()
+
+
+async def stubbornly(bus: Bus, n: int) -> None:
+    """Publish as an outbox does: again with the same id until it is acknowledged."""
+    back = Connectivity(bus)
+    while True:
+        await back.becomes(True)
+        try:
+            await publish(bus, numbered(1, start=n), msg_id=f"event-{n}")
+            return
+        except BusUnavailable:
+            continue
+
+
+async def test_nothing_is_lost_over_a_killed_server(lone_bus: Bus, server: EmbeddedNats, metrics: Metrics) -> None:
+    seen: set[int] = set()
+    some, complete = asyncio.Event(), asyncio.Event()
+
+    async def handler(events: Events) -> None:
+        seen.update(number(event) for event in events)
+        if len(seen) >= 100:
+            some.set()
+        if len(seen) == 400:
+            complete.set()
+
+    consumer = lone_bus.consumer_of(SPEC, handler, decode=decode_batch)
+    await consumer.start()
+    try:
+        state = Connectivity(lone_bus)
+
+        async def publish_all() -> None:
+            for n in range(400):
+                await stubbornly(lone_bus, n)
+
+        publishing = asyncio.create_task(publish_all())
+        await some.wait()
+        await kill(server)
+        await state.becomes(False)
+        with pytest.raises(BusUnavailable):
+            await publish(lone_bus, numbered(1))
+        with pytest.raises(BusUnavailable):
+            await lone_bus.send("anywhere", b"")
+        await server.start()
+        await state.becomes(True)
+        async with asyncio.timeout(40):
+            await publishing
+            await complete.wait()
+        assert seen == set(range(400))
+        assert metrics.value("hodei_bus_reconnects_total") == 1
+    finally:
+        await consumer.stop()
+
+
+async def test_a_server_that_forgot_everything_is_set_up_again(lone_bus: Bus, server: EmbeddedNats) -> None:
+    async def handler(events: Events) -> None:
+        return None
+
+    consumer = lone_bus.consumer_of(SPEC, handler, decode=decode_batch)
+    await consumer.start()
+    try:
+        state = Connectivity(lone_bus)
+        await kill(server)
+        await state.becomes(False)
+        for stored in (server.data_dir / "jetstream").rglob("*"):
+            if stored.is_file():
+                stored.unlink()
+        await server.start()
+        await state.becomes(True)
+        await publish(lone_bus, numbered(1))
+        await consumer.until(lambda: consumer.handled >= 1)
+    finally:
+        await consumer.stop()
+
+
+async def test_a_followed_log_goes_on_after_a_restart(lone_bus: Bus, server: EmbeddedNats) -> None:
+    state = Connectivity(lone_bus)
+    async with lone_bus.read_log("e1", follow=True) as reader:
+        await lone_bus.publish_log(chunk("e1", 1))
+        assert (await anext(reader)).seq == 1
+        await kill(server)
+        await state.becomes(False)
+        await server.start()
+        await state.becomes(True)
+        await lone_bus.publish_log(chunk("e1", 2))
+        async with asyncio.timeout(10):
+            assert (await anext(reader)).seq == 2
+        reader.finish(2)
+        assert [one async for one in reader] == []
+
+
+async def test_core_subscriptions_outlive_a_restart(lone_bus: Bus, server: EmbeddedNats) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def callback(subject: str, payload: bytes, reply: str) -> None:
+        heard.put_nowait(payload)
+
+    await lone_bus.subscribe("hello.*", callback)
+    state = Connectivity(lone_bus)
+    await kill(server)
+    await state.becomes(False)
+    await server.start()
+    await state.becomes(True)
+    await lone_bus.send("hello.again", b"world")
+    async with asyncio.timeout(5):
+        assert await heard.get() == b"world"
+
+
+async def test_no_server_at_all_is_one_clear_error(server: EmbeddedNats) -> None:
+    await server.stop()
+    bus = Bus(server.url, name="scheduler", start_deadline=0.5)
+    with pytest.raises(Unavailable, match=rf"NATS at {server.url} .* is not available"):
+        await bus.start()
+    await bus.stop()
