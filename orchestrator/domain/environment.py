@@ -1,0 +1,35 @@
+"""The environment of a step: who may set it, who wins, and what the platform adds.
+
+A pipeline's env, then the step's, then the job's; a later one wins. Parameters arrive as `HODEI_PARAM_<NAME>` and
+the platform's own variables last, so that neither can be overridden. The agent adds the execution's id.
+"""
+
+from collections.abc import Mapping
+
+
+def merged(
+    *layers: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Lay the environments over each other, the last on top, and the parameters over all of them."""
+    env: dict[str, str] = {}
+    for layer in layers:
+        if layer:
+            env.update(layer)
+    if params:
+        env.update((f"HODEI_PARAM_{name.upper()}", value) for name, value in params.items())
+    return env
+
+
+def of_attempt(
+    env: Mapping[str, str], *, job_id: str, job_name: str, task_id: str, step: str, attempt: int
+) -> dict[str, str]:
+    """The environment of one attempt: the task's own and what tells the process who it is."""
+    return {
+        **env,
+        "HODEI_JOB_ID": job_id,
+        "HODEI_JOB_NAME": job_name,
+        "HODEI_TASK_ID": task_id,
+        "HODEI_STEP_NAME": step,
+        "HODEI_ATTEMPT": str(attempt),
+    }
