@@ -1,0 +1,36 @@
+"""The environment that an execution sees: a short safe list of the agent's own, the step's, and the marks.
+
+Nothing else of the agent's environment reaches a command: no addresses, no credentials. The marks are what
+`shared.process_tree` finds a tree by, so a step cannot replace them.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from schemas.agents import Assignment
+from shared.process_tree import EXECUTION_MARK, INCARNATION_MARK, WORKER_MARK
+
+INHERITED: Final = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
+)
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def base_environment(own: Mapping[str, str], *, worker_id: str, incarnation: str) -> dict[str, str]:
+    """What every execution of this agent has in common; `own` is the agent's environment."""
+    inherited = {name: value for name, value in own.items() if name in INHERITED or name.startswith("LC_")}
+    return {"PATH": DEFAULT_PATH, **inherited, WORKER_MARK: worker_id, INCARNATION_MARK: incarnation}
+
+
+def execution_environment(base: Mapping[str, str], assignment: Assignment) -> dict[str, str]:
+    """The whole environment of one execution; the step's variables win over the inherited ones, not over the marks."""
+    return {
+        **base,
+        **assignment.run.env,
+        WORKER_MARK: base[WORKER_MARK],
+        INCARNATION_MARK: base[INCARNATION_MARK],
+        EXECUTION_MARK: assignment.execution_id,
+        "HODEI_JOB_ID": assignment.job_id,
+        "HODEI_TASK_ID": assignment.task_id,
+        "HODEI_ATTEMPT": str(assignment.attempt),
+    }

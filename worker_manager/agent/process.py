@@ -1,0 +1,260 @@
+"""One process: started, read, waited for. What it runs for, and how its tree is ended, is decided elsewhere.
+
+`subprocess.Popen` on the event loop takes the vfork path as long as no `preexec_fn` is given, and a pidfd tells the
+loop when the process is over; on this path starting costs a fraction of what asyncio's or uvloop's own subprocesses
+cost. A process shorter than a few milliseconds never has its pipes registered with the loop at all: what it wrote is
+read when it ends.
+"""
+
+import asyncio
+import errno
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, Protocol
+
+Stream = Literal["stdout", "stderr"]
+
+READ_SIZE: Final = 64 * 1024
+SETTLE: Final = 0.005
+"""Seconds that a process runs before its pipes are watched."""
+_READS_AT_ONCE: Final = 16
+
+
+class StartFailed(Exception):
+    """The process could not be started; the message says what was missing or refused."""
+
+
+class Listener(Protocol):
+    """Who is told what becomes of a process: any output, then `on_exit`, perhaps `on_held`, at last `on_closed`."""
+
+    def on_output(self, stream: Stream, data: bytes) -> None:
+        """The process, or a child of it, wrote `data`."""
+
+    def on_exit(self, exit_code: int) -> None:
+        """The process itself is over; 128 + N when signal N ended it."""
+
+    def on_held(self) -> None:
+        """The process is over, but something that it left behind still runs in its group or holds its output."""
+
+    def on_closed(self) -> None:
+        """Exit and all output have been told; nothing more comes."""
+
+
+class Process:
+    """A running process and its two pipes. Made by `Launcher.start`; its callbacks run on the loop."""
+
+    __slots__ = ("_closed", "_held", "_listener", "_loop", "_paused", "_pidfd", "_pipes", "_popen", "_watched", "pid")
+
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        pipes: dict[Stream, int],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener,
+    ) -> None:
+        self.pid = popen.pid
+        self._popen = popen
+        self._pipes = pipes
+        self._loop = loop
+        self._listener = listener
+        self._watched: set[int] = set()
+        self._paused = self._closed = self._held = False
+        self._pidfd = os.pidfd_open(popen.pid)
+        loop.add_reader(self._pidfd, self._on_pidfd)
+
+    @property
+    def exited(self) -> bool:
+        """Whether the process itself is over."""
+        return self._pidfd < 0
+
+    def watch(self) -> None:
+        """Have the loop read the pipes."""
+        if self._paused:
+            return
+        for stream, fd in self._pipes.items():
+            if fd not in self._watched:
+                self._watched.add(fd)
+                self._loop.add_reader(fd, self._on_readable, stream, fd)
+
+    def pause(self) -> None:
+        """Read no more for now: the pipes fill up and the process waits."""
+        self._paused = True
+        self._unwatch()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._paused:
+            return
+        self._paused = False
+        if self.exited:
+            self._read_rest()
+        else:
+            self.watch()
+
+    def abandon(self) -> None:
+        """Close the pipes though something still holds their other end; only after the exit."""
+        for stream, fd in list(self._pipes.items()):
+            self._close(stream, fd)
+        self._settle()
+
+    def _unwatch(self) -> None:
+        for fd in self._watched:
+            self._loop.remove_reader(fd)
+        self._watched.clear()
+
+    def _on_readable(self, stream: Stream, fd: int) -> None:
+        if self._read(stream, fd) == "end":
+            self._close(stream, fd)
+            self._settle()
+
+    def _read(self, stream: Stream, fd: int) -> Literal["data", "nothing", "end"]:
+        try:
+            data = os.read(fd, READ_SIZE)
+        except BlockingIOError:
+            return "nothing"
+        if not data:
+            return "end"
+        self._listener.on_output(stream, data)
+        return "data"
+
+    def _close(self, stream: Stream, fd: int) -> None:
+        if fd in self._watched:
+            self._watched.discard(fd)
+            self._loop.remove_reader(fd)
+        del self._pipes[stream]
+        os.close(fd)
+
+    def _on_pidfd(self) -> None:
+        code = self._popen.poll()
+        if code is None:
+            return
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        exit_code = code if code >= 0 else 128 - code
+        if not self._paused:
+            self._drain()
+        self._listener.on_exit(exit_code)
+        if self._group_lives():
+            self._tell_held()
+        self._read_rest()
+
+    def _drain(self) -> None:
+        """Read what is there, as much as fits in a pipe; what is left is the loop's to read."""
+        for stream, fd in list(self._pipes.items()):
+            outcome = "data"
+            for _ in range(_READS_AT_ONCE):
+                if self._paused or (outcome := self._read(stream, fd)) != "data":
+                    break
+            if outcome == "end":
+                self._close(stream, fd)
+
+    def _read_rest(self) -> None:
+        if not self._paused:
+            self._drain()
+            if self._pipes and not self._paused:
+                # Nobody of this tree but a straggler can hold an end that is still open.
+                self._tell_held()
+                self.watch()
+        self._settle()
+
+    def _tell_held(self) -> None:
+        if not self._held:
+            self._held = True
+            self._listener.on_held()
+
+    def _group_lives(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def _settle(self) -> None:
+        if self.exited and not self._pipes and not self._closed:
+            self._closed = True
+            self._listener.on_closed()
+
+
+class Launcher:
+    """Starts processes on the running loop. `close` it when none is left."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._fresh: list[Process] = []
+
+    def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, listener: Listener) -> Process:
+        """Start `argv` in a new session, with empty input and exactly `env`. Raises StartFailed.
+
+        The program is looked for in the PATH of `env`; `cwd` must exist.
+        """
+        ends: list[int] = []
+        try:
+            for _ in range(2):
+                ends += os.pipe2(os.O_CLOEXEC)
+            popen = subprocess.Popen(
+                argv,
+                stdin=self._null,
+                stdout=ends[1],
+                stderr=ends[3],
+                env=env,
+                cwd=cwd,
+                start_new_session=True,
+                close_fds=True,
+            )
+        except (OSError, ValueError) as error:
+            for fd in ends:
+                os.close(fd)
+            raise StartFailed(_explain(error, argv, cwd)) from error
+        os.close(ends[1])
+        os.close(ends[3])
+        os.set_blocking(ends[0], False)
+        os.set_blocking(ends[2], False)
+        process = Process(popen, {"stdout": ends[0], "stderr": ends[2]}, loop=self._loop, listener=listener)
+        if not self._fresh:
+            self._loop.call_later(SETTLE, self._settle)
+        self._fresh.append(process)
+        return process
+
+    def close(self) -> None:
+        """Give back the descriptor that all inputs share."""
+        os.close(self._null)
+
+    def _settle(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        for process in fresh:
+            if not process.exited:
+                process.watch()
+
+
+def _explain(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> str:
+    """Say in words why `argv` could not be started in `cwd`."""
+    if isinstance(error, ValueError):
+        return f"the command cannot be started: {error}"
+    program = argv[0]
+    at_folder = error.filename == cwd
+    match error.errno:
+        case errno.ENOENT if at_folder:
+            return f"no such working directory: {cwd}"
+        case errno.ENOENT if "/" in program:
+            there = os.path.exists(os.path.join(cwd, program))
+            return f"{program} names an interpreter that does not exist" if there else f"no such program: {program}"
+        case errno.ENOENT:
+            return f"no such program: {program} is not in the PATH"
+        case errno.ENOTDIR if at_folder:
+            return f"the working directory is not a directory: {cwd}"
+        case errno.EACCES | errno.EPERM if at_folder:
+            return f"not permitted to enter the working directory: {cwd}"
+        case errno.EACCES | errno.EPERM:
+            return f"not permitted to run {program}"
+        case errno.E2BIG:
+            return "the arguments and the environment are too long for this system"
+        case errno.ENOEXEC:
+            return f"{program} is not something this system can run (no #! line, or another architecture)"
+        case _:
+            return f"{program} could not be started: {error.strerror or error}"

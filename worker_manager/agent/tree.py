@@ -1,0 +1,91 @@
+"""Ending a process tree: TERM, grace, KILL, until a scan of /proc finds nothing of it any more.
+
+Asked for on cancel and timeout, and when a process leaves something behind; never on the way of an execution that
+ends by itself. How members are found is `shared.process_tree`'s business.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from shared.process_tree import EXECUTION_MARK, Member, find, mark
+
+log = structlog.stdlib.get_logger(__name__)
+
+_ROUNDS: Final = 50
+_KILL_WAIT: Final = 1.0
+
+
+class _Watch:
+    """The members seen so far, each held by a pidfd, so that a signal never reaches a stranger with the same pid."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._fds: dict[int, int] = {}
+        self._gone = asyncio.Event()
+        self._gone.set()
+
+    def add(self, members: Iterable[Member]) -> list[int]:
+        """Hold these, too; returns the pidfds of those that are new."""
+        new = []
+        for member in members:
+            if member.pid not in self._fds:
+                with suppress(ProcessLookupError):
+                    self._fds[member.pid] = fd = os.pidfd_open(member.pid)
+                    self._loop.add_reader(fd, self._on_gone, member.pid)
+                    self._gone.clear()
+                    new.append(fd)
+        return new
+
+    def signal(self, number: signal.Signals) -> None:
+        for fd in self._fds.values():
+            send(fd, number)
+
+    async def gone(self, deadline: float) -> bool:
+        """Wait until none is left, `deadline` seconds at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), deadline)
+        return not self._fds
+
+    def close(self) -> None:
+        for pid in list(self._fds):
+            self._on_gone(pid)
+
+    def _on_gone(self, pid: int) -> None:
+        fd = self._fds.pop(pid)
+        self._loop.remove_reader(fd)
+        os.close(fd)
+        if not self._fds:
+            self._gone.set()
+
+
+def send(pidfd: int, number: signal.Signals) -> None:
+    """Send a signal; one that is gone or another user's is left alone."""
+    with suppress(ProcessLookupError, PermissionError):
+        signal.pidfd_send_signal(pidfd, number)
+
+
+async def end_tree(execution_id: str, *, session: int, grace: float) -> bool:
+    """End every process of an execution; `grace` is in seconds, 0 kills at once. Returns whether none is left."""
+    marks = [mark(EXECUTION_MARK, execution_id)]
+    watch = _Watch()
+    try:
+        watch.add(await asyncio.to_thread(find, marks, session=session))
+        if grace > 0:
+            watch.signal(signal.SIGTERM)
+            await watch.gone(grace)
+        for _ in range(_ROUNDS):
+            # What was started since the last look, or hid from it behind a parent that is gone, is found now.
+            watch.add(await asyncio.to_thread(find, marks, session=session))
+            watch.signal(signal.SIGKILL)
+            if await watch.gone(_KILL_WAIT) and not await asyncio.to_thread(find, marks, session=session):
+                return True
+    finally:
+        watch.close()
+    log.error("processes could not be ended", execution_id=execution_id)
+    return False
