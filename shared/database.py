@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -31,6 +32,8 @@ STATEMENT_DEADLINE: Final = 30.0
 CONNECT_DEADLINE: Final = 5.0
 
 _T = TypeVar("_T")
+_Tx = TypeVar("_Tx", bound="Transaction")
+_Block = asyncpg.transaction.Transaction
 _log = structlog.get_logger(__name__)
 
 _AWAY: Final = (
@@ -54,7 +57,7 @@ _HOPELESS: Final = (
 class Transaction:
     """The statements of one transaction. Usable only inside the `async with` that made it."""
 
-    def __init__(self, connection: "_Connection") -> None:
+    def __init__(self, connection: "Connection") -> None:
         self._connection = connection
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
@@ -62,28 +65,32 @@ class Transaction:
         try:
             return await self._connection.fetch(query, *args)
         except Exception as error:
-            raise _translated(error) from error
+            _raise_if_away(error)
+            raise
 
     async def fetch_one(self, query: str, *args: object) -> Record | None:
         """Run a statement and return its first row, or None."""
         try:
             return await self._connection.fetchrow(query, *args)
         except Exception as error:
-            raise _translated(error) from error
+            _raise_if_away(error)
+            raise
 
     async def fetch_value(self, query: str, *args: object) -> Any:
         """Run a statement and return the first column of its first row, or None."""
         try:
             return await self._connection.fetchval(query, *args)
         except Exception as error:
-            raise _translated(error) from error
+            _raise_if_away(error)
+            raise
 
     async def execute(self, query: str, *args: object) -> int:
         """Run a statement and return how many rows it touched (0 for one that touches none by nature)."""
         try:
             status = await self._connection.execute(query, *args)
         except Exception as error:
-            raise _translated(error) from error
+            _raise_if_away(error)
+            raise
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
@@ -96,7 +103,7 @@ class Transaction:
 class Session(Transaction):
     """One connection of its own, outside the pool: for locks held longer than a transaction."""
 
-    def __init__(self, connection: "_Connection") -> None:
+    def __init__(self, connection: "Connection") -> None:
         super().__init__(connection)
         self.lost = asyncio.Event()
         """Set as soon as the connection is gone, for whatever reason."""
@@ -104,7 +111,7 @@ class Session(Transaction):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction on this connection."""
-        return _transaction(self._connection)
+        return _SessionTransaction(self._connection)
 
 
 class Database:
@@ -146,8 +153,7 @@ class Database:
             except _HOPELESS as error:
                 raise ConfigError(f"DATABASE_URL: {str(error).strip() or type(error).__name__}") from error
             except Exception as error:
-                reason = _translated(error)
-                if not isinstance(reason, Unavailable):
+                if not _is_away(error):
                     raise
                 if time.monotonic() + pause > give_up:
                     address = urlsplit(self._dsn)
@@ -169,31 +175,43 @@ class Database:
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """As `Transaction.fetch`, in a transaction of its own."""
-        async with self._connection() as connection:
+        connection = await self.acquire()
+        try:
             return await Transaction(connection).fetch(query, *args)
+        finally:
+            await self.release(connection)
 
     async def fetch_one(self, query: str, *args: object) -> Record | None:
         """As `Transaction.fetch_one`, in a transaction of its own."""
-        async with self._connection() as connection:
+        connection = await self.acquire()
+        try:
             return await Transaction(connection).fetch_one(query, *args)
+        finally:
+            await self.release(connection)
 
     async def fetch_value(self, query: str, *args: object) -> Any:
         """As `Transaction.fetch_value`, in a transaction of its own."""
-        async with self._connection() as connection:
+        connection = await self.acquire()
+        try:
             return await Transaction(connection).fetch_value(query, *args)
+        finally:
+            await self.release(connection)
 
     async def execute(self, query: str, *args: object) -> int:
         """As `Transaction.execute`, in a transaction of its own."""
-        async with self._connection() as connection:
+        connection = await self.acquire()
+        try:
             return await Transaction(connection).execute(query, *args)
+        finally:
+            await self.release(connection)
 
-    @asynccontextmanager
-    async def transaction(
-        self, kind: Callable[["_Connection"], Transaction] = Transaction
-    ) -> AsyncIterator[Transaction]:
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction without events: committed at the end of the block, rolled back by an exception."""
-        async with self._connection() as connection, _transaction(connection, kind) as transaction:
-            yield transaction
+        return _PoolTransaction(self, Transaction)
+
+    def transaction_as(self, kind: Callable[["Connection"], _Tx]) -> AbstractAsyncContextManager[_Tx]:
+        """As `transaction`, giving the block a Transaction of a kind of its own."""
+        return _PoolTransaction(self, kind)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -205,10 +223,11 @@ class Database:
                 timeout=CONNECT_DEADLINE,
                 command_timeout=STATEMENT_DEADLINE,
                 server_settings={**self._server_settings, **keepalive},
-                connection_class=_Connection,
+                connection_class=Connection,
             )
         except Exception as error:
-            raise _translated(error) from error
+            _raise_if_away(error)
+            raise
         try:
             yield Session(connection)
         finally:
@@ -216,7 +235,7 @@ class Database:
             try:
                 await connection.close(timeout=1.0)
             except Exception as error:
-                if not isinstance(_translated(error), Unavailable):
+                if not _is_away(error):
                     raise
                 connection.terminate()
 
@@ -241,24 +260,28 @@ class Database:
             statement_cache_size=500,
             max_cached_statement_lifetime=0,
             server_settings=self._server_settings,
-            connection_class=_Connection,
+            connection_class=Connection,
             init=_teach_json,
         )
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator["_Connection"]:
+    async def acquire(self) -> "Connection":
+        """Take a connection out of the pool; `release` has to follow. Raises Unavailable after a few seconds."""
         pool = self._pool
         if pool is None:
             raise Unavailable("database")
         try:
-            connection = await pool.acquire(timeout=ACQUIRE_DEADLINE)
+            async with asyncio.timeout(ACQUIRE_DEADLINE):
+                connection = await pool.acquire()
         except Exception as error:
-            raise _translated(error) from error
-        try:
-            # A stand-in with the connection's own methods, bound to this one use of it.
-            yield cast(_Connection, connection)
-        finally:
-            await pool.release(connection)
+            _raise_if_away(error)
+            raise
+        # A stand-in with the connection's own methods, bound to this one use of it.
+        return cast(Connection, connection)
+
+    async def release(self, connection: "Connection") -> None:
+        """Give a connection back; one that is broken is replaced."""
+        if self._pool is not None:
+            await self._pool.release(cast("asyncpg.pool.PoolConnectionProxy[Record]", connection))
 
 
 if TYPE_CHECKING:
@@ -267,38 +290,77 @@ else:  # generic in its stubs only
     _AsyncpgConnection = asyncpg.Connection
 
 
-class _Connection(_AsyncpgConnection):
+class Connection(_AsyncpgConnection):
     """A connection without the round trip that resets it after every use: nothing here alters a session."""
 
     def get_reset_query(self) -> str:
         return ""
 
 
-@asynccontextmanager
-async def _transaction(
-    connection: _Connection, kind: Callable[[_Connection], Transaction] = Transaction
-) -> AsyncIterator[Transaction]:
-    block = connection.transaction()
+class _SessionTransaction:
+    """A transaction on a connection that somebody else looks after."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._block = connection.transaction()
+
+    async def __aenter__(self) -> Transaction:
+        await _begin(self._block)
+        return Transaction(self._connection)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await _end(self._connection, self._block, error)
+
+
+class _PoolTransaction(Generic[_Tx]):
+    """A transaction on a connection of the pool, given back at its end."""
+
+    def __init__(self, database: Database, kind: Callable[[Connection], _Tx]) -> None:
+        self._database = database
+        self._kind = kind
+        self._connection: Connection
+        self._block: _Block
+
+    async def __aenter__(self) -> _Tx:
+        self._connection = await self._database.acquire()
+        try:
+            self._block = self._connection.transaction()
+            await _begin(self._block)
+        except BaseException:
+            await self._database.release(self._connection)
+            raise
+        return self._kind(self._connection)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await _end(self._connection, self._block, error)
+        finally:
+            await self._database.release(self._connection)
+
+
+async def _begin(block: "_Block") -> None:
     try:
         await block.start()
     except Exception as error:
-        raise _translated(error) from error
-    try:
-        yield kind(connection)
-    except BaseException:
-        # A connection that is gone has rolled back already; the error that brought us here matters more.
-        if not connection.is_closed():
-            try:
-                await block.rollback()
-            except Exception as error:
-                if not isinstance(_translated(error), Unavailable):
-                    raise
-                _log.info("database.lost_while_rolling_back", error=str(error))
+        _raise_if_away(error)
         raise
+
+
+async def _end(connection: Connection, block: "_Block", error: BaseException | None) -> None:
+    """Commit, or roll back because of `error`."""
+    if error is not None and connection.is_closed():
+        return  # it has rolled back already; the error that brought us here matters more
     try:
-        await block.commit()
-    except Exception as error:
-        raise _translated(error) from error
+        await (block.commit() if error is None else block.rollback())
+    except Exception as failure:
+        if error is None or not _is_away(failure):
+            _raise_if_away(failure)
+            raise
+        _log.info("database.lost_while_rolling_back", error=str(failure))
 
 
 async def retry_deadlock(attempt: Callable[[], Awaitable[_T]], *, attempts: int = 3) -> _T:
@@ -311,13 +373,16 @@ async def retry_deadlock(attempt: Callable[[], Awaitable[_T]], *, attempts: int 
     return await attempt()
 
 
-def _translated(error: Exception) -> Exception:
-    """`Unavailable` for an error that says the server is away; the error itself for every other."""
-    if isinstance(error, _AWAY):
-        return Unavailable("database")
-    if isinstance(error, asyncpg.InterfaceError) and any(word in str(error) for word in _CLOSED_WORDS):
-        return Unavailable("database")
-    return error
+def _raise_if_away(error: Exception) -> None:
+    """Raise Unavailable for an error that says that the server is away; nothing for every other."""
+    if _is_away(error):
+        raise Unavailable("database") from error
+
+
+def _is_away(error: Exception) -> bool:
+    if isinstance(error, asyncpg.InterfaceError):
+        return any(word in str(error) for word in _CLOSED_WORDS)
+    return isinstance(error, _AWAY)
 
 
 async def _teach_json(connection: "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]") -> None:

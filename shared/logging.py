@@ -45,7 +45,9 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
         redact,
     ]
     if console:
-        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty()))
+        # Plain tracebacks: the pretty ones print local variables, and with them whatever secret is in one.
+        plain = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain))
     else:
         processors += [structlog.processors.format_exc_info, redact, _render_json]
     structlog.configure(

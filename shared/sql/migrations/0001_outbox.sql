@@ -5,10 +5,9 @@ create table outbox (
     relay uuid not null,
     event_type text not null,
     events integer not null,
-    entities text[] not null,
     traceparent text,
     payload bytea not null,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default clock_timestamp()
 );
 
 -- Rows live for milliseconds: vacuum by number, not by share, so that the table stays a few pages long.

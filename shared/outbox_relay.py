@@ -1,0 +1,375 @@
+"""The relay: takes committed outbox rows to the bus and deletes them once they are acknowledged.
+
+Fed from memory right after each commit; the table is read only to recover: when the bus was away, when memory ran
+over its bound, when another process died. A row leaves the table only after its acknowledgement, so it may be
+published twice (under the same message id where the same rows go together), never not at all. Of each event type
+one message is in flight at a time; what waits meanwhile is merged into the next (`shared.outbox_messages`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import orjson
+import structlog
+
+from schemas.subjects import Catalogue
+from shared import queries
+from shared.database import Database, Record
+from shared.errors import BusUnavailable, HodeiError, Unavailable
+from shared.loop import Counts, Loop
+from shared.metrics import Metrics
+from shared.outbox_messages import Message, Row, compose
+
+SWEEP_INTERVAL: Final = 2.0
+LEFTOVER_AGE: Final = 3.0
+"""Seconds after which a row in nobody's hands is taken: together with the interval, within five."""
+
+MAX_ROWS: Final = 4096
+MAX_BYTES: Final = 32 << 20
+PAGE_ROWS: Final = 500
+PAGE_BYTES: Final = 8 << 20
+DELETE_DELAY: Final = 0.2
+DELETE_AT: Final = 500
+STOP_PATIENCE: Final = 2.0
+COUNT_BOUND: Final = 10_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Publisher(Protocol):
+    """What the relay needs of `shared.bus.Bus`."""
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+
+    @property
+    def connected(self) -> bool: ...
+
+    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]: ...
+
+    async def publish(
+        self, subject: str, payload: bytes, *, msg_id: str, headers: Mapping[str, str] | None = None
+    ) -> None: ...
+
+
+class Relay(Loop):
+    """Publishes one process's outbox. As a loop it sweeps: `run_once` publishes a page of what others left behind.
+
+    `relay_id` is the UUID under which this process writes rows; `linger` is in seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Publisher,
+        *,
+        relay_id: str,
+        source: str,
+        linger: float,
+        metrics: Metrics,
+        max_rows: int = MAX_ROWS,
+        max_bytes: int = MAX_BYTES,
+        leftover_age: float = LEFTOVER_AGE,
+    ) -> None:
+        super().__init__("outbox", interval=SWEEP_INTERVAL)
+        self._database = database
+        self._bus = bus
+        self._id = relay_id
+        self._source = source
+        self._linger = linger
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._leftover_age = leftover_age
+        sql = queries.load("shared")
+        self._delete_rows, self._measure = sql["delete_outbox"], sql["measure_outbox"]
+        self._lock_own, self._lock_leftovers = sql["lock_outbox_of_relay"], sql["lock_outbox_leftovers"]
+        self._pending: deque[Row] = deque()
+        self._pending_bytes = 0
+        self._busy: set[str] = set()
+        self._in_flight: set[int] = set()
+        self._acknowledged: list[int] = []
+        self._sending: set[asyncio.Task[None]] = set()
+        self._deleting: asyncio.Task[None] | None = None
+        self._delete_timer: asyncio.TimerHandle | None = None
+        self._behind = False
+        """True while the table, not the memory, is the queue."""
+        self._missed = False
+        """Rows were committed since recovery last began to read."""
+        self._recovery: asyncio.Task[None] | None = None
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._changed = asyncio.Event()
+        self._unlisten: Callable[[], None] = lambda: None
+        self._running = False
+        self._published = metrics.counter("outbox_published_total", "Events that the bus acknowledged")
+        self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000")
+        self._oldest = metrics.gauge("outbox_oldest_seconds", "Age of the oldest outbox row")
+
+    @property
+    def held(self) -> int:
+        """How many rows are in memory."""
+        return len(self._pending) + len(self._in_flight) + len(self._acknowledged)
+
+    async def start(self) -> None:
+        self._running = True
+        self._unlisten = self._bus.on_change(self._on_change)
+        await super().start()
+
+    async def stop(self) -> None:
+        """Publish what is in memory, within two seconds; the rest stays in the table for the next process."""
+        self._running = False
+        self._unlisten()
+        await super().stop()
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.wait({self._recovery})
+        try:
+            async with asyncio.timeout(STOP_PATIENCE):
+                await self.idle()
+        except TimeoutError:
+            _log.warning("outbox.left_for_later", rows=self.held)
+        for task in self._sending:
+            task.cancel()
+        if self._sending:
+            await asyncio.wait(self._sending)
+        await self.flush()
+
+    def feed(self, rows: Sequence[Row]) -> None:
+        """Take rows that have just been committed. Never waits; over its bound it leaves them to recovery."""
+        if not self._running:
+            return  # the table has them, and whoever runs next
+        if self._behind:
+            self._missed = True
+            return
+        size = sum(len(row.payload) for row in rows)
+        full = self.held + len(rows) > self._max_rows or self._pending_bytes + size > self._max_bytes
+        if full or not self._bus.connected:
+            self._fall_behind("memory is full" if full else "the bus is away")
+            return
+        self._pending.extend(rows)
+        self._pending_bytes += size
+        self._dispatch()
+
+    async def idle(self) -> None:
+        """Wait until nothing is waiting in memory or in flight, and nothing is to be recovered."""
+        while self._pending or self._in_flight or (self._behind and self._running):
+            if self._recovery is not None and self._running:
+                await asyncio.wait({self._recovery})
+            await self._quiet.wait()
+
+    async def flush(self) -> None:
+        """Delete what is acknowledged, now."""
+        if self._delete_timer is not None:
+            self._delete_timer.cancel()
+            self._delete_timer = None
+        if self._deleting is not None:
+            await asyncio.wait({self._deleting})
+        await self._delete()
+
+    # ---------------------------------------------------------------- live: memory → bus
+
+    def _dispatch(self) -> None:
+        if not self._pending or self._behind:
+            return
+        messages, waiting = compose(self._pending, busy=self._busy)
+        if not messages:
+            return
+        self._pending = deque(waiting)
+        self._pending_bytes = sum(len(row.payload) for row in waiting)
+        for message in messages:
+            self._busy.add(message.event_type)
+            self._in_flight.update(row.id for row in message.rows)
+            self._quiet.clear()
+            task = asyncio.create_task(self._send(message))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, message: Message) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        acknowledged = False
+        try:
+            acknowledged = await self._publish(message)
+        except BusUnavailable as error:
+            self._fall_behind(str(error))
+        finally:
+            self._in_flight.difference_update(row.id for row in message.rows)
+            if acknowledged:
+                self._acknowledged.extend(row.id for row in message.rows)
+                self._delete_soon()
+            # After more than one event others are likely to follow: let them gather. The first is never delayed.
+            rest = self._linger - (loop.time() - begun) if message.events > 1 and self._running else 0.0
+            if rest > 0 and not self._behind:
+                loop.call_later(rest, self._release, message.event_type)
+            else:
+                self._release(message.event_type)
+            if not self._in_flight:
+                self._quiet.set()
+
+    def _release(self, event_type: str) -> None:
+        self._busy.discard(event_type)
+        self._dispatch()
+
+    async def _publish(self, message: Message) -> bool:
+        """Raises BusUnavailable; False for a message that the bus refuses for its own sake (it stays in the table)."""
+        headers = {"traceparent": message.traceparent} if message.traceparent else None
+        try:
+            await self._bus.publish(
+                self._bus.catalogue.event(message.event_type),
+                message.payload,
+                msg_id=message.msg_id(self._source),
+                headers=headers,
+            )
+        except BusUnavailable:
+            raise
+        except HodeiError as error:
+            _log.error(
+                "outbox.refused", event_type=message.event_type, rows=[row.id for row in message.rows], error=str(error)
+            )
+            return False
+        self._published.inc(message.events)
+        return True
+
+    # ---------------------------------------------------------------- acknowledged: delete in batches
+
+    def _delete_soon(self) -> None:
+        if len(self._acknowledged) >= DELETE_AT:
+            self._delete_now()
+        elif self._delete_timer is None:
+            self._delete_timer = asyncio.get_running_loop().call_later(DELETE_DELAY, self._delete_now)
+
+    def _delete_now(self) -> None:
+        if self._delete_timer is not None:
+            self._delete_timer.cancel()
+            self._delete_timer = None
+        if self._deleting is None or self._deleting.done():
+            self._deleting = asyncio.create_task(self._delete())
+
+    async def _delete(self) -> None:
+        ids = tuple(self._acknowledged)
+        if not ids:
+            return
+        try:
+            await self._database.execute(self._delete_rows, ids)
+        except Unavailable as error:
+            _log.warning("outbox.not_deleted", rows=len(ids), error=str(error))
+        else:
+            gone = set(ids)
+            self._acknowledged = [id for id in self._acknowledged if id not in gone]
+        if self._acknowledged and self._running and self._delete_timer is None:
+            self._delete_timer = asyncio.get_running_loop().call_later(DELETE_DELAY, self._delete_now)
+
+    # ---------------------------------------------------------------- behind: table → bus
+
+    def _on_change(self, connected: bool) -> None:
+        if not connected:
+            self._fall_behind("the bus is away")
+        self._changed.set()
+
+    def _fall_behind(self, reason: str) -> None:
+        """From now on the table is the queue: forget what waits in memory, and read it back in the order of ids."""
+        self._missed = True
+        self._pending.clear()
+        self._pending_bytes = 0
+        if self._behind or not self._running:
+            return
+        self._behind = True
+        _log.info("outbox.behind", reason=reason)
+        self._recovery = asyncio.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        pause = 0.05
+        published = 0
+        while True:
+            self._changed.clear()
+            await self._quiet.wait()
+            if not self._bus.connected:
+                await self._changed.wait()
+                continue
+            self._missed = False
+            try:
+                await self._delete()
+                published += await self._publish_table()
+            except (BusUnavailable, Unavailable) as error:
+                _log.info("outbox.still_behind", error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+                continue
+            if not self._missed:
+                break
+        self._behind = False
+        _log.info("outbox.caught_up", events=published)
+
+    async def _publish_table(self) -> int:
+        """Publish this relay's rows and old ones of others, page by page; how many events that was."""
+        published, after = 0, 0
+        while True:
+            count, last = await self._publish_page(
+                self._lock_own, after, self._id, self._leftover_age, PAGE_ROWS, PAGE_BYTES
+            )
+            published += count
+            if last is None:
+                return published
+            after = last
+
+    async def run_once(self) -> Counts:
+        """Sweep: publish a page of rows that waited too long and are not ours to hand; measure what waits."""
+        swept = 0
+        if self._bus.connected and not self._behind:
+            hands = [*(row.id for row in self._pending), *self._in_flight, *self._acknowledged]
+            swept, last = await self._publish_page(
+                self._lock_leftovers, self._leftover_age, hands, PAGE_ROWS, PAGE_BYTES
+            )
+            if last is not None and swept:
+                self.wake()  # there may be another page
+        row = await self._database.fetch_one(self._measure, COUNT_BOUND)
+        pending = int(row["pending"]) if row is not None else 0
+        self._waiting.set(pending)
+        self._oldest.set(row["oldest"] if row is not None else 0.0)
+        return {"swept": swept}
+
+    async def _publish_page(self, query: str, *args: object) -> tuple[int, int | None]:
+        """Lock, publish and delete a page of rows: how many events went out, and the last row's id if there was one.
+
+        Rows that another relay is at are skipped. What was acknowledged before a failure is deleted all the same.
+        """
+        failure: BusUnavailable | None = None
+        published = 0
+        async with self._database.transaction() as transaction:
+            rows = [_row(record) for record in await transaction.fetch(query, *args)]
+            waiting = rows
+            done: list[int] = []
+            while waiting and failure is None:
+                messages, waiting = compose(waiting)
+                for message in messages:
+                    try:
+                        acknowledged = await self._publish(message)
+                    except BusUnavailable as error:
+                        failure = error
+                        break
+                    if acknowledged:
+                        published += message.events
+                        done.extend(row.id for row in message.rows)
+            if done:
+                await transaction.execute(self._delete_rows, done)
+        if failure is not None:
+            raise failure
+        return published, rows[-1].id if rows else None
+
+
+def _row(record: Record) -> Row:
+    return Row(
+        id=record["id"],
+        relay=record["relay"],
+        event_type=record["event_type"],
+        events=record["events"],
+        entities=_entities(orjson.loads(record["payload"])),
+        traceparent=record["traceparent"],
+        payload=record["payload"],
+    )
+
+
+def _entities(batch: Iterable[Mapping[str, object]]) -> frozenset[str]:
+    return frozenset(str(event["subject"]) for event in batch)

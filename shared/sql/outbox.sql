@@ -1,0 +1,55 @@
+-- name: insert_outbox
+-- Write rows in the order given; their ids come back in that order.
+insert into outbox (relay, event_type, events, traceparent, payload)
+select $1::uuid, event_type, events, $4::text, payload
+from unnest($2::text[], $3::integer[], $5::bytea[]) with ordinality as row (event_type, events, payload, position)
+order by position
+returning id
+
+-- name: delete_outbox
+-- Forget acknowledged rows. Not waiting for the disk is safe: a row that comes back is published again, idempotently.
+with quick as (select set_config('synchronous_commit', 'off', true) as done)
+delete from outbox using quick where quick.done is not null and id = any($1::bigint[])
+
+-- name: lock_outbox_of_relay
+-- The next page of what one relay has to catch up with: its own rows, and anybody's that have waited too long.
+with page as (
+    select id
+    from outbox
+    where id > $1 and (relay = $2::uuid or created_at < clock_timestamp() - $3::float8 * interval '1 second')
+    order by id
+    limit $4
+    for update skip locked
+)
+select id, relay::text, event_type, events, traceparent, payload
+from (
+    select outbox.*, sum(octet_length(payload)) over (order by id) - octet_length(payload) as bytes_before
+    from page join outbox using (id)
+) as sized
+where bytes_before < $5
+order by id
+
+-- name: lock_outbox_leftovers
+-- A page of rows that have waited too long and are not in the asking process's hands.
+with page as (
+    select id
+    from outbox
+    where created_at < clock_timestamp() - $1::float8 * interval '1 second' and id <> all($2::bigint[])
+    order by id
+    limit $3
+    for update skip locked
+)
+select id, relay::text, event_type, events, traceparent, payload
+from (
+    select outbox.*, sum(octet_length(payload)) over (order by id) - octet_length(payload) as bytes_before
+    from page join outbox using (id)
+) as sized
+where bytes_before < $4
+order by id
+
+-- name: measure_outbox
+-- How many rows wait (counted up to a bound), and for how many seconds the oldest has.
+select
+    (select count(*) from (select from outbox limit $1) as counted) as pending,
+    coalesce(extract(epoch from clock_timestamp() - (select created_at from outbox order by id limit 1)), 0)::float8
+        as oldest

@@ -1,0 +1,307 @@
+"""The outbox on a real PostgreSQL and, where it matters, a real NATS: nothing lost, nothing out of order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import pytest
+
+from hodei.embedded.nats import EmbeddedNats
+from schemas.cloudevents import decode_batch
+from schemas.events import JobCancelRequested, JobStarted
+from schemas.subjects import Catalogue
+from shared.bus import Bus
+from shared.database import Database
+from shared.errors import BusUnavailable, HodeiError
+from shared.ids import new_id
+from shared.metrics import Metrics
+from shared.outbox import Outbox
+from shared.outbox_relay import Relay
+
+
+class CuttableBus:
+    """Records what is published; can be away, can lose acknowledgements, can hold them back."""
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue("trial")
+        self.connected = True
+        self.messages: list[tuple[str, str, bytes]] = []
+        self.lose_acknowledgements = False
+        self.refused: set[str] = set()
+        self.repeated = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._listeners: list[Callable[[bool], None]] = []
+
+    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def cut(self, *, connected: bool) -> None:
+        self.connected = connected
+        for listener in list(self._listeners):
+            listener(connected)
+
+    async def publish(
+        self, subject: str, payload: bytes, *, msg_id: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        if not self.connected:
+            raise BusUnavailable("away")
+        if subject in self.refused:
+            raise HodeiError("too large")
+        if any(msg_id == earlier for _, earlier, _ in self.messages):
+            self.repeated.set()
+        self.messages.append((subject, msg_id, payload))
+        await self.gate.wait()
+        if self.lose_acknowledgements:
+            raise BusUnavailable("no acknowledgement")
+
+    def job_ids(self) -> list[str]:
+        return [
+            event.subject
+            for subject, _, payload in self.messages
+            for event in decode_batch(self.catalogue.event_type(subject), payload)
+        ]
+
+
+@pytest.fixture
+def bus() -> CuttableBus:
+    return CuttableBus()
+
+
+@pytest.fixture
+async def outbox(database: Database, bus: CuttableBus) -> AsyncIterator[Outbox]:
+    outbox = Outbox(database, bus, source="trial", linger=0)
+    await outbox.start()
+    yield outbox
+    bus.gate.set()
+    await outbox.stop()
+
+
+async def say(outbox: Outbox, *ids: str) -> None:
+    async with outbox.transaction() as transaction:
+        transaction.emit(*(JobStarted(job_id=id) for id in ids))
+
+
+async def rows_left(database: Database) -> int:
+    return int(await database.fetch_value("select count(*) from outbox"))
+
+
+async def settled(outbox: Outbox, database: Database) -> None:
+    """Everything published and deleted."""
+    async with asyncio.timeout(10):
+        await outbox.relay.idle()
+        await outbox.relay.flush()
+    assert await rows_left(database) == 0
+
+
+async def test_what_a_committed_transaction_says_is_published_and_its_row_deleted(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    ids = [new_id() for _ in range(3)]
+    await say(outbox, *ids)
+    await settled(outbox, database)
+    assert bus.job_ids() == ids
+    assert [subject for subject, _, _ in bus.messages] == ["trial.jobs.started"]
+
+
+async def test_a_transaction_rolled_back_says_nothing(outbox: Outbox, bus: CuttableBus, database: Database) -> None:
+    async def fail() -> None:
+        async with outbox.transaction() as transaction:
+            transaction.emit(JobStarted(job_id=new_id()))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    await settled(outbox, database)
+    assert bus.messages == []
+
+
+async def test_types_go_out_in_the_order_of_their_first_event(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    async with outbox.transaction() as transaction:
+        transaction.emit(JobStarted(job_id=new_id()), JobCancelRequested(job_id=new_id()), JobStarted(job_id=new_id()))
+    await settled(outbox, database)
+    assert [subject for subject, _, _ in bus.messages] == ["trial.jobs.started", "trial.jobs.cancel_requested"]
+
+
+async def test_rows_that_wait_for_an_acknowledgement_are_merged_in_order(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    ids = [new_id() for _ in range(20)]
+    bus.gate.clear()
+    for id in ids:
+        await say(outbox, id)
+    bus.gate.set()
+    await settled(outbox, database)
+    assert bus.job_ids() == ids
+    assert len(bus.messages) == 2
+
+
+async def test_what_is_said_while_the_bus_is_away_goes_out_in_order_when_it_is_back(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    bus.cut(connected=False)
+    ids = [new_id() for _ in range(30)]
+    for id in ids:
+        await say(outbox, id)
+    assert await rows_left(database) == 30
+    assert outbox.relay.held == 0
+    bus.cut(connected=True)
+    await settled(outbox, database)
+    assert bus.job_ids() == ids
+    last = new_id()
+    await say(outbox, last)  # and memory is the way again
+    await settled(outbox, database)
+    assert bus.job_ids() == [*ids, last]
+
+
+async def test_a_lost_acknowledgement_repeats_the_message_under_the_same_id(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    bus.lose_acknowledgements = True
+    bus.gate.clear()
+    await say(outbox, new_id())
+    bus.gate.set()
+    async with asyncio.timeout(5):
+        await bus.repeated.wait()
+    bus.lose_acknowledgements = False
+    await settled(outbox, database)
+    assert len({msg_id for _, msg_id, _ in bus.messages}) == 1
+
+
+async def test_memory_is_bounded_and_what_is_over_the_bound_is_read_back(database: Database, bus: CuttableBus) -> None:
+    outbox = Outbox(database, bus, source="trial", linger=0, max_rows=5)
+    await outbox.start()
+    try:
+        bus.gate.clear()
+        ids = [new_id() for _ in range(50)]
+        most = 0
+        for id in ids:
+            await say(outbox, id)
+            most = max(most, outbox.relay.held)
+        bus.gate.set()
+        await settled(outbox, database)
+    finally:
+        await outbox.stop()
+    assert most <= 5
+    assert bus.job_ids() == ids
+
+
+async def test_rows_of_a_process_that_died_are_swept(database: Database, bus: CuttableBus) -> None:
+    ids = [new_id() for _ in range(3)]
+    for id in ids:
+        await say(Outbox(database, bus, source="trial"), id)  # never started: committed, and then the process died
+    await database.execute("update outbox set created_at = created_at - interval '10 s'")
+    relay = sweeper(database, bus)
+    assert await relay.run_once() == {"swept": 3}
+    assert bus.job_ids() == ids
+    assert await rows_left(database) == 0
+
+
+async def test_the_sweep_leaves_young_rows_to_their_own_relay(database: Database, bus: CuttableBus) -> None:
+    await say(Outbox(database, bus, source="trial"), new_id())
+    assert await sweeper(database, bus).run_once() == {"swept": 0}
+    assert await rows_left(database) == 1
+
+
+async def test_two_relays_sweep_one_table_without_taking_the_same_row(database: Database, bus: CuttableBus) -> None:
+    for _ in range(10):
+        await say(Outbox(database, bus, source="trial"), new_id())
+    await database.execute("update outbox set created_at = created_at - interval '10 s'")
+    counts = await asyncio.gather(*(sweeper(database, bus).run_once() for _ in range(2)))
+    assert sum(count["swept"] for count in counts) == 10
+    assert len(set(bus.job_ids())) == len(bus.job_ids()) == 10
+
+
+async def test_two_relays_that_recover_lose_nothing(database: Database, bus: CuttableBus) -> None:
+    bus.cut(connected=False)
+    outboxes = [Outbox(database, bus, source="trial", linger=0) for _ in range(2)]
+    for outbox in outboxes:
+        await outbox.start()
+    try:
+        ids = [new_id() for _ in range(40)]
+        for number, id in enumerate(ids):
+            await say(outboxes[number % 2], id)
+        bus.cut(connected=True)
+        async with asyncio.timeout(10):
+            for outbox in outboxes:
+                await outbox.relay.idle()
+    finally:
+        for outbox in outboxes:
+            await outbox.stop()
+    assert sorted(bus.job_ids()) == sorted(ids)
+    assert await rows_left(database) == 0
+
+
+async def test_a_message_the_bus_refuses_blocks_nothing_and_stays(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    bus.refused.add("trial.jobs.cancel_requested")
+    id = new_id()
+    async with outbox.transaction() as transaction:
+        transaction.emit(JobCancelRequested(job_id=new_id()), JobStarted(job_id=id))
+    async with asyncio.timeout(5):
+        await outbox.relay.idle()
+        await outbox.relay.flush()
+    assert bus.job_ids() == [id]
+    assert await rows_left(database) == 1
+
+
+async def test_a_large_transaction_is_split_into_messages_that_fit(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    ids = [new_id() for _ in range(4000)]
+    await say(outbox, *ids)
+    await settled(outbox, database)
+    assert bus.job_ids() == ids
+    assert len(bus.messages) > 1
+    assert all(len(payload) <= 512 * 1024 for _, _, payload in bus.messages)
+
+
+async def test_a_plain_transaction_refuses_events(database: Database) -> None:
+    async with database.transaction() as transaction:
+        with pytest.raises(RuntimeError, match=r"Outbox\.transaction"):
+            transaction.emit(JobStarted(job_id=new_id()))
+
+
+async def test_what_waits_is_measured(database: Database, bus: CuttableBus) -> None:
+    await say(Outbox(database, bus, source="trial"), new_id())
+    metrics = Metrics()
+    await sweeper(database, bus, metrics=metrics).run_once()
+    assert metrics.value("hodei_outbox_pending_rows") == 1
+
+
+async def test_committed_while_a_real_nats_is_away_arrives_when_it_is_back(
+    database: Database, own_nats: Callable[[], Awaitable[EmbeddedNats]], namespace: str
+) -> None:
+    server = await own_nats()
+    bus = Bus(server.url, name="orchestrator", namespace=namespace)
+    await bus.start()
+    outbox = Outbox(database, bus, source="trial")
+    try:
+        await bus.declare()
+        await outbox.start()
+        await say(outbox, new_id())
+        async with asyncio.timeout(10):
+            await outbox.relay.idle()
+        gone = asyncio.Event()
+        bus.on_change(lambda connected: None if connected else gone.set())
+        await server.stop()
+        async with asyncio.timeout(10):
+            await gone.wait()
+        for _ in range(10):
+            await say(outbox, new_id())
+        assert await rows_left(database) >= 10
+        await server.start()
+        async with asyncio.timeout(30):
+            await outbox.relay.idle()
+            await outbox.relay.flush()
+        assert await rows_left(database) == 0
+    finally:
+        await outbox.stop()
+        await bus.stop()
+
+
+def sweeper(database: Database, bus: CuttableBus, metrics: Metrics | None = None) -> Relay:
+    return Relay(database, bus, relay_id=new_id(), source="trial", linger=0, metrics=metrics or Metrics())
