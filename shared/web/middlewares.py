@@ -159,8 +159,9 @@ class Edge:
             sent: web.StreamResponse | None = request.get(_SENT)
             if sent is None:
                 return response
-            # Half an answer is out already. Nothing can be taken back; closing says that it is not whole.
-            sent.force_close()
+            # Half an answer is out already. Nothing can be taken back; cutting it says that it is not whole.
+            if request.transport is not None:
+                request.transport.close()
             return sent
 
     async def _traced(

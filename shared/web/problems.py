@@ -27,6 +27,7 @@ from shared.errors import (
 )
 from shared.tracing import trace_id
 from shared.web.request_id import request_id
+from shared.web.responses import Replay
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -43,6 +44,8 @@ _log = structlog.stdlib.get_logger("hodei.web")
 def problem_response(request: web.Request, error: Exception) -> web.Response:
     """The answer to a request that ended in `error`, whatever it is. Logs it when it is our fault."""
     match error:
+        case Replay():
+            return error.response()
         case Malformed():
             return _problem(request, 400, "malformed", str(error))
         case NotFound():

@@ -9,6 +9,8 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
+from shared.errors import HodeiError
+
 JSON: Final = "application/json; charset=utf-8"
 
 
@@ -34,3 +36,18 @@ def json_response(
     if headers:
         all_headers.update(headers)
     return web.Response(body=json_bytes(body), status=status, headers=all_headers)
+
+
+class Replay(HodeiError):
+    """Not a failure: the request was answered before, with this. Leaves the handler early."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__("this request was answered before")
+        self.status = status
+        self.headers = dict(headers)
+        self.body = body
+
+    def response(self) -> web.Response:
+        """The stored answer again, marked as such."""
+        headers = {**self.headers, "Idempotency-Replayed": "true"}
+        return web.Response(status=self.status, headers=headers, body=self.body)

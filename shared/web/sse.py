@@ -132,6 +132,9 @@ class EventStream:
             self._body.cancel()
 
     async def _write(self, text: str) -> None:
+        if self._closed:
+            await asyncio.sleep(0)  # here the end, already on its way, arrives
+            return
         try:
             async with asyncio.timeout(self._write_deadline):
                 await self.response.write(text.encode())
