@@ -1,0 +1,129 @@
+"""A whole platform for the tests: started by `hodei up` on ports of its own, or one that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.e2e.framework.config import E2EConfig
+from tests.e2e.framework.openapi import OpenApiCheck
+
+SERVICES = ("orchestrator", "scheduler", "worker_manager")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where the services answer, their documents, and, when it is the tests' own, its processes."""
+
+    urls: Mapping[str, str]
+    checks: Mapping[str, OpenApiCheck]
+    namespace: str
+    nats_url: str | None = None
+    process: asyncio.subprocess.Process | None = None
+    data_dir: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def pids(self, module: str) -> list[int]:
+        """The processes of one part (`orchestrator`, `worker_manager.agent`, …) of the tests' own platform."""
+        assert self.process is not None, "only for a platform of the tests' own"
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                command = child.cmdline()
+                if "-m" in command and command[command.index("-m") + 1] == module:
+                    found.append(child.pid)
+        return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody has at this moment, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.asynccontextmanager
+async def running_platform(config: E2EConfig, folder: Path, **extra: str) -> AsyncIterator[Platform]:
+    """Yield the platform that `config` names, or start one with its data in `folder` and stop it afterwards.
+
+    `extra` are environment variables for it.
+    """
+    if config.external:
+        ports = [config.orchestrator_port, config.scheduler_port, config.worker_manager_port]
+        urls = {name: f"http://{config.host}:{port}" for name, port in zip(SERVICES, ports, strict=True)}
+        yield Platform(urls, await _documents(urls), config.namespace, config.nats_url)
+        return
+    ports = free_ports(5)
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=False)}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("HODEI_", "NATS_", "DATABASE_"))},
+        **{f"{name.upper()}_PORT": str(port) for name, port in zip(SERVICES, ports, strict=False)},
+        "NATS_PORT": str(ports[3]),
+        "POSTGRES_PORT": str(ports[4]),
+        **extra,
+    }
+    process = await start_up(folder, environment)
+    try:
+        await ready(process, config.start_timeout)
+        yield Platform(
+            urls, await _documents(urls), "hodei", f"nats://127.0.0.1:{ports[3]}", process, folder, environment
+        )
+    finally:
+        await stop(process)
+
+
+async def start_up(folder: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """Start `hodei up`; its output is on the process's stdout."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hodei", "up", "--data-dir", str(folder),
+        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+async def ready(process: asyncio.subprocess.Process, timeout: float) -> str:
+    """Read what `hodei up` says until it is ready and return it. Raises AssertionError when it ends instead."""
+    assert process.stdout is not None
+    said = ""
+    async with asyncio.timeout(timeout):
+        while "Ctrl-C" not in said:  # the last line of the table of URLs
+            line = await process.stdout.readline()
+            if not line:
+                raise AssertionError(f"hodei up ended with {await process.wait()}:\n{said}")
+            said += line.decode()
+    return said
+
+
+async def stop(process: asyncio.subprocess.Process) -> int:
+    """SIGTERM, and the exit code; SIGKILL after half a minute."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(30):
+            await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        raise
+    assert process.returncode is not None
+    return process.returncode
+
+
+async def _documents(urls: Mapping[str, str]) -> dict[str, OpenApiCheck]:
+    def fetch(url: str) -> OpenApiCheck:
+        with urllib.request.urlopen(url + "/openapi.json", timeout=10) as answer:
+            return OpenApiCheck(json.load(answer))
+
+    return {name: await asyncio.to_thread(fetch, url) for name, url in urls.items()}

@@ -1,0 +1,215 @@
+"""The platform does what it is for: commands and pipelines run, and what happened can be read afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hodei.client import ApiError, Client
+from schemas.rest.executions import ExecuteRequest
+from schemas.rest.jobs import JobCreate
+from schemas.rest.schedules import Explanation, ScheduleCreate
+from schemas.rest.workers import WorkerStart
+from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus, TaskStatus, WorkerProcessStatus, WorkerStatus
+from tests.e2e.framework import assertions as expect
+from tests.e2e.framework.data import command_job, diamond, pipeline, step, unique
+from tests.e2e.framework.platform import Platform
+from tests.e2e.framework.waiting import eventually, feed
+
+
+async def test_a_command_runs_and_its_output_is_kept(client: Client) -> None:
+    job = await client.submit(command_job("echo out; echo err >&2"))
+
+    done = await expect.succeeds(client, job.id)
+
+    assert [e.status for e in done.tasks[0].executions] == [ExecutionStatus.SUCCEEDED]
+    assert done.tasks[0].exit_code == 0
+    assert sorted((line.stream, line.message) for line in (await client.logs(job.id)).logs) == [
+        ("stderr", "err"),
+        ("stdout", "out"),
+    ]
+
+
+async def test_a_pipeline_runs_in_the_order_of_its_dependencies(client: Client) -> None:
+    made = await client.create_pipeline(diamond())
+
+    done = await expect.succeeds(client, (await client.submit(JobCreate(pipeline_id=made.id))).id)
+
+    expect.ran_in_order(done, "top", "left", "bottom")
+    expect.ran_in_order(done, "top", "right", "bottom")
+
+
+async def test_a_pipeline_without_steps_succeeds_at_once(client: Client) -> None:
+    made = await client.create_pipeline(pipeline())
+
+    job = await client.submit(JobCreate(pipeline_id=made.id))
+
+    assert (await expect.succeeds(client, job.id)).tasks == []
+
+
+async def test_environment_and_parameters_reach_the_command(client: Client) -> None:
+    made = await client.create_pipeline(
+        pipeline(
+            step("show", 'echo "$A $B $C $HODEI_PARAM_TARGET"', env={"B": "step"}),
+            env={"A": "pipeline", "B": "pipeline", "C": "pipeline"},
+        )
+    )
+
+    job = await client.submit(JobCreate(pipeline_id=made.id, env={"C": "job"}, params={"TARGET": "prod"}))
+
+    await expect.succeeds(client, job.id)
+    assert await expect.output(client, job.id) == ["pipeline step job prod"]
+
+
+async def test_a_failed_attempt_is_retried(client: Client, tmp_path: Path) -> None:
+    marker = tmp_path / "seen"
+    command = f"test -e {marker} && exit 0; touch {marker}; exit 7"
+
+    job = await client.submit(command_job(command, retry={"max_attempts": 3, "delay": 0.05}))
+
+    done = await expect.succeeds(client, job.id)
+    assert [(e.attempt, e.status.value, e.exit_code) for e in done.tasks[0].executions] == [
+        (1, "failed", 7),
+        (2, "succeeded", 0),
+    ]
+
+
+async def test_a_batch_is_taken_as_a_whole_and_in_order(client: Client) -> None:
+    wanted = [command_job(["/bin/true"]) for _ in range(50)]
+
+    jobs = await client.submit_many(wanted)
+
+    assert [job.name for job in jobs] == [job.name for job in wanted]
+    await asyncio.gather(*(expect.succeeds(client, job.id) for job in jobs))
+
+
+async def test_output_is_followed_live(client: Client) -> None:
+    made = await client.create_pipeline(pipeline(step("one", "echo first"), step("two", "echo second", "one")))
+    job = await client.submit(JobCreate(pipeline_id=made.id))
+
+    lines = [(line.task, line.message) async for line in client.follow_logs(job.id)]
+
+    assert lines == [("one", "first"), ("two", "second")]
+
+
+async def test_the_timeline_tells_a_jobs_life_and_resumes_where_one_left(client: Client) -> None:
+    job = await client.submit(command_job("true"))
+
+    events = [event async for event in client.follow_events(job.id)]
+
+    types = [event.type for event in events]
+    assert types[0] == "jobs.created"
+    assert types[-1] == "jobs.succeeded"
+    assert {"tasks.queued", "executions.started", "executions.finished", "tasks.succeeded"} <= set(types)
+    rest = [event async for event in client.follow_events(job.id, after=events[2].id)]
+    assert [event.id for event in rest] == [event.id for event in events[3:]]
+
+
+async def test_a_running_job_is_cancelled(client: Client) -> None:
+    job = await client.submit(command_job("echo started; sleep 60"))
+    async for line in client.follow_logs(job.id):
+        assert line.message == "started"
+        await client.cancel(job.id)
+        break
+
+    done = await expect.ends(client, job.id, JobStatus.CANCELLED)
+
+    assert [e.status for e in done.tasks[0].executions] == [ExecutionStatus.CANCELLED]
+
+
+async def test_a_rerun_from_failed_keeps_what_succeeded(client: Client, tmp_path: Path) -> None:
+    marker = tmp_path / "ready"
+    made = await client.create_pipeline(pipeline(step("good", "echo good"), step("bad", f"test -e {marker}", "good")))
+    job = await client.submit(JobCreate(pipeline_id=made.id))
+    await expect.fails(client, job.id)
+    marker.touch()
+
+    again = await client.rerun(job.id, from_failed=True)
+
+    done = await expect.succeeds(client, again.id)
+    assert done.rerun_of == job.id
+    assert expect.statuses(done) == {"good": TaskStatus.SUCCEEDED, "bad": TaskStatus.SUCCEEDED}
+    assert [len(task.executions) for task in done.tasks if task.name == "good"] == [0]
+
+
+async def test_a_schedule_fires_when_it_is_due(client: Client, platform: Platform) -> None:
+    due = datetime.now(UTC) + timedelta(seconds=0.5)
+
+    async with feed(platform, "jobs.*.created") as created:
+        schedule = await client.schedule(ScheduleCreate(command="echo scheduled", run_at=due))
+        job = await created.next(lambda data: data.get("schedule_id") == schedule.id)
+
+    assert schedule.status is ScheduleStatus.SCHEDULED
+    assert schedule.next_run_at == due
+    done = await expect.succeeds(client, job["job_id"])
+    assert done.created_at >= due
+    assert done.schedule_id == schedule.id
+
+
+async def test_a_schedule_without_a_time_runs_a_job_again_now(client: Client, platform: Platform) -> None:
+    job = await client.submit(command_job("echo again"))
+    await expect.succeeds(client, job.id)
+
+    async with feed(platform, "jobs.*.created") as created:
+        schedule = await client.schedule(ScheduleCreate(job_id=job.id))
+        again = await created.next(lambda data: data.get("schedule_id") == schedule.id)
+
+    await expect.succeeds(client, again["job_id"])
+    assert await expect.output(client, again["job_id"]) == ["again"]
+
+
+async def test_a_direct_execution_runs_on_a_worker(client: Client) -> None:
+    execution = await client.execute(ExecuteRequest(command="echo direct"))
+
+    await expect.succeeds(client, execution.job_id)
+
+    done = await client.execution(execution.id)
+    assert (done.task_id, done.job_id, done.attempt) == (execution.task_id, execution.job_id, 1)
+    logs = await client.execution_logs(execution.id)
+    assert [line.message for line in logs.logs] == ["direct"]
+
+
+async def test_a_worker_of_another_type_is_started_used_and_drained(client: Client, platform: Platform) -> None:
+    kind = unique("type")
+    worker = await client.start_worker(WorkerStart(type=kind, slots=2, labels={"zone": "north"}))
+    assert worker.status is WorkerProcessStatus.RUNNING
+
+    job = await client.submit(command_job("echo there", requires={"type": kind, "zone": "north"}))
+    done = await expect.succeeds(client, job.id)
+
+    assert [e.worker_id for e in done.tasks[0].executions] == [worker.id]
+    assert (await client.registered_worker(worker.id)).status is WorkerStatus.ONLINE
+    async with feed(platform, f"workers.{worker.id}.stopped") as stopped:
+        stopping = await client.stop_worker(worker.id)
+        assert stopping.status in (WorkerProcessStatus.DRAINING, WorkerProcessStatus.STOPPED)
+        assert (await stopped.next())["clean"] is True
+    assert (await client.worker(worker.id)).status is WorkerProcessStatus.STOPPED
+
+
+async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> None:
+    job = await client.submit(command_job("true", requires={"type": unique("nowhere")}))
+    task = (await client.job(job.id)).tasks[0]
+
+    explanation = await eventually(lambda: _explanation_or_none(client, task.id))
+
+    assert explanation.position is not None
+    assert all(not verdict.fits and verdict.refusal for verdict in explanation.workers)
+    assert task.id in [queued.task_id for queued in await client.queue(job_id=job.id)]
+    await client.cancel(job.id)
+    await expect.ends(client, job.id, JobStatus.CANCELLED)
+
+
+async def _explanation_or_none(client: Client, task_id: str) -> Explanation | None:
+    try:
+        return await client.explain(task_id)
+    except ApiError as error:
+        if error.status == 404:  # the scheduler has not heard of it yet
+            return None
+        raise
+
+
+async def test_the_feed_tells_one_jobs_life(client: Client, platform: Platform) -> None:
+    async with feed(platform, "jobs.*.*") as events:
+        job = await client.submit(command_job("true"))
+        await events.next(lambda data: data["job_id"] == job.id and "finished_at" in data)
