@@ -109,6 +109,7 @@ class Consumer(Generic[T]):
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._forget: Callable[[], None] = lambda: None
         self._pull = Pull(
             connection,
             target=lambda: f"{catalogue.stream(EVENTS)}.{self._durable}",
@@ -118,10 +119,10 @@ class Consumer(Generic[T]):
         )
 
     async def start(self) -> None:
-        """Declare the durable consumer and begin. Raises Unavailable, or BusError, when that is impossible.
-        """
+        """Declare the durable consumer and begin. Raises Unavailable, or BusError, when that is impossible."""
         await self._declarations.declare([self.spec], deadline=10)
         await self._pull.start()
+        self._forget = self._declarations.on_recreated(lambda: self._pull.remake("stream recreated"))
         self._tasks = [
             asyncio.create_task(self._run(), name=self.name),
             asyncio.create_task(self._keep_alive(), name=f"{self.name} keep-alive"),
@@ -134,6 +135,7 @@ class Consumer(Generic[T]):
         What is given back reaches another consumer of the same durable at once.
         """
         self._stopping.set()
+        self._forget()
         await self._pull.close()
         if self._tasks:
             run, keep_alive = self._tasks

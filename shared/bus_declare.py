@@ -6,7 +6,7 @@ Here: create, update when the configuration changed, retry until a deadline. Not
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import structlog
@@ -35,6 +35,7 @@ class Declarations:
         self._catalogue = catalogue
         self._replicas = replicas
         self._again: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
 
     async def declare(self, consumers: Iterable[ConsumerSpec], *, deadline: float) -> None:
         """All the streams, and these consumers. Safe while other services do the same.
@@ -55,10 +56,19 @@ class Declarations:
                 log.info("waiting for JetStream", error=str(error))
                 await asyncio.sleep(RETRY_WAIT)
 
-    async def streams(self) -> None:
-        """Every stream of the catalogue: any service may publish to any of them."""
-        for spec in STREAMS:
-            await self._stream(self._stream_config(spec))
+    async def streams(self) -> bool:
+        """Every stream of the catalogue: any service may publish to any of them. True if one had to be
+        created.
+        """
+        created = [await self._stream(self._stream_config(spec)) for spec in STREAMS]
+        return any(created)
+
+    def on_recreated(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have `listener()` called when `streams_again` had to create a stream, whose consumers are gone
+        with the old one; returns the way to end that.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     async def streams_again(self) -> None:
         """The streams have gone while we were publishing. One task does it for all who notice at the same
@@ -102,24 +112,27 @@ class Declarations:
 
     async def _patiently(self) -> None:
         try:
-            await self.streams()
+            if await self.streams():
+                for listener in list(self._listeners):
+                    listener()
         except (BusUnavailable, BusError) as error:
             log.error("the streams could not be declared", error=str(error))
         await asyncio.sleep(RETRY_WAIT)
 
-    async def _stream(self, config: dict[str, Any]) -> None:
+    async def _stream(self, config: dict[str, Any]) -> bool:
         name = config["name"]
         try:
-            await self._connection.api(f"STREAM.CREATE.{name}", config)
+            answer = await self._connection.api(f"STREAM.CREATE.{name}", config)
+            return bool(answer.get("did_create"))
         except BusError as error:
             if error.code == NO_STORAGE and config["max_bytes"] // 2 >= SMALLEST_STREAM:
                 smaller = config["max_bytes"] // 2
                 log.warning("not enough storage, declaring a smaller stream", stream=name, max_bytes=smaller)
-                await self._stream({**config, "max_bytes": smaller})
-                return
+                return await self._stream({**config, "max_bytes": smaller})
             if error.code != STREAM_EXISTS:
                 raise
-            await self._update(config)
+        await self._update(config)
+        return False
 
     async def _update(self, config: dict[str, Any]) -> None:
         name = config["name"]

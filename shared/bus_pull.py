@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 PENDING: Final = "Nats-Pending-Messages"
 EXPIRES: Final = 30.0
-HEARTBEAT: Final = 5.0
+HEARTBEAT: Final = 2.0
 """Seconds between signs of life of an idle pull; after two and a half without any, the pull is made again."""
 FIRST_WAIT: Final = 0.05
 LONGEST_WAIT: Final = 2.0
@@ -143,8 +143,7 @@ class Pull:
         self._arrived.set()
 
     def remake(self, reason: str) -> None:
-        """Throw the buffer and the requests away and begin anew, with a repair."""
-        self.buffer.clear()
+        """Begin anew, with a repair. What is in the buffer stays there."""
         self._complain(reason)
 
     async def _begin(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -260,6 +261,34 @@ async def test_stopping_lets_the_running_handler_finish(bus: Bus, consume: Start
     await stopping
     assert consumer.handled == 1
     assert await pending(bus) == (0, 0)
+
+
+async def test_a_slow_handler_keeps_its_messages(bus: Bus, consume: Start, metrics: Metrics) -> None:
+    """Longer than ack_wait, and yet nothing is delivered a second time."""
+    spec = replace(SPEC, ack_wait=1)
+    signs: asyncio.Queue[bytes] = asyncio.Queue()
+    calls = 0
+
+    async def overhear(subject: str, payload: bytes, reply: str) -> None:
+        if payload == b"+WPI":
+            signs.put_nowait(payload)
+
+    async def handler(events: Events) -> None:
+        nonlocal calls
+        calls += 1
+        for _ in range(5):  # one every third of ack_wait
+            await signs.get()
+
+    await bus.subscribe(f"$JS.ACK.{bus.catalogue.namespace}-events.{SPEC.durable}.>", overhear)
+    consumer = bus.consumer_of(spec, handler, decode=decode_batch)
+    await consumer.start()
+    try:
+        await publish(bus, numbered(1))
+        await consumer.until(lambda: consumer.handled == 1)
+    finally:
+        await consumer.stop()
+    assert calls == 1
+    assert metrics.value("hodei_bus_redeliveries_total", consumer=SPEC.durable) == 0
 
 
 async def test_a_deleted_consumer_is_declared_again(bus: Bus, consume: Start, metrics: Metrics) -> None:
