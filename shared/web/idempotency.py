@@ -78,7 +78,7 @@ async def idempotent(request: web.Request, outbox: Outbox) -> AsyncIterator[Idem
         answered = transaction.answered
         if answered is None:
             raise RuntimeError(f"{route} did not use tx.answer, so its answer cannot be kept")
-        headers = {name: value for name, value in answered.headers.items() if name != "Content-Length"}
+        headers = {str(name): value for name, value in answered.headers.items() if name != "Content-Length"}
         await inner.execute(sql["store_idempotency_answer"], route, key, answered.status, headers, answered.body or b"")
 
 

@@ -1,0 +1,206 @@
+"""`Idempotency-Key` on a real PostgreSQL: created once, answered the same, whatever happens in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from schemas.model import Model
+from schemas.subjects import Catalogue
+from shared.database import Database
+from shared.errors import Conflict
+from shared.metrics import Metrics
+from shared.migrations import migrate
+from shared.outbox import Outbox
+from shared.web.api import Api
+from shared.web.app import create_web_app
+from shared.web.idempotency import idempotent, purge
+
+Client = TestClient[Any, Any]
+
+
+class NoteIn(Model):
+    text: str
+
+
+@dataclass
+class Settings:
+    cors_origins: str = "*"
+    body_limit: int = 100_000
+
+
+@dataclass
+class Behaviour:
+    fails_with: Exception | None = None
+    inside: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class SilentBus:
+    """A bus that takes everything; nothing here is about what is published."""
+
+    catalogue = Catalogue("trial")
+    connected = True
+
+    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        return lambda: None
+
+    async def publish(
+        self, subject: str, payload: bytes, *, msg_id: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        return None
+
+
+def notes_api(outbox: Outbox, behaviour: Behaviour) -> Api:
+    api = Api(tag="notes")
+
+    @api.post("/notes", body=NoteIn, answers={201: dict[str, object]}, summary="Write one", creates=True)
+    async def create_note(request: web.Request, body: NoteIn) -> web.StreamResponse:
+        async with idempotent(request, outbox) as tx:
+            number = await tx.fetch_value("insert into notes (text) values ($1) returning number", body.text)
+            behaviour.inside.set()
+            await behaviour.go.wait()
+            if behaviour.fails_with:
+                raise behaviour.fails_with
+            response = tx.answer(201, f'{{"number": {number}}}', {"Location": f"/notes/{number}"})
+        return response
+
+    @api.post("/forgetful", body=NoteIn, answers={201: None}, summary="Forget to answer", creates=True)
+    async def create_forgetful(request: web.Request, body: NoteIn) -> web.StreamResponse:
+        async with idempotent(request, outbox) as tx:
+            await tx.execute("insert into notes (text) values ($1)", body.text)
+        return web.Response(status=201)
+
+    return api
+
+
+@pytest.fixture
+def behaviour() -> Behaviour:
+    behaviour = Behaviour()
+    behaviour.go.set()
+    return behaviour
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, schema="trial", name="trial")
+    await database.start()
+    await migrate(database, "shared")
+    await database.execute("create table notes (number integer generated always as identity, text text)")
+    yield database
+    await database.stop()
+
+
+@pytest.fixture
+async def client(database: Database, behaviour: Behaviour) -> AsyncIterator[Client]:
+    outbox = Outbox(database, SilentBus(), source="trial")
+    app = create_web_app(
+        title="Notes",
+        version="1",
+        service="notes",
+        settings=Settings(),
+        apis=[notes_api(outbox, behaviour)],
+        checks={},
+        metrics=Metrics(),
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+@pytest.fixture
+def write(client: Client) -> Callable[..., Awaitable[Any]]:
+    async def write(text: str = "a", *, key: str | None = "k1", path: str = "/notes") -> Any:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        response = await client.post(path, json={"text": text}, headers=headers)
+        return response.status, dict(response.headers), await response.json()
+
+    return write
+
+
+async def count(database: Database) -> int:
+    return int(await database.fetch_value("select count(*) from notes"))
+
+
+async def test_without_a_key_every_request_creates(write: Any, database: Database) -> None:
+    await write(key=None)
+    status, headers, _ = await write(key=None)
+    assert status == 201
+    assert "Idempotency-Replayed" not in headers
+    assert await count(database) == 2
+
+
+async def test_the_same_key_and_body_give_the_first_answer_again(write: Any, database: Database) -> None:
+    first = await write()
+    again = await write()
+    assert "Idempotency-Replayed" not in first[1]
+    assert again[1]["Idempotency-Replayed"] == "true"
+    assert again[0] == first[0] == 201
+    assert again[2] == first[2]
+    for header in ("Location", "Content-Type", "Content-Length"):
+        assert again[1][header] == first[1][header]
+    assert again[1]["X-Request-ID"] != first[1]["X-Request-ID"]
+    assert await count(database) == 1
+
+
+async def test_the_same_key_with_another_body_is_422(write: Any, database: Database) -> None:
+    await write("a")
+    status, _, body = await write("b")
+    assert status == 422
+    assert body["errors"][0]["loc"] == ["header", "Idempotency-Key"]
+    assert await count(database) == 1
+
+
+async def test_another_key_creates_another(write: Any, database: Database) -> None:
+    await write(key="k1")
+    await write(key="k2")
+    assert await count(database) == 2
+
+
+async def test_a_concurrent_request_waits_for_the_first_and_gets_its_answer(
+    write: Any, database: Database, behaviour: Behaviour
+) -> None:
+    behaviour.go.clear()
+    first = asyncio.create_task(write())
+    await behaviour.inside.wait()
+    others = [asyncio.create_task(write()) for _ in range(4)]
+    behaviour.go.set()
+    answers = [await task for task in (first, *others)]
+    assert {answer[0] for answer in answers} == {201}
+    assert {answer[2]["number"] for answer in answers} == {1}
+    assert sum("Idempotency-Replayed" in answer[1] for answer in answers) == 4
+    assert await count(database) == 1
+
+
+async def test_a_failed_request_leaves_its_key_unused(write: Any, database: Database, behaviour: Behaviour) -> None:
+    behaviour.fails_with = Conflict("not now")
+    assert (await write())[0] == 409
+    behaviour.fails_with = None
+    status, headers, _ = await write()
+    assert status == 201
+    assert "Idempotency-Replayed" not in headers
+    assert await count(database) == 1
+
+
+async def test_an_expired_key_counts_as_unused_and_is_purged(write: Any, database: Database) -> None:
+    await write("a")
+    await database.execute("update idempotency_keys set created_at = now() - interval '25 hours'")
+    assert (await write("b"))[0] == 201
+    assert await count(database) == 2
+    assert await purge(database) == 0
+    await database.execute("update idempotency_keys set created_at = now() - interval '25 hours'")
+    assert await purge(database) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é"])
+async def test_a_malformed_key_is_422(write: Any, database: Database, key: str) -> None:
+    assert (await write(key=key))[0] == 422
+    assert await count(database) == 0
+
+
+async def test_a_handler_that_keeps_no_answer_is_a_fault_and_creates_nothing(write: Any, database: Database) -> None:
+    assert (await write(path="/forgetful"))[0] == 500
+    assert await count(database) == 0
