@@ -5,3 +5,11 @@ from __future__ import annotations
 
 class EmbeddedError(Exception):
     """An embedded server could not be found, started, stopped, or its data are in use."""
+
+
+class PortTaken(EmbeddedError):
+    """Another process listens on the port that a server was to have."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is taken")
+        self.port = port

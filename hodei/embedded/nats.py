@@ -17,8 +17,8 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from hodei.embedded import folder
-from hodei.embedded.errors import EmbeddedError
-from hodei.embedded.ports import LOOPBACK
+from hodei.embedded.errors import EmbeddedError, PortTaken
+from hodei.embedded.ports import LOOPBACK, settle
 from hodei.embedded.process import KeptProcess, Order
 
 PROGRAM: Final = "nats-server"
@@ -41,7 +41,8 @@ def program() -> Path:
 class EmbeddedNats:
     """One nats-server with JetStream on `data_dir`; an async context manager.
 
-    A port of 0 lets the server choose, once: a restart keeps the choice. Raises EmbeddedError, in one line.
+    A port of 0 lets the server choose, once: a restart keeps the choice. With `may_move` another port will do
+    when the wanted one is taken at the first start, else PortTaken is raised. Raises EmbeddedError, in one line.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class EmbeddedNats:
         *,
         port: int = 0,
         monitoring_port: int = 0,
+        may_move: bool = False,
         start_deadline: float = 15.0,
         lock_patience: float = 10.0,
     ) -> None:
@@ -58,6 +60,7 @@ class EmbeddedNats:
         self.monitoring_port = monitoring_port
         self.log = self.data_dir / "nats.log"
         self.server_pid = 0
+        self._may_move = may_move
         self._start_deadline = start_deadline
         self._lock_patience = lock_patience
         self._run_dir = self.data_dir / "run"
@@ -84,27 +87,12 @@ class EmbeddedNats:
         command = str(program())
         lock = await folder.lock(self.data_dir, "NATS", patience=self._lock_patience)
         try:
-            shutil.rmtree(self._run_dir, ignore_errors=True)
-            self._run_dir.mkdir(mode=0o700)
-            configuration = self._write_configuration()
-            since = folder.size_of(self.log)
-            server = KeptProcess(
-                Order(
-                    command=(command, "-c", str(configuration)),
-                    output=self.log,
-                    stops=STOPS,
-                    death_signal=signal.SIGTERM,
-                    cwd=self.data_dir,
-                    environment={"PATH": os.defpath, "TZ": "UTC"},
-                    fds=(lock,),
-                )
-            )
             try:
-                await self._ready(server, since)
-            except BaseException:
-                await server.stop()
-                raise
-            self._server = server
+                await self._start(command, lock)
+            except PortTaken:
+                if not self._may_move:
+                    raise
+                await self._start(command, lock)
         finally:
             os.close(lock)  # the server holds it from here on
 
@@ -123,12 +111,40 @@ class EmbeddedNats:
             raise EmbeddedError("this NATS server is not running")
         return await self._server.wait()
 
+    async def _start(self, command: str, lock: int) -> None:
+        if self.port:
+            self.port = settle(self.port, may_move=self._may_move)
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+        self._run_dir.mkdir(mode=0o700)
+        configuration = self._write_configuration()
+        since = folder.size_of(self.log)
+        server = KeptProcess(
+            Order(
+                command=(command, "-c", str(configuration)),
+                output=self.log,
+                stops=STOPS,
+                death_signal=signal.SIGTERM,
+                cwd=self.data_dir,
+                environment={"PATH": os.defpath, "TZ": "UTC"},
+                fds=(lock,),
+            )
+        )
+        try:
+            await self._ready(server, since)
+        except BaseException:
+            await server.stop()
+            raise
+        self._server = server
+        self._may_move = False
+
     async def _ready(self, server: KeptProcess, since: int) -> None:
         """The server writes its ports file when it takes connections, which is after JetStream's recovery."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_deadline
         while not self._read_ports():
             if server.exit_code() is not None:
+                if self.port:
+                    settle(self.port, may_move=False)  # taken meanwhile?
                 lines = folder.last_lines(self.log, since=since, count=20).splitlines()
                 telling = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
                 raise EmbeddedError(f"NATS did not start: {(telling or ['it left no message'])[-1]}")

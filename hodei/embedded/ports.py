@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
+from hodei.embedded.errors import PortTaken
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -31,6 +33,10 @@ def free_port(host: str = LOOPBACK) -> int:
         return int(probe.getsockname()[1])
 
 
-def preferred_port(wanted: int, host: str = LOOPBACK) -> int:
-    """`wanted` when it is free, else another one."""
-    return free_port(host) if is_taken(wanted, host) else wanted
+def settle(port: int, *, may_move: bool) -> int:
+    """The port itself when it is free, else another one if that will do. Raises PortTaken."""
+    if not is_taken(port):
+        return port
+    if may_move:
+        return free_port()
+    raise PortTaken(port)

@@ -22,9 +22,9 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from hodei.embedded import folder
-from hodei.embedded.errors import EmbeddedError
+from hodei.embedded.errors import EmbeddedError, PortTaken
 from hodei.embedded.identity import unprivileged
-from hodei.embedded.ports import LOOPBACK
+from hodei.embedded.ports import LOOPBACK, settle
 from hodei.embedded.process import Identity, KeptProcess, Order
 
 ROLE: Final = "hodei"
@@ -52,7 +52,8 @@ def installation() -> Path:
 class EmbeddedPostgres:
     """One PostgreSQL server on `data_dir`; an async context manager.
 
-    `port` None means no TCP at all. `fsync=False` is for tests: a power cut then loses the data.
+    `port` None means no TCP at all; with `may_move` another port will do when that one is taken at the first
+    start (a restart keeps it), else PortTaken is raised. `fsync=False` is for tests: a power cut then loses the data.
     Raises EmbeddedError, in one line, when it cannot start.
     """
 
@@ -61,6 +62,7 @@ class EmbeddedPostgres:
         data_dir: Path,
         *,
         port: int | None = None,
+        may_move: bool = False,
         fsync: bool = True,
         start_deadline: float = 30.0,
         lock_patience: float = 10.0,
@@ -68,6 +70,7 @@ class EmbeddedPostgres:
         self.data_dir = data_dir.absolute()
         self.port = port
         self.log = self.data_dir / "postgres.log"
+        self._may_move = may_move
         self._fsync = fsync
         self._start_deadline = start_deadline
         self._lock_patience = lock_patience
@@ -123,7 +126,12 @@ class EmbeddedPostgres:
         self._programs = installation() / "bin"
         lock = await folder.lock(self.data_dir, "PostgreSQL", patience=self._lock_patience)
         try:
-            await self._start(lock)
+            try:
+                await self._start(lock)
+            except PortTaken:
+                if not self._may_move:
+                    raise
+                await self._start(lock)
         finally:
             os.close(lock)  # the server holds it from here on
 
@@ -145,6 +153,8 @@ class EmbeddedPostgres:
 
     async def _start(self, lock: int) -> None:
         await self._settle(lock)
+        if self.port is not None:
+            self.port = settle(self.port, may_move=self._may_move)
         temporary = self._make_run_dir()
         self._write_access_rules()
         # The lock says that nobody runs on these data: a pid file can only be left over, and could name
@@ -160,12 +170,15 @@ class EmbeddedPostgres:
             await server.stop()
             raise
         self._server = server
+        self._may_move = False
 
     async def _ready(self, server: KeptProcess, since: int) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_deadline
         while not self._is_ready():
             if server.exit_code() is not None:
+                if self.port is not None:
+                    settle(self.port, may_move=False)  # taken meanwhile?
                 raise EmbeddedError(f"PostgreSQL did not start: {self._reason(since)}")
             if loop.time() > deadline:
                 raise EmbeddedError(f"PostgreSQL was not ready in {self._start_deadline:.0f} s: see {self.log}")

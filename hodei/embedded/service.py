@@ -1,0 +1,160 @@
+"""One service of the platform as a child process: started, watched, started again when it dies, stopped.
+
+Which services there are, and where they listen, is up.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+import aiohttp
+
+from hodei.embedded import folder
+from hodei.embedded.errors import EmbeddedError
+from hodei.embedded.process import wait_for_exit
+
+FIRST_DELAY: Final = 0.25  # seconds before a service that died is started again; doubles up to LONGEST_DELAY
+LONGEST_DELAY: Final = 15.0
+STEADY: Final = 60.0  # a service that lived this long starts again without a past
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """What to run. `url` answers /health; the output goes to `log`."""
+
+    name: str
+    command: Sequence[str]
+    url: str
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    fds: Sequence[int] = ()
+
+
+class ServiceProcess:
+    """A running service. `say` gets the lines meant for the person at the terminal."""
+
+    def __init__(self, spec: ProcessSpec, *, say: Callable[[str], None], verbose: bool = False) -> None:
+        self.spec = spec
+        self._say = say
+        self._verbose = verbose
+        self._process: subprocess.Popen[bytes] | None = None
+        self._since = 0
+        self._begun = 0.0
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        self.spec.log.parent.mkdir(parents=True, exist_ok=True)
+        self._since = folder.size_of(self.spec.log)
+        self._begun = time.monotonic()
+        output = self.spec.log.open("ab", buffering=0)
+        self._process = subprocess.Popen(
+            list(self.spec.command),
+            env={**os.environ, **self.spec.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if self._verbose else output,
+            stderr=subprocess.STDOUT,
+            pass_fds=list(self.spec.fds),
+            start_new_session=True,  # a Ctrl-C in the terminal is for us: we stop the services in their order
+        )
+        if self._process.stdout is None:
+            output.close()
+        else:
+            _copy_output(self._process.stdout, output)
+
+    async def healthy(self, session: aiohttp.ClientSession, *, deadline: float) -> None:
+        """Return once /health says healthy. Raises EmbeddedError: it died (with its last lines), or too late."""
+        assert self._process is not None
+        last = "no answer"
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline
+        while loop.time() < until:
+            if (code := self._process.poll()) is not None:
+                raise EmbeddedError(f"the {self.spec.name} ended with exit code {code}:{self._last_lines()}")
+            try:
+                async with session.get(f"{self.spec.url}/health", timeout=aiohttp.ClientTimeout(2)) as answer:
+                    body = await answer.json(content_type=None)
+                    if answer.status == 200 and body["status"] == "healthy":
+                        return
+                    last = str(body)
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+                last = str(error) or type(error).__name__
+            await asyncio.sleep(0.02)
+        raise EmbeddedError(f"the {self.spec.name} was not healthy in {deadline:.0f} s ({last}):{self._last_lines()}")
+
+    def keep(self) -> None:
+        """From now on start it again whenever it dies."""
+        self._keeping = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
+
+    async def _keep(self) -> None:
+        delay = FIRST_DELAY
+        while self._process is not None:
+            code = await wait_for_exit(self._process)
+            if time.monotonic() - self._begun > STEADY:
+                delay = FIRST_DELAY
+            self._say(
+                f"the {self.spec.name} ended with exit code {code}, "
+                f"starting it again in {delay:g} s (see {self.spec.log})"
+            )
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LONGEST_DELAY)
+            try:
+                self.start()
+            except OSError as error:
+                self._say(f"the {self.spec.name} cannot be started: {error}")
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, and start it no more."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    async def stop(self, *, deadline: float) -> None:
+        """Stop it: SIGTERM, then SIGKILL after `deadline` seconds."""
+        self.ask_to_stop()
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        try:
+            await wait_for_exit(process, deadline)
+        except TimeoutError:
+            self._say(f"the {self.spec.name} did not stop in {deadline:g} s: killed")
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _last_lines(self) -> str:
+        lines = folder.last_lines(self.spec.log, since=self._since, count=8)
+        return "\n  " + "\n  ".join(lines.splitlines()) if lines else " it left no message"
+
+
+def _copy_output(source: IO[bytes], log: IO[bytes]) -> None:
+    """Copy a child's output to its log and to our standard error, as it comes, until its end."""
+    loop = asyncio.get_running_loop()
+    descriptor = source.fileno()
+    os.set_blocking(descriptor, False)
+
+    def copy() -> None:
+        data = os.read(descriptor, 65536)
+        if data:
+            log.write(data)
+            sys.stderr.buffer.write(data)
+            sys.stderr.flush()
+        else:
+            loop.remove_reader(descriptor)
+            source.close()
+            log.close()
+
+    loop.add_reader(descriptor, copy)

@@ -1,0 +1,420 @@
+"""`hodei up`: NATS, PostgreSQL, the three services and a worker on this machine, as one thing with one end.
+
+Everything it starts is a child that cannot outlive it. The data lie in one folder, which one `hodei up` uses at a
+time. How servers and services are run is in hodei.embedded; what the services do is theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from hodei.embedded.errors import EmbeddedError, PortTaken
+from hodei.embedded.lifeline import Lifeline
+from hodei.embedded.nats import EmbeddedNats
+from hodei.embedded.ports import LOOPBACK, free_port, is_taken
+from hodei.embedded.postgres import EmbeddedPostgres
+from hodei.embedded.service import FIRST_DELAY, LONGEST_DELAY, ProcessSpec, ServiceProcess
+
+SERVICES: Final = (("orchestrator", 8080), ("scheduler", 8081), ("worker_manager", 8082))
+WORKER_STATES_ALIVE: Final = frozenset({"starting", "running", "draining"})
+HEALTH_DEADLINE: Final = 30.0  # seconds for a service to become healthy
+WORKERS_DEADLINE: Final = 5.0  # for the worker manager to take the request to stop its workers
+SERVICE_DEADLINE: Final = 15.0  # for a service to stop after SIGTERM
+STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed to be gone
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class UpSettings:
+    """What the environment says. Raises EmbeddedError, in one line, for a value that cannot be."""
+
+    data_dir: Path
+    host: str
+    ports: Mapping[str, int]
+    nats_port: int | None
+    postgres_port: int | None
+    nats_url: str | None
+    database_url: str | None
+    worker_slots: int
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], *, data_dir: Path | None = None) -> UpSettings:
+        def number(name: str, default: int | None, *, least: int = 0, most: int = 65535) -> int | None:
+            text = environment.get(name, "")
+            if not text:
+                return default
+            if not text.isdecimal() or not least <= int(text) <= most:
+                raise EmbeddedError(f"{name}={text!r}: should be a number from {least} to {most}")
+            return int(text)
+
+        return cls(
+            data_dir=(data_dir or Path(environment.get("HODEI_DATA_DIR") or ".hodei")).absolute(),
+            host=environment.get("HODEI_HOST") or LOOPBACK,
+            ports={name: number(variable_of(name), port) or 0 for name, port in SERVICES},
+            nats_port=number("NATS_PORT", None, least=1),
+            postgres_port=number("POSTGRES_PORT", None, least=1),
+            nats_url=environment.get("NATS_URL") or None,
+            database_url=environment.get("DATABASE_URL") or None,
+            worker_slots=number("HODEI_WORKER_SLOTS", None, least=1, most=10_000) or max(8, 2 * (os.cpu_count() or 1)),
+        )
+
+    @property
+    def reach(self) -> str:
+        """The host under which the services are reached from here."""
+        if self.host in ("0.0.0.0", "::", ""):
+            return LOOPBACK
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What runs, for the table and for callers."""
+
+    settings: UpSettings
+    urls: Mapping[str, str]
+    nats_url: str
+    database_url: str
+    nats: EmbeddedNats | None
+    postgres: EmbeddedPostgres | None
+
+
+class _Server(Protocol):
+    async def start(self) -> None: ...
+    async def wait(self) -> int: ...
+    async def restart(self) -> None: ...
+
+
+Specs = Callable[[UpSettings, Mapping[str, int], Mapping[str, str], Sequence[int]], Sequence[ProcessSpec]]
+
+
+def variable_of(service: str) -> str:
+    """The environment variable of a service's port."""
+    return f"{service.upper()}_PORT"
+
+
+def run(*, data_dir: Path | None = None, verbose: bool = False) -> int:
+    """Run the platform until Ctrl-C or SIGTERM; the exit code."""
+    return asyncio.run(up(data_dir=data_dir, verbose=verbose))
+
+
+async def up(
+    *,
+    data_dir: Path | None = None,
+    verbose: bool = False,
+    specs: Specs | None = None,
+    started: Callable[[Platform], None] | None = None,
+) -> int:
+    """Run the platform until a signal: 0. When it cannot start: one clear line on stderr, nothing left, 1.
+
+    `started` is told when everything is ready, by default by printing the table of URLs. `specs` says which
+    processes to run as the services. A second signal ends everything at once.
+    """
+    loop = asyncio.get_running_loop()
+    living = asyncio.create_task(_live(data_dir, verbose, specs or services, started or print_table))
+    asked = False
+
+    def ask() -> None:
+        nonlocal asked
+        if asked:
+            os._exit(1)  # the lifelines take everything along
+        asked = True
+        living.cancel()
+
+    for number in STOP_SIGNALS:
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, ask)
+    try:
+        await living
+    except EmbeddedError as error:
+        say(str(error))
+        return 1
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    return 0
+
+
+def say(line: str) -> None:
+    print(f"hodei: {line}", file=sys.stderr, flush=True)
+
+
+async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Callable[[Platform], None]) -> None:
+    settings = UpSettings.read(os.environ, data_dir=data_dir)
+    async with AsyncExitStack() as stack:
+        held = await _claim(settings.data_dir, stack)
+        ports = _service_ports(settings)
+        nats, postgres = await _start_servers(settings, stack)
+        database_url = postgres.url if postgres else settings.database_url or ""
+        nats_url = nats.url if nats else settings.nats_url or ""
+
+        lifeline = Lifeline()
+        stack.callback(lifeline.close)
+        environment = {
+            **{variable_of(name): str(port) for name, port in ports.items()},
+            **lifeline.environment,
+            "NATS_URL": nats_url,
+            "DATABASE_URL": database_url,
+            "HODEI_HOST": settings.host,
+            "HODEI_DATA_DIR": str(settings.data_dir),
+        }
+        children = [
+            ServiceProcess(spec, say=say, verbose=verbose)
+            for spec in specs(settings, ports, environment, (lifeline.descriptor, held))
+        ]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        stack.push_async_callback(_stop_services, children)
+        for child in children:
+            child.start()
+        await _together(*(child.healthy(session, deadline=HEALTH_DEADLINE) for child in children))
+
+        urls = {child.spec.name: child.spec.url for child in children}
+        if manager := urls.get("worker_manager"):
+            stack.push_async_callback(_stop_workers, session, manager)
+            await _start_worker(session, manager, settings.worker_slots)
+        for child in children:
+            child.keep()
+        async with asyncio.TaskGroup() as watching:
+            for name, server in (("NATS", nats), ("PostgreSQL", postgres)):
+                if server is not None:
+                    watching.create_task(_keep_server(name, server))
+            started(Platform(settings, urls, nats_url, database_url, nats, postgres))
+            await asyncio.Event().wait()  # until we are cancelled
+
+
+# -- before anything starts --------------------------------------------------------------------------
+
+
+async def _claim(data_dir: Path, stack: AsyncExitStack) -> int:
+    """Make the data folder ours; the descriptor returned is for the services to hold while they live.
+
+    Two locks: one of `up` itself, which tells a second one at once, and one that its services hold as well, so
+    that after a kill the next `up` waits for the last of them instead of finding their ports taken.
+    """
+    locks = []
+    for name in ("up.lock", "services.lock"):
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  # once, before anything runs
+            locks.append(os.open(data_dir / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise EmbeddedError(f"cannot use {data_dir} for the data: {error.strerror}") from None
+        stack.callback(os.close, locks[-1])
+    ours, theirs = locks
+    if not _lock(ours):
+        raise EmbeddedError(f"another `hodei up` runs on {data_dir}: stop it, or choose another --data-dir")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STRAGGLERS_DEADLINE
+    while not _lock(theirs):
+        if loop.time() > deadline:
+            raise EmbeddedError(f"services of an earlier `hodei up` still run on {data_dir}")
+        await asyncio.sleep(0.05)
+    return theirs
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _service_ports(settings: UpSettings) -> dict[str, int]:
+    """The services' ports, each known to be free; 0 is replaced by a free one."""
+    ports: dict[str, int] = {}
+    for name, wanted in settings.ports.items():
+        try:
+            taken = wanted and is_taken(wanted, settings.host)
+            port = wanted or free_port(settings.host)
+        except OSError as error:
+            raise EmbeddedError(f"cannot listen on {settings.host}:{wanted}: {error.strerror}") from None
+        if taken or port in ports.values():
+            raise EmbeddedError(f"port {port} is taken: set {variable_of(name)} to another one")
+        ports[name] = port
+    return ports
+
+
+# -- the servers -------------------------------------------------------------------------------------
+
+
+async def _start_servers(
+    settings: UpSettings, stack: AsyncExitStack
+) -> tuple[EmbeddedNats | None, EmbeddedPostgres | None]:
+    """Those of the two servers that the environment does not name; stopped NATS first."""
+    nats = postgres = None
+    if settings.database_url is None:
+        postgres = EmbeddedPostgres(
+            settings.data_dir / "postgres",
+            port=settings.postgres_port or 5432,
+            may_move=settings.postgres_port is None,
+        )
+        stack.push_async_callback(postgres.stop)
+    if settings.nats_url is None:
+        nats = EmbeddedNats(
+            settings.data_dir / "nats", port=settings.nats_port or 4222, may_move=settings.nats_port is None
+        )
+        stack.push_async_callback(nats.stop)
+    await _together(
+        *(
+            _start_server(server, variable)
+            for server, variable in ((postgres, "POSTGRES_PORT"), (nats, "NATS_PORT"))
+            if server is not None
+        )
+    )
+    return nats, postgres
+
+
+async def _start_server(server: _Server, variable: str) -> None:
+    try:
+        await server.start()
+    except PortTaken as error:
+        raise EmbeddedError(f"port {error.port} is taken: set {variable} to another one") from None
+
+
+async def _together(*work: Coroutine[None, None, None]) -> None:
+    """All at once; the first that fails ends the others, and its EmbeddedError is ours."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
+    except BaseExceptionGroup as failed:
+        ours, others = failed.split(EmbeddedError)
+        if others is not None or ours is None:
+            raise
+        raise next(error for error in ours.exceptions if isinstance(error, EmbeddedError)) from None
+
+
+async def _keep_server(name: str, server: _Server) -> None:
+    """Start an embedded server again, in place, whenever it dies."""
+    delay = FIRST_DELAY
+    while True:
+        code = await server.wait()
+        say(f"{name} ended with exit code {code}, starting it again")
+        while True:
+            try:
+                await server.restart()
+                delay = FIRST_DELAY
+                break
+            except EmbeddedError as error:
+                say(f"{error}; trying again in {delay:g} s")
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, LONGEST_DELAY)
+
+
+# -- the services and their worker -------------------------------------------------------------------
+
+
+def services(
+    settings: UpSettings, ports: Mapping[str, int], environment: Mapping[str, str], fds: Sequence[int]
+) -> list[ProcessSpec]:
+    """The three services of the platform."""
+    return [
+        ProcessSpec(
+            name=name,
+            command=(*_python(), "-m", name),
+            url=f"http://{settings.reach}:{ports[name]}",
+            log=settings.data_dir / "logs" / f"{name}.log",
+            environment=environment,
+            fds=fds,
+        )
+        for name, _ in SERVICES
+    ]
+
+
+def _python() -> Sequence[str]:
+    """Our Python; where we are installed it does not look for modules in the current folder, which may well
+    have a `scheduler` of its own."""
+    try:
+        metadata.distribution("hodei-jobs")
+    except metadata.PackageNotFoundError:
+        return (sys.executable,)
+    return (sys.executable, "-P")
+
+
+async def _stop_services(children: Sequence[ServiceProcess]) -> None:
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        await child.stop(deadline=SERVICE_DEADLINE)
+
+
+async def _start_worker(session: aiohttp.ClientSession, manager: str, slots: int) -> None:
+    """One worker, unless one is left of before. Raises EmbeddedError."""
+    try:
+        if await _living_workers(session, manager):
+            return
+        async with session.post(f"{manager}/api/v1/workers", json={"type": "default", "slots": slots}) as answer:
+            if answer.status != 200:
+                raise EmbeddedError(f"the worker manager started no worker: {await answer.text()}")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise EmbeddedError(f"the worker manager started no worker: {error}") from error
+
+
+async def _stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
+    """Have the workers stopped; what they run is queued again and runs after the next start."""
+    try:
+        async with asyncio.timeout(WORKERS_DEADLINE):
+            for worker in await _living_workers(session, manager):
+                async with session.delete(f"{manager}/api/v1/workers/{worker}", params={"force": "true"}) as answer:
+                    if answer.status >= 400:
+                        say(f"worker {worker} was not stopped: {await answer.text()}")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        # The end of the services ends their workers too.
+        say(f"the workers were not stopped in order: {error or 'no answer'}")
+
+
+async def _living_workers(session: aiohttp.ClientSession, manager: str) -> list[str]:
+    async with session.get(f"{manager}/api/v1/workers", params={"limit": "1000"}) as answer:
+        answer.raise_for_status()
+        workers = await answer.json()
+    return [worker["id"] for worker in workers if worker["status"] in WORKER_STATES_ALIVE]
+
+
+# -- the table ---------------------------------------------------------------------------------------
+
+
+def print_table(platform: Platform) -> None:
+    """The one thing that `hodei up` prints when all is ready."""
+    table = Table(title="Hodei is up", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, url in platform.urls.items():
+        table.add_row(name.replace("_", " "), url)
+        table.add_row("", f"{url}/swagger-ui")
+        table.add_row("", f"{url}/metrics")
+    table.add_row("NATS", _without_password(platform.nats_url))
+    if platform.nats is not None:
+        table.add_row("", f"{platform.nats.monitoring_url} (monitoring)")
+    if platform.postgres is None:
+        table.add_row("PostgreSQL", _without_password(platform.database_url))
+    else:
+        table.add_row("PostgreSQL", platform.postgres.tcp_url)
+        table.add_row("", f"password in {platform.postgres.password_file}")
+    table.add_row("data, logs", str(platform.settings.data_dir))
+    # Addresses are for copying: into a file or a pipe they go unbroken, whatever their length.
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))

@@ -1,0 +1,225 @@
+"""`hodei up`, with stand-ins for the services: all of it starts, stays, and ends as one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hodei.embedded.ports import free_port
+from tests.fixtures.processes import descendants, gone, with_open_files_under
+
+ROOT = Path(__file__).parents[3]
+PORTS = ("ORCHESTRATOR_PORT", "SCHEDULER_PORT", "WORKER_MANAGER_PORT")
+
+
+@dataclass
+class Up:
+    """A running `hodei up`."""
+
+    process: asyncio.subprocess.Process
+    facts: dict[str, Any] = field(default_factory=dict)
+    output: str = ""
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def ready(self) -> None:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(30):
+            while line := (await self.process.stdout.readline()).decode():
+                if line.startswith("READY "):
+                    self.facts = json.loads(line.removeprefix("READY "))
+                    return
+                self.output += line
+        raise AssertionError(f"not ready: {self.output} {(await self.end())[1]}")
+
+    async def error_line(self, *, containing: str) -> str:
+        assert self.process.stderr is not None
+        async with asyncio.timeout(30):
+            while line := (await self.process.stderr.readline()).decode():
+                if containing in line:
+                    return line
+        raise AssertionError(f"no line with {containing!r}")
+
+    async def end(self) -> tuple[int | None, str]:
+        async with asyncio.timeout(40):
+            _, errors = await self.process.communicate()
+        return self.process.returncode, errors.decode()
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    running: list[Up] = []
+
+    async def begin(*arguments: str, **variables: str) -> Up:
+        inherited = {name: value for name, value in os.environ.items() if name not in ("NATS_URL", "DATABASE_URL")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "tests" / "fixtures" / "up_with_stand_ins.py"),
+            str(tmp_path / "data"),
+            *arguments,
+            env={**inherited, "PYTHONPATH": str(ROOT), **dict.fromkeys(PORTS, "0"), **variables},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        running.append(Up(process))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        if one.process.returncode is None:
+            one.process.kill()
+            await one.end()
+    assert await asyncio.to_thread(nothing_left, tmp_path)
+
+
+def nothing_left(folder: Path) -> bool:
+    """Every process of the folder is over, or ends within the deadline."""
+    return all(asyncio.run(gone(pid)) for pid in with_open_files_under(folder))
+
+
+async def health(url: str) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/health") as answer:
+        found = await answer.json(content_type=None)
+        assert isinstance(found, dict)
+        return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    up = await start(HODEI_WORKER_SLOTS="5")
+    await up.ready()
+    children = descendants(up.pid)
+    assert len(children) > 5
+
+    up.process.send_signal(number)
+
+    assert await up.end() == (0, "")
+    for pid in children:
+        assert await gone(pid, within=1)
+    log = (tmp_path / "data" / "logs" / "worker_manager.log").read_text()
+    assert log == (
+        'started worker {"type": "default", "slots": 5}\nstopped worker /api/v1/workers/0?force=true\nstopped\n'
+    )
+
+
+async def test_one_table_says_where_everything_is(start: Start, tmp_path: Path) -> None:
+    up = await start()
+    await up.ready()
+    for expected in (*up.facts["urls"].values(), up.facts["nats"], "swagger-ui", "metrics", str(tmp_path / "data")):
+        assert expected in up.output
+    password = (tmp_path / "data" / "postgres" / "password").read_text().strip()
+    assert password not in up.output
+
+
+async def test_death_by_kill_leaves_nothing_and_the_next_start_follows_at_once(start: Start) -> None:
+    ports = {name: str(free_port()) for name in PORTS}
+    up = await start(**ports)
+    await up.ready()
+    children = descendants(up.pid)
+    up.process.kill()
+    await up.process.wait()
+
+    again = await start(**ports)
+    await again.ready()
+
+    for pid in children:
+        assert await gone(pid)
+
+
+async def test_a_taken_port_is_named_in_one_line(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        up = await start(SCHEDULER_PORT=str(port))
+        assert await up.end() == (1, f"hodei: port {port} is taken: set SCHEDULER_PORT to another one\n")
+
+
+async def test_a_chosen_server_port_that_is_taken_is_named_too(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        up = await start(NATS_PORT=str(port))
+        assert await up.end() == (1, f"hodei: port {port} is taken: set NATS_PORT to another one\n")
+
+
+async def test_a_bad_port_is_named_in_one_line(start: Start) -> None:
+    up = await start(SCHEDULER_PORT="many")
+    assert await up.end() == (1, "hodei: SCHEDULER_PORT='many': should be a number from 0 to 65535\n")
+
+
+async def test_a_second_one_on_the_same_data_is_told_in_one_line(start: Start, tmp_path: Path) -> None:
+    await (await start()).ready()
+    second = await start()
+    code, errors = await second.end()
+    assert code == 1
+    assert errors == f"hodei: another `hodei up` runs on {tmp_path / 'data'}: stop it, or choose another --data-dir\n"
+
+
+async def test_a_service_that_cannot_start_is_shown_with_its_last_lines(start: Start) -> None:
+    up = await start(STAND_IN_SCHEDULER="dies")
+    assert await up.end() == (
+        1,
+        "hodei: the scheduler ended with exit code 3:\n  first line\n  the reason why\n",
+    )
+
+
+async def test_a_service_that_dies_later_is_started_again(start: Start) -> None:
+    up = await start()
+    await up.ready()
+    url = up.facts["urls"]["scheduler"]
+    before = await health(url)
+    os.kill(before["pid"], signal.SIGKILL)
+    assert "starting it again" in await up.error_line(containing="the scheduler ended with exit code -9")
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                after = await health(url)
+                break
+            except aiohttp.ClientError:
+                await asyncio.sleep(0)
+    assert after["pid"] != before["pid"]
+
+
+async def test_a_server_that_dies_is_started_again_in_place(start: Start) -> None:
+    up = await start()
+    await up.ready()
+    os.kill(up.facts["servers"][0], signal.SIGKILL)
+    await up.error_line(containing="NATS ended with exit code 137, starting it again")
+    host, _, port = up.facts["nats"].removeprefix("nats://").partition(":")
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, int(port))
+                break
+            except ConnectionError:
+                await asyncio.sleep(0)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_servers_of_the_user_are_used(start: Start, nats_url: str, database_url: str) -> None:
+    up = await start(NATS_URL=nats_url, DATABASE_URL=database_url)
+    await up.ready()
+    assert up.facts["servers"] == []
+    assert (await health(up.facts["urls"]["orchestrator"]))["database"] == database_url
+
+
+async def test_verbose_shows_the_logs_here_as_well(start: Start, tmp_path: Path) -> None:
+    up = await start("--verbose")
+    await up.ready()
+    assert "slots" in await up.error_line(containing="started worker")
+    assert "started worker" in (tmp_path / "data" / "logs" / "worker_manager.log").read_text()
