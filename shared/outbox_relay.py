@@ -17,7 +17,7 @@ import structlog
 from schemas.subjects import Catalogue
 from shared import queries
 from shared.database import Database, Record
-from shared.errors import BusUnavailable, HodeiError, Unavailable
+from shared.errors import BusUnavailable
 from shared.loop import Counts, Loop
 from shared.metrics import Metrics
 from shared.outbox_messages import Message, Row, compose
@@ -33,6 +33,9 @@ PAGE_BYTES: Final = 8 << 20
 DELETE_DELAY: Final = 0.2
 DELETE_AT: Final = 500
 STOP_PATIENCE: Final = 2.0
+REFUSED_PAUSE: Final = 60.0
+"""Seconds until the sweep tries again what the bus refused for its own sake (too large, say)."""
+
 COUNT_BOUND: Final = 10_000
 
 _log = structlog.get_logger(__name__)
@@ -98,8 +101,12 @@ class Relay(Loop):
         self._missed = False
         """Rows were committed since recovery last began to read."""
         self._recovery: asyncio.Task[None] | None = None
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._landed = asyncio.Event()
+        """Nothing is in flight."""
+        self._idle = asyncio.Event()
+        """Nothing is in flight, and nothing waits in memory."""
+        self._refused: set[int] = set()
+        self._refused_until = 0.0
         self._changed = asyncio.Event()
         self._unlisten: Callable[[], None] = lambda: None
         self._running = False
@@ -114,6 +121,7 @@ class Relay(Loop):
 
     async def start(self) -> None:
         self._running = True
+        self._signal()
         self._unlisten = self._bus.on_change(self._on_change)
         await super().start()
 
@@ -154,10 +162,10 @@ class Relay(Loop):
 
     async def idle(self) -> None:
         """Wait until nothing is waiting in memory or in flight, and nothing is to be recovered."""
-        while self._pending or self._in_flight or (self._behind and self._running):
-            if self._recovery is not None and self._running:
+        while not self._idle.is_set() or (self._behind and self._running):
+            if self._behind and self._running and self._recovery is not None:
                 await asyncio.wait({self._recovery})
-            await self._quiet.wait()
+            await self._idle.wait()
 
     async def flush(self) -> None:
         """Delete what is acknowledged, now."""
@@ -171,17 +179,18 @@ class Relay(Loop):
     # ---------------------------------------------------------------- live: memory → bus
 
     def _dispatch(self) -> None:
-        if not self._pending or self._behind:
-            return
-        messages, waiting = compose(self._pending, busy=self._busy)
-        if not messages:
-            return
-        self._pending = deque(waiting)
-        self._pending_bytes = sum(len(row.payload) for row in waiting)
+        if self._pending and not self._behind:
+            messages, waiting = compose(self._pending, busy=self._busy)
+            if messages:
+                self._pending = deque(waiting)
+                self._pending_bytes = sum(len(row.payload) for row in waiting)
+                self._send_all(messages)
+        self._signal()
+
+    def _send_all(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self._busy.add(message.event_type)
             self._in_flight.update(row.id for row in message.rows)
-            self._quiet.clear()
             task = asyncio.create_task(self._send(message))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
@@ -205,12 +214,21 @@ class Relay(Loop):
                 loop.call_later(rest, self._release, message.event_type)
             else:
                 self._release(message.event_type)
-            if not self._in_flight:
-                self._quiet.set()
+            self._signal()
 
     def _release(self, event_type: str) -> None:
         self._busy.discard(event_type)
         self._dispatch()
+
+    def _signal(self) -> None:
+        for event, holds in (
+            (self._landed, not self._in_flight),
+            (self._idle, not self._in_flight and not self._pending),
+        ):
+            if holds:
+                event.set()
+            else:
+                event.clear()
 
     async def _publish(self, message: Message) -> bool:
         """Raises BusUnavailable; False for a message that the bus refuses for its own sake (it stays in the table)."""
@@ -224,10 +242,11 @@ class Relay(Loop):
             )
         except BusUnavailable:
             raise
-        except HodeiError as error:
-            _log.error(
-                "outbox.refused", event_type=message.event_type, rows=[row.id for row in message.rows], error=str(error)
-            )
+        except Exception as error:  # noqa: BLE001  # one message that cannot be sent must not hold up the others
+            rows = [row.id for row in message.rows]
+            self._refused.update(rows)
+            self._refused_until = asyncio.get_running_loop().time() + REFUSED_PAUSE
+            _log.error("outbox.refused", event_type=message.event_type, rows=rows, error=str(error))
             return False
         self._published.inc(message.events)
         return True
@@ -253,7 +272,7 @@ class Relay(Loop):
             return
         try:
             await self._database.execute(self._delete_rows, ids)
-        except Unavailable as error:
+        except Exception as error:  # noqa: BLE001  # they are tried again with the next ones
             _log.warning("outbox.not_deleted", rows=len(ids), error=str(error))
         else:
             gone = set(ids)
@@ -273,6 +292,7 @@ class Relay(Loop):
         self._missed = True
         self._pending.clear()
         self._pending_bytes = 0
+        self._signal()
         if self._behind or not self._running:
             return
         self._behind = True
@@ -284,7 +304,7 @@ class Relay(Loop):
         published = 0
         while True:
             self._changed.clear()
-            await self._quiet.wait()
+            await self._landed.wait()
             if not self._bus.connected:
                 await self._changed.wait()
                 continue
@@ -292,8 +312,8 @@ class Relay(Loop):
             try:
                 await self._delete()
                 published += await self._publish_table()
-            except (BusUnavailable, Unavailable) as error:
-                _log.info("outbox.still_behind", error=str(error))
+            except Exception as error:  # noqa: BLE001  # whatever it is, giving up would leave the rows where they are
+                _log.warning("outbox.still_behind", error=str(error) or type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
                 continue
@@ -318,7 +338,9 @@ class Relay(Loop):
         """Sweep: publish a page of rows that waited too long and are not ours to hand; measure what waits."""
         swept = 0
         if self._bus.connected and not self._behind:
-            hands = [*(row.id for row in self._pending), *self._in_flight, *self._acknowledged]
+            if asyncio.get_running_loop().time() >= self._refused_until:
+                self._refused.clear()
+            hands = [*(row.id for row in self._pending), *self._in_flight, *self._acknowledged, *self._refused]
             swept, last = await self._publish_page(
                 self._lock_leftovers, self._leftover_age, hands, PAGE_ROWS, PAGE_BYTES
             )
