@@ -44,7 +44,19 @@ class Listener(Protocol):
 class Process:
     """A running process and its two pipes. Made by `Launcher.start`; its callbacks run on the loop."""
 
-    __slots__ = ("_closed", "_held", "_listener", "_loop", "_paused", "_pidfd", "_pipes", "_popen", "_watched", "pid")
+    __slots__ = (
+        "_closed",
+        "_closing",
+        "_held",
+        "_listener",
+        "_loop",
+        "_paused",
+        "_pidfd",
+        "_pipes",
+        "_popen",
+        "_watched",
+        "pid",
+    )
 
     def __init__(
         self,
@@ -61,6 +73,7 @@ class Process:
         self._listener = listener
         self._watched: set[int] = set()
         self._paused = self._closed = self._held = False
+        self._closing: asyncio.Future[None] | None = None
         self._pidfd = os.pidfd_open(popen.pid)
         loop.add_reader(self._pidfd, self._on_pidfd)
 
@@ -68,6 +81,23 @@ class Process:
     def exited(self) -> bool:
         """Whether the process itself is over."""
         return self._pidfd < 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over and all its output was read."""
+        return self._closed
+
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal ended it."""
+        code = self._popen.returncode
+        return code is not None and code < 0
+
+    async def closed_within(self, deadline: float) -> None:
+        """Wait until it is closed, `deadline` seconds at most."""
+        if not self._closed:
+            self._closing = self._loop.create_future()
+            await asyncio.wait({self._closing}, timeout=deadline)
 
     def watch(self) -> None:
         """Have the loop read the pipes."""
@@ -94,7 +124,9 @@ class Process:
             self.watch()
 
     def abandon(self) -> None:
-        """Close the pipes though something still holds their other end; only after the exit."""
+        """Read what is there and close the pipes, though something still holds their other end."""
+        self._paused = False
+        self._drain()
         for stream, fd in list(self._pipes.items()):
             self._close(stream, fd)
         self._settle()
@@ -177,6 +209,8 @@ class Process:
     def _settle(self) -> None:
         if self.exited and not self._pipes and not self._closed:
             self._closed = True
+            if self._closing is not None and not self._closing.done():
+                self._closing.set_result(None)
             self._listener.on_closed()
 
 

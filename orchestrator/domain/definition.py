@@ -1,0 +1,104 @@
+"""What a job is made of: the definitions of its tasks, frozen when the job is made.
+
+A definition comes from a pipeline's steps, from one inline command, or from an earlier job. Whoever runs it knows
+nothing of pipelines any more. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from orchestrator.domain.environment import merged
+from schemas.specs import CommandSpec, Resources, RetrySpec, RunSpec, StepSpec
+
+DEFAULT_TASK_NAME: Final = "main"
+_NAME_LENGTH: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """One task: its place in the graph, its rules, and `run` with the environment resolved."""
+
+    name: str
+    run: RunSpec
+    depends_on: tuple[str, ...] = ()
+    allow_failure: bool = False
+    retry: RetrySpec | None = None
+    retry_on_lost: bool = True
+    max_crashes: int = 3
+    requires: Mapping[str, str] | None = None
+    resources: Resources | None = None
+    queue_timeout: float | None = None
+
+
+def of_steps(
+    steps: Sequence[StepSpec],
+    *,
+    pipeline_env: Mapping[str, str],
+    job_env: Mapping[str, str],
+    params: Mapping[str, str],
+) -> list[TaskDefinition]:
+    """The tasks of a pipeline's steps, in the order written."""
+    return [
+        _of_command(
+            step,
+            name=step.name,
+            env=merged(pipeline_env, step.env, job_env, params=params),
+            depends_on=tuple(step.depends_on),
+            allow_failure=step.allow_failure,
+        )
+        for step in steps
+    ]
+
+
+def of_command(command: CommandSpec, *, name: str | None, env: Mapping[str, str] | None = None) -> TaskDefinition:
+    """The only task of a single-command job; `name` is the job's, if it was given one."""
+    return _of_command(command, name=slug(name), env=merged(command.env, env or {}))
+
+
+def again(
+    tasks: Sequence[TaskDefinition], *, env: Mapping[str, str], params: Mapping[str, str]
+) -> list[TaskDefinition]:
+    """The tasks of an earlier job with more environment laid over."""
+    if not env and not params:
+        return list(tasks)
+    return [
+        replace(task, run=task.run.model_copy(update={"env": merged(task.run.env, env, params=params)}))
+        for task in tasks
+    ]
+
+
+def job_name(command: CommandSpec) -> str:
+    """What a job is called that was not given a name: the beginning of its command."""
+    text = command.command if isinstance(command.command, str) else " ".join(command.command)
+    return " ".join(text.split())[:_NAME_LENGTH].strip() or DEFAULT_TASK_NAME
+
+
+def slug(name: str | None) -> str:
+    """A job's name as the name of its only task: what no step may be called becomes `main`."""
+    if name is None:
+        return DEFAULT_TASK_NAME
+    kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.-") else "-" for letter in name)
+    return kept.strip("-_.")[:100] or DEFAULT_TASK_NAME
+
+
+def _of_command(
+    spec: CommandSpec,
+    *,
+    name: str,
+    env: dict[str, str],
+    depends_on: tuple[str, ...] = (),
+    allow_failure: bool = False,
+) -> TaskDefinition:
+    return TaskDefinition(
+        name=name,
+        run=spec.run_spec(env=env),
+        depends_on=depends_on,
+        allow_failure=allow_failure,
+        retry=spec.retry,
+        retry_on_lost=spec.retry_on_lost,
+        max_crashes=spec.max_crashes,
+        requires=spec.requires,
+        resources=spec.resources,
+        queue_timeout=spec.queue_timeout,
+    )

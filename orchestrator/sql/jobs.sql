@@ -1,0 +1,261 @@
+-- name: insert_jobs
+-- Write new jobs; gives the ids that are new, for a job may be asked for twice.
+insert into jobs (
+    id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
+    rerun_of, schedule_id, created_at, started_at, finished_at
+)
+select
+    id, name, status, reason, pipeline_id, pipeline_version, priority, params::json, labels::json, timeout, run_at,
+    deadline, rerun_of, schedule_id, created_at, null, finished_at
+from unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[],
+    $10::float8[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::timestamptz[],
+    $16::timestamptz[]
+) as new (
+    id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
+    rerun_of, schedule_id, created_at, finished_at
+)
+on conflict (id) do nothing
+returning id::text
+
+-- name: insert_tasks
+-- Write the tasks of new jobs.
+insert into tasks (
+    job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires, resources,
+    queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at, finished_at
+)
+select
+    job_id, id, position, name, depends_on::json, allow_failure, retry::json, retry_on_lost, max_crashes, run::json,
+    requires::json, resources::json, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at,
+    queued_at, started_at, finished_at
+from unnest(
+    $1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::boolean[],
+    $9::integer[], $10::text[], $11::text[], $12::text[], $13::float8[], $14::text[], $15::text[], $16::integer[],
+    $17::integer[], $18::uuid[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[]
+) as new (
+    job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires, resources,
+    queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at, finished_at
+)
+
+-- name: insert_timeline
+-- Add what happened to jobs, one row per job.
+insert into timeline (job_id, entries)
+select job_id, entries::json from unnest($1::uuid[], $2::text[]) as new (job_id, entries)
+
+-- name: get_job
+-- One job as JSON and, beside it, its tasks with their executions as a JSON array.
+select
+    job_json(j)::text as job,
+    coalesce(
+        (
+            select json_agg(
+                json_build_object(
+                    'id', t.id,
+                    'name', t.name,
+                    'status', t.status,
+                    'reason', t.reason,
+                    'attempt', t.attempt,
+                    'depends_on', t.depends_on,
+                    'exit_code', t.exit_code,
+                    'queued_at', rfc3339(t.queued_at),
+                    'started_at', rfc3339(t.started_at),
+                    'finished_at', rfc3339(t.finished_at),
+                    'executions', coalesce(e.executions, '[]'::json)
+                )
+                order by t.position
+            )
+            from tasks t
+            left join (
+                select x.task_id, json_agg(
+                    json_build_object(
+                        'id', x.id,
+                        'attempt', x.attempt,
+                        'worker_id', x.worker_id,
+                        'status', x.status,
+                        'reason', x.reason,
+                        'detail', x.detail,
+                        'exit_code', x.exit_code,
+                        'started_at', rfc3339(x.started_at),
+                        'finished_at', rfc3339(x.finished_at)
+                    )
+                    order by x.attempt, x.id
+                ) as executions
+                from executions x
+                where x.job_id = $1::uuid
+                group by x.task_id
+            ) e on e.task_id = t.id
+            where t.job_id = $1::uuid
+        ),
+        '[]'::json
+    )::text as tasks
+from jobs j
+where j.id = $1::uuid
+
+-- name: get_job_status
+-- One job's status.
+select status from jobs where id = $1::uuid
+
+-- name: existing_jobs
+-- Which of these ids are jobs.
+select id::text from jobs where id = any($1::uuid[])
+
+-- name: list_jobs
+-- A page of jobs as JSON, newest first. Every filter that is null lets all pass; see the queries per filter below.
+select j.id::text as id, job_json(j)::text as body
+from jobs j
+where
+    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and ($3::text is null or j.status = $3)
+    and ($4::uuid is null or j.pipeline_id = $4)
+    and ($5::text is null or j.name = $5)
+    and ($6::text is null or j.priority = $6)
+    and ($7::uuid is null or j.rerun_of = $7)
+    and ($8::uuid is null or j.schedule_id = $8)
+order by j.id desc
+limit $2
+
+-- name: list_jobs_by_status
+-- A page of jobs of one status as JSON, newest first, off that filter's own index.
+select j.id::text as id, job_json(j)::text as body
+from jobs j
+where
+    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and j.status = $3::text
+    and ($4::uuid is null or j.pipeline_id = $4)
+    and ($5::text is null or j.name = $5)
+    and ($6::text is null or j.priority = $6)
+    and ($7::uuid is null or j.rerun_of = $7)
+    and ($8::uuid is null or j.schedule_id = $8)
+order by j.id desc
+limit $2
+
+-- name: list_jobs_by_pipeline_id
+-- A page of jobs of one pipeline id as JSON, newest first, off that filter's own index.
+select j.id::text as id, job_json(j)::text as body
+from jobs j
+where
+    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and ($3::text is null or j.status = $3)
+    and j.pipeline_id = $4::uuid
+    and ($5::text is null or j.name = $5)
+    and ($6::text is null or j.priority = $6)
+    and ($7::uuid is null or j.rerun_of = $7)
+    and ($8::uuid is null or j.schedule_id = $8)
+order by j.id desc
+limit $2
+
+-- name: list_jobs_by_name
+-- A page of jobs of one name as JSON, newest first, off that filter's own index.
+select j.id::text as id, job_json(j)::text as body
+from jobs j
+where
+    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and ($3::text is null or j.status = $3)
+    and ($4::uuid is null or j.pipeline_id = $4)
+    and j.name = $5::text
+    and ($6::text is null or j.priority = $6)
+    and ($7::uuid is null or j.rerun_of = $7)
+    and ($8::uuid is null or j.schedule_id = $8)
+order by j.id desc
+limit $2
+
+-- name: list_jobs_by_priority
+-- A page of jobs of one priority as JSON, newest first, off that filter's own index.
+select j.id::text as id, job_json(j)::text as body
+from jobs j
+where
+    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and ($3::text is null or j.status = $3)
+    and ($4::uuid is null or j.pipeline_id = $4)
+    and ($5::text is null or j.name = $5)
+    and j.priority = $6::text
+    and ($7::uuid is null or j.rerun_of = $7)
+    and ($8::uuid is null or j.schedule_id = $8)
+order by j.id desc
+limit $2
+
+-- name: list_jobs_by_rerun_of
+-- A page of jobs of one rerun of as JSON, newest first, off that filter's own index.
+select j.id::text as id, job_json(j)::text as body
+from jobs j
+where
+    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and ($3::text is null or j.status = $3)
+    and ($4::uuid is null or j.pipeline_id = $4)
+    and ($5::text is null or j.name = $5)
+    and ($6::text is null or j.priority = $6)
+    and j.rerun_of = $7::uuid
+    and ($8::uuid is null or j.schedule_id = $8)
+order by j.id desc
+limit $2
+
+-- name: list_jobs_by_schedule_id
+-- A page of jobs of one schedule id as JSON, newest first, off that filter's own index.
+select j.id::text as id, job_json(j)::text as body
+from jobs j
+where
+    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    and ($3::text is null or j.status = $3)
+    and ($4::uuid is null or j.pipeline_id = $4)
+    and ($5::text is null or j.name = $5)
+    and ($6::text is null or j.priority = $6)
+    and ($7::uuid is null or j.rerun_of = $7)
+    and j.schedule_id = $8::uuid
+order by j.id desc
+limit $2
+
+-- name: delete_jobs
+-- Delete a job that is over.
+delete from jobs where id = $1::uuid
+
+-- name: delete_tasks
+-- Delete a job's tasks.
+delete from tasks where job_id = $1::uuid
+
+-- name: delete_executions
+-- Delete a job's executions; their ids name the logs to delete.
+delete from executions where job_id = $1::uuid returning id::text
+
+-- name: delete_timeline
+-- Delete a job's timeline.
+delete from timeline where job_id = $1::uuid
+
+-- name: get_timeline
+-- A job's timeline after one entry, as JSON.
+select
+    t.id as row, e.position::integer as position,
+    json_build_object(
+        'id', t.id || '.' || e.position, 'type', e.entry -> 'type', 'time', e.entry -> 'time', 'data', e.entry -> 'data'
+    )::text as body,
+    e.entry ->> 'type' as type
+from timeline t
+cross join lateral json_array_elements(t.entries) with ordinality as e (entry, position)
+where t.job_id = $1::uuid and t.id >= $2 and (t.id, e.position) > ($2, $3)
+order by t.id, e.position
+limit $4
+
+-- name: get_job_executions
+-- A job's executions with what is known of their logs, in the order of their start; those that have not begun last.
+select
+    x.id::text as id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, x.started_at
+from executions x
+join tasks t on t.job_id = x.job_id and t.id = x.task_id
+where x.job_id = $1::uuid
+order by x.started_at nulls last, x.id
+
+-- name: get_job_to_rerun
+-- What a job was made of.
+select
+    j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.params, j.labels, j.timeout,
+    p.archived_at is not null as archived
+from jobs j left join pipelines p on p.id = j.pipeline_id
+where j.id = $1::uuid
+
+-- name: get_tasks_to_rerun
+-- A job's tasks with their whole definition and what became of them.
+select
+    t.id::text as id, t.name, t.depends_on, t.allow_failure, t.retry, t.retry_on_lost, t.max_crashes, t.run,
+    t.requires, t.resources, t.queue_timeout, t.status, t.exit_code, t.queued_at, t.started_at, t.finished_at
+from tasks t
+where t.job_id = $1::uuid
+order by t.position

@@ -1,0 +1,53 @@
+-- name: insert_pipeline
+-- Write a new pipeline.
+insert into pipelines (id, name, description, version, created_at, updated_at)
+values ($1::uuid, $2, $3, 1, $4, $4)
+
+-- name: insert_pipeline_version
+-- Write what a pipeline is at a version.
+insert into pipeline_versions (pipeline_id, version, steps, env, timeout, created_at)
+values ($1::uuid, $2, $3::text::json, $4::text::json, $5, $6)
+
+-- name: update_pipeline
+-- Make the next version the current one; gives its number, or nothing when there is no such active pipeline.
+update pipelines
+set name = $2, description = $3, version = version + 1, updated_at = greatest($4, updated_at)
+where id = $1::uuid and archived_at is null
+returning version
+
+-- name: archive_pipeline
+-- Take a pipeline out of use; gives nothing when there is no such active pipeline.
+update pipelines set archived_at = $2 where id = $1::uuid and archived_at is null
+returning name, version
+
+-- name: get_pipeline
+-- One active pipeline as JSON.
+select pipeline_json(p, v)::text
+from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
+where p.id = $1::uuid and p.archived_at is null
+
+-- name: list_pipelines
+-- A page of active pipelines as JSON, newest first.
+select p.id::text as id, pipeline_json(p, v)::text as body
+from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
+where p.archived_at is null and p.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+order by p.id desc
+limit $2
+
+-- name: list_pipelines_by_name
+-- A page of active pipelines of one name as JSON, newest first.
+select p.id::text as id, pipeline_json(p, v)::text as body
+from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
+where p.archived_at is null and p.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and p.name = $3
+order by p.id desc
+limit $2
+
+-- name: pipelines_to_run
+-- What jobs of these pipelines would run now; archived ones are left out.
+select p.id::text as id, p.name, p.version, v.steps, v.env, v.timeout
+from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
+where p.id = any($1::uuid[]) and p.archived_at is null
+
+-- name: pipeline_is_active
+-- Whether a pipeline may be run.
+select exists (select from pipelines where id = $1::uuid and archived_at is null)

@@ -1,0 +1,120 @@
+-- name: lock_jobs
+-- Lock jobs in the order of their ids, and read what of them changes. To be followed by the reading of their tasks,
+-- which must see what whoever held the lock before has written.
+select
+    id::text as id, name, status, reason, stopping, pipeline_id::text as pipeline_id, priority, created_at, started_at,
+    finished_at
+from jobs
+where id = any($1::uuid[])
+order by jobs.id
+for no key update
+
+-- name: get_tasks
+-- All tasks of locked jobs: the graph, the rules and how far they are.
+select
+    job_id::text as job_id, id::text as id, name,
+    case when depends_on::text <> '[]' then depends_on end as depends_on, allow_failure, retry, retry_on_lost,
+    max_crashes, status, reason, attempt, crashes, exit_code, execution_id::text as execution_id, run_at,
+    avoid_worker_id::text as avoid_worker_id, queued_at, started_at, finished_at
+from tasks
+where job_id = any($1::uuid[])
+order by job_id, position
+
+-- name: get_commands
+-- What the scheduler and the worker need to know of tasks that are ready.
+select
+    job_id::text as job_id, id::text as id, name, run, requires, resources, queue_timeout
+from tasks
+where job_id = any($1::uuid[]) and id = any($2::uuid[])
+
+-- name: update_jobs
+-- Write how far jobs are.
+update jobs j
+set status = new.status, reason = new.reason, stopping = new.stopping, started_at = new.started_at,
+    finished_at = new.finished_at
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+    as new (id, status, reason, stopping, started_at, finished_at)
+where j.id = new.id
+
+-- name: update_tasks
+-- Write how far tasks are.
+update tasks t
+set status = new.status, reason = new.reason, attempt = new.attempt, crashes = new.crashes, exit_code = new.exit_code,
+    execution_id = new.execution_id, run_at = new.run_at, avoid_worker_id = new.avoid_worker_id,
+    queued_at = new.queued_at, started_at = new.started_at, finished_at = new.finished_at, reminded_at = null
+from unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::integer[], $8::uuid[],
+    $9::timestamptz[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[]
+) as new (
+    job_id, id, status, reason, attempt, crashes, exit_code, execution_id, run_at, avoid_worker_id, queued_at,
+    started_at, finished_at
+)
+where t.job_id = new.job_id and t.id = new.id
+
+-- name: upsert_executions
+-- Write what is known of executions. A report only counts when it is further along than what is known.
+insert into executions as known (
+    job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
+    log_chunks, log_truncated
+)
+select
+    job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
+    log_chunks, log_truncated
+from unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::integer[],
+    $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::integer[], $14::boolean[]
+) as new (
+    job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
+    log_chunks, log_truncated
+)
+on conflict (job_id, id) do update
+set status = excluded.status, reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
+    started_at = coalesce(excluded.started_at, known.started_at), finished_at = excluded.finished_at,
+    log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated
+where execution_rank(excluded.status) > execution_rank(known.status)
+
+-- name: close_returned_executions
+-- Close executions that never began because their worker gave them back: all older than one that replaced them, or
+-- all there are when the task was taken out of the queue.
+update executions x
+set status = 'cancelled', reason = 'returned', finished_at = $4
+from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as task (job_id, id, before)
+where
+    x.job_id = task.job_id and x.task_id = task.id and x.status = 'pending'
+    and x.id < coalesce(task.before, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+
+-- name: due_jobs
+-- Jobs whose deadline has come, oldest first.
+select id::text from jobs
+where deadline is not null and stopping is null and finished_at is null and deadline <= $1
+order by deadline
+limit $2
+
+-- name: next_deadline
+-- When the next job is due.
+select min(deadline) from jobs where deadline is not null and stopping is null and finished_at is null
+
+-- name: remind_queued_tasks
+-- Tasks that have been waiting in the queue for long, a bounded number: their tasks.queued may have been lost. The
+-- first reminder comes soon, others seldom.
+update tasks t
+set reminded_at = $1
+from (
+    select t.job_id, t.id
+    from jobs j join tasks t on t.job_id = j.id
+    where
+        j.status in ('pending', 'running') and j.stopping is null and t.status = 'queued'
+        and (
+            (t.reminded_at is null and greatest(t.queued_at, t.run_at) < $1 - make_interval(secs => $2))
+            or t.reminded_at < $1 - make_interval(secs => 10 * $2)
+        )
+    order by t.job_id
+    limit $3
+    for no key update of t skip locked
+) as waiting
+where t.job_id = waiting.job_id and t.id = waiting.id
+returning
+    t.job_id::text as job_id, t.id::text as id, t.name, t.run, t.requires, t.resources, t.queue_timeout, t.attempt,
+    t.run_at, t.avoid_worker_id::text as avoid_worker_id, t.execution_id::text as execution_id, t.queued_at,
+    (select j.name from jobs j where j.id = t.job_id) as job_name,
+    (select j.priority from jobs j where j.id = t.job_id) as priority

@@ -1,0 +1,1 @@
+"""The scheduler's REST resources, one module each: decode, call, encode."""

@@ -1,0 +1,480 @@
+"""The leader's memory: the queue and the fleet together, and what every piece of news does to them.
+
+Each method takes one fact in and changes the memory; `place` hands out work; `take` gives away what must be
+written and said, as one unit. Nothing here waits, reads a clock or makes an id by itself. Whoever keeps a desk
+writes what it took in one transaction, and throws the desk away when that fails.
+
+Order does not matter and repetition changes nothing: an attempt is known by (task, attempt), the higher one
+wins, and whatever is no longer in memory is decided by the tables (`Changes.arrivals` may be refused there).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from scheduler.domain.fleet import Fleet, Worker
+from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.placement import Snapshot, place
+from scheduler.domain.queue import Queue
+from schemas.agents import Heartbeat, Offer
+from schemas.events import (
+    EventData,
+    ExecutionCancelRequested,
+    ExecutionFinished,
+    ExecutionLost,
+    ExecutionReturned,
+    TaskCancelRequested,
+    TaskExpired,
+    TaskQueued,
+    TaskScheduled,
+    TaskWithdrawn,
+    WorkerDraining,
+    WorkerOffline,
+    WorkerRegistered,
+    WorkerStopped,
+)
+from schemas.specs import PRIORITY_RANK
+
+MAX_ENDED: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, by both clocks: the wall's for what people name, a monotonic one (seconds) for leases."""
+
+    wall: datetime
+    monotonic: float
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one turn did, to be written in one transaction.
+
+    `arrivals` are attempts that the tables do not know yet and may refuse; `updates` are rows that exist;
+    `scheduled` are the tasks of either kind that were placed; `unknown` are ends and cancellations of attempts
+    that are not in memory: the tables say what they mean.
+    """
+
+    arrivals: list[Task] = field(default_factory=list)
+    updates: list[Task] = field(default_factory=list)
+    scheduled: list[Task] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+    finished: list[ExecutionFinished] = field(default_factory=list)
+    cancelled: list[TaskCancelRequested] = field(default_factory=list)
+    events: list[EventData] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.arrivals or self.updates or self.workers or self.finished or self.cancelled or self.events)
+
+
+class Desk:
+    """Made empty, filled by `restore`, and from then on changed by facts. `lease` is in seconds."""
+
+    def __init__(self, *, lease: float, new_id: Callable[[], str], born: Moment) -> None:
+        self.queue = Queue()
+        self.fleet = Fleet()
+        self.tasks: dict[str, Task] = {}
+        self.stale = 0
+        """Reports of attempts that are no longer current, so far."""
+        self.leases_lost = 0
+        self.timing_changed = False
+        """Whether something timed was added since somebody last looked."""
+        self._lease = lease
+        self._new_id = new_id
+        self._fence_from = born.monotonic + lease
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._touched: dict[str, Task] = {}
+        self._placed_now: dict[str, Task] = {}
+        self._workers_touched: dict[str, Worker] = {}
+        self._changes = Changes()
+
+    def restore(self, tasks: Iterable[Task], workers: Iterable[Worker], now: Moment) -> None:
+        """Fill an empty desk from the tables. Every lease is good for one whole period from now on."""
+        for worker in workers:
+            worker.lease_until = now.monotonic + self._lease
+            self.fleet.add(worker)
+        for task in tasks:
+            task.stored = True
+            self.tasks[task.task_id] = task
+            worker_there = self.fleet.get(task.worker_id) if task.worker_id is not None else None
+            if task.state is TaskState.WAITING:
+                self.queue.add(task, now.wall)
+            elif worker_there is not None and worker_there.incarnation == task.incarnation:
+                self.fleet.occupy(worker_there, task)
+            else:
+                self._lose(task, now, "its worker is not known any more")
+
+    # ------------------------------------------------------------------ tasks
+
+    def arrive(self, event: TaskQueued, now: Moment) -> None:
+        """A task may run from now on, or from its `run_at` on."""
+        known = self.tasks.get(event.task_id)
+        if known is not None:
+            if known.attempt >= event.attempt:
+                self.stale += known.attempt > event.attempt
+                return
+            self._supersede(known)
+        task = Task(
+            task_id=event.task_id,
+            job_id=event.job_id,
+            attempt=event.attempt,
+            name=event.name,
+            priority=PRIORITY_RANK[event.priority],
+            shape=Shape.of(event.requires, event.resources),
+            run=event.run,
+            queued_at=event.queued_at,
+            ready_at=event.queued_at if event.run_at is None else max(event.queued_at, event.run_at),
+            run_at=event.run_at,
+            queue_deadline=event.queue_deadline,
+            wanted_execution_id=event.execution_id,
+            avoid_worker_id=event.avoid_worker_id,
+        )
+        self.tasks[task.task_id] = task
+        self._touched[task.task_id] = task
+        self.queue.add(task, now.wall)
+        if task.run_at is not None or task.queue_deadline is not None:
+            self.timing_changed = True
+
+    def cancel(self, event: TaskCancelRequested) -> None:
+        """Withdraw a waiting task, or have its execution stopped. What is unknown is settled by the tables."""
+        task = self.tasks.get(event.task_id)
+        if task is None or task.attempt < event.attempt:
+            if task is not None:
+                self._supersede(task)
+                del self.tasks[task.task_id]
+            self._changes.cancelled.append(event)
+        elif task.attempt > event.attempt:
+            self.stale += 1
+        elif task.state is TaskState.WAITING:
+            self._withdraw(task, event)
+        elif task.state is TaskState.PLACED and task.cancel_reason is None:
+            task.cancel_reason = event.reason
+            self._touched[task.task_id] = task
+            self._changes.events.append(
+                ExecutionCancelRequested(
+                    execution_id=_named(task.execution_id),
+                    task_id=task.task_id,
+                    job_id=task.job_id,
+                    attempt=task.attempt,
+                    worker_id=_named(task.worker_id),
+                    reason=event.reason,
+                )
+            )
+
+    def finish(self, event: ExecutionFinished) -> None:
+        """An execution is over: its room is free."""
+        task = self.tasks.get(event.task_id)
+        if task is None or task.attempt < event.attempt:
+            self._changes.finished.append(event)
+        elif task.execution_id == event.execution_id and task.state is TaskState.PLACED:
+            self._leave_worker(task)
+            self._end(task, Outcome(event.status.value))
+        else:
+            self.stale += 1
+
+    def give_back(self, event: ExecutionReturned, now: Moment) -> None:
+        """The worker did not begin it: the same attempt waits again, and goes elsewhere if it can."""
+        task = self.tasks.get(event.task_id)
+        if task is None or task.execution_id != event.execution_id or task.state is not TaskState.PLACED:
+            self.stale += 1
+            return
+        self._leave_worker(task)
+        if task.cancel_reason is not None:
+            self._end(task, Outcome.WITHDRAWN)
+            self._changes.events.append(
+                TaskWithdrawn(task_id=task.task_id, job_id=task.job_id, attempt=task.attempt, reason=task.cancel_reason)
+            )
+            return
+        task.state = TaskState.WAITING
+        task.execution_id = task.worker_id = task.incarnation = task.placed_at = task.wanted_execution_id = None
+        task.avoid_worker_id = event.worker_id
+        self._touched[task.task_id] = task
+        self.queue.add(task, now.wall)
+
+    # ------------------------------------------------------------------ workers
+
+    def heartbeat(self, beat: Heartbeat, now: Moment) -> list[str]:
+        """Renew a lease, take news of a worker; returns the executions it names that are none of its own."""
+        worker = self.fleet.get(beat.worker_id)
+        if worker is not None and beat.incarnation in worker.former:
+            return self._foreign(worker, beat, now)
+        if worker is None:
+            worker = self._meet(beat, now)
+        elif worker.incarnation != beat.incarnation:
+            self._reincarnate(worker, beat, now)
+        if beat.leaving:
+            worker.former.add(worker.incarnation)
+            self._leave(worker, now, "its agent has left")
+            return []
+        if not worker.online:
+            worker.online = True
+            self.timing_changed = True
+            self._workers_touched[worker.id] = worker
+            self._changes.events.append(_registered(worker))
+        worker.lease_until = now.monotonic + self._lease
+        worker.heard_at = now.wall
+        told = (beat.name, beat.type, beat.labels, beat.capacity)
+        if told != (worker.name, worker.type, worker.labels, worker.capacity):
+            worker.name, worker.type, worker.labels, worker.capacity = told
+            self._workers_touched[worker.id] = worker
+            self.fleet.touch(worker)
+        self._take_offer(worker, beat)
+        return self._foreign(worker, beat, now)
+
+    def offer(self, offer: Offer, now: Moment) -> None:
+        """A worker takes more or less than it did. One that is not known yet is left to its heartbeat."""
+        worker = self.fleet.get(offer.worker_id)
+        if worker is None or worker.incarnation != offer.incarnation or not worker.online:
+            return
+        worker.lease_until = now.monotonic + self._lease
+        worker.heard_at = now.wall
+        self._take_offer(worker, offer)
+
+    def drain(self, event: WorkerDraining) -> None:
+        """Somebody asked for a drain; it holds for this incarnation."""
+        worker = self.fleet.get(event.worker_id)
+        if worker is not None and not worker.drained:
+            worker.drained = True
+            self.fleet.touch(worker)
+            self._workers_touched[worker.id] = worker
+
+    def stopped(self, event: WorkerStopped, said_at: datetime, now: Moment) -> None:
+        """The worker's process is gone. Unless it left nothing behind, all that is placed there is lost."""
+        worker = self.fleet.get(event.worker_id)
+        if worker is None or said_at < worker.since:
+            return
+        worker.former.add(worker.incarnation)  # a heartbeat that was under way must not revive it
+        if event.clean:
+            self._leave(worker, now, event.detail)
+        else:
+            self._lose_all(worker, now, event.detail)
+
+    def removed(self, worker_id: str, now: Moment) -> None:
+        """The worker's row is gone: nothing that is placed there will be heard of again."""
+        worker = self.fleet.get(worker_id)
+        if worker is None:
+            return
+        for task in list(worker.placed.values()):
+            self._leave_worker(task)
+            self._lose(task, now, "its worker was removed")
+        self.fleet.remove(worker_id)
+        self._workers_touched.pop(worker_id, None)
+
+    # ------------------------------------------------------------------ time
+
+    def tick(self, now: Moment) -> None:
+        """Do what is due: delayed tasks, queue deadlines, leases."""
+        self.queue.ripen(now.wall)
+        for task in self.queue.overdue(now.wall):
+            self.queue.remove(task)
+            self._end(task, Outcome.EXPIRED)
+            self._changes.events.append(TaskExpired(task_id=task.task_id, job_id=task.job_id, attempt=task.attempt))
+        for worker in self.fleet.expired(now.monotonic):
+            self.leases_lost += 1
+            self._lose_all(worker, now, f"no heartbeat for {self._lease:g} s")
+
+    def due_in(self, now: Moment) -> float | None:
+        """Seconds until `tick` next has something to do; None while nothing is timed."""
+        self.timing_changed = False
+        waits = []
+        if (moment := self.queue.next_moment()) is not None:
+            waits.append((moment - now.wall).total_seconds())
+        if (expiry := self.fleet.next_expiry()) is not None:
+            waits.append(expiry - now.monotonic)
+        return max(0.0, min(waits)) if waits else None
+
+    # ------------------------------------------------------------------ work
+
+    def place(self, now: Moment) -> int:
+        """Hand out what fits; returns how many tasks were placed."""
+        rooms = self.fleet.rooms()
+        if not rooms or not len(self.queue):
+            return 0
+        plan = place(Snapshot(self.queue.lanes(), rooms))
+        for placement in plan:
+            task, worker = placement.task, self.fleet.get(placement.worker_id)
+            if worker is None:
+                raise ValueError(f"task {task.task_id} was placed on an unknown worker")
+            self.queue.remove(task)
+            task.state = TaskState.PLACED
+            task.execution_id = task.wanted_execution_id or self._new_id()
+            task.worker_id, task.incarnation, task.placed_at = worker.id, worker.incarnation, now.wall
+            self.fleet.occupy(worker, task)
+            self._touched[task.task_id] = task
+            self._placed_now[task.task_id] = task
+        return len(plan)
+
+    def take(self) -> Changes:
+        """What has changed since it was last asked; it is the caller's to write now."""
+        changes, self._changes = self._changes, Changes()
+        for task in self._touched.values():
+            (changes.updates if task.stored else changes.arrivals).append(task)
+        changes.scheduled = [task for task in self._placed_now.values() if task.state is TaskState.PLACED]
+        changes.workers = list(self._workers_touched.values())
+        self._touched, self._placed_now, self._workers_touched = {}, {}, {}
+        return changes
+
+    def written(self, changes: Changes, refused: Iterable[str]) -> int:
+        """The changes are committed; `refused` arrivals were known to the tables as over. Returns how many were."""
+        for task in changes.arrivals:
+            task.stored = True
+        count = 0
+        arrived = {task.task_id: task for task in changes.arrivals}
+        for task_id in refused:
+            count += 1
+            task = arrived[task_id]
+            self.tasks.pop(task_id, None)
+            self.queue.remove(task)
+            if task.worker_id is not None and task.execution_id is not None:
+                self.fleet.release(task.worker_id, task.execution_id)
+        self.stale += count
+        return count
+
+    # ------------------------------------------------------------------ inside
+
+    def _supersede(self, task: Task) -> None:
+        """A later attempt exists, so whatever this one holds is over; its row becomes the later one's."""
+        self.queue.remove(task)
+        if task.state is TaskState.PLACED:
+            self._leave_worker(task)
+        self._touched.pop(task.task_id, None)
+        self._placed_now.pop(task.task_id, None)
+
+    def _withdraw(self, task: Task, event: TaskCancelRequested) -> None:
+        self.queue.remove(task)
+        self._end(task, Outcome.WITHDRAWN)
+        self._changes.events.append(
+            TaskWithdrawn(task_id=task.task_id, job_id=task.job_id, attempt=task.attempt, reason=event.reason)
+        )
+
+    def _end(self, task: Task, outcome: Outcome) -> None:
+        task.state, task.outcome = TaskState.DONE, outcome
+        self._touched[task.task_id] = task
+        self.tasks.pop(task.task_id, None)
+
+    def _leave_worker(self, task: Task) -> None:
+        execution_id = _named(task.execution_id)
+        self.fleet.release(_named(task.worker_id), execution_id)
+        self._ended[execution_id] = None
+        if len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
+
+    def _meet(self, beat: Heartbeat, now: Moment) -> Worker:
+        worker = Worker(
+            id=beat.worker_id,
+            type=beat.type,
+            name=beat.name,
+            incarnation=beat.incarnation,
+            since=now.wall,
+            labels=beat.labels,
+            capacity=beat.capacity,
+            slots=beat.slots,
+            prefetch=beat.prefetch,
+            draining=beat.draining,
+            lease_until=now.monotonic + self._lease,
+        )
+        self.fleet.add(worker)
+        self._workers_touched[worker.id] = worker
+        self.timing_changed = True
+        self._changes.events.append(_registered(worker))
+        return worker
+
+    def _reincarnate(self, worker: Worker, beat: Heartbeat, now: Moment) -> None:
+        if worker.online or worker.placed:
+            self._lose_all(worker, now, "the worker was started anew")
+        worker.former.add(worker.incarnation)
+        worker.incarnation, worker.since, worker.drained = beat.incarnation, now.wall, False
+        self._workers_touched[worker.id] = worker
+
+    def _take_offer(self, worker: Worker, offer: Offer) -> None:
+        told = (offer.slots, offer.prefetch, offer.draining)
+        if told == (worker.slots, worker.prefetch, worker.draining):
+            return
+        if (offer.slots, offer.draining) != (worker.slots, worker.draining):
+            self._workers_touched[worker.id] = worker
+        worker.slots, worker.prefetch, worker.draining = told
+        self.fleet.touch(worker)
+
+    def _foreign(self, worker: Worker, beat: Heartbeat, now: Moment) -> list[str]:
+        """What the worker holds and must not. Just after a start too little is known of what ended before it."""
+        if now.monotonic < self._fence_from:
+            return []
+        ours = worker.placed if beat.incarnation == worker.incarnation else {}
+        return [
+            id for id in (*beat.running, *beat.waiting, *beat.reporting) if id not in ours and id not in self._ended
+        ]
+
+    def _leave(self, worker: Worker, now: Moment, detail: str) -> None:
+        """Offline at once; what it may still have to report has until the lease's end to arrive."""
+        if not worker.online:
+            return
+        worker.online = False
+        worker.lease_until = min(worker.lease_until, now.monotonic + self._lease)
+        self._say_offline(worker, detail)
+
+    def _lose_all(self, worker: Worker, now: Moment, detail: str) -> None:
+        for task in list(worker.placed.values()):
+            execution_id = _named(task.execution_id)
+            self._leave_worker(task)
+            del self._ended[execution_id]  # should it still run somewhere, it is to be stopped
+            self._lose(task, now, detail)
+        if worker.online:
+            worker.online = False
+            self._say_offline(worker, detail)
+
+    def _say_offline(self, worker: Worker, detail: str) -> None:
+        self.fleet.touch(worker)
+        self._workers_touched[worker.id] = worker
+        self._changes.events.append(WorkerOffline(worker_id=worker.id, incarnation=worker.incarnation, detail=detail))
+
+    def _lose(self, task: Task, now: Moment, detail: str) -> None:
+        self._changes.events.append(
+            ExecutionLost(
+                execution_id=_named(task.execution_id),
+                task_id=task.task_id,
+                job_id=task.job_id,
+                attempt=task.attempt,
+                worker_id=_named(task.worker_id),
+                incarnation=_named(task.incarnation),
+                detail=detail,
+                lost_at=now.wall,
+            )
+        )
+        self._end(task, Outcome.LOST)
+
+
+def scheduled(task: Task) -> TaskScheduled:
+    """The order to run a placed task. Made of checked parts, so not checked again."""
+    if task.placed_at is None:
+        raise ValueError(f"task {task.task_id} is not placed")
+    return TaskScheduled.model_construct(
+        task_id=task.task_id,
+        job_id=task.job_id,
+        attempt=task.attempt,
+        name=task.name,
+        execution_id=_named(task.execution_id),
+        worker_id=_named(task.worker_id),
+        incarnation=_named(task.incarnation),
+        run=task.run,
+        scheduled_at=task.placed_at,
+    )
+
+
+def _registered(worker: Worker) -> WorkerRegistered:
+    return WorkerRegistered(
+        worker_id=worker.id,
+        type=worker.type,
+        name=worker.name,
+        labels=dict(worker.labels),
+        slots=worker.slots,
+        has_agent=True,
+        incarnation=worker.incarnation,
+    )
+
+
+def _named(id: str | None) -> str:
+    if id is None:
+        raise ValueError("a placed task names its worker, incarnation and execution")
+    return id

@@ -1,0 +1,145 @@
+"""The workers: what they offer, what is placed on them, and until when they are believed to be alive.
+
+A lease is renewed by a heartbeat and judged by a monotonic clock (seconds), so that a step of the wall clock
+loses nobody. Here only the agents' workers count: one without an agent is never placed on, and its lease is a
+matter of one SQL statement. What a lost worker means for its tasks is the desk's business.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from scheduler.domain.model import Task
+from scheduler.domain.placement import UNLIMITED, Room
+from schemas.specs import Resources
+from schemas.states import WorkerStatus
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A worker with an agent. `since` is when this incarnation was first heard of, `lease_until` monotonic."""
+
+    id: str
+    type: str
+    name: str
+    incarnation: str
+    since: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+    capacity: Resources | None = None
+    slots: int = 0
+    prefetch: int = 0
+    online: bool = True
+    drained: bool = False
+    """Somebody asked for a drain, of this incarnation."""
+    draining: bool = False
+    """The agent says that it drains."""
+    lease_until: float = 0.0
+    heard_at: datetime | None = None
+    placed: dict[str, Task] = field(default_factory=dict)
+    busy: int = 0
+    """How many are placed there, and what they claim: (cpu_m, memory_mb, gpu)."""
+    used: tuple[int, int, int] = (0, 0, 0)
+    former: set[str] = field(default_factory=set)
+    """Incarnations that are over; what still speaks in their name is a straggler."""
+
+    @property
+    def status(self) -> WorkerStatus:
+        if not self.online:
+            return WorkerStatus.OFFLINE
+        return WorkerStatus.DRAINING if self.draining or self.drained else WorkerStatus.ONLINE
+
+    def room(self) -> Room | None:
+        """What it can still take; None when it takes nothing."""
+        if self.status is not WorkerStatus.ONLINE:
+            return None
+        slots = max(0, self.slots - self.busy)
+        prefetch = max(0, self.slots + self.prefetch - max(self.busy, self.slots))
+        if not slots and not prefetch:
+            return None
+        return Room(self.id, tags(self.type, self.labels), slots, prefetch, self.free_resources())
+
+    def free_resources(self) -> tuple[int, int, int]:
+        """(cpu_m, memory_mb, gpu) that nothing placed there has claimed."""
+        if self.capacity is None:
+            return UNLIMITED
+        cpu_m, memory_mb, gpu = self.used
+        return (self.capacity.cpu_m - cpu_m, self.capacity.memory_mb - memory_mb, self.capacity.gpu - gpu)
+
+
+def tags(type: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """A worker's labels with its type among them, as `requires` sees them."""
+    return {**labels, "type": type}
+
+
+class Fleet:
+    """The workers of the leader's memory."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, Worker] = {}
+        self._roomy: dict[str, Room] = {}
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self._workers.values())
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def get(self, worker_id: str) -> Worker | None:
+        return self._workers.get(worker_id)
+
+    def add(self, worker: Worker) -> None:
+        self._workers[worker.id] = worker
+        self.touch(worker)
+
+    def remove(self, worker_id: str) -> None:
+        self._workers.pop(worker_id, None)
+        self._roomy.pop(worker_id, None)
+
+    def touch(self, worker: Worker) -> None:
+        """Take note that a worker's offer, status or load has changed."""
+        room = worker.room()
+        if room is None:
+            self._roomy.pop(worker.id, None)
+        else:
+            self._roomy[worker.id] = room
+
+    def occupy(self, worker: Worker, task: Task) -> None:
+        """Count a placed task (it has its execution id) against the worker's room."""
+        if task.execution_id is None:
+            raise ValueError(f"task {task.task_id} is placed without an execution id")
+        worker.placed[task.execution_id] = task
+        worker.busy += 1
+        cpu_m, memory_mb, gpu = worker.used
+        shape = task.shape
+        worker.used = (cpu_m + shape.cpu_m, memory_mb + shape.memory_mb, gpu + shape.gpu)
+        self.touch(worker)
+
+    def release(self, worker_id: str, execution_id: str) -> Task | None:
+        """Give back the room that an execution held; None when it held none."""
+        worker = self._workers.get(worker_id)
+        task = worker.placed.pop(execution_id, None) if worker is not None else None
+        if worker is None or task is None:
+            return None
+        worker.busy -= 1
+        cpu_m, memory_mb, gpu = worker.used
+        shape = task.shape
+        worker.used = (cpu_m - shape.cpu_m, memory_mb - shape.memory_mb, gpu - shape.gpu)
+        self.touch(worker)
+        return task
+
+    def rooms(self) -> list[Room]:
+        """Who can take something now, in the order of ids."""
+        return [self._roomy[id] for id in sorted(self._roomy)]
+
+    def expired(self, monotonic: float) -> list[Worker]:
+        """The workers whose lease is over and who still count for something."""
+        return [worker for worker in self if _leased(worker) and worker.lease_until <= monotonic]
+
+    def next_expiry(self) -> float | None:
+        """The monotonic moment of the next lease's end; None while there is none."""
+        return min((worker.lease_until for worker in self if _leased(worker)), default=None)
+
+
+def _leased(worker: Worker) -> bool:
+    """A worker that left quietly keeps its lease for as long as something is placed there."""
+    return worker.online or bool(worker.placed)

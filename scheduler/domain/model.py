@@ -1,0 +1,88 @@
+"""The words of the domain: a task in the scheduler's hands, and the shape of what it needs.
+
+Here: data. How tasks are ordered is the queue's business, who takes them the placement's, what is written the
+store's.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from schemas.specs import PRIORITY_RANK, Priority, Resources, RunSpec
+from schemas.states import Reason
+
+PRIORITY_NAMES: Final[dict[int, Priority]] = {rank: name for name, rank in PRIORITY_RANK.items()}
+
+
+class TaskState(StrEnum):
+    """Where a task is: waiting for a worker, placed on one, or over as far as this attempt is concerned."""
+
+    WAITING = "waiting"
+    PLACED = "placed"
+    DONE = "done"
+
+
+class Outcome(StrEnum):
+    """How an attempt left the scheduler's hands."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a task needs of a worker; tasks of one shape fit the same workers. Labels are sorted by key."""
+
+    requires: tuple[tuple[str, str], ...] = ()
+    cpu_m: int = 0
+    memory_mb: int = 0
+    gpu: int = 0
+
+    @classmethod
+    def of(cls, requires: dict[str, str], resources: Resources | None) -> "Shape":
+        labels = tuple(sorted(requires.items())) if requires else ()
+        if resources is None:
+            return cls(labels)
+        return cls(labels, resources.cpu_m, resources.memory_mb, resources.gpu)
+
+    @property
+    def needs_resources(self) -> bool:
+        """Tell whether it asks for anything that a stated capacity limits."""
+        return bool(self.cpu_m or self.memory_mb or self.gpu)
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One attempt of one task. Higher `priority` goes first, then the earlier `ready_at`, then the lower id."""
+
+    task_id: str
+    job_id: str
+    attempt: int
+    name: str
+    priority: int
+    shape: Shape
+    run: RunSpec
+    queued_at: datetime
+    ready_at: datetime
+    """The later of `queued_at` and `run_at`: since when it could run."""
+    run_at: datetime | None = None
+    queue_deadline: datetime | None = None
+    wanted_execution_id: str | None = None
+    avoid_worker_id: str | None = None
+    state: TaskState = TaskState.WAITING
+    execution_id: str | None = None
+    worker_id: str | None = None
+    incarnation: str | None = None
+    placed_at: datetime | None = None
+    cancel_reason: Reason | None = None
+    outcome: Outcome | None = None
+    stored: bool = field(default=False)
+    """Whether the tables know this attempt."""
+    ticket: int = 0
+    """Which of the queue's entries for it is the valid one; 0 when it is not in the queue."""

@@ -1,0 +1,173 @@
+"""Which worker gets which waiting task: a pure function of a snapshot.
+
+Filter, then rank. A worker is fit when it takes work, has every label that the task requires and the
+resources it needs; among the fit the one with the most free slots wins, and room to prefetch counts only when
+no fit worker has a free slot. Tasks go by priority, then by the order in which they became ready; one that
+nothing fits holds up nobody behind it. The worker that a task avoids is its last resort.
+
+The cost follows what is placed, not what waits: a lane is read only as far as its tasks are placed, and
+workers are ranked once per shape in a heap whose stale entries are corrected when they surface (room only
+shrinks while a plan is made, so an entry is never better than it says).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Final
+
+from scheduler.domain.model import Shape, Task
+
+Rank = tuple[int, int, str]
+"""Lower is better: 0 for a free slot and 1 for prefetch room, then minus how much of it, then the id."""
+
+_Head = tuple[int, object, str, int]
+
+UNLIMITED: Final = (1 << 62, 1 << 62, 1 << 62)
+"""The resources of a worker that states no capacity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a worker that takes work still has: free `slots`, room to `prefetch`, and (cpu_m, memory_mb, gpu).
+
+    `labels` hold its type as well.
+    """
+
+    worker_id: str
+    labels: Mapping[str, str]
+    slots: int
+    prefetch: int
+    resources: tuple[int, int, int] = UNLIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Waiting tasks of one shape and one priority, in the order in which they became ready."""
+
+    shape: Shape
+    priority: int
+    tasks: Iterable[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    lanes: Sequence[Lane]
+    rooms: Sequence[Room]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    task: Task
+    worker_id: str
+
+
+Plan = list[Placement]
+
+
+def place(snapshot: Snapshot) -> Plan:
+    """Decide who runs what, in the order of decision. Changes nothing; equal snapshots give equal plans."""
+    left = {room.worker_id: _Left(room) for room in snapshot.rooms}
+    total = sum(one.slots + one.prefetch for one in left.values())
+    waiting: list[Iterator[Task]] = []
+    heads: list[_Head] = []
+    current: list[Task] = []
+    for index, lane in enumerate(snapshot.lanes):
+        tasks = iter(lane.tasks)
+        first = next(tasks, None)
+        waiting.append(tasks)
+        if first is not None:
+            current.append(first)
+            heads.append((-lane.priority, first.ready_at, first.task_id, index))
+        else:
+            current.append(None)  # type: ignore[arg-type]  # an empty lane has no head that names this place
+    heapify(heads)
+    ranked: dict[Shape, list[Rank]] = {}
+    plan: Plan = []
+    while heads and total > 0:
+        priority, _, _, index = heads[0]
+        shape, task = snapshot.lanes[index].shape, current[index]
+        ranking = ranked.get(shape)
+        if ranking is None:
+            ranking = ranked[shape] = _rank(shape, left)
+        chosen = _choose(ranking, left, shape, task.avoid_worker_id)
+        if chosen is None:
+            heappop(heads)  # room only shrinks: nothing further of this shape will fit either
+            continue
+        chosen.take(shape)
+        total -= 1
+        plan.append(Placement(task, chosen.worker_id))
+        following = next(waiting[index], None)
+        if following is None:
+            heappop(heads)
+        else:
+            current[index] = following
+            heapreplace(heads, (priority, following.ready_at, following.task_id, index))
+    return plan
+
+
+def has_labels(shape: Shape, labels: Mapping[str, str]) -> bool:
+    """Tell whether a worker with these labels has all that the shape requires."""
+    return all(labels.get(key) == value for key, value in shape.requires)
+
+
+class _Left:
+    """A room while a plan is being made of it."""
+
+    __slots__ = ("cpu_m", "gpu", "labels", "memory_mb", "prefetch", "slots", "worker_id")
+
+    def __init__(self, room: Room) -> None:
+        self.worker_id, self.labels = room.worker_id, room.labels
+        self.slots, self.prefetch = max(0, room.slots), max(0, room.prefetch)
+        self.cpu_m, self.memory_mb, self.gpu = room.resources
+
+    def rank(self) -> Rank | None:
+        if self.slots:
+            return (0, -self.slots, self.worker_id)
+        if self.prefetch:
+            return (1, -self.prefetch, self.worker_id)
+        return None
+
+    def holds(self, shape: Shape) -> bool:
+        return shape.cpu_m <= self.cpu_m and shape.memory_mb <= self.memory_mb and shape.gpu <= self.gpu
+
+    def take(self, shape: Shape) -> None:
+        if self.slots:
+            self.slots -= 1
+        else:
+            self.prefetch -= 1
+        self.cpu_m -= shape.cpu_m
+        self.memory_mb -= shape.memory_mb
+        self.gpu -= shape.gpu
+
+
+def _rank(shape: Shape, left: Mapping[str, _Left]) -> list[Rank]:
+    ranking = [
+        rank
+        for one in left.values()
+        if (rank := one.rank()) is not None and has_labels(shape, one.labels) and one.holds(shape)
+    ]
+    heapify(ranking)
+    return ranking
+
+
+def _choose(ranking: list[Rank], left: Mapping[str, _Left], shape: Shape, avoid: str | None) -> _Left | None:
+    """The best fit worker, left on top of the ranking; None when nobody fits any more."""
+    avoided: Rank | None = None
+    chosen: _Left | None = None
+    while ranking and chosen is None:
+        entry = ranking[0]
+        one = left[entry[2]]
+        actual = one.rank()
+        if actual is None or not one.holds(shape):
+            heappop(ranking)
+        elif actual != entry:
+            heapreplace(ranking, actual)
+        elif entry[2] == avoid:
+            avoided = heappop(ranking)
+        else:
+            chosen = one
+    if avoided is not None:
+        heappush(ranking, avoided)
+        if chosen is None:
+            chosen = left[avoided[2]]
+    return chosen

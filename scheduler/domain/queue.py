@@ -1,0 +1,151 @@
+"""What waits: tasks that could run now, in lanes; tasks whose time has not come; and when waiting becomes too long.
+
+Entries are never searched for: a task that leaves the queue takes its ticket away, and whatever still names
+that ticket is dropped when it comes to the top. Which worker takes a task is not decided here.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from scheduler.domain.model import Shape, Task
+from scheduler.domain.placement import Lane
+
+_Entry = tuple[datetime, str, int]
+"""When, which task, and the ticket that makes it valid."""
+
+_COMPACT_FROM: Final = 256
+
+
+class Queue:
+    """The waiting tasks of the leader's memory."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+        self._lanes: dict[tuple[Shape, int], _ReadyLane] = {}
+        self._delayed: list[_Entry] = []
+        self._deadlines: list[_Entry] = []
+        self._tickets = 0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def add(self, task: Task, now: datetime) -> None:
+        """Let a task wait; it is ready at once unless its `ready_at` is still to come."""
+        self._tickets += 1
+        task.ticket = self._tickets
+        self._tasks[task.task_id] = task
+        if task.run_at is not None and task.ready_at > now:
+            heappush(self._delayed, (task.ready_at, task.task_id, task.ticket))
+        else:
+            self._make_ready(task)
+        if task.queue_deadline is not None:
+            heappush(self._deadlines, (task.queue_deadline, task.task_id, task.ticket))
+
+    def remove(self, task: Task) -> None:
+        """Take a task out; one that does not wait is left alone."""
+        if self._tasks.get(task.task_id) is not task:
+            return
+        del self._tasks[task.task_id]
+        task.ticket = 0
+        key = (task.shape, task.priority)
+        lane = self._lanes.get(key)
+        if lane is not None and lane.discard(task.task_id, self._tasks) == 0:
+            del self._lanes[key]
+
+    def ripen(self, now: datetime) -> int:
+        """Make ready every task whose time has come; returns how many."""
+        count = 0
+        while self._delayed and self._delayed[0][0] <= now:
+            task = self._valid(heappop(self._delayed))
+            if task is not None:
+                self._make_ready(task)
+                count += 1
+        return count
+
+    def overdue(self, now: datetime) -> list[Task]:
+        """The tasks that have waited too long; they are still in the queue."""
+        found = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            task = self._valid(heappop(self._deadlines))
+            if task is not None:
+                found.append(task)
+        return found
+
+    def next_moment(self) -> datetime | None:
+        """When `ripen` or `overdue` next has something to do; None while nothing is timed."""
+        moments = []
+        for heap in (self._delayed, self._deadlines):
+            while heap and self._valid(heap[0]) is None:
+                heappop(heap)
+            if heap:
+                moments.append(heap[0][0])
+        return min(moments, default=None)
+
+    def lanes(self) -> list[Lane]:
+        """What could run now, to be placed."""
+        return [Lane(shape, priority, lane.in_order(self._tasks)) for (shape, priority), lane in self._lanes.items()]
+
+    def depths(self) -> dict[int, tuple[int, datetime]]:
+        """Per priority: how many could run now, and since when the oldest of them could."""
+        found: dict[int, tuple[int, datetime]] = {}
+        for (_, priority), lane in self._lanes.items():
+            count, oldest = found.get(priority, (0, lane.oldest()))
+            found[priority] = (count + len(lane), min(oldest, lane.oldest()))
+        return found
+
+    def _make_ready(self, task: Task) -> None:
+        self._lanes.setdefault((task.shape, task.priority), _ReadyLane()).add(task)
+
+    def _valid(self, entry: _Entry) -> Task | None:
+        task = self._tasks.get(entry[1])
+        return task if task is not None and task.ticket == entry[2] else None
+
+
+class _ReadyLane:
+    """A heap of entries, of which some may be dead; the one on top never is."""
+
+    __slots__ = ("_entries", "_live")
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._live: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def add(self, task: Task) -> None:
+        heappush(self._entries, (task.ready_at, task.task_id, task.ticket))
+        self._live.add(task.task_id)
+
+    def discard(self, task_id: str, tasks: dict[str, Task]) -> int:
+        """Forget a task that has left `tasks`; returns how many are left."""
+        self._live.discard(task_id)
+        entries = self._entries
+        while entries and not _is_live(entries[0], tasks):
+            heappop(entries)
+        if len(entries) > _COMPACT_FROM and len(entries) > 2 * len(self._live):
+            self._entries = [entry for entry in entries if _is_live(entry, tasks)]
+            heapify(self._entries)
+        return len(self._live)
+
+    def oldest(self) -> datetime:
+        return self._entries[0][0]
+
+    def in_order(self, tasks: dict[str, Task]) -> Iterator[Task]:
+        """Walk the heap in order without changing it, as far as it is read: k tasks cost k log k."""
+        entries = self._entries
+        frontier = [(entries[0], 0)] if entries else []
+        while frontier:
+            entry, index = heappop(frontier)
+            for child in (2 * index + 1, 2 * index + 2):
+                if child < len(entries):
+                    heappush(frontier, (entries[child], child))
+            if _is_live(entry, tasks):
+                yield tasks[entry[1]]
+
+
+def _is_live(entry: _Entry, tasks: dict[str, Task]) -> bool:
+    task = tasks.get(entry[1])
+    return task is not None and task.ticket == entry[2]

@@ -1,0 +1,61 @@
+-- Schedules: what is to run at a certain time.
+
+-- name: insert_schedule
+-- A new schedule, due at $7.
+insert into schedules (id, status, name, target, job_id, pipeline_id, run_at, next_run_at, created_at)
+values ($1, 'scheduled', $2, $3, $4, $5, $6, $7, $8);
+
+-- name: list_schedules
+-- A page of schedules, newest first, as JSON; filters: status, job_id, pipeline_id.
+select json_build_object(
+           'id', id, 'status', status, 'name', name, 'job_id', job_id, 'pipeline_id', pipeline_id,
+           'command', target->'command'->'command', 'run_at', rfc3339(run_at), 'cron', null, 'timezone', null,
+           'next_run_at', rfc3339(next_run_at), 'last_run_at', rfc3339(last_run_at), 'last_job_id', last_job_id,
+           'last_error', last_error, 'created_at', rfc3339(created_at))::text as body,
+       id::text
+from schedules
+where ($1::uuid is null or id < $1) and ($2::text is null or status = $2) and ($3::uuid is null or job_id = $3)
+  and ($4::uuid is null or pipeline_id = $4)
+order by id desc
+limit $5;
+
+-- name: get_schedule
+-- One schedule as JSON.
+select json_build_object(
+           'id', id, 'status', status, 'name', name, 'job_id', job_id, 'pipeline_id', pipeline_id,
+           'command', target->'command'->'command', 'run_at', rfc3339(run_at), 'cron', null, 'timezone', null,
+           'next_run_at', rfc3339(next_run_at), 'last_run_at', rfc3339(last_run_at), 'last_job_id', last_job_id,
+           'last_error', last_error, 'created_at', rfc3339(created_at))::text
+from schedules
+where id = $1;
+
+-- name: delete_schedule
+-- Remove a schedule, whether it has fired or not.
+delete from schedules where id = $1;
+
+-- name: due_schedules
+-- Schedules whose time has come at $1, locked against another firing.
+select id::text, target, next_run_at
+from schedules
+where next_run_at <= $1
+order by next_run_at
+limit $2
+for update skip locked;
+
+-- name: mark_fired
+-- These schedules have fired, each once, as these jobs.
+update schedules s
+set status = 'completed', last_run_at = $3, next_run_at = null, last_job_id = n.job_id
+from unnest($1::uuid[], $2::uuid[]) as n (id, job_id)
+where s.id = n.id;
+
+-- name: next_due
+-- In how many seconds the next schedule is due.
+select extract(epoch from min(next_run_at) - now())::float8 from schedules where next_run_at is not null;
+
+-- name: refuse_schedules
+-- What these schedules name does not exist or cannot run.
+update schedules s
+set status = 'failed', next_run_at = null, last_job_id = null, last_error = n.detail
+from unnest($1::uuid[], $2::text[]) as n (id, detail)
+where s.id = n.id;

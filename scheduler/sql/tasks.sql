@@ -1,0 +1,134 @@
+-- Tasks in the scheduler's hands: what the leader writes, and what it starts from.
+
+-- name: begin_epoch
+-- A new leader counts itself in; waits for what its predecessor has under way.
+update leadership set epoch = epoch + 1 returning epoch;
+
+-- name: hold_epoch
+-- Whether this leader is still the one; holds the next one off until the transaction ends.
+select true from leadership where epoch = $1 for share;
+
+-- name: load_tasks
+-- All that waits or is placed: a new leader's memory.
+select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+       run_at, queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
+       incarnation::text, placed_at, cancel_reason
+from tasks
+where status in ('waiting', 'placed');
+
+-- name: write_arrivals
+-- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken.
+insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+                        run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
+                        incarnation, placed_at, outcome, done_at)
+select task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+       run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
+       incarnation, placed_at, outcome, case when status = 'done' then now() end
+from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::jsonb[], $8::jsonb[],
+            $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[],
+            $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[])
+     as n (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+           run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
+           incarnation, placed_at, outcome)
+on conflict (task_id) do update
+set attempt = excluded.attempt, status = excluded.status, name = excluded.name, priority = excluded.priority,
+    requires = excluded.requires, resources = excluded.resources, run = excluded.run, queued_at = excluded.queued_at,
+    ready_at = excluded.ready_at, run_at = excluded.run_at, queue_deadline = excluded.queue_deadline,
+    wanted_execution_id = excluded.wanted_execution_id, avoid_worker_id = excluded.avoid_worker_id,
+    execution_id = excluded.execution_id, worker_id = excluded.worker_id, incarnation = excluded.incarnation,
+    placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null
+where t.attempt < excluded.attempt
+returning task_id::text;
+
+-- name: write_updates
+-- What became of attempts that have their row: placed, waiting again, to be cancelled.
+update tasks t
+set status = n.status, execution_id = n.execution_id, worker_id = n.worker_id, incarnation = n.incarnation,
+    placed_at = n.placed_at, wanted_execution_id = n.wanted_execution_id, avoid_worker_id = n.avoid_worker_id,
+    cancel_reason = n.cancel_reason
+from unnest($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::uuid[],
+            $9::uuid[], $10::text[])
+     as n (task_id, attempt, status, execution_id, worker_id, incarnation, placed_at, wanted_execution_id,
+           avoid_worker_id, cancel_reason)
+where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done';
+
+-- name: write_done
+-- Attempts that are over; the row stays as a mark without what it no longer needs.
+update tasks t
+set status = 'done', outcome = n.outcome, done_at = now(), run = null
+from unnest($1::uuid[], $2::int[], $3::text[]) as n (task_id, attempt, outcome)
+where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done';
+
+-- name: write_marks
+-- Ends and cancellations of attempts that nobody has seen arrive, so that they never start; answers the new ones.
+insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, queued_at, ready_at, outcome, done_at)
+select task_id, job_id, attempt, 'done', '', 1, '{}', now(), now(), outcome, now()
+from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[]) as n (task_id, job_id, attempt, outcome)
+on conflict (task_id) do update
+set attempt = excluded.attempt, status = 'done', outcome = excluded.outcome, done_at = excluded.done_at, run = null
+where t.attempt < excluded.attempt
+returning task_id::text;
+
+-- name: purge_done
+-- Forget, a bounded number at a time, what was over long ago.
+delete from tasks
+where task_id in (
+    select task_id from tasks where status = 'done' and done_at < $1 order by done_at limit $2
+);
+
+-- name: next_purge
+-- When the oldest mark was made.
+select min(done_at) from tasks where status = 'done';
+
+-- name: queue_ready
+-- What could run at moment $1, in order, from a place in that order on: (priority, ready_at, task_id) or nulls.
+select json_build_object(
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $9::bigint + row_number() over (),
+           'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
+           'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
+       task_id::text, priority, ready_at
+from (
+    select *
+    from tasks
+    where status = 'waiting' and (run_at is null or ready_at <= $1)
+      and ($2::smallint is null or priority = $2) and ($3::uuid is null or job_id = $3)
+      and ($4::smallint is null or priority <= $4)
+      and ($4::smallint is null or priority < $4 or (ready_at, task_id) > ($5::timestamptz, $6::uuid))
+      and $7::boolean is not null
+    order by priority desc, ready_at, task_id
+    limit $8
+) page
+order by priority desc, ready_at, task_id;
+
+-- name: queue_delayed
+-- What is not yet due at moment $1, the next due first; the parameters are those of queue_ready.
+select json_build_object(
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $9::bigint + row_number() over (),
+           'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
+           'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
+       task_id::text, priority, ready_at
+from (
+    select *
+    from tasks
+    where status = 'waiting' and run_at is not null and ready_at > $1
+      and ($2::smallint is null or priority = $2) and ($3::uuid is null or job_id = $3)
+      and ($4::smallint is null or true)
+      and ($5::timestamptz is null or not $7::boolean or (ready_at, task_id) > ($5::timestamptz, $6::uuid))
+    order by ready_at, task_id
+    limit $8
+) page
+order by ready_at, task_id;
+
+-- name: find_task
+-- One task with what an explanation needs of it.
+select task_id::text, job_id::text, attempt, status, priority, requires, resources, ready_at, run_at, worker_id::text,
+       execution_id::text, placed_at, outcome, run_at is not null and ready_at > now() as delayed
+from tasks
+where task_id = $1;
+
+-- name: task_position
+-- How many ready tasks go before (priority, ready_at, task_id).
+select count(*)
+from tasks
+where status = 'waiting' and (run_at is null or ready_at <= now())
+  and (priority > $1 or (priority = $1 and (ready_at, task_id) < ($2, $3::uuid)));

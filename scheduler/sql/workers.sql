@@ -1,0 +1,121 @@
+-- Workers as the scheduler sees them.
+
+-- name: load_workers
+-- The workers with an agent: a new leader's memory.
+select id::text, type, name, status, labels, capacity, slots, prefetch, incarnation::text, since, last_heartbeat
+from workers
+where has_agent;
+
+-- name: write_workers
+-- The leader's view of workers with an agent; the row is made if the worker is new.
+insert into workers as w (id, type, name, status, labels, capacity, slots, prefetch, has_agent, incarnation, since,
+                          registered_at, last_heartbeat)
+select id, type, name, status, labels, capacity, slots, prefetch, true, incarnation, since, since, last_heartbeat
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::int[], $8::int[], $9::uuid[],
+            $10::timestamptz[], $11::timestamptz[])
+     as n (id, type, name, status, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat)
+on conflict (id) do update
+set type = excluded.type, name = excluded.name, status = excluded.status, labels = excluded.labels,
+    capacity = excluded.capacity, slots = excluded.slots, prefetch = excluded.prefetch, has_agent = true,
+    incarnation = excluded.incarnation, since = excluded.since,
+    last_heartbeat = greatest(excluded.last_heartbeat, w.last_heartbeat);
+
+-- name: write_heartbeats
+-- When workers were last heard and what they offer; many at a time, not one by one.
+update workers w
+set last_heartbeat = n.last_heartbeat, prefetch = n.prefetch
+from unnest($1::uuid[], $2::timestamptz[], $3::int[]) as n (id, last_heartbeat, prefetch)
+where w.id = n.id;
+
+-- name: insert_worker
+-- A worker without an agent, registered over REST.
+insert into workers (id, type, name, status, labels, capacity, slots, prefetch, has_agent, since, registered_at,
+                     last_heartbeat)
+values ($1, $2, $3, 'online', $4, $5, 0, 0, false, now(), now(), now());
+
+-- name: beat_worker
+-- A heartbeat over REST; it brings only a worker without an agent back online, and new labels only to such a one.
+update workers
+set last_heartbeat = now(),
+    status = case when not has_agent and status = 'offline' then 'online' else status end,
+    labels = case when not has_agent and $2::jsonb is not null then $2 else labels end
+where id = $1
+returning id::text;
+
+-- name: drain_worker
+-- Take a worker out of placement; answers what it was before.
+update workers w
+set status = case when old.status = 'online' then 'draining' else old.status end
+from (select id, status from workers where id = $1 for update) old
+where w.id = old.id
+returning old.status, w.has_agent;
+
+-- name: lock_worker
+-- A worker before it is removed, with how much is placed there.
+select w.status, w.has_agent, w.incarnation::text,
+       (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id) as busy
+from workers w
+where w.id = $1
+for update of w;
+
+-- name: delete_worker
+-- Forget a worker.
+delete from workers where id = $1;
+
+-- name: worker_exists
+-- Whether the worker's row is there.
+select true from workers where id = $1;
+
+-- name: expire_silent
+-- Workers without an agent whose lease ($1 seconds) is over go offline; answers which.
+update workers
+set status = 'offline'
+where not has_agent and status <> 'offline' and last_heartbeat <= now() - make_interval(secs => $1)
+returning id::text;
+
+-- name: next_silence
+-- In how many seconds the next of these leases ($1 seconds) ends.
+select extract(epoch from min(last_heartbeat) + make_interval(secs => $1) - now())::float8
+from workers
+where not has_agent and status <> 'offline';
+
+-- name: list_workers
+-- A page of workers, newest first, as JSON; filters: status, type, name.
+select json_build_object(
+           'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'labels', w.labels, 'capacity', w.capacity,
+           'slots', w.slots,
+           'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
+           'has_agent', w.has_agent, 'registered_at', rfc3339(w.registered_at),
+           'last_heartbeat', rfc3339(w.last_heartbeat))::text as body,
+       w.id::text
+from workers w
+where ($1::uuid is null or w.id < $1) and ($2::text is null or w.status = $2) and ($3::text is null or w.type = $3)
+  and ($4::text is null or w.name = $4)
+order by w.id desc
+limit $5;
+
+-- name: get_worker
+-- One worker as JSON.
+select json_build_object(
+           'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'labels', w.labels, 'capacity', w.capacity,
+           'slots', w.slots,
+           'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
+           'has_agent', w.has_agent, 'registered_at', rfc3339(w.registered_at),
+           'last_heartbeat', rfc3339(w.last_heartbeat))::text
+from workers w
+where w.id = $1;
+
+-- name: workers_to_explain
+-- Every worker with its load and what that claims, oldest first.
+select w.id::text, w.type, w.name, w.status, w.labels, w.capacity, w.slots, w.prefetch, w.has_agent, w.since,
+       w.incarnation::text, coalesce(t.busy, 0) as busy, coalesce(t.cpu_m, 0) as cpu_m,
+       coalesce(t.memory_mb, 0) as memory_mb, coalesce(t.gpu, 0) as gpu
+from workers w
+left join (
+    select worker_id, count(*) as busy, sum((resources->>'cpu_m')::bigint)::bigint as cpu_m,
+           sum((resources->>'memory_mb')::bigint)::bigint as memory_mb, sum((resources->>'gpu')::bigint)::bigint as gpu
+    from tasks
+    where status = 'placed'
+    group by worker_id
+) t on t.worker_id = w.id
+order by w.id;

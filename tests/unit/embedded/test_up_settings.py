@@ -1,0 +1,44 @@
+"""What `hodei up` reads from the environment, and what it shows of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hodei.embedded.errors import EmbeddedError
+from hodei.up import UpSettings, _without_password
+
+
+def test_an_empty_environment_gives_the_promised_ports() -> None:
+    settings = UpSettings.read({})
+    assert settings.ports == {"orchestrator": 8080, "scheduler": 8081, "worker_manager": 8082}
+    assert settings.data_dir == Path.cwd() / ".hodei"
+    assert settings.worker_slots >= 8
+    assert (settings.nats_url, settings.database_url) == (None, None)
+
+
+def test_the_option_goes_before_the_variable() -> None:
+    assert UpSettings.read({"HODEI_DATA_DIR": "/a"}).data_dir == Path("/a")
+    assert UpSettings.read({"HODEI_DATA_DIR": "/a"}, data_dir=Path("/b")).data_dir == Path("/b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SCHEDULER_PORT", "-1"), ("NATS_PORT", "0"), ("POSTGRES_PORT", "65536"), ("HODEI_WORKER_SLOTS", "x")],
+)
+def test_a_value_that_cannot_be_is_named(name: str, value: str) -> None:
+    with pytest.raises(EmbeddedError, match=f"^{name}='{value}': should be a number from"):
+        UpSettings.read({name: value})
+
+
+@pytest.mark.parametrize(
+    ("host", "reach"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("10.0.0.1", "10.0.0.1")]
+)
+def test_a_wildcard_host_is_reached_on_loopback(host: str, reach: str) -> None:
+    assert UpSettings.read({"HODEI_HOST": host}).reach == reach
+
+
+def test_a_password_is_never_shown() -> None:
+    assert _without_password("postgresql://me:secret@db:5432/x") == "postgresql://me:***@db:5432/x"
+    assert _without_password("nats://127.0.0.1:4222") == "nats://127.0.0.1:4222"

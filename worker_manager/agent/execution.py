@@ -1,0 +1,243 @@
+"""One execution on its way through this agent: from the start of its process to its outcome.
+
+It owns the process, its output and its clock, and tells the runner twice: when nothing of it runs any more (the slot
+is free), and when its outcome is complete. Which executions run, and what is reported of them, is `runner`'s.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import structlog
+
+from schemas.agents import Assignment
+from schemas.events import ExecutionFinished, LogSummary
+from schemas.states import ExecutionStatus, Reason
+from shared.clock import now
+from worker_manager.agent.environment import execution_environment
+from worker_manager.agent.identity import Identity
+from worker_manager.agent.logs import LogStream
+from worker_manager.agent.process import Launcher, Process, StartFailed, Stream
+from worker_manager.agent.scratch import Scratch
+from worker_manager.agent.tree import end_tree
+
+log = structlog.stdlib.get_logger(__name__)
+
+FinalStatus = Literal[
+    ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.TIMED_OUT
+]
+
+HELD_WAIT: Final = 2.0
+"""Seconds that output may stay open after the whole tree was killed; then it is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every execution of this agent is run with. `grace` is in seconds, from TERM to KILL."""
+
+    identity: Identity
+    launcher: Launcher
+    scratch: Scratch
+    environment: dict[str, str]
+    grace: float
+    make_log: Callable[..., LogStream]
+
+
+class Execution:
+    """A running execution. `ended(self)` when its processes are gone, then `complete(self)` when its log is, too."""
+
+    __slots__ = (
+        "_complete",
+        "_ended",
+        "_ending",
+        "_exit_code",
+        "_finished_at",
+        "_folder",
+        "_log",
+        "_means",
+        "_outcome",
+        "_process",
+        "_silent",
+        "_timer",
+        "assignment",
+        "started_at",
+    )
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        means: Means,
+        *,
+        ended: Callable[["Execution"], None],
+        complete: Callable[["Execution"], None],
+    ) -> None:
+        self.assignment = assignment
+        self.started_at: datetime | None = None
+        self._means = means
+        self._ended, self._complete = ended, complete
+        self._process: Process | None = None
+        self._log: LogStream | None = None
+        self._folder: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._outcome: Reason | None = None
+        self._silent = False
+        self._exit_code: int | None = None
+        self._finished_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """The execution's id."""
+        return self.assignment.execution_id
+
+    @property
+    def silent(self) -> bool:
+        """Whether its outcome counts nowhere and is not to be reported."""
+        return self._silent
+
+    @property
+    def log_task(self) -> asyncio.Task[None] | None:
+        """What of its log is under way to the bus."""
+        return self._log.task if self._log is not None else None
+
+    def start(self) -> None:
+        """Start the process. Raises StartFailed; then nothing is left behind and no callback comes."""
+        run = self.assignment.run
+        try:
+            argv = run.argv()
+        except ValueError as error:
+            raise StartFailed(f"the command cannot be read: {error}") from error
+        if not argv:
+            raise StartFailed("the command is empty")
+        folder = run.working_dir
+        if folder is None:
+            try:
+                folder = self._folder = self._means.scratch.take()
+            except OSError as error:
+                raise StartFailed(f"no scratch folder could be made: {error.strerror or error}") from error
+        environment = execution_environment(self._means.environment, self.assignment)
+        try:
+            self._process = self._means.launcher.start(argv, env=environment, cwd=folder, listener=self)
+        except StartFailed:
+            self._leave_folder()
+            raise
+        self.started_at = now()
+        if run.timeout is not None:
+            self._timer = asyncio.get_running_loop().call_later(run.timeout, self.end, Reason.TIMEOUT)
+
+    def end(self, reason: Reason, *, grace: float | None = None, silent: bool = False) -> None:
+        """End the whole tree for `reason`; the first reason given stays. `grace` 0 kills at once."""
+        self._silent = self._silent or silent
+        if self._process is None:
+            return
+        if self._process.exited:
+            if grace == 0 and not self._process.closed:
+                self._end_tree(0, again=True)
+            return
+        if self._outcome is None:
+            self._outcome = reason
+        self._end_tree(self._means.grace if grace is None else grace, again=grace == 0)
+
+    def on_output(self, stream: Stream, data: bytes) -> None:
+        if self._log is None:
+            self._log = self._means.make_log(self.id, pause=self._pause, resume=self._resume, taken=self._on_log_taken)
+        self._log.feed(stream, data)
+
+    def on_exit(self, exit_code: int) -> None:
+        self._exit_code = exit_code
+        self._finished_at = now()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def on_held(self) -> None:
+        self._end_tree(self._means.grace, again=False)
+
+    def on_closed(self) -> None:
+        if self._ending is None:
+            self._gone()
+
+    def finished(self) -> ExecutionFinished:
+        """The outcome; only after `complete`."""
+        assignment, identity = self.assignment, self._means.identity
+        status, reason = self._status()
+        # Valid by construction: this is on the way of every execution.
+        return ExecutionFinished.model_construct(
+            execution_id=assignment.execution_id,
+            task_id=assignment.task_id,
+            job_id=assignment.job_id,
+            attempt=assignment.attempt,
+            worker_id=identity.worker_id,
+            incarnation=identity.incarnation,
+            status=status,
+            reason=reason,
+            detail=None,
+            exit_code=self._exit_code,
+            started_at=self.started_at,
+            finished_at=self._finished_at or now(),
+            log=self._log.summary if self._log is not None else LogSummary(),
+        )
+
+    def _status(self) -> tuple[FinalStatus, Reason | None]:
+        code = self._exit_code
+        if self._outcome is Reason.TIMEOUT:
+            return ExecutionStatus.TIMED_OUT, Reason.TIMEOUT
+        if self._outcome is not None:
+            return ExecutionStatus.CANCELLED, self._outcome
+        if code == 0:
+            return ExecutionStatus.SUCCEEDED, None
+        signalled = self._process is not None and self._process.signalled
+        return ExecutionStatus.FAILED, Reason.SIGNAL if signalled else Reason.EXIT_CODE
+
+    def _pause(self) -> None:
+        if self._process is not None:
+            self._process.pause()
+
+    def _resume(self) -> None:
+        if self._process is not None:
+            self._process.resume()
+
+    def _end_tree(self, grace: float, *, again: bool) -> None:
+        if self._ending is not None and not again:
+            return
+        earlier, self._ending = self._ending, None
+        if earlier is not None:
+            earlier.cancel()  # its grace is not waited for any more
+        self._ending = asyncio.create_task(self._end(grace))
+        self._ending.add_done_callback(self._on_ending_done)
+
+    async def _end(self, grace: float) -> None:
+        assert self._process is not None
+        await end_tree(self.id, session=self._process.pid, grace=grace)
+        # Whatever still holds the output carries no mark of ours.
+        await self._process.closed_within(HELD_WAIT)
+
+    def _on_ending_done(self, task: asyncio.Task[None]) -> None:
+        if task is not self._ending:
+            return
+        self._ending = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("ending a tree failed", execution_id=self.id, error=repr(error))
+        assert self._process is not None
+        if not self._process.closed:
+            self._process.abandon()
+        else:
+            self._gone()
+
+    def _gone(self) -> None:
+        """Nothing of it runs any more."""
+        self._leave_folder()
+        self._ended(self)
+        if self._log is None:
+            self._complete(self)
+        else:
+            self._log.close()
+
+    def _leave_folder(self) -> None:
+        if self._folder is not None:
+            self._means.scratch.give_back(self._folder)
+            self._folder = None
+
+    def _on_log_taken(self) -> None:
+        self._complete(self)

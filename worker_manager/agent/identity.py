@@ -1,0 +1,26 @@
+"""Who this agent is: one incarnation of one worker, as it signs what it says."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from schemas.cloudevents import CloudEvent, wrap
+from schemas.events import EventData
+from shared.ids import new_id
+
+D = TypeVar("D", bound=EventData)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A worker's id and name for good, and the id of this one start of its process."""
+
+    worker_id: str
+    name: str
+    type: str
+    labels: dict[str, str] = field(default_factory=dict)
+    incarnation: str = field(default_factory=new_id)
+
+    def sign(self, data: D, *, time: datetime, traceparent: str | None = None) -> CloudEvent[D]:
+        """Put an event of ours into its envelope, under a fresh id."""
+        return wrap(data, id=new_id(), source=f"/hodei/workers/{self.worker_id}", time=time, traceparent=traceparent)

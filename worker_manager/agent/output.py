@@ -1,0 +1,181 @@
+"""What one execution writes: kept in order, cut down to head and tail when it is too much, handed on in chunks.
+
+Until half of the limit is used, lines are handed on as they come. From then on the newest half is kept as raw bytes
+and nothing is handed on, until the execution ends: then follow a remark of how much was left out, and the tail. So
+whatever a process writes, memory stays bounded. When chunks leave more slowly than lines come, `full` says so and
+the process is made to wait. Who publishes chunks, and when, is `logs`' business.
+"""
+
+from collections import deque
+from datetime import datetime
+from typing import Final, Literal
+
+from schemas.events import LogLine
+from shared.clock import now
+from worker_manager.agent.lines import LineSplitter
+
+Stream = Literal["stdout", "stderr"]
+
+CHUNK_BYTES: Final = 64 * 1024
+BACKLOG_BYTES: Final = 256 * 1024
+LINE_COST: Final = 32
+"""What a line counts beside its bytes, so that ten million empty lines are not free."""
+_BLOCK: Final = 4096
+
+
+class Output:
+    """The output of one execution; `limit` is in bytes, each line counting LINE_COST more."""
+
+    def __init__(self, limit: int) -> None:
+        self._splitters: dict[Stream, LineSplitter] = {"stdout": LineSplitter(), "stderr": LineSplitter()}
+        self._pending: deque[LogLine] = deque()
+        self._backlog = 0
+        self._head_left = limit // 2
+        self._tail: Tail | None = None
+        self._tail_limit = limit - limit // 2
+        self._closed = False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether anything was left out so far."""
+        return self._tail is not None and self._tail.dropped_bytes > 0
+
+    @property
+    def waiting(self) -> int:
+        """About how many bytes wait to be taken."""
+        return self._backlog
+
+    @property
+    def full(self) -> bool:
+        """Whether reading should pause until something was taken."""
+        return self._backlog >= BACKLOG_BYTES
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take now."""
+        return not self._pending and (self._tail is None or not self._closed or self._tail.empty)
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        """Add what was just read."""
+        if self._tail is not None:
+            self._tail.add(stream, data, now())
+            return
+        cost = len(data) + LINE_COST * data.count(b"\n")
+        if cost <= self._head_left:
+            self._head_left -= cost
+            self._append(stream, self._splitters[stream].feed(data), now())
+            return
+        self._start_tail(stream, data)
+
+    def remark(self, message: str) -> None:
+        """Add a remark of the platform's own."""
+        self._add(LogLine.model_construct(timestamp=now(), stream="system", message=message))
+
+    def close(self) -> None:
+        """Nothing more comes: what was held back can be taken, too."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._tail is not None and self._tail.dropped_bytes:
+            self.remark(
+                f"output limit reached: {self._tail.dropped_bytes} bytes ({self._tail.dropped_lines} lines) left out here"
+            )
+        if self._tail is None:
+            self._flush_splitters()
+
+    def take(self, max_bytes: int = CHUNK_BYTES) -> list[LogLine]:
+        """The next lines, about `max_bytes` of them; at least one unless there is nothing to take."""
+        if self._closed and self._tail is not None:
+            while self._backlog < max_bytes and not self._tail.empty:
+                stream, data, moment = self._tail.pop()
+                self._append(stream, self._splitters[stream].feed(data), moment)
+            if self._tail.empty:
+                self._flush_splitters()
+        lines: list[LogLine] = []
+        size = 0
+        while self._pending and (not lines or size + _cost(self._pending[0]) <= max_bytes):
+            line = self._pending.popleft()
+            lines.append(line)
+            size += _cost(line)
+        self._backlog -= size
+        return lines
+
+    def _start_tail(self, stream: Stream, data: bytes) -> None:
+        """Fill the head up, end its unfinished lines, and hold back the rest."""
+        used = max(0, self._head_left // (LINE_COST + 1))
+        self._append(stream, self._splitters[stream].feed(data[:used]), now())
+        self._head_left = 0
+        self._flush_splitters()
+        self.remark(
+            "output limit half reached: from here on only the end is kept, and shown when the execution is over"
+        )
+        self._tail = Tail(self._tail_limit)
+        self._tail.add(stream, data[used:], now())
+
+    def _flush_splitters(self) -> None:
+        for stream, splitter in self._splitters.items():
+            self._append(stream, splitter.flush(), now())
+
+    def _append(self, stream: Stream, messages: list[str], moment: datetime) -> None:
+        # What is made here is valid by construction; checking each line again would cost more than all the rest.
+        make = LogLine.model_construct
+        for message in messages:
+            self._add(make(timestamp=moment, stream=stream, message=message))
+
+    def _add(self, line: LogLine) -> None:
+        self._pending.append(line)
+        self._backlog += _cost(line)
+
+
+class Tail:
+    """The newest bytes of an output, both streams in the order of reading; the oldest make room and are counted."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._blocks: deque[tuple[Stream, bytearray, datetime]] = deque()
+        self._size = 0
+        self._cut: set[Stream] = set()
+        self.dropped_bytes = 0
+        self.dropped_lines = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self._blocks
+
+    def add(self, stream: Stream, data: bytes, moment: datetime) -> None:
+        """Keep `data`; many small reads share a block, so that they cost no more than large ones."""
+        last = self._blocks[-1] if self._blocks else None
+        if last is not None and last[0] == stream and len(last[1]) + len(data) <= _BLOCK:
+            last[1].extend(data)
+            self._size += _weight(data)
+        else:
+            self._blocks.append((stream, bytearray(data), moment))
+            self._size += _weight(data) + _BLOCK // 16
+        while self._size > self._limit and self._blocks:
+            self._drop()
+
+    def pop(self) -> tuple[Stream, bytes, datetime]:
+        """The oldest block; of a stream that lost something, from the first whole line on."""
+        stream, block, moment = self._blocks.popleft()
+        if stream in self._cut:
+            self._cut.discard(stream)
+            end = block.find(b"\n")
+            if end >= 0:
+                del block[: end + 1]
+        return stream, bytes(block), moment
+
+    def _drop(self) -> None:
+        stream, block, _ = self._blocks.popleft()
+        lines = block.count(b"\n")
+        self._size -= _weight(block) + _BLOCK // 16
+        self.dropped_bytes += len(block)
+        self.dropped_lines += lines
+        self._cut.add(stream)
+
+
+def _weight(data: bytes | bytearray) -> int:
+    return len(data) + LINE_COST * data.count(b"\n")
+
+
+def _cost(line: LogLine) -> int:
+    return len(line.message) + LINE_COST

@@ -1,0 +1,67 @@
+"""How much more than its free slots a worker takes: Little's law over its own recent rate.
+
+What waits here should be what runs in the next HORIZON seconds: rate times horizon. So a worker of short jobs never
+idles for a round trip, and a worker of long jobs takes nothing that another could run now. Pure: the clock is the
+caller's.
+"""
+
+from collections import deque
+from typing import Final
+
+WINDOW: Final = 0.2
+"""Seconds over which the rate is measured."""
+HORIZON: Final = 0.1
+"""Seconds of work that may wait."""
+NOTABLE: Final = 0.25
+"""A change by this share is worth telling."""
+MEMORY: Final = 2.0
+"""Seconds for which what was once offered is still accepted: it may be on its way."""
+
+
+class Prefetch:
+    """The room to offer, from the completions told. Times are monotonic seconds."""
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
+        self._ends: deque[float] = deque(maxlen=max(1, int(maximum * WINDOW / HORIZON) + 1))
+        self._offered = 0
+        self._accepted: deque[tuple[float, int]] = deque()
+
+    @property
+    def offered(self) -> int:
+        """What was offered last."""
+        return self._offered
+
+    def completed(self, moment: float) -> None:
+        """One execution ended."""
+        self._ends.append(moment)
+
+    def quiet_since(self, moment: float) -> bool:
+        """Whether nothing has ended since `moment`."""
+        return not self._ends or self._ends[-1] < moment
+
+    def room(self, moment: float) -> int:
+        """What should wait here at most."""
+        while self._ends and self._ends[0] <= moment - WINDOW:
+            self._ends.popleft()
+        return min(self._maximum, int(len(self._ends) / WINDOW * HORIZON))
+
+    def notable(self, moment: float) -> int | None:
+        """The room to offer now, if it differs notably from what was offered last."""
+        room = self.room(moment)
+        if room == self._offered:
+            return None
+        if room == 0 or self._offered == 0 or abs(room - self._offered) > NOTABLE * self._offered:
+            return room
+        return None
+
+    def offer(self, room: int, moment: float) -> None:
+        """`room` was offered."""
+        self._accepted.append((moment, self._offered))
+        self._offered = room
+
+    def acceptable(self, moment: float) -> int:
+        """What may be waiting without being sent back: the most that was offered lately."""
+        while self._accepted and self._accepted[0][0] < moment - MEMORY:
+            self._accepted.popleft()
+        return max([self._offered, *(room for _, room in self._accepted)])

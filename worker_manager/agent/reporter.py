@@ -1,0 +1,95 @@
+"""Reports: what became of executions, as batches of events, one type a batch.
+
+The first report after quiet leaves at once; while many come, each batch waits the linger for the next, so that
+batches grow. What of one execution travels in the same flush keeps its order, `started` before `finished`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from schemas.cloudevents import CloudEvent, encode_batch
+from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted
+from schemas.subjects import Catalogue
+from shared.clock import now
+from worker_manager.agent.delivery import Delivery
+from worker_manager.agent.identity import Identity
+from worker_manager.agent.spool import Message
+
+_MAX_BATCH: Final = 500
+_MAX_FLIGHTS: Final = 16
+
+Report = ExecutionStarted | ExecutionFinished | ExecutionReturned
+_ORDER: Final[tuple[type[EventData], ...]] = (ExecutionStarted, ExecutionReturned, ExecutionFinished)
+
+
+class Reporter:
+    """Batches reports and delivers them; a service. `linger` is in seconds."""
+
+    name = "reporter"
+
+    def __init__(self, delivery: Delivery, identity: Identity, catalogue: Catalogue, *, linger: float) -> None:
+        self._delivery = delivery
+        self._identity = identity
+        self._catalogue = catalogue
+        self._linger = linger
+        self._waiting: list[CloudEvent[EventData]] = []
+        self._wake = asyncio.Event()
+        self._flights: set[asyncio.Task[bool]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def report(self, data: Report, *, traceparent: str | None = None) -> None:
+        """Have it delivered. An outcome counts as held by this worker until it is on the bus."""
+        if isinstance(data, ExecutionFinished | ExecutionReturned):
+            self._delivery.hold(data.execution_id)
+        self._waiting.append(self._identity.sign(data, time=now(), traceparent=traceparent))
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Begin to deliver."""
+        self._task = asyncio.create_task(self._flush_forever(), name=self.name)
+
+    async def stop(self) -> None:
+        """Deliver what was reported; on the bus or on disk, it is safe when this returns."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        if self._flights:
+            await asyncio.wait(self._flights)
+
+    async def _flush_forever(self) -> None:
+        while not self._stopping:
+            await self._wake.wait()
+            self._wake.clear()
+            executions = await self._flush()
+            if executions > 1 and not self._stopping:
+                await asyncio.sleep(self._linger)
+        await self._flush()
+
+    async def _flush(self) -> int:
+        """Send off what waits; how many executions it spoke of, about."""
+        waiting, self._waiting = self._waiting, []
+        most = 0
+        for kind in _ORDER:
+            events = [event for event in waiting if type(event.data) is kind]
+            most = max(most, len(events))
+            for at in range(0, len(events), _MAX_BATCH):
+                await self._send(events[at : at + _MAX_BATCH])
+        return most
+
+    async def _send(self, events: Sequence[CloudEvent[EventData]]) -> None:
+        first = events[0]
+        message = Message(
+            self._catalogue.event(first.data.event_type),
+            f"{self._identity.incarnation}-{first.id}",
+            encode_batch(events),
+            essential=True,
+            reports=tuple(event.data.entity_id() for event in events if not isinstance(event.data, ExecutionStarted)),
+        )
+        while len(self._flights) >= _MAX_FLIGHTS:
+            await asyncio.wait(self._flights, return_when=asyncio.FIRST_COMPLETED)
+        flight = asyncio.create_task(self._delivery.deliver(message))
+        self._flights.add(flight)
+        flight.add_done_callback(self._flights.discard)

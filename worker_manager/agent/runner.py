@@ -1,0 +1,250 @@
+"""What runs on this worker, what waits for a slot, and what is said of it.
+
+First in, first out, at most `slots` at a time. Everything here happens on the event loop in plain calls; nothing
+waits on the bus. Reports, heartbeats and offers are asked for here and sent elsewhere.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Literal
+
+import structlog
+
+from schemas.agents import Assignment, Dispatch, Drain, Stop
+from schemas.events import ExecutionFinished, ExecutionReturned, ExecutionStarted
+from schemas.ids import is_id
+from schemas.states import ExecutionStatus, Reason
+from shared.clock import now
+from worker_manager.agent.execution import Execution, Means
+from worker_manager.agent.memory import Memory
+from worker_manager.agent.prefetch import Prefetch
+from worker_manager.agent.process import StartFailed
+from worker_manager.agent.reporter import Reporter
+
+log = structlog.stdlib.get_logger(__name__)
+
+SEEN: Final = 20_000
+STOPPED_SECONDS: Final = 600.0
+STALE_SECONDS: Final = 2.0
+"""Seconds without a single end after which what waits is given back: another worker may be free."""
+_CLOSING: Final = 64
+"""How many ended executions may still have log to hand on; with more, nothing new is started."""
+
+
+class Runner:
+    """The executions of this agent. `slots` run at once; `idle` is set while it holds none at all.
+
+    `changed` is called when the room to offer may have changed.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        reporter: Reporter,
+        prefetch: Prefetch,
+        *,
+        slots: int,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._means = means
+        self._reporter = reporter
+        self._prefetch = prefetch
+        self.slots = slots
+        self.changed = changed
+        self._waiting: deque[Assignment] = deque()
+        self._running: dict[str, Execution] = {}
+        self._closing: dict[str, Execution] = {}
+        self._seen: Memory[None] = Memory(SEEN)
+        self._stopped: Memory[Reason] = Memory(SEEN, seconds=STOPPED_SECONDS)
+        self._filling = False
+        self._stale: asyncio.TimerHandle | None = None
+        self.draining = False
+        self.abandoned = False
+        """Whether something that ran was ended without an outcome: the scheduler has to call it lost."""
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    @property
+    def running(self) -> list[str]:
+        """Executions with a process, or whose output is still being handed on."""
+        return [*self._running, *self._closing]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Executions taken and not started."""
+        return [assignment.execution_id for assignment in self._waiting]
+
+    def dispatch(self, dispatch: Dispatch) -> None:
+        """Take work: run it, let it wait, or give it back. Repeated or misdirected work is ignored."""
+        if dispatch.incarnation != self._means.identity.incarnation:
+            log.info("work for another incarnation ignored", incarnation=dispatch.incarnation)
+            return
+        moment = time.monotonic()
+        limit = self.slots + self._prefetch.acceptable(moment)
+        for assignment in dispatch.assignments:
+            if assignment.execution_id in self._seen:
+                continue
+            if not is_id(assignment.execution_id):
+                log.warning("work without a proper id ignored", execution_id=assignment.execution_id[:100])
+                continue
+            self._seen.put(assignment.execution_id, None, moment)
+            reason = self._stopped.pop(assignment.execution_id, moment)
+            if reason is not None:
+                self._report_unstarted(assignment, reason)
+            elif self.draining:
+                self._return(assignment, "the worker is draining")
+            elif len(self._running) + len(self._waiting) >= limit:
+                self._return(assignment, "the worker has no room")
+            else:
+                self._waiting.append(assignment)
+        self._fill()
+
+    def stop(self, stop: Stop) -> None:
+        """End executions, wherever they are; one not known yet will be refused when it comes."""
+        moment = time.monotonic()
+        fenced = stop.reason is Reason.FENCED
+        wanted = set(stop.execution_ids)
+        for execution_id in wanted:
+            execution = self._running.get(execution_id)
+            if execution is not None:
+                execution.end(stop.reason, silent=fenced)
+            elif execution_id not in self._seen:
+                self._stopped.put(execution_id, stop.reason, moment)
+        unstarted = [assignment for assignment in self._waiting if assignment.execution_id in wanted]
+        if unstarted:
+            self._waiting = deque(a for a in self._waiting if a.execution_id not in wanted)
+            for assignment in unstarted:
+                self._report_unstarted(assignment, stop.reason)
+            self._settle()
+
+    def drain(self, drain: Drain) -> None:
+        """Take nothing new and give back what waits; with `force`, end what runs, without an outcome."""
+        self.draining = True
+        self._return_waiting("the worker is draining")
+        if drain.force:
+            self.abandon()
+        self.changed()
+        self._settle()
+
+    def abandon(self) -> None:
+        """End what runs at once. It has no outcome: it is lost, and to be queued again."""
+        for execution in list(self._running.values()):
+            self.abandoned = True
+            execution.end(Reason.LOST, grace=0, silent=True)
+
+    async def logs_delivered(self, deadline: float) -> None:
+        """Wait until no log chunk is under way."""
+        tasks = {task for execution in self._closing.values() if (task := execution.log_task) is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=deadline)
+
+    def _fill(self) -> None:
+        if self._filling:
+            return  # a start that failed ends here again
+        self._filling = True
+        try:
+            while self._waiting and len(self._running) < self.slots and len(self._closing) < _CLOSING:
+                self._start(self._waiting.popleft())
+        finally:
+            self._filling = False
+        if self._waiting and self._stale is None:
+            self._stale = asyncio.get_running_loop().call_later(STALE_SECONDS, self._give_back_stale)
+        self._settle()
+
+    def _start(self, assignment: Assignment) -> None:
+        execution = Execution(assignment, self._means, ended=self._on_ended, complete=self._on_complete)
+        try:
+            execution.start()
+        except StartFailed as error:
+            self._report_unstarted(assignment, Reason.START_FAILED, detail=str(error))
+            return
+        self._running[execution.id] = execution
+        identity = self._means.identity
+        self._reporter.report(
+            ExecutionStarted.model_construct(
+                execution_id=assignment.execution_id,
+                task_id=assignment.task_id,
+                job_id=assignment.job_id,
+                attempt=assignment.attempt,
+                worker_id=identity.worker_id,
+                incarnation=identity.incarnation,
+                started_at=execution.started_at,
+            ),
+            traceparent=assignment.traceparent,
+        )
+
+    def _on_ended(self, execution: Execution) -> None:
+        self._closing[execution.id] = self._running.pop(execution.id)
+        self._prefetch.completed(time.monotonic())
+
+    def _on_complete(self, execution: Execution) -> None:
+        del self._closing[execution.id]
+        if execution.silent:
+            log.info("execution ended without an outcome", execution_id=execution.id)
+        else:
+            self._reporter.report(execution.finished(), traceparent=execution.assignment.traceparent)
+        self._fill()
+        self.changed()
+
+    def _give_back_stale(self) -> None:
+        """Nothing ends, so what waits would wait for long: let the scheduler find it a better place."""
+        self._stale = None
+        if not self._waiting:
+            return
+        if self._prefetch.quiet_since(time.monotonic() - STALE_SECONDS):
+            self._return_waiting("the worker is busy for longer than expected")
+            self.changed()
+            self._settle()
+        else:
+            self._stale = asyncio.get_running_loop().call_later(STALE_SECONDS, self._give_back_stale)
+
+    def _return_waiting(self, detail: str) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for assignment in waiting:
+            self._return(assignment, detail)
+
+    def _return(self, assignment: Assignment, detail: str) -> None:
+        identity = self._means.identity
+        self._reporter.report(
+            ExecutionReturned(
+                execution_id=assignment.execution_id,
+                task_id=assignment.task_id,
+                job_id=assignment.job_id,
+                attempt=assignment.attempt,
+                worker_id=identity.worker_id,
+                incarnation=identity.incarnation,
+                detail=detail,
+            ),
+            traceparent=assignment.traceparent,
+        )
+
+    def _report_unstarted(self, assignment: Assignment, reason: Reason, *, detail: str | None = None) -> None:
+        if reason is Reason.FENCED:
+            return
+        failed = reason is Reason.START_FAILED
+        status: Literal[ExecutionStatus.FAILED, ExecutionStatus.CANCELLED]
+        status = ExecutionStatus.FAILED if failed else ExecutionStatus.CANCELLED
+        identity = self._means.identity
+        self._reporter.report(
+            ExecutionFinished(
+                execution_id=assignment.execution_id,
+                task_id=assignment.task_id,
+                job_id=assignment.job_id,
+                attempt=assignment.attempt,
+                worker_id=identity.worker_id,
+                incarnation=identity.incarnation,
+                status=status,
+                reason=reason,
+                detail=detail,
+                finished_at=now(),
+            ),
+            traceparent=assignment.traceparent,
+        )
+
+    def _settle(self) -> None:
+        if self._running or self._closing or self._waiting:
+            self.idle.clear()
+        else:
+            self.idle.set()

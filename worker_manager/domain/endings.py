@@ -1,0 +1,46 @@
+"""How the end of a worker's process is judged: stopped or failed, and whether it left anything unfinished."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.states import WorkerProcessStatus
+
+
+class Intent(StrEnum):
+    """What somebody asked of a worker: finish and leave, or be gone now."""
+
+    DRAIN = "drain"
+    FORCE = "force"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """`clean` tells that nothing which had been handed to the worker is left without an outcome."""
+
+    status: WorkerProcessStatus
+    clean: bool
+    detail: str
+
+
+def judge(intent: Intent | None, *, exit_code: int | None, took_leave: bool) -> Ending:
+    """Judge a process that is gone.
+
+    `exit_code` is 128 + N after signal N, None when nobody saw it (a process that ended while the service was
+    down, or that another run of the service had started). An agent exits with 0 only when it is done with all it
+    had; one that nobody saw end counts as clean when its last heartbeat had said that nothing was left on it.
+    """
+    clean = exit_code == 0 or (exit_code is None and took_leave)
+    if intent is Intent.FORCE:
+        return Ending(WorkerProcessStatus.STOPPED, clean, "stopped by force, as asked")
+    if clean:
+        how = "drained and stopped, as asked" if intent is Intent.DRAIN else "left by itself, with nothing unfinished"
+        return Ending(WorkerProcessStatus.STOPPED, True, how)
+    return Ending(WorkerProcessStatus.FAILED, False, _words(exit_code))
+
+
+def _words(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "its process is gone; how it ended was not seen"
+    if exit_code > 128:
+        return f"its process was ended by signal {exit_code - 128}"
+    return f"its process ended with exit code {exit_code}"

@@ -1,0 +1,112 @@
+"""From the scheduler's decisions to what each worker is told: one message per worker, orders before stops.
+
+Here: grouping and encoding. Not here: sending and recording (`worker_manager.consumers`), and sending again what a
+worker never heard of (`worker_manager.redelivery`).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pydantic_core import to_json
+
+from schemas.agents import Assignment, Stop
+from schemas.cloudevents import CloudEvent
+from schemas.events import EventData, ExecutionCancelRequested, TaskScheduled
+from schemas.states import Reason
+
+LARGEST_DISPATCH: Final = 512 * 1024
+"""Bytes of one message to a worker, half of what a NATS server takes by default; a larger order goes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One execution for one incarnation of a worker; `assignment` is the `Assignment` as JSON, as it is sent."""
+
+    execution_id: str
+    task_id: str
+    job_id: str
+    worker_id: str
+    incarnation: str
+    attempt: int
+    assignment: bytes
+    scheduled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One core message to one worker, and how many executions it is about."""
+
+    worker_id: str
+    payload: bytes
+    count: int
+
+
+def orders(events: Iterable[CloudEvent[EventData]]) -> list[Order]:
+    """The orders among the events, in their order; one that stands there twice counts once."""
+    found: dict[str, Order] = {}
+    for event in events:
+        data = event.data
+        if isinstance(data, TaskScheduled) and data.execution_id not in found:
+            found[data.execution_id] = Order(
+                execution_id=data.execution_id,
+                task_id=data.task_id,
+                job_id=data.job_id,
+                worker_id=data.worker_id,
+                incarnation=data.incarnation,
+                attempt=data.attempt,
+                assignment=_encode(data, event.traceparent),
+                scheduled_at=data.scheduled_at,
+            )
+    return list(found.values())
+
+
+def dispatches(worker_orders: Iterable[tuple[str, str, bytes]], *, limit: int = LARGEST_DISPATCH) -> Iterator[Message]:
+    """Messages (`schemas.agents.Dispatch`) of at most `limit` bytes, out of (worker, incarnation, assignment)."""
+    groups: dict[tuple[str, str], list[bytes]] = {}
+    for worker_id, incarnation, assignment in worker_orders:
+        groups.setdefault((worker_id, incarnation), []).append(assignment)
+    for (worker_id, incarnation), assignments in groups.items():
+        for part in _parts(assignments, limit):
+            payload = b'{"incarnation":%b,"assignments":[%b]}' % (to_json(incarnation), b",".join(part))
+            yield Message(worker_id, payload, len(part))
+
+
+def stops(events: Iterable[CloudEvent[EventData]]) -> list[Message]:
+    """One message (`schemas.agents.Stop`) per worker and reason, for the executions to be cancelled."""
+    groups: dict[tuple[str, Reason], list[str]] = {}
+    for event in events:
+        if isinstance(event.data, ExecutionCancelRequested):
+            groups.setdefault((event.data.worker_id, event.data.reason), []).append(event.data.execution_id)
+    return [
+        Message(worker_id, Stop(execution_ids=ids, reason=reason).model_dump_json().encode(), len(ids))
+        for (worker_id, reason), ids in groups.items()
+    ]
+
+
+def _encode(data: TaskScheduled, traceparent: str | None) -> bytes:
+    # Nothing is validated again: the event was when it came in.
+    assignment = Assignment.model_construct(
+        execution_id=data.execution_id,
+        task_id=data.task_id,
+        job_id=data.job_id,
+        attempt=data.attempt,
+        name=data.name,
+        run=data.run,
+        traceparent=traceparent,
+    )
+    return Assignment.__pydantic_serializer__.to_json(assignment, exclude_none=True)
+
+
+def _parts(assignments: Sequence[bytes], limit: int) -> Iterator[Sequence[bytes]]:
+    part: list[bytes] = []
+    size = 0
+    for assignment in assignments:
+        if part and size + len(assignment) > limit:
+            yield part
+            part, size = [], 0
+        part.append(assignment)
+        size += len(assignment) + 1
+    if part:
+        yield part

@@ -1,0 +1,174 @@
+"""Workers as local processes: `python -m worker_manager.agent`, each in a session of its own (Linux).
+
+An agent outlives the service that started it, so that a restart of the worker manager interrupts no job; the next
+run finds it by its handle. It dies with the platform: it inherits the lifeline of `hodei up`, where there is one.
+It gets a small environment of its own: no database address, and nothing of the service's other secrets.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+import worker_manager
+from shared import process_tree
+from worker_manager.providers import pidfd
+from worker_manager.providers.base import Exit, Handle, StartFailed, WorkerSpec
+
+AGENT: Final = "worker_manager.agent"
+LIFELINE: Final = "HODEI_LIFELINE_FD"
+LOG_TAIL: Final = 4096
+
+INHERITED: Final = frozenset(
+    {
+        "HOME",
+        "HODEI_AGENT_FLUSH_MS",
+        "HODEI_GRACE_SECONDS",
+        "HODEI_LOG_LEVEL",
+        "HODEI_START_DEADLINE",
+        "HODEI_STOP_DEADLINE",
+        LIFELINE,
+        "LANG",
+        "LANGUAGE",
+        "LD_LIBRARY_PATH",
+        "LOGNAME",
+        "PATH",
+        "SHELL",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+        "TMPDIR",
+        "TZ",
+        "USER",
+    }
+)
+"""What an agent takes over from the service's environment, beside the locale."""
+
+
+class ProcessProvider:
+    """Agents as processes of this machine. `folder` keeps each worker's log and state; `environment` is ours."""
+
+    name: Final = "process"
+
+    def __init__(self, *, nats_url: str, namespace: str, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._base = {name: value for name, value in environment.items() if name in INHERITED or name[:3] == "LC_"}
+        self._base |= {
+            "NATS_URL": nats_url,
+            "HODEI_NAMESPACE": namespace,
+            "HODEI_LOG_FORMAT": "json",
+            # The agent is the same version as we are, wherever we were started from.
+            "PYTHONPATH": str(Path(worker_manager.__path__[0]).parent),
+        }
+
+    async def start(self, spec: WorkerSpec) -> Handle:
+        """Spawn the agent; its handle is `{pid, started, boot}`."""
+        home = self._home(spec.worker_id)
+        try:
+            (home / "state").mkdir(parents=True, exist_ok=True, mode=0o700)
+            log = os.open(home / "agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise StartFailed(f"cannot write to {home}: {error.strerror}") from error
+        try:
+            pid = self._spawn(self._environment(spec, home / "state"), log)
+        except OSError as error:
+            raise StartFailed(f"cannot start {sys.executable}: {error.strerror}") from error
+        finally:
+            os.close(log)
+        # Ours to lay to rest, so the number cannot have been given to another process yet.
+        return {"pid": pid, "started": pidfd.start_time(pid) or 0, "boot": pidfd.boot_id()}
+
+    async def adopt(self, handle: Handle) -> bool:
+        """True while the process lives; a zombie does not."""
+        if handle["boot"] != pidfd.boot_id():
+            return False
+        with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
+            return descriptor is not None and not pidfd.is_over(descriptor)
+
+    async def watch(self, handle: Handle) -> Exit:
+        """Its exit code, if it is our child; for one that an earlier run of the service started, none."""
+        if handle["boot"] != pidfd.boot_id():
+            return Exit(None)
+        with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
+            if descriptor is None:
+                return Exit(None)
+            await pidfd.ended(descriptor)
+            return Exit(pidfd.exit_code(descriptor))
+
+    async def stop(self, handle: Handle, *, force: bool) -> None:
+        """SIGTERM, or SIGKILL."""
+        if handle["boot"] != pidfd.boot_id():
+            return
+        with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
+            if descriptor is not None and not pidfd.is_over(descriptor):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL if force else signal.SIGTERM)
+
+    async def reap(self, worker_id: str) -> int:
+        """Its jobs' processes carry its id in their environment, wherever they went."""
+        return await asyncio.to_thread(process_tree.reap, worker_id=worker_id)
+
+    def pid(self, handle: Handle) -> int | None:
+        return int(handle["pid"])
+
+    async def last_words(self, worker_id: str) -> str:
+        return await asyncio.to_thread(_last_line, self._home(worker_id) / "agent.log")
+
+    async def forget(self, worker_id: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._home(worker_id) / "state", ignore_errors=True)
+
+    def _home(self, worker_id: str) -> Path:
+        return self._folder / worker_id
+
+    def _environment(self, spec: WorkerSpec, state: Path) -> dict[str, str]:
+        return self._base | {
+            "HODEI_WORKER_ID": spec.worker_id,
+            "HODEI_WORKER_NAME": spec.name,
+            "HODEI_WORKER_TYPE": spec.type,
+            "HODEI_WORKER_LABELS": orjson.dumps(dict(spec.labels)).decode(),
+            "HODEI_WORKER_SLOTS": str(spec.slots),
+            "HODEI_STATE_DIR": str(state),
+        }
+
+    def _spawn(self, environment: Mapping[str, str], log: int) -> int:
+        # posix_spawn rather than subprocess: no Popen object to keep for a process that may outlive us. All our
+        # descriptors are closed on exec but the lifeline, which was given to us as inheritable and stays so.
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, log, 1),
+            (os.POSIX_SPAWN_DUP2, log, 2),
+        ]
+        if (lifeline := environment.get(LIFELINE, "")).isdigit():
+            os.set_inheritable(int(lifeline), True)
+        # -P: whatever lies in the current folder is not imported by accident.
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", AGENT],
+            environment,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+        )
+
+
+def _last_line(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
+    if not lines:
+        return ""
+    try:
+        entry = orjson.loads(lines[-1])
+    except orjson.JSONDecodeError:
+        return lines[-1]
+    # A structured line: its event and, if any, its error are what a person wants to read.
+    words = [str(entry[key]) for key in ("event", "error") if isinstance(entry, dict) and entry.get(key)]
+    return ": ".join(words) or lines[-1]

@@ -1,0 +1,120 @@
+-- name: request_execution
+-- Write an execution that somebody asked for directly; no worker is chosen yet.
+insert into executions as e (id, task_id, job_id, attempt, status, rank)
+values ($1, $2, $3, 1, 'pending', 0)
+returning execution_json(e) as body;
+
+-- name: forget_execution
+-- Take back a requested execution that was refused before its request was answered.
+delete from executions where id = $1 and worker_id is null;
+
+-- name: record_dispatched
+-- Write a batch that was just handed to its workers, as JSON orders. A row that is further along stays as it is.
+-- Not waiting for the disk here loses nothing that matters: what a crash of PostgreSQL takes back is written again
+-- by the worker's own reports, and a worker that did not survive either is declared lost by the scheduler.
+with quick as materialized (select set_config('synchronous_commit', 'off', true))
+insert into executions as e
+    (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, assignment, sent_at, created_at)
+select o.id, o.task_id, o.job_id, o.worker_id, o.incarnation, o.attempt, 'pending', 0, o.assignment, now(), o.created_at
+from quick, unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::timestamptz[])
+    as o (id, task_id, job_id, worker_id, incarnation, attempt, assignment, created_at)
+order by o.id
+on conflict (id) do update
+set worker_id = excluded.worker_id, incarnation = excluded.incarnation, assignment = excluded.assignment, sent_at = excluded.sent_at
+where e.rank = 0 and e.worker_id is null;
+
+-- name: record_reports
+-- Fold a batch of reports, at most one row per execution, into the table: status, times and outcome, ever forward.
+insert into executions as e
+    (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
+     log_truncated, created_at, started_at, finished_at)
+select r.id, r.task_id, r.job_id, r.worker_id, r.incarnation, r.attempt, r.status, r.rank, r.reason, r.detail,
+       r.exit_code, r.log_chunks, r.log_truncated, coalesce(r.started_at, r.finished_at), r.started_at, r.finished_at
+from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::smallint[],
+            $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[], $14::timestamptz[], $15::timestamptz[])
+    as r (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
+          log_truncated, started_at, finished_at)
+order by r.id
+on conflict (id) do update
+set worker_id = coalesce(e.worker_id, excluded.worker_id),
+    incarnation = coalesce(e.incarnation, excluded.incarnation),
+    status = case when excluded.rank > e.rank then excluded.status else e.status end,
+    rank = greatest(e.rank, excluded.rank),
+    reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
+    log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated,
+    started_at = coalesce(e.started_at, excluded.started_at),
+    finished_at = coalesce(e.finished_at, excluded.finished_at),
+    assignment = null
+where e.rank < excluded.rank
+returning e.status, e.rank;
+
+-- name: close_unplaced
+-- Close requested executions whose task left the queue before any worker was chosen.
+update executions e
+set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at
+from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    as c (task_id, attempt, status, reason, detail, finished_at)
+where e.task_id = c.task_id and e.attempt = c.attempt and e.rank = 0 and e.worker_id is null
+returning e.status;
+
+-- name: close_refused
+-- Close requested executions that the orchestrator refused.
+update executions e
+set status = 'failed', rank = 2, reason = 'start_failed', detail = c.detail, finished_at = c.finished_at
+from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as c (id, detail, finished_at)
+where e.id = c.id and e.rank = 0
+returning e.status;
+
+-- name: claim_unheard
+-- Orders sent a while ago ($5 seconds) to these workers ($1, in incarnation $2) of which they do not speak ($3), to
+-- be sent again; at most $4. Marks them as sent, so that of several replicas one gets each.
+update executions e set sent_at = now()
+where e.id in (
+    select p.id from executions p
+    join unnest($1::uuid[], $2::uuid[]) as w (id, incarnation)
+        on p.worker_id = w.id and p.incarnation = w.incarnation
+    where p.status = 'pending' and p.assignment is not null and p.sent_at < now() - make_interval(secs => $5)
+      and p.id <> all ($3::uuid[])
+    order by p.id limit $4
+    for update of p skip locked
+)
+returning e.worker_id::text, e.incarnation::text, e.assignment;
+
+-- name: get_execution
+-- One execution as JSON.
+select execution_json(executions) as body from executions where id = $1;
+
+-- name: get_execution_log
+-- What a reader of one execution's log must know: whether it is over, and how much was written.
+select rank = 2 as over, log_chunks, log_truncated, worker_id is not null as placed from executions where id = $1;
+
+-- name: list_executions
+-- A page of executions, newest first.
+select id::text, execution_json(executions) as body from executions
+where id < $1
+order by id desc limit $2;
+
+-- name: list_executions_by_status
+-- A page of the executions in one status, newest first.
+select id::text, execution_json(executions) as body from executions
+where status = $3 and id < $1
+order by id desc limit $2;
+
+-- name: list_executions_by_worker
+-- A page of one worker's executions, newest first; $4 narrows it to one status.
+select id::text, execution_json(executions) as body from executions
+where worker_id = $3 and id < $1 and ($4::text is null or status = $4)
+order by id desc limit $2;
+
+-- name: list_executions_by_job
+-- A page of one job's executions, newest first; $4 to $5 narrow it to one status, one worker.
+select id::text, execution_json(executions) as body from executions
+where job_id = $3 and id < $1 and ($4::text is null or status = $4) and ($5::uuid is null or worker_id = $5)
+order by id desc limit $2;
+
+-- name: list_executions_by_task
+-- A page of one task's executions, newest first; $4 to $6 narrow it to one status, one worker, one job.
+select id::text, execution_json(executions) as body from executions
+where task_id = $3 and id < $1
+  and ($4::text is null or status = $4) and ($5::uuid is null or worker_id = $5) and ($6::uuid is null or job_id = $6)
+order by id desc limit $2;

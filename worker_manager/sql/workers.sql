@@ -1,0 +1,57 @@
+-- name: insert_worker
+-- Write a worker that is about to be started, before its process exists.
+insert into workers (id, type, name, status, provider, labels, slots, instance)
+values ($1, $2, $3, 'starting', $4, $5, $6, $7);
+
+-- name: set_worker_handle
+-- Remember how the process is found again.
+update workers set handle = $2, pid = $3 where id = $1;
+
+-- name: confirm_worker
+-- The worker's agent has spoken: it runs. Touches nothing when it is past that already.
+update workers set status = 'running', started_at = now()
+where id = $1 and status = 'starting'
+returning worker_json(workers) as body, type, name, provider, labels, slots;
+
+-- name: ask_worker_to_stop
+-- Note that the worker is wanted to end; a wish to drain never softens one to stop at once.
+update workers
+set status = 'draining', intent = case when intent = 'force' then intent else $2 end
+where id = $1 and status in ('starting', 'running', 'draining')
+returning instance, handle;
+
+-- name: close_worker
+-- The worker's process is gone: write how it ended, once. The first caller gets the row, every later one nothing.
+update workers
+set status = $2, exit_code = $3, detail = $4, stopped_at = now(), handle = null
+where id = $1 and status in ('starting', 'running', 'draining')
+returning id::text;
+
+-- name: worker_intent
+-- What was asked of a worker that has not been closed yet.
+select intent from workers where id = $1 and status in ('starting', 'running', 'draining') for update;
+
+-- name: workers_to_adopt
+-- This instance's workers that a previous run of the service left behind.
+select id::text, status, provider, handle, intent from workers
+where instance = $1 and status in ('starting', 'running', 'draining');
+
+-- name: get_worker
+-- One worker as JSON.
+select worker_json(workers) as body from workers where id = $1;
+
+-- name: get_worker_state
+-- One worker's id and status as JSON.
+select json_build_object('id', id, 'status', status)::text as body from workers where id = $1;
+
+-- name: list_workers
+-- A page of workers, newest first.
+select id::text, worker_json(workers) as body from workers
+where ($1::uuid is null or id < $1)
+  and ($2::text is null or status = $2) and ($3::text is null or type = $3) and ($4::text is null or name = $4)
+order by id desc limit $5;
+
+-- name: count_workers
+-- How many workers there are in each status that is not final.
+select status, count(*)::int as workers from workers
+where status in ('starting', 'running', 'draining') group by status;

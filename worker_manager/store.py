@@ -1,0 +1,241 @@
+"""The worker manager's tables: every statement it runs, under a name that says what for.
+
+Here: arguments in, rows out. Not here: SQL (sql/*.sql), rules (domain/), and when anything is written.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.rest.executions import ExecutionQuery
+from schemas.rest.workers import ManagedWorkerQuery
+from schemas.states import WorkerProcessStatus
+from shared import queries
+from shared.database import Database, Record, Transaction
+from worker_manager.domain.endings import Ending, Intent
+from worker_manager.domain.handover import Order
+from worker_manager.domain.reports import Refused, Report, Unplaced
+from worker_manager.providers.base import Handle, WorkerSpec
+
+NEWEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+"""Above every id there is: where a list begins."""
+
+Runner = Database | Transaction
+"""Statements run alone or inside a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows that are JSON already, and the id of the last one when there are more behind it."""
+
+    rows: list[str]
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What a reader of an execution's log must know. `chunks` is None until the worker has said how many."""
+
+    over: bool
+    chunks: int | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adoptee:
+    """A worker that an earlier run of this instance left behind."""
+
+    worker_id: str
+    status: WorkerProcessStatus
+    provider: str
+    handle: Handle | None
+
+
+class WorkerStore:
+    """The workers that were started here or by other instances."""
+
+    def __init__(self, database: Database, *, instance: str) -> None:
+        self.instance = instance
+        self._database = database
+        self._sql = queries.load("worker_manager")
+
+    async def insert(self, spec: WorkerSpec, provider: str) -> None:
+        await self._database.execute(
+            self._sql["insert_worker"],
+            spec.worker_id,
+            spec.type,
+            spec.name,
+            provider,
+            dict(spec.labels),
+            spec.slots,
+            self.instance,
+        )
+
+    async def set_handle(self, worker_id: str, handle: Handle, pid: int | None) -> None:
+        await self._database.execute(self._sql["set_worker_handle"], worker_id, dict(handle), pid)
+
+    async def confirm(self, on: Runner, worker_id: str) -> Record | None:
+        """Starting becomes running; its row (body, type, name, provider, labels, slots), None when it is past that."""
+        return await on.fetch_one(self._sql["confirm_worker"], worker_id)
+
+    async def ask_to_stop(self, worker_id: str, intent: Intent) -> str | None:
+        """Note the wish; the instance that watches over the worker, None when the worker is gone or unknown."""
+        row = await self._database.fetch_one(self._sql["ask_worker_to_stop"], worker_id, intent.value)
+        return None if row is None else str(row["instance"])
+
+    async def intent(self, on: Runner, worker_id: str) -> Intent | None:
+        row = await on.fetch_one(self._sql["worker_intent"], worker_id)
+        return Intent(row["intent"]) if row is not None and row["intent"] else None
+
+    async def close(self, on: Runner, worker_id: str, ending: Ending, exit_code: int | None) -> bool:
+        """Write the end; False when that was done before."""
+        row = await on.fetch_one(
+            self._sql["close_worker"], worker_id, ending.status.value, exit_code, ending.detail
+        )
+        return row is not None
+
+    async def to_adopt(self) -> list[Adoptee]:
+        rows = await self._database.fetch(self._sql["workers_to_adopt"], self.instance)
+        return [
+            Adoptee(row["id"], WorkerProcessStatus(row["status"]), row["provider"], row["handle"]) for row in rows
+        ]
+
+    async def get(self, worker_id: str) -> str | None:
+        """One worker as JSON."""
+        value: str | None = await self._database.fetch_value(self._sql["get_worker"], worker_id)
+        return value
+
+    async def get_state(self, worker_id: str) -> str | None:
+        """One worker's id and status as JSON."""
+        value: str | None = await self._database.fetch_value(self._sql["get_worker_state"], worker_id)
+        return value
+
+    async def list(self, query: ManagedWorkerQuery, before: str | None) -> Page:
+        rows = await self._database.fetch(
+            self._sql["list_workers"], before, query.status, query.type, query.name, query.limit + 1
+        )
+        return _page(rows, query.limit)
+
+    async def count(self) -> dict[str, int]:
+        """Workers by status, those alive only."""
+        rows = await self._database.fetch(self._sql["count_workers"])
+        return {row["status"]: row["workers"] for row in rows}
+
+
+class ExecutionStore:
+    """Every execution that was asked for here or handed to a worker."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = queries.load("worker_manager")
+
+    async def request(self, on: Runner, execution_id: str, task_id: str, job_id: str) -> str:
+        """Write a direct request; the execution as JSON."""
+        body: str = await on.fetch_value(self._sql["request_execution"], execution_id, task_id, job_id)
+        return body
+
+    async def forget(self, execution_id: str) -> None:
+        await self._database.execute(self._sql["forget_execution"], execution_id)
+
+    async def record_dispatched(self, orders: Sequence[Order]) -> None:
+        await self._database.execute(
+            self._sql["record_dispatched"],
+            [order.execution_id for order in orders],
+            [order.task_id for order in orders],
+            [order.job_id for order in orders],
+            [order.worker_id for order in orders],
+            [order.incarnation for order in orders],
+            [order.attempt for order in orders],
+            [order.assignment.decode() for order in orders],
+            [order.scheduled_at for order in orders],
+        )
+
+    async def record_reports(self, on: Transaction, reports: Sequence[Report]) -> list[str]:
+        """Fold reports in; the statuses that rows newly came to."""
+        rows = await on.fetch(
+            self._sql["record_reports"],
+            [report.execution_id for report in reports],
+            [report.task_id for report in reports],
+            [report.job_id for report in reports],
+            [report.worker_id for report in reports],
+            [report.incarnation for report in reports],
+            [report.attempt for report in reports],
+            [report.status.value for report in reports],
+            [report.rank for report in reports],
+            [report.reason for report in reports],
+            [report.detail for report in reports],
+            [report.exit_code for report in reports],
+            [report.log_chunks for report in reports],
+            [report.log_truncated for report in reports],
+            [report.started_at for report in reports],
+            [report.finished_at for report in reports],
+        )
+        return [row["status"] for row in rows]
+
+    async def close_unplaced(self, on: Transaction, unplaced: Sequence[Unplaced]) -> list[str]:
+        rows = await on.fetch(
+            self._sql["close_unplaced"],
+            [one.task_id for one in unplaced],
+            [one.attempt for one in unplaced],
+            [one.status.value for one in unplaced],
+            [one.reason.value for one in unplaced],
+            [one.detail for one in unplaced],
+            [one.finished_at for one in unplaced],
+        )
+        return [row["status"] for row in rows]
+
+    async def close_refused(self, on: Transaction, refused: Sequence[Refused]) -> list[str]:
+        rows = await on.fetch(
+            self._sql["close_refused"],
+            [one.execution_id for one in refused],
+            [one.detail for one in refused],
+            [one.finished_at for one in refused],
+        )
+        return [row["status"] for row in rows]
+
+    async def claim_unheard(
+        self, workers: Sequence[tuple[str, str]], held: Collection[str], *, limit: int, after: float
+    ) -> list[tuple[str, str, bytes]]:
+        """Orders to send again, as (worker, incarnation, assignment)."""
+        rows = await self._database.fetch(
+            self._sql["claim_unheard"],
+            [worker_id for worker_id, _ in workers],
+            [incarnation for _, incarnation in workers],
+            list(held),
+            limit,
+            after,
+        )
+        return [(row["worker_id"], row["incarnation"], row["assignment"].encode()) for row in rows]
+
+    async def get(self, execution_id: str) -> str | None:
+        """One execution as JSON."""
+        value: str | None = await self._database.fetch_value(self._sql["get_execution"], execution_id)
+        return value
+
+    async def log_state(self, execution_id: str) -> LogState | None:
+        row = await self._database.fetch_one(self._sql["get_execution_log"], execution_id)
+        return None if row is None else LogState(row["over"], row["log_chunks"], row["log_truncated"])
+
+    async def list(self, query: ExecutionQuery, before: str | None) -> Page:
+        """By the index that narrows most; the other filters are looked at row by row."""
+        status, worker, job, task = query.status, query.worker_id, query.job_id, query.task_id
+        common = (before or NEWEST, query.limit + 1)
+        if task is not None:
+            rows = await self._database.fetch(
+                self._sql["list_executions_by_task"], *common, task, status, worker, job
+            )
+        elif job is not None:
+            rows = await self._database.fetch(self._sql["list_executions_by_job"], *common, job, status, worker)
+        elif worker is not None:
+            rows = await self._database.fetch(self._sql["list_executions_by_worker"], *common, worker, status)
+        elif status is not None:
+            rows = await self._database.fetch(self._sql["list_executions_by_status"], *common, status)
+        else:
+            rows = await self._database.fetch(self._sql["list_executions"], *common)
+        return _page(rows, query.limit)
+
+
+def _page(rows: Sequence[Record], limit: int) -> Page:
+    """Of one row more than was asked for, the page, and whether there is another."""
+    shown = rows[:limit]
+    return Page([row["body"] for row in shown], shown[-1]["id"] if len(rows) > limit else None)
