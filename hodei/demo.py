@@ -1,0 +1,110 @@
+"""`hodei demo`: a platform of its own on free ports, one pipeline with its live logs, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from hodei.client import Client, ClientError
+from hodei.up import Platform, say, up, variable_of
+from hodei.views import print_table, status_text, steps_table
+from schemas.rest.jobs import JobCreate, JobDetail
+from schemas.rest.pipelines import PipelineCreate
+from schemas.states import JobStatus
+
+DEADLINE: Final = 600.0
+EXAMPLE: Final = Path(__file__).parent.parent / "examples" / "pipeline.json"
+COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green")
+
+Line = Callable[[str, Text], None]
+"""Prints one line of a step, by the step's name."""
+
+
+def run(pipeline: Path | None) -> int:
+    """Run the demo; 0 when every step succeeded, 1 when one failed or the platform did not start."""
+    try:
+        text = pipeline.read_text() if pipeline else EXAMPLE.read_text()
+        wanted = PipelineCreate.model_validate_json(text)
+    except OSError as error:
+        say(f"{pipeline}: {error.strerror}")
+        return 1
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        say(f"{pipeline}: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}")
+        return 1
+    for service in ("orchestrator", "scheduler", "worker_manager"):
+        os.environ[variable_of(service)] = "0"  # any free port, so that a demo runs beside `hodei up`
+    with tempfile.TemporaryDirectory(prefix="hodei-demo-") as folder:
+        return asyncio.run(_run(wanted, Path(folder)))
+
+
+async def _run(wanted: PipelineCreate, folder: Path) -> int:
+    ready: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()
+    living = asyncio.create_task(up(data_dir=folder, started=ready.set_result))
+    await asyncio.wait({living, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        return await living or 1  # it has said why
+    shown = asyncio.create_task(_show(wanted, ready.result()))
+    await asyncio.wait({living, shown}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (shown, living):
+        if not task.done():
+            task.cancel()
+    await asyncio.wait({living, shown})
+    if shown.cancelled():
+        return 130
+    if error := shown.exception():
+        if not isinstance(error, ClientError | TimeoutError):
+            raise error
+        say(str(error))
+        return 1
+    return 0 if shown.result().status is JobStatus.SUCCEEDED else 1
+
+
+async def _show(wanted: PipelineCreate, platform: Platform) -> JobDetail:
+    console = Console(highlight=False, soft_wrap=True)
+    urls = platform.urls
+    async with Client(urls["orchestrator"], urls["scheduler"], urls["worker_manager"]) as client:
+        console.print(f"The platform is up: {urls['orchestrator']}/swagger-ui")
+        pipeline = await client.create_pipeline(wanted)
+        job = await client.submit(JobCreate(pipeline_id=pipeline.id))
+        console.print(f"Pipeline {pipeline.name!r} with {len(pipeline.steps)} steps, job {job.id}\n")
+        names = {task.id: task.name for task in job.tasks}
+        colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names.values())}
+        width = max((len(name) for name in colours), default=0)
+
+        def line(name: str, text: Text) -> None:
+            console.print(Text(f"{name:>{width}} | ", style=colours.get(name, "")) + text)
+
+        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+            group.create_task(_print_steps(client, job.id, names, line))
+            group.create_task(_print_logs(client, job.id, line))
+        done = await client.job(job.id)
+        console.print()
+        print_table(steps_table(done))
+        console.print(Text("\nThe job has ") + status_text(done.status.value, done.reason))
+        return done
+
+
+async def _print_steps(client: Client, job_id: str, names: dict[str, str], line: Line) -> None:
+    async for event in client.follow_events(job_id):
+        name = names.get(str(event.data.get("task_id")))
+        if name is None:
+            continue
+        match event.type:
+            case "executions.started":
+                line(name, Text("started", style="dim"))
+            case "tasks.succeeded" | "tasks.failed" | "tasks.skipped" | "tasks.cancelled" | "tasks.retrying":
+                line(name, status_text(event.type.removeprefix("tasks."), None))
+
+
+async def _print_logs(client: Client, job_id: str, line: Line) -> None:
+    async for entry in client.follow_logs(job_id):
+        line(entry.task, Text(entry.message, style="" if entry.stream == "stdout" else "italic"))
