@@ -46,15 +46,11 @@ class Metrics:
         """A number that only grows; `name` ends in `_total`."""
         if not name.endswith("_total"):
             raise ValueError(f"a counter's name ends in _total, not {name}")
-        return self._get(Counter, name) or self._add(
-            name, Counter(PREFIX + name, help, labels, registry=self.registry)
-        )
+        return self._get(Counter, name) or self._add(name, Counter(PREFIX + name, help, labels, registry=self.registry))
 
     def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
         """A number that goes up and down."""
-        return self._get(Gauge, name) or self._add(
-            name, Gauge(PREFIX + name, help, labels, registry=self.registry)
-        )
+        return self._get(Gauge, name) or self._add(name, Gauge(PREFIX + name, help, labels, registry=self.registry))
 
     def histogram(
         self, name: str, help: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = SECONDS
