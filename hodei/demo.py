@@ -49,15 +49,15 @@ def run(pipeline: Path | None) -> int:
 async def _run(wanted: PipelineCreate, folder: Path) -> int:
     ready: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()
     living = asyncio.create_task(up(data_dir=folder, started=ready.set_result))
-    await asyncio.wait({living, ready}, return_when=asyncio.FIRST_COMPLETED)
-    if not ready.done():
+    living.add_done_callback(lambda _: ready.cancel())
+    await asyncio.wait([ready])
+    if ready.cancelled():
         return await living or 1  # it has said why
     shown = asyncio.create_task(_show(wanted, ready.result()))
-    await asyncio.wait({living, shown}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (shown, living):
-        if not task.done():
-            task.cancel()
-    await asyncio.wait({living, shown})
+    living.add_done_callback(lambda _: shown.cancel())
+    await asyncio.wait([shown])
+    living.cancel()
+    await asyncio.wait([living])
     if shown.cancelled():
         return 130
     if error := shown.exception():

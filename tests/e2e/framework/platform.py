@@ -98,7 +98,7 @@ async def ready(process: asyncio.subprocess.Process, timeout: float) -> str:
     assert process.stdout is not None
     said = ""
     async with asyncio.timeout(timeout):
-        while "Ctrl-C" not in said:  # the last line of the table of URLs
+        while "data, logs" not in said:  # the last line of the table of URLs
             line = await process.stdout.readline()
             if not line:
                 raise AssertionError(f"hodei up ended with {await process.wait()}:\n{said}")

@@ -51,6 +51,6 @@ async def feed(platform: Platform, subject: str) -> AsyncIterator[Feed]:
 async def eventually(ask: Callable[[], Awaitable[T | None]], *, within: float = 20) -> T:
     """Ask until there is an answer, for what is visible only over REST and announced nowhere."""
     async with asyncio.timeout(within):
-        while (answer := await ask()) is None:
+        while (answer := await ask()) is None:  # noqa: ASYNC110  # see above
             await asyncio.sleep(0.02)
         return answer
