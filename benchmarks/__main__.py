@@ -1,0 +1,184 @@
+"""Measures a platform of its own, started as `hodei up` starts it, and prints one table.
+
+Every figure is from one run on one machine, the machine's own limit (`xargs -P8`) beside it; compare ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from hodei.client import Client
+from hodei.up import Platform, up, variable_of
+from schemas.rest.jobs import JobCreate
+
+TRUE = JobCreate(command=["/bin/true"], type="exec", name="true")
+BATCH = 500
+
+
+async def single_posts(client: Client, count: int, at_once: int) -> float:
+    """`POST /jobs` per second, each durable when answered, `at_once` in flight."""
+    left = iter(range(count))
+
+    async def poster() -> None:
+        for _ in left:
+            await client.submit(TRUE)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(poster() for _ in range(at_once)))
+    rate = count / (time.perf_counter() - start)
+    await _until_idle(client)
+    return rate
+
+
+async def throughput(client: Client, count: int) -> float:
+    """Jobs of /bin/true per second, from the first submission to the last stored outcome."""
+    start = time.perf_counter()
+    last: list[str] = []
+    for first in range(0, count, BATCH):
+        jobs = await client.submit_many([TRUE] * min(BATCH, count - first))
+        last = [job.id for job in jobs]
+    await client.wait(last[-1], timeout=120)
+    await _until_idle(client)
+    return count / (time.perf_counter() - start)
+
+
+async def _until_idle(client: Client) -> None:
+    async with asyncio.timeout(120):
+        for status in ("pending", "running"):
+            while open_ids := [job.id async for job in client.jobs(status=status, limit=1)]:
+                await client.wait(open_ids[-1], timeout=120)
+
+
+async def latencies(client: Client, count: int) -> list[float]:
+    """Seconds from POST to the outcome being visible, one job at a time on an idle platform."""
+    found = []
+    for _ in range(count):
+        start = time.perf_counter()
+        job = await client.submit(TRUE)
+        await client.wait(job.id, timeout=30)
+        found.append(time.perf_counter() - start)
+    return found
+
+
+async def reads(client: Client, count: int) -> dict[str, float]:
+    """Median seconds of each kind of read."""
+    job = await client.submit(TRUE)
+    await client.wait(job.id, timeout=30)
+    paths = {"one job": f"/api/v1/jobs/{job.id}", "100 jobs": "/api/v1/jobs"}
+    found = {}
+    for name, path in paths.items():
+        times = []
+        for _ in range(count):
+            start = time.perf_counter()
+            await client.orchestrator.request("GET", path)
+            times.append(time.perf_counter() - start)
+        found[name] = statistics.median(times)
+    return found
+
+
+def xargs(count: int) -> float:
+    """The machine's limit: processes per second of `xargs -P8`."""
+    start = time.perf_counter()
+    subprocess.run(f"seq {count} | xargs -P8 -n1 /bin/true", shell=True, check=True)
+    return count / (time.perf_counter() - start)
+
+
+def processes() -> dict[str, tuple[float, float]]:
+    """Resident MiB and CPU seconds so far of each part."""
+    found: dict[str, tuple[float, float]] = {}
+    for child in psutil.Process().children(recursive=True):
+        command = child.cmdline()
+        if "-m" in command:
+            name = command[command.index("-m") + 1]
+        elif command and command[0].endswith("nats-server"):
+            name = "nats-server"
+        elif command and "postgres" in command[0]:
+            name = "postgres (all)"
+        else:
+            continue
+        cpu = child.cpu_times()
+        size, seconds = found.get(name, (0.0, 0.0))
+        memory = child.memory_full_info().uss if name == "postgres (all)" else child.memory_info().rss
+        found[name] = (size + memory / 2**20, seconds + cpu.user + cpu.system)
+    return found
+
+
+async def measure(platform: Platform, started_in: float, *, jobs: int, rounds: int) -> Table:
+    urls = platform.urls
+    table = Table(title=f"Hodei Jobs on {os.cpu_count()} cores", title_justify="left", box=None)
+    for column in ("what", "figure", "note"):
+        table.add_column(column)
+    async with Client(urls["orchestrator"], urls["scheduler"], urls["worker_manager"]) as client:
+        memory = processes()
+        await throughput(client, 200)  # warm
+        single = [await single_posts(client, 500, 8) for _ in range(rounds)]
+        table.add_row("(a) POST /jobs, 8 at a time", f"{statistics.median(single):.0f}/s", "durable when answered")
+        rates, limits = [], []
+        before = processes()
+        for _ in range(rounds):
+            limits.append(await asyncio.to_thread(xargs, jobs))
+            rates.append(await throughput(client, jobs))
+        after = processes()
+        ratio = statistics.median(rate / limit for rate, limit in zip(rates, limits, strict=True))
+        table.add_row(
+            f"(b) {jobs} jobs of /bin/true, 8 slots",
+            f"{statistics.median(rates):.0f}/s",
+            f"{ratio:.2f} of xargs -P8 ({statistics.median(limits):.0f}/s); rounds "
+            + ", ".join(f"{rate:.0f}" for rate in rates),
+        )
+        for name, (_, seconds) in after.items():
+            spent = (seconds - before.get(name, (0, 0))[1]) / (jobs * rounds)
+            table.add_row(f"    CPU per job: {name}", f"{spent * 1e6:.0f} µs", "")
+        times = sorted(await latencies(client, 200))
+        table.add_row("(c) POST to visible outcome, idle, p50", f"{times[len(times) // 2] * 1e3:.1f} ms", "")
+        table.add_row("    p99", f"{times[len(times) * 99 // 100] * 1e3:.1f} ms", "")
+        for name, seconds in (await reads(client, 200)).items():
+            table.add_row(f"    read {name}, median", f"{seconds * 1e3:.1f} ms", "")
+        table.add_row("(d) start-up of everything", f"{started_in:.2f} s", "NATS, PostgreSQL, services, a worker")
+        now = processes()
+        for name, (size, _) in sorted(memory.items()):
+            table.add_row(
+                f"    memory: {name}", f"{size:.0f} MiB", f"{now.get(name, (0, 0))[0]:.0f} MiB after the load"
+            )
+    return table
+
+
+async def run(*, jobs: int, rounds: int) -> int:
+    for service in ("orchestrator", "scheduler", "worker_manager"):
+        os.environ[variable_of(service)] = "0"
+    os.environ.setdefault("HODEI_WORKER_SLOTS", "8")
+    with tempfile.TemporaryDirectory(prefix="hodei-bench-") as folder:
+        start = time.perf_counter()
+        ready: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()
+        living = asyncio.create_task(up(data_dir=Path(folder), started=ready.set_result))
+        living.add_done_callback(lambda _: ready.cancel())
+        await asyncio.wait([ready])
+        if ready.cancelled():
+            return await living or 1
+        started_in = time.perf_counter() - start
+        try:
+            table = await measure(ready.result(), started_in, jobs=jobs, rounds=rounds)
+        finally:
+            living.cancel()
+            await asyncio.wait([living])
+    Console(width=140).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    raise SystemExit(asyncio.run(run(jobs=options.jobs, rounds=options.rounds)))
