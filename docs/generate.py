@@ -42,9 +42,13 @@ def event_catalogue() -> str:
             f"`{field}`" + ("" if info.is_required() else "?") for field, info in model.model_fields.items()
         )
         about = " ".join((model.__dict__.get("__doc__") or "").split())
-        parts.append(
-            f"## {name}\n\n{about + chr(10) * 2 if about else ''}Fields: {fields}\n\nConsumers: {', '.join(takers) or 'none'}\n"
-        )
+        lines = [
+            f"## {name}",
+            *([about] if about else []),
+            f"Fields: {fields}",
+            f"Consumers: {', '.join(takers) or 'none'}",
+        ]
+        parts.append("\n\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
