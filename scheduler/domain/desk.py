@@ -79,11 +79,14 @@ class Desk:
         self.stale = 0
         """Reports of attempts that are no longer current, so far."""
         self.leases_lost = 0
+        self.placed = 0
         self.timing_changed = False
         """Whether something timed was added since somebody last looked."""
         self._lease = lease
         self._new_id = new_id
         self._fence_from = born.monotonic + lease
+        self._dismissed: dict[str, str] = {}
+        """Removed workers with the incarnation that was removed: it is not met again."""
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._touched: dict[str, Task] = {}
         self._placed_now: dict[str, Task] = {}
@@ -139,11 +142,8 @@ class Desk:
 
     def cancel(self, event: TaskCancelRequested) -> None:
         """Withdraw a waiting task, or have its execution stopped. What is unknown is settled by the tables."""
-        task = self.tasks.get(event.task_id)
-        if task is None or task.attempt < event.attempt:
-            if task is not None:
-                self._supersede(task)
-                del self.tasks[task.task_id]
+        task = self._current(event.task_id, event.attempt)
+        if task is None:
             self._changes.cancelled.append(event)
         elif task.attempt > event.attempt:
             self.stale += 1
@@ -165,8 +165,8 @@ class Desk:
 
     def finish(self, event: ExecutionFinished) -> None:
         """An execution is over: its room is free."""
-        task = self.tasks.get(event.task_id)
-        if task is None or task.attempt < event.attempt:
+        task = self._current(event.task_id, event.attempt)
+        if task is None:
             self._changes.finished.append(event)
         elif task.execution_id == event.execution_id and task.state is TaskState.PLACED:
             self._leave_worker(task)
@@ -200,6 +200,8 @@ class Desk:
         worker = self.fleet.get(beat.worker_id)
         if worker is not None and beat.incarnation in worker.former:
             return self._foreign(worker, beat, now)
+        if worker is None and (beat.leaving or self._dismissed.get(beat.worker_id) == beat.incarnation):
+            return []
         if worker is None:
             worker = self._meet(beat, now)
         elif worker.incarnation != beat.incarnation:
@@ -261,6 +263,7 @@ class Desk:
             self._lose(task, now, "its worker was removed")
         self.fleet.remove(worker_id)
         self._workers_touched.pop(worker_id, None)
+        self._dismissed[worker_id] = worker.incarnation
 
     # ------------------------------------------------------------------ time
 
@@ -289,6 +292,9 @@ class Desk:
 
     def place(self, now: Moment) -> int:
         """Hand out what fits; returns how many tasks were placed."""
+        if not self.queue.changed and not self.fleet.changed:
+            return 0
+        self.queue.changed = self.fleet.changed = False
         rooms = self.fleet.rooms()
         if not rooms or not len(self.queue):
             return 0
@@ -304,6 +310,8 @@ class Desk:
             self.fleet.occupy(worker, task)
             self._touched[task.task_id] = task
             self._placed_now[task.task_id] = task
+        self.fleet.changed = False  # by our own placements: they only took room
+        self.placed += len(plan)
         return len(plan)
 
     def take(self) -> Changes:
@@ -333,6 +341,15 @@ class Desk:
         return count
 
     # ------------------------------------------------------------------ inside
+
+    def _current(self, task_id: str, attempt: int) -> Task | None:
+        """What memory holds of the task, unless that is older than the attempt spoken of."""
+        task = self.tasks.get(task_id)
+        if task is not None and task.attempt < attempt:
+            self._supersede(task)
+            del self.tasks[task_id]
+            return None
+        return task
 
     def _supersede(self, task: Task) -> None:
         """A later attempt exists, so whatever this one holds is over; its row becomes the later one's."""

@@ -77,6 +77,8 @@ class Fleet:
     def __init__(self) -> None:
         self._workers: dict[str, Worker] = {}
         self._roomy: dict[str, Room] = {}
+        self.changed = False
+        """Whether somebody's room has changed since somebody last looked."""
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self._workers.values())
@@ -102,6 +104,7 @@ class Fleet:
             self._roomy.pop(worker.id, None)
         else:
             self._roomy[worker.id] = room
+            self.changed = True
 
     def occupy(self, worker: Worker, task: Task) -> None:
         """Count a placed task (it has its execution id) against the worker's room."""

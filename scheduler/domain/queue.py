@@ -27,6 +27,8 @@ class Queue:
         self._delayed: list[_Entry] = []
         self._deadlines: list[_Entry] = []
         self._tickets = 0
+        self.changed = False
+        """Whether something became ready since somebody last looked."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -96,6 +98,7 @@ class Queue:
         return found
 
     def _make_ready(self, task: Task) -> None:
+        self.changed = True
         self._lanes.setdefault((task.shape, task.priority), _ReadyLane()).add(task)
 
     def _valid(self, entry: _Entry) -> Task | None:

@@ -59,3 +59,7 @@ update schedules s
 set status = 'failed', next_run_at = null, last_job_id = null, last_error = n.detail
 from unnest($1::uuid[], $2::text[]) as n (id, detail)
 where s.id = n.id;
+
+-- name: forget_answer
+-- A creation that was refused after it was answered for: its Idempotency-Key is unused again.
+delete from idempotency_keys where route = $1 and key = $2;

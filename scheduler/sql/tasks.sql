@@ -21,10 +21,10 @@ where status in ('waiting', 'placed');
 insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
                         run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
                         incarnation, placed_at, outcome, done_at)
-select task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+select task_id, job_id, attempt, status, name, priority, requires::jsonb, resources::jsonb, run, queued_at, ready_at,
        run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
        incarnation, placed_at, outcome, case when status = 'done' then now() end
-from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::jsonb[], $8::jsonb[],
+from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
             $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[],
             $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[])
      as n (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
@@ -83,7 +83,7 @@ select min(done_at) from tasks where status = 'done';
 -- name: queue_ready
 -- What could run at moment $1, in order, from a place in that order on: (priority, ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $9::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $8::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
            'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at
@@ -94,16 +94,15 @@ from (
       and ($2::smallint is null or priority = $2) and ($3::uuid is null or job_id = $3)
       and ($4::smallint is null or priority <= $4)
       and ($4::smallint is null or priority < $4 or (ready_at, task_id) > ($5::timestamptz, $6::uuid))
-      and $7::boolean is not null
     order by priority desc, ready_at, task_id
-    limit $8
+    limit $7
 ) page
 order by priority desc, ready_at, task_id;
 
 -- name: queue_delayed
--- What is not yet due at moment $1, the next due first; the parameters are those of queue_ready.
+-- What is not yet due at moment $1, the next due first, from a place on: (ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $9::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $7::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
            'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at
@@ -112,10 +111,9 @@ from (
     from tasks
     where status = 'waiting' and run_at is not null and ready_at > $1
       and ($2::smallint is null or priority = $2) and ($3::uuid is null or job_id = $3)
-      and ($4::smallint is null or true)
-      and ($5::timestamptz is null or not $7::boolean or (ready_at, task_id) > ($5::timestamptz, $6::uuid))
+      and ($4::timestamptz is null or (ready_at, task_id) > ($4, $5::uuid))
     order by ready_at, task_id
-    limit $8
+    limit $6
 ) page
 order by ready_at, task_id;
 

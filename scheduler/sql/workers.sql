@@ -34,21 +34,18 @@ insert into workers (id, type, name, status, labels, capacity, slots, prefetch, 
 values ($1, $2, $3, 'online', $4, $5, 0, 0, false, now(), now(), now());
 
 -- name: beat_worker
--- A heartbeat over REST; it brings only a worker without an agent back online, and new labels only to such a one.
-update workers
-set last_heartbeat = now(),
-    status = case when not has_agent and status = 'offline' then 'online' else status end,
-    labels = case when not has_agent and $2::jsonb is not null then $2 else labels end
-where id = $1
-returning id::text;
-
--- name: drain_worker
--- Take a worker out of placement; answers what it was before.
+-- A heartbeat over REST; status and labels are only its own to say of a worker without an agent. Was it offline?
 update workers w
-set status = case when old.status = 'online' then 'draining' else old.status end
+set last_heartbeat = now(),
+    status = case when not w.has_agent and w.status = 'offline' then 'online' else w.status end,
+    labels = case when not w.has_agent and $2::jsonb is not null then $2 else w.labels end
 from (select id, status from workers where id = $1 for update) old
 where w.id = old.id
-returning old.status, w.has_agent;
+returning w.type, w.name, w.labels, not w.has_agent and old.status = 'offline' as revived;
+
+-- name: drain_worker
+-- Take a worker out of placement.
+update workers set status = 'draining' where id = $1 and status = 'online';
 
 -- name: lock_worker
 -- A worker before it is removed, with how much is placed there.
@@ -62,9 +59,9 @@ for update of w;
 -- Forget a worker.
 delete from workers where id = $1;
 
--- name: worker_exists
--- Whether the worker's row is there.
-select true from workers where id = $1;
+-- name: existing_workers
+-- Which of these workers have a row.
+select id::text from workers where id = any($1::uuid[]);
 
 -- name: expire_silent
 -- Workers without an agent whose lease ($1 seconds) is over go offline; answers which.

@@ -1,0 +1,8 @@
+"""`python -m scheduler`: the scheduler's process."""
+
+from scheduler.app import build
+from scheduler.settings import SchedulerSettings
+from shared.lifecycle import main
+
+if __name__ == "__main__":
+    main(SchedulerSettings, build)

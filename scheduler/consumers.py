@@ -1,0 +1,134 @@
+"""What the scheduler hears: decode, call, acknowledge. The leader hears the bus and the agents, each replica verdicts.
+
+Acknowledging follows the handler's return, which follows the commit. Heartbeats and offers come on core NATS: one
+that is lost is made good by the next.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from scheduler.dispatcher import Dispatcher, Turn
+from scheduler.loops import Silence
+from scheduler.schedules import Schedules
+from scheduler.store import Store
+from schemas.agents import Heartbeat, Offer
+from schemas.cloudevents import CloudEvent
+from schemas.events import (
+    EventData,
+    ExecutionFinished,
+    ExecutionReturned,
+    ScheduleRefused,
+    TaskCancelRequested,
+    TaskQueued,
+    WorkerDraining,
+    WorkerOffline,
+    WorkerRegistered,
+    WorkerStopped,
+)
+from shared.bus import Bus, Subscription
+
+_log = structlog.get_logger(__name__)
+
+Events = Sequence[CloudEvent[EventData]]
+
+
+class Placement:
+    """The handler of `scheduler-placement`: one batch is one turn."""
+
+    def __init__(self, dispatcher: Dispatcher, store: Store, silence: Silence) -> None:
+        self._dispatcher = dispatcher
+        self._store = store
+        self._silence = silence
+
+    async def __call__(self, events: Events) -> None:
+        async with self._dispatcher.turn() as turn:
+            offline: set[str] = set()
+            for event in events:
+                match event.data:
+                    case WorkerOffline(worker_id=id):
+                        offline.add(id)
+                    case WorkerRegistered(has_agent=False):
+                        self._silence.wake()
+                    case data:
+                        _apply(turn, data, event)
+            await self._remove(turn, offline)
+
+    async def _remove(self, turn: Turn, offline: set[str]) -> None:
+        """Most of these are our own words coming back; of a worker that was removed over REST the row is gone."""
+        known = [id for id in offline if turn.desk.fleet.get(id) is not None]
+        if known:
+            for id in set(known) - await self._store.existing_workers(known):
+                turn.desk.removed(id, turn.now)
+
+
+def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
+    desk, now = turn.desk, turn.now
+    match data:
+        case TaskQueued():
+            desk.arrive(data, now)
+        case ExecutionFinished():
+            desk.finish(data)
+        case TaskCancelRequested():
+            desk.cancel(data)
+        case ExecutionReturned():
+            desk.give_back(data, now)
+        case WorkerDraining():
+            desk.drain(data)
+        case WorkerStopped():
+            desk.stopped(data, event.time, now)
+        case WorkerRegistered():
+            pass  # our own word: the desk said it
+        case _:
+            _log.warning("event.unexpected", type=event.type, id=event.id)
+
+
+class AgentNews:
+    """Hears the heartbeats and offers of all agents; a service of the leader."""
+
+    name: Final = "agent news"
+
+    def __init__(self, bus: Bus, dispatcher: Dispatcher) -> None:
+        self._bus = bus
+        self._dispatcher = dispatcher
+        self._subscriptions: list[Subscription] = []
+
+    async def start(self) -> None:
+        subject = self._bus.catalogue.agent
+        self._subscriptions = [
+            await self._bus.subscribe(subject("*", "heartbeat"), self._heartbeat),
+            await self._bus.subscribe(subject("*", "offer"), self._offer),
+        ]
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.unsubscribe()
+        self._subscriptions = []
+
+    async def _heartbeat(self, subject: str, payload: bytes, _reply: str) -> None:
+        await self._hear(Heartbeat, subject, payload)
+
+    async def _offer(self, subject: str, payload: bytes, _reply: str) -> None:
+        await self._hear(Offer, subject, payload)
+
+    async def _hear(self, kind: type[Heartbeat] | type[Offer], subject: str, payload: bytes) -> None:
+        try:
+            news = kind.model_validate_json(payload)
+        except ValidationError as error:
+            _log.warning("agent.unreadable", subject=subject, error=str(error).splitlines()[0])
+            return
+        await self._dispatcher.hear(news)
+
+
+class VerdictRecords:
+    """The handler of `scheduler-verdicts`: what was refused has failed."""
+
+    def __init__(self, schedules: Schedules) -> None:
+        self._schedules = schedules
+
+    async def __call__(self, events: Events) -> None:
+        refused = {event.data.schedule_id: event.data for event in events if isinstance(event.data, ScheduleRefused)}
+        if refused:
+            await self._schedules.refuse(list(refused.values()))

@@ -1,0 +1,143 @@
+"""The leader at work: news comes in, work goes out, one turn at a time.
+
+Here: the one lock around the desk, and the rule that keeps memory and tables the same: a turn changes the desk
+and writes what changed in one transaction; when anything fails in between, the desk is thrown away and the
+next turn begins with a new one from the tables. What news means is decided in `domain.desk`; where it comes
+from is in `scheduler.consumers`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from scheduler.counters import Counters
+from scheduler.domain.desk import Desk, Moment
+from scheduler.domain.fleet import Worker
+from scheduler.store import Store
+from schemas.agents import Heartbeat, Offer, Stop
+from schemas.states import Reason
+from shared.bus import Bus
+from shared.clock import now
+from shared.errors import BusUnavailable
+from shared.ids import new_id
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn at the desk."""
+
+    desk: Desk
+    now: Moment
+
+
+class Dispatcher:
+    """A service of the leader: begins a new epoch at its start and holds the desk until its end.
+
+    `timed` is called when something with a time of its own was added. `lease` is in seconds.
+    """
+
+    name: Final = "dispatcher"
+
+    def __init__(
+        self, store: Store, bus: Bus, counters: Counters, *, lease: float, timed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._counters = counters
+        self._lease = lease
+        self.timed = timed
+        self._lock = asyncio.Lock()
+        self._desk: Desk | None = None
+        self._epoch = 0
+
+    async def start(self) -> None:
+        """Take over: nothing that an earlier leader has under way can be written after this."""
+        self._epoch = await self._store.begin_epoch()
+        async with self.turn():
+            pass
+        _log.info("scheduler.leads", epoch=self._epoch)
+
+    async def stop(self) -> None:
+        """Let the turn under way end."""
+        async with self._lock:
+            self._desk = None
+            self._counters.watch(None)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[Turn]:
+        """A turn at the desk: what the block does to it is followed by placing, and written at the end."""
+        async with self._lock:
+            desk = self._desk
+            if desk is None:
+                desk = await self._rebuild()
+            self._desk = None  # whatever fails from here on, the tables are the truth
+            turn = Turn(desk, moment())
+            yield turn
+            await self._finish(turn)
+            self._desk = desk
+            self._counters.watch(desk)
+        if desk.timing_changed:
+            self.timed()
+
+    async def hear(self, news: Heartbeat | Offer) -> None:
+        """Take a worker's word, and stop what it has no business to run."""
+        foreign: list[str] = []
+        async with self.turn() as turn:
+            if isinstance(news, Heartbeat):
+                foreign = turn.desk.heartbeat(news, turn.now)
+            else:
+                turn.desk.offer(news, turn.now)
+        if foreign:
+            await self._fence(news.worker_id, foreign)
+
+    async def heard_since(self, since: float) -> Sequence[Worker]:
+        """The workers that were heard of after `since` (a wall-clock timestamp)."""
+        async with self._lock:
+            workers = [] if self._desk is None else list(self._desk.fleet)
+        return [w for w in workers if w.heard_at is not None and w.heard_at.timestamp() > since]
+
+    async def _finish(self, turn: Turn) -> None:
+        desk = turn.desk
+        while True:
+            started = time.perf_counter()
+            if desk.place(turn.now):
+                self._counters.placement_seconds.observe(time.perf_counter() - started)
+            changes = desk.take()
+            if not changes:
+                return
+            refused = await self._store.write(self._epoch, changes)
+            self._counters.placements.inc(len(changes.scheduled) - len(refused))
+            if not desk.written(changes, refused):
+                return
+            # What was refused has given its room back: somebody else may have it.
+
+    async def _rebuild(self) -> Desk:
+        started = time.perf_counter()
+        desk = Desk(lease=self._lease, new_id=new_id, born=moment())
+        tasks, workers = await self._store.load()
+        desk.restore(tasks, workers, moment())
+        desk.timing_changed = True
+        _log.info(
+            "desk.rebuilt", tasks=len(tasks), workers=len(workers), seconds=round(time.perf_counter() - started, 3)
+        )
+        return desk
+
+    async def _fence(self, worker_id: str, execution_ids: list[str]) -> None:
+        _log.warning("worker.fenced", worker_id=worker_id, execution_ids=execution_ids[:20], count=len(execution_ids))
+        order = Stop(execution_ids=execution_ids, reason=Reason.FENCED)
+        try:
+            await self._bus.send(self._bus.catalogue.agent(worker_id, "stop"), order.model_dump_json().encode())
+        except BusUnavailable as error:
+            _log.info("worker.fence_unsent", worker_id=worker_id, error=str(error))  # its next heartbeat asks again
+
+
+def moment() -> Moment:
+    """Now."""
+    return Moment(now(), time.monotonic())

@@ -1,0 +1,150 @@
+"""One-off schedules: making them, firing them when they are due, and hearing whether what they name exists.
+
+A schedule fires in the transaction that marks it fired, so it fires once however many processes try. What its job
+is, only the orchestrator knows: its verdict comes as an event, and `Verdicts` lets a request wait for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from scheduler.counters import Counters
+from schemas.cloudevents import MalformedEvents, decode_batch
+from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFired, ScheduleRefused
+from shared import queries
+from shared.bus import Bus, Subscription
+from shared.clock import now
+from shared.ids import new_id
+from shared.lifecycle import Counts, Loop
+from shared.outbox import Outbox
+
+FIRE_LIMIT: Final = 500
+LONGEST_SLEEP: Final = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Schedules:
+    """The schedules' table, as far as it is changed outside of requests."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        sql = queries.load("scheduler")
+        self._due, self._fired, self._next = sql["due_schedules"], sql["mark_fired"], sql["next_due"]
+        self._refuse = sql["refuse_schedules"]
+
+    async def fire(self, moment: datetime) -> tuple[int, float | None]:
+        """Fire what is due at `moment`, a bounded number; how many, and in how many seconds the next is due."""
+        async with self._outbox.transaction() as tx:
+            rows = await tx.fetch(self._due, moment, FIRE_LIMIT)
+            jobs = [new_id() for _ in rows]
+            if rows:
+                await tx.execute(self._fired, [row["id"] for row in rows], jobs, moment)
+                tx.emit(
+                    *(
+                        ScheduleFired(
+                            schedule_id=row["id"],
+                            job_id=job_id,
+                            target=JobTarget.model_validate(row["target"]),
+                            due_at=row["next_run_at"],
+                        )
+                        for row, job_id in zip(rows, jobs, strict=True)
+                    )
+                )
+            following = await tx.fetch_value(self._next)
+        return len(rows), following
+
+    async def refuse(self, refusals: Sequence[ScheduleRefused]) -> None:
+        """Mark these as failed; one that is gone meanwhile stays gone."""
+        await self._outbox.database.execute(
+            self._refuse, [refusal.schedule_id for refusal in refusals], [refusal.detail for refusal in refusals]
+        )
+
+
+class Firing(Loop):
+    """Fires schedules at their time; a loop of the leader, woken when a schedule is made anywhere."""
+
+    def __init__(self, schedules: Schedules, bus: Bus, counters: Counters) -> None:
+        super().__init__("firing", interval=LONGEST_SLEEP)
+        self._schedules = schedules
+        self._bus = bus
+        self._counters = counters
+        self._subscription: Subscription | None = None
+
+    async def start(self) -> None:
+        self._subscription = await self._bus.subscribe(self._bus.catalogue.event("schedules.created"), self._created)
+        await super().start()
+
+    async def stop(self) -> None:
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+        await super().stop()
+
+    async def run_once(self) -> Counts:
+        count, following = await self._schedules.fire(now())
+        self._counters.schedules_fired.inc(count)
+        self.interval = max(0.001, min(LONGEST_SLEEP, LONGEST_SLEEP if following is None else following))
+        return {"fired": count}
+
+    async def _created(self, _subject: str, _payload: bytes, _reply: str) -> None:
+        self.wake()
+
+
+class Verdicts:
+    """Hears the orchestrator's verdicts as they pass by, for requests that wait for one; a service."""
+
+    name: Final = "verdicts"
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: dict[str, asyncio.Future[ScheduleRefused | None]] = {}
+        self._subscriptions: list[Subscription] = []
+
+    async def start(self) -> None:
+        for event_type in (ScheduleConfirmed.event_type, ScheduleRefused.event_type):
+            self._subscriptions.append(await self._bus.subscribe(self._bus.catalogue.event(event_type), self._hear))
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.unsubscribe()
+
+    @asynccontextmanager
+    async def expected(self, schedule_id: str) -> AsyncIterator["Verdict"]:
+        """Listen for the verdict on one schedule from here on."""
+        future: asyncio.Future[ScheduleRefused | None] = asyncio.get_running_loop().create_future()
+        self._waiting[schedule_id] = future
+        try:
+            yield Verdict(future)
+        finally:
+            del self._waiting[schedule_id]
+
+    async def _hear(self, subject: str, payload: bytes, _reply: str) -> None:
+        if not self._waiting:
+            return
+        try:
+            events = decode_batch(self._bus.catalogue.event_type(subject), payload)
+        except MalformedEvents as error:
+            _log.warning("verdict.unreadable", error=str(error))
+            return
+        for event in events:
+            data = event.data
+            if isinstance(data, ScheduleConfirmed | ScheduleRefused):
+                future = self._waiting.get(data.schedule_id)
+                if future is not None and not future.done():
+                    future.set_result(data if isinstance(data, ScheduleRefused) else None)
+
+
+class Verdict:
+    """One verdict to come."""
+
+    def __init__(self, future: "asyncio.Future[ScheduleRefused | None]") -> None:
+        self._future = future
+
+    async def refusal(self, seconds: float) -> ScheduleRefused | None:
+        """The refusal, or None when it was confirmed or nothing was heard within so many seconds."""
+        done, _ = await asyncio.wait({self._future}, timeout=seconds)
+        return self._future.result() if done else None

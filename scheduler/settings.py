@@ -1,0 +1,16 @@
+"""What the environment may say to the scheduler, beyond what every service understands."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from shared.settings import Port, ServiceSettings
+
+
+class SchedulerSettings(ServiceSettings):
+    """The scheduler's own variables."""
+
+    service: ClassVar[str] = "scheduler"
+
+    port: Port = Field(default=8081, validation_alias="SCHEDULER_PORT")
+    lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")

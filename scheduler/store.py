@@ -1,0 +1,251 @@
+"""What the leader reads from and writes to the tables: its whole memory at the start, one turn's changes after that.
+
+One turn is one transaction of a few set-based statements, whatever it holds, with the events that it causes.
+The REST side has queries of its own, in `scheduler.listing`; what a change means is decided in `domain`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, TypeVar
+
+import orjson
+
+from scheduler.domain.desk import Changes, scheduled
+from scheduler.domain.fleet import Worker
+from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
+from schemas.specs import Resources, RunSpec
+from schemas.states import Reason, WorkerStatus
+from shared import queries
+from shared.database import Database, Record, Transaction
+from shared.errors import Unavailable
+from shared.outbox import Outbox
+
+PURGE_LIMIT: Final = 5000
+
+_R = TypeVar("_R", ExecutionFinished, TaskCancelRequested)
+
+
+class Store:
+    """The leader's side of the tables."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+        sql = queries.load("scheduler")
+        self._begin_epoch, self._hold_epoch = sql["begin_epoch"], sql["hold_epoch"]
+        self._load_tasks, self._load_workers = sql["load_tasks"], sql["load_workers"]
+        self._arrivals, self._updates, self._done = sql["write_arrivals"], sql["write_updates"], sql["write_done"]
+        self._marks, self._workers = sql["write_marks"], sql["write_workers"]
+        self._heartbeats, self._purge = sql["write_heartbeats"], sql["purge_done"]
+        self._existing = sql["existing_workers"]
+
+    async def begin_epoch(self) -> int:
+        """Count a new leader in, after whatever its predecessor had under way; its number."""
+        return int(await self._database.fetch_value(self._begin_epoch))
+
+    async def load(self) -> tuple[list[Task], list[Worker]]:
+        """All that waits or is placed, and every worker with an agent."""
+        workers = [_worker(row) for row in await self._database.fetch(self._load_workers)]
+        tasks = [_task(row) for row in await self._database.fetch(self._load_tasks)]
+        return tasks, workers
+
+    async def write(self, epoch: int, changes: Changes) -> list[str]:
+        """Write one turn and say what it did; answers the arrivals that the tables refuse, which are not placed.
+
+        Raises Unavailable when another leader has taken over: nothing is written then.
+        """
+        refused: list[str] = []
+        async with self._outbox.transaction() as tx:
+            if not await tx.fetch_value(self._hold_epoch, epoch):
+                raise Unavailable("this scheduler's leadership")
+            if changes.workers:
+                await self._write_workers(tx, changes.workers)
+            if changes.finished:
+                ends = _latest(changes.finished)
+                await self._write_marks(tx, ends, [Outcome(event.status.value) for event in ends])
+            if changes.cancelled:
+                ends_asked = _latest(changes.cancelled)
+                marked = set(await self._write_marks(tx, ends_asked, [Outcome.WITHDRAWN] * len(ends_asked)))
+                tx.emit(*(_withdrawn(event) for event in ends_asked if event.task_id in marked))
+            if changes.updates:
+                await self._write_updates(tx, changes.updates)
+            if changes.arrivals:
+                refused = await self._write_arrivals(tx, changes.arrivals)
+            tx.emit(*changes.events)
+            turned_away = set(refused)
+            tx.emit(*(scheduled(task) for task in changes.scheduled if task.task_id not in turned_away))
+        return refused
+
+    async def write_heartbeats(self, workers: Sequence[Worker]) -> int:
+        """When workers were last heard of, many at a time."""
+        return await self._database.execute(
+            self._heartbeats, [w.id for w in workers], [w.heard_at for w in workers], [w.prefetch for w in workers]
+        )
+
+    async def existing_workers(self, ids: Sequence[str]) -> set[str]:
+        """Which of these workers have a row."""
+        return {row["id"] for row in await self._database.fetch(self._existing, list(ids))}
+
+    async def purge_done(self, before: datetime) -> int:
+        """Forget a bounded number of attempts that were over before then."""
+        return await self._database.execute(self._purge, before, PURGE_LIMIT)
+
+    async def _write_arrivals(self, tx: Transaction, tasks: Sequence[Task]) -> list[str]:
+        rows = await tx.fetch(
+            self._arrivals,
+            [t.task_id for t in tasks],
+            [t.job_id for t in tasks],
+            [t.attempt for t in tasks],
+            [t.state.value for t in tasks],
+            [t.name for t in tasks],
+            [t.priority for t in tasks],
+            [_requires(t.shape) for t in tasks],
+            [_resources(t.shape) for t in tasks],
+            [None if t.state is TaskState.DONE else t.run.model_dump_json() for t in tasks],
+            [t.queued_at for t in tasks],
+            [t.ready_at for t in tasks],
+            [t.run_at for t in tasks],
+            [t.queue_deadline for t in tasks],
+            [t.wanted_execution_id for t in tasks],
+            [t.avoid_worker_id for t in tasks],
+            [t.execution_id for t in tasks],
+            [t.worker_id for t in tasks],
+            [t.incarnation for t in tasks],
+            [t.placed_at for t in tasks],
+            [None if t.outcome is None else t.outcome.value for t in tasks],
+        )
+        if len(rows) == len(tasks):
+            return []
+        taken = {row["task_id"] for row in rows}
+        return [task.task_id for task in tasks if task.task_id not in taken]
+
+    async def _write_updates(self, tx: Transaction, tasks: Sequence[Task]) -> None:
+        done = [task for task in tasks if task.state is TaskState.DONE]
+        if done:
+            await tx.execute(
+                self._done,
+                [t.task_id for t in done],
+                [t.attempt for t in done],
+                [None if t.outcome is None else t.outcome.value for t in done],
+            )
+        rest = [task for task in tasks if task.state is not TaskState.DONE]
+        if rest:
+            await tx.execute(
+                self._updates,
+                [t.task_id for t in rest],
+                [t.attempt for t in rest],
+                [t.state.value for t in rest],
+                [t.execution_id for t in rest],
+                [t.worker_id for t in rest],
+                [t.incarnation for t in rest],
+                [t.placed_at for t in rest],
+                [t.wanted_execution_id for t in rest],
+                [t.avoid_worker_id for t in rest],
+                [None if t.cancel_reason is None else t.cancel_reason.value for t in rest],
+            )
+
+    async def _write_marks(self, tx: Transaction, events: Sequence[_R], outcomes: Sequence[Outcome]) -> list[str]:
+        rows = await tx.fetch(
+            self._marks,
+            [event.task_id for event in events],
+            [event.job_id for event in events],
+            [event.attempt for event in events],
+            [outcome.value for outcome in outcomes],
+        )
+        return [row["task_id"] for row in rows]
+
+    async def _write_workers(self, tx: Transaction, workers: Sequence[Worker]) -> None:
+        await tx.execute(
+            self._workers,
+            [w.id for w in workers],
+            [w.type for w in workers],
+            [w.name for w in workers],
+            [w.status.value for w in workers],
+            [dict(w.labels) for w in workers],
+            [None if w.capacity is None else w.capacity.model_dump() for w in workers],
+            [w.slots for w in workers],
+            [w.prefetch for w in workers],
+            [w.incarnation for w in workers],
+            [w.since for w in workers],
+            [w.heard_at for w in workers],
+        )
+
+
+def shape_of(row: Record) -> Shape:
+    """The shape that a task's row describes (columns `requires`, `resources`)."""
+    resources = row["resources"]
+    return Shape.of(row["requires"], None if resources is None else Resources(**resources))
+
+
+def worker_of(row: Record) -> Worker:
+    """A worker as its row describes it; without an agent it has no incarnation, and is never placed on."""
+    status = WorkerStatus(row["status"])
+    return Worker(
+        id=row["id"],
+        type=row["type"],
+        name=row["name"],
+        incarnation=row["incarnation"] or "",
+        since=row["since"],
+        labels=row["labels"],
+        capacity=None if row["capacity"] is None else Resources(**row["capacity"]),
+        slots=row["slots"],
+        prefetch=row["prefetch"],
+        online=status is not WorkerStatus.OFFLINE,
+        drained=status is WorkerStatus.DRAINING,
+    )
+
+
+def _worker(row: Record) -> Worker:
+    worker = worker_of(row)
+    worker.heard_at = row["last_heartbeat"]
+    return worker
+
+
+def _task(row: Record) -> Task:
+    return Task(
+        task_id=row["task_id"],
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        name=row["name"],
+        priority=row["priority"],
+        shape=shape_of(row),
+        run=RunSpec.model_validate_json(row["run"]),
+        queued_at=row["queued_at"],
+        ready_at=row["ready_at"],
+        run_at=row["run_at"],
+        queue_deadline=row["queue_deadline"],
+        wanted_execution_id=row["wanted_execution_id"],
+        avoid_worker_id=row["avoid_worker_id"],
+        state=TaskState(row["status"]),
+        execution_id=row["execution_id"],
+        worker_id=row["worker_id"],
+        incarnation=row["incarnation"],
+        placed_at=row["placed_at"],
+        cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
+        stored=True,
+    )
+
+
+def _requires(shape: Shape) -> str:
+    return orjson.dumps(dict(shape.requires)).decode() if shape.requires else "{}"
+
+
+def _resources(shape: Shape) -> str | None:
+    if not shape.needs_resources:
+        return None
+    return orjson.dumps({"cpu_m": shape.cpu_m, "memory_mb": shape.memory_mb, "gpu": shape.gpu}).decode()
+
+
+def _latest(events: Iterable[_R]) -> list[_R]:
+    """One event per task, of its highest attempt: a statement may touch a row once."""
+    latest: dict[str, _R] = {}
+    for event in events:
+        known = latest.get(event.task_id)
+        if known is None or known.attempt < event.attempt:
+            latest[event.task_id] = event
+    return list(latest.values())
+
+
+def _withdrawn(event: TaskCancelRequested) -> TaskWithdrawn:
+    return TaskWithdrawn(task_id=event.task_id, job_id=event.job_id, attempt=event.attempt, reason=event.reason)
