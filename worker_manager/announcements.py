@@ -62,6 +62,11 @@ class Announcements:
             await subscription.unsubscribe()
         self._subscriptions.clear()
 
+    @property
+    def hearing(self) -> bool:
+        """Whether anything can be heard now."""
+        return self._bus.connected
+
     @contextmanager
     def about(self, *entity_ids: str) -> Iterator[Listener]:
         """Listen to whatever is said of these entities, for as long as the block runs."""

@@ -13,7 +13,7 @@ from shared.ids import new_id
 
 
 def instance_id(folder: Path) -> str:
-    """Read the id from `<folder>/instance`, making it on the first start. Raises ConfigError when that is impossible."""
+    """Read the id from `<folder>/instance`, made on the first start. Raises ConfigError when that is impossible."""
     file = folder / "instance"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

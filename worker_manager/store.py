@@ -89,16 +89,12 @@ class WorkerStore:
 
     async def close(self, on: Runner, worker_id: str, ending: Ending, exit_code: int | None) -> bool:
         """Write the end; False when that was done before."""
-        row = await on.fetch_one(
-            self._sql["close_worker"], worker_id, ending.status.value, exit_code, ending.detail
-        )
+        row = await on.fetch_one(self._sql["close_worker"], worker_id, ending.status.value, exit_code, ending.detail)
         return row is not None
 
     async def to_adopt(self) -> list[Adoptee]:
         rows = await self._database.fetch(self._sql["workers_to_adopt"], self.instance)
-        return [
-            Adoptee(row["id"], WorkerProcessStatus(row["status"]), row["provider"], row["handle"]) for row in rows
-        ]
+        return [Adoptee(row["id"], WorkerProcessStatus(row["status"]), row["provider"], row["handle"]) for row in rows]
 
     async def get(self, worker_id: str) -> str | None:
         """One worker as JSON."""
@@ -134,8 +130,12 @@ class ExecutionStore:
         body: str = await on.fetch_value(self._sql["request_execution"], execution_id, task_id, job_id)
         return body
 
-    async def forget(self, execution_id: str) -> None:
-        await self._database.execute(self._sql["forget_execution"], execution_id)
+    async def forget(self, execution_id: str, *, route: str, key: str | None) -> None:
+        """Take a request back: neither its execution nor its idempotency key was ever there."""
+        async with self._database.transaction() as tx:
+            await tx.execute(self._sql["forget_execution"], execution_id)
+            if key is not None:
+                await tx.execute(self._sql["forget_idempotency_key"], route, key)
 
     async def record_dispatched(self, orders: Sequence[Order]) -> None:
         await self._database.execute(
@@ -221,9 +221,7 @@ class ExecutionStore:
         status, worker, job, task = query.status, query.worker_id, query.job_id, query.task_id
         common = (before or NEWEST, query.limit + 1)
         if task is not None:
-            rows = await self._database.fetch(
-                self._sql["list_executions_by_task"], *common, task, status, worker, job
-            )
+            rows = await self._database.fetch(self._sql["list_executions_by_task"], *common, task, status, worker, job)
         elif job is not None:
             rows = await self._database.fetch(self._sql["list_executions_by_job"], *common, job, status, worker)
         elif worker is not None:

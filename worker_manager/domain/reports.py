@@ -121,9 +121,7 @@ def _report(
                 finished_at=data.finished_at,
             )
         case ExecutionLost():
-            return Report(
-                *ids, ExecutionStatus.LOST, reason=Reason.LOST, detail=data.detail, finished_at=data.lost_at
-            )
+            return Report(*ids, ExecutionStatus.LOST, reason=Reason.LOST, detail=data.detail, finished_at=data.lost_at)
         case ExecutionReturned():
             # It never began, so it has no outcome of its own; the attempt goes on as another execution.
             return Report(

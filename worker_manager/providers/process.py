@@ -135,15 +135,13 @@ class ProcessProvider:
         }
 
     def _spawn(self, environment: Mapping[str, str], log: int) -> int:
-        # posix_spawn rather than subprocess: no Popen object to keep for a process that may outlive us. All our
-        # descriptors are closed on exec but the lifeline, which was given to us as inheritable and stays so.
+        # posix_spawn rather than subprocess: no Popen object to keep for a process that may outlive us. Our own
+        # descriptors are closed on exec; what was given to us to be passed on (the lifeline) stays open.
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, log, 1),
             (os.POSIX_SPAWN_DUP2, log, 2),
         ]
-        if (lifeline := environment.get(LIFELINE, "")).isdigit():
-            os.set_inheritable(int(lifeline), True)
         # -P: whatever lies in the current folder is not imported by accident.
         return os.posix_spawn(
             sys.executable,

@@ -8,6 +8,10 @@ returning execution_json(e) as body;
 -- Take back a requested execution that was refused before its request was answered.
 delete from executions where id = $1 and worker_id is null;
 
+-- name: forget_idempotency_key
+-- Let a key be used again whose request came to nothing.
+delete from idempotency_keys where route = $1 and key = $2;
+
 -- name: record_dispatched
 -- Write a batch that was just handed to its workers, as JSON orders. A row that is further along stays as it is.
 -- Not waiting for the disk here loses nothing that matters: what a crash of PostgreSQL takes back is written again

@@ -1,0 +1,1 @@
+"""The worker manager's routes, one module per resource: decode, call, encode."""

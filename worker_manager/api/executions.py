@@ -1,0 +1,40 @@
+"""/api/v1/executions: every execution that was handed to a worker, or asked for directly."""
+
+from aiohttp import web
+
+from schemas.ids import is_id
+from schemas.rest.executions import ExecutionQuery, ManagedExecution
+from shared.errors import NotFound
+from shared.web.api import Api
+from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.responses import json_response
+from worker_manager.store import ExecutionStore
+
+
+def api(store: ExecutionStore) -> Api:
+    """The routes, over what is recorded."""
+    api = Api(tag="executions", description="Executions: attempts of tasks on workers.")
+
+    @api.get(
+        "/api/v1/executions",
+        summary="List executions, newest first",
+        query=ExecutionQuery,
+        answers={200: list[ManagedExecution]},
+    )
+    async def list_executions(request: web.Request, query: ExecutionQuery) -> web.StreamResponse:
+        """Filter by `status`, `job_id`, `task_id` or `worker_id`."""
+        if not all(one is None or is_id(one) for one in (query.job_id, query.task_id, query.worker_id)):
+            return page(request, [], None)  # what is no id names nothing, so nothing belongs to it
+        before = decode_cursor(query.cursor)[0] if query.cursor else None
+        found = await store.list(query, before)
+        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+    @api.get("/api/v1/executions/{id}", summary="Show an execution", answers={200: ManagedExecution})
+    async def get_execution(_request: web.Request, id: str) -> web.StreamResponse:
+        """Its status, times and outcome."""
+        body = await store.get(id)
+        if body is None:
+            raise NotFound("execution", id)
+        return json_response(body)
+
+    return api

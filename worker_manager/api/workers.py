@@ -1,0 +1,82 @@
+"""/api/v1/workers: real worker processes, started, looked at and stopped."""
+
+from aiohttp import web
+
+from schemas.rest.workers import ManagedWorker, ManagedWorkerQuery, ManagedWorkerState, StopQuery, WorkerStart
+from shared.errors import NotFound
+from shared.ids import new_id
+from shared.outbox import Outbox
+from shared.web.api import Api
+from shared.web.idempotency import idempotent
+from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.responses import json_response
+from worker_manager.fleet import Fleet
+from worker_manager.providers.base import WorkerSpec
+from worker_manager.store import WorkerStore
+
+
+def api(fleet: Fleet, store: WorkerStore, outbox: Outbox, *, default_slots: int) -> Api:
+    """The routes, over the fleet and what is known of it."""
+    api = Api(tag="workers", description="Worker processes: what runs executions.")
+
+    @api.post(
+        "/api/v1/workers",
+        summary="Start a worker",
+        body=WorkerStart,
+        answers={200: ManagedWorker},
+        creates=True,
+    )
+    async def start_worker(request: web.Request, body: WorkerStart) -> web.StreamResponse:
+        """Starts a real process, and answers once it runs. 503 when it does not come up."""
+        worker_id = new_id()
+        spec = WorkerSpec(
+            worker_id=worker_id,
+            name=body.name or f"worker-{worker_id[-12:]}",
+            type=body.type,
+            labels=body.labels,
+            slots=body.slots or default_slots,
+        )
+        async with fleet.launch(spec, body.provider) as launch, idempotent(request, outbox) as tx:
+            response = tx.answer(200, await launch.run(tx), {"Location": f"/api/v1/workers/{worker_id}"})
+        return response
+
+    @api.get(
+        "/api/v1/workers",
+        summary="List workers, newest first",
+        query=ManagedWorkerQuery,
+        answers={200: list[ManagedWorker]},
+    )
+    async def list_workers(request: web.Request, query: ManagedWorkerQuery) -> web.StreamResponse:
+        """Those that are over included; filter by `status`, `type` or `name`."""
+        before = decode_cursor(query.cursor)[0] if query.cursor else None
+        found = await store.list(query, before)
+        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+    @api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: ManagedWorker})
+    async def get_worker(_request: web.Request, id: str) -> web.StreamResponse:
+        """What its process does, and how it ended."""
+        return json_response(_found(await store.get(id), id))
+
+    @api.get("/api/v1/workers/{id}/status", summary="Show a worker's status", answers={200: ManagedWorkerState})
+    async def get_worker_status(_request: web.Request, id: str) -> web.StreamResponse:
+        """Only its id and status."""
+        return json_response(_found(await store.get_state(id), id))
+
+    @api.delete(
+        "/api/v1/workers/{id}",
+        summary="Stop a worker",
+        query=StopQuery,
+        answers={200: ManagedWorkerState},
+    )
+    async def stop_worker(_request: web.Request, id: str, query: StopQuery) -> web.StreamResponse:
+        """It takes nothing new, finishes what it has, and then its process ends. With `force` it ends now, and what
+        it ran is queued again. Stopping one that is over changes nothing."""
+        return json_response(await (fleet.end(id) if query.force else fleet.drain(id)))
+
+    return api
+
+
+def _found(body: str | None, id: str) -> str:
+    if body is None:
+        raise NotFound("worker", id)
+    return body

@@ -1,0 +1,361 @@
+"""The workers of this instance: started, watched over, drained, stopped, and taken over after a restart.
+
+Here: what happens when, from a request for a worker to the word that its process is gone. Not here: how a process is
+run (`providers`), how its end is judged (`domain.endings`), and which worker gets what (the scheduler's business).
+Agents outlive this service: stopping it ends no worker.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self
+
+import structlog
+
+from schemas.agents import Drain, Heartbeat
+from schemas.events import WorkerStarted, WorkerStopped
+from schemas.states import WorkerProcessStatus
+from shared.bus import Bus
+from shared.database import Transaction
+from shared.errors import BusUnavailable, NotFound, Unavailable
+from shared.outbox import Outbox
+from worker_manager.counters import Counters
+from worker_manager.domain.endings import Ending, Intent, judge
+from worker_manager.providers.base import Exit, Handle, Provider, StartFailed, WorkerSpec
+from worker_manager.store import Adoptee, WorkerStore
+
+log = structlog.get_logger(__name__)
+
+FIRST_WORD: Final = 5.0
+"""Seconds that a new agent has until its first heartbeat."""
+FORCED_END: Final = 5.0
+STARTS_AT_ONCE: Final = 3
+"""Starting holds a database connection, and a Python process starting takes a core."""
+RETRY_FIRST: Final = 0.2
+RETRY_LONGEST: Final = 5.0
+
+
+class WorkerDidNotStart(Unavailable):
+    """The worker's process could not be started, ended at once, or never spoke (HTTP 503)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("a new worker")
+        self.args = (f"the worker did not start: {detail}",)
+
+
+@dataclass(slots=True)
+class _Member:
+    """One worker of ours whose process is not known to be gone. `handle` is None when there is no process."""
+
+    worker_id: str
+    provider: Provider
+    handle: Handle | None
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: bool = False
+    took_leave: bool = False
+    failure: str | None = None
+
+
+class Fleet:
+    """This instance's workers; a service. `hear` each heartbeat."""
+
+    name: Final = "fleet"
+
+    def __init__(
+        self,
+        store: WorkerStore,
+        outbox: Outbox,
+        bus: Bus,
+        providers: Mapping[str, Provider],
+        counters: Counters,
+        *,
+        first_word: float = FIRST_WORD,
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._bus = bus
+        self._providers = providers
+        self._counters = counters
+        self._first_word = first_word
+        self._members: dict[str, _Member] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+
+    async def start(self) -> None:
+        """Take over what an earlier run left behind: watch the living, close the dead."""
+        for adoptee in await self._store.to_adopt():
+            await self._adopt(adoptee)
+        await self._count()
+
+    async def stop(self) -> None:
+        """Stop watching. The workers go on."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def hear(self, heartbeat: Heartbeat) -> None:
+        """An agent speaks: perhaps for the first time, perhaps for the last, perhaps not knowing that it drains."""
+        member = self._members.get(heartbeat.worker_id)
+        if member is None:
+            return
+        member.took_leave = heartbeat.leaving
+        member.heard.set()
+        if member.draining and not heartbeat.draining and not heartbeat.leaving:
+            self._spawn(self._tell_to_drain(member.worker_id), "drain")
+
+    def launch(self, spec: WorkerSpec, provider: str) -> "Launch":
+        """The start of a worker, to be used around the transaction that records it; see `Launch`."""
+        return Launch(self, spec, self._providers[provider])
+
+    async def drain(self, worker_id: str) -> str:
+        """Have the worker finish what it has and end; its state as JSON. Raises NotFound.
+
+        One that is over already stays as it is.
+        """
+        instance = await self._store.ask_to_stop(worker_id, Intent.DRAIN)
+        if instance is not None:
+            member = self._members.get(worker_id)
+            if member is not None:
+                member.draining = True
+            elif not self._bus.connected:
+                raise Unavailable("NATS")  # another instance's worker is reached in no other way
+            await self._tell_to_drain(worker_id)
+            await self._count()
+        return await self._state(worker_id)
+
+    async def end(self, worker_id: str) -> str:
+        """End the worker now, so that its work is queued again; its state as JSON. Raises NotFound."""
+        instance = await self._store.ask_to_stop(worker_id, Intent.FORCE)
+        if instance is not None:
+            member = self._members.get(worker_id)
+            if member is None:
+                order = Drain(exit=True, force=True)
+                await self._bus.send(self._bus.catalogue.agent(worker_id, "drain"), order.model_dump_json().encode())
+            else:
+                if member.handle is not None:
+                    await member.provider.stop(member.handle, force=True)
+                await _within(FORCED_END, member.over)
+        return await self._state(worker_id)
+
+    async def until_over(self, worker_id: str) -> None:
+        """Wait until the end of one of our workers has been recorded; returns at once for any other."""
+        member = self._members.get(worker_id)
+        if member is not None:
+            await member.over.wait()
+
+    # -- one worker's life
+
+    async def begin(self, spec: WorkerSpec, provider: Provider) -> _Member:
+        """Start the process and wait for its first word. Raises WorkerDidNotStart, with the row closed as failed."""
+        await self._store.insert(spec, provider.name)
+        member = _Member(spec.worker_id, provider, None)
+        try:
+            member.handle = await provider.start(spec)
+            self._watch_over(member)
+            await self._store.set_handle(spec.worker_id, member.handle, provider.pid(member.handle))
+        except StartFailed as error:
+            member.failure = str(error)
+            await self._close(member, Exit(None))
+            raise WorkerDidNotStart(str(error)) from error
+        await _first(member.heard, member.over, within=self._first_word)
+        if not member.heard.is_set():
+            raise WorkerDidNotStart(await self._give_up(member))
+        return member
+
+    async def confirm(self, tx: Transaction, worker_id: str) -> str | None:
+        """Record that the worker runs and say so; the worker as JSON, None when it is past that already."""
+        row = await self._store.confirm(tx, worker_id)
+        if row is None:
+            return None
+        tx.emit(
+            WorkerStarted(
+                worker_id=worker_id,
+                type=row["type"],
+                name=row["name"],
+                provider=row["provider"],
+                labels=row["labels"],
+                slots=row["slots"],
+            )
+        )
+        self._counters.worker_starts.labels("running").inc()
+        body: str = row["body"]
+        return body
+
+    async def abandon(self, worker_id: str) -> None:
+        """End a worker whose start could not be recorded."""
+        member = self._members.get(worker_id)
+        if member is not None:
+            await self._give_up(member, "its start could not be recorded")
+
+    async def _give_up(self, member: _Member, why: str = "") -> str:
+        """End a worker that did not come up; why, in words."""
+        if not why:
+            ended = "its process ended" if member.over.is_set() else f"no word from it in {self._first_word:g} s"
+            said = await member.provider.last_words(member.worker_id)
+            why = f"{ended}; the last it said: {said}" if said else ended
+        member.failure = why
+        if member.handle is not None:
+            await member.provider.stop(member.handle, force=True)
+        await _within(FORCED_END, member.over)
+        self._counters.worker_starts.labels("failed").inc()
+        return why
+
+    async def _adopt(self, adoptee: Adoptee) -> None:
+        provider = self._providers.get(adoptee.provider)
+        if provider is None:
+            log.error("worker.unknown_provider", worker_id=adoptee.worker_id, provider=adoptee.provider)
+            return
+        member = _Member(adoptee.worker_id, provider, adoptee.handle)
+        member.draining = adoptee.status is WorkerProcessStatus.DRAINING
+        alive = adoptee.handle is not None and await provider.adopt(adoptee.handle)
+        log.info("worker.adopted" if alive else "worker.found_dead", worker_id=adoptee.worker_id)
+        if not alive:
+            await self._watch(member)  # at once: whoever asks this service finds no worker that is none
+            return
+        self._watch_over(member)
+        if adoptee.status is WorkerProcessStatus.STARTING:
+            self._spawn(self._await_first_word(member), f"start {member.worker_id}")
+
+    async def _await_first_word(self, member: _Member) -> None:
+        """What the request for it would have done, had the service not been restarted meanwhile."""
+        await _first(member.heard, member.over, within=self._first_word)
+        if not member.heard.is_set():
+            await self._give_up(member)
+            return
+        async with self._outbox.transaction() as tx:
+            await self.confirm(tx, member.worker_id)
+        await self._count()
+
+    def _watch_over(self, member: _Member) -> None:
+        self._members[member.worker_id] = member
+        self._spawn(self._watch(member), f"watch {member.worker_id}")
+
+    async def _watch(self, member: _Member) -> None:
+        exit = Exit(None) if member.handle is None else await member.provider.watch(member.handle)
+        # First its leftovers, then the word: whoever runs its work again may rely on the old attempts being over.
+        leftovers = await member.provider.reap(member.worker_id)
+        log.info("worker.gone", worker_id=member.worker_id, exit_code=exit.code, leftovers=leftovers)
+        pause = RETRY_FIRST
+        while True:
+            try:
+                await self._close(member, exit)
+                return
+            except Unavailable as error:
+                # The end must be recorded, now or by the next run of the service, however long the database is away.
+                log.warning("worker.end_not_recorded_yet", worker_id=member.worker_id, error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_LONGEST)
+
+    async def _close(self, member: _Member, exit: Exit) -> None:
+        if member.failure is None and not member.heard.is_set() and not member.draining:
+            said = await member.provider.last_words(member.worker_id)
+        else:
+            said = ""
+        async with self._outbox.transaction() as tx:
+            intent = await self._store.intent(tx, member.worker_id)
+            ending = judge(intent, exit_code=exit.code, took_leave=member.took_leave)
+            if member.failure is not None:
+                ending = Ending(WorkerProcessStatus.FAILED, False, member.failure)
+            elif said and ending.status is WorkerProcessStatus.FAILED:
+                ending = Ending(ending.status, ending.clean, f"{ending.detail}; the last it said: {said}")
+            if await self._store.close(tx, member.worker_id, ending, exit.code):
+                tx.emit(
+                    WorkerStopped(
+                        worker_id=member.worker_id,
+                        status=ending.status,
+                        clean=ending.clean,
+                        exit_code=exit.code,
+                        detail=ending.detail,
+                    )
+                )
+        if ending.clean:
+            await member.provider.forget(member.worker_id)
+        self._members.pop(member.worker_id, None)
+        member.over.set()
+        await self._count()
+
+    async def _tell_to_drain(self, worker_id: str) -> None:
+        order = Drain(exit=True)
+        try:
+            await self._bus.send(self._bus.catalogue.agent(worker_id, "drain"), order.model_dump_json().encode())
+        except BusUnavailable as error:
+            log.info("worker.drain_waits", worker_id=worker_id, error=str(error))  # until its next heartbeat
+
+    async def _state(self, worker_id: str) -> str:
+        body = await self._store.get_state(worker_id)
+        if body is None:
+            raise NotFound("worker", worker_id)
+        return body
+
+    async def _count(self) -> None:
+        try:
+            counts = await self._store.count()
+        except Unavailable as error:
+            log.info("workers.not_counted", error=str(error))
+            return
+        for status in (WorkerProcessStatus.STARTING, WorkerProcessStatus.RUNNING, WorkerProcessStatus.DRAINING):
+            self._counters.workers.labels(status.value).set(counts.get(status.value, 0))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(_finished(self._tasks))
+
+
+class Launch:
+    """One worker's start, around the transaction that records it and keeps the request's answer:
+
+        async with fleet.launch(spec, "process") as launch, idempotent(request, outbox) as tx:
+            response = tx.answer(200, await launch.run(tx))
+
+    Where that transaction fails, the worker is ended again. Entering waits for its turn.
+    """
+
+    def __init__(self, fleet: Fleet, spec: WorkerSpec, provider: Provider) -> None:
+        self._fleet = fleet
+        self._spec = spec
+        self._provider = provider
+
+    async def __aenter__(self) -> Self:
+        await self._fleet._starts.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        self._fleet._starts.release()
+        if kind is not None:
+            await self._fleet.abandon(self._spec.worker_id)
+        await self._fleet._count()
+
+    async def run(self, tx: Transaction) -> str:
+        """Start it and wait until it has spoken; the worker as JSON. Raises WorkerDidNotStart."""
+        await self._fleet.begin(self._spec, self._provider)
+        body = await self._fleet.confirm(tx, self._spec.worker_id)
+        return body or await self._fleet._store.get(self._spec.worker_id) or ""
+
+
+async def _first(*events: asyncio.Event, within: float) -> None:
+    """Wait until one of the events is set, so many seconds at the most."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    await _first(event, within=seconds)
+
+
+def _finished(tasks: set[asyncio.Task[None]]) -> Callable[[asyncio.Task[None]], None]:
+    def done(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("fleet.task_failed", task=task.get_name(), exc_info=error)
+
+    return done
