@@ -24,19 +24,30 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 KNOWN_ELSEWHERE: Final = frozenset(
     {
         "HODEI_AGENT_FLUSH_MS",
+        "HODEI_ATTEMPT",
         "HODEI_CONCURRENCY",
         "HODEI_DATA_DIR",
+        "HODEI_EXECUTION_ID",
         "HODEI_GRACE_SECONDS",
+        "HODEI_HEARTBEAT_SECONDS",
+        "HODEI_JOB_ID",
         "HODEI_LEASE_SECONDS",
         "HODEI_LIFELINE_FD",
+        "HODEI_LOG_LIMIT",
         "HODEI_ORCHESTRATOR_URL",
+        "HODEI_PREFETCH_MAX",
         "HODEI_PROVIDER",
         "HODEI_SCHEDULER_URL",
+        "HODEI_SPOOL_LIMIT",
+        "HODEI_STATE_DIR",
+        "HODEI_TASK_ID",
         "HODEI_WORKER_ID",
+        "HODEI_WORKER_INCARNATION",
         "HODEI_WORKER_LABELS",
         "HODEI_WORKER_MANAGER_URL",
         "HODEI_WORKER_NAME",
         "HODEI_WORKER_SLOTS",
+        "HODEI_WORKER_TYPE",
     }
 )
 """Variables that mean something to another process of the platform: one environment serves them all."""

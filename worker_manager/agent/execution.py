@@ -98,6 +98,11 @@ class Execution:
         return self._silent
 
     @property
+    def has_log(self) -> bool:
+        """Whether it wrote anything."""
+        return self._log is not None
+
+    @property
     def log_task(self) -> asyncio.Task[None] | None:
         """What of its log is under way to the bus."""
         return self._log.task if self._log is not None else None

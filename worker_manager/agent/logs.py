@@ -41,8 +41,8 @@ class LogStream:
         "_summary",
         "_taken",
         "_task",
-        "_told",
         "_timer",
+        "_told",
     )
 
     def __init__(

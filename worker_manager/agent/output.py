@@ -77,9 +77,8 @@ class Output:
             return
         self._closed = True
         if self._tail is not None and self._tail.dropped_bytes:
-            self.remark(
-                f"output limit reached: {self._tail.dropped_bytes} bytes ({self._tail.dropped_lines} lines) left out here"
-            )
+            left_out = f"{self._tail.dropped_bytes} bytes ({self._tail.dropped_lines} lines)"
+            self.remark(f"output limit reached: {left_out} left out here")
         if self._tail is None:
             self._flush_splitters()
 
@@ -106,9 +105,7 @@ class Output:
         self._append(stream, self._splitters[stream].feed(data[:used]), now())
         self._head_left = 0
         self._flush_splitters()
-        self.remark(
-            "output limit half reached: from here on only the end is kept, and shown when the execution is over"
-        )
+        self.remark("output limit half used: from here on only the end is kept, and shown when all is over")
         self._tail = Tail(self._tail_limit)
         self._tail.add(stream, data[used:], now())
 

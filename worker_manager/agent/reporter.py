@@ -50,6 +50,12 @@ class Reporter:
         """Begin to deliver."""
         self._task = asyncio.create_task(self._flush_forever(), name=self.name)
 
+    async def settle(self) -> None:
+        """Wait until all that was reported so far is on the bus or on disk."""
+        await self._flush()
+        if self._flights:
+            await asyncio.wait(self._flights)
+
     async def stop(self) -> None:
         """Deliver what was reported; on the bus or on disk, it is safe when this returns."""
         self._stopping = True

@@ -58,11 +58,10 @@ class Runner:
         self._closing: dict[str, Execution] = {}
         self._seen: Memory[None] = Memory(SEEN)
         self._stopped: Memory[Reason] = Memory(SEEN, seconds=STOPPED_SECONDS)
-        self._filling = False
         self._stale: asyncio.TimerHandle | None = None
         self.draining = False
-        self.abandoned = False
-        """Whether something that ran was ended without an outcome: the scheduler has to call it lost."""
+        self.lost: list[str] = []
+        """What ran and was ended without an outcome: the scheduler has to call it lost."""
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -131,7 +130,7 @@ class Runner:
     def abandon(self) -> None:
         """End what runs at once. It has no outcome: it is lost, and to be queued again."""
         for execution in list(self._running.values()):
-            self.abandoned = True
+            self.lost.append(execution.id)
             execution.end(Reason.LOST, grace=0, silent=True)
 
     async def logs_delivered(self, deadline: float) -> None:
@@ -141,14 +140,8 @@ class Runner:
             await asyncio.wait(tasks, timeout=deadline)
 
     def _fill(self) -> None:
-        if self._filling:
-            return  # a start that failed ends here again
-        self._filling = True
-        try:
-            while self._waiting and len(self._running) < self.slots and len(self._closing) < _CLOSING:
-                self._start(self._waiting.popleft())
-        finally:
-            self._filling = False
+        while self._waiting and len(self._running) < self.slots and len(self._closing) < _CLOSING:
+            self._start(self._waiting.popleft())
         if self._waiting and self._stale is None:
             self._stale = asyncio.get_running_loop().call_later(STALE_SECONDS, self._give_back_stale)
         self._settle()
@@ -170,7 +163,7 @@ class Runner:
                 attempt=assignment.attempt,
                 worker_id=identity.worker_id,
                 incarnation=identity.incarnation,
-                started_at=execution.started_at,
+                started_at=execution.started_at or now(),
             ),
             traceparent=assignment.traceparent,
         )
@@ -178,6 +171,8 @@ class Runner:
     def _on_ended(self, execution: Execution) -> None:
         self._closing[execution.id] = self._running.pop(execution.id)
         self._prefetch.completed(time.monotonic())
+        if execution.has_log:  # its outcome waits for its log to leave, its slot does not
+            asyncio.get_running_loop().call_soon(self._fill)
 
     def _on_complete(self, execution: Execution) -> None:
         del self._closing[execution.id]

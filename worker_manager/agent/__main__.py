@@ -1,0 +1,32 @@
+"""`python -m worker_manager.agent`: one worker's agent, until a signal, a drain or its starter's end.
+
+Exits 0 when it left nothing unfinished, 1 when something that ran has no outcome or it failed otherwise, 2 when the
+configuration is unusable.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from shared.lifecycle import EXIT_FAILED, Service, main
+from worker_manager.agent.app import Agent
+from worker_manager.agent.settings import AgentSettings
+
+
+def run() -> None:
+    """Run the agent; never returns."""
+    agents: list[Agent] = []
+
+    def build(settings: AgentSettings) -> Sequence[Service]:
+        agents.append(Agent(settings))
+        return agents[0].services
+
+    try:
+        main(AgentSettings, build)
+    except SystemExit as end:
+        if end.code == 0 and any(not agent.clean for agent in agents):
+            sys.exit(EXIT_FAILED)
+        raise
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,132 @@
+"""The agent's composition root: what it is made of, in the order in which it starts."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from shared import lifeline
+from shared.bus import Bus
+from shared.lifecycle import Service
+from shared.process_tree import INCARNATION_MARK, kill_marked, mark, reap
+from worker_manager.agent.delivery import Delivery
+from worker_manager.agent.environment import base_environment
+from worker_manager.agent.execution import Means
+from worker_manager.agent.heartbeat import Heart
+from worker_manager.agent.identity import Identity
+from worker_manager.agent.logs import LogStream
+from worker_manager.agent.prefetch import Prefetch
+from worker_manager.agent.process import Launcher
+from worker_manager.agent.reporter import Reporter
+from worker_manager.agent.runner import Runner
+from worker_manager.agent.scratch import Scratch
+from worker_manager.agent.settings import AgentSettings
+from worker_manager.agent.spool import Spool
+from worker_manager.agent.state import StateFolder
+from worker_manager.agent.worker import Worker
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Agent:
+    """All parts of one agent. `services` start in order; `clean` tells afterwards whether it left nothing behind.
+
+    Raises ConfigError when the state folder cannot be used. Made inside the running loop.
+    """
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._state = StateFolder(settings.state_dir, settings.worker_id)
+        self.identity = Identity(
+            self._state.worker_id, settings.worker_name, settings.worker_type, dict(settings.labels)
+        )
+        self._scratch = Scratch(self._state.scratch)
+        self._launcher = Launcher()
+        self.spool = Spool(self._state.spool, limit=settings.spool_limit)
+        self.bus = Bus(
+            settings.nats_url,
+            name="agent",
+            namespace=settings.namespace,
+            start_deadline=settings.start_deadline,
+            linger_ms=settings.linger_ms,
+        )
+        self.delivery = Delivery(self.bus, self.spool)
+        catalogue = self.bus.catalogue
+        reporter = Reporter(self.delivery, self.identity, catalogue, linger=settings.linger)
+        prefetch = Prefetch(settings.prefetch_max)
+        means = Means(
+            identity=self.identity,
+            launcher=self._launcher,
+            scratch=self._scratch,
+            environment=base_environment(
+                os.environ, worker_id=self.identity.worker_id, incarnation=self.identity.incarnation
+            ),
+            grace=settings.grace,
+            make_log=partial(
+                LogStream,
+                limit=settings.log_limit,
+                delivery=self.delivery,
+                identity=self.identity,
+                catalogue=catalogue,
+            ),
+        )
+        self.runner = Runner(means, reporter, prefetch, slots=settings.slots)
+        heart = Heart(self.bus, self.identity, self.runner, prefetch, self.delivery, interval=settings.heartbeat)
+        self.runner.changed = heart.look
+        worker = Worker(
+            self.bus,
+            self.identity,
+            self.runner,
+            reporter,
+            heart,
+            patience=settings.stop_deadline,
+            leave=_ask_to_stop,
+        )
+        self.services: Sequence[Service] = [_Ground(self), self.bus, self.delivery, reporter, worker]
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything that ran here has an outcome."""
+        return not self.runner.lost
+
+    async def prepare(self) -> None:
+        """End what an earlier start of this worker left running, and open the folders."""
+        if self._state.known:
+            killed = await asyncio.to_thread(reap, worker_id=self.identity.worker_id)
+            if killed:
+                log.warning("leftovers of an earlier start ended", processes=killed)
+        self._scratch.open()
+        self.spool.open()
+        lifeline.watch(self._starter_is_gone, hard_after=0)
+
+    async def clear(self) -> None:
+        """Give back the folders."""
+        self._launcher.close()
+        await self._scratch.close()
+        self._state.close()
+
+    def _starter_is_gone(self) -> None:
+        """In another thread: end all trees; the process ends right after."""
+        kill_marked([mark(INCARNATION_MARK, self.identity.incarnation)])
+
+
+class _Ground:
+    """The folders, as the first service to start and the last to stop."""
+
+    name = "state folder"
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    async def start(self) -> None:
+        await self._agent.prepare()
+
+    async def stop(self) -> None:
+        await self._agent.clear()
+
+
+def _ask_to_stop() -> None:
+    """A drained agent leaves the way it would on a signal."""
+    os.kill(os.getpid(), signal.SIGTERM)

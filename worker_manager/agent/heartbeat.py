@@ -1,0 +1,177 @@
+"""What the agent says of itself beside reports: the heartbeat that renews its lease, and offers of room.
+
+On core NATS, unacknowledged: a lost one is made good by the next. Offers follow the runner's rate closely but not
+more often than OFFER_GAP; while any prefetch is offered the rate is looked at again, so that it falls when work ends.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from schemas.agents import Heartbeat, Offer
+from schemas.subjects import Catalogue
+from shared.clock import now
+from shared.errors import BusUnavailable
+from worker_manager.agent.delivery import Delivery
+from worker_manager.agent.identity import Identity
+from worker_manager.agent.prefetch import WINDOW, Prefetch
+from worker_manager.agent.runner import Runner
+
+log = structlog.stdlib.get_logger(__name__)
+
+OFFER_GAP: Final = 0.05
+"""Seconds between two offers, at least."""
+
+
+class CoreBus(Protocol):
+    """What is needed of the bus."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+
+    async def send(self, subject: str, payload: bytes) -> None: ...
+
+    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]: ...
+
+
+class Heart:
+    """Beats every `interval` seconds, at once when the bus comes back, and tells of changed room in between."""
+
+    name = "heartbeat"
+
+    def __init__(
+        self,
+        bus: CoreBus,
+        identity: Identity,
+        runner: Runner,
+        prefetch: Prefetch,
+        delivery: Delivery,
+        *,
+        interval: float,
+        version: str = "",
+    ) -> None:
+        self._bus = bus
+        self._identity = identity
+        self._runner = runner
+        self._prefetch = prefetch
+        self._delivery = delivery
+        self._interval = interval
+        self._version = version
+        self._host = socket.gethostname()
+        self._draining = False
+        self._offered_at = 0.0
+        self._look: asyncio.TimerHandle | None = None
+        self._beat_now = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._forget: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        """Announce the worker, and go on."""
+        self._forget = self._bus.on_change(lambda connected: self._beat_now.set() if connected else None)
+        await self._send(self.beat())
+        self._task = asyncio.create_task(self._beat_forever(), name=self.name)
+
+    async def stop(self) -> None:
+        """Fall silent."""
+        self._forget()
+        if self._look is not None:
+            self._look.cancel()
+        tasks = {*self._sending, *([self._task] if self._task is not None else [])}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def say_goodbye(self) -> None:
+        """The last word. What it names as running was ended without an outcome."""
+        await self._send(self.beat(leaving=True))
+
+    def beat(self, *, leaving: bool = False) -> Heartbeat:
+        """The heartbeat as it would be said now."""
+        identity, runner = self._identity, self._runner
+        return Heartbeat(
+            worker_id=identity.worker_id,
+            incarnation=identity.incarnation,
+            slots=runner.slots,
+            prefetch=self._prefetch.offered,
+            draining=runner.draining,
+            name=identity.name,
+            type=identity.type,
+            labels=identity.labels,
+            host=self._host,
+            pid=os.getpid(),
+            version=self._version,
+            sent_at=now(),
+            running=runner.lost if leaving else runner.running,
+            waiting=runner.waiting,
+            reporting=sorted(self._delivery.unsettled),
+            leaving=leaving,
+        )
+
+    def look(self) -> None:
+        """Offer anew, if the room or the readiness changed notably."""
+        moment = time.monotonic()
+        draining = self._runner.draining
+        room = 0 if draining else self._prefetch.notable(moment)
+        if draining == self._draining and (room is None or room == self._prefetch.offered):
+            if self._prefetch.offered:
+                self._look_again(WINDOW)
+            return
+        if moment - self._offered_at < OFFER_GAP:
+            self._look_again(OFFER_GAP)
+            return
+        self._draining = draining
+        self._prefetch.offer(room or 0, moment)
+        self._offered_at = moment
+        self._spawn_offer()
+        if room:
+            self._look_again(WINDOW)
+
+    def _look_again(self, seconds: float) -> None:
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(seconds, self._looked)
+
+    def _looked(self) -> None:
+        self._look = None
+        self.look()
+
+    def _spawn_offer(self) -> None:
+        offer = Offer(
+            worker_id=self._identity.worker_id,
+            incarnation=self._identity.incarnation,
+            slots=self._runner.slots,
+            prefetch=self._prefetch.offered,
+            draining=self._draining,
+        )
+        task = asyncio.create_task(self._send(offer))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _beat_forever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._beat_now.wait()
+            except TimeoutError:
+                pass  # the usual beat
+            self._beat_now.clear()
+            await self._send(self.beat())
+
+    async def _send(self, word: Offer | Heartbeat) -> None:
+        verb: Final = "heartbeat" if isinstance(word, Heartbeat) else "offer"
+        try:
+            await self._bus.send(
+                self._bus.catalogue.agent(self._identity.worker_id, verb),
+                word.model_dump_json(exclude_none=True).encode(),
+            )
+        except BusUnavailable as error:
+            log.debug("not said", word=verb, error=str(error))

@@ -1,0 +1,54 @@
+"""What the environment may say to an agent; see `shared.settings` for how it is read."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic_settings import NoDecode
+
+from schemas.ids import UUID_PATTERN
+from schemas.specs import Labels
+from shared.settings import ServiceSettings
+
+_LABELS = TypeAdapter[dict[str, str]](Labels)
+
+
+def _labels(given: object) -> object:
+    """`k=v,k=v`, or a JSON object, which can say any value."""
+    if not isinstance(given, str):
+        return given
+    if given.lstrip().startswith("{"):
+        return _LABELS.validate_json(given)
+    pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
+    if any(not sign for _, sign, _ in pairs):
+        raise ValueError("labels are written key=value,key=value")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+class AgentSettings(ServiceSettings):
+    """The agent's own settings beside those of every service. Times are seconds, sizes bytes."""
+
+    service: ClassVar[str] = "agent"
+
+    worker_id: str | None = Field(default=None, pattern=UUID_PATTERN, validation_alias="HODEI_WORKER_ID")
+    worker_name: str = Field(
+        default_factory=socket.gethostname, min_length=1, max_length=200, validation_alias="HODEI_WORKER_NAME"
+    )
+    worker_type: str = Field(default="default", min_length=1, max_length=100, validation_alias="HODEI_WORKER_TYPE")
+    labels: Annotated[Labels, NoDecode, BeforeValidator(_labels)] = Field(
+        default_factory=dict, validation_alias="HODEI_WORKER_LABELS"
+    )
+    slots: int = Field(
+        default_factory=lambda: max(8, 2 * (os.cpu_count() or 1)),
+        ge=1,
+        le=10_000,
+        validation_alias="HODEI_WORKER_SLOTS",
+    )
+    state_dir: Path | None = Field(default=None, validation_alias="HODEI_STATE_DIR")
+    heartbeat: float = Field(default=3.0, gt=0, le=60, validation_alias="HODEI_HEARTBEAT_SECONDS")
+    grace: float = Field(default=5.0, ge=0, le=3600, validation_alias="HODEI_GRACE_SECONDS")
+    log_limit: int = Field(default=10 << 20, ge=256 << 10, le=1 << 30, validation_alias="HODEI_LOG_LIMIT")
+    spool_limit: int = Field(default=256 << 20, ge=1 << 20, validation_alias="HODEI_SPOOL_LIMIT")
+    prefetch_max: int = Field(default=256, ge=0, le=10_000, validation_alias="HODEI_PREFETCH_MAX")
