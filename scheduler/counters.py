@@ -1,4 +1,4 @@
-"""What the scheduler counts. Queue and fleet are read from the leader's desk when somebody asks; the others have none."""
+"""What the scheduler counts. Queue and fleet are read from the leader's desk when somebody asks."""
 
 from collections.abc import Callable
 from typing import Final

@@ -44,14 +44,14 @@ class Silence(Loop):
         self._outbox = outbox
         self._lease = lease
         sql = queries.load("scheduler")
-        self._expire, self._next = sql["expire_silent"], sql["next_silence"]
+        self._expire, self._following = sql["expire_silent"], sql["next_silence"]
 
     async def run_once(self) -> Counts:
         async with self._outbox.transaction() as tx:
             silent = [row["id"] for row in await tx.fetch(self._expire, self._lease)]
             detail = f"no heartbeat for {self._lease:g} s"
             tx.emit(*(WorkerOffline(worker_id=id, detail=detail) for id in silent))
-            due = await tx.fetch_value(self._next, self._lease)
+            due = await tx.fetch_value(self._following, self._lease)
         self.interval = max(0.01, min(NOTHING_DUE, _or(due, NOTHING_DUE)))
         return {"offline": len(silent)}
 

@@ -1,0 +1,52 @@
+"""/api/v1/queue: what waits, in the order in which it would run."""
+
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from scheduler.listing import Listing, QueuePlace
+from schemas.model import rfc3339
+from schemas.rest.schedules import QueuedTask, QueueQuery
+from shared.clock import now
+from shared.web.api import Api
+from shared.web.paging import decode_cursor, encode_cursor, page
+
+
+def api(listing: Listing) -> Api:
+    """The route, over the tables."""
+    api = Api(tag="queue", description="What waits for a worker, and why.")
+
+    @api.get("/api/v1/queue", summary="Show what waits", query=QueueQuery, answers={200: list[QueuedTask]})
+    async def list_queue(request: web.Request, query: QueueQuery) -> web.StreamResponse:
+        """By priority, then by when it became ready; what is not yet due comes last. `position` counts within the
+        filter."""
+        after = _place(query.cursor) if query.cursor else None
+        rows, last = await listing.queue(query, now(), after)
+        return page(request, rows, None if last is None else _cursor(last))
+
+    return api
+
+
+def _cursor(place: QueuePlace) -> str:
+    return encode_cursor(
+        rfc3339(place.as_of),
+        int(place.delayed),
+        place.priority,
+        rfc3339(place.ready_at),
+        place.task_id,
+        place.position,
+    )
+
+
+def _place(cursor: str) -> QueuePlace:
+    as_of, delayed, priority, ready_at, task_id, position = decode_cursor(
+        cursor, "time", "int", "int", "time", "id", "int"
+    )
+    return QueuePlace(
+        as_of=datetime.fromisoformat(as_of).astimezone(UTC),
+        delayed=int(delayed) != 0,
+        priority=max(0, min(3, int(priority))),
+        ready_at=datetime.fromisoformat(ready_at).astimezone(UTC),
+        task_id=task_id,
+        position=int(position),
+    )

@@ -1,0 +1,137 @@
+"""/api/v1/schedule and /api/v1/scheduled: what shall run at a certain time."""
+
+from typing import Final
+
+from aiohttp import web
+
+from scheduler.listing import Listing
+from scheduler.schedules import Verdicts
+from schemas.events import JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleRefused
+from schemas.ids import is_id
+from schemas.rest.schedules import Schedule, ScheduleCreate, ScheduleQuery
+from shared import queries
+from shared.bus import Bus
+from shared.clock import now
+from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound, NotSupported
+from shared.ids import new_id
+from shared.outbox import Outbox
+from shared.web.api import IDEMPOTENCY_KEY, Api
+from shared.web.idempotency import idempotent
+from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.responses import json_response
+
+VERDICT_DEADLINE: Final = 2.0
+
+
+def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
+    """The routes, over the tables and the orchestrator's verdicts."""
+    api = Api(tag="schedules", description="What shall run at a certain time.")
+    sql = queries.load("scheduler")
+    insert, get, delete, forget = (
+        sql["insert_schedule"],
+        sql["get_schedule"],
+        sql["delete_schedule"],
+        sql["forget_answer"],
+    )
+
+    @api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)
+    async def create_schedule(request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
+        """Run `job_id` again, a `pipeline_id`, or a `command`, at `run_at` or now. 404 when the job or pipeline does
+        not exist; while nobody can say (the bus is away), it is accepted, and fails when it is due."""
+        if body.cron is not None:
+            raise NotSupported("cron", "schedules that fire more than once")
+        if body.timezone is not None:
+            raise NotSupported("timezone", "it goes with cron")
+        id, created_at, target = new_id(), now(), _target(body)
+        due = body.run_at or created_at
+        async with verdicts.expected(id) as verdict:
+            async with idempotent(request, outbox) as tx:
+                await tx.execute(
+                    insert,
+                    id,
+                    body.name,
+                    target.model_dump(mode="json", exclude_none=True),
+                    _uuid("job", body.job_id),
+                    _uuid("pipeline", body.pipeline_id),
+                    body.run_at,
+                    due,
+                    created_at,
+                )
+                tx.emit(ScheduleCreated(schedule_id=id, target=target, next_run_at=due))
+                shown: str = await tx.fetch_value(get, id)
+                response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{id}"})
+            if target.command is None and bus.connected:
+                refusal = await verdict.refusal(VERDICT_DEADLINE)
+                if refusal is not None:
+                    await take_back(request, id)
+                    raise _problem(refusal, body)
+        return response
+
+    async def take_back(request: web.Request, id: str) -> None:
+        async with outbox.transaction() as tx:
+            if await tx.execute(delete, id):
+                tx.emit(ScheduleDeleted(schedule_id=id))
+            if key := request.headers.get(IDEMPOTENCY_KEY):
+                await tx.execute(forget, f"{request.method} {request.path}", key)
+
+    @api.get(
+        "/api/v1/scheduled",
+        summary="List schedules, newest first",
+        query=ScheduleQuery,
+        answers={200: list[Schedule]},
+    )
+    async def list_schedules(request: web.Request, query: ScheduleQuery) -> web.StreamResponse:
+        """Those that have fired included; filter by `status`, `job_id` or `pipeline_id`."""
+        before = decode_cursor(query.cursor)[0] if query.cursor else None
+        found = await listing.schedules(query, before)
+        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+    @api.get("/api/v1/scheduled/{id}", summary="Show a schedule", answers={200: Schedule})
+    async def get_schedule(_request: web.Request, id: str) -> web.StreamResponse:
+        """When it is due, or what became of it."""
+        found = await listing.schedule(id)
+        if found is None:
+            raise NotFound("schedule", id)
+        return json_response(found)
+
+    @api.delete("/api/v1/scheduled/{id}", summary="Remove a schedule", answers={204: None})
+    async def delete_schedule(_request: web.Request, id: str) -> web.StreamResponse:
+        """It does not fire any more. One that has fired is only forgotten: its job goes on."""
+        async with outbox.transaction() as tx:
+            if not await tx.execute(delete, id):
+                raise NotFound("schedule", id)
+            tx.emit(ScheduleDeleted(schedule_id=id))
+        return web.Response(status=204)
+
+    return api
+
+
+def _target(body: ScheduleCreate) -> JobTarget:
+    command = body.command_spec() if body.command is not None else None
+    return JobTarget(
+        job_id=body.job_id,
+        pipeline_id=body.pipeline_id,
+        command=command,
+        name=body.name,
+        priority=body.priority,
+        params=body.params,
+        env={} if command is not None else body.env,
+        labels=body.labels,
+    )
+
+
+def _uuid(kind: str, id: str | None) -> str | None:
+    """The id in canonical form. Raises NotFound for a text that is none."""
+    if id is not None and not is_id(id.lower()):
+        raise NotFound(kind, id)
+    return None if id is None else id.lower()
+
+
+def _problem(refusal: ScheduleRefused, body: ScheduleCreate) -> HodeiError:
+    """The orchestrator's refusal as the error that answers with its status."""
+    kind, id = ("job", body.job_id) if body.job_id is not None else ("pipeline", body.pipeline_id)
+    if refusal.status == 404:
+        return NotFound(kind, id or "")
+    if refusal.status == 409:
+        return Conflict(refusal.detail)
+    return Invalid([FieldError((f"{kind}_id",), refusal.detail, "refused")])

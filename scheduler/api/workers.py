@@ -1,0 +1,139 @@
+"""/api/v1/workers: who may be given work. Workers with an agent register themselves, by their first heartbeat."""
+
+import structlog
+from aiohttp import web
+
+from scheduler.listing import Listing
+from schemas.agents import Drain
+from schemas.events import WorkerDraining, WorkerOffline, WorkerRegistered
+from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery, WorkerHeartbeat, WorkerRegister
+from schemas.states import WORKER, WorkerStatus
+from shared import queries
+from shared.bus import Bus
+from shared.errors import BusUnavailable, Conflict, NotFound
+from shared.ids import new_id
+from shared.outbox import Outbox
+from shared.web.api import Api
+from shared.web.idempotency import idempotent
+from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.responses import json_response
+
+_log = structlog.get_logger(__name__)
+
+
+def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
+    """The routes, over the tables; what the leader must know reaches it as an event."""
+    api = Api(tag="workers", description="Who may be given work.")
+    sql = queries.load("scheduler")
+    insert, get, beat = sql["insert_worker"], sql["get_worker"], sql["beat_worker"]
+    drain, lock, delete = sql["drain_worker"], sql["lock_worker"], sql["delete_worker"]
+
+    async def tell_agent(worker_id: str, order: Drain) -> None:
+        """Best effort: what the scheduler places does not depend on it."""
+        try:
+            await bus.send(bus.catalogue.agent(worker_id, "drain"), order.model_dump_json().encode())
+        except BusUnavailable as error:
+            _log.warning("worker.drain_unsent", worker_id=worker_id, error=str(error))
+
+    @api.post(
+        "/api/v1/workers",
+        summary="Register a worker",
+        body=WorkerRegister,
+        answers={200: RegisteredWorker},
+        creates=True,
+    )
+    async def register_worker(request: web.Request, body: WorkerRegister) -> web.StreamResponse:
+        """Makes a worker known that no agent stands behind: it is listed, and nothing is ever sent to it."""
+        id = new_id()
+        name = body.name or f"{body.type}-{id[-12:]}"
+        capacity = None if body.capacity is None else body.capacity.model_dump()
+        async with idempotent(request, outbox) as tx:
+            await tx.execute(insert, id, body.type, name, body.labels, capacity)
+            tx.emit(
+                WorkerRegistered(worker_id=id, type=body.type, name=name, labels=body.labels, slots=0, has_agent=False)
+            )
+            response = tx.answer(200, await tx.fetch_value(get, id), {"Location": f"/api/v1/workers/{id}"})
+        return response
+
+    @api.get(
+        "/api/v1/workers",
+        summary="List workers, newest first",
+        query=RegisteredWorkerQuery,
+        answers={200: list[RegisteredWorker]},
+    )
+    async def list_workers(request: web.Request, query: RegisteredWorkerQuery) -> web.StreamResponse:
+        """Those that are offline included; filter by `status`, `type` or `name`."""
+        before = decode_cursor(query.cursor)[0] if query.cursor else None
+        found = await listing.workers(query, before)
+        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+    @api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: RegisteredWorker})
+    async def get_worker(_request: web.Request, id: str) -> web.StreamResponse:
+        """What it offers, and how much is placed there."""
+        return json_response(await shown(id))
+
+    async def shown(id: str) -> str:
+        found = await listing.worker(id)
+        if found is None:
+            raise NotFound("worker", id)
+        return found
+
+    @api.post(
+        "/api/v1/workers/{id}/heartbeat",
+        summary="Say that a worker is alive",
+        body=WorkerHeartbeat,
+        answers={200: RegisteredWorker},
+    )
+    async def beat_worker(_request: web.Request, id: str, body: WorkerHeartbeat) -> web.StreamResponse:
+        """For workers without an agent: renews the lease, brings an offline one back, and may bring new `labels`.
+        An agent's own heartbeats decide about its worker; one over REST is only noted there."""
+        async with outbox.transaction() as tx:
+            row = await tx.fetch_one(beat, id, body.labels)
+            if row is None:
+                raise NotFound("worker", id)
+            if row["revived"]:
+                tx.emit(
+                    WorkerRegistered(
+                        worker_id=id,
+                        type=row["type"],
+                        name=row["name"],
+                        labels=row["labels"],
+                        slots=0,
+                        has_agent=False,
+                    )
+                )
+            return json_response(await tx.fetch_value(get, id))
+
+    @api.post("/api/v1/workers/{id}/drain", summary="Drain a worker", answers={202: RegisteredWorker})
+    async def drain_worker(_request: web.Request, id: str) -> web.StreamResponse:
+        """It gets nothing new, gives back what has not started and finishes the rest. 409 when it is offline."""
+        async with outbox.transaction() as tx:
+            row = await tx.fetch_one(lock, id)
+            if row is None:
+                raise NotFound("worker", id)
+            status = WorkerStatus(row["status"])
+            if status is not WorkerStatus.DRAINING:
+                WORKER.advance(status, WorkerStatus.DRAINING)
+                await tx.execute(drain, id)
+                tx.emit(WorkerDraining(worker_id=id))
+            body = await tx.fetch_value(get, id)
+        if row["has_agent"]:
+            await tell_agent(id, Drain(exit=False))
+        return json_response(body, status=202)
+
+    @api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})
+    async def delete_worker(_request: web.Request, id: str) -> web.StreamResponse:
+        """409 while executions are placed there, unless it is offline. An agent that still lives is told to end."""
+        async with outbox.transaction() as tx:
+            row = await tx.fetch_one(lock, id)
+            if row is None:
+                raise NotFound("worker", id)
+            if row["busy"] and row["status"] != WorkerStatus.OFFLINE:
+                raise Conflict(f"{row['busy']} executions are placed on worker {id}: drain it first")
+            await tx.execute(delete, id)
+            tx.emit(WorkerOffline(worker_id=id, incarnation=row["incarnation"], detail="removed"))
+        if row["has_agent"] and row["status"] != WorkerStatus.OFFLINE:
+            await tell_agent(id, Drain(exit=True))
+        return web.Response(status=204)
+
+    return api

@@ -1,0 +1,169 @@
+"""What REST reads: pages and single rows as JSON text out of SQL, and the picture that an explanation is made of.
+
+Works on any replica. Nothing here changes anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from scheduler.domain.explain import Candidate
+from scheduler.domain.model import Outcome, Shape, TaskState
+from scheduler.store import shape_of, worker_of
+from schemas.ids import is_id
+from schemas.rest.schedules import QueueQuery, ScheduleQuery
+from schemas.rest.workers import RegisteredWorkerQuery
+from schemas.specs import PRIORITY_RANK
+from shared import queries
+from shared.database import Database, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows as JSON text; `last` is the id to go on after, None on the last page."""
+
+    rows: Sequence[str]
+    last: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """Where a page of the queue ended. `as_of` decides for all pages what was due; `position` counts from 1."""
+
+    as_of: datetime
+    delayed: bool
+    priority: int
+    ready_at: datetime
+    task_id: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTask:
+    """A task as an explanation needs it."""
+
+    task_id: str
+    job_id: str
+    attempt: int
+    state: TaskState
+    priority: int
+    shape: Shape
+    ready_at: datetime
+    delayed: bool
+    worker_id: str | None
+    execution_id: str | None
+    outcome: Outcome | None
+
+
+_NOTHING: Final = Page([])
+
+
+class Listing:
+    """The reading side of the scheduler's tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        sql = queries.load("scheduler")
+        self._list_schedules, self._get_schedule = sql["list_schedules"], sql["get_schedule"]
+        self._list_workers, self._get_worker = sql["list_workers"], sql["get_worker"]
+        self._ready, self._delayed = sql["queue_ready"], sql["queue_delayed"]
+        self._find_task, self._position = sql["find_task"], sql["task_position"]
+        self._to_explain = sql["workers_to_explain"]
+
+    async def schedules(self, query: ScheduleQuery, before: str | None) -> Page:
+        if not _may_match(query.job_id, query.pipeline_id):
+            return _NOTHING
+        status = None if query.status is None else query.status.value
+        rows = await self._database.fetch(
+            self._list_schedules, before, status, query.job_id, query.pipeline_id, query.limit + 1
+        )
+        return _page(rows, query.limit)
+
+    async def schedule(self, id: str) -> str | None:
+        """One schedule as JSON, or None."""
+        found: str | None = await self._database.fetch_value(self._get_schedule, id)
+        return found
+
+    async def workers(self, query: RegisteredWorkerQuery, before: str | None) -> Page:
+        status = None if query.status is None else query.status.value
+        rows = await self._database.fetch(self._list_workers, before, status, query.type, query.name, query.limit + 1)
+        return _page(rows, query.limit)
+
+    async def worker(self, id: str) -> str | None:
+        """One worker as JSON, or None."""
+        found: str | None = await self._database.fetch_value(self._get_worker, id)
+        return found
+
+    async def queue(
+        self, query: QueueQuery, now: datetime, after: QueuePlace | None
+    ) -> tuple[list[str], QueuePlace | None]:
+        """A page of what waits, in the order in which it would run, what is not yet due last; and where it ended."""
+        if not _may_match(query.job_id):
+            return [], None
+        as_of = now if after is None else after.as_of
+        rank = None if query.priority is None else PRIORITY_RANK[query.priority]
+        position = 0 if after is None else after.position
+        found: list[tuple[Record, bool]] = []
+        want = query.limit + 1
+        if after is None or not after.delayed:
+            start = (None, None, None) if after is None else (after.priority, after.ready_at, after.task_id)
+            rows = await self._database.fetch(self._ready, as_of, rank, query.job_id, *start, want, position)
+            found = [(row, False) for row in rows]
+        if len(found) < want:
+            onward = (after.ready_at, after.task_id) if after is not None and after.delayed else (None, None)
+            missing = want - len(found)
+            rows = await self._database.fetch(
+                self._delayed, as_of, rank, query.job_id, *onward, missing, position + len(found)
+            )
+            found += [(row, True) for row in rows]
+        page = found[: query.limit]
+        if len(found) <= query.limit:
+            return [row["body"] for row, _ in page], None
+        last, delayed = page[-1]
+        place = QueuePlace(as_of, delayed, last["priority"], last["ready_at"], last["task_id"], position + len(page))
+        return [row["body"] for row, _ in page], place
+
+    async def task(self, id: str) -> KnownTask | None:
+        """One task in the scheduler's hands, or of late."""
+        row = await self._database.fetch_one(self._find_task, id)
+        if row is None:
+            return None
+        return KnownTask(
+            task_id=row["task_id"],
+            job_id=row["job_id"],
+            attempt=row["attempt"],
+            state=TaskState(row["status"]),
+            priority=row["priority"],
+            shape=shape_of(row),
+            ready_at=row["ready_at"],
+            delayed=row["delayed"],
+            worker_id=row["worker_id"],
+            execution_id=row["execution_id"],
+            outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        )
+
+    async def position(self, task: KnownTask) -> int:
+        """Its place among the tasks that could run; 1 is next."""
+        before = await self._database.fetch_value(self._position, task.priority, task.ready_at, task.task_id)
+        return int(before) + 1
+
+    async def candidates(self) -> list[Candidate]:
+        """Every worker with its load, oldest first."""
+        found = []
+        for row in await self._database.fetch(self._to_explain):
+            worker = worker_of(row)
+            worker.busy = row["busy"]
+            worker.used = (row["cpu_m"], row["memory_mb"], row["gpu"])
+            found.append(Candidate(worker, row["has_agent"]))
+        return found
+
+
+def _may_match(*ids: str | None) -> bool:
+    """Whether these can be ids at all: what is none matches no row."""
+    return all(id is None or is_id(id) for id in ids)
+
+
+def _page(rows: Sequence[Record], limit: int) -> Page:
+    page = rows[:limit]
+    return Page([row["body"] for row in page], page[-1]["id"] if len(rows) > limit else None)
