@@ -24,7 +24,7 @@ from worker_manager.heartbeats import Heartbeats
 from worker_manager.housekeeping import Housekeeping
 from worker_manager.instance import instance_id
 from worker_manager.providers.base import Provider
-from worker_manager.providers.process import ProcessProvider
+from worker_manager.providers.process import AGENT, ProcessProvider
 from worker_manager.redelivery import Redelivery
 from worker_manager.settings import WorkerManagerSettings
 from worker_manager.store import ExecutionStore, WorkerStore
@@ -49,8 +49,8 @@ class _Schema:
         """Nothing to undo."""
 
 
-def build(settings: WorkerManagerSettings) -> Sequence[Service]:
-    """Wire the parts. Raises ConfigError when the data folder cannot be used."""
+def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> Sequence[Service]:
+    """Wire the parts. `agent` is the command line of a worker. Raises ConfigError for an unusable data folder."""
     metrics = Metrics()
     counters = Counters(metrics)
     tracing = Tracing(
@@ -81,6 +81,7 @@ def build(settings: WorkerManagerSettings) -> Sequence[Service]:
         namespace=settings.namespace,
         folder=settings.workers_folder,
         environment=os.environ,
+        command=agent,
     )
     providers: dict[str, Provider] = {process.name: process}
     fleet = Fleet(worker_store, outbox, bus, providers, counters)

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,8 @@ from shared import process_tree
 from worker_manager.providers import pidfd
 from worker_manager.providers.base import Exit, Handle, StartFailed, WorkerSpec
 
-AGENT: Final = "worker_manager.agent"
+AGENT: Final = (sys.executable, "-P", "-m", "worker_manager.agent")
+"""-P: whatever lies in the current folder is not imported by accident."""
 LIFELINE: Final = "HODEI_LIFELINE_FD"
 LOG_TAIL: Final = 4096
 
@@ -55,8 +56,17 @@ class ProcessProvider:
 
     name: Final = "process"
 
-    def __init__(self, *, nats_url: str, namespace: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        nats_url: str,
+        namespace: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        command: Sequence[str] = AGENT,
+    ) -> None:
         self._folder = folder
+        self._command = list(command)
         self._base = {name: value for name, value in environment.items() if name in INHERITED or name[:3] == "LC_"}
         self._base |= {
             "NATS_URL": nats_url,
@@ -77,7 +87,7 @@ class ProcessProvider:
         try:
             pid = self._spawn(self._environment(spec, home / "state"), log)
         except OSError as error:
-            raise StartFailed(f"cannot start {sys.executable}: {error.strerror}") from error
+            raise StartFailed(f"cannot start {self._command[0]}: {error.strerror}") from error
         finally:
             os.close(log)
         # Ours to lay to rest, so the number cannot have been given to another process yet.
@@ -142,10 +152,9 @@ class ProcessProvider:
             (os.POSIX_SPAWN_DUP2, log, 1),
             (os.POSIX_SPAWN_DUP2, log, 2),
         ]
-        # -P: whatever lies in the current folder is not imported by accident.
         return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-P", "-m", AGENT],
+            self._command[0],
+            self._command,
             environment,
             file_actions=actions,
             setsid=True,

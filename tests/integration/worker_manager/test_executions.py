@@ -1,0 +1,188 @@
+"""Orders go out to agents, reports come in: what the table says afterwards."""
+
+import asyncio
+from itertools import permutations
+
+import pytest
+
+from schemas.agents import Dispatch, Heartbeat, Stop
+from schemas.events import EventData, ExecutionRefused, ExecutionRequested, TaskExpired, TaskWithdrawn
+from schemas.states import ExecutionStatus
+from shared.ids import new_id
+from tests.integration.worker_manager.conftest import Platform, Running, events_in
+from tests.unit.worker_manager.events import NOON, Script
+
+
+async def test_orders_of_one_batch_reach_each_worker_as_one_message(platform: Platform, manager: Running) -> None:
+    worker, incarnation = new_id(), new_id()
+    scripts = [Script(worker, incarnation) for _ in range(5)]
+    agent = await platform.listen_to_agent(worker, "run")
+
+    await platform.say(*(script.scheduled() for script in scripts))
+
+    dispatch = Dispatch.model_validate_json(await agent.next())
+    assert [one.execution_id for one in dispatch.assignments] == [script.execution_id for script in scripts]
+    assert dispatch.incarnation == incarnation
+    await manager.dispatched(5)
+    row = await platform.row(scripts[0].execution_id)
+    assert (row["status"], str(row["worker_id"]), row["exit_code"]) == ("pending", worker, None)
+    assert "secret" in row["assignment"]
+
+
+async def test_a_cancelled_execution_is_stopped_at_its_worker(platform: Platform, manager: Running) -> None:
+    script = Script()
+    agent = await platform.listen_to_agent(script.worker_id, "stop")
+
+    await platform.say(script.scheduled(), script.cancel())
+
+    assert Stop.model_validate_json(await agent.next()).execution_ids == [script.execution_id]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=lambda order: "".join(map(str, order)))
+async def test_in_whatever_order_the_reports_come_the_outcome_is_the_same(
+    platform: Platform, manager: Running, order: tuple[int, ...]
+) -> None:
+    script = Script()
+    story: list[EventData] = [
+        script.scheduled(),
+        script.started(),
+        script.finished(ExecutionStatus.FAILED, exit_code=7),
+    ]
+
+    for number in order:
+        await platform.say(story[number])
+        if number == 0:
+            await manager.dispatched(1)
+        else:
+            await manager.recorded(sum(1 for earlier in order[: order.index(number) + 1] if earlier))
+
+    shown = await manager.call("GET", f"/executions/{script.execution_id}")
+    assert (shown["status"], shown["exit_code"], shown["worker_id"]) == ("failed", 7, script.worker_id)
+    assert shown["started_at"] == "2026-11-24T12:00:00.000000Z"
+    assert shown["finished_at"] == "2026-11-24T12:00:03.000000Z"
+
+
+async def test_an_order_is_kept_only_until_its_worker_has_it(platform: Platform, manager: Running) -> None:
+    script = Script()
+    await platform.say(script.scheduled())
+    await manager.dispatched(1)
+
+    await platform.say(script.started())
+    await manager.recorded(1)
+
+    assert (await platform.row(script.execution_id))["assignment"] is None
+
+
+async def test_a_late_report_changes_nothing_and_is_counted(platform: Platform, manager: Running) -> None:
+    script = Script()
+    await platform.say(script.lost())
+    await manager.recorded(1)
+
+    await platform.say(script.finished())
+    await manager.recorded(2)
+
+    assert (await manager.call("GET", f"/executions/{script.execution_id}"))["status"] == "lost"
+    assert 'hodei_stale_reports_total{service="worker_manager"} 1.0' in await manager.metrics()
+
+
+async def test_an_order_that_its_worker_does_not_speak_of_is_sent_again(platform: Platform, manager: Running) -> None:
+    unheard, held, other = Script(), Script(), Script()
+    held.worker_id, held.incarnation = unheard.worker_id, unheard.incarnation
+    other.worker_id = unheard.worker_id  # of an earlier incarnation: the scheduler's business
+    await platform.say(unheard.scheduled(), held.scheduled(), other.scheduled())
+    await manager.dispatched(3)
+    await platform.database.execute("update executions set sent_at = now() - interval '6 seconds'")
+    agent = await platform.listen_to_agent(unheard.worker_id, "run")
+
+    heartbeat = Heartbeat(
+        worker_id=unheard.worker_id,
+        incarnation=unheard.incarnation,
+        slots=1,
+        name="w",
+        type="t",
+        sent_at=NOON,
+        waiting=[held.execution_id],
+    )
+    subject = platform.bus.catalogue.agent(unheard.worker_id, "heartbeat")
+    await platform.bus.send(subject, heartbeat.model_dump_json().encode())
+
+    again = Dispatch.model_validate_json(await agent.next())
+    assert [one.execution_id for one in again.assignments] == [unheard.execution_id]
+    assert again.assignments[0].run.env == {"TOKEN": "secret"}
+    manager.redelivery.hear(heartbeat)
+    assert await manager.redelivery.run_once() == {"redelivered": 0}  # not again at once
+
+
+async def test_a_requested_execution_gets_its_worker_and_its_outcome(platform: Platform, manager: Running) -> None:
+    requests = await platform.listen(platform.bus.catalogue.event("executions.requested"))
+    made = await manager.call("POST", "/execute", expect=201, data='{"command": "echo hi"}')
+    assert (made["status"], made["worker_id"], made["attempt"]) == ("pending", None, 1)
+    assert made["id"].encode() in await requests.next()
+
+    script = Script(execution_id=made["id"], task_id=made["task_id"], job_id=made["job_id"])
+    await platform.say(script.scheduled())
+    await manager.dispatched(1)
+    placed = await manager.call("GET", f"/executions/{made['id']}")
+    assert (placed["status"], placed["worker_id"]) == ("pending", script.worker_id)
+
+    await platform.say(script.started(), script.finished())
+    await manager.recorded(2)
+    assert (await manager.call("GET", f"/executions/{made['id']}"))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("event", "status"), [(TaskExpired, "failed"), (TaskWithdrawn, "cancelled")])
+async def test_a_requested_execution_whose_task_leaves_the_queue_is_closed(
+    platform: Platform, manager: Running, event: type[TaskExpired | TaskWithdrawn], status: str
+) -> None:
+    made = await manager.call("POST", "/execute", expect=201, json={"command": "true"})
+
+    await platform.say(event(task_id=made["task_id"], job_id=made["job_id"], attempt=1))
+    await manager.recorded(1)
+
+    assert (await manager.call("GET", f"/executions/{made['id']}"))["status"] == status
+
+
+async def test_an_unknown_job_is_not_found_and_leaves_nothing(platform: Platform, manager: Running) -> None:
+    requests = await platform.listen(platform.bus.catalogue.event("executions.requested"))
+    job_id = new_id()
+    headers = {"Idempotency-Key": "k"}
+    answering = asyncio.create_task(
+        manager.call("POST", "/execute", expect=404, json={"job_id": job_id}, headers=headers)
+    )
+
+    [asked] = events_in(await requests.next(), ExecutionRequested)
+    ids = {"execution_id": asked.execution_id, "task_id": asked.task_id, "job_id": asked.job_id, "attempt": 1}
+    await platform.say(ExecutionRefused(**ids, status=404, detail="there is no such job"))
+
+    assert (await answering)["detail"] == f"there is no job {job_id}"
+    await manager.recorded(1)
+    assert await manager.call("GET", "/executions") == []
+    assert await platform.database.fetch_value("select count(*) from idempotency_keys") == 0
+
+
+async def test_lists_page_without_skipping_or_repeating(platform: Platform, manager: Running) -> None:
+    worker = new_id()
+    scripts = [Script(worker) for _ in range(7)]
+    await platform.say(*(script.scheduled() for script in scripts), *(script.finished() for script in scripts[:3]))
+    await manager.dispatched(7)
+    await manager.recorded(3)
+
+    seen: list[str] = []
+    path = f"/executions?worker_id={worker}&limit=3"
+    while path:
+        async with manager.request("GET", path) as answer:
+            seen += [one["id"] for one in await answer.json()]
+            path = str(answer.links["next"]["url"].relative()).removeprefix("/api/v1") if answer.links else ""
+        extra = Script(worker)
+        await platform.say(extra.scheduled())
+
+    assert seen == sorted((script.execution_id for script in scripts), reverse=True)
+    for query, count in (
+        ("status=succeeded", 3),
+        (f"status=succeeded&worker_id={worker}", 3),
+        (f"job_id={scripts[0].job_id}", 1),
+        (f"task_id={scripts[0].task_id}&status=failed", 0),
+        (f"task_id={scripts[0].task_id}&job_id={scripts[0].job_id}", 1),
+        ("job_id=nonsense", 0),
+    ):
+        assert len(await manager.call("GET", f"/executions?{query}")) == count, query
