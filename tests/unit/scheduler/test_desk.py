@@ -1,0 +1,355 @@
+"""What every piece of news does to the leader's memory, in whatever order and however often it comes."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.domain.desk import Changes, Desk
+from scheduler.domain.model import Outcome, TaskState
+from schemas.events import (
+    EventData,
+    ExecutionCancelRequested,
+    ExecutionLost,
+    TaskExpired,
+    TaskWithdrawn,
+    WorkerOffline,
+    WorkerRegistered,
+    WorkerStopped,
+)
+from schemas.specs import Resources
+from schemas.states import Reason, WorkerProcessStatus, WorkerStatus
+from tests.unit.scheduler.making import LEASE, at, beat, cancel, desk, finished, queued, returned, settle
+
+
+def with_worker(slots: int = 2, prefetch: int = 0) -> Desk:
+    one = desk()
+    one.heartbeat(beat(slots=slots, prefetch=prefetch), at(0))
+    settle(one)
+    return one
+
+
+def kinds(changes: Changes) -> list[type[EventData]]:
+    return [type(event) for event in changes.events]
+
+
+def test_a_task_that_is_placed_at_once_is_written_once_as_placed() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    changes = settle(one)
+    assert [(t.task_id, t.state) for t in changes.arrivals] == [("a", TaskState.PLACED)]
+    assert changes.updates == []
+    assert [t.worker_id for t in changes.scheduled] == ["w1"]
+
+
+def test_an_attempt_that_comes_again_changes_nothing() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    settle(one)
+    one.arrive(queued("a"), at(1))
+    assert not settle(one)
+
+
+def test_what_the_tables_refuse_gives_its_room_back() -> None:
+    one = with_worker(slots=1)
+    one.arrive(queued("over"), at(0))
+    one.arrive(queued("waits", queued_at=1), at(0))
+    one.place(at(0))
+    changes = one.take()
+    assert [t.task_id for t in changes.scheduled] == ["over"]
+    assert one.written(changes, ["over"]) == 1
+    assert [t.task_id for t in settle(one).scheduled] == ["waits"]
+
+
+def test_the_wanted_execution_id_is_used_once() -> None:
+    one = with_worker()
+    one.arrive(queued("a", execution_id="wanted"), at(0))
+    placed = settle(one).scheduled[0]
+    assert placed.execution_id == "wanted"
+    one.give_back(returned(placed), at(1))
+    assert settle(one).scheduled[0].execution_id not in (None, "wanted")
+
+
+def test_a_finish_frees_the_slot_for_the_next() -> None:
+    one = with_worker(slots=1)
+    one.arrive(queued("a"), at(0))
+    one.arrive(queued("b", queued_at=1), at(0))
+    placed = settle(one).scheduled
+    assert [t.task_id for t in placed] == ["a"]
+    one.finish(finished(placed[0]))
+    changes = settle(one)
+    assert [(t.task_id, t.outcome) for t in changes.updates if t.state is TaskState.DONE] == [("a", Outcome.SUCCEEDED)]
+    assert [t.task_id for t in changes.scheduled] == ["b"]
+
+
+def test_a_finish_that_comes_again_frees_nothing_twice() -> None:
+    one = with_worker(slots=1)
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    end = finished(placed)
+    one.finish(end)
+    settle(one)
+    one.finish(end)
+    changes = settle(one)
+    assert changes.finished == [end], "what is unknown is settled by the tables"
+    worker = one.fleet.get("w1")
+    assert worker is not None
+    assert worker.busy == 0
+
+
+def test_a_higher_attempt_takes_the_place_of_a_lower_one_and_never_the_other_way() -> None:
+    one = with_worker(slots=2)
+    one.arrive(queued("a"), at(0))
+    first = settle(one).scheduled[0]
+    one.arrive(queued("a", attempt=2), at(1))
+    second = settle(one).scheduled[0]
+    assert second.attempt == 2
+    one.arrive(queued("a", attempt=1), at(2))
+    one.finish(finished(first))
+    assert not settle(one)
+    worker = one.fleet.get("w1")
+    assert worker is not None
+    assert list(worker.placed) == [second.execution_id]
+    assert one.stale == 2
+
+
+def test_a_returned_execution_is_placed_again_elsewhere_under_a_new_id() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    given_back = returned(placed)
+    one.heartbeat(beat(draining=True), at(1))
+    one.heartbeat(beat("w2", incarnation="i2", slots=1), at(1))
+    one.give_back(given_back, at(1))
+    again = settle(one).scheduled[0]
+    assert (again.task_id, again.attempt, again.worker_id) == ("a", 1, "w2")
+    assert again.execution_id != given_back.execution_id
+    one.give_back(given_back, at(2))
+    assert not settle(one)
+
+
+def test_cancelling_a_waiting_task_withdraws_it() -> None:
+    one = desk()
+    one.arrive(queued("a"), at(0))
+    settle(one)
+    one.cancel(cancel("a"))
+    changes = settle(one)
+    assert kinds(changes) == [TaskWithdrawn]
+    assert len(one.queue) == 0
+
+
+def test_cancelling_a_placed_task_asks_its_worker_once() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    one.cancel(cancel("a"))
+    changes = settle(one)
+    assert kinds(changes) == [ExecutionCancelRequested]
+    assert [t.cancel_reason for t in changes.updates] == [Reason.CANCELLED]
+    one.cancel(cancel("a"))
+    assert not settle(one)
+    one.give_back(returned(placed), at(1))
+    assert kinds(settle(one)) == [TaskWithdrawn], "given back unstarted, it need not run at all"
+
+
+def test_cancelling_what_is_unknown_is_settled_by_the_tables() -> None:
+    one = desk()
+    one.cancel(cancel("a"))
+    assert [event.task_id for event in settle(one).cancelled] == ["a"]
+
+
+def test_waiting_too_long_expires_a_task_even_while_it_is_delayed() -> None:
+    one = desk()
+    one.arrive(queued("a", deadline=5), at(0))
+    one.arrive(queued("b", run_at=100, deadline=6), at(0))
+    settle(one)
+    assert one.due_in(at(0)) == 5
+    one.tick(at(5))
+    assert kinds(settle(one)) == [TaskExpired]
+    one.tick(at(6))
+    assert kinds(settle(one)) == [TaskExpired]
+    assert one.due_in(at(6)) is None
+
+
+def test_a_delayed_task_is_placed_when_it_is_due() -> None:
+    one = with_worker()
+    one.arrive(queued("a", run_at=10), at(0))
+    assert settle(one).scheduled == []
+    assert one.due_in(at(0)) == 10
+    one.tick(at(10))
+    assert [t.task_id for t in settle(one, at_second=10).scheduled] == ["a"]
+
+
+def test_an_unknown_worker_is_registered_by_its_first_heartbeat_only() -> None:
+    one = desk()
+    one.heartbeat(beat(), at(0))
+    assert kinds(settle(one)) == [WorkerRegistered]
+    one.heartbeat(beat(), at(1))
+    assert not settle(one)
+
+
+def test_a_lost_lease_loses_what_is_placed_there_and_the_worker_may_come_back() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    one.heartbeat(beat(running=[placed.execution_id or ""]), at(5))
+    one.tick(at(5 + LEASE - 0.1))
+    assert not settle(one)
+    one.tick(at(5 + LEASE))
+    changes = settle(one)
+    assert kinds(changes) == [ExecutionLost, WorkerOffline]
+    assert [(t.task_id, t.outcome) for t in changes.updates] == [("a", Outcome.LOST)]
+    assert one.due_in(at(30)) is None
+    assert one.heartbeat(beat(running=[placed.execution_id or ""]), at(30)) == [placed.execution_id]
+    assert kinds(settle(one)) == [WorkerRegistered]
+
+
+def test_a_new_incarnation_loses_what_the_old_one_had_and_the_old_one_is_heard_no_more() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    one.heartbeat(beat(incarnation="i2"), at(1))
+    changes = settle(one)
+    assert kinds(changes) == [ExecutionLost, WorkerOffline, WorkerRegistered]
+    assert one.heartbeat(beat(incarnation="i1", running=[placed.execution_id or ""]), at(2)) == [placed.execution_id]
+    worker = one.fleet.get("w1")
+    assert worker is not None
+    assert worker.incarnation == "i2"
+
+
+def test_a_worker_that_leaves_takes_nothing_new_and_may_still_report() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    one.heartbeat(beat(leaving=True), at(1))
+    one.arrive(queued("b"), at(1))
+    changes = settle(one)
+    assert kinds(changes) == [WorkerOffline]
+    assert changes.scheduled == []
+    one.finish(finished(placed))
+    settle(one)
+    one.tick(at(100))
+    assert not settle(one)
+
+
+def stopped(*, clean: bool) -> WorkerStopped:
+    return WorkerStopped(worker_id="w1", status=WorkerProcessStatus.FAILED, clean=clean, detail="killed by signal 9")
+
+
+def test_a_process_that_died_loses_its_work_at_once_and_no_straggler_revives_it() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    settle(one)
+    one.stopped(stopped(clean=False), at(2).wall, at(2))
+    assert kinds(settle(one)) == [ExecutionLost, WorkerOffline]
+    one.heartbeat(beat(), at(3))
+    worker = one.fleet.get("w1")
+    assert worker is not None
+    assert worker.status is WorkerStatus.OFFLINE
+
+
+def test_old_news_of_a_stop_does_not_touch_a_worker_started_since() -> None:
+    one = desk()
+    one.heartbeat(beat(), at(10))
+    settle(one)
+    one.stopped(stopped(clean=False), at(10).wall - timedelta(seconds=1), at(11))
+    assert not settle(one)
+
+
+def test_what_just_ended_is_not_fenced_and_what_was_never_placed_is() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    one.finish(finished(placed))
+    settle(one)
+    assert one.heartbeat(beat(reporting=[placed.execution_id or ""]), at(1)) == []
+    assert one.heartbeat(beat(running=["stranger"]), at(1)) == ["stranger"]
+
+
+def test_nothing_is_fenced_while_too_little_is_known() -> None:
+    one = Desk(lease=LEASE, new_id=lambda: "x", born=at(0))
+    assert one.heartbeat(beat(running=["stranger"]), at(LEASE - 1)) == []
+    assert one.heartbeat(beat(running=["stranger"]), at(LEASE)) == ["stranger"]
+
+
+def test_a_desk_made_anew_knows_what_the_old_one_knew_and_gives_every_lease_its_time() -> None:
+    old = with_worker(slots=1)
+    old.arrive(queued("a"), at(0))
+    old.arrive(queued("b", queued_at=1), at(0))
+    settle(old)
+    new = desk()
+    workers = list(old.fleet)
+    for worker in workers:
+        worker.placed, worker.busy, worker.used = {}, 0, (0, 0, 0)
+    new.restore(old.tasks.values(), workers, at(1000))
+    assert not settle(new, at_second=1000)
+    new.tick(at(1000 + LEASE - 1))
+    assert not settle(new)
+    new.tick(at(1000 + LEASE))
+    assert kinds(settle(new)) == [ExecutionLost, WorkerOffline]
+
+
+def test_a_changed_offer_lets_more_be_placed() -> None:
+    one = with_worker(slots=1)
+    for number in range(3):
+        one.arrive(queued(f"t{number}"), at(0))
+    assert len(settle(one).scheduled) == 1
+    one.offer(beat(slots=1, prefetch=1), at(1))
+    assert len(settle(one).scheduled) == 1
+
+
+def test_resources_are_given_back() -> None:
+    one = desk()
+    one.heartbeat(beat(slots=5, capacity=Resources(cpu_m=1000)), at(0))
+    for name in ("a", "b"):
+        one.arrive(queued(name, resources=Resources(cpu_m=600)), at(0))
+    placed = settle(one).scheduled
+    assert [t.task_id for t in placed] == ["a"]
+    one.finish(finished(placed[0]))
+    assert [t.task_id for t in settle(one).scheduled] == ["b"]
+
+
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["arrive", "finish", "return", "cancel", "beat", "renew", "lose"]), st.integers(0, 4)),
+    max_size=40,
+)
+
+
+@given(ACTIONS)
+def test_room_is_never_miscounted_whatever_happens(actions: list[tuple[str, int]]) -> None:
+    one = desk()
+    last: dict[str, object] = {}
+    for step, (action, number) in enumerate(actions):
+        now, task_id, worker_id = at(step), f"t{number}", f"w{number % 2}"
+        match action:
+            case "arrive":
+                one.arrive(queued(task_id, attempt=1 + step // 8), now)
+            case "finish" if task_id in last:
+                one.finish(finished(last[task_id]))  # type: ignore[arg-type]
+            case "return" if task_id in last:
+                one.give_back(returned(last[task_id]), now)  # type: ignore[arg-type]
+            case "cancel":
+                one.cancel(cancel(task_id, attempt=1 + number % 3))
+            case "beat":
+                one.heartbeat(beat(worker_id, incarnation="i1", slots=1 + number), now)
+            case "renew":
+                one.heartbeat(beat(worker_id, incarnation=f"i{step}", slots=2), now)
+            case "lose":
+                one.tick(at(step + (LEASE if number == 0 else 0)))
+        changes = settle(one, at_second=step)
+        for placed in changes.scheduled:
+            last[placed.task_id] = finished_copy(placed)
+        held = [t for t in one.tasks.values() if t.state is TaskState.PLACED]
+        assert sorted(t.execution_id or "" for t in held) == sorted(id for w in one.fleet for id in w.placed)
+        assert sum(t.state is TaskState.WAITING for t in one.tasks.values()) == len(one.queue)
+        for worker in one.fleet:
+            assert worker.busy == len(worker.placed)
+            assert worker.used == (0, 0, 0)
+
+
+def finished_copy(placed: object) -> object:
+    """What was placed, as it was then: the desk goes on changing its own."""
+    return copy.copy(placed)

@@ -1,0 +1,55 @@
+"""What a worker says to a task that it does not take."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.domain.explain import Candidate, refusal, summary, verdicts
+from scheduler.domain.fleet import Worker
+from scheduler.domain.model import Shape
+from schemas.specs import Resources
+from tests.unit.scheduler.making import START
+
+
+def worker(**changes: object) -> Worker:
+    made = Worker(id="w1", type="rust", name="one", incarnation="i1", since=START, labels={"zone": "a"}, slots=2)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("candidate", "shape", "words"),
+    [
+        (Candidate(worker(), True), Shape(), None),
+        (Candidate(worker(), False), Shape(), "no agent stands behind it"),
+        (Candidate(worker(online=False), True), Shape(), "is offline"),
+        (Candidate(worker(drained=True), True), Shape(), "is draining and takes nothing new"),
+        (Candidate(worker(), True), Shape((("gpu", "yes"),)), "lacks the label gpu=yes"),
+        (Candidate(worker(), True), Shape((("type", "go"),)), "has type=rust, the task requires type=go"),
+        (Candidate(worker(busy=2), True), Shape(), "has no free slot: 2 placed, 2 slots"),
+        (Candidate(worker(slots=0), True), Shape(), "offers no slots"),
+        (
+            Candidate(worker(capacity=Resources(cpu_m=500)), True),
+            Shape(cpu_m=800),
+            "needs cpu_m 800, 500 in all",
+        ),
+        (
+            Candidate(worker(capacity=Resources(cpu_m=900), used=(400, 0, 0), busy=1), True),
+            Shape(cpu_m=800),
+            "needs cpu_m 800, 500 free",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_needed_and_what_is_lacking(
+    candidate: Candidate, shape: Shape, words: str | None
+) -> None:
+    assert refusal(shape, candidate) == words
+
+
+def test_the_summary_says_why_it_waits() -> None:
+    assert summary(1, []) == "waits: no worker is known"
+    offline = verdicts(Shape(), [Candidate(worker(online=False), True)])
+    assert summary(1, offline) == "waits: every worker refuses it: is offline"
+    fits = verdicts(Shape(), [Candidate(worker(), True)])
+    assert summary(3, fits) == "waits behind 2 others for 1 fitting workers"
