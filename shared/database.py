@@ -168,7 +168,8 @@ class Database:
         if pool is None:
             return
         try:
-            await asyncio.wait_for(pool.close(), CONNECT_DEADLINE)
+            async with asyncio.timeout(CONNECT_DEADLINE):
+                await pool.close()
         except TimeoutError:
             _log.warning("database.connections_cut")
             pool.terminate()

@@ -17,7 +17,7 @@ from typing import Final, NoReturn, Protocol, TypeVar
 import structlog
 import uvloop
 
-from shared import logging, settings
+from shared import lifeline, logging, settings
 from shared.errors import ConfigError, HodeiError
 from shared.loop import Counts as Counts
 from shared.loop import Loop as Loop
@@ -26,6 +26,8 @@ _log = structlog.get_logger(__name__)
 
 EXIT_FAILED: Final = 1
 EXIT_MISCONFIGURED: Final = 2
+HARD_AFTER: Final = 2.0
+"""Seconds beyond the stop deadline after which a process whose starter died is ended the hard way."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 S = TypeVar("S", bound=settings.ServiceSettings)
@@ -107,7 +109,7 @@ async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
 
     for number in SIGNALS:
         loop.add_signal_handler(number, ask, number.name)
-    unwatch = _watch_lifeline(lambda: None if asked.is_set() else ask("lifeline"), hard_after=stop_deadline + 2)
+    lifeline.watch(lambda: _ask_from_thread(loop, asked, ask), hard_after=stop_deadline + HARD_AFTER)
     started: list[Service] = []
     try:
         if await _start(services, started, asked):
@@ -119,36 +121,48 @@ async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
         try:
             await stop_all(started, deadline=stop_deadline)
         finally:
-            unwatch()
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
     _log.info("process.stopped")
 
 
+def _ask_from_thread(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, ask: Callable[[str], None]) -> None:
+    """The lifeline's end asks for a stop; it does not press one that is under way, as a second signal does."""
+
+    def once() -> None:
+        if not asked.is_set():
+            ask("lifeline")
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(once)
+
+
 async def _start(services: Sequence[Service], started: list[Service], asked: asyncio.Event) -> bool:
     """Start one after the other; False when a stop was asked for in between."""
     interrupted = asyncio.ensure_future(asked.wait())
+    starting = asyncio.ensure_future(start_all(services, started))
     try:
-        for service in services:
-            begun = time.monotonic()
-            starting = asyncio.ensure_future(service.start())
-            try:
-                await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not starting.done():
-                    starting.cancel()
-                    await asyncio.wait({starting})
-            if starting.cancelled():
-                return False
-            if interrupted.done() and starting.exception() is not None:
-                _log.info("service.start_interrupted", part=service.name, error=str(starting.exception()))
-                return False
-            starting.result()
-            started.append(service)
-            _log.debug("service.started", part=service.name, seconds=round(time.monotonic() - begun, 3))
-        return not interrupted.done()
+        await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         interrupted.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+    if asked.is_set():
+        if not starting.cancelled() and (error := starting.exception()) is not None:
+            _log.info("process.start_interrupted", error=str(error))
+        return False
+    starting.result()
+    return True
+
+
+async def start_all(services: Sequence[Service], started: list[Service]) -> None:
+    """Start services in order, noting each in `started` once it runs. Raises what the first failing one raises."""
+    for service in services:
+        begun = time.monotonic()
+        await service.start()
+        started.append(service)
+        _log.debug("service.started", part=service.name, seconds=round(time.monotonic() - begun, 3))
 
 
 async def stop_all(started: Sequence[Service], *, deadline: float) -> None:
@@ -164,27 +178,6 @@ async def stop_all(started: Sequence[Service], *, deadline: float) -> None:
                     _log.exception("service.stop_failed", part=service.name)
     except TimeoutError:
         raise StopTimeout(f"{current} did not stop within {deadline:g} s") from None
-
-
-def _watch_lifeline(ended: Callable[[], None], *, hard_after: float) -> Callable[[], None]:
-    """Call `ended` at the end of the pipe that HODEI_LIFELINE_FD names: its writer, who started us, is gone."""
-    text = os.environ.get("HODEI_LIFELINE_FD", "")
-    if not text.isdigit():
-        return lambda: None
-    loop, pipe = asyncio.get_running_loop(), int(text)
-
-    def readable() -> None:
-        if not os.read(pipe, 4096):
-            loop.remove_reader(pipe)
-            loop.call_later(hard_after, os._exit, EXIT_FAILED)
-            ended()
-
-    loop.add_reader(pipe, readable)
-
-    def unwatch() -> None:
-        loop.remove_reader(pipe)
-
-    return unwatch
 
 
 def _say(name: str, line: str) -> None:

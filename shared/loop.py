@@ -81,9 +81,11 @@ class Loop(ABC):
         if self.failures:
             # A broken loop is not to be woken into a spin: it waits out its back-off whoever calls.
             await asyncio.sleep(min(0.1 * 2 ** min(self.failures, 10), LONGEST_BACKOFF))
-            return
-        with suppress(TimeoutError):  # the interval is over
-            await asyncio.wait_for(self._wake.wait(), self.interval)
+        else:
+            # Not wait_for: in Python 3.11 it swallows a cancellation that meets the wake, and stop() never ends.
+            with suppress(TimeoutError):  # the interval is over
+                async with asyncio.timeout(self.interval):
+                    await self._wake.wait()
         self._wake.clear()
 
     def _tell(self, outcome: Counts | Exception) -> None:

@@ -23,8 +23,11 @@ class MalformedQueries(Exception):
     """A .sql file breaks the form above. A fault of the code, found when the service is wired."""
 
 
-class UnknownQuery(LookupError):
+class UnknownQuery(KeyError):
     """No query has this name. A fault of the code; the message names the nearest one."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would print its repr
 
 
 class Queries(Mapping[str, str]):

@@ -1,0 +1,73 @@
+"""Settings: read from the environment; a mistake is one line that says what would be right."""
+
+from typing import ClassVar
+
+import pytest
+from pydantic import Field
+
+from shared import settings
+from shared.errors import ConfigError
+
+
+class TrialSettings(settings.ServiceSettings):
+    service: ClassVar[str] = "trial"
+    port: settings.Port = Field(default=8080, validation_alias="TRIAL_PORT")
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("HODEI_", "TRIAL_")) or name in ("NATS_URL", "DATABASE_URL"):
+            monkeypatch.delenv(name)
+
+
+def fault(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        settings.load(TrialSettings)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    loaded = settings.load(TrialSettings)
+    assert (loaded.namespace, loaded.host, loaded.port, loaded.body_limit) == ("hodei", "127.0.0.1", 8080, 1 << 20)
+
+
+def test_variables_and_ports_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAL_PORT", "9000")
+    monkeypatch.setenv("HODEI_LINGER_MS", "25")
+    monkeypatch.setenv("HODEI_HOST", "")  # empty means not given
+    loaded = settings.load(TrialSettings)
+    assert (loaded.port, loaded.linger, loaded.host) == (9000, 0.025, "127.0.0.1")
+
+
+def test_a_bad_value_names_the_variable_and_what_would_be_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = fault(monkeypatch, HODEI_LOG_LEVEL="loud")
+    assert line == "HODEI_LOG_LEVEL='loud': should be 'debug', 'info', 'warning' or 'error'"
+
+
+def test_every_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = fault(monkeypatch, TRIAL_PORT="70000", HODEI_NAMESPACE="A.b")
+    assert "TRIAL_PORT" in line
+    assert "HODEI_NAMESPACE" in line
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = fault(monkeypatch, HODEI_LOG_LEVL="info")
+    assert line == "HODEI_LOG_LEVL is no setting of this version; the nearest is HODEI_LOG_LEVEL"
+
+
+def test_variables_of_other_processes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HODEI_WORKER_SLOTS", "4")
+    settings.load(TrialSettings)
+
+
+def test_an_address_is_never_repeated_for_it_may_hold_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = fault(monkeypatch, DATABASE_URL="mysql://hodei:secret@host/hodei")
+    assert "secret" not in line
+    assert line.startswith("DATABASE_URL: should start with postgresql://")
