@@ -33,7 +33,7 @@ from schemas.events import (
     TaskSucceeded,
     TaskWithdrawn,
 )
-from schemas.specs import RetrySpec
+from schemas.specs import Priority, RetrySpec
 from schemas.states import JOB, TASK, ExecutionStatus, IllegalTransition, JobStatus, Reason, TaskStatus
 
 TaskReport = TaskScheduled | TaskExpired | TaskWithdrawn | ExecutionStarted | ExecutionFinished | ExecutionLost
@@ -49,6 +49,7 @@ class JobState:
     id: str
     name: str
     created_at: datetime
+    priority: Priority = "normal"
     pipeline_id: str | None = None
     status: JobStatus = JobStatus.PENDING
     reason: Reason | None = None
@@ -120,6 +121,8 @@ class JobRun:
     changed: set[str] = field(default_factory=set)
     """Ids of the tasks to write."""
     job_changed: bool = False
+    replaced: dict[str, str] = field(default_factory=dict)
+    """Tasks that were placed once more within one attempt, and the execution that counts now."""
     emptied: set[str] = field(default_factory=set)
     """Ids of tasks that the scheduler took back: executions of theirs that never began are to be closed."""
     stale: int = 0
@@ -187,6 +190,7 @@ class JobRun:
             if task.execution_id is not None and report.execution_id <= task.execution_id:
                 self.stale += 1
                 return
+            self.replaced[task.id] = report.execution_id
         elif TASK.allows(task.status, TaskStatus.SCHEDULED):
             task.status = TASK.advance(task.status, TaskStatus.SCHEDULED)
         else:

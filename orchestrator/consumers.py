@@ -1,0 +1,150 @@
+"""What the orchestrator does with the bus: moves jobs on by the reports of others, and makes the jobs they ask for.
+
+Decode, call, acknowledge: the rules are in `domain/`. Both handlers may be given an event again at any time.
+"""
+
+from collections.abc import Sequence
+from typing import Final, get_args
+
+import structlog
+
+from orchestrator.domain.executions import ExecutionReport, fold
+from orchestrator.domain.run import TaskReport
+from orchestrator.store.jobs import JobStore
+from orchestrator.store.pipelines import PipelineStore
+from orchestrator.store.runs import RunStore
+from orchestrator.submission import Submission
+from orchestrator.watch import Watch
+from schemas.cloudevents import CloudEvent
+from schemas.events import (
+    EventData,
+    ExecutionRefused,
+    ExecutionRequested,
+    JobTarget,
+    ScheduleConfirmed,
+    ScheduleCreated,
+    ScheduleFired,
+    ScheduleRefused,
+)
+from shared.clock import now
+from shared.database import retry_deadlock
+from shared.errors import HodeiError, Invalid, NotFound
+from shared.metrics import Metrics
+from shared.outbox import Outbox
+
+Event = CloudEvent[EventData]
+
+_TASK_REPORTS: Final = get_args(TaskReport)
+_EXECUTION_REPORTS: Final = get_args(ExecutionReport)
+
+_log = structlog.get_logger(__name__)
+
+
+class Runs:
+    """Handler of `orchestrator-runs`: one batch, folded per job, is one transaction."""
+
+    def __init__(self, outbox: Outbox, store: RunStore, watch: Watch, metrics: Metrics) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._watch = watch
+        self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.", [])
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Apply the reports of one batch."""
+        reports = [event.data for event in events if isinstance(event.data, _TASK_REPORTS)]
+        await retry_deadlock(lambda: self._apply(reports))
+
+    async def _apply(self, reports: Sequence[TaskReport]) -> None:
+        moment = now()
+        async with self._outbox.transaction() as tx:
+            runs = await self._store.load(tx, {report.job_id for report in reports})
+            stale = 0
+            for report in reports:
+                run = runs.get(report.job_id)
+                if run is None:
+                    stale += 1
+                else:
+                    run.apply(report, moment)
+            known = [one for one in reports if one.job_id in runs and isinstance(one, _EXECUTION_REPORTS)]
+            await self._store.save(tx, runs.values(), moment, fold(known))
+        self._stale.inc(stale + sum(run.stale for run in runs.values()))
+        self._watch.tell(runs)
+
+
+class Requests:
+    """Handler of `orchestrator-requests`: jobs that schedules and direct executions ask for."""
+
+    def __init__(
+        self, outbox: Outbox, submission: Submission, jobs: JobStore, pipelines: PipelineStore, watch: Watch
+    ) -> None:
+        self._outbox = outbox
+        self._submission = submission
+        self._jobs = jobs
+        self._pipelines = pipelines
+        self._watch = watch
+
+    async def handle(self, events: Sequence[Event]) -> None:
+        """Answer each request, one transaction each: one bad request is nobody else's business."""
+        for event in events:
+            match event.data:
+                case ScheduleCreated():
+                    await self._confirm(event.data)
+                case ScheduleFired():
+                    await self._fire(event.data)
+                case ExecutionRequested():
+                    await self._execute(event.data)
+                case _:
+                    continue
+
+    async def _confirm(self, asked: ScheduleCreated) -> None:
+        async with self._outbox.transaction() as tx:
+            target = asked.target
+            if target.job_id is not None and not await self._jobs.existing(tx, [target.job_id]):
+                tx.emit(_refused(asked.schedule_id, NotFound("job", target.job_id)))
+            elif target.pipeline_id is not None and not await self._pipelines.is_active(tx, target.pipeline_id):
+                tx.emit(_refused(asked.schedule_id, NotFound("pipeline", target.pipeline_id)))
+            else:
+                tx.emit(ScheduleConfirmed(schedule_id=asked.schedule_id))
+
+    async def _fire(self, fired: ScheduleFired) -> None:
+        async with self._outbox.transaction() as tx:
+            try:
+                wanted = await self._submission.of_target(tx, fired.target)
+            except (NotFound, Invalid) as error:
+                _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, detail=str(error))
+                tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
+            else:
+                wanted.id, wanted.schedule_id = fired.job_id, fired.schedule_id
+                await self._submission.write(tx, [wanted])
+
+    async def _execute(self, asked: ExecutionRequested) -> None:
+        async with self._outbox.transaction() as tx:
+            try:
+                wanted = await self._submission.of_target(tx, _without_pipeline(asked.target), single=True)
+            except (NotFound, Invalid) as error:
+                _log.info("execution.refused", execution_id=asked.execution_id, detail=str(error))
+                refusal = ExecutionRefused(
+                    execution_id=asked.execution_id,
+                    task_id=asked.task_id,
+                    job_id=asked.job_id,
+                    attempt=asked.attempt,
+                    status=_status(error),
+                    detail=str(error),
+                )
+                tx.emit(refusal)
+            else:
+                wanted.id, wanted.task_ids = asked.job_id, [asked.task_id]
+                wanted.execution_id = asked.execution_id
+                await self._submission.write(tx, [wanted])
+
+
+def _without_pipeline(target: JobTarget) -> JobTarget:
+    return target.model_copy(update={"pipeline_id": None})
+
+
+def _status(error: HodeiError) -> int:
+    return 404 if isinstance(error, NotFound) else 422
+
+
+def _refused(schedule_id: str, error: HodeiError, *, job_id: str | None = None) -> ScheduleRefused:
+    return ScheduleRefused(schedule_id=schedule_id, job_id=job_id, status=_status(error), detail=str(error))

@@ -1,0 +1,71 @@
+"""What the orchestrator does by the clock: job deadlines, reminders of what waits for long, and forgetting."""
+
+from typing import Final
+
+from orchestrator.store.runs import RunStore
+from orchestrator.watch import Watch
+from shared.clock import now
+from shared.database import Database
+from shared.loop import Counts, Loop
+from shared.outbox import Outbox
+from shared.web.idempotency import purge
+
+LONGEST_SLEEP: Final = 60.0
+DUE_LIMIT: Final = 200
+REMIND_AFTER: Final = 60.0
+REMIND_EVERY: Final = 20.0
+HOUSEKEEPING_EVERY: Final = 600.0
+
+
+class Deadlines(Loop):
+    """Ends jobs whose `timeout` is over. Sleeps until the next deadline; woken when a new one is made."""
+
+    def __init__(self, outbox: Outbox, store: RunStore, watch: Watch) -> None:
+        super().__init__("deadlines", interval=LONGEST_SLEEP)
+        self._outbox = outbox
+        self._store = store
+        self._watch = watch
+
+    async def run_once(self) -> Counts:
+        """Time out what is due, a bounded number."""
+        moment = now()
+        due = await self._store.due(moment, DUE_LIMIT)
+        if due:
+            async with self._outbox.transaction() as tx:
+                runs = await self._store.load(tx, due)
+                for run in runs.values():
+                    run.time_out(moment)
+                await self._store.save(tx, runs.values(), moment)
+            self._watch.tell(runs)
+        following = await self._store.next_deadline()
+        left = LONGEST_SLEEP if following is None else (following - now()).total_seconds()
+        self.interval = min(max(left, 0.01), LONGEST_SLEEP)
+        return {"timed_out": len(due)}
+
+
+class Reminders(Loop):
+    """Says tasks.queued again for what waits long: should the first one be lost, no task is. The scheduler knows
+    what it has seen."""
+
+    def __init__(self, outbox: Outbox, store: RunStore, *, after: float = REMIND_AFTER) -> None:
+        super().__init__("reminders", interval=REMIND_EVERY)
+        self._outbox = outbox
+        self._store = store
+        self._after = after
+
+    async def run_once(self) -> Counts:
+        """Remind of a bounded number."""
+        async with self._outbox.transaction() as tx:
+            return {"reminded": await self._store.remind(tx, now(), self._after)}
+
+
+class Housekeeping(Loop):
+    """Forgets idempotency keys after a day; what one run does not manage is left to the next."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__("housekeeping", interval=HOUSEKEEPING_EVERY)
+        self._database = database
+
+    async def run_once(self) -> Counts:
+        """Purge a bounded number."""
+        return {"idempotency_keys": await purge(self._database)}

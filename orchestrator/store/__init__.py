@@ -1,0 +1,1 @@
+"""The orchestrator's tables: arguments in, rows out. SQL stands in sql/*.sql, rules in domain/."""

@@ -1,0 +1,233 @@
+"""Jobs as they are made, listed, shown and deleted. How running ones change is in `runs`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from pydantic_core import to_json
+
+from orchestrator.domain.definition import TaskDefinition
+from orchestrator.domain.run import JobRun, TaskState
+from orchestrator.store.pipelines import Page, Runner
+from schemas.ids import is_id
+from schemas.rest.jobs import JobQuery
+from schemas.specs import Priority, Resources, RetrySpec, RunSpec
+from schemas.states import TaskStatus
+from shared import queries
+from shared.database import Database, Record, Transaction
+
+_FILTERS: Final = ("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")
+_IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
+_BY: Final = ("schedule_id", "rerun_of", "pipeline_id", "name", "status", "priority")
+"""Filters from the most to the least selective: the first one given chooses the index."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job about to be written: its run, just begun, and everything about it that never changes."""
+
+    run: JobRun
+    definitions: Mapping[str, TaskDefinition]
+    """By task id, in the order of the steps."""
+    priority: Priority
+    pipeline_version: int | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    run_at: datetime | None = None
+    deadline: datetime | None = None
+    rerun_of: str | None = None
+    schedule_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FormerTask:
+    """A task of an earlier job: what it is, and what became of it."""
+
+    definition: TaskDefinition
+    status: TaskStatus
+    exit_code: int | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormerJob:
+    """An earlier job that is to run again."""
+
+    name: str
+    over: bool
+    pipeline_id: str | None
+    pipeline_version: int | None
+    archived: bool
+    priority: Priority
+    params: Mapping[str, str]
+    labels: Mapping[str, str]
+    timeout: float | None
+    tasks: list[FormerTask]
+
+
+class JobStore:
+    """Jobs and what belongs to them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = queries.load("orchestrator")
+
+    async def insert(self, tx: Transaction, jobs: Sequence[NewJob]) -> set[str]:
+        """Write new jobs with their tasks; returns the ids of those that were not there already."""
+        rows = await tx.fetch(self._sql["insert_jobs"], *_columns([_job_row(job) for job in jobs], 16))
+        fresh = {row["id"] for row in rows}
+        tasks = [row for job in jobs if job.run.job.id in fresh for row in _task_rows(job)]
+        if tasks:
+            await tx.execute(self._sql["insert_tasks"], *_columns(tasks, 22))
+        return fresh
+
+    async def get(self, job_id: str) -> str | None:
+        """One job with its tasks and their executions, as JSON."""
+        row = await self._database.fetch_one(self._sql["get_job"], job_id)
+        return None if row is None else f'{row["job"][:-1]},"tasks":{row["tasks"]}}}'
+
+    async def status(self, on: Runner, job_id: str) -> str | None:
+        """One job's status, None when there is no such job."""
+        status: str | None = await on.fetch_value(self._sql["get_job_status"], job_id)
+        return status
+
+    async def existing(self, on: Runner, job_ids: Collection[str]) -> set[str]:
+        """Which of these ids are jobs."""
+        ids = [one for one in job_ids if is_id(one)]
+        return {row["id"] for row in await on.fetch(self._sql["existing_jobs"], ids)} if ids else set()
+
+    async def find(self, query: JobQuery, before: str | None) -> Page:
+        """A page of jobs, newest first."""
+        values = [getattr(query, name) for name in _FILTERS]
+        if not all(value is None or is_id(value) for name, value in zip(_FILTERS, values, strict=True) if name in _IDS):
+            return Page([], None)  # what is no id names nothing, so nothing belongs to it
+        by = next((name for name in _BY if getattr(query, name) is not None), None)
+        sql = self._sql[f"list_jobs_by_{by}" if by else "list_jobs"]
+        return Page.of(await self._database.fetch(sql, before, query.limit + 1, *values), query.limit)
+
+    async def executions(self, job_id: str) -> list[Record]:
+        """A job's executions in the order of their start: id, attempt, status, log_chunks, log_truncated, task."""
+        return await self._database.fetch(self._sql["get_job_executions"], job_id)
+
+    async def delete(self, tx: Transaction, job_id: str) -> list[str]:
+        """Delete a job and what belongs to it; returns the ids of its executions, which name its logs."""
+        executions = await tx.fetch(self._sql["delete_executions"], job_id)
+        for part in ("delete_tasks", "delete_timeline", "delete_jobs"):
+            await tx.execute(self._sql[part], job_id)
+        return [row["id"] for row in executions]
+
+    async def former(self, on: Runner, job_id: str) -> FormerJob | None:
+        """What a job was made of and what became of it."""
+        if not is_id(job_id):
+            return None
+        job = await on.fetch_one(self._sql["get_job_to_rerun"], job_id)
+        if job is None:
+            return None
+        rows = await on.fetch(self._sql["get_tasks_to_rerun"], job_id)
+        return FormerJob(
+            name=job["name"],
+            over=job["status"] in ("succeeded", "failed", "cancelled"),
+            pipeline_id=job["pipeline_id"],
+            pipeline_version=job["pipeline_version"],
+            archived=job["archived"],
+            priority=job["priority"],
+            params=job["params"],
+            labels=job["labels"],
+            timeout=job["timeout"],
+            tasks=[_former_task(row) for row in rows],
+        )
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    """Rows as the arrays that `unnest` takes."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def _job_row(new: NewJob) -> tuple[object, ...]:
+    job = new.run.job
+    return (
+        job.id,
+        job.name,
+        job.status.value,
+        job.reason.value if job.reason else None,
+        job.pipeline_id,
+        new.pipeline_version,
+        new.priority,
+        _json(new.params),
+        _json(new.labels),
+        new.timeout,
+        new.run_at,
+        new.deadline,
+        new.rerun_of,
+        new.schedule_id,
+        job.created_at,
+        job.finished_at,
+    )
+
+
+def _task_rows(new: NewJob) -> list[tuple[object, ...]]:
+    job_id = new.run.job.id
+    return [
+        (job_id, task.id, position, *_definition_columns(new.definitions[task.id]), *_state_columns(task))
+        for position, task in enumerate(new.run.tasks.values())
+    ]
+
+
+def _definition_columns(task: TaskDefinition) -> tuple[object, ...]:
+    return (
+        task.name,
+        _json(task.depends_on),
+        task.allow_failure,
+        task.retry.model_dump_json() if task.retry else None,
+        task.retry_on_lost,
+        task.max_crashes,
+        task.run.model_dump_json(),
+        _json(task.requires or {}),
+        task.resources.model_dump_json() if task.resources else None,
+        task.queue_timeout,
+    )
+
+
+def _state_columns(task: TaskState) -> tuple[object, ...]:
+    return (
+        task.status.value,
+        task.reason.value if task.reason else None,
+        task.attempt,
+        task.exit_code,
+        task.execution_id,
+        task.run_at,
+        task.queued_at,
+        task.started_at,
+        task.finished_at,
+    )
+
+
+def _former_task(row: Record) -> FormerTask:
+    definition = TaskDefinition(
+        name=row["name"],
+        run=RunSpec.model_validate(row["run"]),
+        depends_on=tuple(row["depends_on"]),
+        allow_failure=row["allow_failure"],
+        retry=RetrySpec.model_validate(row["retry"]) if row["retry"] else None,
+        retry_on_lost=row["retry_on_lost"],
+        max_crashes=row["max_crashes"],
+        requires=row["requires"],
+        resources=Resources.model_validate(row["resources"]) if row["resources"] else None,
+        queue_timeout=row["queue_timeout"],
+    )
+    return FormerTask(
+        definition,
+        TaskStatus(row["status"]),
+        row["exit_code"],
+        row["queued_at"],
+        row["started_at"],
+        row["finished_at"],
+    )
+
+
+def _json(value: object) -> str:
+    return to_json(value).decode()

@@ -1,0 +1,111 @@
+"""Pipelines and their versions."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from schemas.ids import is_id
+from schemas.rest.pipelines import PipelineCreate, PipelineQuery
+from schemas.specs import StepSpec
+from shared import queries
+from shared.clock import now
+from shared.database import Database, Record, Transaction
+
+_STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
+
+Runner = Database | Transaction
+"""Statements run alone or inside a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows that are JSON already, and the id of the last one when there are more behind it."""
+
+    rows: list[str]
+    last: str | None
+
+    @classmethod
+    def of(cls, records: list[Record], limit: int) -> "Page":
+        """A page of at most `limit`, out of one row more than that."""
+        kept = records[:limit]
+        return cls([row["body"] for row in kept], kept[-1]["id"] if len(records) > limit else None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnablePipeline:
+    """What a job of a pipeline would run now."""
+
+    id: str
+    name: str
+    version: int
+    steps: list[StepSpec]
+    env: Mapping[str, str]
+    timeout: float | None
+
+
+class PipelineStore:
+    """Pipelines as they are written and read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = queries.load("orchestrator")
+
+    async def insert(self, tx: Transaction, pipeline_id: str, wanted: PipelineCreate) -> str:
+        """Write a new pipeline; returns it as JSON."""
+        moment = now()
+        await tx.execute(self._sql["insert_pipeline"], pipeline_id, wanted.name, wanted.description, moment)
+        return await self._write_version(tx, pipeline_id, 1, wanted, moment)
+
+    async def update(self, tx: Transaction, pipeline_id: str, wanted: PipelineCreate) -> tuple[int, str] | None:
+        """Write the next version; its number and the pipeline as JSON, None when there is no such pipeline."""
+        moment = now()
+        sql = self._sql["update_pipeline"]
+        version = await tx.fetch_value(sql, pipeline_id, wanted.name, wanted.description, moment)
+        if version is None:
+            return None
+        return version, await self._write_version(tx, pipeline_id, version, wanted, moment)
+
+    async def archive(self, tx: Transaction, pipeline_id: str) -> Record | None:
+        """Take it out of use; its name and version, None when there is no such pipeline."""
+        return await tx.fetch_one(self._sql["archive_pipeline"], pipeline_id, now())
+
+    async def get(self, on: Runner, pipeline_id: str) -> str | None:
+        """One active pipeline as JSON."""
+        body: str | None = await on.fetch_value(self._sql["get_pipeline"], pipeline_id)
+        return body
+
+    async def find(self, query: PipelineQuery, before: str | None) -> Page:
+        """A page of active pipelines, newest first."""
+        if query.name is None:
+            rows = await self._database.fetch(self._sql["list_pipelines"], before, query.limit + 1)
+        else:
+            sql = self._sql["list_pipelines_by_name"]
+            rows = await self._database.fetch(sql, before, query.limit + 1, query.name)
+        return Page.of(rows, query.limit)
+
+    async def is_active(self, on: Runner, pipeline_id: str) -> bool:
+        """Whether a job of it could be made."""
+        return is_id(pipeline_id) and bool(await on.fetch_value(self._sql["pipeline_is_active"], pipeline_id))
+
+    async def runnable(self, on: Runner, pipeline_ids: Collection[str]) -> dict[str, RunnablePipeline]:
+        """Those of these pipelines that may run, by id."""
+        ids = [one for one in set(pipeline_ids) if is_id(one)]
+        rows = await on.fetch(self._sql["pipelines_to_run"], ids) if ids else []
+        return {row["id"]: _runnable(row) for row in rows}
+
+    async def _write_version(
+        self, tx: Transaction, pipeline_id: str, version: int, wanted: PipelineCreate, moment: object
+    ) -> str:
+        steps, env = _STEPS.dump_json(wanted.steps).decode(), to_json(wanted.env).decode()
+        sql = self._sql["insert_pipeline_version"]
+        await tx.execute(sql, pipeline_id, version, steps, env, wanted.timeout, moment)
+        body: str = await tx.fetch_value(self._sql["get_pipeline"], pipeline_id)
+        return body
+
+
+def _runnable(row: Record) -> RunnablePipeline:
+    steps = _STEPS.validate_python(row["steps"])
+    return RunnablePipeline(row["id"], row["name"], row["version"], steps, row["env"], row["timeout"])

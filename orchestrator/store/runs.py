@@ -1,0 +1,249 @@
+"""Running jobs: loaded under their lock, changed by the domain, written back set-based, all in one transaction."""
+
+import random
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from orchestrator.domain.environment import of_attempt
+from orchestrator.domain.executions import ExecutionRow
+from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
+from orchestrator.store.timeline import TimelineStore
+from schemas.events import EventData, TaskQueued
+from schemas.specs import Priority, Resources, RetrySpec, RunSpec
+from schemas.states import JobStatus, Reason, TaskStatus
+from shared import queries
+from shared.database import Database, Record, Transaction
+
+REMIND_LIMIT: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What `tasks.queued` carries beyond the state of the task."""
+
+    name: str
+    job_name: str
+    priority: Priority
+    run: RunSpec
+    requires: Mapping[str, str]
+    resources: Resources | None
+    queue_timeout: float | None
+
+    def queued(self, job_id: str, queued: Queued) -> TaskQueued:
+        """The order to the scheduler, for one attempt."""
+        env = of_attempt(
+            self.run.env,
+            job_id=job_id,
+            job_name=self.job_name,
+            task_id=queued.task_id,
+            step=self.name,
+            attempt=queued.attempt,
+        )
+        ready = max(queued.at, queued.run_at) if queued.run_at else queued.at
+        return TaskQueued(
+            task_id=queued.task_id,
+            job_id=job_id,
+            attempt=queued.attempt,
+            name=self.name,
+            priority=self.priority,
+            requires=dict(self.requires),
+            resources=self.resources,
+            run=self.run.model_copy(update={"env": env}),
+            run_at=queued.run_at,
+            queued_at=queued.at,
+            queue_deadline=ready + timedelta(seconds=self.queue_timeout) if self.queue_timeout else None,
+            execution_id=queued.execution_id,
+            avoid_worker_id=queued.avoid_worker_id,
+        )
+
+
+class RunStore:
+    """The one way in which a running job changes."""
+
+    def __init__(self, database: Database, timeline: TimelineStore) -> None:
+        self._database = database
+        self._timeline = timeline
+        self._sql = queries.load("orchestrator")
+
+    async def load(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRun]:
+        """Lock jobs and load them with their tasks; those that are not there are missing from the result."""
+        ids = list(job_ids)
+        jobs = await tx.fetch(self._sql["lock_jobs"], ids)
+        tasks: dict[str, dict[str, TaskState]] = {row["id"]: {} for row in jobs}
+        for row in await tx.fetch(self._sql["get_tasks"], ids):
+            if row["job_id"] in tasks:
+                tasks[row["job_id"]][row["id"]] = _task(row)
+        return {row["id"]: JobRun(_job(row), tasks[row["id"]], random.random) for row in jobs}
+
+    async def save(
+        self, tx: Transaction, runs: Iterable[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
+    ) -> None:
+        """Write what changed, append to the timelines, and emit what has to be said."""
+        runs = [run for run in runs if run.journal or run.changed or run.job_changed]
+        if jobs := [_job_columns(run.job) for run in runs if run.job_changed]:
+            await tx.execute(self._sql["update_jobs"], *_columns(jobs))
+        tasks = [_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)]
+        if tasks:
+            await tx.execute(self._sql["update_tasks"], *_columns(tasks))
+        if reports:
+            await tx.execute(self._sql["upsert_executions"], *_columns([_execution_columns(one) for one in reports]))
+        closed = [(run.job.id, task, before) for run in runs for task, before in _superseded(run)]
+        if closed:
+            await tx.execute(self._sql["close_returned_executions"], *_columns(closed), moment)
+        await self._timeline.append(tx, ((run.job.id, run.journal) for run in runs))
+        queued = [(run, entry.event) for run in runs for entry in run.journal if isinstance(entry.event, Queued)]
+        commands = await self._commands(tx, queued) if queued else {}
+        for run in runs:
+            tx.emit(*said(run, run.journal, commands))
+
+    async def due(self, moment: datetime, limit: int) -> list[str]:
+        """Jobs whose deadline has come."""
+        return [row["id"] for row in await self._database.fetch(self._sql["due_jobs"], moment, limit)]
+
+    async def next_deadline(self) -> datetime | None:
+        """When the next job is due."""
+        deadline: datetime | None = await self._database.fetch_value(self._sql["next_deadline"])
+        return deadline
+
+    async def remind(self, tx: Transaction, moment: datetime, after: float) -> int:
+        """Emit tasks.queued again for tasks that have waited longer than `after` seconds; how many."""
+        rows = await tx.fetch(self._sql["remind_queued_tasks"], moment, after, REMIND_LIMIT)
+        for row in rows:
+            queued = Queued(
+                row["id"],
+                row["attempt"],
+                row["queued_at"],
+                row["run_at"],
+                row["avoid_worker_id"],
+                row["execution_id"],
+            )
+            command = _command(row, job_name=row["job_name"], priority=row["priority"])
+            tx.emit(command.queued(row["job_id"], queued))
+        return len(rows)
+
+    async def _commands(self, tx: Transaction, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
+        jobs = {run.job.id: run.job for run, _ in queued}
+        rows = await tx.fetch(self._sql["get_commands"], list(jobs), [one.task_id for _, one in queued])
+        return {
+            row["id"]: _command(row, job_name=jobs[row["job_id"]].name, priority=jobs[row["job_id"]].priority)
+            for row in rows
+        }
+
+
+def said(run: JobRun, journal: Iterable[Entry], commands: Mapping[str, Command]) -> Iterable[EventData]:
+    """The events of a journal that are ours to say."""
+    for entry in journal:
+        if isinstance(entry.event, Queued):
+            yield commands[entry.event.task_id].queued(run.job.id, entry.event)
+        elif not entry.observed:
+            yield entry.event
+
+
+def _superseded(run: JobRun) -> Iterable[tuple[str, str | None]]:
+    yield from run.replaced.items()
+    for task_id in run.emptied:
+        yield task_id, None
+
+
+def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _job(row: Record) -> JobState:
+    return JobState(
+        id=row["id"],
+        name=row["name"],
+        created_at=row["created_at"],
+        priority=row["priority"],
+        pipeline_id=row["pipeline_id"],
+        status=JobStatus(row["status"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        stopping=Reason(row["stopping"]) if row["stopping"] else None,
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def _task(row: Record) -> TaskState:
+    return TaskState(
+        id=row["id"],
+        name=row["name"],
+        depends_on=tuple(row["depends_on"] or ()),
+        allow_failure=row["allow_failure"],
+        retry=RetrySpec.model_validate(row["retry"]) if row["retry"] else None,
+        retry_on_lost=row["retry_on_lost"],
+        max_crashes=row["max_crashes"],
+        status=TaskStatus(row["status"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        attempt=row["attempt"],
+        crashes=row["crashes"],
+        exit_code=row["exit_code"],
+        execution_id=row["execution_id"],
+        run_at=row["run_at"],
+        avoid_worker_id=row["avoid_worker_id"],
+        queued_at=row["queued_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def _command(row: Record, *, job_name: str, priority: Priority) -> Command:
+    return Command(
+        name=row["name"],
+        job_name=job_name,
+        priority=priority,
+        run=RunSpec.model_validate(row["run"]),
+        requires=row["requires"],
+        resources=Resources.model_validate(row["resources"]) if row["resources"] else None,
+        queue_timeout=row["queue_timeout"],
+    )
+
+
+def _job_columns(job: JobState) -> tuple[object, ...]:
+    return (
+        job.id,
+        job.status.value,
+        job.reason.value if job.reason else None,
+        job.stopping.value if job.stopping else None,
+        job.started_at,
+        job.finished_at,
+    )
+
+
+def _task_columns(job_id: str, task: TaskState) -> tuple[object, ...]:
+    return (
+        job_id,
+        task.id,
+        task.status.value,
+        task.reason.value if task.reason else None,
+        task.attempt,
+        task.crashes,
+        task.exit_code,
+        task.execution_id,
+        task.run_at,
+        task.avoid_worker_id,
+        task.queued_at,
+        task.started_at,
+        task.finished_at,
+    )
+
+
+def _execution_columns(row: ExecutionRow) -> tuple[object, ...]:
+    return (
+        row.job_id,
+        row.id,
+        row.task_id,
+        row.attempt,
+        row.worker_id,
+        row.status.value,
+        row.reason.value if row.reason else None,
+        row.detail,
+        row.exit_code,
+        row.placed_at,
+        row.started_at,
+        row.finished_at,
+        row.log_chunks,
+        row.log_truncated,
+    )

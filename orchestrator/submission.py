@@ -1,0 +1,293 @@
+"""Making jobs: of requests, pipelines, earlier jobs, schedules. From what is wanted to what is written.
+
+A job is written with its tasks, its timeline and its events in the caller's transaction; ready tasks are queued in
+the same one.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
+from orchestrator.domain.run import Entry, JobRun, JobState, TaskState
+from orchestrator.store.jobs import FormerJob, JobStore, NewJob
+from orchestrator.store.pipelines import PipelineStore, RunnablePipeline
+from orchestrator.store.runs import Command, said
+from orchestrator.store.timeline import TimelineStore
+from schemas.events import JobCreated, JobTarget
+from schemas.rest.jobs import Job, JobCreate, JobDetail, Task
+from schemas.specs import CommandSpec, Priority
+from schemas.states import TaskStatus
+from shared.clock import now
+from shared.database import Transaction
+from shared.errors import Conflict, FieldError, Invalid, NotFound, NotSupported
+from shared.ids import new_id
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A job to make. `task_ids` and `execution_id` are given where somebody named them already."""
+
+    name: str
+    definitions: Sequence[TaskDefinition]
+    id: str = field(default_factory=new_id)
+    task_ids: Sequence[str] = ()
+    execution_id: str | None = None
+    priority: Priority = "normal"
+    pipeline_id: str | None = None
+    pipeline_version: int | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    run_at: datetime | None = None
+    rerun_of: str | None = None
+    schedule_id: str | None = None
+    kept: Mapping[str, TaskState] = field(default_factory=dict)
+    """By name: what succeeded in an earlier job and is not run again."""
+
+
+class Submission:
+    """The one place where jobs come from."""
+
+    def __init__(self, jobs: JobStore, pipelines: PipelineStore, timeline: TimelineStore) -> None:
+        self._jobs = jobs
+        self._pipelines = pipelines
+        self._timeline = timeline
+
+    async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate]) -> list[Wanted]:
+        """What requests ask for, in their order. Raises NotFound for an unknown pipeline, NotSupported."""
+        for request in requests:
+            if request.concurrency_key is not None:
+                raise NotSupported("body.concurrency_key", "jobs do not wait for each other")
+        ids = {request.pipeline_id for request in requests if request.pipeline_id is not None}
+        pipelines = await self._pipelines.runnable(tx, ids) if ids else {}
+        wanted = []
+        for request in requests:
+            if request.pipeline_id is None:
+                job = _of_command(request.command_spec(), request.name)
+            elif (pipeline := pipelines.get(request.pipeline_id)) is not None:
+                job = _of_pipeline(pipeline, request.name, env=request.env, params=request.params)
+            else:
+                raise NotFound("pipeline", request.pipeline_id)
+            job.priority, job.labels, job.run_at = request.priority, request.labels, request.run_at
+            wanted.append(job)
+        return wanted
+
+    async def of_target(self, tx: Transaction, target: JobTarget, *, single: bool = False) -> Wanted:
+        """What a schedule or a direct execution names. Raises NotFound or, for `single`, Invalid when it has
+        several steps."""
+        if target.command is not None:
+            job = _of_command(target.command, target.name, env=target.env)
+        elif target.pipeline_id is not None:
+            pipelines = await self._pipelines.runnable(tx, [target.pipeline_id])
+            if target.pipeline_id not in pipelines:
+                raise NotFound("pipeline", target.pipeline_id)
+            job = _of_pipeline(pipelines[target.pipeline_id], target.name, env=target.env, params=target.params)
+        else:
+            former = await self._jobs.former(tx, target.job_id or "")
+            if former is None:
+                raise NotFound("job", target.job_id or "")
+            job = _of_former(former, rerun_of=target.job_id or "", env=target.env, params=target.params)
+            job.name = target.name or job.name
+        if single and len(job.definitions) != 1:
+            says = f"has {len(job.definitions)} steps, and an execution is of one: run the job again instead"
+            raise Invalid([FieldError(("body", "job_id"), says, "several_steps")])
+        job.priority = target.priority
+        job.labels = target.labels or job.labels
+        return job
+
+    async def of_rerun(self, tx: Transaction, job_id: str, *, from_failed: bool) -> Wanted:
+        """A job once more. Raises NotFound, or Conflict while it runs."""
+        former = await self._jobs.former(tx, job_id)
+        if former is None:
+            raise NotFound("job", job_id)
+        if not former.over:
+            raise Conflict(f"job {job_id} is not over yet: cancel it first, or wait")
+        job = _of_former(former, rerun_of=job_id)
+        if from_failed:
+            job.kept = {
+                task.definition.name: TaskState(
+                    id=new_id(),
+                    name=task.definition.name,
+                    depends_on=task.definition.depends_on,
+                    allow_failure=task.definition.allow_failure,
+                    status=task.status,
+                    exit_code=task.exit_code,
+                    queued_at=task.queued_at,
+                    started_at=task.started_at,
+                    finished_at=task.finished_at,
+                )
+                for task in former.tasks
+                if task.status is TaskStatus.SUCCEEDED
+            }
+        return job
+
+    async def write(self, tx: Transaction, wanted: Sequence[Wanted]) -> list[JobRun]:
+        """Write jobs and say so. Those that were there already change nothing, and their runs are not returned."""
+        moment = now()
+        new = [_begin(job, moment) for job in wanted]
+        fresh = await self._jobs.insert(tx, new)
+        new = [job for job in new if job.run.job.id in fresh]
+        await self._timeline.append(tx, ((job.run.job.id, job.run.journal) for job in new))
+        for job in new:
+            commands = {
+                task_id: _command_of(definition, job.run.job.name, job.priority)
+                for task_id, definition in job.definitions.items()
+            }
+            tx.emit(*said(job.run, job.run.journal, commands))
+        return [job.run for job in new]
+
+
+def shown(run: JobRun, wanted: Wanted) -> Job:
+    """A job that was just written, as it is answered."""
+    return Job.model_construct(**_job_fields(run, wanted))
+
+
+def shown_in_detail(run: JobRun, wanted: Wanted) -> JobDetail:
+    """A job that was just written, with its tasks."""
+    tasks = [
+        Task.model_construct(
+            id=task.id,
+            name=task.name,
+            status=task.status,
+            reason=task.reason,
+            attempt=task.attempt,
+            depends_on=list(task.depends_on),
+            exit_code=task.exit_code,
+            queued_at=task.queued_at,
+            started_at=task.started_at,
+            finished_at=task.finished_at,
+            executions=[],
+        )
+        for task in run.tasks.values()
+    ]
+    return JobDetail.model_construct(**_job_fields(run, wanted), tasks=tasks)
+
+
+def _job_fields(run: JobRun, wanted: Wanted) -> dict[str, object]:
+    job = run.job
+    return {
+        "id": job.id,
+        "name": job.name,
+        "status": job.status,
+        "reason": job.reason,
+        "pipeline_id": job.pipeline_id,
+        "pipeline_version": wanted.pipeline_version,
+        "priority": wanted.priority,
+        "params": dict(wanted.params),
+        "labels": dict(wanted.labels),
+        "run_at": wanted.run_at,
+        "rerun_of": wanted.rerun_of,
+        "schedule_id": wanted.schedule_id,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }
+
+
+def _of_command(command: CommandSpec, name: str | None, *, env: Mapping[str, str] | None = None) -> Wanted:
+    return Wanted(name or job_name(command), [of_command(command, name=name, env=env)])
+
+
+def _of_pipeline(
+    pipeline: RunnablePipeline, name: str | None, *, env: Mapping[str, str], params: Mapping[str, str]
+) -> Wanted:
+    return Wanted(
+        name or pipeline.name,
+        of_steps(pipeline.steps, pipeline_env=pipeline.env, job_env=env, params=params),
+        pipeline_id=pipeline.id,
+        pipeline_version=pipeline.version,
+        params=params,
+        timeout=pipeline.timeout,
+    )
+
+
+def _of_former(
+    former: FormerJob,
+    *,
+    rerun_of: str,
+    env: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Wanted:
+    return Wanted(
+        former.name,
+        again([task.definition for task in former.tasks], env=env or {}, params=params or {}),
+        priority=former.priority,
+        pipeline_id=former.pipeline_id,
+        pipeline_version=former.pipeline_version,
+        params={**former.params, **(params or {})},
+        labels=former.labels,
+        timeout=former.timeout,
+        rerun_of=rerun_of,
+    )
+
+
+def _begin(wanted: Wanted, moment: datetime) -> NewJob:
+    """The run of a new job, with everything queued that can be."""
+    ids = wanted.task_ids or [new_id() for _ in wanted.definitions]
+    definitions = dict(zip(ids, wanted.definitions, strict=True))
+    tasks = {id: _task(id, definition, wanted) for id, definition in definitions.items()}
+    state = JobState(
+        id=wanted.id,
+        name=wanted.name,
+        created_at=moment,
+        priority=wanted.priority,
+        pipeline_id=wanted.pipeline_id,
+    )
+    run = JobRun(state, tasks, random.random)
+    created = JobCreated(
+        job_id=wanted.id,
+        name=wanted.name,
+        pipeline_id=wanted.pipeline_id,
+        pipeline_version=wanted.pipeline_version,
+        priority=wanted.priority,
+        labels=dict(wanted.labels),
+        rerun_of=wanted.rerun_of,
+        schedule_id=wanted.schedule_id,
+    )
+    run.journal.append(Entry(created, moment))
+    run.begin(moment, run_at=wanted.run_at)
+    start = max(moment, wanted.run_at) if wanted.run_at else moment
+    return NewJob(
+        run,
+        definitions,
+        priority=wanted.priority,
+        pipeline_version=wanted.pipeline_version,
+        params=wanted.params,
+        labels=wanted.labels,
+        timeout=wanted.timeout,
+        run_at=wanted.run_at,
+        deadline=start + timedelta(seconds=wanted.timeout) if wanted.timeout else None,
+        rerun_of=wanted.rerun_of,
+        schedule_id=wanted.schedule_id,
+    )
+
+
+def _task(id: str, definition: TaskDefinition, wanted: Wanted) -> TaskState:
+    kept = wanted.kept.get(definition.name)
+    if kept is not None:
+        kept.id = id
+        return kept
+    return TaskState(
+        id=id,
+        name=definition.name,
+        depends_on=definition.depends_on,
+        allow_failure=definition.allow_failure,
+        retry=definition.retry,
+        retry_on_lost=definition.retry_on_lost,
+        max_crashes=definition.max_crashes,
+        execution_id=wanted.execution_id,
+    )
+
+
+def _command_of(definition: TaskDefinition, job_name: str, priority: Priority) -> Command:
+    return Command(
+        name=definition.name,
+        job_name=job_name,
+        priority=priority,
+        run=definition.run,
+        requires=definition.requires or {},
+        resources=definition.resources,
+        queue_timeout=definition.queue_timeout,
+    )

@@ -1,0 +1,86 @@
+"""Being told at once that something about a job has changed, for requests that wait: `?wait=` and live streams.
+
+Told by this process's own commits and, for those of other replicas, by the bus subjects of jobs and tasks, which are
+ordinary NATS subjects as well. A word may be missed; whoever waits looks into the database anyway, now and then.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import orjson
+
+from shared.bus import Bus, Subscription
+
+FEW: Final = 16
+KINDS: Final = ("jobs.*", "tasks.*")
+
+
+class Listener:
+    """Hears of one job, from now on."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def tell(self) -> None:
+        self._changed.set()
+
+    async def changed(self, within: float) -> None:
+        """Wait for a change since the last call, for so many seconds at the most."""
+        try:
+            async with asyncio.timeout(within):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+
+class Watch:
+    """Knows who waits for which job; a service."""
+
+    name: Final = "watch"
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._listeners: dict[str, set[Listener]] = {}
+        self._subscriptions: list[Subscription] = []
+
+    async def start(self) -> None:
+        """Begin to hear of other replicas' commits."""
+        for kind in KINDS:
+            subject = self._bus.catalogue.event(kind)
+            self._subscriptions.append(await self._bus.subscribe(subject, self._hear))
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.unsubscribe()
+        self._subscriptions.clear()
+
+    @contextmanager
+    def about(self, job_id: str) -> Iterator[Listener]:
+        """Hear of a job for as long as the block runs. To be entered before looking, so that nothing falls between."""
+        listener = Listener()
+        self._listeners.setdefault(job_id, set()).add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners[job_id].discard(listener)
+            if not self._listeners[job_id]:
+                del self._listeners[job_id]
+
+    def tell(self, job_ids: Iterable[str]) -> None:
+        """These jobs have changed."""
+        if not self._listeners:
+            return
+        for job_id in job_ids:
+            for listener in self._listeners.get(job_id, ()):
+                listener.tell()
+
+    async def _hear(self, _subject: str, payload: bytes, _reply: str) -> None:
+        if not self._listeners:
+            return
+        if len(self._listeners) <= FEW:  # looking for the ids is cheaper than parsing
+            self.tell([job_id for job_id in self._listeners if job_id.encode() in payload])
+        else:
+            self.tell({event["data"].get("job_id", "") for event in orjson.loads(payload)})
