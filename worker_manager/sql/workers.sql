@@ -49,7 +49,7 @@ select json_build_object('id', id, 'status', status)::text as body from workers 
 select id::text, worker_json(workers) as body from workers
 where ($1::uuid is null or id < $1)
   and ($2::text is null or status = $2) and ($3::text is null or type = $3) and ($4::text is null or name = $4)
-order by id desc limit $5;
+order by workers.id desc limit $5;
 
 -- name: count_workers
 -- How many workers there are in each status that is not final.
