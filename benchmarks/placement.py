@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from scheduler.domain.desk import Desk, Moment
+from scheduler.domain.model import Task
+from scheduler.domain.placement import Snapshot, place
 from schemas.agents import Heartbeat
 from schemas.events import ExecutionFinished, TaskQueued
 from schemas.specs import Resources, RunSpec
 from schemas.states import ExecutionStatus
-from scheduler.domain.desk import Desk, Moment
-from scheduler.domain.model import Task
-from scheduler.domain.placement import Snapshot, place
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = Moment(START + timedelta(hours=1), 1000.0)

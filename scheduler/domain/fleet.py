@@ -77,6 +77,7 @@ class Fleet:
     def __init__(self) -> None:
         self._workers: dict[str, Worker] = {}
         self._roomy: dict[str, Room] = {}
+        self._stale: set[str] = set()
         self.changed = False
         """Whether somebody's room has changed since somebody last looked."""
 
@@ -99,12 +100,8 @@ class Fleet:
 
     def touch(self, worker: Worker) -> None:
         """Take note that a worker's offer, status or load has changed."""
-        room = worker.room()
-        if room is None:
-            self._roomy.pop(worker.id, None)
-        else:
-            self._roomy[worker.id] = room
-            self.changed = True
+        self._stale.add(worker.id)
+        self.changed = True
 
     def occupy(self, worker: Worker, task: Task) -> None:
         """Count a placed task (it has its execution id) against the worker's room."""
@@ -131,8 +128,16 @@ class Fleet:
         return task
 
     def rooms(self) -> list[Room]:
-        """Who can take something now, in the order of ids."""
-        return [self._roomy[id] for id in sorted(self._roomy)]
+        """Who can take something now, in no certain order."""
+        for id in self._stale:
+            worker = self._workers.get(id)
+            room = None if worker is None else worker.room()
+            if room is None:
+                self._roomy.pop(id, None)
+            else:
+                self._roomy[id] = room
+        self._stale.clear()
+        return list(self._roomy.values())
 
     def expired(self, monotonic: float) -> list[Worker]:
         """The workers whose lease is over and who still count for something."""
