@@ -77,7 +77,7 @@ create index schedules_of_pipeline on schedules (pipeline_id) where pipeline_id 
 
 -- Every leader counts itself in; a transaction that one of its predecessors left behind finds its number gone.
 create table leadership (
-    only boolean primary key default true check (only),
+    single boolean primary key default true check (single),
     epoch bigint not null
 );
 insert into leadership (epoch) values (0);
