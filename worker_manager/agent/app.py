@@ -54,7 +54,7 @@ class Agent:
         )
         self.delivery = Delivery(self.bus, self.spool)
         catalogue = self.bus.catalogue
-        reporter = Reporter(self.delivery, self.identity, catalogue, linger=settings.linger)
+        self.reporter = Reporter(self.delivery, self.identity, catalogue, linger=settings.linger)
         prefetch = Prefetch(settings.prefetch_max)
         means = Means(
             identity=self.identity,
@@ -72,19 +72,19 @@ class Agent:
                 catalogue=catalogue,
             ),
         )
-        self.runner = Runner(means, reporter, prefetch, slots=settings.slots)
+        self.runner = Runner(means, self.reporter, prefetch, slots=settings.slots)
         heart = Heart(self.bus, self.identity, self.runner, prefetch, self.delivery, interval=settings.heartbeat)
         self.runner.changed = heart.look
         worker = Worker(
             self.bus,
             self.identity,
             self.runner,
-            reporter,
+            self.reporter,
             heart,
             patience=settings.stop_deadline,
             leave=_ask_to_stop,
         )
-        self.services: Sequence[Service] = [_Ground(self), self.bus, self.delivery, reporter, worker]
+        self.services: Sequence[Service] = [_Ground(self), self.bus, self.delivery, self.reporter, worker]
 
     @property
     def clean(self) -> bool:

@@ -20,7 +20,8 @@ CHUNK_BYTES: Final = 64 * 1024
 BACKLOG_BYTES: Final = 256 * 1024
 LINE_COST: Final = 32
 """What a line counts beside its bytes, so that ten million empty lines are not free."""
-_BLOCK: Final = 4096
+_BLOCK: Final = 2048
+_BLOCK_COST: Final = 128
 
 
 class Output:
@@ -140,14 +141,16 @@ class Tail:
         return not self._blocks
 
     def add(self, stream: Stream, data: bytes, moment: datetime) -> None:
-        """Keep `data`; many small reads share a block, so that they cost no more than large ones."""
+        """Keep `data`; many small reads share a block, and a large one is several, dropped one by one."""
         last = self._blocks[-1] if self._blocks else None
         if last is not None and last[0] == stream and len(last[1]) + len(data) <= _BLOCK:
             last[1].extend(data)
             self._size += _weight(data)
         else:
-            self._blocks.append((stream, bytearray(data), moment))
-            self._size += _weight(data) + _BLOCK // 16
+            for at in range(0, len(data), _BLOCK):
+                block = bytearray(data[at : at + _BLOCK])
+                self._blocks.append((stream, block, moment))
+                self._size += _weight(block) + _BLOCK_COST
         while self._size > self._limit and self._blocks:
             self._drop()
 
@@ -164,7 +167,7 @@ class Tail:
     def _drop(self) -> None:
         stream, block, _ = self._blocks.popleft()
         lines = block.count(b"\n")
-        self._size -= _weight(block) + _BLOCK // 16
+        self._size -= _weight(block) + _BLOCK_COST
         self.dropped_bytes += len(block)
         self.dropped_lines += lines
         self._cut.add(stream)

@@ -1,0 +1,219 @@
+"""What becomes of one execution: every way in which it can end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.agents import Assignment
+from schemas.events import ExecutionFinished, ExecutionStarted
+from schemas.specs import RunSpec
+from schemas.states import ExecutionStatus, Reason
+from shared.ids import new_id
+from shared.process_tree import EXECUTION_MARK, find, mark
+
+if TYPE_CHECKING:
+    from tests.integration.agent.conftest import ControlPlane
+
+# Escapes its session and its parent, ignores TERM, and says when it stands.
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print("escaped", flush=True)
+        time.sleep(600)
+    os._exit(0)
+time.sleep(600)
+"""
+
+
+def leftovers(execution_id: str) -> list[int]:
+    return [member.pid for member in find([mark(EXECUTION_MARK, execution_id)])]
+
+
+async def test_a_command_runs_and_its_outcome_and_output_are_told(control: ControlPlane) -> None:
+    execution_id = await control.run("echo out; echo err >&2")
+    finished = await control.finished(execution_id)
+    assert (finished.status, finished.exit_code, finished.reason) == (ExecutionStatus.SUCCEEDED, 0, None)
+    started = await control.started(execution_id)
+    assert started.started_at == finished.started_at
+    assert {(line.stream, line.message) for line in await control.log(execution_id)} == {
+        ("stdout", "out"),
+        ("stderr", "err"),
+    }
+    assert (finished.log.lines, finished.log.truncated) == (2, False)
+
+
+async def test_started_is_said_before_finished(control: ControlPlane) -> None:
+    ids = [await control.run("true") for _ in range(4)]
+    for execution_id in ids:
+        await control.finished(execution_id)
+    for execution_id in ids:
+        told = [type(event) for event in control.events if getattr(event, "execution_id", "") == execution_id]
+        assert told == [ExecutionStarted, ExecutionFinished]
+
+
+async def test_a_failing_command_keeps_its_exit_code(control: ControlPlane) -> None:
+    finished = await control.finished(await control.run("exit 7"))
+    assert (finished.status, finished.reason, finished.exit_code) == (
+        ExecutionStatus.FAILED,
+        Reason.EXIT_CODE,
+        7,
+    )
+
+
+async def test_a_signal_is_told_as_128_and_its_number(control: ControlPlane) -> None:
+    finished = await control.finished(await control.run("kill -SEGV $$"))
+    assert (finished.status, finished.reason, finished.exit_code) == (
+        ExecutionStatus.FAILED,
+        Reason.SIGNAL,
+        139,
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (RunSpec(command=["/no/such/thing"], type="exec"), "no such program: /no/such/thing"),
+        (RunSpec(command="nosuchprogram", type="exec"), "nosuchprogram is not in the PATH"),
+        (RunSpec(command="true", working_dir="/no/such/folder"), "no such working directory: /no/such/folder"),
+        (RunSpec(command="true", working_dir="/etc/passwd"), "not a directory: /etc/passwd"),
+        (RunSpec(command=["/etc/passwd"], type="exec"), "not permitted to run /etc/passwd"),
+        (RunSpec(command=["true", "x" * 200_000], type="exec"), "too long"),
+        (RunSpec(command="echo 'unclosed", type="exec"), "cannot be read"),
+        (RunSpec(command="true", env={"A": "b\0c"}), "cannot be started"),
+    ],
+)
+async def test_what_cannot_start_says_what_is_missing(control: ControlPlane, run: RunSpec, words: str) -> None:
+    finished = await control.finished(await control.run(run))
+    assert (finished.status, finished.reason, finished.exit_code) == (
+        ExecutionStatus.FAILED,
+        Reason.START_FAILED,
+        None,
+    )
+    assert words in (finished.detail or "")
+    assert (await control.finished(await control.run("true"))).status is ExecutionStatus.SUCCEEDED
+
+
+async def test_a_timeout_ends_the_whole_tree(control: ControlPlane) -> None:
+    run = RunSpec(command=STUBBORN, type="python", timeout=0.5)
+    execution_id = await control.run(run)
+    finished = await control.finished(execution_id)
+    assert (finished.status, finished.reason) == (ExecutionStatus.TIMED_OUT, Reason.TIMEOUT)
+    assert finished.exit_code == 137
+    assert leftovers(execution_id) == []
+
+
+async def test_cancelling_ends_the_whole_tree(control: ControlPlane) -> None:
+    execution_id = await control.run(RunSpec(command=STUBBORN, type="python"))
+    await control.printed(execution_id, "escaped")
+    assert len(leftovers(execution_id)) == 2
+    await control.stop(execution_id)
+    finished = await control.finished(execution_id)
+    assert (finished.status, finished.reason) == (ExecutionStatus.CANCELLED, Reason.CANCELLED)
+    assert leftovers(execution_id) == []
+
+
+async def test_a_process_that_heeds_term_has_time_to_end(control: ControlPlane) -> None:
+    execution_id = await control.run("trap 'echo tidy; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
+    await control.printed(execution_id, "ready")
+    await control.stop(execution_id)
+    finished = await control.finished(execution_id)
+    assert (finished.status, finished.exit_code) == (ExecutionStatus.CANCELLED, 3)
+    assert "tidy" in [line.message for line in await control.log(execution_id)]
+
+
+async def test_a_stop_that_overtakes_its_execution_refuses_the_start(control: ControlPlane) -> None:
+    assignment = control.assignment("echo never")
+    await control.stop(assignment.execution_id)
+    # Orders of different kinds may be heard in any order: this one is heard when its answer is.
+    await control.finished(await control.run("true"))
+    await control.dispatch(assignment)
+    finished = await control.finished(assignment.execution_id)
+    assert (finished.status, finished.started_at) == (ExecutionStatus.CANCELLED, None)
+    assert control.said(ExecutionStarted, assignment.execution_id) == []
+
+
+async def test_a_fenced_execution_ends_without_a_word(control: ControlPlane) -> None:
+    execution_id = await control.run("echo here; sleep 600")
+    await control.printed(execution_id, "here")
+    await control.until(lambda: execution_id in control.heartbeats[-1].running)
+    await control.stop(execution_id, reason=Reason.FENCED)
+    await control.until(lambda: execution_id not in control.heartbeats[-1].held())
+    assert control.said(ExecutionFinished, execution_id) == []
+    assert leftovers(execution_id) == []
+
+
+async def test_the_same_work_is_done_once(control: ControlPlane) -> None:
+    assignment = control.assignment("echo once")
+    await control.dispatch(assignment, assignment)
+    await control.finished(assignment.execution_id)
+    await control.dispatch(assignment)
+    await control.finished(await control.run("true"))
+    assert len(control.said(ExecutionStarted, assignment.execution_id)) == 1
+
+
+async def test_work_for_another_incarnation_is_not_done(control: ControlPlane) -> None:
+    assignment = control.assignment("echo never")
+    await control.dispatch(assignment, incarnation=new_id())
+    await control.finished(await control.run("true"))
+    assert control.said(ExecutionStarted, assignment.execution_id) == []
+
+
+async def test_a_straggler_that_holds_the_output_is_ended(control: ControlPlane) -> None:
+    execution_id = await control.run("setsid sleep 600 & echo done; exit 5")
+    finished = await control.finished(execution_id)
+    assert (finished.status, finished.exit_code) == (ExecutionStatus.FAILED, 5)
+    assert leftovers(execution_id) == []
+
+
+async def test_a_straggler_in_the_background_is_ended(control: ControlPlane) -> None:
+    execution_id = await control.run("sleep 600 >/dev/null 2>&1 & exit 0")
+    assert (await control.finished(execution_id)).status is ExecutionStatus.SUCCEEDED
+    assert leftovers(execution_id) == []
+
+
+async def test_the_environment_is_clean_and_marked(control: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution_id = await control.run(RunSpec(command="env", env={"MINE": "yes", "HODEI_EXECUTION_ID": "forged"}))
+    seen = dict(line.message.split("=", 1) for line in await control.log(execution_id))
+    assert seen["MINE"] == "yes"
+    assert seen["HODEI_EXECUTION_ID"] == execution_id
+    assert not {"NATS_URL", "DATABASE_URL", "PYTEST_CURRENT_TEST"} & set(seen)
+    assert {"PATH", "HODEI_WORKER_ID", "HODEI_WORKER_INCARNATION"} <= set(seen)
+
+
+async def test_each_execution_has_an_empty_folder_that_goes_with_it(control: ControlPlane) -> None:
+    first = await control.run("pwd; touch left; ls")
+    folder, left = [line.message for line in await control.log(first)]
+    assert left == "left"
+    second = await control.run("pwd; ls -A")
+    assert len(await control.log(second)) == 1
+    assert Path(folder).parent.name == "scratch"
+
+
+async def test_nothing_is_read_from_the_terminal(control: ControlPlane) -> None:
+    finished = await control.finished(await control.run("cat; test -p /dev/stdin && exit 9; exit 0"))
+    assert finished.status is ExecutionStatus.SUCCEEDED
+
+
+def run_many(control: ControlPlane, count: int, command: str) -> list[Assignment]:
+    return [control.assignment(command) for _ in range(count)]
+
+
+async def test_no_descriptors_are_left_open(control: ControlPlane) -> None:
+    for assignment in (first := run_many(control, 4, "echo x")):
+        await control.dispatch(assignment)
+    for assignment in first:
+        await control.finished(assignment.execution_id)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        batch = run_many(control, 4, "echo x; sleep 60 & exit 1")
+        await control.dispatch(*batch)
+        for assignment in batch:
+            await control.finished(assignment.execution_id)
+    assert len(os.listdir("/proc/self/fd")) <= before
