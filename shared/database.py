@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import orjson
@@ -156,8 +156,7 @@ class Database:
                 if not _is_away(error):
                     raise
                 if time.monotonic() + pause > give_up:
-                    address = urlsplit(self._dsn)
-                    raise Unavailable(f"database at {address.hostname}:{address.port or 5432}") from error
+                    raise Unavailable(f"database at {_address(self._dsn)}") from error
                 _log.info("database.waiting", error=str(error) or type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
@@ -312,7 +311,7 @@ class _SessionTransaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await _end(self._connection, self._block, error)
+        await _end(self._block, error)
 
 
 class _PoolTransaction(Generic[_Tx]):
@@ -338,7 +337,7 @@ class _PoolTransaction(Generic[_Tx]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            await _end(self._connection, self._block, error)
+            await _end(self._block, error)
         finally:
             await self._database.release(self._connection)
 
@@ -351,16 +350,15 @@ async def _begin(block: "_Block") -> None:
         raise
 
 
-async def _end(connection: Connection, block: "_Block", error: BaseException | None) -> None:
+async def _end(block: "_Block", error: BaseException | None) -> None:
     """Commit, or roll back because of `error`."""
-    if error is not None and connection.is_closed():
-        return  # it has rolled back already; the error that brought us here matters more
     try:
         await (block.commit() if error is None else block.rollback())
     except Exception as failure:
         if error is None or not _is_away(failure):
             _raise_if_away(failure)
             raise
+        # It has rolled back by itself; the error that brought us here matters more.
         _log.info("database.lost_while_rolling_back", error=str(failure))
 
 
@@ -372,6 +370,14 @@ async def retry_deadlock(attempt: Callable[[], Awaitable[_T]], *, attempts: int 
         except Deadlock:
             _log.info("database.deadlock_retried")
     return await attempt()
+
+
+def _address(dsn: str) -> str:
+    """Where a server is, without the name and password that open it: `host:port`, or a socket's folder."""
+    url = urlsplit(dsn)
+    if url.hostname:
+        return f"{url.hostname}:{url.port or 5432}"
+    return parse_qs(url.query).get("host", ["localhost"])[0]
 
 
 def _raise_if_away(error: Exception) -> None:

@@ -1,0 +1,126 @@
+"""The database on a real server: types, transactions, and what happens when the server goes away."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import pytest
+
+from hodei.embedded.postgres import EmbeddedPostgres
+from shared.database import Database, Deadlock, Transaction, UniqueViolation, retry_deadlock
+from shared.errors import ConfigError, Unavailable
+from shared.ids import new_id
+
+
+async def test_python_objects_go_in_and_out_of_json_columns(database: Database) -> None:
+    value = {"steps": [1, None, "zwölf"], "deep": {"er": True}}
+    row = await database.fetch_one("select $1::jsonb as b, $2::json as j, $1::jsonb::text as text", value, value)
+    assert row is not None
+    assert (row["b"], row["j"]) == (value, value)
+    assert isinstance(row["text"], str)
+
+
+async def test_ids_go_in_as_text_and_come_out_as_text(database: Database) -> None:
+    id = new_id()
+    assert await database.fetch_value("select $1::uuid::text", id) == id
+
+
+async def test_statements_run_in_the_services_own_schema(database: Database) -> None:
+    assert await database.fetch_value("select current_schema()") == "trial"
+
+
+async def test_execute_counts_the_rows_it_touched(database: Database) -> None:
+    assert await database.execute("create table things (id int primary key)") == 0
+    assert await database.execute("insert into things select generate_series(1, 7)") == 7
+
+
+async def test_an_exception_rolls_the_transaction_back(database: Database) -> None:
+    await database.execute("create table things (id int primary key)")
+
+    async def fail() -> None:
+        async with database.transaction() as transaction:
+            await transaction.execute("insert into things values (1)")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert await database.fetch("select * from things") == []
+
+
+async def test_a_violated_constraint_arrives_as_itself(database: Database) -> None:
+    await database.execute("create table things (id int primary key)")
+    await database.execute("insert into things values (1)")
+    with pytest.raises(UniqueViolation):
+        await database.execute("insert into things values (1)")
+    assert await database.healthy()
+
+
+async def test_a_broken_connection_is_unavailable_and_the_next_call_works(database: Database) -> None:
+    with pytest.raises(Unavailable):
+        await database.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    async def cut() -> None:
+        async with database.transaction() as transaction:
+            await transaction.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(Unavailable):
+        await cut()
+    assert await database.fetch_value("select 1") == 1
+
+
+async def test_a_deadlock_is_tried_again() -> None:
+    attempts = 0
+
+    async def attempt() -> str:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise Deadlock
+        return "done"
+
+    assert await retry_deadlock(attempt) == "done"
+    attempts = 0
+    with pytest.raises(Deadlock):
+        await retry_deadlock(attempt, attempts=2)
+
+
+async def test_a_stopped_database_is_unavailable(database_url: str) -> None:
+    database = Database(database_url, schema="trial", name="trial")
+    assert not await database.healthy()
+    with pytest.raises(Unavailable):
+        await database.fetch_value("select 1")
+
+
+async def test_a_server_that_restarts_is_found_again(own_postgres: Callable[[], Awaitable[EmbeddedPostgres]]) -> None:
+    server = await own_postgres()
+    database = Database(server.url, schema="public", name="trial", min_size=2, max_size=4)
+    await database.start()
+    try:
+        await server.stop()
+        assert not await database.healthy()
+        with pytest.raises(Unavailable):
+            await database.fetch_value("select 1")
+        await server.start()
+        assert await database.healthy()
+    finally:
+        await database.stop()
+
+
+async def test_a_server_that_never_answers_is_named(unused_tcp_port: int) -> None:
+    database = Database(
+        f"postgresql://hodei:s3cret@127.0.0.1:{unused_tcp_port}/hodei", schema="x", name="x", start_deadline=0.2
+    )
+    with pytest.raises(Unavailable, match=f"127.0.0.1:{unused_tcp_port}") as caught:
+        await database.start()
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_database_that_does_not_exist_is_not_waited_for(database_url: str) -> None:
+    elsewhere = urlsplit(database_url)._replace(path="/nowhere").geturl()
+    database = Database(elsewhere, schema="x", name="x", start_deadline=60)
+    with pytest.raises(ConfigError, match=r"DATABASE_URL.*nowhere"):
+        await database.start()
+
+
+async def test_a_plain_transaction_is_just_that(database: Database) -> None:
+    async with database.transaction() as transaction:
+        assert type(transaction) is Transaction

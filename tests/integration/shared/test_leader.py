@@ -1,0 +1,91 @@
+"""Leadership on a real server: one at a time, handed over at once, given up when the lock is lost."""
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.database import Database
+from shared.errors import Unavailable
+from shared.leader import Leadership
+
+LOCK_HOLDERS = "select pid from pg_locks where locktype = 'advisory' and granted"
+
+
+class Duty:
+    """A leader's service that notes its terms."""
+
+    name = "duty"
+
+    def __init__(self, diary: list[str], *, fails: bool = False) -> None:
+        self._diary = diary
+        self._fails = fails
+
+    async def start(self) -> None:
+        if self._fails:
+            raise Unavailable("trial")
+        self._diary.append("started")
+
+    async def stop(self) -> None:
+        self._diary.append("stopped")
+
+
+def candidate(database: Database, diary: list[str]) -> Leadership:
+    return Leadership(database, "trial", lambda: [Duty(diary)])
+
+
+async def test_one_leads_and_the_other_takes_over_when_it_stops(database: Database) -> None:
+    first_diary: list[str] = []
+    second_diary: list[str] = []
+    first, second = candidate(database, first_diary), candidate(database, second_diary)
+    async with asyncio.timeout(20):
+        await first.start()
+        await first.led()
+        await second.start()
+        assert (first_diary, second_diary, second.leading) == (["started"], [], False)
+        await first.stop()
+        assert first_diary == ["started", "stopped"]
+        await second.led()
+        await second.stop()
+    assert second_diary == ["started", "stopped"]
+
+
+async def test_losing_the_lock_stops_the_services_and_begins_anew(database: Database) -> None:
+    diary: list[str] = []
+    leadership = candidate(database, diary)
+    async with asyncio.timeout(20):
+        await leadership.start()
+        await leadership.led()
+        lost = asyncio.ensure_future(leadership.lost())
+        await database.execute(f"select pg_terminate_backend(pid) from ({LOCK_HOLDERS}) holder")
+        await lost
+        assert diary == ["started", "stopped"]
+        await leadership.led()
+        await leadership.stop()
+    assert diary == ["started", "stopped"] * 2
+
+
+async def test_a_duty_that_cannot_start_is_tried_again(database: Database) -> None:
+    diary: list[str] = []
+    terms = 0
+
+    def services() -> Sequence[Duty]:
+        nonlocal terms
+        terms += 1
+        return [Duty(diary), Duty(diary, fails=terms == 1)]
+
+    leadership = Leadership(database, "trial", services)
+    async with asyncio.timeout(20):
+        await leadership.start()
+        await leadership.led()
+        await leadership.stop()
+    assert diary == ["started", "stopped", "started", "started", "stopped", "stopped"]
+
+
+async def test_other_roles_have_other_leaders(database: Database) -> None:
+    one, other = (Leadership(database, role, lambda: []) for role in ("one", "other"))
+    async with asyncio.timeout(20):
+        for leadership in (one, other):
+            await leadership.start()
+        await asyncio.gather(one.led(), other.led())
+        for leadership in (one, other):
+            await leadership.stop()
+    assert await database.fetch(LOCK_HOLDERS) == []
