@@ -10,6 +10,7 @@ import structlog
 
 from orchestrator.domain.executions import ExecutionReport, fold
 from orchestrator.domain.run import TaskReport
+from orchestrator.loops import Deadlines
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.runs import RunStore
@@ -75,13 +76,13 @@ class Requests:
     """Handler of `orchestrator-requests`: jobs that schedules and direct executions ask for."""
 
     def __init__(
-        self, outbox: Outbox, submission: Submission, jobs: JobStore, pipelines: PipelineStore, watch: Watch
+        self, outbox: Outbox, submission: Submission, jobs: JobStore, pipelines: PipelineStore, deadlines: Deadlines
     ) -> None:
         self._outbox = outbox
         self._submission = submission
         self._jobs = jobs
         self._pipelines = pipelines
-        self._watch = watch
+        self._deadlines = deadlines
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Answer each request, one transaction each: one bad request is nobody else's business."""
@@ -116,6 +117,7 @@ class Requests:
             else:
                 wanted.id, wanted.schedule_id = fired.job_id, fired.schedule_id
                 await self._submission.write(tx, [wanted])
+        self._deadlines.wake()
 
     async def _execute(self, asked: ExecutionRequested) -> None:
         async with self._outbox.transaction() as tx:

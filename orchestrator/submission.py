@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.run import Entry, JobRun, JobState, TaskState
@@ -165,7 +166,7 @@ def shown_in_detail(run: JobRun, wanted: Wanted) -> JobDetail:
     return JobDetail.model_construct(**_job_fields(run, wanted), tasks=tasks)
 
 
-def _job_fields(run: JobRun, wanted: Wanted) -> dict[str, object]:
+def _job_fields(run: JobRun, wanted: Wanted) -> dict[str, Any]:
     job = run.job
     return {
         "id": job.id,

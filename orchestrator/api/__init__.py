@@ -1,0 +1,1 @@
+"""The orchestrator's routes, one module per resource: decode, call, encode."""

@@ -1,0 +1,141 @@
+"""/api/v1/jobs: submitting, listing, showing, waiting for, cancelling, running again, deleting."""
+
+import asyncio
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from orchestrator.domain.run import JobRun
+from orchestrator.loops import Deadlines
+from orchestrator.store.jobs import JobStore
+from orchestrator.store.runs import RunStore
+from orchestrator.submission import Submission, shown, shown_in_detail
+from orchestrator.watch import Watch
+from schemas.rest.jobs import Job, JobCreate, JobDetail, JobQuery, JobState, RerunRequest, WaitQuery
+from schemas.states import JOB, IllegalTransition, JobStatus
+from shared.bus import Bus
+from shared.clock import now
+from shared.database import Transaction
+from shared.errors import Conflict, NotFound
+from shared.outbox import Outbox
+from shared.web.api import Api
+from shared.web.idempotency import idempotent
+from shared.web.load import waiting
+from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.responses import json_response
+
+Batch = Annotated[list[JobCreate], Field(min_length=1, max_length=1000)]
+
+
+def api(
+    jobs: JobStore, runs: RunStore, submission: Submission, outbox: Outbox, watch: Watch, deadlines: Deadlines, bus: Bus
+) -> Api:
+    """The routes."""
+    api = Api(tag="jobs", description="Jobs: runs of a pipeline or of a single command.")
+
+    @api.post("/api/v1/jobs", summary="Submit a job", body=JobCreate, answers={201: JobDetail}, creates=True)
+    async def create_job(request: web.Request, body: JobCreate) -> web.StreamResponse:
+        """Of a pipeline, or of one inline command. An unknown `pipeline_id` is 404."""
+        async with idempotent(request, outbox) as tx:
+            [wanted] = await submission.of_requests(tx, [body])
+            [run] = await submission.write(tx, [wanted])
+            response = tx.answer(201, shown_in_detail(run, wanted), {"Location": f"/api/v1/jobs/{run.job.id}"})
+        if wanted.timeout is not None:
+            deadlines.wake()
+        return response
+
+    @api.post(
+        "/api/v1/jobs/batch", summary="Submit up to 1000 jobs", body=Batch, answers={201: list[Job]}, creates=True
+    )
+    async def create_jobs(request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
+        """All or none; the answer is in the order sent."""
+        async with idempotent(request, outbox) as tx:
+            wanted = await submission.of_requests(tx, body)
+            written = await submission.write(tx, wanted)
+            response = tx.answer(201, [shown(run, job) for run, job in zip(written, wanted, strict=True)])
+        if any(job.timeout is not None for job in wanted):
+            deadlines.wake()
+        return response
+
+    @api.get("/api/v1/jobs", summary="List jobs, newest first", query=JobQuery, answers={200: list[Job]})
+    async def list_jobs(request: web.Request, query: JobQuery) -> web.StreamResponse:
+        """Filters are fields of a job; several narrow the list down."""
+        found = await jobs.find(query, decode_cursor(query.cursor)[0] if query.cursor else None)
+        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+    @api.get("/api/v1/jobs/{id}", summary="Show a job", answers={200: JobDetail})
+    async def get_job(_request: web.Request, id: str) -> web.StreamResponse:
+        """With its tasks, and each task with its executions."""
+        body = await jobs.get(id)
+        if body is None:
+            raise NotFound("job", id)
+        return json_response(body)
+
+    @api.get(
+        "/api/v1/jobs/{id}/status", summary="Show or await a job's status", query=WaitQuery, answers={200: JobState}
+    )
+    async def get_job_status(request: web.Request, id: str, query: WaitQuery) -> web.StreamResponse:
+        """With `wait`, answers as soon as the job is over, or after so many seconds."""
+        with watch.about(id) as listener:
+            give_up = asyncio.get_running_loop().time() + query.wait
+            while True:
+                text = await jobs.status(outbox.database, id)
+                if text is None:
+                    raise NotFound("job", id)
+                status = JobStatus(text)
+                left = give_up - asyncio.get_running_loop().time()
+                if JOB.is_final(status) or left <= 0:
+                    return json_response(JobState(id=id, status=status))
+                with waiting(request):
+                    await listener.changed(left)
+
+    @api.post("/api/v1/jobs/{id}/cancel", summary="Ask a job to stop", answers={202: JobState})
+    async def cancel_job(_request: web.Request, id: str) -> web.StreamResponse:
+        """What waits is cancelled at once, what runs is told to stop. 409 when the job is over."""
+        moment = now()
+        async with outbox.transaction() as tx:
+            run = await _load(tx, id)
+            try:
+                run.cancel(moment)
+            except IllegalTransition:
+                raise Conflict(f"job {id} is over: it has {run.job.status.value}") from None
+            await runs.save(tx, [run], moment)
+        watch.tell([id])
+        return json_response(JobState(id=id, status=run.job.status), status=202)
+
+    @api.post(
+        "/api/v1/jobs/{id}/rerun",
+        summary="Run a job again",
+        body=RerunRequest,
+        answers={201: JobDetail},
+        creates=True,
+    )
+    async def rerun_job(request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
+        """A new job of the same definition; `{"from": "failed"}` keeps what succeeded. 409 while the job runs."""
+        async with idempotent(request, outbox) as tx:
+            wanted = await submission.of_rerun(tx, id, from_failed=body.from_ == "failed")
+            [run] = await submission.write(tx, [wanted])
+            response = tx.answer(201, shown_in_detail(run, wanted), {"Location": f"/api/v1/jobs/{run.job.id}"})
+        deadlines.wake()
+        return response
+
+    @api.delete("/api/v1/jobs/{id}", summary="Delete a job and its logs", answers={204: None})
+    async def delete_job(_request: web.Request, id: str) -> web.StreamResponse:
+        """409 while it runs."""
+        async with outbox.transaction() as tx:
+            run = await _load(tx, id)
+            if not JOB.is_final(run.job.status):
+                raise Conflict(f"job {id} is {run.job.status.value}: cancel it first, or wait")
+            executions = await jobs.delete(tx, id)
+        for execution in executions:
+            await bus.delete_log(execution)
+        return web.Response(status=204)
+
+    async def _load(tx: Transaction, id: str) -> JobRun:
+        loaded = await runs.load(tx, [id])
+        if id not in loaded:
+            raise NotFound("job", id)
+        return loaded[id]
+
+    return api

@@ -1,0 +1,163 @@
+"""/api/v1/jobs/{id}/logs: what a job's tasks wrote, whole or live.
+
+Executions come in the order of their start, each whole before the next, so that the order is the same for every
+reader and a stream can be resumed. The lines live in JetStream; an execution's row knows how many chunks there are.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+from pydantic_core import to_json
+
+from orchestrator.store.jobs import JobStore
+from orchestrator.watch import Listener, Watch
+from schemas.events import LogChunk, LogLine
+from schemas.rest.jobs import JobLogLine, JobLogs
+from schemas.states import EXECUTION, JOB, ExecutionStatus, JobStatus
+from shared.bus import Bus, LogReader
+from shared.database import Record
+from shared.errors import NotFound
+from shared.outbox import Outbox
+from shared.web.api import Api
+from shared.web.openapi import Answer
+from shared.web.responses import json_response
+from shared.web.sse import EventStream
+
+LATE_CHUNKS: Final = 2.0
+"""Seconds to wait for chunks that are counted but not there yet, or no more."""
+LOOK_AGAIN: Final = 2.0
+"""Seconds after which a live reader looks without having been told of anything."""
+UNCOUNTED: Final = 1 << 30
+"""In place of a number of chunks that nobody knows: read until nothing comes any more."""
+SETTLE: Final = 1.0
+
+EVENT_STREAM: Final = "text/event-stream"
+PLAIN: Final = "text/plain"
+
+_EVENT_ID: Final = re.compile(r"^([0-9a-f-]{36})\.(\d{1,9})\.(\d{1,9})$")
+
+
+def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
+    """The route."""
+    api = Api(tag="jobs")
+
+    @api.get(
+        "/api/v1/jobs/{id}/logs",
+        summary="Show a job's output",
+        answers={200: Answer(JobLogs, also=(PLAIN, EVENT_STREAM))},
+        description=(
+            "As JSON, as `text/plain`, or live as `text/event-stream` until the job is over, by the `Accept` header. "
+            "A live stream sends one line per event, resumes after `Last-Event-ID`, and closes with an event named "
+            "`end`."
+        ),
+    )
+    async def get_job_logs(request: web.Request, id: str) -> web.StreamResponse:
+        accept = request.headers.get("Accept", "")
+        if EVENT_STREAM in accept:
+            return await _follow(request, id)
+        await _status(id)
+        lines, truncated = [], False
+        for execution in await jobs.executions(id):
+            chunks = [chunk async for chunk in _written(execution)]
+            missing = execution["log_chunks"] is not None and len(chunks) < execution["log_chunks"]
+            truncated = truncated or execution["log_truncated"] or missing
+            chunks.sort(key=lambda chunk: chunk.seq)
+            lines += [(execution, line) for chunk in chunks for line in chunk.lines]
+        if PLAIN in accept:
+            return web.Response(text="".join(f"{line.message}\n" for _, line in lines), content_type=PLAIN)
+        logs = [_line(execution, line) for execution, line in lines]
+        return json_response(to_json({"job_id": id, "logs": logs, "truncated": truncated}))
+
+    async def _status(id: str) -> JobStatus:
+        status = await jobs.status(outbox.database, id)
+        if status is None:
+            raise NotFound("job", id)
+        return JobStatus(status)
+
+    async def _written(execution: Record) -> AsyncIterator[LogChunk]:
+        """What there is; of a finished execution everything, for whose last chunks it waits a little."""
+        total = execution["log_chunks"]
+        if total == 0 or (total is None and not _began(execution)):
+            return
+        async with bus.read_log(execution["id"], follow=total is not None, until_chunks=total) as reader:
+            while True:
+                try:
+                    yield await asyncio.wait_for(anext(reader), LATE_CHUNKS)
+                except (StopAsyncIteration, TimeoutError):
+                    return
+
+    async def _follow(request: web.Request, id: str) -> web.StreamResponse:
+        # Listening comes before looking, so that nothing can fall in between.
+        with watch.about(id) as listener:
+            await _status(id)
+            async with EventStream(request) as stream:
+                resume = _EVENT_ID.match(stream.last_event_id or "")
+                seen: set[str] = set()
+                while True:
+                    over = JOB.is_final(await _status(id))
+                    executions = await jobs.executions(id)
+                    if resume is not None:
+                        order = [one["id"] for one in executions]
+                        seen |= set(order[: order.index(resume[1])] if resume[1] in order else [])
+                    ready = [one for one in executions if one["id"] not in seen and (_began(one) or one["log_chunks"])]
+                    if ready:
+                        after = (int(resume[2]), int(resume[3])) if resume and resume[1] == ready[0]["id"] else (0, -1)
+                        await _send(stream, id, ready[0], listener, after)
+                        seen.add(ready[0]["id"])
+                    elif over:
+                        await stream.send("{}", event="end")
+                        break
+                    else:
+                        await listener.changed(LOOK_AGAIN)
+            return stream.response
+
+    async def _send(
+        stream: EventStream, job_id: str, execution: Record, listener: Listener, after: tuple[int, int]
+    ) -> None:
+        """One execution's lines, until it is over and everything of it was sent."""
+        if execution["log_chunks"] == 0:
+            return
+        async with bus.read_log(execution["id"], after=max(0, after[0] - 1), settle=SETTLE) as reader:
+            ending = asyncio.create_task(_tell_the_end(reader, job_id, execution, listener))
+            try:
+                async for chunk in reader:
+                    for index, line in enumerate(chunk.lines):
+                        if (chunk.seq, index) > after:
+                            data = _line(execution, line).model_dump_json()
+                            await stream.send(data, id=f"{execution['id']}.{chunk.seq}.{index}")
+            finally:
+                ending.cancel()
+                await asyncio.wait([ending])
+
+    async def _tell_the_end(reader: LogReader, job_id: str, execution: Record, listener: Listener) -> None:
+        """Tell the reader how many chunks there are, as soon as that is known."""
+        found: Record | None = execution
+        while found is not None and not _over(found):
+            await listener.changed(LOOK_AGAIN)
+            found = next((one for one in await jobs.executions(job_id) if one["id"] == execution["id"]), None)
+        chunks = found["log_chunks"] if found is not None else None
+        reader.finish(UNCOUNTED if chunks is None else chunks)
+
+    return api
+
+
+def _began(execution: Record) -> bool:
+    return execution["started_at"] is not None
+
+
+def _over(execution: Record) -> bool:
+    return EXECUTION.is_final(ExecutionStatus(execution["status"]))
+
+
+def _line(execution: Record, line: LogLine) -> JobLogLine:
+    return JobLogLine(
+        timestamp=line.timestamp,
+        task=execution["task"],
+        attempt=execution["attempt"],
+        execution_id=execution["id"],
+        stream=line.stream,
+        message=line.message,
+    )

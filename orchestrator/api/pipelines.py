@@ -1,0 +1,85 @@
+"""/api/v1/pipelines: named graphs of steps, and their versions."""
+
+from aiohttp import web
+
+from orchestrator.domain.graph import InvalidGraph, check
+from orchestrator.store.pipelines import PipelineStore
+from schemas.events import PipelineArchived, PipelineCreated, PipelineUpdated
+from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelineQuery
+from shared.errors import FieldError, Invalid, NotFound
+from shared.ids import new_id
+from shared.outbox import Outbox
+from shared.web.api import Api
+from shared.web.idempotency import idempotent
+from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.responses import json_response
+
+
+def api(store: PipelineStore, outbox: Outbox) -> Api:
+    """The routes."""
+    api = Api(tag="pipelines", description="Pipelines: named graphs of steps, in versions.")
+
+    @api.post(
+        "/api/v1/pipelines", summary="Make a pipeline", body=PipelineCreate, answers={201: Pipeline}, creates=True
+    )
+    async def create_pipeline(request: web.Request, body: PipelineCreate) -> web.StreamResponse:
+        """A cycle, an unknown or a repeated step is refused, naming the steps."""
+        _check(body)
+        pipeline_id = new_id()
+        async with idempotent(request, outbox) as tx:
+            shown = await store.insert(tx, pipeline_id, body)
+            tx.emit(PipelineCreated(pipeline_id=pipeline_id, name=body.name, pipeline_version=1))
+            response = tx.answer(201, shown, {"Location": f"/api/v1/pipelines/{pipeline_id}"})
+        return response
+
+    @api.get(
+        "/api/v1/pipelines", summary="List pipelines, newest first", query=PipelineQuery, answers={200: list[Pipeline]}
+    )
+    async def list_pipelines(request: web.Request, query: PipelineQuery) -> web.StreamResponse:
+        """Archived ones are not listed."""
+        found = await store.find(query, decode_cursor(query.cursor)[0] if query.cursor else None)
+        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+    @api.get("/api/v1/pipelines/{id}", summary="Show a pipeline", answers={200: Pipeline})
+    async def get_pipeline(_request: web.Request, id: str) -> web.StreamResponse:
+        """In its newest version."""
+        shown = await store.get(outbox.database, id)
+        if shown is None:
+            raise NotFound("pipeline", id)
+        return json_response(shown)
+
+    @api.put(
+        "/api/v1/pipelines/{id}",
+        summary="Give a pipeline its next version",
+        body=PipelineCreate,
+        answers={200: Pipeline},
+    )
+    async def update_pipeline(_request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
+        """Jobs that exist keep the version that they were made of."""
+        _check(body)
+        async with outbox.transaction() as tx:
+            updated = await store.update(tx, id, body)
+            if updated is None:
+                raise NotFound("pipeline", id)
+            version, shown = updated
+            tx.emit(PipelineUpdated(pipeline_id=id, name=body.name, pipeline_version=version))
+        return json_response(shown)
+
+    @api.delete("/api/v1/pipelines/{id}", summary="Archive a pipeline", answers={204: None})
+    async def archive_pipeline(_request: web.Request, id: str) -> web.StreamResponse:
+        """It is no longer listed and cannot be run; its jobs stay readable."""
+        async with outbox.transaction() as tx:
+            row = await store.archive(tx, id)
+            if row is None:
+                raise NotFound("pipeline", id)
+            tx.emit(PipelineArchived(pipeline_id=id, name=row["name"], pipeline_version=row["version"]))
+        return web.Response(status=204)
+
+    return api
+
+
+def _check(body: PipelineCreate) -> None:
+    try:
+        check(body.steps)
+    except InvalidGraph as error:
+        raise Invalid([FieldError(("body", *fault.loc), fault.msg, fault.type) for fault in error.faults]) from None

@@ -1,0 +1,80 @@
+"""/api/v1/jobs/{id}/events: what happened to a job, so far or live."""
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from orchestrator.store.jobs import JobStore
+from orchestrator.store.timeline import TimelineStore
+from orchestrator.watch import Watch
+from schemas.rest.jobs import TimelineEvent
+from schemas.states import JOB, JobStatus
+from shared.errors import NotFound
+from shared.outbox import Outbox
+from shared.web.api import Api
+from shared.web.openapi import Answer
+from shared.web.responses import json_response
+from shared.web.sse import EventStream
+
+AT_ONCE: Final = 1000
+LOOK_AGAIN: Final = 2.0
+"""Seconds after which a live stream looks without having been told of anything."""
+EVENT_STREAM: Final = "text/event-stream"
+
+_EVENT_ID: Final = re.compile(r"^(\d{1,18})\.(\d{1,9})$")
+
+
+def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -> Api:
+    """The route."""
+    api = Api(tag="jobs")
+
+    @api.get(
+        "/api/v1/jobs/{id}/events",
+        summary="Show a job's timeline",
+        answers={200: Answer(list[TimelineEvent], also=(EVENT_STREAM,))},
+        description=(
+            "As JSON, or live as `text/event-stream`: resumable with `Last-Event-ID`, closed by an event named `end` "
+            "once the job is over."
+        ),
+    )
+    async def get_job_events(request: web.Request, id: str) -> web.StreamResponse:
+        if EVENT_STREAM in request.headers.get("Accept", ""):
+            return await _follow(request, id)
+        await _status(id)
+        bodies: list[str] = []
+        row, position = 0, 0
+        while rows := await timeline.after(id, row, position, AT_ONCE):
+            bodies += [one["body"] for one in rows]
+            row, position = rows[-1]["row"], rows[-1]["position"]
+            if len(rows) < AT_ONCE:
+                break
+        return json_response(f"[{','.join(bodies)}]")
+
+    async def _follow(request: web.Request, id: str) -> web.StreamResponse:
+        # Listening comes before looking, so that nothing can fall in between.
+        with watch.about(id) as listener:
+            await _status(id)
+            async with EventStream(request) as stream:
+                found = _EVENT_ID.match(stream.last_event_id or "")
+                row, position = (int(found[1]), int(found[2])) if found else (0, 0)
+                while True:
+                    over = JOB.is_final(await _status(id))
+                    rows = await timeline.after(id, row, position, AT_ONCE)
+                    for one in rows:
+                        row, position = one["row"], one["position"]
+                        await stream.send(one["body"], id=f"{row}.{position}", event=one["type"])
+                    if over and len(rows) < AT_ONCE:
+                        await stream.send("{}", event="end")
+                        break
+                    if not rows:
+                        await listener.changed(LOOK_AGAIN)
+            return stream.response
+
+    async def _status(id: str) -> JobStatus:
+        status = await jobs.status(outbox.database, id)
+        if status is None:
+            raise NotFound("job", id)
+        return JobStatus(status)
+
+    return api
