@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_WORD: Final = 5.0
 """Seconds that a new agent has until its first heartbeat."""
+LAST_WORD: Final = 1.0
+"""Seconds that an agent's goodbye may take longer than its end."""
 FORCED_END: Final = 5.0
 STARTS_AT_ONCE: Final = 3
 """Starting holds a database connection, and a Python process starting takes a core."""
@@ -53,8 +55,8 @@ class _Member:
     handle: Handle | None
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
-    took_leave: bool = False
     failure: str | None = None
 
 
@@ -101,8 +103,9 @@ class Fleet:
         member = self._members.get(heartbeat.worker_id)
         if member is None:
             return
-        member.took_leave = heartbeat.leaving
         member.heard.set()
+        if heartbeat.leaving and not heartbeat.held():
+            member.left.set()
         if member.draining and not heartbeat.draining and not heartbeat.leaving:
             self._spawn(self._tell_to_drain(member.worker_id), "drain")
 
@@ -238,6 +241,8 @@ class Fleet:
         # First its leftovers, then the word: whoever runs its work again may rely on the old attempts being over.
         leftovers = await member.provider.reap(member.worker_id)
         log.info("worker.gone", worker_id=member.worker_id, exit_code=exit.code, leftovers=leftovers)
+        if exit.code in (0, None) and member.heard.is_set():
+            await _within(LAST_WORD, member.left)  # the kernel may be faster than NATS
         pause = RETRY_FIRST
         while True:
             try:
@@ -256,7 +261,7 @@ class Fleet:
             said = ""
         async with self._outbox.transaction() as tx:
             intent = await self._store.intent(tx, member.worker_id)
-            ending = judge(intent, exit_code=exit.code, took_leave=member.took_leave)
+            ending = judge(intent, exit_code=exit.code, took_leave=member.left.is_set())
             if member.failure is not None:
                 ending = Ending(WorkerProcessStatus.FAILED, False, member.failure)
             elif said and ending.status is WorkerProcessStatus.FAILED:

@@ -26,15 +26,15 @@ def judge(intent: Intent | None, *, exit_code: int | None, took_leave: bool) -> 
     """Judge a process that is gone.
 
     `exit_code` is 128 + N after signal N, None when nobody saw it (a process that ended while the service was
-    down, or that another run of the service had started). An agent exits with 0 only when it is done with all it
-    had; one that nobody saw end counts as clean when its last heartbeat had said that nothing was left on it.
+    down, or that another run of the service had started). `took_leave`: the last heartbeat said that nothing was
+    left, neither running nor unreported. An agent may exit with 0 without that, when it could not reach NATS.
     """
-    clean = exit_code == 0 or (exit_code is None and took_leave)
+    clean = took_leave and exit_code in (0, None)
     if intent is Intent.FORCE:
         return Ending(WorkerProcessStatus.STOPPED, clean, "stopped by force, as asked")
-    if clean:
-        how = "drained and stopped, as asked" if intent is Intent.DRAIN else "left by itself, with nothing unfinished"
-        return Ending(WorkerProcessStatus.STOPPED, True, how)
+    if clean or exit_code == 0:
+        how = "drained and stopped, as asked" if intent is Intent.DRAIN else "left by itself"
+        return Ending(WorkerProcessStatus.STOPPED, clean, how if clean else f"{how}, without its last word")
     return Ending(WorkerProcessStatus.FAILED, False, _words(exit_code))
 
 
