@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
@@ -73,7 +74,15 @@ class Agent:
             ),
         )
         self.runner = Runner(means, self.reporter, prefetch, slots=settings.slots)
-        heart = Heart(self.bus, self.identity, self.runner, prefetch, self.delivery, interval=settings.heartbeat)
+        heart = Heart(
+            self.bus,
+            self.identity,
+            self.runner,
+            prefetch,
+            self.delivery,
+            interval=settings.heartbeat,
+            version=_version(),
+        )
         self.runner.changed = heart.look
         worker = Worker(
             self.bus,
@@ -130,3 +139,10 @@ class _Ground:
 def _ask_to_stop() -> None:
     """A drained agent leaves the way it would on a signal."""
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _version() -> str:
+    try:
+        return version("hodei-jobs")
+    except PackageNotFoundError:
+        return ""  # run from sources

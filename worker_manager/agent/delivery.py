@@ -17,7 +17,10 @@ from worker_manager.agent.spool import Message, Spool, SpoolFull
 
 log = structlog.stdlib.get_logger(__name__)
 
-PUBLISH_DEADLINE: Final = 5.0
+PUBLISH_DEADLINE: Final = 3.0
+"""Seconds until what is not acknowledged is spooled and tried again from there."""
+LAST_DEADLINE: Final = 0.5
+"""The same for an agent that is about to leave: the disk is safe, and the next start tells."""
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -40,6 +43,7 @@ class Delivery:
     def __init__(self, bus: MessageBus, spool: Spool) -> None:
         self._bus = bus
         self._spool = spool
+        self._deadline = PUBLISH_DEADLINE
         self._unsettled: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -56,6 +60,10 @@ class Delivery:
     def hold(self, execution_id: str) -> None:
         """This execution's outcome is known, and will be delivered."""
         self._unsettled[execution_id] += 1
+
+    def hurry(self) -> None:
+        """The agent is leaving: wait for the bus no longer than can be helped."""
+        self._deadline = LAST_DEADLINE
 
     async def start(self) -> None:
         """Begin publishing what an earlier start left behind."""
@@ -83,7 +91,7 @@ class Delivery:
         if self._spool.empty and self._bus.connected:
             try:
                 await self._bus.publish(
-                    message.subject, message.payload, msg_id=message.msg_id, deadline=PUBLISH_DEADLINE
+                    message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline
                 )
             except BusUnavailable as error:
                 log.info("bus away, spooling", subject=message.subject, error=str(error))
@@ -151,7 +159,7 @@ class Delivery:
 
     async def _publish_one(self, message: Message) -> None:
         try:
-            await self._bus.publish(message.subject, message.payload, msg_id=message.msg_id, deadline=PUBLISH_DEADLINE)
+            await self._bus.publish(message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline)
         except BusUnavailable:
             raise
         except HodeiError as error:

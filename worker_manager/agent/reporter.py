@@ -51,7 +51,8 @@ class Reporter:
         self._task = asyncio.create_task(self._flush_forever(), name=self.name)
 
     async def settle(self) -> None:
-        """Wait until all that was reported so far is on the bus or on disk."""
+        """Have all that was reported so far on the bus, or else on disk, very soon: the agent is leaving."""
+        self._delivery.hurry()
         await self._flush()
         if self._flights:
             await asyncio.wait(self._flights)

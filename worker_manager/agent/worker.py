@@ -22,7 +22,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
 
-_MARGIN: Final = 2.0
+_MARGIN: Final = 3.0
 """Seconds of the stop deadline that are kept for killing what did not end and for the last words."""
 
 
@@ -74,9 +74,9 @@ class Worker:
         if not await self._idle(self._patience):
             self._runner.abandon()
             log.warning("ended without an outcome", executions=self._runner.lost)
-            if not await self._idle(_MARGIN / 2):
+            if not await self._idle(1.0):
                 log.error("still running", executions=self._runner.running)
-        await self._runner.logs_delivered(_MARGIN / 4)
+        await self._runner.logs_delivered(0.5)
         await self._reporter.settle()
         await self._heart.stop()
         await self._heart.say_goodbye()

@@ -35,6 +35,8 @@ async def test_what_is_over_its_room_is_given_back(control: ControlPlane) -> Non
     await control.until(lambda: len(control.said(ExecutionStarted)) == 4)
     assert {event.execution_id for event in control.said(ExecutionReturned)} == {a.execution_id for a in long[4:]}
     await control.stop(*(assignment.execution_id for assignment in long))
+    for assignment in long[:4]:
+        await control.finished(assignment.execution_id)
 
 
 async def test_short_work_makes_room_for_more_and_quiet_takes_it_back(control: ControlPlane) -> None:
@@ -87,6 +89,7 @@ async def test_what_waits_behind_long_work_is_given_back(control: ControlPlane) 
     await control.dispatch(running, waiting)
     assert "busy" in (await control.returned(waiting.execution_id)).detail
     await control.stop(running.execution_id)
+    await control.finished(running.execution_id)
 
 
 async def test_a_stopping_worker_waits_for_what_runs_and_says_goodbye(
