@@ -1,0 +1,76 @@
+"""The hot queries use their indexes on tables of some size."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from shared import queries
+from shared.database import Database
+from shared.ids import new_id
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def database(migrated_database_url: str) -> AsyncIterator[Database]:
+    """20,000 tasks, of which few wait or are placed, 2,000 workers and 20,000 schedules."""
+    database = Database(migrated_database_url, schema="scheduler", name="test", min_size=1, max_size=2)
+    await database.start()
+    await database.execute(
+        """
+        insert into tasks (task_id, job_id, attempt, status, name, priority, requires, queued_at, ready_at, run_at,
+                           worker_id, done_at)
+        select gen_random_uuid(), gen_random_uuid(), 1,
+               case when n % 20 = 0 then 'waiting' when n % 20 = 1 then 'placed' else 'done' end,
+               'x', n % 4, '{}', now(), now() + make_interval(secs => n), case when n % 40 = 0 then now() end,
+               gen_random_uuid(), now()
+        from generate_series(1, 20000) n
+        """
+    )
+    await database.execute(
+        """
+        insert into workers (id, type, name, status, labels, slots, prefetch, has_agent, since, registered_at)
+        select gen_random_uuid(), 'default', 'x', 'online', '{}', 1, 0, true, now(), now()
+        from generate_series(1, 2000)
+        """
+    )
+    await database.execute(
+        """
+        insert into schedules (id, status, target, next_run_at, created_at)
+        select gen_random_uuid(), 'completed', '{}', case when n % 1000 = 0 then now() end, now()
+        from generate_series(1, 20000) n
+        """
+    )
+    await database.execute("analyze")
+    yield database
+    await database.stop()
+
+
+CASES: list[tuple[str, list[object], set[str]]] = [
+    ("queue_ready", [NOW, None, None, None, None, None, 101, 0], {"tasks_waiting"}),
+    ("queue_delayed", [NOW, None, None, None, None, 101, 0], {"tasks_delayed"}),
+    ("find_task", [new_id()], {"tasks_pkey"}),
+    ("purge_done", [NOW, 1000], {"tasks_done", "tasks_pkey"}),
+    ("list_workers", [None, None, None, None, 101], {"workers_pkey", "tasks_placed"}),
+    ("get_worker", [new_id()], {"workers_pkey", "tasks_placed"}),
+    ("list_schedules", [None, None, None, None, 101], {"schedules_pkey"}),
+    ("due_schedules", [NOW, 100], {"schedules_due"}),
+    ("next_due", [], {"schedules_due"}),
+    ("write_done", [[new_id()], [1], ["succeeded"]], {"tasks_pkey"}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "indexes"), CASES, ids=[name for name, _, _ in CASES])
+async def test_a_hot_query_reads_no_whole_table(
+    database: Database, name: str, arguments: list[object], indexes: set[str]
+) -> None:
+    query = queries.load("scheduler")[name]
+    found = await database.fetch_value(f"explain (format json) {query}", *arguments)
+    plan = found if isinstance(found, str) else json.dumps(found)
+    assert '"Seq Scan"' not in plan
+    assert indexes <= set(re.findall(r'"Index Name": ?"([a-z_]+)"', plan))
