@@ -128,6 +128,10 @@ class Running:
         async with self._session.get(f"{self.url}/metrics") as answer:
             return await answer.text()
 
+    async def document(self) -> Any:
+        async with self._session.get(f"{self.url}/openapi.json") as answer:
+            return await answer.json()
+
     async def stop(self) -> None:
         self.stopped = True
         await stop_all(self._services, deadline=DEADLINE)

@@ -64,7 +64,7 @@ class Script:
         return ExecutionFinished(
             **self._ids,
             incarnation=self.incarnation,
-            status=status,  # type: ignore[arg-type]  # the event takes the final ones only
+            status=status,
             exit_code=exit_code,
             started_at=NOON,
             finished_at=LATER,
