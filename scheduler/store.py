@@ -23,6 +23,7 @@ from shared.outbox import Outbox
 
 PURGE_LIMIT: Final = 5000
 
+_V = TypeVar("_V")
 _R = TypeVar("_R", ExecutionFinished, TaskCancelRequested)
 
 
@@ -101,19 +102,19 @@ class Store:
             [t.name for t in tasks],
             [t.priority for t in tasks],
             [_requires(t.shape) for t in tasks],
-            [_resources(t.shape) for t in tasks],
+            _sparse([_resources(t.shape) for t in tasks]),
             [None if t.state is TaskState.DONE else t.run.model_dump_json() for t in tasks],
             [t.queued_at for t in tasks],
             [t.ready_at for t in tasks],
-            [t.run_at for t in tasks],
-            [t.queue_deadline for t in tasks],
-            [t.wanted_execution_id for t in tasks],
-            [t.avoid_worker_id for t in tasks],
-            [t.execution_id for t in tasks],
-            [t.worker_id for t in tasks],
-            [t.incarnation for t in tasks],
-            [t.placed_at for t in tasks],
-            [None if t.outcome is None else t.outcome.value for t in tasks],
+            _sparse([t.run_at for t in tasks]),
+            _sparse([t.queue_deadline for t in tasks]),
+            _sparse([t.wanted_execution_id for t in tasks]),
+            _sparse([t.avoid_worker_id for t in tasks]),
+            _sparse([t.execution_id for t in tasks]),
+            _sparse([t.worker_id for t in tasks]),
+            _sparse([t.incarnation for t in tasks]),
+            _sparse([t.placed_at for t in tasks]),
+            _sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
         )
         if len(rows) == len(tasks):
             return []
@@ -225,6 +226,11 @@ def _task(row: Record) -> Task:
         cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
         stored=True,
     )
+
+
+def _sparse(column: list[_V | None]) -> list[_V | None]:
+    """An optional column, empty if nothing is in it: `unnest` fills short arrays up, and encoding nulls is not free."""
+    return column if any(value is not None for value in column) else []
 
 
 def _requires(shape: Shape) -> str:

@@ -463,10 +463,10 @@ class Desk:
 
 
 def scheduled(task: Task) -> TaskScheduled:
-    """The order to run a placed task. Made of checked parts, so not checked again."""
+    """The order to run a placed task."""
     if task.placed_at is None:
         raise ValueError(f"task {task.task_id} is not placed")
-    return TaskScheduled.model_construct(
+    return TaskScheduled(
         task_id=task.task_id,
         job_id=task.job_id,
         attempt=task.attempt,

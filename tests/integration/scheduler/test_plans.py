@@ -42,7 +42,7 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     await database.execute(
         """
         insert into schedules (id, status, target, next_run_at, created_at)
-        select gen_random_uuid(), 'completed', '{}', case when n % 1000 = 0 then now() end, now()
+        select lpad(to_hex(n), 32, '0')::uuid, 'completed', '{}', case when n % 1000 = 0 then now() end, now()
         from generate_series(1, 20000) n
         """
     )
