@@ -72,18 +72,19 @@ def _type_lists(out: Schema) -> None:
 
 
 def _nullable(out: Schema, union: str) -> None:
-    """A union with null is `nullable` over the union of the rest."""
+    """One type or null is that type and `nullable`; any other union keeps null as a member of its own.
+
+    `nullable` beside a reference would say nothing: it only widens a `type` of the same schema (OpenAPI 3.0.3,
+    proposal "Clarify semantics of nullable").
+    """
     members = out.get(union)
     if not isinstance(members, list) or _NULL not in members:
         return
-    rest = [member for member in members if member != _NULL]
-    del out[union]
-    out["nullable"] = True
-    match rest:
-        case [{"$ref": _}]:
-            out["allOf"] = rest
-        case [dict() as only]:
+    match [member for member in members if member != _NULL]:
+        case [dict() as only] if "type" in only and "enum" not in only:
+            del out[union]
+            out["nullable"] = True
             for key, value in only.items():
                 out.setdefault(key, value)
         case _:
-            out[union] = rest
+            pass

@@ -53,7 +53,7 @@ async def test_health_says_what_is_up(http: Callable[[str], RawHttp], service: s
 
     assert isinstance(health, dict)
     assert health["status"] == "healthy"
-    assert health["service"] == service.replace("_", "-")
+    assert health["service"] == service
     assert health["checks"] == {"database": "up", "nats": "up"}
     assert (await http(service)("GET", "/health/live")).status == 200
 

@@ -159,10 +159,10 @@ async def test_a_schedule_without_a_time_runs_a_job_again_now(client: Client, pl
     assert await expect.output(client, again["job_id"]) == ["again"]
 
 
-async def test_a_direct_execution_runs_on_a_worker(client: Client) -> None:
-    execution = await client.execute(ExecuteRequest(command="echo direct"))
-
-    await expect.succeeds(client, execution.job_id)
+async def test_a_direct_execution_runs_on_a_worker(client: Client, platform: Platform) -> None:
+    async with feed(platform, "jobs.*.succeeded") as succeeded:
+        execution = await client.execute(ExecuteRequest(command="echo direct"))
+        await succeeded.next(lambda data: data["job_id"] == execution.job_id)
 
     done = await client.execution(execution.id)
     assert (done.task_id, done.job_id, done.attempt) == (execution.task_id, execution.job_id, 1)

@@ -6,15 +6,13 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
-
 from hodei.client import Client
 from schemas.rest.workers import WorkerStart
 from schemas.states import ExecutionStatus, WorkerProcessStatus
 from tests.e2e.framework import assertions as expect
 from tests.e2e.framework.data import command_job, unique
 from tests.e2e.framework.platform import Platform
-from tests.e2e.framework.waiting import feed
+from tests.e2e.framework.waiting import feed, healthy, is_gone
 
 
 async def test_a_job_killed_with_its_worker_runs_again(client: Client, own_platform: Platform, tmp_path: Path) -> None:
@@ -65,7 +63,7 @@ async def test_a_killed_agent_leaves_no_process_behind(client: Client, own_platf
     os.kill(worker.pid, signal.SIGKILL)
 
     await expect.fails(client, job.id)
-    assert not psutil.pid_exists(int(pid_file.read_text()))
+    assert is_gone(int(pid_file.read_text()))
 
 
 async def test_a_forced_stop_queues_the_work_again(client: Client, own_platform: Platform, tmp_path: Path) -> None:
@@ -80,7 +78,7 @@ async def test_a_forced_stop_queues_the_work_again(client: Client, own_platform:
     other = await client.start_worker(WorkerStart(type=kind, slots=1))
 
     done = await expect.succeeds(client, job.id)
-    assert [e.status for e in done.tasks[0].executions][0] is ExecutionStatus.LOST
+    assert done.tasks[0].executions[0].status is ExecutionStatus.LOST
     await client.stop_worker(other.id, force=True)
 
 
@@ -96,6 +94,7 @@ async def test_a_running_job_outlives_the_three_services(
         for pid in own_platform.pids(service):
             os.kill(pid, signal.SIGKILL)
     go.touch()
+    await healthy(client)
 
     done = await expect.succeeds(client, job.id, within=60)
     assert len(done.tasks[0].executions) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import aiohttp
 
@@ -37,7 +38,7 @@ class RawHttp:
         method: str,
         path: str,
         *,
-        data: bytes | str | None = None,
+        data: bytes | str | BinaryIO | None = None,
         json: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> RawAnswer:

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import nats
+import psutil
 
+from hodei.client import Client, ClientError
 from tests.e2e.framework.platform import Platform
 
 T = TypeVar("T")
@@ -54,3 +56,23 @@ async def eventually(ask: Callable[[], Awaitable[T | None]], *, within: float = 
         while (answer := await ask()) is None:  # noqa: ASYNC110  # see above
             await asyncio.sleep(0.02)
         return answer
+
+
+async def healthy(client: Client, *, within: float = 60) -> None:
+    """Wait until all three services are up again."""
+
+    async def ask() -> bool | None:
+        try:
+            return {health.status for health in (await client.health()).values()} == {"healthy"} or None
+        except ClientError:
+            return None
+
+    await eventually(ask, within=within)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has buried yet has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
