@@ -25,21 +25,21 @@ KNOWN_ELSEWHERE: Final = frozenset(
     {
         "HODEI_AGENT_FLUSH_MS",
         "HODEI_ATTEMPT",
-        "HODEI_CONCURRENCY",
         "HODEI_DATA_DIR",
         "HODEI_EXECUTION_ID",
         "HODEI_GRACE_SECONDS",
         "HODEI_HEARTBEAT_SECONDS",
         "HODEI_JOB_ID",
+        "HODEI_JOB_NAME",
         "HODEI_LEASE_SECONDS",
         "HODEI_LIFELINE_FD",
         "HODEI_LOG_LIMIT",
         "HODEI_ORCHESTRATOR_URL",
         "HODEI_PREFETCH_MAX",
-        "HODEI_PROVIDER",
         "HODEI_SCHEDULER_URL",
         "HODEI_SPOOL_LIMIT",
         "HODEI_STATE_DIR",
+        "HODEI_STEP_NAME",
         "HODEI_TASK_ID",
         "HODEI_WORKER_ID",
         "HODEI_WORKER_INCARNATION",
@@ -51,6 +51,9 @@ KNOWN_ELSEWHERE: Final = frozenset(
     }
 )
 """Variables that mean something to another process of the platform: one environment serves them all."""
+
+PARAMETERS: Final = "HODEI_PARAM_"
+"""What a job's parameters begin with: a service may be started from inside a job."""
 
 
 def _with_scheme(*schemes: str) -> AfterValidator:
@@ -129,7 +132,9 @@ def _variable(name: str, field: FieldInfo) -> str:
 
 
 def _is_unknown(name: str, known: set[str]) -> bool:
-    return name.startswith("HODEI_") and name not in known and name not in KNOWN_ELSEWHERE
+    if not name.startswith("HODEI_") or name.startswith(PARAMETERS):
+        return False
+    return name not in known and name not in KNOWN_ELSEWHERE
 
 
 def _unknown(name: str, known: set[str]) -> str:
