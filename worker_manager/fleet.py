@@ -27,8 +27,8 @@ from worker_manager.store import Adoptee, WorkerStore
 
 log = structlog.get_logger(__name__)
 
-FIRST_WORD: Final = 5.0
-"""Seconds that a new agent has until its first heartbeat."""
+FIRST_WORD: Final = 15.0
+"""Seconds that a new agent has until its first heartbeat, on a busy machine; its end is noticed at once."""
 LAST_WORD: Final = 1.0
 """Seconds that an agent's goodbye may take longer than its end."""
 FORCED_END: Final = 5.0
