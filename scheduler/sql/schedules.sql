@@ -16,7 +16,7 @@ select json_build_object(
 from schedules
 where ($1::uuid is null or id < $1) and ($2::text is null or status = $2) and ($3::uuid is null or job_id = $3)
   and ($4::uuid is null or pipeline_id = $4)
-order by id desc
+order by schedules.id desc
 limit $5;
 
 -- name: get_schedule

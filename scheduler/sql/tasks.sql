@@ -97,7 +97,7 @@ from (
     order by priority desc, ready_at, task_id
     limit $7
 ) page
-order by priority desc, ready_at, task_id;
+order by page.priority desc, page.ready_at, page.task_id;
 
 -- name: queue_delayed
 -- What is not yet due at moment $1, the next due first, from a place on: (ready_at, task_id) or nulls.
@@ -115,7 +115,7 @@ from (
     order by ready_at, task_id
     limit $6
 ) page
-order by ready_at, task_id;
+order by page.ready_at, page.task_id;
 
 -- name: find_task
 -- One task with what an explanation needs of it.
