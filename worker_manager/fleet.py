@@ -7,6 +7,7 @@ Agents outlive this service: stopping it ends no worker.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
@@ -305,7 +306,8 @@ class Fleet:
             self._counters.workers.labels(status.value).set(counts.get(status.value, 0))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
+        # In a context of its own: a worker's life is no part of the request or the trace that began it.
+        task = asyncio.create_task(work, name=name, context=Context())
         self._tasks.add(task)
         task.add_done_callback(_finished(self._tasks))
 

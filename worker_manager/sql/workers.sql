@@ -9,7 +9,7 @@ update workers set handle = $2, pid = $3 where id = $1;
 
 -- name: confirm_worker
 -- The worker's agent has spoken: it runs. Touches nothing when it is past that already.
-update workers set status = 'running', started_at = now()
+update workers set status = 'running', started_at = clock_timestamp()
 where id = $1 and status = 'starting'
 returning worker_json(workers) as body, type, name, provider, labels, slots;
 
