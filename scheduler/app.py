@@ -87,7 +87,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             timers,
             silence,
             Firing(table, bus, counters),
-            HeartbeatTimes(dispatcher, store),
+            HeartbeatTimes(dispatcher),
             Purge(store, outbox),
         ]
 

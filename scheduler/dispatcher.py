@@ -8,7 +8,7 @@ from is in `scheduler.consumers`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +17,6 @@ import structlog
 
 from scheduler.counters import Counters
 from scheduler.domain.desk import Desk, Moment
-from scheduler.domain.fleet import Worker
 from scheduler.store import Store
 from schemas.agents import Heartbeat, Offer, Stop
 from schemas.states import Reason
@@ -97,11 +96,17 @@ class Dispatcher:
         if foreign:
             await self._fence(news.worker_id, foreign)
 
-    async def heard_since(self, since: float) -> Sequence[Worker]:
-        """The workers that were heard of after `since` (a wall-clock timestamp)."""
+    async def note_heartbeats(self, since: float) -> tuple[int, float]:
+        """Write who was heard of after `since` (a wall-clock timestamp); how many, and when the last of them was.
+
+        Under the lock, because a turn may be about to write the same rows in another order.
+        """
         async with self._lock:
-            workers = [] if self._desk is None else list(self._desk.fleet)
-        return [w for w in workers if w.heard_at is not None and w.heard_at.timestamp() > since]
+            moments = {} if self._desk is None else {w: w.heard_at.timestamp() for w in self._desk.fleet if w.heard_at}
+            heard = [worker for worker, moment in moments.items() if moment > since]
+            if not heard:
+                return 0, since
+            return await self._store.write_heartbeats(heard), max(moments.values())
 
     async def _finish(self, turn: Turn) -> None:
         desk = turn.desk

@@ -59,17 +59,13 @@ class Silence(Loop):
 class HeartbeatTimes(Loop):
     """Writes when workers were last heard, all together and at most once per second."""
 
-    def __init__(self, dispatcher: Dispatcher, store: Store) -> None:
+    def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__("heartbeat times", interval=1.0)
         self._dispatcher = dispatcher
-        self._store = store
         self._written_until = 0.0
 
     async def run_once(self) -> Counts:
-        workers = await self._dispatcher.heard_since(self._written_until)
-        latest = max((w.heard_at.timestamp() for w in workers if w.heard_at is not None), default=self._written_until)
-        count = await self._store.write_heartbeats(workers) if workers else 0
-        self._written_until = latest
+        count, self._written_until = await self._dispatcher.note_heartbeats(self._written_until)
         return {"written": count}
 
 

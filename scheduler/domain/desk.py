@@ -38,6 +38,7 @@ from schemas.events import (
 from schemas.specs import PRIORITY_RANK
 
 MAX_ENDED: Final = 50_000
+MAX_DISMISSED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Desk:
         self._lease = lease
         self._new_id = new_id
         self._fence_from = born.monotonic + lease
-        self._dismissed: dict[str, str] = {}
+        self._dismissed: OrderedDict[str, str] = OrderedDict()
         """Removed workers with the incarnation that was removed: it is not met again."""
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._touched: dict[str, Task] = {}
@@ -207,7 +208,7 @@ class Desk:
         elif worker.incarnation != beat.incarnation:
             self._reincarnate(worker, beat, now)
         if beat.leaving:
-            worker.former.add(worker.incarnation)
+            worker.former.append(worker.incarnation)
             self._leave(worker, now, "its agent has left")
             return []
         if not worker.online:
@@ -247,7 +248,7 @@ class Desk:
         worker = self.fleet.get(event.worker_id)
         if worker is None or said_at < worker.since:
             return
-        worker.former.add(worker.incarnation)  # a heartbeat that was under way must not revive it
+        worker.former.append(worker.incarnation)  # a heartbeat that was under way must not revive it
         if event.clean:
             self._leave(worker, now, event.detail)
         else:
@@ -264,6 +265,8 @@ class Desk:
         self.fleet.remove(worker_id)
         self._workers_touched.pop(worker_id, None)
         self._dismissed[worker_id] = worker.incarnation
+        if len(self._dismissed) > MAX_DISMISSED:
+            self._dismissed.popitem(last=False)
 
     # ------------------------------------------------------------------ time
 
@@ -401,7 +404,7 @@ class Desk:
     def _reincarnate(self, worker: Worker, beat: Heartbeat, now: Moment) -> None:
         if worker.online or worker.placed:
             self._lose_all(worker, now, "the worker was started anew")
-        worker.former.add(worker.incarnation)
+        worker.former.append(worker.incarnation)
         worker.incarnation, worker.since, worker.drained = beat.incarnation, now.wall, False
         self._workers_touched[worker.id] = worker
 

@@ -5,6 +5,7 @@ loses nobody. Here only the agents' workers count: one without an agent is never
 matter of one SQL statement. What a lost worker means for its tasks is the desk's business.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,8 +40,8 @@ class Worker:
     busy: int = 0
     """How many are placed there, and what they claim: (cpu_m, memory_mb, gpu)."""
     used: tuple[int, int, int] = (0, 0, 0)
-    former: set[str] = field(default_factory=set)
-    """Incarnations that are over; what still speaks in their name is a straggler."""
+    former: deque[str] = field(default_factory=lambda: deque(maxlen=16))
+    """The last incarnations that are over; what still speaks in their name is a straggler."""
 
     @property
     def status(self) -> WorkerStatus:

@@ -17,7 +17,7 @@ from scheduler.app import build
 from scheduler.settings import SchedulerSettings
 from schemas.agents import Drain, Heartbeat, Stop
 from schemas.cloudevents import decode_batch, encode_batch, wrap
-from schemas.events import EventData, ExecutionFinished, TaskQueued, TaskScheduled
+from schemas.events import EventData, ExecutionFinished, TaskQueued, TaskScheduled, WorkerRegistered
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus
 from shared.bus import Bus
@@ -128,8 +128,6 @@ class House:
         return agent
 
     async def until_heard(self, agent: Agent) -> None:
-        from schemas.events import WorkerRegistered
-
         await agent.beat()
         await self.ears.wait(WorkerRegistered, where=lambda event: event.worker_id == agent.id)
 

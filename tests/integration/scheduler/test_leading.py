@@ -1,0 +1,53 @@
+"""One leads, the next takes over, and what the last one had under way can no longer be written."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from scheduler.domain.desk import Changes
+from scheduler.store import Store
+from schemas.events import TaskScheduled, WorkerOffline, WorkerRegistered
+from shared.errors import Unavailable
+from shared.outbox import Outbox
+from tests.integration.scheduler.conftest import DEADLINE, Opener, finished, queued, scheduler_process
+
+
+async def test_a_standby_takes_over_where_the_leader_ended(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent(slots=1)
+    took_over, over = asyncio.Event(), asyncio.Event()
+
+    async def stand_by() -> None:
+        async with scheduler_process(here.settings):
+            took_over.set()
+            await over.wait()
+
+    standby = asyncio.create_task(stand_by())
+    await here.say(queued())
+    [placed] = await here.ears.wait(TaskScheduled)
+    assert not took_over.is_set()
+    await here.stack.aclose()
+    async with asyncio.timeout(DEADLINE):
+        await took_over.wait()
+    await here.say(queued())
+    await here.say(finished(placed))
+    again = (await here.ears.wait(TaskScheduled, 2))[1]
+    assert again.worker_id == agent.id
+    assert len(here.ears.of(WorkerRegistered)) == 1
+    over.set()
+    await standby
+
+
+async def test_a_leader_that_was_replaced_writes_nothing(house: Opener) -> None:
+    here = await house()
+    outbox = Outbox(here.database, here.bus, source="scheduler")
+    store = Store(here.database, outbox)
+    old = await store.begin_epoch()
+    await store.write(old, Changes(events=[]))
+    await store.begin_epoch()
+    said = [WorkerOffline(worker_id="x", detail="never said")]
+    with pytest.raises(Unavailable):
+        await store.write(old, Changes(events=list(said)))
+    assert await here.database.fetch_value("select count(*) from outbox where event_type = 'workers.offline'") == 0
