@@ -37,7 +37,7 @@ from schemas.events import (
 )
 from schemas.specs import PRIORITY_RANK
 
-MAX_ENDED: Final = 50_000
+MAX_ENDED: Final = 20_000
 MAX_DISMISSED: Final = 10_000
 
 
