@@ -22,7 +22,7 @@ from schemas.specs import CommandSpec, Priority
 from schemas.states import TaskStatus
 from shared.clock import now
 from shared.database import Transaction
-from shared.errors import Conflict, FieldError, Invalid, NotFound, NotSupported
+from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.ids import new_id
 
 
@@ -56,21 +56,29 @@ class Submission:
         self._pipelines = pipelines
         self._timeline = timeline
 
-    async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate]) -> list[Wanted]:
-        """What requests ask for, in their order. Raises NotFound for an unknown pipeline, NotSupported."""
-        for request in requests:
-            if request.concurrency_key is not None:
-                raise NotSupported("body.concurrency_key", "jobs do not wait for each other")
+    async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
+        """What requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for what is
+        not yet supported; of a `batch`, the error names the job's index."""
+        if unsupported := [
+            FieldError(
+                ("body", *([index] if batch else []), "concurrency_key"),
+                "not yet supported: jobs do not wait for each other",
+                "not_supported",
+            )
+            for index, request in enumerate(requests)
+            if request.concurrency_key is not None
+        ]:
+            raise Invalid(unsupported)
         ids = {request.pipeline_id for request in requests if request.pipeline_id is not None}
         pipelines = await self._pipelines.runnable(tx, ids) if ids else {}
         wanted = []
-        for request in requests:
+        for index, request in enumerate(requests):
             if request.pipeline_id is None:
                 job = _of_command(request.command_spec(), request.name)
             elif (pipeline := pipelines.get(request.pipeline_id)) is not None:
                 job = _of_pipeline(pipeline, request.name, env=request.env, params=request.params)
             else:
-                raise NotFound("pipeline", request.pipeline_id)
+                raise NotFound("pipeline", request.pipeline_id + (f" (job {index} of the batch)" if batch else ""))
             job.priority, job.labels, job.run_at = request.priority, request.labels, request.run_at
             wanted.append(job)
         return wanted

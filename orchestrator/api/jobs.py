@@ -1,7 +1,7 @@
 """/api/v1/jobs: submitting, listing, showing, waiting for, cancelling, running again, deleting."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 from aiohttp import web
 from pydantic import Field
@@ -24,6 +24,9 @@ from shared.web.idempotency import idempotent
 from shared.web.load import waiting
 from shared.web.paging import decode_cursor, encode_cursor, page
 from shared.web.responses import json_response
+
+LOOK_AGAIN: Final = 5.0
+"""Seconds after which a waiting request looks without having been told of anything."""
 
 Batch = Annotated[list[JobCreate], Field(min_length=1, max_length=1000)]
 
@@ -51,7 +54,7 @@ def api(
     async def create_jobs(request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
         """All or none; the answer is in the order sent."""
         async with idempotent(request, outbox) as tx:
-            wanted = await submission.of_requests(tx, body)
+            wanted = await submission.of_requests(tx, body, batch=True)
             written = await submission.write(tx, wanted)
             response = tx.answer(201, [shown(run, job) for run, job in zip(written, wanted, strict=True)])
         if any(job.timeout is not None for job in wanted):
@@ -88,7 +91,7 @@ def api(
                 if JOB.is_final(status) or left <= 0:
                     return json_response(JobState(id=id, status=status))
                 with waiting(request):
-                    await listener.changed(left)
+                    await listener.changed(min(left, LOOK_AGAIN))
 
     @api.post("/api/v1/jobs/{id}/cancel", summary="Ask a job to stop", answers={202: JobState})
     async def cancel_job(_request: web.Request, id: str) -> web.StreamResponse:
@@ -127,9 +130,9 @@ def api(
             run = await _load(tx, id)
             if not JOB.is_final(run.job.status):
                 raise Conflict(f"job {id} is {run.job.status.value}: cancel it first, or wait")
-            executions = await jobs.delete(tx, id)
-        for execution in executions:
-            await bus.delete_log(execution)
+            # Logs go first: should the bus be away, nothing is deleted, and asking again will do.
+            for execution in await jobs.delete(tx, id):
+                await bus.delete_log(execution)
         return web.Response(status=204)
 
     async def _load(tx: Transaction, id: str) -> JobRun:

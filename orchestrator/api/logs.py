@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final
 
+import structlog
 from aiohttp import web
 from pydantic_core import to_json
 
@@ -19,7 +20,7 @@ from schemas.rest.jobs import JobLogLine, JobLogs
 from schemas.states import EXECUTION, JOB, ExecutionStatus, JobStatus
 from shared.bus import Bus, LogReader
 from shared.database import Record
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.outbox import Outbox
 from shared.web.api import Api
 from shared.web.openapi import Answer
@@ -36,6 +37,8 @@ SETTLE: Final = 1.0
 
 EVENT_STREAM: Final = "text/event-stream"
 PLAIN: Final = "text/plain"
+
+_log = structlog.get_logger(__name__)
 
 _EVENT_ID: Final = re.compile(r"^([0-9a-f-]{36})\.(\d{1,9})\.(\d{1,9})$")
 
@@ -135,10 +138,14 @@ def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
     async def _tell_the_end(reader: LogReader, job_id: str, execution: Record, listener: Listener) -> None:
         """Tell the reader how many chunks there are, as soon as that is known."""
         found: Record | None = execution
-        while found is not None and not _over(found):
-            await listener.changed(LOOK_AGAIN)
-            found = next((one for one in await jobs.executions(job_id) if one["id"] == execution["id"]), None)
-        chunks = found["log_chunks"] if found is not None else None
+        chunks: int | None = None
+        try:
+            while found is not None and not _over(found):
+                await listener.changed(LOOK_AGAIN)
+                found = next((one for one in await jobs.executions(job_id) if one["id"] == execution["id"]), None)
+            chunks = found["log_chunks"] if found is not None else None
+        except Unavailable as error:
+            _log.warning("log.end_unknown", execution_id=execution["id"], error=str(error))
         reader.finish(UNCOUNTED if chunks is None else chunks)
 
     return api

@@ -98,19 +98,27 @@ select min(deadline) from jobs where deadline is not null and stopping is null a
 -- Tasks that have been waiting in the queue for long, a bounded number: their tasks.queued may have been lost. The
 -- first reminder comes soon, others seldom.
 update tasks t
-set reminded_at = $1
+set reminded_at = $1::timestamptz
 from (
-    select t.job_id, t.id
-    from jobs j join tasks t on t.job_id = j.id
-    where
-        j.status in ('pending', 'running') and j.stopping is null and t.status = 'queued'
-        and (
-            (t.reminded_at is null and greatest(t.queued_at, t.run_at) < $1 - make_interval(secs => $2))
-            or t.reminded_at < $1 - make_interval(secs => 10 * $2)
-        )
-    order by t.job_id
+    select task.job_id, task.id
+    from jobs j
+    cross join lateral (
+        select queued.job_id, queued.id
+        from tasks queued
+        where
+            queued.job_id = j.id and queued.status = 'queued'
+            and (
+                (
+                    queued.reminded_at is null
+                    and greatest(queued.queued_at, queued.run_at)
+                    < $1::timestamptz - make_interval(secs => $2::float8)
+                )
+                or queued.reminded_at < $1::timestamptz - make_interval(secs => 10 * $2::float8)
+            )
+        for no key update skip locked
+    ) as task
+    where j.status in ('pending', 'running') and j.stopping is null
     limit $3
-    for no key update of t skip locked
 ) as waiting
 where t.job_id = waiting.job_id and t.id = waiting.id
 returning

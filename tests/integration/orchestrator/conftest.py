@@ -1,0 +1,213 @@
+"""The orchestrator alone, on real servers: its own parts in this process, and a bus to speak as the others do."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+
+import aiohttp
+import pytest
+
+from orchestrator.app import build
+from orchestrator.settings import OrchestratorSettings
+from schemas.cloudevents import decode_batch, encode_batch, wrap
+from schemas.events import (
+    EventData,
+    ExecutionFinished,
+    ExecutionLost,
+    ExecutionStarted,
+    LogChunk,
+    LogLine,
+    LogSummary,
+    TaskQueued,
+    TaskScheduled,
+)
+from schemas.states import Reason
+from shared.bus import Bus
+from shared.database import Database
+from shared.ids import new_id
+from shared.lifecycle import Service, start_all, stop_all
+from shared.web.app import WebServer
+
+E = TypeVar("E", bound=EventData)
+DEADLINE = 10.0
+Outcome = Literal["succeeded", "failed", "cancelled", "timed_out"]
+
+
+class Ears:
+    """Everything that is said on the bus, kept, and waited for by type."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.heard: list[EventData] = []
+        self._changed = asyncio.Event()
+
+    async def start(self) -> None:
+        for plural in ("pipelines", "jobs", "tasks", "executions", "schedules"):
+            await self._bus.subscribe(self._bus.catalogue.event(f"{plural}.*"), self._hear)
+        await self._bus.flush()
+
+    async def wait(self, kind: type[E], count: int = 1, *, where: Callable[[E], bool] = lambda _: True) -> list[E]:
+        """The first `count` events of a kind, once they have been heard."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                self._changed.clear()
+                found = [event for event in self.heard if isinstance(event, kind) and where(event)]
+                if len(found) >= count:
+                    return found
+                await self._changed.wait()
+
+    async def _hear(self, subject: str, payload: bytes, _reply: str) -> None:
+        self.heard += [event.data for event in decode_batch(self._bus.catalogue.event_type(subject), payload)]
+        self._changed.set()
+
+
+@dataclass
+class House:
+    """An orchestrator at work, and everything around it."""
+
+    url: str
+    bus: Bus
+    ears: Ears
+    http: aiohttp.ClientSession
+    database: Database
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One request; the answer's JSON, if it has any."""
+        async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:
+            text = await answer.text()
+            assert answer.status == status, f"{method} {path}: {answer.status} {text}"
+            return await answer.json(content_type=None) if text else None
+
+    async def get(self, path: str, **options: Any) -> Any:
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, body: object = None, *, status: int = 201, **options: Any) -> Any:
+        return await self.call("POST", path, body, status=status, **options)
+
+    async def submit(self, **fields: object) -> Any:
+        """A job, as it is answered."""
+        return await self.post("/api/v1/jobs", {"command": "true"} | fields if "pipeline_id" not in fields else fields)
+
+    async def pipeline(self, *steps: dict[str, object], **fields: object) -> Any:
+        """A pipeline, as it is answered."""
+        return await self.post("/api/v1/pipelines", {"name": "build", "steps": list(steps), **fields})
+
+    async def say(self, *data: EventData) -> None:
+        """One message with all of them, as another service would send it."""
+        events = [wrap(one, id=str(uuid.uuid4()), source="/hodei/test", time=datetime.now(UTC)) for one in data]
+        subject = self.bus.catalogue.event(data[0].event_type)
+        await self.bus.publish(subject, encode_batch(events), msg_id=str(uuid.uuid4()))
+
+    async def queued(self, job: Mapping[str, Any], name: str | None = None, attempt: int = 1) -> TaskQueued:
+        """The order to run a task of a job."""
+        [order, *_] = await self.ears.wait(
+            TaskQueued,
+            where=lambda one: one.job_id == job["id"] and one.attempt == attempt and name in (None, one.name),
+        )
+        return order
+
+    async def over(self, job: Mapping[str, Any]) -> Any:
+        """The job in detail, once it is over."""
+        state = await self.get(f"/api/v1/jobs/{job['id']}/status?wait={DEADLINE:g}")
+        assert state["status"] in ("succeeded", "failed", "cancelled"), state
+        return await self.get(f"/api/v1/jobs/{job['id']}")
+
+
+@pytest.fixture
+async def house(nats_url: str, migrated_database_url: str, namespace: str) -> AsyncIterator[House]:
+    settings = OrchestratorSettings(
+        nats_url=nats_url,
+        database_url=migrated_database_url,
+        namespace=namespace,
+        port=0,
+        database_pool=4,
+        start_deadline=10,
+        linger_ms=2,
+        feed="off",
+    )
+    bus = Bus(nats_url, name="test", namespace=namespace, start_deadline=10)
+    database = Database(migrated_database_url, schema="orchestrator", name="test", min_size=1, max_size=2)
+    await bus.start()
+    await database.start()
+    await bus.declare()
+    ears = Ears(bus)
+    await ears.start()
+    services = build(settings)
+    started: list[Service] = []
+    try:
+        await start_all(services, started)
+        [web] = [service for service in services if isinstance(service, WebServer)]
+        async with aiohttp.ClientSession() as http:
+            yield House(f"http://127.0.0.1:{web.port}", bus, ears, http, database)
+    finally:
+        await stop_all(started, deadline=10)
+        await database.stop()
+        await bus.stop()
+
+
+def scheduled(order: TaskQueued, *, execution_id: str | None = None, worker_id: str | None = None) -> TaskScheduled:
+    return TaskScheduled(
+        task_id=order.task_id,
+        job_id=order.job_id,
+        attempt=order.attempt,
+        name=order.name,
+        execution_id=execution_id or new_id(),
+        worker_id=worker_id or new_id(),
+        incarnation=new_id(),
+        run=order.run,
+        scheduled_at=datetime.now(UTC),
+    )
+
+
+def _of(placed: TaskScheduled) -> dict[str, Any]:
+    names = ("execution_id", "task_id", "job_id", "attempt", "worker_id", "incarnation")
+    return {name: getattr(placed, name) for name in names}
+
+
+def started(placed: TaskScheduled) -> ExecutionStarted:
+    return ExecutionStarted(**_of(placed), started_at=datetime.now(UTC))
+
+
+def finished(
+    placed: TaskScheduled,
+    status: Outcome = "succeeded",
+    *,
+    exit_code: int | None = 0,
+    reason: Reason | None = None,
+    chunks: int = 0,
+) -> ExecutionFinished:
+    moment = datetime.now(UTC)
+    return ExecutionFinished.model_validate(
+        _of(placed)
+        | {
+            "status": status,
+            "exit_code": exit_code,
+            "reason": reason,
+            "started_at": moment,
+            "finished_at": moment,
+            "log": LogSummary(chunks=chunks, lines=chunks),
+        }
+    )
+
+
+def lost(placed: TaskScheduled) -> ExecutionLost:
+    return ExecutionLost(**_of(placed), detail="its worker is gone", lost_at=datetime.now(UTC))
+
+
+def chunk(placed: TaskScheduled, seq: int, *messages: str) -> LogChunk:
+    moment = datetime.now(UTC)
+    lines = [LogLine(timestamp=moment, stream="stdout", message=message) for message in messages]
+    return LogChunk(execution_id=placed.execution_id, seq=seq, lines=lines)

@@ -1,0 +1,123 @@
+"""The hot queries use their indexes on tables of some size."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from shared import queries
+from shared.database import Database
+from shared.ids import new_id
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+IDS = [new_id() for _ in range(20)]
+
+
+@pytest.fixture
+async def database(migrated_database_url: str) -> AsyncIterator[Database]:
+    """20,000 jobs of one task, one execution and two timeline rows each; few of them run."""
+    database = Database(migrated_database_url, schema="orchestrator", name="test", min_size=1, max_size=2)
+    await database.start()
+    await database.execute(
+        """
+        insert into jobs (id, name, status, pipeline_id, priority, params, labels, deadline, rerun_of, schedule_id,
+                          created_at, finished_at)
+        select lpad(to_hex(n), 32, '0')::uuid, 'job-' || n % 500,
+               case when n % 100 = 0 then 'running' when n % 10 = 1 then 'failed' else 'succeeded' end,
+               lpad(to_hex(n % 200), 32, '0')::uuid, (array['low', 'normal', 'high', 'critical'])[n % 4 + 1],
+               '{}', '{}',
+               case when n % 50 = 0 then now() end,
+               case when n % 40 = 0 then lpad(to_hex(n - 1), 32, '0')::uuid end,
+               case when n % 40 = 1 then lpad(to_hex(n % 400), 32, '0')::uuid end,
+               now(), case when n % 100 <> 0 then now() end
+        from generate_series(1, 20000) n
+        """
+    )
+    await database.execute(
+        """
+        insert into tasks (job_id, id, position, name, depends_on, allow_failure, retry_on_lost, max_crashes, run,
+                           requires, status, attempt, queued_at)
+        select id, gen_random_uuid(), 0, 'main', '[]', false, true, 3, '{}', '{}',
+               case when status = 'running' then 'queued' else 'succeeded' end, 1, now()
+        from jobs
+        """
+    )
+    await database.execute(
+        """
+        insert into executions (job_id, id, task_id, attempt, status, placed_at)
+        select job_id, gen_random_uuid(), id, 1, 'succeeded', now() from tasks
+        """
+    )
+    await database.execute(
+        "insert into timeline (job_id, entries) select id, '[]' from jobs cross join generate_series(1, 2)"
+    )
+    await database.execute(
+        """
+        insert into pipelines (id, name, version, archived_at, created_at, updated_at)
+        select lpad(to_hex(n), 32, '0')::uuid, 'p-' || n % 100, 1, case when n % 3 = 0 then now() end, now(), now()
+        from generate_series(1, 3000) n
+        """
+    )
+    await database.execute(
+        """
+        insert into pipeline_versions (pipeline_id, version, steps, env, created_at)
+        select id, 1, '[]', '{}', now() from pipelines
+        """
+    )
+    await database.execute("analyze")
+    yield database
+    await database.stop()
+
+
+def _list(**values: object) -> list[object]:
+    names = ("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")
+    return [None, 101, *(values.get(name) for name in names)]
+
+
+CASES: list[tuple[str, list[object], set[str]]] = [
+    ("lock_jobs", [IDS], {"jobs_pkey"}),
+    ("get_tasks", [IDS], {"tasks_pkey"}),
+    ("get_commands", [IDS, IDS], {"tasks_pkey"}),
+    ("get_job", [IDS[0]], {"jobs_pkey", "tasks_pkey", "executions_pkey"}),
+    ("get_job_status", [IDS[0]], {"jobs_pkey"}),
+    ("existing_jobs", [IDS], {"jobs_pkey"}),
+    ("list_jobs", _list(), {"jobs_pkey"}),
+    ("list_jobs_by_status", _list(status="running"), {"jobs_status"}),
+    ("list_jobs_by_pipeline_id", _list(pipeline_id=IDS[0]), {"jobs_pipeline"}),
+    ("list_jobs_by_name", _list(name="job-7"), {"jobs_name"}),
+    ("list_jobs_by_rerun_of", _list(rerun_of=IDS[0]), {"jobs_rerun_of"}),
+    ("list_jobs_by_schedule_id", _list(schedule_id=IDS[0]), {"jobs_schedule"}),
+    ("list_jobs_by_priority", _list(priority="low"), set()),
+    ("get_timeline", [IDS[0], 0, 0, 100], {"timeline_pkey"}),
+    ("get_job_executions", [IDS[0]], {"executions_pkey", "tasks_pkey"}),
+    ("due_jobs", [NOW, 100], {"jobs_deadline"}),
+    ("next_deadline", [], {"jobs_deadline"}),
+    ("remind_queued_tasks", [NOW, 60.0, 500], {"jobs_status", "tasks_pkey"}),
+    ("update_jobs", [[IDS[0]], ["running"], [None], [None], [NOW], [None]], {"jobs_pkey"}),
+    ("get_pipeline", [IDS[0]], {"pipeline_versions_pkey"}),
+    ("list_pipelines", [None, 101], {"pipelines_active"}),
+    ("list_pipelines_by_name", [None, 101, "p-7"], {"pipelines_name"}),
+    ("pipelines_to_run", [IDS[:2]], {"pipeline_versions_pkey"}),
+    ("close_returned_executions", [[IDS[0]], [IDS[1]], [None], NOW], {"executions_pkey"}),
+]
+
+
+async def test_hot_queries_read_no_whole_table(database: Database) -> None:
+    faults: list[str] = []
+    for name, arguments, indexes in CASES:
+        query = queries.load("orchestrator")[name]
+        async with database.transaction() as tx:
+            # Tables here are small: where an index could be used at all, a larger one would use it.
+            await tx.execute("set local enable_seqscan = off")
+            found = await tx.fetch_value(f"explain (format json) {query}", *arguments)
+        plan = found if isinstance(found, str) else json.dumps(found)
+        used = set(re.findall(r'"Index Name": ?"([a-z_]+)"', plan))
+        if '"Seq Scan"' in plan:
+            faults.append(f"{name} reads a whole table")
+        if missing := indexes - used:
+            faults.append(f"{name} uses {sorted(used)}, not {sorted(missing)}")
+    assert not faults

@@ -1,0 +1,198 @@
+"""The orchestrator's routes: what they take, answer and refuse."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from schemas.events import PipelineArchived, PipelineUpdated, TaskQueued
+from shared.ids import new_id
+from tests.integration.orchestrator.conftest import House, finished, scheduled
+
+A = {"name": "a", "command": "true"}
+B = {"name": "b", "command": "true", "depends_on": ["a"]}
+
+
+async def test_a_pipeline_is_made_shown_changed_and_archived(house: House) -> None:
+    made = await house.pipeline(A, B, env={"X": "1"}, timeout=60)
+    path = f"/api/v1/pipelines/{made['id']}"
+    assert (made["status"], made["version"], [step["name"] for step in made["steps"]]) == ("active", 1, ["a", "b"])
+    assert await house.get(path) == made
+    changed = await house.call("PUT", path, {"name": "build 2", "steps": [A]})
+    assert (changed["version"], changed["name"], len(changed["steps"])) == (2, "build 2", 1)
+    await house.call("DELETE", path, status=204)
+    await house.get(path, status=404)
+    await house.call("PUT", path, {"name": "x"}, status=404)
+    await house.call("DELETE", path, status=404)
+    assert await house.get("/api/v1/pipelines") == []
+    await house.post("/api/v1/jobs", {"pipeline_id": made["id"]}, status=404)
+    await house.ears.wait(PipelineUpdated)
+    await house.ears.wait(PipelineArchived)
+
+
+@pytest.mark.parametrize(
+    ("steps", "loc", "kind"),
+    [
+        ([A, A], ["body", "steps", 1, "name"], "repeated_step"),
+        ([B], ["body", "steps", 0, "depends_on", 0], "unknown_step"),
+        ([A | {"depends_on": ["b"]}, B], ["body", "steps", 0, "depends_on"], "cycle"),
+        ([A | {"when": "always"}], ["body", "steps", 0, "when"], "not_supported"),
+    ],
+)
+async def test_steps_that_make_no_graph_are_refused_by_name(
+    house: House, steps: list[object], loc: list[object], kind: str
+) -> None:
+    problem = await house.post("/api/v1/pipelines", {"name": "x", "steps": steps}, status=422)
+    assert [(error["loc"], error["type"]) for error in problem["errors"]] == [(loc, kind)]
+
+
+async def test_a_job_of_a_pipeline_without_steps_succeeds_at_once(house: House) -> None:
+    pipeline = await house.pipeline()
+    job = await house.submit(pipeline_id=pipeline["id"])
+    assert (job["status"], job["tasks"], job["name"]) == ("succeeded", [], "build")
+    detail = await house.get(f"/api/v1/jobs/{job['id']}")
+    assert detail == job
+
+
+async def test_a_job_is_answered_as_it_is_stored(house: House) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    job = await house.submit(command="echo  hello", labels={"a": "b"}, priority="high", run_at=later.isoformat())
+    assert job["name"] == "echo hello"
+    assert [task["name"] for task in job["tasks"]] == ["main"]
+    assert await house.get(f"/api/v1/jobs/{job['id']}") == job
+    listed = {name: value for name, value in job.items() if name != "tasks"}
+    assert await house.get("/api/v1/jobs") == [listed]
+    order = await house.queued(job)
+    assert (order.priority, order.run_at) == ("high", later)
+
+
+async def test_what_a_step_runs_in_is_resolved(house: House) -> None:
+    pipeline = await house.pipeline(
+        {"name": "a", "command": "env", "env": {"B": "step", "C": "step"}}, env={"A": "pipeline", "B": "pipeline"}
+    )
+    job = await house.submit(pipeline_id=pipeline["id"], env={"C": "job"}, params={"tag": "v1"})
+    env = (await house.queued(job)).run.env
+    assert env == {
+        "A": "pipeline",
+        "B": "step",
+        "C": "job",
+        "HODEI_PARAM_TAG": "v1",
+        "HODEI_JOB_ID": job["id"],
+        "HODEI_JOB_NAME": "build",
+        "HODEI_TASK_ID": job["tasks"][0]["id"],
+        "HODEI_STEP_NAME": "a",
+        "HODEI_ATTEMPT": "1",
+    }
+    timeline = await house.get(f"/api/v1/jobs/{job['id']}/events")
+    assert [event["type"] for event in timeline] == ["jobs.created", "tasks.queued"]
+    assert "HODEI_JOB_ID" not in str(timeline), "commands and environments stay out of the timeline"
+
+
+async def test_a_batch_is_made_whole_and_in_order(house: House) -> None:
+    names = [f"job-{number}" for number in range(50)]
+    jobs = await house.post("/api/v1/jobs/batch", [{"command": "true", "name": name} for name in names])
+    assert [job["name"] for job in jobs] == names
+    listed = await house.get("/api/v1/jobs?limit=100")
+    assert [job["name"] for job in listed] == names[::-1]
+    assert len(await house.ears.wait(TaskQueued, 50)) == 50
+
+
+async def test_a_batch_with_one_bad_job_makes_none(house: House) -> None:
+    good = {"command": "true"}
+    problem = await house.post("/api/v1/jobs/batch", [good, good | {"comand": "x"}], status=422)
+    assert problem["errors"][0]["loc"][:2] == ["body", 1]
+    problem = await house.post("/api/v1/jobs/batch", [good, good | {"concurrency_key": "x"}], status=422)
+    assert problem["errors"][0]["loc"] == ["body", 1, "concurrency_key"]
+    problem = await house.post("/api/v1/jobs/batch", [good, {"pipeline_id": new_id()}], status=404)
+    assert "job 1 of the batch" in problem["detail"]
+    assert await house.get("/api/v1/jobs") == []
+
+
+async def test_jobs_are_found_by_each_field(house: House) -> None:
+    pipeline = await house.pipeline()
+    of_pipeline = await house.submit(pipeline_id=pipeline["id"])
+    plain = await house.submit(name="plain", priority="low")
+    again = await house.post(f"/api/v1/jobs/{of_pipeline['id']}/rerun", {})
+
+    async def found(query: str) -> list[str]:
+        return [job["id"] for job in await house.get(f"/api/v1/jobs?{query}")]
+
+    assert await found("status=pending") == [plain["id"]]
+    assert await found("name=plain") == [plain["id"]]
+    assert await found("priority=low") == [plain["id"]]
+    assert await found(f"pipeline_id={pipeline['id']}") == [again["id"], of_pipeline["id"]]
+    assert await found(f"rerun_of={of_pipeline['id']}") == [again["id"]]
+    assert await found("schedule_id=nonsense") == []
+    assert await found("status=succeeded&priority=low") == []
+
+
+async def test_paging_neither_skips_nor_repeats(house: House) -> None:
+    await house.post("/api/v1/jobs/batch", [{"command": "true"}] * 5)
+    seen: list[str] = []
+    path = "/api/v1/jobs?limit=2"
+    while path:
+        async with house.http.get(house.url + path) as answer:
+            seen += [job["id"] for job in await answer.json()]
+            path = str(answer.links["next"]["url"].relative()) if "next" in answer.links else ""
+        await house.submit()
+    assert len(seen) == len(set(seen)) == 5
+    assert seen == sorted(seen, reverse=True)
+
+
+async def test_what_is_not_there_is_not_found(house: House) -> None:
+    for id in (new_id(), "nonsense"):
+        for method, tail in [
+            ("GET", ""),
+            ("GET", "/status"),
+            ("GET", "/events"),
+            ("GET", "/logs"),
+            ("POST", "/cancel"),
+            ("POST", "/rerun"),
+            ("DELETE", ""),
+        ]:
+            await house.call(method, f"/api/v1/jobs/{id}{tail}", status=404)
+
+
+async def test_the_same_key_makes_one_job(house: House) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = await house.post("/api/v1/jobs", {"command": "true"}, headers=headers)
+    second = await house.post("/api/v1/jobs", {"command": "true"}, headers=headers)
+    assert first == second
+    await house.post("/api/v1/jobs", {"command": "false"}, headers=headers, status=422)
+    assert len(await house.get("/api/v1/jobs")) == 1
+
+
+async def test_a_job_runs_again_only_when_it_is_over(house: House) -> None:
+    job = await house.submit(command="echo hi", env={"A": "1"}, timeout=5)
+    await house.post(f"/api/v1/jobs/{job['id']}/rerun", status=409)
+    await house.call("DELETE", f"/api/v1/jobs/{job['id']}", status=409)
+    await house.say(finished(scheduled(await house.queued(job))))
+    await house.over(job)
+    again = await house.post(f"/api/v1/jobs/{job['id']}/rerun")
+    order = await house.queued(again)
+    assert again["rerun_of"] == job["id"]
+    assert (order.run.command, order.run.env["A"], order.run.timeout) == ("echo hi", "1", 5)
+    assert order.run.env["HODEI_JOB_ID"] == again["id"]
+
+
+async def test_rerun_from_failed_keeps_what_succeeded(house: House) -> None:
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await house.say(finished(scheduled(await house.queued(job, "a"))))
+    await house.say(finished(scheduled(await house.queued(job, "b")), "failed", exit_code=1))
+    assert (await house.over(job))["status"] == "failed"
+    again = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {"from": "failed"})
+    assert {task["name"]: task["status"] for task in again["tasks"]} == {"a": "succeeded", "b": "queued"}
+    await house.say(finished(scheduled(await house.queued(again, "b"))))
+    assert (await house.over(again))["status"] == "succeeded"
+
+
+async def test_deleting_a_job_deletes_everything_of_it(house: House) -> None:
+    job = await house.submit()
+    await house.say(finished(scheduled(await house.queued(job))))
+    await house.over(job)
+    await house.call("DELETE", f"/api/v1/jobs/{job['id']}", status=204)
+    await house.get(f"/api/v1/jobs/{job['id']}", status=404)
+    for table in ("jobs", "tasks", "executions", "timeline"):
+        assert await house.database.fetch_value(f"select count(*) from {table}") == 0

@@ -1,0 +1,323 @@
+"""Jobs as others report on them: over the bus in, over REST, streams and the bus out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from orchestrator.loops import Reminders
+from orchestrator.store.runs import RunStore
+from orchestrator.store.timeline import TimelineStore
+from schemas.events import (
+    ExecutionRefused,
+    ExecutionRequested,
+    JobCancelled,
+    JobFailed,
+    JobTarget,
+    ScheduleConfirmed,
+    ScheduleCreated,
+    ScheduleFired,
+    ScheduleRefused,
+    TaskCancelRequested,
+    TaskExpired,
+    TaskQueued,
+    TaskWithdrawn,
+)
+from schemas.specs import CommandSpec
+from schemas.states import Reason
+from shared.ids import new_id
+from shared.outbox import Outbox
+from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, lost, scheduled, started
+
+A = {"name": "a", "command": "true"}
+B = {"name": "b", "command": "true", "depends_on": ["a"]}
+C = {"name": "c", "command": "true", "depends_on": ["b"]}
+
+
+async def test_a_job_goes_through_its_states(house: House) -> None:
+    job = await house.submit()
+    placed = scheduled(await house.queued(job))
+    await house.say(placed)
+    await house.say(started(placed))
+    await house.say(finished(placed, chunks=0))
+    over = await house.over(job)
+    [task] = over["tasks"]
+    [execution] = task["executions"]
+    assert (over["status"], task["status"], task["exit_code"]) == ("succeeded", "succeeded", 0)
+    assert (execution["id"], execution["worker_id"]) == (placed.execution_id, placed.worker_id)
+    assert (execution["status"], execution["attempt"]) == ("succeeded", 1)
+    assert over["started_at"] is not None
+    assert over["finished_at"] is not None
+    timeline = await house.get(f"/api/v1/jobs/{job['id']}/events")
+    types = [event["type"] for event in timeline]
+    assert types[0] == "jobs.created"
+    assert types[-2:] == ["tasks.succeeded", "jobs.succeeded"]
+    assert len({event["id"] for event in timeline}) == len(timeline)
+
+
+async def test_reports_backwards_and_twice_end_the_same(house: House) -> None:
+    job = await house.submit()
+    placed = scheduled(await house.queued(job))
+    for report in (finished(placed), finished(placed), started(placed), placed, lost(placed)):
+        await house.say(report)
+    sentinel = await house.submit()
+    await house.say(finished(scheduled(await house.queued(sentinel))))
+    await house.over(sentinel)
+    [execution] = (await house.over(job))["tasks"][0]["executions"]
+    assert execution["status"] == "succeeded"
+    async with house.http.get(f"{house.url}/metrics") as answer:
+        assert "hodei_stale_reports_total 4.0" in await answer.text()
+
+
+async def test_a_failed_step_skips_what_follows(house: House) -> None:
+    pipeline = await house.pipeline(A, B, C)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await house.say(finished(scheduled(await house.queued(job, "a")), "failed", exit_code=3, reason=Reason.EXIT_CODE))
+    over = await house.over(job)
+    assert [(task["status"], task["reason"]) for task in over["tasks"]] == [
+        ("failed", "exit_code"),
+        ("skipped", "dependency_failed"),
+        ("skipped", "dependency_failed"),
+    ]
+    [event] = await house.ears.wait(JobFailed)
+    assert event.reason is Reason.EXIT_CODE
+
+
+async def test_a_lost_execution_runs_again_elsewhere(house: House) -> None:
+    job = await house.submit()
+    first = scheduled(await house.queued(job))
+    await house.say(first)
+    await house.say(started(first))
+    await house.say(lost(first))
+    order = await house.queued(job, attempt=2)
+    assert (order.avoid_worker_id, order.run.env["HODEI_ATTEMPT"]) == (first.worker_id, "2")
+    await house.say(finished(first))  # too late: that attempt no longer counts
+    await house.say(finished(scheduled(order)))
+    over = await house.over(job)
+    [task] = over["tasks"]
+    assert [(one["attempt"], one["status"]) for one in task["executions"]] == [(1, "lost"), (2, "succeeded")]
+
+
+async def test_a_failure_is_tried_again_after_a_delay(house: House) -> None:
+    job = await house.submit(retry={"max_attempts": 2, "delay": 60, "jitter": False})
+    await house.say(finished(scheduled(await house.queued(job)), "failed", exit_code=1))
+    order = await house.queued(job, attempt=2)
+    assert order.run_at is not None
+    assert 59 < (order.run_at - order.queued_at).total_seconds() <= 60
+    await house.say(finished(scheduled(order), "failed", exit_code=1))
+    assert (await house.over(job))["status"] == "failed"
+
+
+async def test_what_a_worker_gave_back_is_closed_when_it_is_placed_again(house: House) -> None:
+    job = await house.submit()
+    order = await house.queued(job)
+    first, second = scheduled(order), scheduled(order)
+    await house.say(first)
+    await house.say(second)
+    await house.say(finished(second))
+    [task] = (await house.over(job))["tasks"]
+    assert [(one["status"], one["reason"]) for one in task["executions"]] == [
+        ("cancelled", "returned"),
+        ("succeeded", None),
+    ]
+
+
+async def test_cancel_ends_a_job_once_everything_has_stopped(house: House) -> None:
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    order = await house.queued(job)
+    await house.post(f"/api/v1/jobs/{job['id']}/cancel", status=202)
+    await house.ears.wait(TaskCancelRequested, where=lambda one: one.task_id == order.task_id)
+    await house.say(TaskWithdrawn(task_id=order.task_id, job_id=order.job_id, attempt=1))
+    over = await house.over(job)
+    assert over["status"] == "cancelled"
+    assert {task["status"] for task in over["tasks"]} == {"cancelled"}
+    await house.ears.wait(JobCancelled)
+    await house.post(f"/api/v1/jobs/{job['id']}/cancel", status=409)
+
+
+async def test_waiting_too_long_for_a_worker_fails_the_job(house: House) -> None:
+    job = await house.submit(queue_timeout=5)
+    order = await house.queued(job)
+    assert order.queue_deadline is not None
+    await house.say(TaskExpired(task_id=order.task_id, job_id=order.job_id, attempt=1))
+    over = await house.over(job)
+    assert (over["status"], over["reason"]) == ("failed", "queue_timeout")
+
+
+async def test_a_job_that_takes_too_long_is_stopped_and_fails(house: House) -> None:
+    pipeline = await house.pipeline(A, B, timeout=0.2)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    order = await house.queued(job)
+    [request] = await house.ears.wait(TaskCancelRequested)
+    assert request.reason is Reason.JOB_TIMEOUT
+    await house.say(finished(scheduled(order), "cancelled", exit_code=143))
+    over = await house.over(job)
+    assert (over["status"], over["reason"]) == ("failed", "job_timeout")
+
+
+async def test_a_batch_of_reports_moves_many_jobs(house: House) -> None:
+    jobs = await house.post("/api/v1/jobs/batch", [{"command": "true"}] * 300)
+    orders = await house.ears.wait(TaskQueued, 300)
+    placed = [scheduled(order) for order in orders]
+    await house.say(*placed)
+    await house.say(*[started(one) for one in placed])
+    await house.say(*[finished(one) for one in placed])
+    await house.over(jobs[0])
+    for job in jobs:
+        await house.over(job)
+    assert len(await house.get("/api/v1/jobs?status=succeeded&limit=1000")) == 300
+
+
+# ------------------------------------------------------------------ what schedules and direct executions ask for
+
+
+async def test_a_schedule_is_confirmed_or_refused(house: House) -> None:
+    job = await house.submit()
+    good, bad = new_id(), new_id()
+    await house.say(
+        ScheduleCreated(schedule_id=good, target=JobTarget(job_id=job["id"])),
+        ScheduleCreated(schedule_id=bad, target=JobTarget(pipeline_id=new_id())),
+    )
+    assert (await house.ears.wait(ScheduleConfirmed))[0].schedule_id == good
+    [refused] = await house.ears.wait(ScheduleRefused)
+    assert (refused.schedule_id, refused.status) == (bad, 404)
+
+
+async def test_a_schedule_that_fires_makes_its_job_once(house: House) -> None:
+    moment = (await house.submit())["created_at"]
+    fired = ScheduleFired.model_validate(
+        {
+            "schedule_id": new_id(),
+            "job_id": new_id(),
+            "target": {"command": {"command": "echo scheduled"}, "priority": "high"},
+            "due_at": moment,
+        }
+    )
+    await house.say(fired)
+    await house.say(fired)
+    order = await house.queued({"id": fired.job_id})
+    assert (order.run.command, order.priority) == ("echo scheduled", "high")
+    found = await house.get(f"/api/v1/jobs?schedule_id={fired.schedule_id}")
+    assert [job["id"] for job in found] == [fired.job_id]
+
+
+async def test_a_direct_execution_gets_the_ids_that_were_promised(house: House) -> None:
+    asked = ExecutionRequested(
+        execution_id=new_id(),
+        task_id=new_id(),
+        job_id=new_id(),
+        attempt=1,
+        target=JobTarget(command=CommandSpec(command="echo now")),
+    )
+    await house.say(asked)
+    order = await house.queued({"id": asked.job_id})
+    assert (order.task_id, order.execution_id) == (asked.task_id, asked.execution_id)
+
+
+async def test_a_direct_execution_of_nothing_is_refused(house: House) -> None:
+    asked = ExecutionRequested(
+        execution_id=new_id(), task_id=new_id(), job_id=new_id(), attempt=1, target=JobTarget(job_id=new_id())
+    )
+    await house.say(asked)
+    [refused] = await house.ears.wait(ExecutionRefused)
+    assert (refused.execution_id, refused.status) == (asked.execution_id, 404)
+
+
+# ------------------------------------------------------------------ live
+
+
+@asynccontextmanager
+async def stream(house: House, path: str, **headers: str) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
+    """Server-sent events as dictionaries of their fields."""
+
+    async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, str]]:
+        event: dict[str, str] = {}
+        async for raw in answer.content:
+            line = raw.decode().rstrip("\n")
+            if line.startswith(":"):
+                continue
+            if not line and event:
+                yield event
+                event = {}
+            elif line:
+                name, _, value = line.partition(": ")
+                event[name] = value
+
+    async with (
+        asyncio.timeout(DEADLINE),
+        house.http.get(house.url + path, headers={"Accept": "text/event-stream", **headers}) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        yield events(answer)
+
+
+async def test_a_timeline_is_followed_to_its_end_and_resumed(house: House) -> None:
+    job = await house.submit()
+    path = f"/api/v1/jobs/{job['id']}/events"
+    seen: list[dict[str, str]] = []
+    async with stream(house, path) as events:
+        async for event in events:
+            seen.append(event)
+            if event["event"] == "tasks.queued":
+                await house.say(finished(scheduled(await house.queued(job))))
+    kinds = [event["event"] for event in seen]
+    assert kinds[0] == "jobs.created"
+    assert kinds[-2:] == ["jobs.succeeded", "end"]
+    async with stream(house, path, **{"Last-Event-ID": seen[1]["id"]}) as events:
+        assert [event["event"] async for event in events] == kinds[2:]
+
+
+async def test_logs_are_shown_whole_and_live(house: House) -> None:
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    path = f"/api/v1/jobs/{job['id']}/logs"
+    seen: list[str] = []
+
+    async def run(name: str) -> None:
+        placed = scheduled(await house.queued(job, name))
+        await house.say(placed)
+        await house.say(started(placed))
+        await house.bus.publish_log(chunk(placed, 1, f"{name} one", f"{name} two"))
+        await house.bus.publish_log(chunk(placed, 2, f"{name} three"))
+        await house.say(finished(placed, chunks=2))
+
+    async with stream(house, path) as events:
+        running = asyncio.create_task(_in_turn(run("a"), run("b")))
+        async for event in events:
+            seen.append(event["data"] if event.get("event") == "end" else event["data"].split('"message":"')[1][:-2])
+        await running
+    expected = ["a one", "a two", "a three", "b one", "b two", "b three"]
+    assert seen == [*expected, "{}"]
+    shown: dict[str, Any] = await house.get(path)
+    assert [line["message"] for line in shown["logs"]] == expected
+    assert (shown["logs"][0]["task"], shown["truncated"]) == ("a", False)
+    async with house.http.get(house.url + path, headers={"Accept": "text/plain"}) as answer:
+        assert await answer.text() == "".join(f"{line}\n" for line in expected)
+
+
+async def _in_turn(*steps: Any) -> None:
+    for step in steps:
+        await step
+
+
+async def test_what_waits_for_long_is_said_again_but_seldom(house: House) -> None:
+    job = await house.submit()
+    later = await house.submit(run_at="2100-01-01T00:00:00Z")
+    order = await house.queued(job)
+    await house.queued(later)
+    outbox = Outbox(house.database, house.bus, source="orchestrator")
+    await outbox.start()
+    try:
+        reminders = Reminders(outbox, RunStore(house.database, TimelineStore(house.database)), after=0.0)
+        assert await reminders.run_once() == {"reminded": 1}
+        reminded = await house.ears.wait(TaskQueued, 2, where=lambda one: one.job_id == job["id"])
+        assert reminded[1] == order
+        reminders = Reminders(outbox, RunStore(house.database, TimelineStore(house.database)), after=60.0)
+        assert await reminders.run_once() == {"reminded": 0}
+    finally:
+        await outbox.stop()
