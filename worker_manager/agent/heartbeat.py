@@ -75,9 +75,9 @@ class Heart:
         self._forget: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Announce the worker, and go on."""
+        """Announce the worker right after this returns: once it was heard of, it is there to be stopped in order."""
         self._forget = self._bus.on_change(lambda connected: self._beat_now.set() if connected else None)
-        await self._send(self.beat())
+        self._beat_now.set()
         self._task = asyncio.create_task(self._beat_forever(), name=self.name)
 
     async def stop(self) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from schemas.agents import Assignment, Dispatch, Drain, Heartbeat, Offer, Stop
-from schemas.cloudevents import decode_batch
+from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted, LogChunk, LogLine
 from schemas.specs import RunSpec
 from schemas.states import Reason
@@ -28,9 +28,10 @@ PATIENCE = 20.0
 class ControlPlane:
     """Speaks to one agent; everything heard is kept, and waited for with a deadline."""
 
-    def __init__(self, bus: Bus, agent: Agent) -> None:
+    def __init__(self, bus: Bus, agent: Agent, closing: AsyncExitStack) -> None:
         self.bus = bus
         self.agent = agent
+        self._closing = closing
         self.worker_id = agent.identity.worker_id
         self.events: list[EventData] = []
         self.heartbeats: list[Heartbeat] = []
@@ -46,6 +47,23 @@ class ControlPlane:
         await self.bus.subscribe(catalogue.agent(self.worker_id, "offer"), self._on_offer)
         await self.bus.flush()
 
+    async def catch_up(self) -> None:
+        """Hear from the stream what was said while we were not listening; some of it for the second time."""
+        consumer = self.bus.consumer("orchestrator-runs", self._on_stored)
+        await consumer.start()
+        self._closing.push_async_callback(consumer.stop)
+
+    async def stored_log(self, execution_id: str) -> list[str]:
+        """The whole log of a finished execution, as it is stored."""
+        chunks = (await self.finished(execution_id)).log.chunks
+        async with asyncio.timeout(PATIENCE), self.bus.read_log(execution_id, until_chunks=chunks) as reader:
+            return [line.message async for chunk in reader for line in chunk.lines]
+
+    async def _on_stored(self, events: list[CloudEvent[EventData]]) -> None:
+        async with self._news:
+            self.events += [event.data for event in events]
+            self._news.notify_all()
+
     async def _on_events(self, subject: str, payload: bytes, _reply: str) -> None:
         events = decode_batch(self.bus.catalogue.event_type(subject), payload)
         async with self._news:
@@ -53,8 +71,11 @@ class ControlPlane:
             self._news.notify_all()
 
     async def _on_heartbeat(self, _subject: str, payload: bytes, _reply: str) -> None:
+        heartbeat = Heartbeat.model_validate_json(payload)
+        if heartbeat.worker_id != self.worker_id:
+            return  # we have turned to another agent since
         async with self._news:
-            self.heartbeats.append(Heartbeat.model_validate_json(payload))
+            self.heartbeats.append(heartbeat)
             self._news.notify_all()
 
     async def _on_offer(self, _subject: str, payload: bytes, _reply: str) -> None:
@@ -156,7 +177,7 @@ async def hire(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[ControlP
             await bus.start()
             stack.push_async_callback(bus.stop)
             await bus.declare()
-            control = ControlPlane(bus, agent)
+            control = ControlPlane(bus, agent, stack)
             await control.listen()
             for service in agent.services:
                 await service.start()
