@@ -1,0 +1,99 @@
+"""What all three services stand on, made once: metrics, tracing, database, bus, schema, outbox and the web server.
+
+Here: making these parts of the settings, and the order in which they start. Not here: anything that one service
+has and another has not; that is wired in each service's app.py.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from shared.bus import Bus
+from shared.database import Database
+from shared.lifecycle import Service
+from shared.metrics import Metrics
+from shared.migrations import migrate
+from shared.outbox import Outbox
+from shared.settings import ServiceSettings
+from shared.tracing import Tracing
+from shared.web.api import Api
+from shared.web.app import WebServer, create_web_app
+
+
+class Foundation:
+    """The common parts of one service. `settings.service` is its name and that of its package and schema."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self.metrics = Metrics()
+        self.tracing = Tracing(
+            settings.service,
+            endpoint=settings.otlp_endpoint or None,
+            sample=settings.trace_sample,
+            version=platform_version(),
+        )
+        self.database = Database(
+            settings.database_url,
+            schema=settings.service,
+            name=settings.service,
+            max_size=settings.database_pool,
+            start_deadline=settings.start_deadline,
+        )
+        self.bus = Bus(
+            settings.nats_url,
+            name=settings.service,
+            namespace=settings.namespace,
+            start_deadline=settings.start_deadline,
+            metrics=self.metrics,
+            tracing=self.tracing,
+            linger_ms=settings.linger_ms,
+        )
+        self.outbox = Outbox(
+            self.database, self.bus, source=settings.service, linger=settings.linger, metrics=self.metrics
+        )
+
+    @property
+    def services(self) -> list[Service]:
+        """In the order in which they start; all else starts after them."""
+        schema = _Schema(self.database, self.bus, package=self._settings.service)
+        return [self.tracing, self.database, self.bus, schema, self.outbox]
+
+    def web(self, *, title: str, description: str, apis: Sequence[Api], port: int) -> WebServer:
+        """The service's HTTP side; to be started last."""
+        app = create_web_app(
+            title=title,
+            description=description,
+            version=platform_version(),
+            service=self._settings.service,
+            settings=self._settings,
+            apis=apis,
+            checks={"database": self.database.healthy, "nats": self.bus.healthy},
+            metrics=self.metrics,
+            tracing=self.tracing,
+        )
+        return WebServer(app, self._settings.host, port)
+
+
+class _Schema:
+    """Brings the service's tables and its part of the bus to what this version expects."""
+
+    name = "schema"
+
+    def __init__(self, database: Database, bus: Bus, *, package: str) -> None:
+        self._database = database
+        self._bus = bus
+        self._package = package
+
+    async def start(self) -> None:
+        await migrate(self._database, self._package)
+        await self._bus.declare()
+
+    async def stop(self) -> None:
+        """Nothing to undo."""
+
+
+def platform_version() -> str:
+    """The installed version; 0.0.0 when run from a checkout."""
+    try:
+        return version("hodei-jobs")
+    except PackageNotFoundError:
+        return "0.0.0"
