@@ -20,7 +20,7 @@ class EventModel(BaseModel):
 
 def rfc3339(moment: datetime) -> str:
     """Print an aware datetime as RFC 3339 in UTC with `Z` and microseconds: 2026-11-23T08:15:30.123456Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
 
 
 Timestamp = Annotated[
