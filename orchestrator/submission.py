@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.run import Entry, JobRun, JobState, TaskState
 from orchestrator.store.jobs import FormerJob, JobStore, NewJob
@@ -17,7 +19,8 @@ from orchestrator.store.pipelines import PipelineStore, RunnablePipeline
 from orchestrator.store.runs import Command, said
 from orchestrator.store.timeline import TimelineStore
 from schemas.events import JobCreated, JobTarget
-from schemas.rest.jobs import Job, JobCreate, JobDetail, Task
+from schemas.model import rfc3339
+from schemas.rest.jobs import JobCreate, JobDetail, Task
 from schemas.specs import CommandSpec, Priority
 from schemas.states import TaskStatus
 from shared.clock import now
@@ -148,9 +151,9 @@ class Submission:
         return [job.run for job in new]
 
 
-def shown(run: JobRun, wanted: Wanted) -> Job:
-    """A job that was just written, as it is answered."""
-    return Job.model_construct(**_job_fields(run, wanted))
+def shown(run: JobRun, wanted: Wanted) -> bytes:
+    """A job that was just written, as it is answered: a `schemas.rest.jobs.Job` as JSON, a thousand at a time."""
+    return orjson.dumps(_job_fields(run, wanted), default=rfc3339, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def shown_in_detail(run: JobRun, wanted: Wanted) -> JobDetail:

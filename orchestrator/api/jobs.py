@@ -56,7 +56,8 @@ def api(
         async with idempotent(request, outbox) as tx:
             wanted = await submission.of_requests(tx, body, batch=True)
             written = await submission.write(tx, wanted)
-            response = tx.answer(201, [shown(run, job) for run, job in zip(written, wanted, strict=True)])
+            made = b",".join(shown(run, job) for run, job in zip(written, wanted, strict=True))
+            response = tx.answer(201, b"[" + made + b"]")
         if any(job.timeout is not None for job in wanted):
             deadlines.wake()
         return response
