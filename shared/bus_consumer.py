@@ -33,6 +33,9 @@ from shared.bus_pull import RENEWAL_REASONS, Position, Pull
 from shared.errors import BusUnavailable, Unavailable
 from shared.tracing import TRACEPARENT, Tracing
 
+QUIET: Final = 8
+"""A batch of so few events is no load: one job alone causes some of them together, and its next step must not wait."""
+
 log = structlog.get_logger(__name__)
 
 ACK: Final = b"+ACK"
@@ -64,7 +67,7 @@ class _Stopping(Exception):
 class Consumer(Generic[T]):
     """One durable consumer at work: a service. `T` is what `decode(event_type, payload)` makes of an event.
 
-    `linger_ms`: the pause after a batch of more than one event, in which the next one gathers. `max_events`
+    `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `max_events`
     and `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one
     durable, in one process or many, share its messages.
     """
@@ -186,7 +189,7 @@ class Consumer(Generic[T]):
                 self._notify()
             count = sum(len(message.items) for message in messages)
             log.debug("batch", consumer=self._durable, events=count, seconds=time.perf_counter() - started)
-            if count > 1 and self._linger:
+            if count > QUIET and self._linger:
                 await self._pause(self._linger)
 
     async def _gather(self) -> list[_Message[T]]:

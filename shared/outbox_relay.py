@@ -38,6 +38,9 @@ REFUSED_PAUSE: Final = 60.0
 
 COUNT_BOUND: Final = 10_000
 
+QUIET: Final = 8
+"""A message of so few events is no load: what follows it is not made to wait."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -209,7 +212,7 @@ class Relay(Loop):
                 self._acknowledged.extend(row.id for row in message.rows)
                 self._delete_soon()
             # After more than one event others are likely to follow: let them gather. The first is never delayed.
-            rest = self._linger - (loop.time() - begun) if message.events > 1 and self._running else 0.0
+            rest = self._linger - (loop.time() - begun) if message.events > QUIET and self._running else 0.0
             if rest > 0 and not self._behind:
                 loop.call_later(rest, self._release, message.event_type)
             else:
