@@ -17,7 +17,6 @@ from orchestrator.domain.run import Entry, JobRun, JobState, TaskState
 from orchestrator.store.jobs import FormerJob, JobStore, NewJob
 from orchestrator.store.pipelines import PipelineStore, RunnablePipeline
 from orchestrator.store.runs import Command, said
-from orchestrator.store.timeline import TimelineStore
 from schemas.events import JobCreated, JobTarget
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobCreate, JobDetail, Task
@@ -54,10 +53,9 @@ class Wanted:
 class Submission:
     """The one place where jobs come from."""
 
-    def __init__(self, jobs: JobStore, pipelines: PipelineStore, timeline: TimelineStore) -> None:
+    def __init__(self, jobs: JobStore, pipelines: PipelineStore) -> None:
         self._jobs = jobs
         self._pipelines = pipelines
-        self._timeline = timeline
 
     async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
         """What requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for what is
@@ -141,7 +139,6 @@ class Submission:
         new = [_begin(job, moment) for job in wanted]
         fresh = await self._jobs.insert(tx, new)
         new = [job for job in new if job.run.job.id in fresh]
-        await self._timeline.append(tx, ((job.run.job.id, job.run.journal) for job in new))
         for job in new:
             commands = {
                 task_id: _command_of(definition, job.run.job.name, job.priority)

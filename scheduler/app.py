@@ -36,7 +36,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         return [
             dispatcher,
             AgentNews(bus, dispatcher),
-            bus.consumer(SCHEDULER_PLACEMENT.durable, placement),
+            bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits),
             bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(table)),
             timers,
             silence,

@@ -69,6 +69,10 @@ class Dispatcher:
             self._desk = None
             self._counters.watch(None)
 
+    def nothing_waits(self) -> bool:
+        """Whether no task waits for a worker, so that news of a free slot is of no use to anybody yet."""
+        return self._desk is not None and not len(self._desk.queue)
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
         """A turn at the desk: what the block does to it is followed by placing, and written at the end."""

@@ -6,7 +6,7 @@ Nothing here is a fact of its own: a lost message is made good by the next heart
 
 from pydantic import Field
 
-from schemas.model import EventModel, Timestamp
+from schemas.model import EventModel, Instant
 from schemas.specs import Resources, RunSpec
 from schemas.states import Reason
 
@@ -31,7 +31,7 @@ class Heartbeat(Offer):
     host: str = ""
     pid: int = 0
     version: str = ""
-    sent_at: Timestamp
+    sent_at: Instant
     running: list[str] = Field(default_factory=list, description="Execution ids whose process runs.")
     waiting: list[str] = Field(default_factory=list, description="Execution ids taken and not started.")
     reporting: list[str] = Field(default_factory=list, description="Ended, with the outcome not yet on the bus.")

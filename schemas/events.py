@@ -11,7 +11,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from schemas.model import EventModel, Timestamp
+from schemas.model import EventModel, Instant
 from schemas.specs import CommandSpec, Priority, Resources, RunSpec
 from schemas.states import ExecutionStatus, Reason, WorkerProcessStatus
 
@@ -84,9 +84,9 @@ class _JobOver(_JobEvent):
     name: str
     pipeline_id: str | None = None
     reason: Reason | None = None
-    created_at: Timestamp
-    started_at: Timestamp | None = None
-    finished_at: Timestamp
+    created_at: Instant
+    started_at: Instant | None = None
+    finished_at: Instant
 
 
 class JobSucceeded(_JobOver):
@@ -122,9 +122,9 @@ class TaskQueued(_TaskEvent):
     requires: dict[str, str] = Field(default_factory=dict)
     resources: Resources | None = None
     run: RunSpec
-    run_at: Timestamp | None = Field(None, description="Not before this moment.")
-    queued_at: Timestamp
-    queue_deadline: Timestamp | None = Field(None, description="Give up waiting for a worker at this moment.")
+    run_at: Instant | None = Field(None, description="Not before this moment.")
+    queued_at: Instant
+    queue_deadline: Instant | None = Field(None, description="Give up waiting for a worker at this moment.")
     execution_id: str | None = Field(None, description="The id that this attempt's execution must get, if any.")
     avoid_worker_id: str | None = Field(None, description="The worker that the attempt before was lost with.")
 
@@ -138,7 +138,7 @@ class TaskScheduled(_TaskEvent):
     worker_id: str
     incarnation: str
     run: RunSpec
-    scheduled_at: Timestamp
+    scheduled_at: Instant
 
 
 class TaskExpired(_TaskEvent):
@@ -189,7 +189,7 @@ class TaskRetrying(_TaskEvent):
     event_type = "tasks.retrying"
     name: str
     reason: Reason
-    run_at: Timestamp | None = None
+    run_at: Instant | None = None
 
 
 # ------------------------------------------------------------------ executions (the agent, unless said otherwise)
@@ -209,7 +209,7 @@ class ExecutionStarted(_ExecutionEvent):
     event_type = "executions.started"
     worker_id: str
     incarnation: str
-    started_at: Timestamp
+    started_at: Instant
 
 
 class LogSummary(EventModel):
@@ -234,8 +234,8 @@ class ExecutionFinished(_ExecutionEvent):
     reason: Reason | None = None
     detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
     exit_code: int | None = Field(None, description="128 + N when signal N ended the process; null if none started.")
-    started_at: Timestamp | None = None
-    finished_at: Timestamp
+    started_at: Instant | None = None
+    finished_at: Instant
     log: LogSummary = LogSummary()
 
 
@@ -246,7 +246,7 @@ class ExecutionLost(_ExecutionEvent):
     worker_id: str
     incarnation: str
     detail: str
-    lost_at: Timestamp
+    lost_at: Instant
 
 
 class ExecutionReturned(_ExecutionEvent):
@@ -360,7 +360,7 @@ class _ScheduleEvent(EventData):
 class ScheduleCreated(_ScheduleEvent):
     event_type = "schedules.created"
     target: JobTarget
-    next_run_at: Timestamp | None = None
+    next_run_at: Instant | None = None
 
 
 class ScheduleFired(_ScheduleEvent):
@@ -369,7 +369,7 @@ class ScheduleFired(_ScheduleEvent):
     event_type = "schedules.fired"
     job_id: str
     target: JobTarget
-    due_at: Timestamp
+    due_at: Instant
 
 
 class ScheduleDeleted(_ScheduleEvent):
@@ -397,7 +397,7 @@ class ScheduleRefused(_ScheduleEvent):
 class LogLine(EventModel):
     """One line of output, without its newline. `system` lines are the platform's own remarks."""
 
-    timestamp: Timestamp
+    timestamp: Instant
     stream: Literal["stdout", "stderr", "system"]
     message: str
 

@@ -28,11 +28,17 @@ class StreamSpec:
 
 @dataclass(frozen=True)
 class ConsumerSpec:
-    """A durable pull consumer on the events stream: which event types it takes, and which service owns it."""
+    """A durable pull consumer on the events stream: which event types it takes, and which service owns it.
+
+    Events of the `patient` types wait up to `patience` seconds for one that is not, or for more of their kind: nobody
+    waits for them, and handled together they cost one transaction in place of several.
+    """
 
     durable: str
     owner: Owner
     event_types: tuple[str, ...]
+    patient: tuple[str, ...] = ()
+    patience: float = 0.02
     max_deliver: int = 5
     ack_wait: int = 30
     max_ack_pending: int = 5000
@@ -56,6 +62,7 @@ ORCHESTRATOR_RUNS: Final = ConsumerSpec(
         "executions.finished",
         "executions.lost",
     ),
+    patient=("tasks.scheduled", "executions.started"),
 )
 ORCHESTRATOR_REQUESTS: Final = ConsumerSpec(
     "orchestrator-requests", "orchestrator", ("schedules.created", "schedules.fired", "executions.requested")
@@ -73,6 +80,7 @@ SCHEDULER_PLACEMENT: Final = ConsumerSpec(
         "workers.offline",
         "workers.stopped",
     ),
+    patient=("executions.finished",),  # a free slot matters when something waits for it; see the dispatcher
 )
 SCHEDULER_VERDICTS: Final = ConsumerSpec(
     "scheduler-verdicts", "scheduler", ("schedules.confirmed", "schedules.refused")
@@ -80,22 +88,20 @@ SCHEDULER_VERDICTS: Final = ConsumerSpec(
 WORKER_MANAGER_DISPATCH: Final = ConsumerSpec(
     "worker-manager-dispatch", "worker_manager", ("tasks.scheduled", "executions.cancel_requested")
 )
+_RECORDED: Final = (
+    "executions.started",
+    "executions.finished",
+    "executions.lost",
+    "executions.returned",
+    "executions.refused",
+    "tasks.withdrawn",
+    "tasks.expired",
+)
 WORKER_MANAGER_EXECUTIONS: Final = ConsumerSpec(
-    "worker-manager-executions",
-    "worker_manager",
-    (
-        "executions.started",
-        "executions.finished",
-        "executions.lost",
-        "executions.returned",
-        "executions.refused",
-        "tasks.withdrawn",
-        "tasks.expired",
-    ),
+    "worker-manager-executions", "worker_manager", _RECORDED, patient=_RECORDED
 )
-FEED: Final = ConsumerSpec(
-    "feed", "orchestrator", tuple(sorted(set(EVENT_TYPES) - {LogChunk.event_type})), max_ack_pending=20_000
-)
+_ALL: Final = tuple(sorted(set(EVENT_TYPES) - {LogChunk.event_type}))
+FEED: Final = ConsumerSpec("feed", "orchestrator", _ALL, patient=_ALL, patience=0.025, max_ack_pending=20_000)
 CONSUMERS: Final = (
     ORCHESTRATOR_RUNS,
     ORCHESTRATOR_REQUESTS,
@@ -105,6 +111,9 @@ CONSUMERS: Final = (
     WORKER_MANAGER_EXECUTIONS,
     FEED,
 )
+
+FOR_PEOPLE: Final = frozenset(_ALL) - {one for spec in CONSUMERS if spec is not FEED for one in spec.event_types}
+"""The event types that no service works on: they only tell what happened."""
 
 AgentVerb = Literal["run", "stop", "drain", "heartbeat", "offer"]
 

@@ -5,7 +5,7 @@ Here: `Bus`, the public face, and core subscriptions. The work is done beside it
 (batches), `bus_logs` (logs). Which subjects there are is in `schemas.subjects`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -65,7 +65,7 @@ class Bus:
         start_deadline: float = 30.0,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
-        linger_ms: float = 10,
+        linger_ms: float = 20,
         replicas: int = 1,
     ) -> None:
         self.name = name
@@ -145,6 +145,13 @@ class Bus:
         """Send on core NATS: heard by who listens now. Raises BusUnavailable while disconnected."""
         await self._connection.publish(subject, payload, reply=reply, headers=_with_trace(headers))
 
+    async def send_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
+        """Send many (subject, payload, headers) on core NATS, in order and cheaply; the headers go as they are.
+
+        Raises BusUnavailable while disconnected.
+        """
+        await self._connection.publish_all(messages)
+
     async def flush(self) -> None:
         """Wait until the server has taken all that was sent. Raises BusUnavailable."""
         await self._connection.flush()
@@ -177,14 +184,22 @@ class Bus:
 
         return Subscription(self._connection, await self._connection.subscribe(subject, deliver, queue=queue))
 
-    def consumer(self, durable: str, handler: Handler, *, linger_ms: float | None = None) -> Consumer[Event]:
+    def consumer(
+        self,
+        durable: str,
+        handler: Handler,
+        *,
+        linger_ms: float | None = None,
+        patient: Callable[[], bool] = lambda: True,
+    ) -> Consumer[Event]:
         """A service that hands the events of a durable consumer of the catalogue to `handler`, in batches.
 
-        Raises KeyError when the catalogue has no such consumer.
+        `patient` tells whether, just now, the events that the catalogue calls patient may really wait. Raises
+        KeyError when the catalogue has no such consumer.
         """
         specs = {spec.durable: spec for spec in CONSUMERS}
         linger = self._linger_ms if linger_ms is None else linger_ms
-        return self.consumer_of(specs[durable], handler, decode=decode_batch, linger_ms=linger)
+        return self.consumer_of(specs[durable], handler, decode=decode_batch, linger_ms=linger, patient=patient)
 
     def consumer_of(
         self,

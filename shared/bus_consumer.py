@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 import orjson
@@ -67,7 +68,8 @@ class _Stopping(Exception):
 class Consumer(Generic[T]):
     """One durable consumer at work: a service. `T` is what `decode(event_type, payload)` makes of an event.
 
-    `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `max_events`
+    `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `patient`: whether
+    the patient events of the specification may wait just now. `max_events`
     and `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one
     durable, in one process or many, share its messages.
     """
@@ -83,7 +85,8 @@ class Consumer(Generic[T]):
         declarations: Declarations,
         catalogue: Catalogue,
         tracing: Tracing | None = None,
-        linger_ms: float = 10,
+        linger_ms: float = 20,
+        patient: Callable[[], bool] = lambda: True,
         max_events: int = 2000,
         max_bytes: int = 4 << 20,
         pull_batch: int = 256,
@@ -108,6 +111,9 @@ class Consumer(Generic[T]):
         self._stop_deadline = stop_deadline
         self._metrics = connection.metrics
         self._durable = catalogue.durable(spec)
+        self._may_wait = patient
+        self._patient = frozenset(catalogue.event(event_type) for event_type in spec.patient)
+        self._pull_batch = pull_batch
         self._held: dict[str, Msg] = {}
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
@@ -172,6 +178,7 @@ class Consumer(Generic[T]):
 
     async def _run(self) -> None:
         while await self._pull.ready():
+            await self._be_patient()
             started = time.perf_counter()
             messages = await self._gather()
             try:
@@ -191,6 +198,22 @@ class Consumer(Generic[T]):
             log.debug("batch", consumer=self._durable, events=count, seconds=time.perf_counter() - started)
             if count > QUIET and self._linger:
                 await self._pause(self._linger)
+
+    async def _be_patient(self) -> None:
+        """While all that has arrived may wait, give it a moment to get company."""
+        if not self._patient or not self._may_wait():
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.spec.patience
+        buffer, seen = self._pull.buffer, 0
+        while not self._stopping.is_set() and len(buffer) < self._pull_batch // 2:
+            if any(message.subject not in self._patient for message in islice(buffer, seen, None)):
+                return
+            seen = len(buffer)
+            left = until - loop.time()
+            if left <= 0:
+                return
+            await self._pull.more(left)
 
     async def _gather(self) -> list[_Message[T]]:
         """Everything that has arrived, decoded, within the bounds."""

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -130,6 +131,15 @@ class Pull:
             self._arrived.clear()
             await self._arrived.wait()
         return not self._closed
+
+    async def more(self, within: float) -> None:
+        """Wait until something further arrives, `wake` or the end, for so many seconds at the most."""
+        self._arrived.clear()
+        if self._closed:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._arrived.wait()
 
     async def top_up(self) -> None:
         """To be called after taking from the buffer: asks for more when half of what may be on its way is

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from schemas.cloudevents import EVENT_CONTENT_TYPE
-from schemas.subjects import FEED, Catalogue
+from schemas.subjects import FEED
 from shared.bus import Bus
 from shared.bus_consumer import Consumer
 from shared.bus_publish import MSG_ID
@@ -44,14 +44,14 @@ class Feed:
 
     async def _say(self, entries: list[Entry]) -> None:
         """Send all, then wait once until the server has taken them: the server sets the pace."""
-        catalogue: Catalogue = self._bus.catalogue
-        for event_type, event in entries:
-            headers = {MSG_ID: event["id"], "Content-Type": EVENT_CONTENT_TYPE}
-            if event.get("traceparent"):
-                headers[TRACEPARENT] = event["traceparent"]
-            subject = catalogue.feed(event_type, event["subject"])
-            await self._bus.send(subject, orjson.dumps(event), headers=headers)
+        await self._bus.send_all(self._message(*entry) for entry in entries)
         await self._bus.flush()
+
+    def _message(self, event_type: str, event: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
+        headers = {MSG_ID: str(event["id"]), "Content-Type": EVENT_CONTENT_TYPE}
+        if traceparent := event.get("traceparent"):
+            headers[TRACEPARENT] = str(traceparent)
+        return self._bus.catalogue.feed(event_type, event["subject"]), orjson.dumps(event), headers
 
 
 def _split(event_type: str, payload: bytes) -> Sequence[Entry]:

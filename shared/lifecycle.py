@@ -28,6 +28,8 @@ EXIT_FAILED: Final = 1
 EXIT_MISCONFIGURED: Final = 2
 HARD_AFTER: Final = 2.0
 """Seconds beyond the stop deadline after which a process whose starter died is ended the hard way."""
+GC_THRESHOLD: Final = (20_000, 20, 50)
+"""Allocations until a collection: a batch of events is thousands of objects that all go by reference counting."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 S = TypeVar("S", bound=settings.ServiceSettings)
@@ -115,6 +117,7 @@ async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
         if await _start(services, started, asked):
             gc.collect()
             gc.freeze()  # what stands now stands until the end: let no collection walk over it again
+            gc.set_threshold(*GC_THRESHOLD)
             _log.info("process.ready")
             await asked.wait()
     finally:

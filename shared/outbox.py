@@ -47,7 +47,7 @@ class Outbox:
         bus: Publisher,
         *,
         source: str,
-        linger: float = 0.01,
+        linger: float = 0.02,
         metrics: Metrics | None = None,
         max_rows: int = MAX_ROWS,
     ) -> None:

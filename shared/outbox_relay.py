@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import orjson
 import structlog
 
-from schemas.subjects import Catalogue
+from schemas.subjects import FOR_PEOPLE, Catalogue
 from shared import queries
 from shared.database import Database, Record
 from shared.errors import BusUnavailable
@@ -40,6 +40,9 @@ COUNT_BOUND: Final = 10_000
 
 QUIET: Final = 8
 """A message of so few events is no load: what follows it is not made to wait."""
+
+NO_HURRY: Final = 0.025
+"""Seconds that events which no service works on may gather before they go: fewer messages, and the others go first."""
 
 _log = structlog.get_logger(__name__)
 
@@ -161,6 +164,7 @@ class Relay(Loop):
             return
         self._pending.extend(rows)
         self._pending_bytes += size
+        self._hold(rows)
         self._dispatch()
 
     async def idle(self) -> None:
@@ -180,6 +184,15 @@ class Relay(Loop):
         await self._delete()
 
     # ---------------------------------------------------------------- live: memory → bus
+
+    def _hold(self, rows: Sequence[Row]) -> None:
+        """Let what is in no hurry gather, unless something that is in a hurry may not overtake it."""
+        hurried = frozenset().union(*(row.entities for row in rows if row.event_type not in FOR_PEOPLE))
+        for row in rows:
+            kind = row.event_type
+            if kind in FOR_PEOPLE and kind not in self._busy and row.entities.isdisjoint(hurried):
+                self._busy.add(kind)
+                asyncio.get_running_loop().call_later(NO_HURRY, self._release, kind)
 
     def _dispatch(self) -> None:
         if self._pending and not self._behind:

@@ -1,46 +1,53 @@
 -- name: insert_jobs
--- Write new jobs; gives the ids that are new, for a job may be asked for twice.
-insert into jobs (
-    id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
-    rerun_of, schedule_id, created_at, started_at, finished_at
+-- Write new jobs, their tasks and the beginning of their timelines (one row per job), all in one round trip; gives the
+-- ids that are new, for a job may be asked for twice.
+with fresh as (
+    insert into jobs (
+        id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
+        rerun_of, schedule_id, created_at, started_at, finished_at
+    )
+    select
+        id, name, status, reason, pipeline_id, pipeline_version, priority, params::json, labels::json, timeout, run_at,
+        deadline, rerun_of, schedule_id, created_at, null, finished_at
+    from unnest(
+        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[],
+        $10::float8[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::timestamptz[],
+        $16::timestamptz[]
+    ) as new (
+        id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
+        rerun_of, schedule_id, created_at, finished_at
+    )
+    on conflict (id) do nothing
+    returning id
+),
+tasks_of_them as (
+    insert into tasks (
+        job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires,
+        resources, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at,
+        finished_at
+    )
+    select
+        job_id, id, position, name, depends_on::json, allow_failure, retry::json, retry_on_lost, max_crashes, run::json,
+        requires::json, resources::json, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at,
+        queued_at, started_at, finished_at
+    from unnest(
+        $17::uuid[], $18::uuid[], $19::integer[], $20::text[], $21::text[], $22::boolean[], $23::text[], $24::boolean[],
+        $25::integer[], $26::text[], $27::text[], $28::text[], $29::float8[], $30::text[], $31::text[], $32::integer[],
+        $33::integer[], $34::uuid[], $35::timestamptz[], $36::timestamptz[], $37::timestamptz[], $38::timestamptz[]
+    ) as new (
+        job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires,
+        resources, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at,
+        finished_at
+    )
+    where job_id in (select id from fresh)
+),
+timelines as (
+    insert into timeline (job_id, entries)
+    select job_id, entries::json
+    from unnest($39::uuid[], $40::text[]) as new (job_id, entries)
+    where job_id in (select id from fresh)
 )
-select
-    id, name, status, reason, pipeline_id, pipeline_version, priority, params::json, labels::json, timeout, run_at,
-    deadline, rerun_of, schedule_id, created_at, null, finished_at
-from unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[],
-    $10::float8[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::timestamptz[],
-    $16::timestamptz[]
-) as new (
-    id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
-    rerun_of, schedule_id, created_at, finished_at
-)
-on conflict (id) do nothing
-returning id::text
-
--- name: insert_tasks
--- Write the tasks of new jobs.
-insert into tasks (
-    job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires, resources,
-    queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at, finished_at
-)
-select
-    job_id, id, position, name, depends_on::json, allow_failure, retry::json, retry_on_lost, max_crashes, run::json,
-    requires::json, resources::json, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at,
-    queued_at, started_at, finished_at
-from unnest(
-    $1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::boolean[],
-    $9::integer[], $10::text[], $11::text[], $12::text[], $13::float8[], $14::text[], $15::text[], $16::integer[],
-    $17::integer[], $18::uuid[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[]
-) as new (
-    job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires, resources,
-    queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at, finished_at
-)
-
--- name: insert_timeline
--- Add what happened to jobs, one row per job.
-insert into timeline (job_id, entries)
-select job_id, entries::json from unnest($1::uuid[], $2::text[]) as new (job_id, entries)
+select id::text as id from fresh
 
 -- name: get_job
 -- One job as JSON and, beside it, its tasks with their executions as a JSON array.

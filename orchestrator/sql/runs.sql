@@ -27,51 +27,55 @@ select
 from tasks
 where job_id = any($1::uuid[]) and id = any($2::uuid[])
 
--- name: update_jobs
--- Write how far jobs are.
-update jobs j
-set status = new.status, reason = new.reason, stopping = new.stopping, started_at = new.started_at,
-    finished_at = new.finished_at
-from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
-    as new (id, status, reason, stopping, started_at, finished_at)
-where j.id = new.id
-
--- name: update_tasks
--- Write how far tasks are.
-update tasks t
-set status = new.status, reason = new.reason, attempt = new.attempt, crashes = new.crashes, exit_code = new.exit_code,
-    execution_id = new.execution_id, run_at = new.run_at, avoid_worker_id = new.avoid_worker_id,
-    queued_at = new.queued_at, started_at = new.started_at, finished_at = new.finished_at, reminded_at = null
-from unnest(
-    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::integer[], $8::uuid[],
-    $9::timestamptz[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[]
-) as new (
-    job_id, id, status, reason, attempt, crashes, exit_code, execution_id, run_at, avoid_worker_id, queued_at,
-    started_at, finished_at
+-- name: save_runs
+-- Write how far jobs, tasks and executions are, and add what happened to the timelines (one row per job), all in one
+-- round trip. What is known of an execution gives way only to what is further along.
+with jobs_written as (
+    update jobs j
+    set status = new.status, reason = new.reason, stopping = new.stopping, started_at = new.started_at,
+        finished_at = new.finished_at
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+        as new (id, status, reason, stopping, started_at, finished_at)
+    where j.id = new.id
+),
+tasks_written as (
+    update tasks t
+    set status = new.status, reason = new.reason, attempt = new.attempt, crashes = new.crashes,
+        exit_code = new.exit_code, execution_id = new.execution_id, run_at = new.run_at,
+        avoid_worker_id = new.avoid_worker_id, queued_at = new.queued_at, started_at = new.started_at,
+        finished_at = new.finished_at, reminded_at = null
+    from unnest(
+        $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::integer[], $12::integer[], $13::integer[], $14::uuid[],
+        $15::timestamptz[], $16::uuid[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[]
+    ) as new (
+        job_id, id, status, reason, attempt, crashes, exit_code, execution_id, run_at, avoid_worker_id, queued_at,
+        started_at, finished_at
+    )
+    where t.job_id = new.job_id and t.id = new.id
+),
+executions_written as (
+    insert into executions as known (
+        job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
+        log_chunks, log_truncated
+    )
+    select
+        job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
+        log_chunks, log_truncated
+    from unnest(
+        $20::uuid[], $21::uuid[], $22::uuid[], $23::integer[], $24::uuid[], $25::text[], $26::text[], $27::text[],
+        $28::integer[], $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::integer[], $33::boolean[]
+    ) as new (
+        job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
+        log_chunks, log_truncated
+    )
+    on conflict (job_id, id) do update
+    set status = excluded.status, reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
+        started_at = coalesce(excluded.started_at, known.started_at), finished_at = excluded.finished_at,
+        log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated
+    where execution_rank(excluded.status) > execution_rank(known.status)
 )
-where t.job_id = new.job_id and t.id = new.id
-
--- name: upsert_executions
--- Write what is known of executions. A report only counts when it is further along than what is known.
-insert into executions as known (
-    job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
-    log_chunks, log_truncated
-)
-select
-    job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
-    log_chunks, log_truncated
-from unnest(
-    $1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::integer[],
-    $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::integer[], $14::boolean[]
-) as new (
-    job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
-    log_chunks, log_truncated
-)
-on conflict (job_id, id) do update
-set status = excluded.status, reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
-    started_at = coalesce(excluded.started_at, known.started_at), finished_at = excluded.finished_at,
-    log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated
-where execution_rank(excluded.status) > execution_rank(known.status)
+insert into timeline (job_id, entries)
+select job_id, entries::json from unnest($34::uuid[], $35::text[]) as new (job_id, entries)
 
 -- name: close_returned_executions
 -- Close executions that never began because their worker gave them back: all older than one that replaced them, or

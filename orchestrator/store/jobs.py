@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.run import JobRun, TaskState
 from orchestrator.store.pipelines import Page, Runner
+from orchestrator.store.timeline import timeline_rows
 from schemas.ids import is_id
 from schemas.rest.jobs import JobQuery
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
@@ -77,13 +78,14 @@ class JobStore:
         self._sql = queries.load("orchestrator")
 
     async def insert(self, tx: Transaction, jobs: Sequence[NewJob]) -> set[str]:
-        """Write new jobs with their tasks; returns the ids of those that were not there already."""
-        rows = await tx.fetch(self._sql["insert_jobs"], *_columns([_job_row(job) for job in jobs], 16))
-        fresh = {row["id"] for row in rows}
-        tasks = [row for job in jobs if job.run.job.id in fresh for row in _task_rows(job)]
-        if tasks:
-            await tx.execute(self._sql["insert_tasks"], *_columns(tasks, 22))
-        return fresh
+        """Write new jobs with their tasks and timelines; returns the ids of those that were not there already."""
+        rows = await tx.fetch(
+            self._sql["insert_jobs"],
+            *columns([_job_row(job) for job in jobs], 16),
+            *columns([row for job in jobs for row in _task_rows(job)], 22),
+            *columns(timeline_rows((job.run.job.id, job.run.journal) for job in jobs), 2),
+        )
+        return {row["id"] for row in rows}
 
     async def get(self, job_id: str) -> str | None:
         """One job with its tasks and their executions, as JSON."""
@@ -142,8 +144,8 @@ class JobStore:
         )
 
 
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows as the arrays that `unnest` takes."""
+def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    """Rows as the arrays that `unnest` takes, `width` of them."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 

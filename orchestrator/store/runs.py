@@ -9,7 +9,8 @@ from typing import Final
 from orchestrator.domain.environment import of_attempt
 from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
-from orchestrator.store.timeline import TimelineStore
+from orchestrator.store.jobs import columns
+from orchestrator.store.timeline import timeline_rows
 from schemas.events import EventData, TaskQueued
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, Reason, TaskStatus
@@ -62,9 +63,8 @@ class Command:
 class RunStore:
     """The one way in which a running job changes."""
 
-    def __init__(self, database: Database, timeline: TimelineStore) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._timeline = timeline
         self._sql = queries.load("orchestrator")
 
     async def load(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRun]:
@@ -82,17 +82,21 @@ class RunStore:
     ) -> None:
         """Write what changed, append to the timelines, and emit what has to be said."""
         runs = [run for run in runs if run.journal or run.changed or run.job_changed]
-        if jobs := [_job_columns(run.job) for run in runs if run.job_changed]:
-            await tx.execute(self._sql["update_jobs"], *_columns(jobs))
+        jobs = [_job_columns(run.job) for run in runs if run.job_changed]
         tasks = [_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)]
-        if tasks:
-            await tx.execute(self._sql["update_tasks"], *_columns(tasks))
-        if reports:
-            await tx.execute(self._sql["upsert_executions"], *_columns([_execution_columns(one) for one in reports]))
+        executions = [_execution_columns(one) for one in reports]
+        timelines = timeline_rows((run.job.id, run.journal) for run in runs)
+        if jobs or tasks or executions or timelines:
+            await tx.execute(
+                self._sql["save_runs"],
+                *columns(jobs, 6),
+                *columns(tasks, 13),
+                *columns(executions, 14),
+                *columns(timelines, 2),
+            )
         closed = [(run.job.id, task, before) for run in runs for task, before in _superseded(run)]
         if closed:
-            await tx.execute(self._sql["close_returned_executions"], *_columns(closed), moment)
-        await self._timeline.append(tx, ((run.job.id, run.journal) for run in runs))
+            await tx.execute(self._sql["close_returned_executions"], *columns(closed, 3), moment)
         queued = [(run, entry.event) for run in runs for entry in run.journal if isinstance(entry.event, Queued)]
         commands = await self._commands(tx, queued) if queued else {}
         for run in runs:
@@ -145,10 +149,6 @@ def _superseded(run: JobRun) -> Iterable[tuple[str, str | None]]:
     yield from run.replaced.items()
     for task_id in run.emptied:
         yield task_id, None
-
-
-def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _job(row: Record) -> JobState:

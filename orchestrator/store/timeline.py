@@ -9,28 +9,29 @@ from typing import Final
 from orchestrator.domain.run import Entry, Queued
 from schemas.model import rfc3339
 from shared import queries
-from shared.database import Database, Record, Transaction
+from shared.database import Database, Record
 
 _LEFT_OUT: Final = {"run", "target"}
 
 
 class TimelineStore:
-    """To be written under the lock of the job's row, so that ids ascend in the order of commits."""
+    """Reads timelines. They are written with the jobs and runs they speak of, out of `timeline_rows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = queries.load("orchestrator")
 
-    async def append(self, tx: Transaction, journals: Iterable[tuple[str, list[Entry]]]) -> None:
-        """Add the entries of jobs, one row for each job."""
-        rows = [(job_id, _entries(job_id, journal)) for job_id, journal in journals if journal]
-        if rows:
-            ids, entries = zip(*rows, strict=True)
-            await tx.execute(self._sql["insert_timeline"], list(ids), list(entries))
-
     async def after(self, job_id: str, row: int, position: int, limit: int) -> list[Record]:
         """Entries after one: `row`, `position`, `type` and `body` (JSON)."""
         return await self._database.fetch(self._sql["get_timeline"], job_id, row, position, limit)
+
+
+def timeline_rows(journals: Iterable[tuple[str, list[Entry]]]) -> list[tuple[str, str]]:
+    """The rows to add for the journals of jobs, (job id, entries as JSON), one for each job that has something to say.
+
+    To be written under the lock of the job's row, so that ids ascend in the order of commits.
+    """
+    return [(job_id, _entries(job_id, journal)) for job_id, journal in journals if journal]
 
 
 def _entries(job_id: str, journal: list[Entry]) -> str:
@@ -45,5 +46,6 @@ def _entry(job_id: str, entry: Entry) -> str:
         data = f'{{"task_id":"{event.task_id}","job_id":"{job_id}","attempt":{event.attempt}{run_at}}}'
     else:
         kind = event.event_type
-        data = event.model_dump_json(exclude=_LEFT_OUT, exclude_none=True)
+        secret = _LEFT_OUT if _LEFT_OUT & type(event).model_fields.keys() else None
+        data = event.__pydantic_serializer__.to_json(event, exclude=secret, exclude_none=True).decode()
     return f'{{"type":"{kind}","time":"{rfc3339(entry.at)}","data":{data}}}'

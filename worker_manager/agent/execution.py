@@ -168,7 +168,7 @@ class Execution:
         assignment, identity = self.assignment, self._means.identity
         status, reason = self._status()
         # Valid by construction: this is on the way of every execution.
-        return ExecutionFinished.model_construct(
+        return ExecutionFinished(
             execution_id=assignment.execution_id,
             task_id=assignment.task_id,
             job_id=assignment.job_id,

@@ -117,7 +117,7 @@ class LogStream:
         """Publish what is there, in chunks; small rests wait for more unless nothing more comes."""
         while lines := self._output.take():
             self._count(lines)
-            chunk = LogChunk.model_construct(execution_id=self._execution_id, seq=self._summary.chunks, lines=lines)
+            chunk = LogChunk(execution_id=self._execution_id, seq=self._summary.chunks, lines=lines)
             self._tell_when_taken()
             if not await self._delivery.deliver(self._message(chunk)):
                 await self._delivery.deliver(self._message(self._placeholder(chunk)))
@@ -147,7 +147,7 @@ class LogStream:
 
     def _count(self, lines: list[LogLine]) -> None:
         said = self._summary
-        self._summary = LogSummary.model_construct(
+        self._summary = LogSummary(
             chunks=said.chunks + 1,
             lines=said.lines + len(lines),
             bytes=said.bytes + sum(len(line.message) for line in lines),
@@ -167,5 +167,5 @@ class LogStream:
     def _placeholder(self, chunk: LogChunk) -> LogChunk:
         """In place of a chunk that there was no room for: readers count on every number being there."""
         message = f"{len(chunk.lines)} lines lost: the bus was away for too long"
-        line = LogLine.model_construct(timestamp=chunk.lines[0].timestamp, stream="system", message=message)
-        return LogChunk.model_construct(execution_id=chunk.execution_id, seq=chunk.seq, lines=[line])
+        line = LogLine(timestamp=chunk.lines[0].timestamp, stream="system", message=message)
+        return LogChunk(execution_id=chunk.execution_id, seq=chunk.seq, lines=[line])

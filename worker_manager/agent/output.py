@@ -70,7 +70,7 @@ class Output:
 
     def remark(self, message: str) -> None:
         """Add a remark of the platform's own."""
-        self._add(LogLine.model_construct(timestamp=now(), stream="system", message=message))
+        self._add(LogLine(timestamp=now(), stream="system", message=message))
 
     def close(self) -> None:
         """Nothing more comes: what was held back can be taken, too."""
@@ -116,7 +116,7 @@ class Output:
 
     def _append(self, stream: Stream, messages: list[str], moment: datetime) -> None:
         # What is made here is valid by construction; checking each line again would cost more than all the rest.
-        make = LogLine.model_construct
+        make = LogLine
         for message in messages:
             self._add(make(timestamp=moment, stream=stream, message=message))
 

@@ -1,7 +1,9 @@
 """Reports: what became of executions, as batches of events, one type a batch.
 
-The first report after quiet leaves at once; while many come, each batch waits the linger for the next, so that
-batches grow. What of one execution travels in the same flush keeps its order, `started` before `finished`.
+The first outcome after quiet leaves at once; while many come, each batch waits the linger for the next, so that
+batches grow. That something has started is no hurry: it waits a moment for the outcome, which for a short command
+comes by then, so that whoever listens takes both in one step. What of one execution travels in the same flush keeps
+its order, `started` before `finished`.
 """
 
 import asyncio
@@ -18,6 +20,8 @@ from worker_manager.agent.spool import Message
 
 _MAX_BATCH: Final = 500
 _MAX_FLIGHTS: Final = 16
+STARTED_HOLD: Final = 0.02
+"""Seconds that the news of a start may wait for company."""
 
 Report = ExecutionStarted | ExecutionFinished | ExecutionReturned
 _ORDER: Final[tuple[type[EventData], ...]] = (ExecutionStarted, ExecutionReturned, ExecutionFinished)
@@ -37,14 +41,18 @@ class Reporter:
         self._wake = asyncio.Event()
         self._flights: set[asyncio.Task[bool]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._hold: asyncio.TimerHandle | None = None
         self._stopping = False
 
     def report(self, data: Report, *, traceparent: str | None = None) -> None:
         """Have it delivered. An outcome counts as held by this worker until it is on the bus."""
-        if isinstance(data, ExecutionFinished | ExecutionReturned):
-            self._delivery.hold(data.execution_id)
         self._waiting.append(self._identity.sign(data, time=now(), traceparent=traceparent))
-        self._wake.set()
+        if isinstance(data, ExecutionStarted):
+            if self._hold is None:
+                self._hold = asyncio.get_running_loop().call_later(STARTED_HOLD, self._wake.set)
+        else:
+            self._delivery.hold(data.execution_id)
+            self._wake.set()
 
     async def start(self) -> None:
         """Begin to deliver."""
@@ -78,6 +86,9 @@ class Reporter:
     async def _flush(self) -> int:
         """Send off what waits; how many executions it spoke of, about."""
         waiting, self._waiting = self._waiting, []
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
         most = 0
         for kind in _ORDER:
             events = [event for event in waiting if type(event.data) is kind]

@@ -156,7 +156,7 @@ class Runner:
         self._running[execution.id] = execution
         identity = self._means.identity
         self._reporter.report(
-            ExecutionStarted.model_construct(
+            ExecutionStarted(
                 execution_id=assignment.execution_id,
                 task_id=assignment.task_id,
                 job_id=assignment.job_id,

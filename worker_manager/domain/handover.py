@@ -87,7 +87,7 @@ def stops(events: Iterable[CloudEvent[EventData]]) -> list[Message]:
 
 def _encode(data: TaskScheduled, traceparent: str | None) -> bytes:
     # Nothing is validated again: the event was when it came in.
-    assignment = Assignment.model_construct(
+    assignment = Assignment(
         execution_id=data.execution_id,
         task_id=data.task_id,
         job_id=data.job_id,

@@ -78,6 +78,13 @@ def _list(**values: object) -> list[object]:
     return [None, 101, *(values.get(name) for name in names)]
 
 
+SAVED: list[object] = [
+    *([IDS[0]], [IDS[1]], ["running"], [None], [1], [0], [None], [None], [None], [None], [NOW], [NOW], [None]),
+    *([IDS[0]], [IDS[2]], [IDS[1]], [1], [IDS[3]], ["running"], [None], [None], [None], [NOW], [NOW], [None], [0]),
+    *([False], [IDS[0]], ["[]"]),
+]
+"""A task, an execution and a timeline row of the job that is saved."""
+
 CASES: list[tuple[str, list[object], set[str]]] = [
     ("lock_jobs", [IDS], {"jobs_pkey"}),
     ("get_tasks", [IDS], {"tasks_pkey"}),
@@ -97,7 +104,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("due_jobs", [NOW, 100], {"jobs_deadline"}),
     ("next_deadline", [], {"jobs_deadline"}),
     ("remind_queued_tasks", [NOW, 60.0, 500], {"jobs_status", "tasks_pkey"}),
-    ("update_jobs", [[IDS[0]], ["running"], [None], [None], [NOW], [None]], {"jobs_pkey"}),
+    ("save_runs", [[IDS[0]], ["running"], [None], [None], [NOW], [None], *SAVED], {"jobs_pkey", "tasks_pkey"}),
     ("get_pipeline", [IDS[0]], {"pipeline_versions_pkey"}),
     ("list_pipelines", [None, 101], {"pipelines_active"}),
     ("list_pipelines_by_name", [None, 101, "p-7"], {"pipelines_name"}),

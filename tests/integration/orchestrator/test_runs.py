@@ -11,7 +11,6 @@ import aiohttp
 
 from orchestrator.loops import Reminders
 from orchestrator.store.runs import RunStore
-from orchestrator.store.timeline import TimelineStore
 from schemas.events import (
     ExecutionRefused,
     ExecutionRequested,
@@ -313,11 +312,11 @@ async def test_what_waits_for_long_is_said_again_but_seldom(house: House) -> Non
     outbox = Outbox(house.database, house.bus, source="orchestrator")
     await outbox.start()
     try:
-        reminders = Reminders(outbox, RunStore(house.database, TimelineStore(house.database)), after=0.0)
+        reminders = Reminders(outbox, RunStore(house.database), after=0.0)
         assert await reminders.run_once() == {"reminded": 1}
         reminded = await house.ears.wait(TaskQueued, 2, where=lambda one: one.job_id == job["id"])
         assert reminded[1] == order
-        reminders = Reminders(outbox, RunStore(house.database, TimelineStore(house.database)), after=60.0)
+        reminders = Reminders(outbox, RunStore(house.database), after=60.0)
         assert await reminders.run_once() == {"reminded": 0}
     finally:
         await outbox.stop()

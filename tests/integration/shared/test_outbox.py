@@ -7,7 +7,7 @@ import pytest
 
 from hodei.embedded.nats import EmbeddedNats
 from schemas.cloudevents import decode_batch
-from schemas.events import JobCancelRequested, JobStarted
+from schemas.events import JobCancelRequested, JobStarted, WorkerDraining
 from schemas.subjects import Catalogue
 from shared.bus import Bus
 from shared.database import Database
@@ -55,7 +55,7 @@ class CuttableBus:
         if self.lose_acknowledgements:
             raise BusUnavailable("no acknowledgement")
 
-    def job_ids(self) -> list[str]:
+    def entity_ids(self) -> list[str]:
         return [
             event.subject
             for subject, _, payload in self.messages
@@ -79,7 +79,7 @@ async def outbox(database: Database, bus: CuttableBus) -> AsyncIterator[Outbox]:
 
 async def say(outbox: Outbox, *ids: str) -> None:
     async with outbox.transaction() as transaction:
-        transaction.emit(*(JobStarted(job_id=id) for id in ids))
+        transaction.emit(*(WorkerDraining(worker_id=id) for id in ids))
 
 
 async def rows_left(database: Database) -> int:
@@ -100,8 +100,8 @@ async def test_what_a_committed_transaction_says_is_published_and_its_row_delete
     ids = [new_id() for _ in range(3)]
     await say(outbox, *ids)
     await settled(outbox, database)
-    assert bus.job_ids() == ids
-    assert [subject for subject, _, _ in bus.messages] == ["trial.jobs.started"]
+    assert bus.entity_ids() == ids
+    assert [subject for subject, _, _ in bus.messages] == ["trial.workers.draining"]
 
 
 async def test_a_transaction_rolled_back_says_nothing(outbox: Outbox, bus: CuttableBus, database: Database) -> None:
@@ -134,8 +134,32 @@ async def test_rows_that_wait_for_an_acknowledgement_are_merged_in_order(
         await say(outbox, id)
     bus.gate.set()
     await settled(outbox, database)
-    assert bus.job_ids() == ids
+    assert bus.entity_ids() == ids
     assert len(bus.messages) == 2
+
+
+async def test_what_only_tells_people_lets_go_first_what_is_worked_on(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    jobs, worker = [new_id() for _ in range(3)], new_id()
+    for id in jobs:
+        async with outbox.transaction() as transaction:
+            transaction.emit(JobStarted(job_id=id))
+    await say(outbox, worker)
+    await settled(outbox, database)
+    assert bus.entity_ids() == [worker, *jobs]
+    assert len(bus.messages) == 2
+
+
+async def test_of_one_entity_nothing_overtakes_what_was_said_before(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    id, later = new_id(), new_id()
+    async with outbox.transaction() as transaction:
+        transaction.emit(JobStarted(job_id=id), WorkerDraining(worker_id=id))
+    await say(outbox, later)
+    await settled(outbox, database)
+    assert bus.entity_ids() == [id, id, later]
 
 
 async def test_what_is_said_while_the_bus_is_away_goes_out_in_order_when_it_is_back(
@@ -149,11 +173,11 @@ async def test_what_is_said_while_the_bus_is_away_goes_out_in_order_when_it_is_b
     assert outbox.relay.held == 0
     bus.cut(connected=True)
     await settled(outbox, database)
-    assert bus.job_ids() == ids
+    assert bus.entity_ids() == ids
     last = new_id()
     await say(outbox, last)  # and memory is the way again
     await settled(outbox, database)
-    assert bus.job_ids() == [*ids, last]
+    assert bus.entity_ids() == [*ids, last]
 
 
 async def test_a_lost_acknowledgement_repeats_the_message_under_the_same_id(
@@ -185,7 +209,7 @@ async def test_memory_is_bounded_and_what_is_over_the_bound_is_read_back(databas
     finally:
         await outbox.stop()
     assert most <= 5
-    assert bus.job_ids() == ids
+    assert bus.entity_ids() == ids
 
 
 async def test_rows_of_a_process_that_died_are_swept(database: Database, bus: CuttableBus) -> None:
@@ -195,7 +219,7 @@ async def test_rows_of_a_process_that_died_are_swept(database: Database, bus: Cu
     await database.execute("update outbox set created_at = created_at - interval '10 s'")
     relay = sweeper(database, bus)
     assert await relay.run_once() == {"swept": 3}
-    assert bus.job_ids() == ids
+    assert bus.entity_ids() == ids
     assert await rows_left(database) == 0
 
 
@@ -211,7 +235,7 @@ async def test_two_relays_sweep_one_table_without_taking_the_same_row(database: 
     await database.execute("update outbox set created_at = created_at - interval '10 s'")
     counts = await asyncio.gather(*(sweeper(database, bus).run_once() for _ in range(2)))
     assert sum(count["swept"] for count in counts) == 10
-    assert len(set(bus.job_ids())) == len(bus.job_ids()) == 10
+    assert len(set(bus.entity_ids())) == len(bus.entity_ids()) == 10
 
 
 async def test_two_relays_that_recover_lose_nothing(database: Database, bus: CuttableBus) -> None:
@@ -230,7 +254,7 @@ async def test_two_relays_that_recover_lose_nothing(database: Database, bus: Cut
     finally:
         for outbox in outboxes:
             await outbox.stop()
-    assert sorted(bus.job_ids()) == sorted(ids)
+    assert sorted(bus.entity_ids()) == sorted(ids)
     assert await rows_left(database) == 0
 
 
@@ -244,7 +268,7 @@ async def test_a_message_the_bus_refuses_blocks_nothing_and_stays(
     async with asyncio.timeout(5):
         await outbox.relay.idle()
         await outbox.relay.flush()
-    assert bus.job_ids() == [id]
+    assert bus.entity_ids() == [id]
     assert await rows_left(database) == 1
 
 
@@ -254,7 +278,7 @@ async def test_a_large_transaction_is_split_into_messages_that_fit(
     ids = [new_id() for _ in range(4000)]
     await say(outbox, *ids)
     await settled(outbox, database)
-    assert bus.job_ids() == ids
+    assert bus.entity_ids() == ids
     assert len(bus.messages) > 1
     assert all(len(payload) <= 512 * 1024 for _, _, payload in bus.messages)
 
