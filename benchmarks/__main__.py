@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import psutil
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -181,4 +182,4 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    raise SystemExit(asyncio.run(run(jobs=options.jobs, rounds=options.rounds)))
+    raise SystemExit(uvloop.run(run(jobs=options.jobs, rounds=options.rounds)))

@@ -69,7 +69,7 @@ class Runs:
             known = [one for one in reports if one.job_id in runs and isinstance(one, _EXECUTION_REPORTS)]
             await self._store.save(tx, runs.values(), moment, fold(known))
         self._stale.inc(stale + sum(run.stale for run in runs.values()))
-        self._watch.tell(runs)
+        self._watch.tell_runs(runs.values())
 
 
 class Requests:

@@ -11,6 +11,8 @@ from typing import Final
 
 import orjson
 
+from orchestrator.domain.run import JobRun
+from schemas.states import JOB, JobStatus
 from shared.bus import Bus, Subscription
 
 FEW: Final = 16
@@ -22,8 +24,12 @@ class Listener:
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
+        self.ended: JobStatus | None = None
+        """The job's final status, if it was told of: nothing changes after that, so there is no need to look."""
 
-    def tell(self) -> None:
+    def tell(self, status: JobStatus | None = None) -> None:
+        if status is not None and JOB.is_final(status):
+            self.ended = status
         self._changed.set()
 
     async def changed(self, within: float) -> None:
@@ -71,11 +77,15 @@ class Watch:
 
     def tell(self, job_ids: Iterable[str]) -> None:
         """These jobs have changed."""
-        if not self._listeners:
-            return
-        for job_id in job_ids:
+        for job_id in job_ids if self._listeners else ():
             for listener in self._listeners.get(job_id, ()):
                 listener.tell()
+
+    def tell_runs(self, runs: Iterable[JobRun]) -> None:
+        """These jobs stand as they are here, committed."""
+        for run in runs if self._listeners else ():
+            for listener in self._listeners.get(run.job.id, ()):
+                listener.tell(run.job.status)
 
     async def _hear(self, _subject: str, payload: bytes, _reply: str) -> None:
         if not self._listeners:

@@ -7,7 +7,7 @@ the worker needs to run one execution; it travels through the scheduler unread.
 import shlex
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from schemas.model import EventModel, Model
 
@@ -119,17 +119,23 @@ class InlineCommand(Model):
     max_crashes: int | None = Field(None, ge=0, le=100)
     requires: Labels | None = None
     resources: Resources | None = None
+    _spec: CommandSpec | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _step_fields_need_a_command(self) -> Self:
         if self.command is not None:
-            self.command_spec()  # its own rules, told as this model's errors
+            self._spec = self._make_spec()  # its own rules, told as this model's errors
         elif stray := sorted((self.model_fields_set & set(CommandSpec.model_fields)) - {"env", "command"}):
             raise ValueError(f"{', '.join(stray)}: only with an inline command")
         return self
 
     def command_spec(self) -> CommandSpec:
-        """The inline step. Raises ValueError (pydantic's) when its fields do not fit."""
+        """The inline step. Raises ValueError when no command was given."""
+        if self._spec is None:
+            raise ValueError("there is no inline command")
+        return self._spec
+
+    def _make_spec(self) -> CommandSpec:
         given = {name: getattr(self, name) for name in CommandSpec.model_fields}
         return CommandSpec.model_validate({name: value for name, value in given.items() if value is not None})
 

@@ -93,6 +93,8 @@ def api(
                     return json_response(JobState(id=id, status=status))
                 with waiting(request):
                     await listener.changed(min(left, LOOK_AGAIN))
+                if listener.ended is not None:
+                    return json_response(JobState(id=id, status=listener.ended))
 
     @api.post("/api/v1/jobs/{id}/cancel", summary="Ask a job to stop", answers={202: JobState})
     async def cancel_job(_request: web.Request, id: str) -> web.StreamResponse:

@@ -145,8 +145,11 @@ class JobStore:
 
 
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows as the arrays that `unnest` takes, `width` of them."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+    """Rows as the arrays that `unnest` takes, `width` of them. A column without a value is an empty array: `unnest`
+    fills it up, and encoding nulls is not free."""
+    if not rows:
+        return [[] for _ in range(width)]
+    return [list(column) if any(value is not None for value in column) else [] for column in zip(*rows, strict=True)]
 
 
 def _job_row(new: NewJob) -> tuple[object, ...]:

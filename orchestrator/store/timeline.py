@@ -4,9 +4,11 @@ The commands and their environments are left out: they may carry secrets, and a 
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from orchestrator.domain.run import Entry, Queued
+from schemas.events import EventData
 from schemas.model import rfc3339
 from shared import queries
 from shared.database import Database, Record
@@ -46,6 +48,11 @@ def _entry(job_id: str, entry: Entry) -> str:
         data = f'{{"task_id":"{event.task_id}","job_id":"{job_id}","attempt":{event.attempt}{run_at}}}'
     else:
         kind = event.event_type
-        secret = _LEFT_OUT if _LEFT_OUT & type(event).model_fields.keys() else None
-        data = event.__pydantic_serializer__.to_json(event, exclude=secret, exclude_none=True).decode()
+        left_out = _left_out(type(event))
+        data = event.__pydantic_serializer__.to_json(event, exclude=left_out, exclude_none=True).decode()
     return f'{{"type":"{kind}","time":"{rfc3339(entry.at)}","data":{data}}}'
+
+
+@cache
+def _left_out(kind: type[EventData]) -> set[str] | None:
+    return _LEFT_OUT & kind.model_fields.keys() or None
