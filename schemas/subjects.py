@@ -89,6 +89,7 @@ WORKER_MANAGER_DISPATCH: Final = ConsumerSpec(
     "worker-manager-dispatch", "worker_manager", ("tasks.scheduled", "executions.cancel_requested")
 )
 _RECORDED: Final = (
+    "tasks.scheduled",
     "executions.started",
     "executions.finished",
     "executions.lost",

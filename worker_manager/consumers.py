@@ -1,7 +1,7 @@
 """What the worker manager does with the bus: hands orders and stops to agents, and records what they report.
 
-Decode, call, acknowledge: the rules are in `domain/`, the SQL in `store`. Both handlers may be given an event again
-at any time, and reports may come before the record of the order that they answer.
+Decode, call, acknowledge: the rules are in `domain/`, the SQL in `store`. Both handlers take `tasks.scheduled`, the one
+to hand it over at once, the other to write it down when there is time. Both may be given an event again at any time.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,12 @@ Event = CloudEvent[EventData]
 
 
 class Dispatcher:
-    """Handler of `worker-manager-dispatch`. On the critical path of every job: an order goes out before anything
-    else is done, and is recorded afterwards. Lost in between, it comes again from the stream, and an agent ignores
-    what it has seen.
+    """Handler of `worker-manager-dispatch`. On the critical path of every job: it hands orders over and no more. One
+    that its worker never hears is sent again from the record; an agent ignores what it has seen.
     """
 
-    def __init__(self, bus: Bus, store: ExecutionStore, counters: Counters) -> None:
+    def __init__(self, bus: Bus, counters: Counters) -> None:
         self._bus = bus
-        self._store = store
         self._counters = counters
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -36,8 +34,6 @@ class Dispatcher:
             await self.send([(order.worker_id, order.incarnation, order.assignment) for order in orders])
         for stop in handover.stops(events):
             await self._bus.send(self._bus.catalogue.agent(stop.worker_id, "stop"), stop.payload)
-        if orders:
-            await self._store.record_dispatched(orders)
 
     async def send(self, orders: Sequence[tuple[str, str, bytes]]) -> None:
         """Hand (worker, incarnation, assignment) over. Raises BusUnavailable while disconnected."""
@@ -48,8 +44,8 @@ class Dispatcher:
 
 
 class Recorder:
-    """Handler of `worker-manager-executions`. Its commits wait for the disk, unlike the dispatcher's: once
-    acknowledged, an outcome does not come again, and nothing here is waited for by a job.
+    """Handler of `worker-manager-executions`: what was ordered and what came of it. No job waits for this, so that
+    short executions are written once, with their outcome.
     """
 
     def __init__(self, database: Database, store: ExecutionStore, counters: Counters) -> None:
@@ -59,8 +55,11 @@ class Recorder:
 
     async def handle(self, events: Sequence[Event]) -> None:
         folded = fold(events)
+        orders = handover.orders(events, but={report.execution_id for report in folded.reports})
         changed: list[str] = []
         async with self._database.transaction() as tx:
+            if orders:
+                await self._store.record_orders(tx, orders)
             if folded.reports:
                 changed += await self._store.record_reports(tx, folded.reports)
                 stale = len(folded.reports) - len(changed)

@@ -137,9 +137,9 @@ class ExecutionStore:
             if key is not None:
                 await tx.execute(self._sql["forget_idempotency_key"], route, key)
 
-    async def record_dispatched(self, orders: Sequence[Order]) -> None:
-        await self._database.execute(
-            self._sql["record_dispatched"],
+    async def record_orders(self, on: Transaction, orders: Sequence[Order]) -> None:
+        await on.execute(
+            self._sql["record_orders"],
             [order.execution_id for order in orders],
             [order.task_id for order in orders],
             [order.job_id for order in orders],
@@ -169,6 +169,7 @@ class ExecutionStore:
             [report.log_truncated for report in reports],
             [report.started_at for report in reports],
             [report.finished_at for report in reports],
+            [report.placed_at for report in reports],
         )
         return [row["status"] for row in rows]
 

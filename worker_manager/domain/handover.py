@@ -4,7 +4,7 @@ Here: grouping and encoding. Not here: sending and recording (`worker_manager.co
 worker never heard of (`worker_manager.redelivery`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -43,12 +43,13 @@ class Message:
     count: int
 
 
-def orders(events: Iterable[CloudEvent[EventData]]) -> list[Order]:
-    """The orders among the events, in their order; one that stands there twice counts once."""
+def orders(events: Iterable[CloudEvent[EventData]], *, but: Set[str] = frozenset()) -> list[Order]:
+    """The orders among the events, in their order, `but` those of some executions; one that stands there twice counts
+    once."""
     found: dict[str, Order] = {}
     for event in events:
         data = event.data
-        if isinstance(data, TaskScheduled) and data.execution_id not in found:
+        if isinstance(data, TaskScheduled) and data.execution_id not in found and data.execution_id not in but:
             found[data.execution_id] = Order(
                 execution_id=data.execution_id,
                 task_id=data.task_id,

@@ -17,6 +17,7 @@ from schemas.events import (
     ExecutionReturned,
     ExecutionStarted,
     TaskExpired,
+    TaskScheduled,
     TaskWithdrawn,
 )
 from schemas.states import EXECUTION, ExecutionStatus, Reason
@@ -40,6 +41,8 @@ class Report:
     log_truncated: bool = False
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    placed_at: datetime | None = None
+    """When it was placed, if the order stood in the same batch."""
 
     @property
     def rank(self) -> int:
@@ -82,14 +85,19 @@ def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
     reports: dict[str, Report] = {}
     unplaced: dict[tuple[str, int], Unplaced] = {}
     refused: dict[str, Refused] = {}
+    placed: dict[str, datetime] = {}
     for event in events:
         match event.data:
+            case TaskScheduled() as data:
+                placed[data.execution_id] = data.scheduled_at
             case TaskWithdrawn() | TaskExpired() as data:
                 unplaced.setdefault((data.task_id, data.attempt), _unplaced(data, event.time))
             case ExecutionRefused() as data:
                 refused.setdefault(data.execution_id, Refused(data.execution_id, data.detail, event.time))
             case ExecutionStarted() | ExecutionFinished() | ExecutionLost() | ExecutionReturned() as data:
                 report = _report(data, event.time)
+                if report.execution_id in placed:
+                    report = replace(report, placed_at=placed[report.execution_id])
                 before = reports.get(report.execution_id)
                 reports[report.execution_id] = report if before is None else _later(before, report)
     return Folded(list(reports.values()), list(unplaced.values()), list(refused.values()))

@@ -12,15 +12,12 @@ delete from executions where id = $1 and worker_id is null;
 -- Let a key be used again whose request came to nothing.
 delete from idempotency_keys where route = $1 and key = $2;
 
--- name: record_dispatched
--- Write a batch that was just handed to its workers, as JSON orders. A row that is further along stays as it is.
--- Not waiting for the disk here loses nothing that matters: what a crash of PostgreSQL takes back is written again
--- by the worker's own reports, and a worker that did not survive either is declared lost by the scheduler.
-with quick as materialized (select set_config('synchronous_commit', 'off', true))
+-- name: record_orders
+-- Write orders, as JSON, that were or are being handed to their workers. A row that is further along stays as it is.
 insert into executions as e
     (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, assignment, sent_at, created_at)
 select o.id, o.task_id, o.job_id, o.worker_id, o.incarnation, o.attempt, 'pending', 0, o.assignment, now(), o.created_at
-from quick, unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::timestamptz[])
+from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::timestamptz[])
     as o (id, task_id, job_id, worker_id, incarnation, attempt, assignment, created_at)
 order by o.id
 on conflict (id) do update
@@ -33,11 +30,12 @@ insert into executions as e
     (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
      log_truncated, created_at, started_at, finished_at)
 select r.id, r.task_id, r.job_id, r.worker_id, r.incarnation, r.attempt, r.status, r.rank, r.reason, r.detail,
-       r.exit_code, r.log_chunks, r.log_truncated, coalesce(r.started_at, r.finished_at), r.started_at, r.finished_at
+       r.exit_code, r.log_chunks, r.log_truncated, coalesce(r.placed_at, r.started_at, r.finished_at), r.started_at, r.finished_at
 from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::smallint[],
-            $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[], $14::timestamptz[], $15::timestamptz[])
+            $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[], $14::timestamptz[], $15::timestamptz[],
+            $16::timestamptz[])
     as r (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
-          log_truncated, started_at, finished_at)
+          log_truncated, started_at, finished_at, placed_at)
 order by r.id
 on conflict (id) do update
 set worker_id = coalesce(e.worker_id, excluded.worker_id),

@@ -105,13 +105,8 @@ class Running:
     def redelivery(self) -> Redelivery:
         return next(service for service in self._services if isinstance(service, Redelivery))
 
-    async def dispatched(self, count: int) -> None:
-        """Wait until so many events have gone through the dispatcher."""
-        consumer = self.consumer("worker-manager-dispatch")
-        await consumer.until(lambda: consumer.handled >= count, deadline=DEADLINE)
-
     async def recorded(self, count: int) -> None:
-        """Wait until so many reports have been recorded."""
+        """Wait until so many orders and reports have been recorded."""
         consumer = self.consumer("worker-manager-executions")
         await consumer.until(lambda: consumer.handled >= count, deadline=DEADLINE)
 

@@ -23,7 +23,7 @@ async def test_orders_of_one_batch_reach_each_worker_as_one_message(platform: Pl
     dispatch = Dispatch.model_validate_json(await agent.next())
     assert [one.execution_id for one in dispatch.assignments] == [script.execution_id for script in scripts]
     assert dispatch.incarnation == incarnation
-    await manager.dispatched(5)
+    await manager.recorded(5)
     row = await platform.row(scripts[0].execution_id)
     assert (row["status"], str(row["worker_id"]), row["exit_code"]) == ("pending", worker, None)
     assert "secret" in row["assignment"]
@@ -51,10 +51,7 @@ async def test_in_whatever_order_the_reports_come_the_outcome_is_the_same(
 
     for number in order:
         await platform.say(story[number])
-        if number == 0:
-            await manager.dispatched(1)
-        else:
-            await manager.recorded(sum(1 for earlier in order[: order.index(number) + 1] if earlier))
+        await manager.recorded(order.index(number) + 1)
 
     shown = await manager.call("GET", f"/executions/{script.execution_id}")
     assert (shown["status"], shown["exit_code"], shown["worker_id"]) == ("failed", 7, script.worker_id)
@@ -65,11 +62,24 @@ async def test_in_whatever_order_the_reports_come_the_outcome_is_the_same(
 async def test_an_order_is_kept_only_until_its_worker_has_it(platform: Platform, manager: Running) -> None:
     script = Script()
     await platform.say(script.scheduled())
-    await manager.dispatched(1)
-
-    await platform.say(script.started())
     await manager.recorded(1)
 
+    await platform.say(script.started())
+    await manager.recorded(2)
+
+    assert (await platform.row(script.execution_id))["assignment"] is None
+
+
+async def test_what_comes_with_its_outcome_is_written_once_and_remembers_when_it_was_placed(
+    platform: Platform, manager: Running
+) -> None:
+    script = Script()
+
+    await platform.say(script.scheduled(), script.started(), script.finished())
+    await manager.recorded(3)
+
+    shown = await manager.call("GET", f"/executions/{script.execution_id}")
+    assert (shown["status"], shown["created_at"]) == ("succeeded", "2026-11-24T12:00:00.000000Z")
     assert (await platform.row(script.execution_id))["assignment"] is None
 
 
@@ -90,7 +100,7 @@ async def test_an_order_that_its_worker_does_not_speak_of_is_sent_again(platform
     held.worker_id, held.incarnation = unheard.worker_id, unheard.incarnation
     other.worker_id = unheard.worker_id  # of an earlier incarnation: the scheduler's business
     await platform.say(unheard.scheduled(), held.scheduled(), other.scheduled())
-    await manager.dispatched(3)
+    await manager.recorded(3)
     await platform.database.execute("update executions set sent_at = now() - interval '6 seconds'")
     agent = await platform.listen_to_agent(unheard.worker_id, "run")
 
@@ -121,12 +131,12 @@ async def test_a_requested_execution_gets_its_worker_and_its_outcome(platform: P
 
     script = Script(execution_id=made["id"], task_id=made["task_id"], job_id=made["job_id"])
     await platform.say(script.scheduled())
-    await manager.dispatched(1)
+    await manager.recorded(1)
     placed = await manager.call("GET", f"/executions/{made['id']}")
     assert (placed["status"], placed["worker_id"]) == ("pending", script.worker_id)
 
     await platform.say(script.started(), script.finished())
-    await manager.recorded(2)
+    await manager.recorded(3)
     assert (await manager.call("GET", f"/executions/{made['id']}"))["status"] == "succeeded"
 
 
@@ -164,8 +174,7 @@ async def test_lists_page_without_skipping_or_repeating(platform: Platform, mana
     worker = new_id()
     scripts = [Script(worker) for _ in range(7)]
     await platform.say(*(script.scheduled() for script in scripts), *(script.finished() for script in scripts[:3]))
-    await manager.dispatched(7)
-    await manager.recorded(3)
+    await manager.recorded(10)
 
     seen: list[str] = []
     path = f"/executions?worker_id={worker}&limit=3"
