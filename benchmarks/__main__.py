@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import aiohttp
 import psutil
 import uvloop
 from rich.console import Console
@@ -115,6 +118,44 @@ def processes() -> dict[str, tuple[float, float]]:
     return found
 
 
+async def start_ups(platform: Platform) -> dict[str, tuple[float, float]]:
+    """Of one more process of each service: seconds from its start to a healthy answer, and its resident MiB then."""
+    found = {}
+    async with aiohttp.ClientSession() as session:
+        for name in platform.urls:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            environment = {
+                **os.environ,
+                "NATS_URL": platform.nats_url,
+                "DATABASE_URL": platform.database_url,
+                variable_of(name): str(port),
+                "HODEI_DATA_DIR": str(platform.settings.data_dir / f"another-{name}"),
+                "HODEI_LOG_LEVEL": "error",
+            }
+            start = time.perf_counter()
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", name, env=environment)
+            try:
+                async with asyncio.timeout(30):
+                    while not await _healthy(session, f"http://127.0.0.1:{port}/health"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                seconds = time.perf_counter() - start
+                found[name] = (seconds, psutil.Process(process.pid).memory_info().rss / 2**20)
+            finally:
+                process.terminate()
+                await process.wait()
+    return found
+
+
+async def _healthy(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
 async def measure(platform: Platform, started_in: float, *, jobs: int, rounds: int) -> Table:
     urls = platform.urls
     table = Table(title=f"Hodei Jobs on {os.cpu_count()} cores", title_justify="left", box=None)
@@ -147,6 +188,8 @@ async def measure(platform: Platform, started_in: float, *, jobs: int, rounds: i
         for name, seconds in (await reads(client, 200)).items():
             table.add_row(f"    read {name}, median", f"{seconds * 1e3:.1f} ms", "")
         table.add_row("(d) start-up of everything", f"{started_in:.2f} s", "NATS, PostgreSQL, services, a worker")
+        for name, (seconds, size) in (await start_ups(platform)).items():
+            table.add_row(f"    one more {name}", f"{seconds:.2f} s", f"to a healthy answer; {size:.0f} MiB then")
         now = processes()
         for name, (size, _) in sorted(memory.items()):
             table.add_row(
