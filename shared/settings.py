@@ -91,7 +91,7 @@ class ServiceSettings(BaseSettings):
     body_limit: int = Field(default=1 << 20, ge=1024, le=64 << 20, validation_alias="HODEI_BODY_LIMIT")
     log_format: Literal["auto", "json", "console"] = Field(default="auto", validation_alias="HODEI_LOG_FORMAT")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="HODEI_LOG_LEVEL")
-    linger_ms: int = Field(default=20, ge=0, le=1000, validation_alias="HODEI_LINGER_MS")
+    linger_ms: int = Field(default=40, ge=0, le=1000, validation_alias="HODEI_LINGER_MS")
     start_deadline: float = Field(default=30.0, gt=0, le=3600, validation_alias="HODEI_START_DEADLINE")
     stop_deadline: float = Field(default=10.0, gt=0, le=3600, validation_alias="HODEI_STOP_DEADLINE")
     feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")

@@ -98,6 +98,13 @@ class Execution:
         return self._silent
 
     @property
+    def lasted(self) -> float:
+        """Seconds from the start of its process to its exit; 0 while that is not known."""
+        if self.started_at is None or self._finished_at is None:
+            return 0.0
+        return (self._finished_at - self.started_at).total_seconds()
+
+    @property
     def has_log(self) -> bool:
         """Whether it wrote anything."""
         return self._log is not None

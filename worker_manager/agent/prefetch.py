@@ -10,8 +10,9 @@ from typing import Final
 
 WINDOW: Final = 0.2
 """Seconds over which the rate is measured."""
-HORIZON: Final = 0.1
-"""Seconds of work that may wait."""
+HORIZON: Final = 0.2
+"""Seconds of work that may wait: a little more than the way of an outcome out and of new work in, under load. What
+lasts longer than this is never taken in advance."""
 NOTABLE: Final = 0.25
 """A change by this share is worth telling."""
 MEMORY: Final = 2.0
@@ -23,7 +24,7 @@ class Prefetch:
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
-        self._ends: deque[float] = deque(maxlen=max(1, int(maximum * WINDOW / HORIZON) + 1))
+        self._ends: deque[tuple[float, float]] = deque(maxlen=max(1, int(maximum * WINDOW / HORIZON) + 1))
         self._offered = 0
         self._accepted: deque[tuple[float, int]] = deque()
 
@@ -32,18 +33,20 @@ class Prefetch:
         """What was offered last."""
         return self._offered
 
-    def completed(self, moment: float) -> None:
-        """One execution ended."""
-        self._ends.append(moment)
+    def completed(self, moment: float, lasted: float) -> None:
+        """One execution ended; it lasted so many seconds."""
+        self._ends.append((moment, lasted))
 
     def quiet_since(self, moment: float) -> bool:
         """Whether nothing has ended since `moment`."""
-        return not self._ends or self._ends[-1] < moment
+        return not self._ends or self._ends[-1][0] < moment
 
     def room(self, moment: float) -> int:
         """What should wait here at most."""
-        while self._ends and self._ends[0] <= moment - WINDOW:
+        while self._ends and self._ends[0][0] <= moment - WINDOW:
             self._ends.popleft()
+        if sum(lasted for _, lasted in self._ends) > HORIZON * len(self._ends):
+            return 0
         return min(self._maximum, int(len(self._ends) / WINDOW * HORIZON))
 
     def notable(self, moment: float) -> int | None:

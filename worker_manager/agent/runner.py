@@ -170,7 +170,7 @@ class Runner:
 
     def _on_ended(self, execution: Execution) -> None:
         self._closing[execution.id] = self._running.pop(execution.id)
-        self._prefetch.completed(time.monotonic())
+        self._prefetch.completed(time.monotonic(), execution.lasted)
         if execution.has_log:  # its outcome waits for its log to leave, its slot does not
             asyncio.get_running_loop().call_soon(self._fill)
 

@@ -136,38 +136,39 @@ def test_memory_is_bounded_in_size_and_in_time() -> None:
     assert memory.pop("2", 11.0) is None
 
 
-def test_prefetch_is_a_tenth_of_a_second_of_the_recent_rate() -> None:
+def test_prefetch_is_a_fifth_of_a_second_of_the_recent_rate() -> None:
     prefetch = Prefetch(256)
     for number in range(100):
-        prefetch.completed(10 + number / 500)
-    assert prefetch.room(10.2) == 49
+        prefetch.completed(10 + number / 500, 0.01)
+    assert prefetch.room(10.2) == 99
     assert prefetch.room(10.5) == 0
 
 
 def test_long_work_is_never_prefetched() -> None:
     prefetch = Prefetch(256)
     for second in range(10):
-        prefetch.completed(float(second))
+        for _ in range(8):  # that all end together makes them no shorter
+            prefetch.completed(float(second), 1.0)
         assert prefetch.notable(float(second)) is None
 
 
 def test_prefetch_is_capped() -> None:
     prefetch = Prefetch(256)
     for number in range(5000):
-        prefetch.completed(number / 5000)
+        prefetch.completed(number / 5000, 0.001)
     assert prefetch.room(1.0) == 256
 
 
 def test_only_notable_changes_are_told_and_old_offers_hold_for_a_while() -> None:
     prefetch = Prefetch(256)
     for number in range(100):
-        prefetch.completed(number / 1000)
-    assert prefetch.notable(0.1) == 50
-    prefetch.offer(50, 0.1)
+        prefetch.completed(number / 1000, 0.001)
+    assert prefetch.notable(0.1) == 100
+    prefetch.offer(100, 0.1)
     for number in range(20):
-        prefetch.completed(0.1 + number / 1000)
+        prefetch.completed(0.1 + number / 1000, 0.001)
     assert prefetch.notable(0.12) is None
     assert prefetch.notable(1.0) == 0
     prefetch.offer(0, 1.0)
-    assert prefetch.acceptable(2.0) == 50
+    assert prefetch.acceptable(2.0) == 100
     assert prefetch.acceptable(4.0) == 0
