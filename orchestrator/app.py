@@ -11,6 +11,7 @@ from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.runs import RunStore
 from orchestrator.store.timeline import TimelineStore
 from orchestrator.submission import Submission
+from orchestrator.traces import Traces
 from orchestrator.watch import Watch
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.feed import Feed
@@ -23,15 +24,16 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
     watch = Watch(bus)
+    traces = Traces(base.tracing)
 
     timeline_store = TimelineStore(database)
     pipeline_store = PipelineStore(database)
     job_store = JobStore(database)
-    run_store = RunStore(database)
-    submission = Submission(job_store, pipeline_store)
+    run_store = RunStore(database, traces)
+    submission = Submission(job_store, pipeline_store, traces)
     deadlines = Deadlines(outbox, run_store, watch)
     runs = Runs(outbox, run_store, watch, metrics)
-    requests = Requests(outbox, submission, job_store, pipeline_store, deadlines)
+    requests = Requests(outbox, submission, job_store, pipeline_store, deadlines, base.tracing)
 
     web = base.web(
         title="Hodei orchestrator",

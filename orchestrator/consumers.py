@@ -4,9 +4,11 @@ Decode, call, acknowledge: the rules are in `domain/`. Both handlers may be give
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Final, get_args
 
 import structlog
+from opentelemetry.trace import Span
 
 from orchestrator.domain.executions import ExecutionReport, fold
 from orchestrator.domain.run import TaskReport
@@ -32,6 +34,7 @@ from shared.database import retry_deadlock
 from shared.errors import HodeiError, Invalid, NotFound
 from shared.metrics import Metrics
 from shared.outbox import Outbox
+from shared.tracing import SpanKind, Tracing
 
 Event = CloudEvent[EventData]
 
@@ -76,26 +79,44 @@ class Requests:
     """Handler of `orchestrator-requests`: jobs that schedules and direct executions ask for."""
 
     def __init__(
-        self, outbox: Outbox, submission: Submission, jobs: JobStore, pipelines: PipelineStore, deadlines: Deadlines
+        self,
+        outbox: Outbox,
+        submission: Submission,
+        jobs: JobStore,
+        pipelines: PipelineStore,
+        deadlines: Deadlines,
+        tracing: Tracing,
     ) -> None:
         self._outbox = outbox
         self._submission = submission
         self._jobs = jobs
         self._pipelines = pipelines
         self._deadlines = deadlines
+        self._tracing = tracing
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Answer each request, one transaction each: one bad request is nobody else's business."""
         for event in events:
             match event.data:
                 case ScheduleCreated():
-                    await self._confirm(event.data)
+                    with self._span("confirm schedule", event):
+                        await self._confirm(event.data)
                 case ScheduleFired():
-                    await self._fire(event.data)
+                    with self._span("make job", event):
+                        await self._fire(event.data)
                 case ExecutionRequested():
-                    await self._execute(event.data)
+                    with self._span("make job", event):
+                        await self._execute(event.data)
                 case _:
                     continue
+
+    def _span(self, name: str, event: Event) -> AbstractContextManager[Span]:
+        attributes = {
+            f"hodei.{key}": value
+            for key in ("schedule_id", "job_id", "execution_id")
+            if (value := getattr(event.data, key, None)) is not None
+        }
+        return self._tracing.span(name, parent=event.traceparent, kind=SpanKind.CONSUMER, attributes=attributes)
 
     async def _confirm(self, asked: ScheduleCreated) -> None:
         async with self._outbox.transaction() as tx:

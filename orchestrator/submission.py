@@ -17,6 +17,7 @@ from orchestrator.domain.run import Entry, JobRun, JobState, TaskState
 from orchestrator.store.jobs import FormerJob, JobStore, NewJob
 from orchestrator.store.pipelines import PipelineStore, RunnablePipeline
 from orchestrator.store.runs import Command, said
+from orchestrator.traces import Traces
 from schemas.events import JobCreated, JobTarget
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobCreate, JobDetail, Task
@@ -26,6 +27,8 @@ from shared.clock import now
 from shared.database import Transaction
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.ids import new_id
+from shared.outbox import OutboxTransaction
+from shared.tracing import inject, tracestate
 
 
 @dataclass(slots=True)
@@ -53,9 +56,10 @@ class Wanted:
 class Submission:
     """The one place where jobs come from."""
 
-    def __init__(self, jobs: JobStore, pipelines: PipelineStore) -> None:
+    def __init__(self, jobs: JobStore, pipelines: PipelineStore, traces: Traces) -> None:
         self._jobs = jobs
         self._pipelines = pipelines
+        self._traces = traces
 
     async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
         """What requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for what is
@@ -133,10 +137,16 @@ class Submission:
             }
         return job
 
-    async def write(self, tx: Transaction, wanted: Sequence[Wanted]) -> list[JobRun]:
-        """Write jobs and say so. Those that were there already change nothing, and their runs are not returned."""
-        moment = now()
+    async def write(self, tx: OutboxTransaction, wanted: Sequence[Wanted]) -> list[JobRun]:
+        """Write jobs and say so. Those that were there already change nothing, and their runs are not returned.
+
+        The trace that this is called in is theirs for good.
+        """
+        moment, traceparent = now(), inject()
         new = [_begin(job, moment) for job in wanted]
+        if traceparent is not None:
+            for job in new:
+                job.run.job.traceparent, job.run.job.tracestate = traceparent, tracestate()
         fresh = await self._jobs.insert(tx, new)
         new = [job for job in new if job.run.job.id in fresh]
         for job in new:
@@ -144,7 +154,8 @@ class Submission:
                 task_id: _command_of(definition, job.run.job.name, job.priority)
                 for task_id, definition in job.definitions.items()
             }
-            tx.emit(*said(job.run, job.run.journal, commands))
+            self._traces.say(tx, job.run.job, said(job.run, job.run.journal, commands))
+            self._traces.follow(tx, job.run, moment)
         return [job.run for job in new]
 
 

@@ -11,6 +11,7 @@ from scheduler.loops import HeartbeatTimes, Purge, Silence, Timers
 from scheduler.schedules import Firing, Schedules, Verdicts
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
+from scheduler.traces import Traces
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
 from shared.foundation import Foundation
 from shared.leader import Leadership
@@ -25,10 +26,11 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     store = Store(database, outbox)
     listing = Listing(database)
     verdicts = Verdicts(bus)
-    table = Schedules(outbox)
+    traces = Traces(base.tracing)
+    table = Schedules(outbox, traces)
 
     def leads() -> Sequence[Service]:
-        dispatcher = Dispatcher(store, bus, counters, lease=settings.lease_seconds)
+        dispatcher = Dispatcher(store, bus, counters, traces, lease=settings.lease_seconds)
         timers = Timers(dispatcher)
         dispatcher.timed = timers.wake
         silence = Silence(outbox, lease=settings.lease_seconds)

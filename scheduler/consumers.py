@@ -68,7 +68,7 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
     desk, now = turn.desk, turn.now
     match data:
         case TaskQueued():
-            desk.arrive(data, now)
+            desk.arrive(data, now, traceparent=event.traceparent)
         case ExecutionFinished():
             desk.finish(data)
         case TaskCancelRequested():

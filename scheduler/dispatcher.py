@@ -18,6 +18,7 @@ import structlog
 from scheduler.counters import Counters
 from scheduler.domain.desk import Desk, Moment
 from scheduler.store import Store
+from scheduler.traces import Traces
 from schemas.agents import Heartbeat, Offer, Stop
 from schemas.states import Reason
 from shared.bus import Bus
@@ -45,11 +46,19 @@ class Dispatcher:
     name: Final = "dispatcher"
 
     def __init__(
-        self, store: Store, bus: Bus, counters: Counters, *, lease: float, timed: Callable[[], None] = lambda: None
+        self,
+        store: Store,
+        bus: Bus,
+        counters: Counters,
+        traces: Traces,
+        *,
+        lease: float,
+        timed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._bus = bus
         self._counters = counters
+        self._traces = traces
         self._lease = lease
         self.timed = timed
         self._lock = asyncio.Lock()
@@ -123,6 +132,7 @@ class Dispatcher:
                 return
             refused = await self._store.write(self._epoch, changes)
             self._counters.placements.inc(len(changes.scheduled) - len(refused))
+            self._traces.written(changes, refused)
             if not desk.written(changes, refused):
                 return
             # What was refused has given its room back: somebody else may have it.

@@ -8,19 +8,22 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
 
 from scheduler.counters import Counters
+from scheduler.traces import Traces
 from schemas.cloudevents import MalformedEvents, decode_batch
 from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFired, ScheduleRefused
 from shared import queries
 from shared.bus import Bus, Subscription
 from shared.clock import now
+from shared.database import Record
 from shared.ids import new_id
 from shared.lifecycle import Counts, Loop
-from shared.outbox import Outbox
+from shared.outbox import Outbox, OutboxTransaction
 
 FIRE_LIMIT: Final = 500
 LONGEST_SLEEP: Final = 60.0
@@ -31,8 +34,9 @@ _log = structlog.get_logger(__name__)
 class Schedules:
     """The schedules' table, as far as it is changed outside of requests."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, traces: Traces) -> None:
         self._outbox = outbox
+        self._traces = traces
         sql = queries.load("scheduler")
         self._due, self._fired, self._next = sql["due_schedules"], sql["mark_fired"], sql["next_due"]
         self._refuse = sql["refuse_schedules"]
@@ -44,19 +48,24 @@ class Schedules:
             jobs = [new_id() for _ in rows]
             if rows:
                 await tx.execute(self._fired, [row["id"] for row in rows], jobs, moment)
-                tx.emit(
-                    *(
-                        ScheduleFired(
-                            schedule_id=row["id"],
-                            job_id=job_id,
-                            target=JobTarget.model_validate(row["target"]),
-                            due_at=row["next_run_at"],
-                        )
-                        for row, job_id in zip(rows, jobs, strict=True)
-                    )
-                )
+                for row, job_id in zip(rows, jobs, strict=True):
+                    self._say_fired(tx, row, job_id)
             following = await tx.fetch_value(self._next)
         return len(rows), following
+
+    def _say_fired(self, tx: OutboxTransaction, row: Record, job_id: str) -> None:
+        trace, due = row["traceparent"], row["next_run_at"]
+        tx.emit(
+            ScheduleFired(
+                schedule_id=row["id"],
+                job_id=job_id,
+                target=JobTarget.model_validate(row["target"]),
+                due_at=due,
+            ),
+            traceparent=trace and self._traces.firing(trace, job_id),
+        )
+        if trace is not None:
+            tx.on_commit(partial(self._traces.fired, trace, schedule_id=row["id"], job_id=job_id, due=due))
 
     async def refuse(self, refusals: Sequence[ScheduleRefused]) -> None:
         """Mark these as failed; one that is gone meanwhile stays gone."""

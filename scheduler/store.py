@@ -73,9 +73,15 @@ class Store:
                 await self._write_updates(tx, changes.updates)
             if changes.arrivals:
                 refused = await self._write_arrivals(tx, changes.arrivals)
-            tx.emit(*changes.events)
             turned_away = set(refused)
-            tx.emit(*(scheduled(task) for task in changes.scheduled if task.task_id not in turned_away))
+            orders = [scheduled(task) for task in changes.scheduled if task.task_id not in turned_away]
+            traces = _traces(changes)
+            if not traces:
+                tx.emit(*changes.events)
+                tx.emit(*orders)
+            else:
+                for event in (*changes.events, *orders):
+                    tx.emit(event, traceparent=traces.get(getattr(event, "task_id", "")))
         return refused
 
     async def write_heartbeats(self, workers: Sequence[Worker]) -> int:
@@ -115,6 +121,7 @@ class Store:
             _sparse([t.incarnation for t in tasks]),
             _sparse([t.placed_at for t in tasks]),
             _sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
+            _sparse([t.traceparent for t in tasks]),
         )
         if len(rows) == len(tasks):
             return []
@@ -224,8 +231,19 @@ def _task(row: Record) -> Task:
         incarnation=row["incarnation"],
         placed_at=row["placed_at"],
         cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
+        traceparent=row["traceparent"],
         stored=True,
     )
+
+
+def _traces(changes: Changes) -> dict[str, str]:
+    """The traces of the tasks that a turn changed, and so of all that it says of them; mostly there are none."""
+    return {
+        task.task_id: task.traceparent
+        for tasks in (changes.arrivals, changes.updates)
+        for task in tasks
+        if task.traceparent is not None
+    }
 
 
 def _sparse(column: list[_V | None]) -> list[_V | None]:

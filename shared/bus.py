@@ -23,7 +23,7 @@ from shared.bus_logs import SETTLE, LogReader
 from shared.bus_metrics import BusMetrics
 from shared.bus_publish import DEADLINE, Publisher
 from shared.metrics import Metrics
-from shared.tracing import TRACEPARENT, Tracing, inject
+from shared.tracing import TRACEPARENT, inject
 
 __all__ = ["Bus", "BusError", "Consumer", "LogReader", "Subscription"]
 
@@ -64,14 +64,12 @@ class Bus:
         namespace: str = "hodei",
         start_deadline: float = 30.0,
         metrics: Metrics | None = None,
-        tracing: Tracing | None = None,
         linger_ms: float = 20,
         replicas: int = 1,
     ) -> None:
         self.name = name
         self.catalogue = Catalogue(namespace)
         self._start_deadline = start_deadline
-        self._tracing = tracing
         self._linger_ms = linger_ms
         self._connection = Connection(
             url,
@@ -222,7 +220,6 @@ class Bus:
             publisher=self._publisher,
             declarations=self._declarations,
             catalogue=self.catalogue,
-            tracing=self._tracing,
             **options,
         )
 

@@ -24,7 +24,6 @@ from typing import Final, Generic, TypeVar
 import orjson
 import structlog
 from nats.aio.msg import Msg
-from opentelemetry.trace import SpanKind
 
 from schemas.subjects import EVENTS, Catalogue, ConsumerSpec, DeadLetter
 from shared.bus_connection import BusError, Connection
@@ -32,7 +31,7 @@ from shared.bus_declare import NANOS, Declarations
 from shared.bus_publish import Publisher
 from shared.bus_pull import RENEWAL_REASONS, Position, Pull
 from shared.errors import BusUnavailable, Unavailable
-from shared.tracing import TRACEPARENT, Tracing
+from shared.tracing import TRACEPARENT, common, continued, trace_id_of
 
 QUIET: Final = 8
 """A batch of so few events is no load: one job alone causes some of them together, and its next step must not wait."""
@@ -84,7 +83,6 @@ class Consumer(Generic[T]):
         publisher: Publisher,
         declarations: Declarations,
         catalogue: Catalogue,
-        tracing: Tracing | None = None,
         linger_ms: float = 20,
         patient: Callable[[], bool] = lambda: True,
         max_events: int = 2000,
@@ -104,7 +102,6 @@ class Consumer(Generic[T]):
         self._publisher = publisher
         self._declarations = declarations
         self._catalogue = catalogue
-        self._tracing = tracing if tracing is not None and tracing.enabled else None
         self._linger = linger_ms / 1000
         self._max_events = max_events
         self._max_bytes = max_bytes
@@ -181,21 +178,24 @@ class Consumer(Generic[T]):
             await self._be_patient()
             started = time.perf_counter()
             messages = await self._gather()
+            outcome = "handled"
             try:
                 # What comes again is handled apart, so that poison spoils no other batch.
                 for again in (True, False):
                     group = [one for one in messages if (one.position.deliveries > 1) is again]
-                    if group:
-                        await self._handle(group)
+                    if group and not await self._handle(group):
+                        outcome = "failed"
             except _Stopping:
                 return
             except Exception:
-                log.exception("a batch was not handled, it comes again", consumer=self._durable)
+                outcome = "given_back"
+                log.exception("batch.given_back", consumer=self._durable)
                 await self._give_back()
             finally:
                 self._notify()
             count = sum(len(message.items) for message in messages)
-            log.debug("batch", consumer=self._durable, events=count, seconds=time.perf_counter() - started)
+            if messages:
+                self._tell(messages, count, outcome, time.perf_counter() - started)
             if count > QUIET and self._linger:
                 await self._pause(self._linger)
 
@@ -240,12 +240,29 @@ class Consumer(Generic[T]):
         await self._pull.top_up()
         return messages
 
-    async def _handle(self, messages: list[_Message[T]]) -> None:
+    def _tell(self, messages: list[_Message[T]], count: int, outcome: str, seconds: float) -> None:
+        """The one line that a batch leaves in the log: quiet when idle, and few lines under load, for batches grow."""
+        told = {} if (trace := trace_id_of(_trace_of(messages))) is None else {"trace_id": trace}
+        again = sum(message.position.deliveries > 1 for message in messages)
+        log.info(
+            "event_batch",
+            consumer=self._durable,
+            events=count,
+            messages=len(messages),
+            types=sorted({message.event_type for message in messages}),
+            outcome=outcome,
+            redeliveries=again,
+            duration_ms=round(seconds * 1000, 3),
+            **told,
+        )
+
+    async def _handle(self, messages: list[_Message[T]]) -> bool:
+        """Tell whether the handler took all of them at once."""
         error = await self._attempt(messages)
         if error is None:
             for message in messages:
                 await self._settle(message)
-            return
+            return True
         log.warning("a handler failed", consumer=self._durable, messages=len(messages), exc_info=error)
         for message in messages:
             alone = error if len(messages) == 1 else await self._attempt([message])
@@ -253,6 +270,7 @@ class Consumer(Generic[T]):
                 await self._settle(message)
             else:
                 await self._isolate(message, alone)
+        return False
 
     async def _attempt(self, messages: list[_Message[T]]) -> Exception | None:
         """Call the handler, waiting for what is away; the error it raised, if any."""
@@ -260,7 +278,7 @@ class Consumer(Generic[T]):
         if not items:
             return None
         self._metrics.batch_size.labels(self._durable).observe(len(items))
-        with self._span(messages, len(items)):
+        with _trace_context(messages):
             return await self._call(items)
 
     async def _call(self, items: list[T]) -> Exception | None:
@@ -407,17 +425,16 @@ class Consumer(Generic[T]):
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _span(self, messages: list[_Message[T]], count: int) -> AbstractContextManager[object]:
-        if self._tracing is None:
-            return nullcontext()
-        parents = [(_trace_header(message.raw) or {}).get(TRACEPARENT) for message in messages]
-        return self._tracing.span(
-            f"consume {self._durable}",
-            parent=parents[0] if len(messages) == 1 else None,
-            links=parents if len(messages) > 1 else (),
-            kind=SpanKind.CONSUMER,
-            attributes={"messaging.system": "nats", "messaging.batch.message_count": count},
-        )
+
+def _trace_of(messages: Sequence[_Message[T]]) -> str | None:
+    """The trace of a batch, if all of it is of one; then each of its messages says so in its headers."""
+    return common([(message.raw.headers or {}).get(TRACEPARENT) for message in messages])
+
+
+def _trace_context(messages: Sequence[_Message[T]]) -> AbstractContextManager[None]:
+    """What the handler does belongs to the batch's trace. A batch of many traces has none: its events have theirs."""
+    traceparent = _trace_of(messages)
+    return nullcontext() if traceparent is None else continued(traceparent)
 
 
 def _trace_header(raw: Msg) -> dict[str, str] | None:

@@ -44,7 +44,6 @@ class Foundation:
             namespace=settings.namespace,
             start_deadline=settings.start_deadline,
             metrics=self.metrics,
-            tracing=self.tracing,
             linger_ms=settings.linger_ms,
         )
         self.outbox = Outbox(

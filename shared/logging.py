@@ -16,6 +16,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.tracing import trace_id
+
 Format = Literal["auto", "json", "console"]
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
@@ -40,6 +42,7 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         name_service,
+        name_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
@@ -62,6 +65,13 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
 def bound(**values: object) -> AbstractContextManager[None]:
     """Add values to every line logged inside the `with` block, and by the tasks started in it."""
     return structlog.contextvars.bound_contextvars(**values)
+
+
+def name_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Say which trace the line belongs to, unless it says so itself."""
+    if "trace_id" not in event and (trace := trace_id()) is not None:
+        event["trace_id"] = trace
+    return event
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -4,7 +4,7 @@ Events go into the service's own `outbox` table with everything else, and from t
 work is still taken, and nothing that was accepted is lost. How rows travel is `shared.outbox_relay`'s business.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,7 +17,7 @@ from shared.ids import new_id
 from shared.metrics import Metrics
 from shared.outbox_messages import MERGE_LIMIT, Row
 from shared.outbox_relay import MAX_ROWS, Publisher, Relay
-from shared.tracing import inject
+from shared.tracing import common, inject
 
 
 class OutboxTransaction(Transaction):
@@ -26,10 +26,22 @@ class OutboxTransaction(Transaction):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.emitted: list[EventData] = []
+        self.traced: dict[int, str] = {}
+        """The traces of events that have one of their own, by the identity of the event in `emitted`."""
+        self.committed: list[Callable[[], None]] = []
 
-    def emit(self, *events: EventData) -> None:
-        """Say what happened. Nothing is heard of it if the transaction is rolled back."""
+    def emit(self, *events: EventData, traceparent: str | None = None) -> None:
+        """Say what happened. Nothing is heard of it if the transaction is rolled back.
+
+        The events belong to the trace that `traceparent` names, or else to the one we are in.
+        """
         self.emitted.extend(events)
+        if traceparent is not None:
+            self.traced.update((id(event), traceparent) for event in events)
+
+    def on_commit(self, deed: Callable[[], None]) -> None:
+        """Have something done when the transaction is committed, and only then: a span to be written, say."""
+        self.committed.append(deed)
 
 
 class Outbox:
@@ -86,20 +98,24 @@ class Outbox:
                 rows = await self._write(transaction)
         if rows:
             self.relay.feed(rows)
+        for deed in transaction.committed:
+            deed()
 
     async def _write(self, transaction: OutboxTransaction) -> list[Row]:
-        moment, traceparent = now(), inject()
+        moment, ambient, traced = now(), inject(), transaction.traced
         by_type: dict[str, list[CloudEvent[EventData]]] = {}
         for data in transaction.emitted:
+            traceparent = traced.get(id(data), ambient) if traced else ambient
             event = wrap(data, id=new_id(), source=self._source, time=moment, traceparent=traceparent)
             by_type.setdefault(data.event_type, []).append(event)
         batches = [batch for events in by_type.values() for batch in _split(events)]
+        traces = [common([event.traceparent for event in events]) if traced else ambient for events, _ in batches]
         records = await transaction.fetch(
             self._insert,
             self._id,
             [events[0].data.event_type for events, _ in batches],
             [len(events) for events, _ in batches],
-            traceparent,
+            traces,
             [payload for _, payload in batches],
         )
         return [
@@ -109,10 +125,10 @@ class Outbox:
                 event_type=events[0].data.event_type,
                 events=len(events),
                 entities=frozenset(event.subject for event in events),
-                traceparent=traceparent,
+                traceparent=trace,
                 payload=payload,
             )
-            for record, (events, payload) in zip(records, batches, strict=True)
+            for record, (events, payload), trace in zip(records, batches, traces, strict=True)
         ]
 
 

@@ -65,6 +65,15 @@ def _with_scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _collector(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("should be an address like http://host:4318")
+    if parts.username or parts.password:
+        raise ValueError("should carry no password: put credentials into OTEL_EXPORTER_OTLP_HEADERS")
+    return url
+
+
 def _namespace(name: str) -> str:
     return Catalogue(name).namespace
 
@@ -95,7 +104,9 @@ class ServiceSettings(BaseSettings):
     start_deadline: float = Field(default=30.0, gt=0, le=3600, validation_alias="HODEI_START_DEADLINE")
     stop_deadline: float = Field(default=10.0, gt=0, le=3600, validation_alias="HODEI_STOP_DEADLINE")
     feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")
-    otlp_endpoint: str = Field(default="", validation_alias="HODEI_OTLP_ENDPOINT")
+    otlp_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+        default="", validation_alias="HODEI_OTLP_ENDPOINT"
+    )
     trace_sample: float = Field(default=0.05, ge=0, le=1, validation_alias="HODEI_TRACE_SAMPLE")
     database_pool: int = Field(default=8, ge=2, le=200, validation_alias="HODEI_DATABASE_POOL")
 
@@ -150,5 +161,5 @@ def _fault(settings: type[ServiceSettings], loc: tuple[int | str, ...], message:
     right = message.removeprefix("Value error, ").removeprefix("Input ")
     value = os.environ.get(variable)
     # An address may carry a password, so it is never repeated.
-    said = f"={value[:80]!r}" if value is not None and not variable.endswith("_URL") else ""
+    said = f"={value[:80]!r}" if value is not None and not variable.endswith(("_URL", "_ENDPOINT")) else ""
     return f"{variable}{said}: {right}"

@@ -39,7 +39,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     )
     providers: dict[str, Provider] = {process.name: process}
     fleet = Fleet(worker_store, outbox, bus, providers, counters)
-    dispatcher = Dispatcher(bus, counters)
+    dispatcher = Dispatcher(bus, counters, base.tracing)
     recorder = Recorder(database, execution_store, counters)
     redelivery = Redelivery(execution_store, dispatcher.send, counters)
     announcements = Announcements(

@@ -5,11 +5,14 @@ to hand it over at once, the other to write it down when there is time. Both may
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from schemas.cloudevents import CloudEvent
 from schemas.events import EventData
 from shared.bus import Bus
+from shared.clock import now
 from shared.database import Database
+from shared.tracing import SpanKind, Tracing
 from worker_manager.counters import Counters
 from worker_manager.domain import handover
 from worker_manager.domain.reports import fold
@@ -23,15 +26,19 @@ class Dispatcher:
     that its worker never hears is sent again from the record; an agent ignores what it has seen.
     """
 
-    def __init__(self, bus: Bus, counters: Counters) -> None:
+    def __init__(self, bus: Bus, counters: Counters, tracing: Tracing) -> None:
         self._bus = bus
         self._counters = counters
+        self._tracing = tracing
 
     async def handle(self, events: Sequence[Event]) -> None:
+        received = now()
         orders = handover.orders(events)
         # Orders before stops: a stop can only follow its order, here as in the stream.
         if orders:
             await self.send([(order.worker_id, order.incarnation, order.assignment) for order in orders])
+            if self._tracing.enabled:
+                self._trace(orders, received)
         for stop in handover.stops(events):
             await self._bus.send(self._bus.catalogue.agent(stop.worker_id, "stop"), stop.payload)
 
@@ -41,6 +48,26 @@ class Dispatcher:
             await self._bus.send(self._bus.catalogue.agent(message.worker_id, "run"), message.payload)
             self._counters.dispatches.inc()
             self._counters.dispatched.inc(message.count)
+
+    def _trace(self, orders: Sequence[handover.Order], received: datetime) -> None:
+        """Write a span for each order whose trace is recorded: it is on its way."""
+        sent = now()
+        for order in orders:
+            if order.traceparent is not None:
+                self._tracing.record(
+                    "hand over",
+                    parent=order.traceparent,
+                    start=received,
+                    end=sent,
+                    kind=SpanKind.CONSUMER,
+                    attributes={
+                        "hodei.job_id": order.job_id,
+                        "hodei.task_id": order.task_id,
+                        "hodei.execution_id": order.execution_id,
+                        "hodei.worker_id": order.worker_id,
+                        "hodei.attempt": order.attempt,
+                    },
+                )
 
 
 class Recorder:

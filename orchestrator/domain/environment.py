@@ -22,10 +22,21 @@ def merged(
 
 
 def of_attempt(
-    env: Mapping[str, str], *, job_id: str, job_name: str, task_id: str, step: str, attempt: int
+    env: Mapping[str, str],
+    *,
+    job_id: str,
+    job_name: str,
+    task_id: str,
+    step: str,
+    attempt: int,
+    tracestate: str | None = None,
 ) -> dict[str, str]:
-    """The environment of one attempt: the task's own and what tells the process who it is."""
+    """The environment of one attempt: the task's own and what tells the process who it is.
+
+    `tracestate` goes with the TRACEPARENT that the agent sets, unless the task has a trace of its own choosing.
+    """
     return {
+        **({"TRACESTATE": tracestate} if tracestate is not None and "TRACEPARENT" not in env else {}),
         **env,
         "HODEI_JOB_ID": job_id,
         "HODEI_JOB_NAME": job_name,

@@ -57,6 +57,9 @@ class JobState:
     """Why the job is being stopped: `cancelled` or `job_timeout`."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    traceparent: str | None = None
+    """The trace in which the job was submitted (W3C trace context), if there was one; so is `tracestate`."""
+    tracestate: str | None = None
 
 
 @dataclass(slots=True)
@@ -126,6 +129,8 @@ class JobRun:
     emptied: set[str] = field(default_factory=set)
     """Ids of tasks that the scheduler took back: executions of theirs that never began are to be closed."""
     stale: int = 0
+    queued_before: Mapping[str, datetime | None] = field(default_factory=dict)
+    """Of a job with a trace: since when its tasks' attempts wait or run, as it was loaded."""
     _names: dict[str, TaskState] = field(default_factory=dict)
     _after: dict[str, list[str]] | None = None
     _open: int = -1

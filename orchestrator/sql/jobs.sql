@@ -4,18 +4,18 @@
 with fresh as (
     insert into jobs (
         id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
-        rerun_of, schedule_id, created_at, started_at, finished_at
+        rerun_of, schedule_id, created_at, started_at, finished_at, traceparent, tracestate
     )
     select
         id, name, status, reason, pipeline_id, pipeline_version, priority, params::json, labels::json, timeout, run_at,
-        deadline, rerun_of, schedule_id, created_at, null, finished_at
+        deadline, rerun_of, schedule_id, created_at, null, finished_at, traceparent, tracestate
     from unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[],
         $10::float8[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::timestamptz[],
-        $16::timestamptz[]
+        $16::timestamptz[], $17::text[], $18::text[]
     ) as new (
         id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
-        rerun_of, schedule_id, created_at, finished_at
+        rerun_of, schedule_id, created_at, finished_at, traceparent, tracestate
     )
     on conflict (id) do nothing
     returning id
@@ -31,9 +31,9 @@ tasks_of_them as (
         requires::json, resources::json, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at,
         queued_at, started_at, finished_at
     from unnest(
-        $17::uuid[], $18::uuid[], $19::integer[], $20::text[], $21::text[], $22::boolean[], $23::text[], $24::boolean[],
-        $25::integer[], $26::text[], $27::text[], $28::text[], $29::float8[], $30::text[], $31::text[], $32::integer[],
-        $33::integer[], $34::uuid[], $35::timestamptz[], $36::timestamptz[], $37::timestamptz[], $38::timestamptz[]
+        $19::uuid[], $20::uuid[], $21::integer[], $22::text[], $23::text[], $24::boolean[], $25::text[], $26::boolean[],
+        $27::integer[], $28::text[], $29::text[], $30::text[], $31::float8[], $32::text[], $33::text[], $34::integer[],
+        $35::integer[], $36::uuid[], $37::timestamptz[], $38::timestamptz[], $39::timestamptz[], $40::timestamptz[]
     ) as new (
         job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires,
         resources, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at,
@@ -44,7 +44,7 @@ tasks_of_them as (
 timelines as (
     insert into timeline (job_id, entries)
     select job_id, entries::json
-    from unnest($39::uuid[], $40::text[]) as new (job_id, entries)
+    from unnest($41::uuid[], $42::text[]) as new (job_id, entries)
     where job_id in (select id from fresh)
 )
 select id::text as id from fresh

@@ -3,7 +3,7 @@
 -- which must see what whoever held the lock before has written.
 select
     id::text as id, name, status, reason, stopping, pipeline_id::text as pipeline_id, priority, created_at, started_at,
-    finished_at
+    finished_at, traceparent, tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id
@@ -129,4 +129,6 @@ returning
     t.job_id::text as job_id, t.id::text as id, t.name, t.run, t.requires, t.resources, t.queue_timeout, t.attempt,
     t.run_at, t.avoid_worker_id::text as avoid_worker_id, t.execution_id::text as execution_id, t.queued_at,
     (select j.name from jobs j where j.id = t.job_id) as job_name,
-    (select j.priority from jobs j where j.id = t.job_id) as priority
+    (select j.priority from jobs j where j.id = t.job_id) as priority,
+    (select j.traceparent from jobs j where j.id = t.job_id) as traceparent,
+    (select j.tracestate from jobs j where j.id = t.job_id) as tracestate

@@ -81,7 +81,7 @@ class JobStore:
         """Write new jobs with their tasks and timelines; returns the ids of those that were not there already."""
         rows = await tx.fetch(
             self._sql["insert_jobs"],
-            *columns([_job_row(job) for job in jobs], 16),
+            *columns([_job_row(job) for job in jobs], 18),
             *columns([row for job in jobs for row in _task_rows(job)], 22),
             *columns(timeline_rows((job.run.job.id, job.run.journal) for job in jobs), 2),
         )
@@ -171,6 +171,8 @@ def _job_row(new: NewJob) -> tuple[object, ...]:
         new.schedule_id,
         job.created_at,
         job.finished_at,
+        job.traceparent,
+        job.tracestate,
     )
 
 

@@ -11,11 +11,13 @@ from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
 from orchestrator.store.jobs import columns
 from orchestrator.store.timeline import timeline_rows
+from orchestrator.traces import Traces
 from schemas.events import EventData, TaskQueued
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, Reason, TaskStatus
 from shared import queries
 from shared.database import Database, Record, Transaction
+from shared.outbox import OutboxTransaction
 
 REMIND_LIMIT: Final = 500
 
@@ -32,7 +34,7 @@ class Command:
     resources: Resources | None
     queue_timeout: float | None
 
-    def queued(self, job_id: str, queued: Queued) -> TaskQueued:
+    def queued(self, job_id: str, queued: Queued, *, tracestate: str | None) -> TaskQueued:
         """The order to the scheduler, for one attempt."""
         env = of_attempt(
             self.run.env,
@@ -41,6 +43,7 @@ class Command:
             task_id=queued.task_id,
             step=self.name,
             attempt=queued.attempt,
+            tracestate=tracestate,
         )
         ready = max(queued.at, queued.run_at) if queued.run_at else queued.at
         return TaskQueued(
@@ -63,8 +66,9 @@ class Command:
 class RunStore:
     """The one way in which a running job changes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, traces: Traces) -> None:
         self._database = database
+        self._traces = traces
         self._sql = queries.load("orchestrator")
 
     async def load(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRun]:
@@ -75,10 +79,10 @@ class RunStore:
         for row in await tx.fetch(self._sql["get_tasks"], ids):
             if row["job_id"] in tasks:
                 tasks[row["job_id"]][row["id"]] = _task(row)
-        return {row["id"]: JobRun(_job(row), tasks[row["id"]], random.random) for row in jobs}
+        return {row["id"]: _run(row, tasks[row["id"]]) for row in jobs}
 
     async def save(
-        self, tx: Transaction, runs: Iterable[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
+        self, tx: OutboxTransaction, runs: Iterable[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
     ) -> None:
         """Write what changed, append to the timelines, and emit what has to be said."""
         runs = [run for run in runs if run.journal or run.changed or run.job_changed]
@@ -100,7 +104,8 @@ class RunStore:
         queued = [(run, entry.event) for run in runs for entry in run.journal if isinstance(entry.event, Queued)]
         commands = await self._commands(tx, queued) if queued else {}
         for run in runs:
-            tx.emit(*said(run, run.journal, commands))
+            self._traces.say(tx, run.job, said(run, run.journal, commands))
+            self._traces.follow(tx, run, moment)
 
     async def due(self, moment: datetime, limit: int) -> list[str]:
         """Jobs whose deadline has come."""
@@ -111,7 +116,7 @@ class RunStore:
         deadline: datetime | None = await self._database.fetch_value(self._sql["next_deadline"])
         return deadline
 
-    async def remind(self, tx: Transaction, moment: datetime, after: float) -> int:
+    async def remind(self, tx: OutboxTransaction, moment: datetime, after: float) -> int:
         """Emit tasks.queued again for tasks that have waited longer than `after` seconds; how many."""
         rows = await tx.fetch(self._sql["remind_queued_tasks"], moment, after, REMIND_LIMIT)
         for row in rows:
@@ -124,7 +129,11 @@ class RunStore:
                 row["execution_id"],
             )
             command = _command(row, job_name=row["job_name"], priority=row["priority"])
-            tx.emit(command.queued(row["job_id"], queued))
+            trace = row["traceparent"]
+            tx.emit(
+                command.queued(row["job_id"], queued, tracestate=row["tracestate"]),
+                traceparent=trace and self._traces.attempt(row["job_id"], trace, row["id"], row["attempt"]),
+            )
         return len(rows)
 
     async def _commands(self, tx: Transaction, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
@@ -140,7 +149,7 @@ def said(run: JobRun, journal: Iterable[Entry], commands: Mapping[str, Command])
     """The events of a journal that are ours to say."""
     for entry in journal:
         if isinstance(entry.event, Queued):
-            yield commands[entry.event.task_id].queued(run.job.id, entry.event)
+            yield commands[entry.event.task_id].queued(run.job.id, entry.event, tracestate=run.job.tracestate)
         elif not entry.observed:
             yield entry.event
 
@@ -149,6 +158,13 @@ def _superseded(run: JobRun) -> Iterable[tuple[str, str | None]]:
     yield from run.replaced.items()
     for task_id in run.emptied:
         yield task_id, None
+
+
+def _run(row: Record, tasks: Mapping[str, TaskState]) -> JobRun:
+    run = JobRun(_job(row), tasks, random.random)
+    if run.job.traceparent is not None:
+        run.queued_before = {task.id: task.queued_at for task in tasks.values()}
+    return run
 
 
 def _job(row: Record) -> JobState:
@@ -163,6 +179,8 @@ def _job(row: Record) -> JobState:
         stopping=Reason(row["stopping"]) if row["stopping"] else None,
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        traceparent=row["traceparent"],
+        tracestate=row["tracestate"],
     )
 
 

@@ -15,6 +15,7 @@ from shared.clock import now
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound, NotSupported
 from shared.ids import new_id
 from shared.outbox import Outbox
+from shared.tracing import inject
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.idempotency import idempotent
 from shared.web.paging import decode_cursor, encode_cursor, page
@@ -56,6 +57,7 @@ def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
                     body.run_at,
                     due,
                     created_at,
+                    inject(),
                 )
                 tx.emit(ScheduleCreated(schedule_id=id, target=target, next_run_at=due))
                 shown: str = await tx.fetch_value(get, id)

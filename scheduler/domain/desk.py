@@ -112,8 +112,8 @@ class Desk:
 
     # ------------------------------------------------------------------ tasks
 
-    def arrive(self, event: TaskQueued, now: Moment) -> None:
-        """A task may run from now on, or from its `run_at` on."""
+    def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
+        """A task may run from now on, or from its `run_at` on. Whatever is said of it is of this trace."""
         known = self.tasks.get(event.task_id)
         if known is not None:
             if known.attempt >= event.attempt:
@@ -134,6 +134,7 @@ class Desk:
             queue_deadline=event.queue_deadline,
             wanted_execution_id=event.execution_id,
             avoid_worker_id=event.avoid_worker_id,
+            traceparent=traceparent,
         )
         self.tasks[task.task_id] = task
         self._touched[task.task_id] = task

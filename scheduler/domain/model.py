@@ -84,5 +84,7 @@ class Task:
     outcome: Outcome | None = None
     stored: bool = field(default=False)
     """Whether the tables know this attempt."""
+    traceparent: str | None = None
+    """The trace of this attempt, if it has one."""
     ticket: int = 0
     """Which of the queue's entries for it is the valid one; 0 when it is not in the queue."""

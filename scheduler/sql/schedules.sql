@@ -2,8 +2,8 @@
 
 -- name: insert_schedule
 -- A new schedule, due at $7.
-insert into schedules (id, status, name, target, job_id, pipeline_id, run_at, next_run_at, created_at)
-values ($1, 'scheduled', $2, $3, $4, $5, $6, $7, $8);
+insert into schedules (id, status, name, target, job_id, pipeline_id, run_at, next_run_at, created_at, traceparent)
+values ($1, 'scheduled', $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: list_schedules
 -- A page of schedules, newest first, as JSON; filters: status, job_id, pipeline_id.
@@ -35,7 +35,7 @@ delete from schedules where id = $1;
 
 -- name: due_schedules
 -- Schedules whose time has come at $1, locked against another firing.
-select id::text, target, next_run_at
+select id::text, target, next_run_at, traceparent
 from schedules
 where next_run_at <= $1
 order by next_run_at

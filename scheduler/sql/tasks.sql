@@ -12,7 +12,7 @@ select true from leadership where epoch = $1 for share;
 -- All that waits or is placed: a new leader's memory.
 select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
        run_at, queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
-       incarnation::text, placed_at, cancel_reason
+       incarnation::text, placed_at, cancel_reason, traceparent
 from tasks
 where status in ('waiting', 'placed');
 
@@ -20,23 +20,24 @@ where status in ('waiting', 'placed');
 -- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken.
 insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
                         run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-                        incarnation, placed_at, outcome, done_at)
+                        incarnation, placed_at, outcome, done_at, traceparent)
 select task_id, job_id, attempt, status, name, priority, requires::jsonb, resources::jsonb, run, queued_at, ready_at,
        run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-       incarnation, placed_at, outcome, case when status = 'done' then now() end
+       incarnation, placed_at, outcome, case when status = 'done' then now() end, traceparent
 from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
             $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[],
-            $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[])
+            $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[], $21::text[])
      as n (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
            run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-           incarnation, placed_at, outcome)
+           incarnation, placed_at, outcome, traceparent)
 on conflict (task_id) do update
 set attempt = excluded.attempt, status = excluded.status, name = excluded.name, priority = excluded.priority,
     requires = excluded.requires, resources = excluded.resources, run = excluded.run, queued_at = excluded.queued_at,
     ready_at = excluded.ready_at, run_at = excluded.run_at, queue_deadline = excluded.queue_deadline,
     wanted_execution_id = excluded.wanted_execution_id, avoid_worker_id = excluded.avoid_worker_id,
     execution_id = excluded.execution_id, worker_id = excluded.worker_id, incarnation = excluded.incarnation,
-    placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null
+    placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null,
+    traceparent = excluded.traceparent
 where t.attempt < excluded.attempt
 returning task_id::text;
 

@@ -1,8 +1,9 @@
 -- name: insert_outbox
 -- Write rows in the order given; their ids come back in that order.
 insert into outbox (relay, event_type, events, traceparent, payload)
-select $1::uuid, event_type, events, $4::text, payload
-from unnest($2::text[], $3::integer[], $5::bytea[]) with ordinality as row (event_type, events, payload, position)
+select $1::uuid, event_type, events, traceparent, payload
+from unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) with ordinality
+    as row (event_type, events, traceparent, payload, position)
 order by position
 returning id
 

@@ -33,7 +33,8 @@ class IdempotentTransaction(OutboxTransaction):
 
     def __init__(self, inner: OutboxTransaction) -> None:
         super().__init__(inner._connection)
-        self.emitted = inner.emitted  # one list for both: the outer one writes it
+        # One of each for both: the outer one writes them.
+        self.emitted, self.traced, self.committed = inner.emitted, inner.traced, inner.committed
         self.answered: web.Response | None = None
 
     def answer(

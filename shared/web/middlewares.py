@@ -11,11 +11,11 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Status, StatusCode
 from prometheus_client import Counter, Histogram
 
 from shared.metrics import Metrics
-from shared.tracing import TRACEPARENT, Tracing
+from shared.tracing import TRACEPARENT, TRACESTATE, SpanKind, Tracing
 from shared.web.load import Load
 from shared.web.problems import problem_response
 from shared.web.request_id import HEADER, request_id
@@ -116,11 +116,41 @@ class Edge:
         app.on_response_prepare.append(self._finish_headers)
 
     async def _around(self, request: web.Request, handler: Endpoint) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        route = UNMATCHED if resource is None else resource.canonical
+        if self._tracing is None or route in self._system_routes:
+            return await self._told(request, handler, route)
+        parent = request.headers.get(TRACEPARENT)
+        if parent is None and not self._tracing.enabled:
+            return await self._told(request, handler, route)
+        return await self._traced(self._tracing, request, handler, route, parent)
+
+    async def _traced(
+        self, tracing: Tracing, request: web.Request, handler: Endpoint, route: str, parent: str | None
+    ) -> web.StreamResponse:
+        """In a span of the client's trace, or of a new one; the log line and the problem document are part of it."""
+        method = request.method if request.method in _METHODS else "OTHER"
+        attributes = {
+            "http.request.method": method,
+            "http.route": route,
+            "url.path": request.rel_url.raw_path,
+            "hodei.request_id": request_id(request),
+        }
+        state = request.headers.get(TRACESTATE) if parent else None
+        with tracing.span(
+            f"{method} {route}", parent=parent, state=state, kind=SpanKind.SERVER, attributes=attributes
+        ) as span:
+            response = await self._told(request, handler, route)
+            span.set_attribute("http.response.status_code", response.status)
+            if response.status >= 500:
+                span.set_attribute("error.type", str(response.status))
+                span.set_status(Status(StatusCode.ERROR))
+        return response  # outside, because to mypy a span may swallow an exception
+
+    async def _told(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
         began = time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id(request))
-        resource = request.match_info.route.resource
-        route = UNMATCHED if resource is None else resource.canonical
         status = 499  # the client went away before there was an answer
         try:
             response = await self._answer(request, handler, route)
@@ -147,9 +177,7 @@ class Edge:
                 return await handler(request)
             self._load.enter()
             try:
-                if self._tracing is None:
-                    return await handler(request)
-                return await self._traced(self._tracing, request, handler, route)
+                return await handler(request)
             finally:
                 self._load.leave()
         except Exception as error:  # the one border where every error becomes an answer
@@ -163,16 +191,6 @@ class Edge:
             if request.transport is not None:
                 request.transport.close()
             return sent
-
-    async def _traced(
-        self, tracing: Tracing, request: web.Request, handler: Endpoint, route: str
-    ) -> web.StreamResponse:
-        parent = request.headers.get(TRACEPARENT)
-        if parent is None and not tracing.enabled:
-            return await handler(request)
-        with tracing.span(f"{request.method} {route}", parent=parent, kind=SpanKind.SERVER):
-            response = await handler(request)
-        return response  # outside, because to mypy a span may swallow an exception
 
     async def _finish_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         request[_SENT] = response

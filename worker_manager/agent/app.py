@@ -13,6 +13,7 @@ from shared import lifeline
 from shared.bus import Bus
 from shared.lifecycle import Service
 from shared.process_tree import INCARNATION_MARK, kill_marked, mark, reap
+from shared.tracing import Tracing
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.environment import base_environment
 from worker_manager.agent.execution import Means
@@ -27,6 +28,7 @@ from worker_manager.agent.scratch import Scratch
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.agent.spool import Spool
 from worker_manager.agent.state import StateFolder
+from worker_manager.agent.traces import Traces
 from worker_manager.agent.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -45,6 +47,12 @@ class Agent:
         )
         self._scratch = Scratch(self._state.scratch)
         self._launcher = Launcher()
+        self.tracing = Tracing(
+            settings.service,
+            endpoint=settings.otlp_endpoint or None,
+            sample=settings.trace_sample,
+            version=_version(),
+        )
         self.spool = Spool(self._state.spool, limit=settings.spool_limit)
         self.bus = Bus(
             settings.nats_url,
@@ -65,6 +73,7 @@ class Agent:
                 os.environ, worker_id=self.identity.worker_id, incarnation=self.identity.incarnation
             ),
             grace=settings.grace,
+            traces=Traces(self.tracing, worker_id=self.identity.worker_id),
             make_log=partial(
                 LogStream,
                 limit=settings.log_limit,
@@ -93,7 +102,7 @@ class Agent:
             patience=settings.stop_deadline,
             leave=_ask_to_stop,
         )
-        self.services: Sequence[Service] = [_Ground(self), self.bus, self.delivery, self.reporter, worker]
+        self.services: Sequence[Service] = [_Ground(self), self.tracing, self.bus, self.delivery, self.reporter, worker]
 
     @property
     def clean(self) -> bool:

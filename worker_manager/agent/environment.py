@@ -15,6 +15,8 @@ INHERITED: Final = frozenset(
 )
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_NO_TRACE: Final[Mapping[str, str]] = {}
+
 
 def base_environment(own: Mapping[str, str], *, worker_id: str, incarnation: str) -> dict[str, str]:
     """What every execution of this agent has in common; `own` is the agent's environment."""
@@ -22,10 +24,16 @@ def base_environment(own: Mapping[str, str], *, worker_id: str, incarnation: str
     return {"PATH": DEFAULT_PATH, **inherited, WORKER_MARK: worker_id, INCARNATION_MARK: incarnation}
 
 
-def execution_environment(base: Mapping[str, str], assignment: Assignment) -> dict[str, str]:
-    """The whole environment of one execution; the step's variables win over the inherited ones, not over the marks."""
+def execution_environment(
+    base: Mapping[str, str], assignment: Assignment, *, trace: Mapping[str, str] = _NO_TRACE
+) -> dict[str, str]:
+    """The whole environment of one execution; the step's variables win over the inherited ones, not over the marks.
+
+    `trace` is what the process is told of the trace that it is part of.
+    """
     return {
         **base,
+        **trace,
         **assignment.run.env,
         WORKER_MARK: base[WORKER_MARK],
         INCARNATION_MARK: base[INCARNATION_MARK],

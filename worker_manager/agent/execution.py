@@ -21,6 +21,7 @@ from worker_manager.agent.identity import Identity
 from worker_manager.agent.logs import LogStream
 from worker_manager.agent.process import Launcher, Process, StartFailed, Stream
 from worker_manager.agent.scratch import Scratch
+from worker_manager.agent.traces import Traces
 from worker_manager.agent.tree import end_tree
 
 log = structlog.stdlib.get_logger(__name__)
@@ -43,6 +44,7 @@ class Means:
     environment: dict[str, str]
     grace: float
     make_log: Callable[..., LogStream]
+    traces: Traces
 
 
 class Execution:
@@ -129,7 +131,9 @@ class Execution:
                 folder = self._folder = self._means.scratch.take()
             except OSError as error:
                 raise StartFailed(f"no scratch folder could be made: {error.strerror or error}") from error
-        environment = execution_environment(self._means.environment, self.assignment)
+        environment = execution_environment(
+            self._means.environment, self.assignment, trace=self._means.traces.environment(self.assignment)
+        )
         try:
             self._process = self._means.launcher.start(argv, env=environment, cwd=folder, listener=self)
         except StartFailed:

@@ -8,12 +8,14 @@ its order, `started` before `finished`.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from schemas.cloudevents import CloudEvent, encode_batch
 from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.subjects import Catalogue
 from shared.clock import now
+from shared.tracing import common, continued
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.spool import Message
@@ -108,6 +110,8 @@ class Reporter:
         )
         while len(self._flights) >= _MAX_FLIGHTS:
             await asyncio.wait(self._flights, return_when=asyncio.FIRST_COMPLETED)
-        flight = asyncio.create_task(self._delivery.deliver(message))
+        trace = common([event.traceparent for event in events])
+        with nullcontext() if trace is None else continued(trace):  # so that the message's header names it, too
+            flight = asyncio.create_task(self._delivery.deliver(message))
         self._flights.add(flight)
         flight.add_done_callback(self._flights.discard)

@@ -97,6 +97,7 @@ class Runner:
             elif len(self._running) + len(self._waiting) >= limit:
                 self._return(assignment, "the worker has no room")
             else:
+                self._means.traces.received(assignment)
                 self._waiting.append(assignment)
         self._fill()
 
@@ -176,10 +177,12 @@ class Runner:
 
     def _on_complete(self, execution: Execution) -> None:
         del self._closing[execution.id]
+        outcome = execution.finished()
+        self._means.traces.finished(execution.assignment, outcome, silent=execution.silent)
         if execution.silent:
             log.info("execution ended without an outcome", execution_id=execution.id)
         else:
-            self._reporter.report(execution.finished(), traceparent=execution.assignment.traceparent)
+            self._reporter.report(outcome, traceparent=execution.assignment.traceparent)
         self._fill()
         self.changed()
 
@@ -201,6 +204,7 @@ class Runner:
             self._return(assignment, detail)
 
     def _return(self, assignment: Assignment, detail: str) -> None:
+        self._means.traces.unstarted(assignment, "returned")
         identity = self._means.identity
         self._reporter.report(
             ExecutionReturned(
@@ -216,9 +220,10 @@ class Runner:
         )
 
     def _report_unstarted(self, assignment: Assignment, reason: Reason, *, detail: str | None = None) -> None:
+        failed = reason is Reason.START_FAILED
+        self._means.traces.unstarted(assignment, "failed" if failed else "cancelled", reason=reason)
         if reason is Reason.FENCED:
             return
-        failed = reason is Reason.START_FAILED
         status: Literal[ExecutionStatus.FAILED, ExecutionStatus.CANCELLED]
         status = ExecutionStatus.FAILED if failed else ExecutionStatus.CANCELLED
         identity = self._means.identity

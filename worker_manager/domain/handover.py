@@ -32,6 +32,7 @@ class Order:
     attempt: int
     assignment: bytes
     scheduled_at: datetime
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def orders(events: Iterable[CloudEvent[EventData]], *, but: Set[str] = frozenset
                 attempt=data.attempt,
                 assignment=_encode(data, event.traceparent),
                 scheduled_at=data.scheduled_at,
+                traceparent=event.traceparent,
             )
     return list(found.values())
 

@@ -11,6 +11,7 @@ import aiohttp
 
 from orchestrator.loops import Reminders
 from orchestrator.store.runs import RunStore
+from orchestrator.traces import Traces
 from schemas.events import (
     ExecutionRefused,
     ExecutionRequested,
@@ -30,6 +31,7 @@ from schemas.specs import CommandSpec
 from schemas.states import Reason
 from shared.ids import new_id
 from shared.outbox import Outbox
+from shared.tracing import Tracing
 from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, lost, scheduled, started
 
 A = {"name": "a", "command": "true"}
@@ -310,13 +312,14 @@ async def test_what_waits_for_long_is_said_again_but_seldom(house: House) -> Non
     order = await house.queued(job)
     await house.queued(later)
     outbox = Outbox(house.database, house.bus, source="orchestrator")
+    traces = Traces(Tracing("orchestrator"))
     await outbox.start()
     try:
-        reminders = Reminders(outbox, RunStore(house.database), after=0.0)
+        reminders = Reminders(outbox, RunStore(house.database, traces), after=0.0)
         assert await reminders.run_once() == {"reminded": 1}
         reminded = await house.ears.wait(TaskQueued, 2, where=lambda one: one.job_id == job["id"])
         assert reminded[1] == order
-        reminders = Reminders(outbox, RunStore(house.database), after=60.0)
+        reminders = Reminders(outbox, RunStore(house.database, traces), after=60.0)
         assert await reminders.run_once() == {"reminded": 0}
     finally:
         await outbox.stop()

@@ -1,0 +1,145 @@
+"""The spans of jobs: `job`, from its submission to its end, and in it one `attempt` for each try of each task.
+
+A job keeps the trace context in which it was submitted; everything else follows from that and from ids, so that an
+attempt a day later, or after a restart, stands in the same trace. Spans are written when the transaction that ends
+what they are of is committed: the end of a job's span is the last write. Nothing is done for a job without a trace,
+and nothing but passing the context on where its trace is not recorded. What the other parts write within an attempt
+is theirs (docs/adr/0005-one-trace-through-batches.md).
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from orchestrator.domain.run import Entry, JobRun, JobState
+from schemas.events import (
+    EventData,
+    ExecutionFinished,
+    ExecutionLost,
+    JobCancelled,
+    JobFailed,
+    JobSucceeded,
+    TaskCancelRequested,
+    TaskExpired,
+    TaskQueued,
+    TaskWithdrawn,
+)
+from schemas.states import JobStatus, Reason
+from shared.clock import now
+from shared.outbox import OutboxTransaction
+from shared.tracing import Attribute, SpanKind, Tracing
+
+_Ending = ExecutionFinished | ExecutionLost | TaskExpired | TaskWithdrawn
+_ENDINGS: Final = (ExecutionFinished, ExecutionLost, TaskExpired, TaskWithdrawn)
+_JOB_ENDS: Final = (JobSucceeded, JobFailed, JobCancelled)
+
+
+class Traces:
+    """Which trace the events of a job belong to, and the spans that the orchestrator writes of it."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        self._tracing = tracing
+
+    def attempt(self, job_id: str, traceparent: str, task_id: str, attempt: int) -> str:
+        """The context of one attempt's span. `traceparent` is the job's."""
+        return self._tracing.within(traceparent, "attempt", job_id, task_id, attempt)
+
+    def say(self, tx: OutboxTransaction, job: JobState, events: Iterable[EventData]) -> None:
+        """Emit a job's events: orders in the trace context of the attempt that they are for, news in the job's."""
+        if job.traceparent is None:
+            tx.emit(*events)
+            return
+        of_job = self._job(job, job.traceparent)
+        for event in events:
+            if isinstance(event, TaskQueued | TaskCancelRequested):
+                tx.emit(event, traceparent=self.attempt(job.id, job.traceparent, event.task_id, event.attempt))
+            else:
+                tx.emit(event, traceparent=of_job)
+
+    def follow(self, tx: OutboxTransaction, run: JobRun, began: datetime) -> None:
+        """Once the transaction is committed, write the spans of what it ended. It was begun at `began`."""
+        if self._tracing.records(run.job.traceparent):
+            tx.on_commit(partial(self._write, run, began))
+
+    def _job(self, job: JobState, traceparent: str) -> str:
+        return self._tracing.within(traceparent, "job", job.id)
+
+    def _write(self, run: JobRun, began: datetime) -> None:
+        committed = now()
+        for entry in run.journal:
+            if entry.observed and isinstance(entry.event, _ENDINGS):
+                self._write_attempt(run, entry, entry.event, began, committed)
+            elif isinstance(entry.event, _JOB_ENDS):
+                self._write_job(run.job, committed)
+
+    def _write_attempt(self, run: JobRun, entry: Entry, ending: _Ending, began: datetime, committed: datetime) -> None:
+        job, task = run.job, run.tasks[ending.task_id]
+        assert job.traceparent is not None  # `follow` asked
+        own = self.attempt(job.id, job.traceparent, ending.task_id, ending.attempt)
+        outcome, reason, exit_code = _outcome(ending)
+        attributes: dict[str, Attribute | None] = {
+            "hodei.job_id": job.id,
+            "hodei.task_id": ending.task_id,
+            "hodei.task_name": task.name,
+            "hodei.attempt": ending.attempt,
+            "hodei.execution_id": None if isinstance(ending, TaskExpired | TaskWithdrawn) else ending.execution_id,
+            "hodei.worker_id": None if isinstance(ending, TaskExpired | TaskWithdrawn) else ending.worker_id,
+            "hodei.outcome": outcome,
+            "hodei.reason": None if reason is None else reason.value,
+            "hodei.exit_code": exit_code,
+        }
+        self._tracing.record(
+            "record outcome",
+            parent=own,
+            start=began,
+            end=committed,
+            kind=SpanKind.CONSUMER,
+            attributes={**attributes, "hodei.event": ending.event_type, "hodei.task_status": task.status.value},
+        )
+        self._tracing.record(
+            "attempt",
+            parent=self._job(job, job.traceparent),
+            context=own,
+            start=run.queued_before.get(ending.task_id) or entry.at,
+            end=committed,
+            attributes=attributes,
+            error=_error(outcome, reason),
+        )
+
+    def _write_job(self, job: JobState, committed: datetime) -> None:
+        assert job.traceparent is not None  # `follow` asked
+        self._tracing.record(
+            "job",
+            parent=job.traceparent,
+            context=self._job(job, job.traceparent),
+            start=job.created_at,
+            end=committed,
+            attributes={
+                "hodei.job_id": job.id,
+                "hodei.pipeline_id": job.pipeline_id,
+                "hodei.priority": job.priority,
+                "hodei.outcome": job.status.value,
+                "hodei.reason": None if job.reason is None else job.reason.value,
+            },
+            error=(job.reason or Reason.EXIT_CODE).value if job.status is JobStatus.FAILED else None,
+        )
+
+
+def _outcome(ending: _Ending) -> tuple[str, Reason | None, int | None]:
+    match ending:
+        case ExecutionFinished():
+            return ending.status.value, ending.reason, ending.exit_code
+        case ExecutionLost():
+            return "lost", Reason.LOST, None
+        case TaskExpired():
+            return "expired", Reason.QUEUE_TIMEOUT, None
+        case TaskWithdrawn():
+            return "cancelled", ending.reason, None
+
+
+def _error(outcome: str, reason: Reason | None) -> str | None:
+    """A cancellation is somebody's wish, and no failure."""
+    if outcome in ("succeeded", "cancelled"):
+        return None
+    return outcome if reason is None else reason.value

@@ -1,0 +1,104 @@
+"""The spans of what the scheduler decides: `place`, from the moment that an attempt could run; `lose`; `fire`.
+
+They are written when the turn that decided is committed. An attempt carries its trace from its arrival to its end,
+in memory and in its row. While tracing is off nothing is done at all.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from scheduler.domain.desk import Changes
+from scheduler.domain.model import PRIORITY_NAMES, Outcome, Task, TaskState
+from shared.clock import now
+from shared.tracing import Attribute, SpanKind, Tracing
+
+_NEVER_PLACED: Final = {Outcome.EXPIRED: "queue_timeout", Outcome.WITHDRAWN: None}
+"""Ends without a worker, and how their spans are marked."""
+
+
+class Traces:
+    """The spans that the leader writes."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        self._tracing = tracing
+
+    def written(self, changes: Changes, refused: Collection[str]) -> None:
+        """A turn is committed; `refused` are the ids of the tasks that the tables did not take."""
+        if not self._tracing.enabled:
+            return
+        moment = now()
+        for task in changes.scheduled:
+            if task.traceparent is not None and task.task_id not in refused:
+                self._place(task, task.traceparent, moment)
+        for task in (*changes.updates, *changes.arrivals):
+            if task.traceparent is not None and task.state is TaskState.DONE and task.task_id not in refused:
+                self._end(task, task.traceparent, moment)
+
+    def fired(self, traceparent: str, *, schedule_id: str, job_id: str, due: datetime) -> None:
+        """A schedule has fired."""
+        self._tracing.record(
+            "fire",
+            parent=traceparent,
+            context=self.firing(traceparent, job_id),
+            start=due,
+            end=now(),
+            kind=SpanKind.PRODUCER,
+            attributes={"hodei.schedule_id": schedule_id, "hodei.job_id": job_id},
+        )
+
+    def firing(self, traceparent: str, job_id: str) -> str:
+        """The trace context of the job that a schedule of this trace fires."""
+        return self._tracing.within(traceparent, "fire", job_id)
+
+    def _place(self, task: Task, traceparent: str, moment: datetime) -> None:
+        waited = ((task.placed_at or moment) - task.ready_at).total_seconds()
+        self._tracing.record(
+            "place",
+            parent=traceparent,
+            start=task.ready_at,
+            end=moment,
+            kind=SpanKind.CONSUMER,
+            attributes={
+                **_attributes(task),
+                "hodei.queue_wait_seconds": max(0.0, waited),
+                "hodei.outcome": "placed",
+            },
+        )
+
+    def _end(self, task: Task, traceparent: str, moment: datetime) -> None:
+        if task.outcome is Outcome.LOST:
+            self._tracing.record(
+                "lose",
+                parent=traceparent,
+                start=task.placed_at or moment,
+                end=moment,
+                attributes={**_attributes(task), "hodei.outcome": "lost", "hodei.reason": "lost"},
+                error="lost",
+            )
+        elif task.outcome in _NEVER_PLACED:
+            self._tracing.record(
+                "place",
+                parent=traceparent,
+                start=task.ready_at,
+                end=moment,
+                kind=SpanKind.CONSUMER,
+                attributes={
+                    **_attributes(task),
+                    "hodei.queue_wait_seconds": max(0.0, (moment - task.ready_at).total_seconds()),
+                    "hodei.outcome": task.outcome.value,
+                },
+                error=_NEVER_PLACED[task.outcome],
+            )
+
+
+def _attributes(task: Task) -> dict[str, Attribute | None]:
+    return {
+        "hodei.job_id": task.job_id,
+        "hodei.task_id": task.task_id,
+        "hodei.task_name": task.name,
+        "hodei.attempt": task.attempt,
+        "hodei.execution_id": task.execution_id,
+        "hodei.worker_id": task.worker_id,
+        "hodei.priority": PRIORITY_NAMES[task.priority],
+    }
