@@ -54,7 +54,7 @@ check: lint types imports ## All checks that run nothing
 bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a table
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## Generate the state diagrams and the event catalogue in docs/
+docs: $(STAMP) ## Generate the state diagrams and the catalogues of events in docs/
 	$(BIN)/python -m docs.generate
 
 lock: ## Pin the newest allowed packages again

@@ -1,8 +1,9 @@
-"""Writes docs/states.md and docs/events.md from the tables in schemas/; a test keeps them true."""
+"""Writes the generated pages of docs/, from the tables in schemas/ and from the code; a test keeps them true."""
 
 from pathlib import Path
 from typing import Any, Final
 
+from docs import log_events
 from schemas import states
 from schemas.events import EVENT_TYPES
 from schemas.subjects import CONSUMERS
@@ -52,7 +53,26 @@ def event_catalogue() -> str:
     return "\n".join(parts)
 
 
-PAGES: Final = {"states.md": state_diagrams, "events.md": event_catalogue}
+def log_event_catalogue() -> str:
+    """Every event that is logged, at which level, by whom, with which fields of its own."""
+    lines = [
+        "# Log events\n\nGenerated from the code by `make docs`. What the fields mean, and which every line has, is in"
+        " [logging.md](logging.md).\n",
+        "| event | level | said by | fields |",
+        "|---|---|---|---|",
+    ]
+    for name, event in sorted(log_events.found().items()):
+        levels = ", ".join(sorted({log_events.LEVELS.get(level, "varies") for level in event.levels}))
+        fields = ", ".join(f"`{one}`" for one in sorted(event.fields))
+        lines.append(f"| `{name}` | {levels} | {', '.join(sorted(event.packages))} | {fields} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Final = {
+    "states.md": state_diagrams,
+    "events.md": event_catalogue,
+    "log-events.md": log_event_catalogue,
+}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

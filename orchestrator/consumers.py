@@ -133,7 +133,7 @@ class Requests:
             try:
                 wanted = await self._submission.of_target(tx, fired.target)
             except (NotFound, Invalid) as error:
-                _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, detail=str(error))
+                _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
                 tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
             else:
                 wanted.id, wanted.schedule_id = fired.job_id, fired.schedule_id
@@ -145,7 +145,7 @@ class Requests:
             try:
                 wanted = await self._submission.of_target(tx, _without_pipeline(asked.target), single=True)
             except (NotFound, Invalid) as error:
-                _log.info("execution.refused", execution_id=asked.execution_id, detail=str(error))
+                _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))
                 refusal = ExecutionRefused(
                     execution_id=asked.execution_id,
                     task_id=asked.task_id,

@@ -82,7 +82,7 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
         case WorkerRegistered():
             pass  # our own word: the desk said it
         case _:
-            _log.warning("event.unexpected", type=event.type, id=event.id)
+            _log.warning("event.unexpected", event_type=event.type, event_id=event.id)
 
 
 class AgentNews:

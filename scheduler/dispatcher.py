@@ -144,7 +144,10 @@ class Dispatcher:
         desk.restore(tasks, workers, moment())
         desk.timing_changed = True
         _log.info(
-            "desk.rebuilt", tasks=len(tasks), workers=len(workers), seconds=round(time.perf_counter() - started, 3)
+            "desk.rebuilt",
+            tasks=len(tasks),
+            workers=len(workers),
+            duration_ms=round((time.perf_counter() - started) * 1000, 3),
         )
         return desk
 

@@ -29,10 +29,11 @@ class Traces:
             return
         moment = now()
         for task in changes.scheduled:
-            if task.traceparent is not None and task.task_id not in refused:
+            if self._tracing.records(task.traceparent) and task.task_id not in refused:
                 self._place(task, task.traceparent, moment)
         for task in (*changes.updates, *changes.arrivals):
-            if task.traceparent is not None and task.state is TaskState.DONE and task.task_id not in refused:
+            ended = task.state is TaskState.DONE and task.task_id not in refused
+            if ended and self._tracing.records(task.traceparent):
                 self._end(task, task.traceparent, moment)
 
     def fired(self, traceparent: str, *, schedule_id: str, job_id: str, due: datetime) -> None:

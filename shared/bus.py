@@ -178,7 +178,7 @@ class Bus:
                 await callback(message.subject, message.data, message.reply)
             except Exception:
                 self._connection.metrics.callback_failures.labels(subject).inc()
-                log.exception("a callback failed", subject=message.subject)
+                log.exception("bus.callback_failed", subject=message.subject)
 
         return Subscription(self._connection, await self._connection.subscribe(subject, deliver, queue=queue))
 

@@ -100,7 +100,7 @@ class Connection:
             raise Unavailable(f"NATS at {', '.join(self._servers)} ({error})") from error
         self._started = True
         self.metrics.connected.set(1)
-        log.info("connected to NATS", url=self._url())
+        log.info("bus.connected", url=self._url())
 
     async def stop(self) -> None:
         """Send what is still to be sent, then close. Whoever subscribed has unsubscribed before."""
@@ -111,7 +111,7 @@ class Connection:
             try:
                 await self._nc.flush(timeout=2)
             except nats_errors.Error as error:
-                log.warning("the last messages may not have reached NATS", error=str(error) or repr(error))
+                log.warning("bus.not_flushed", error=str(error) or repr(error))
         await self._nc.close()
         self.metrics.connected.set(0)
 
@@ -225,7 +225,7 @@ class Connection:
             else:
                 await subscription.unsubscribe()
         except (nats_errors.Error, TimeoutError) as error:
-            log.debug("a subscription did not end cleanly", subject=subscription.subject, error=repr(error))
+            log.debug("bus.subscription_unclean", subject=subscription.subject, error=repr(error))
 
     def new_inbox(self) -> str:
         return self._nc.new_inbox()
@@ -243,22 +243,22 @@ class Connection:
         self._last_error = str(error) or type(error).__name__
         self.metrics.errors.labels(type(error).__name__).inc()
         if self._started and not self._stopping:
-            log.warning("NATS client error", error=self._last_error, kind=type(error).__name__)
+            log.warning("bus.client_error", error=self._last_error, error_type=type(error).__name__)
 
     async def _on_disconnected(self) -> None:
         if self._stopping or not self._started:
             return
-        log.warning("disconnected from NATS, reconnecting", error=self._last_error)
+        log.warning("bus.disconnected", error=self._last_error)
         self._tell(False)
 
     async def _on_reconnected(self) -> None:
         self.metrics.reconnects.inc()
-        log.info("connected to NATS again", url=self._url())
+        log.info("bus.reconnected", url=self._url())
         self._tell(True)
 
     async def _on_closed(self) -> None:
         if self._started and not self._stopping:
-            log.error("NATS closed the connection for good", error=str(self._nc.last_error))
+            log.error("bus.closed", error=str(self._nc.last_error))
             self._tell(False)
 
 

@@ -147,7 +147,7 @@ class Consumer(Generic[T]):
             run, keep_alive = self._tasks
             _, unfinished = await asyncio.wait([run], timeout=self._stop_deadline)
             if unfinished:
-                log.warning("a handler did not finish in time", consumer=self._durable)
+                log.warning("consumer.handler_late", consumer=self._durable)
             for task in (run, keep_alive):
                 task.cancel()
             await asyncio.wait(self._tasks)
@@ -189,7 +189,7 @@ class Consumer(Generic[T]):
                 return
             except Exception:
                 outcome = "given_back"
-                log.exception("batch.given_back", consumer=self._durable)
+                log.exception("consumer.batch_given_back", consumer=self._durable)
                 await self._give_back()
             finally:
                 self._notify()
@@ -242,7 +242,7 @@ class Consumer(Generic[T]):
 
     def _tell(self, messages: list[_Message[T]], count: int, outcome: str, seconds: float) -> None:
         """The one line that a batch leaves in the log: quiet when idle, and few lines under load, for batches grow."""
-        told = {} if (trace := trace_id_of(_trace_of(messages))) is None else {"trace_id": trace}
+        traced = {} if (trace := trace_id_of(_trace_of(messages))) is None else {"trace_id": trace}
         again = sum(message.position.deliveries > 1 for message in messages)
         log.info(
             "event_batch",
@@ -253,7 +253,7 @@ class Consumer(Generic[T]):
             outcome=outcome,
             redeliveries=again,
             duration_ms=round(seconds * 1000, 3),
-            **told,
+            **traced,
         )
 
     async def _handle(self, messages: list[_Message[T]]) -> bool:
@@ -263,7 +263,7 @@ class Consumer(Generic[T]):
             for message in messages:
                 await self._settle(message)
             return True
-        log.warning("a handler failed", consumer=self._durable, messages=len(messages), exc_info=error)
+        log.warning("consumer.handler_failed", consumer=self._durable, messages=len(messages), exc_info=error)
         for message in messages:
             alone = error if len(messages) == 1 else await self._attempt([message])
             if alone is None:
@@ -290,7 +290,7 @@ class Consumer(Generic[T]):
                 return None
             except (Unavailable, BusUnavailable) as error:
                 self._metrics.handler_waits.labels(self._durable).inc()
-                log.warning("a handler waits", consumer=self._durable, events=len(items), error=str(error))
+                log.warning("consumer.handler_waits", consumer=self._durable, events=len(items), error=str(error))
             except Exception as error:  # noqa: BLE001  # the event's own fault; the caller judges it
                 self._metrics.handler_failures.labels(self._durable).inc()
                 return error
@@ -326,7 +326,7 @@ class Consumer(Generic[T]):
             for index, failed in culprits:
                 await self._bury(message, index, failed)
         except (BusUnavailable, BusError) as away:
-            log.warning("a dead letter could not be sent", consumer=self._durable, error=str(away))
+            log.warning("dead_letter.not_sent", consumer=self._durable, error=str(away))
             await self._again(message.raw, message.position)
             return
         await self._settle(message)
@@ -344,22 +344,22 @@ class Consumer(Generic[T]):
     async def _bury(self, message: _Message[T], index: int, error: Exception) -> None:
         event: object = orjson.loads(message.raw.data)[index]
         log.error(
-            "an event goes to the dead letters",
+            "dead_letter.event",
             consumer=self._durable,
             event_type=message.event_type,
-            entity=event.get("subject") if isinstance(event, dict) else None,
+            entity_id=event.get("subject") if isinstance(event, dict) else None,
             error=repr(error),
         )
         await self._send_letter(message.raw, message.position, index, event, error)
 
     async def _bury_whole(self, raw: Msg, position: Position, error: Exception) -> None:
         """A message that is no batch of events at all: its payload goes to the dead letters as text."""
-        log.error("an undecodable message goes to the dead letters", consumer=self._durable, error=str(error))
+        log.error("dead_letter.undecodable", consumer=self._durable, error=str(error))
         text = raw.data[:LARGEST_LETTER].decode("utf-8", "replace")
         try:
             await self._send_letter(raw, position, 0, text, error)
         except (BusUnavailable, BusError) as away:
-            log.warning("a dead letter could not be sent", consumer=self._durable, error=str(away))
+            log.warning("dead_letter.not_sent", consumer=self._durable, error=str(away))
             await self._again(raw, position)
             return
         self._held.pop(raw.reply, None)
@@ -403,10 +403,10 @@ class Consumer(Generic[T]):
             await self._connection.post(message.reply, word)
         except (BusUnavailable, BusError) as error:
             self._metrics.lost_replies.labels(self._durable).inc()
-            log.warning("an acknowledgement is lost, the message comes again", error=str(error))
+            log.warning("consumer.reply_lost", error=str(error))
 
     async def _repair(self, reason: str) -> None:
-        log.error("a consumer is declared again", consumer=self._durable, reason=reason)
+        log.error("consumer.declared_again", consumer=self._durable, reason=reason)
         await self._declarations.streams()
         await self._declarations.consumer(self.spec)
 

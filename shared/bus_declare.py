@@ -53,7 +53,7 @@ class Declarations:
             except BusUnavailable as error:
                 if time.monotonic() + RETRY_WAIT > until:
                     raise Unavailable(f"JetStream ({error})") from error
-                log.info("waiting for JetStream", error=str(error))
+                log.info("bus.waiting_for_jetstream", error=str(error))
                 await asyncio.sleep(RETRY_WAIT)
 
     async def streams(self) -> bool:
@@ -75,7 +75,7 @@ class Declarations:
         time.
         """
         if self._again is None or self._again.done():
-            log.error("a stream does not exist on the server any more: declaring all again")
+            log.error("stream.missing")
             self._again = asyncio.create_task(self._patiently(), name="bus-declare-again")
         await asyncio.shield(self._again)
 
@@ -116,7 +116,7 @@ class Declarations:
                 for listener in list(self._listeners):
                     listener()
         except (BusUnavailable, BusError) as error:
-            log.error("the streams could not be declared", error=str(error))
+            log.error("stream.not_declared", error=str(error))
         await asyncio.sleep(RETRY_WAIT)
 
     async def _stream(self, config: dict[str, Any]) -> bool:
@@ -127,7 +127,7 @@ class Declarations:
         except BusError as error:
             if error.code == NO_STORAGE and config["max_bytes"] // 2 >= SMALLEST_STREAM:
                 smaller = config["max_bytes"] // 2
-                log.warning("not enough storage, declaring a smaller stream", stream=name, max_bytes=smaller)
+                log.warning("stream.declared_smaller", stream=name, max_bytes=smaller)
                 return await self._stream({**config, "max_bytes": smaller})
             if error.code != STREAM_EXISTS:
                 raise
@@ -138,11 +138,11 @@ class Declarations:
         name = config["name"]
         try:
             await self._connection.api(f"STREAM.UPDATE.{name}", config)
-            log.info("stream updated", stream=name)
+            log.info("stream.updated", stream=name)
         except BusError as error:
             if error.code != NO_STORAGE:
                 raise
-            log.warning("not enough storage, the stream stays as small as it is", stream=name)
+            log.warning("stream.not_enlarged", stream=name)
 
     def _stream_config(self, spec: StreamSpec) -> dict[str, Any]:
         return {

@@ -150,7 +150,7 @@ class LogReader:
         try:
             events = decode_batch(LogChunk.event_type, raw.data)
         except MalformedEvents as error:
-            log.warning("a log chunk cannot be read", execution_id=self._execution_id, error=str(error))
+            log.warning("log_reader.chunk_unreadable", execution_id=self._execution_id, error=str(error))
             return
         for chunk in (event.data for event in events):
             if isinstance(chunk, LogChunk) and chunk.seq not in self._seen:
@@ -159,7 +159,7 @@ class LogReader:
                     self._chunks.append(chunk)
 
     async def _repair(self, reason: str) -> None:
-        log.info("reading a log anew", execution_id=self._execution_id, reason=reason)
+        log.info("log_reader.anew", execution_id=self._execution_id, reason=reason)
         await self._begin()
 
     async def _begin(self) -> None:
@@ -197,4 +197,4 @@ class LogReader:
         try:
             await self._connection.api(f"CONSUMER.DELETE.{self._stream}.{self._consumer}", {}, deadline=1)
         except (BusUnavailable, BusError):
-            log.debug("a log reading is left for the server to forget", consumer=self._consumer)
+            log.debug("log_reader.left_behind", consumer=self._consumer)

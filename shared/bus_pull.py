@@ -226,11 +226,11 @@ class Pull:
                 self._trouble.clear()
                 await self._begin()
             except (BusUnavailable, BusError) as error:
-                log.warning("a consumer cannot be pulled from", consumer=self._target(), error=str(error))
+                log.warning("consumer.pull_refused", consumer=self._target(), error=str(error))
                 self._complain(reason)
                 continue
             self._renewed(reason)
-            log.info("pulling anew", consumer=self._target(), reason=reason)
+            log.info("consumer.pulling_anew", consumer=self._target(), reason=reason)
 
     async def _until_trouble(self) -> None:
         limit = 2.5 * self._heartbeat

@@ -165,7 +165,7 @@ async def start_all(services: Sequence[Service], started: list[Service]) -> None
         begun = time.monotonic()
         await service.start()
         started.append(service)
-        _log.debug("service.started", part=service.name, seconds=round(time.monotonic() - begun, 3))
+        _log.debug("service.started", part=service.name, duration_ms=round((time.monotonic() - begun) * 1000, 3))
 
 
 async def stop_all(started: Sequence[Service], *, deadline: float) -> None:

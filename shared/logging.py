@@ -19,6 +19,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from shared.tracing import trace_id
 
 Format = Literal["auto", "json", "console"]
+LIBRARY: Final = "library.message"
+"""The event of a line that a library wrote: what it says is in `message`."""
+
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -26,8 +29,29 @@ LEVELS: Final[Mapping[str, int]] = {
     "error": logging.ERROR,
 }
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
-_SECRET_KEYS: Final = frozenset({"password", "token", "authorization", "secret"})
+_SECRETS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
+    # In an address: a password, or the token that stands there alone.
+    "://": (re.compile(r"(?<=://)([^\s/:@]*:)?[^\s/]+(?=@)"), r"\1***"),
+    # What pydantic and PostgreSQL repeat of the data that they did not like.
+    "input_value=": (re.compile(r"(?<=input_value=).*?(?=, input_type=|$)", re.MULTILINE | re.DOTALL), "***"),
+    "DETAIL:": (re.compile(r"(?<=DETAIL:)[^\n]*"), " ***"),
+}
+"""What gives a secret away inside a text, how to find it, and what to leave of it."""
+
+_SECRET_KEYS: Final = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "env",
+        "environment",
+        "headers",
+        "idempotency_key",
+        "password",
+        "secret",
+        "token",
+    }
+)
+"""Fields that are never shown, whatever they hold."""
 
 
 def configure(*, service: str, format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:
@@ -45,14 +69,11 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
         name_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        redact,
-    ]
-    if console:
         # Plain tracebacks: the pretty ones print local variables, and with them whatever secret is in one.
-        plain = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain))
-    else:
-        processors += [structlog.processors.format_exc_info, redact, _render_json]
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else _render_json,
+    ]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -75,12 +96,14 @@ def name_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blot out passwords inside addresses, and values that go by a secret's name."""
+    """Blot out passwords inside addresses, data repeated in errors, and values that go by a secret's name."""
     for key, value in event.items():
         if key in _SECRET_KEYS:
             event[key] = "***"
-        elif isinstance(value, str) and "://" in value:
-            event[key] = _PASSWORD.sub(r"\1:***", value)
+        elif isinstance(value, str):
+            for mark, (pattern, left) in _SECRETS.items():
+                if mark in value:
+                    event[key] = value = pattern.sub(left, value)
     return event
 
 
@@ -95,8 +118,9 @@ class _ToStructlog(logging.Handler):
         try:
             structlog.get_logger().log(
                 max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10,
-                record.getMessage(),
+                LIBRARY,
                 logger=record.name,
+                message=record.getMessage(),
                 **({"exc_info": record.exc_info} if record.exc_info else {}),
             )
         except Exception:  # noqa: BLE001  # as logging asks: a broken record must not break its sender

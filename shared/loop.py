@@ -74,7 +74,7 @@ class Loop(ABC):
             else:
                 self.failures = 0
                 if any(counts.values()):
-                    _log.debug("loop.ran", loop=self.name, **counts)
+                    _log.debug("loop.ran", loop=self.name, counts=counts)
                 self._tell(counts)
 
     async def _pause(self) -> None:

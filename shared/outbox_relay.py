@@ -262,7 +262,7 @@ class Relay(Loop):
             rows = [row.id for row in message.rows]
             self._refused.update(rows)
             self._refused_until = asyncio.get_running_loop().time() + REFUSED_PAUSE
-            _log.error("outbox.refused", event_type=message.event_type, rows=rows, error=str(error))
+            _log.error("outbox.refused", event_type=message.event_type, row_ids=rows, error=str(error))
             return False
         self._published.inc(message.events)
         return True

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import structlog
 from opentelemetry import context as otel_context
@@ -205,7 +205,7 @@ class Tracing:
 
     # ---------------------------------------------------------------- after the fact
 
-    def records(self, traceparent: str | None) -> bool:
+    def records(self, traceparent: str | None) -> TypeGuard[str]:
         """Whether spans of the trace that this names are to be written here."""
         return self._tracer is not None and traceparent is not None and traceparent[-1:] in _SAMPLED
 
@@ -235,8 +235,8 @@ class Tracing:
         `context`, made by `within`, is the span's own where others know it as their parent. Attributes and events
         without a value are left out. `error` marks it as failed, and says why.
         """
-        above = _parsed(parent)
-        if self._exporting is None or above is None or not above.trace_flags.sampled:
+        above = _parsed(parent) if self.records(parent) else None
+        if self._exporting is None or above is None:
             return
         own = _parsed(context)
         span = self._exporting.begin(

@@ -53,7 +53,7 @@ class Dispatcher:
         """Write a span for each order whose trace is recorded: it is on its way."""
         sent = now()
         for order in orders:
-            if order.traceparent is not None:
+            if self._tracing.records(order.traceparent):
                 self._tracing.record(
                     "hand over",
                     parent=order.traceparent,

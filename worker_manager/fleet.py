@@ -241,7 +241,7 @@ class Fleet:
         exit = Exit(None) if member.handle is None else await member.provider.watch(member.handle)
         # First its leftovers, then the word: whoever runs its work again may rely on the old attempts being over.
         leftovers = await member.provider.reap(member.worker_id)
-        log.info("worker.gone", worker_id=member.worker_id, exit_code=exit.code, leftovers=leftovers)
+        log.info("worker.gone", worker_id=member.worker_id, exit_code=exit.code, processes=leftovers)
         if exit.code in (0, None) and member.heard.is_set():
             await _within(LAST_WORD, member.left)  # the kernel may be faster than NATS
         pause = RETRY_FIRST

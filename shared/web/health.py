@@ -46,5 +46,5 @@ class HealthChecks:
             async with asyncio.timeout(self._deadline):
                 return await check()
         except Exception as error:  # noqa: BLE001 - a check that fails, however it fails, has answered
-            _log.warning("health_check_failed", check=name, error=repr(error))
+            _log.warning("health.check_failed", check=name, error=repr(error))
             return False

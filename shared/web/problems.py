@@ -57,21 +57,21 @@ def problem_response(request: web.Request, error: Exception) -> web.Response:
         case Overloaded():
             return _problem(request, 429, "overloaded", str(error), headers=_retry_after(error.retry_after))
         case Unavailable():
-            _log.warning("unavailable", what=error.what, cause=repr(error.__cause__))
+            _log.warning("request.unavailable", part=error.what, error=repr(error.__cause__))
             return _problem(request, 503, "unavailable", str(error), headers=_retry_after(error.retry_after))
         case BusUnavailable() | TimeoutError():
-            _log.warning("unavailable", error=repr(error))
+            _log.warning("request.unavailable", error=repr(error))
             detail = str(error) or "something did not answer in time"
             return _problem(request, 503, "unavailable", detail, headers=_retry_after(1))
         case web.HTTPException():
             return _http_problem(request, error)
         case ConnectionResetError():
-            _log.info("client_gone", method=request.method, path=request.path)
+            _log.info("request.client_gone", method=request.method, path=request.path)
             return _problem(request, 400, "client-gone", "the connection was closed before the request was read")
         case web.RequestPayloadError():
             return _problem(request, 400, "malformed", "the body cannot be decoded as its headers say")
         case _:
-            _log.error("unexpected_error", method=request.method, path=request.path, exc_info=error)
+            _log.error("request.failed", method=request.method, path=request.path, exc_info=error)
             return _problem(request, 500, "internal", "an unexpected error; the log has it under this request id")
 
 
@@ -86,7 +86,7 @@ def _http_problem(request: web.Request, error: web.HTTPException) -> web.Respons
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
         detail = f"the body is larger than the limit of {request.client_max_size} bytes"
     if error.status >= 500:
-        _log.error("unexpected_error", method=request.method, path=request.path, exc_info=error)
+        _log.error("request.failed", method=request.method, path=request.path, exc_info=error)
         detail = "an unexpected error; the log has it under this request id"
     slug = HTTPStatus(error.status).phrase.lower().replace(" ", "-")
     return _problem(request, error.status, slug, detail, headers=headers)

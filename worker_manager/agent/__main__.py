@@ -7,6 +7,8 @@ configuration is unusable.
 import sys
 from collections.abc import Sequence
 
+import structlog
+
 from shared.lifecycle import EXIT_FAILED, Service, main
 from worker_manager.agent.app import Agent
 from worker_manager.agent.settings import AgentSettings
@@ -18,6 +20,7 @@ def run() -> None:
 
     def build(settings: AgentSettings) -> Sequence[Service]:
         agents.append(Agent(settings))
+        structlog.contextvars.bind_contextvars(worker_id=agents[0].identity.worker_id)
         return agents[0].services
 
     try:

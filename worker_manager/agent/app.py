@@ -114,7 +114,7 @@ class Agent:
         if self._state.known:
             killed = await asyncio.to_thread(reap, worker_id=self.identity.worker_id)
             if killed:
-                log.warning("leftovers of an earlier start ended", processes=killed)
+                log.warning("worker.leftovers_ended", processes=killed)
         self._scratch.open()
         self.spool.open()
         lifeline.watch(self._starter_is_gone, hard_after=0)

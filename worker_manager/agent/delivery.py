@@ -94,7 +94,7 @@ class Delivery:
                     message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline
                 )
             except BusUnavailable as error:
-                log.info("bus away, spooling", subject=message.subject, error=str(error))
+                log.info("spool.begun", subject=message.subject, error=str(error))
             except HodeiError as error:  # it will never take this one
                 self._give_up(message, str(error))
                 return False
@@ -116,7 +116,7 @@ class Delivery:
     def _give_up(self, message: Message, error: str) -> None:
         self.lost += 1
         level = log.error if message.essential else log.warning
-        level("message lost", subject=message.subject, executions=message.reports, error=error)
+        level("message.lost", subject=message.subject, execution_ids=message.reports, error=error)
         self._settle(message)
 
     def _settle(self, message: Message) -> None:
@@ -139,7 +139,7 @@ class Delivery:
             except BusUnavailable as error:
                 pause = _BACKOFF[min(failures, len(_BACKOFF) - 1)]
                 failures += 1
-                log.info("spool not published yet", error=str(error), again_in=pause)
+                log.info("spool.still_waiting", error=str(error), pause_seconds=pause)
                 await asyncio.sleep(pause)
                 self._wake.set()
 
@@ -151,11 +151,11 @@ class Delivery:
                     await self._publish_one(message)
                     count += 1
             except (OSError, ValueError, KeyError) as error:
-                log.error("spool segment unreadable, left out", segment=str(segment), error=str(error))
+                log.error("spool.segment_unreadable", segment=str(segment), error=str(error))
             self._spool.remove(segment)
         self._drained.set()
         if count:
-            log.info("spool published", messages=count)
+            log.info("spool.published", messages=count)
 
     async def _publish_one(self, message: Message) -> None:
         try:

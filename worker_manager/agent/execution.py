@@ -234,7 +234,7 @@ class Execution:
             return
         self._ending = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("ending a tree failed", execution_id=self.id, error=repr(error))
+            log.error("execution.tree_not_ended", execution_id=self.id, error=repr(error))
         assert self._process is not None
         if not self._process.closed:
             self._process.abandon()

@@ -174,4 +174,4 @@ class Heart:
                 word.model_dump_json(exclude_none=True).encode(),
             )
         except BusUnavailable as error:
-            log.debug("not said", word=verb, error=str(error))
+            log.debug("heartbeat.not_said", word=verb, error=str(error))

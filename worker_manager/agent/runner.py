@@ -78,7 +78,7 @@ class Runner:
     def dispatch(self, dispatch: Dispatch) -> None:
         """Take work: run it, let it wait, or give it back. Repeated or misdirected work is ignored."""
         if dispatch.incarnation != self._means.identity.incarnation:
-            log.info("work for another incarnation ignored", incarnation=dispatch.incarnation)
+            log.info("order.for_another_incarnation", incarnation=dispatch.incarnation)
             return
         moment = time.monotonic()
         limit = self.slots + self._prefetch.acceptable(moment)
@@ -86,7 +86,7 @@ class Runner:
             if assignment.execution_id in self._seen:
                 continue
             if not is_id(assignment.execution_id):
-                log.warning("work without a proper id ignored", execution_id=assignment.execution_id[:100])
+                log.warning("order.without_id", execution_id=assignment.execution_id[:100])
                 continue
             self._seen.put(assignment.execution_id, None, moment)
             reason = self._stopped.pop(assignment.execution_id, moment)
@@ -180,7 +180,7 @@ class Runner:
         outcome = execution.finished()
         self._means.traces.finished(execution.assignment, outcome, silent=execution.silent)
         if execution.silent:
-            log.info("execution ended without an outcome", execution_id=execution.id)
+            log.info("execution.without_outcome", execution_id=execution.id)
         else:
             self._reporter.report(outcome, traceparent=execution.assignment.traceparent)
         self._fill()

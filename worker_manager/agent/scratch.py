@@ -66,4 +66,4 @@ def _remove(folder: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        log.warning("scratch folder not removed", folder=folder, error=str(error))
+        log.warning("scratch.not_removed", folder=folder, error=str(error))

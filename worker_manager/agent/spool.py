@@ -113,7 +113,7 @@ class Spool:
             self._size -= segment.stat().st_size
             segment.unlink()
         except OSError as error:
-            log.warning("spool segment not removed", segment=str(segment), error=str(error))
+            log.warning("spool.segment_not_removed", segment=str(segment), error=str(error))
 
     def close(self) -> None:
         """Write nothing more; what is kept stays for the next start."""

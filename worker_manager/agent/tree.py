@@ -87,5 +87,5 @@ async def end_tree(execution_id: str, *, session: int, grace: float) -> bool:
                 return True
     finally:
         watch.close()
-    log.error("processes could not be ended", execution_id=execution_id)
+    log.error("execution.processes_left", execution_id=execution_id)
     return False

@@ -64,7 +64,7 @@ class Worker:
         ]
         await self._bus.flush()
         await self._heart.start()
-        log.info("worker ready", worker_id=self._identity.worker_id, incarnation=self._identity.incarnation)
+        log.info("worker.ready", worker_id=self._identity.worker_id, incarnation=self._identity.incarnation)
 
     async def stop(self) -> None:
         """Give back what waits, let what runs end while there is time, kill the rest, and say goodbye."""
@@ -73,9 +73,9 @@ class Worker:
             self._leaving.cancel()
         if not await self._idle(self._patience):
             self._runner.abandon()
-            log.warning("ended without an outcome", executions=self._runner.lost)
+            log.warning("worker.executions_abandoned", execution_ids=self._runner.lost)
             if not await self._idle(1.0):
-                log.error("still running", executions=self._runner.running)
+                log.error("worker.executions_still_running", execution_ids=self._runner.running)
         await self._runner.logs_delivered(0.5)
         await self._reporter.settle()
         await self._heart.stop()
@@ -98,7 +98,7 @@ class Worker:
             try:
                 order = kind.model_validate_json(payload)
             except ValidationError as error:
-                log.warning("order unreadable", subject=subject, error=str(error).splitlines()[0])
+                log.warning("order.unreadable", subject=subject, error=str(error).splitlines()[0])
                 return
             obey(order)
 

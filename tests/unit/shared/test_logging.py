@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from shared import logging
+from shared.tracing import continued
 
 
 @pytest.fixture
@@ -61,4 +62,41 @@ def test_an_error_keeps_its_traceback_but_no_password(lines: io.StringIO) -> Non
 def test_the_standard_librarys_lines_take_the_same_way(lines: io.StringIO) -> None:
     standard_logging.getLogger("aiohttp.server").warning("odd %s", "request")
     said = json.loads(lines.getvalue())
-    assert (said["event"], said["logger"], said["level"]) == ("odd request", "aiohttp.server", "warning")
+    assert (said["event"], said["logger"], said["message"]) == ("library.message", "aiohttp.server", "odd request")
+    assert said["level"] == "warning"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 validation error for X\nenv\n  Input should be a dict [input_value='s3cret', input_type=str]",
+        "null value in column\nDETAIL:  Failing row contains (1, s3cret).",
+        "nats://s3cret@host:4222 is away",
+        "postgresql://user:p@s3cret@host/x",
+        "nats://a:s3cret@h1,nats://b:s3cret@h2",
+    ],
+)
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_what_errors_repeat_of_secrets_is_blotted_out(lines: io.StringIO, text: str, format: logging.Format) -> None:
+    logging.configure(service="trial", format=format, stream=lines)
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        structlog.get_logger().exception("trial.failed", error=str(error))
+    assert "trial.failed" in lines.getvalue()
+    assert "s3cret" not in lines.getvalue()
+    assert "***" in lines.getvalue()
+
+
+def test_fields_with_a_secrets_name_are_not_shown(lines: io.StringIO) -> None:
+    structlog.get_logger().info("trial.done", env={"KEY": "s3cret"}, idempotency_key="s3cret", token="s3cret")
+    assert "s3cret" not in lines.getvalue()
+
+
+def test_a_line_names_the_trace_it_belongs_to(lines: io.StringIO) -> None:
+    with continued(f"00-{'a' * 32}-{'b' * 16}-00"):
+        structlog.get_logger().info("trial.inside")
+        structlog.get_logger().info("trial.other", trace_id="own")
+    structlog.get_logger().info("trial.outside")
+    said = [json.loads(line).get("trace_id") for line in lines.getvalue().splitlines()]
+    assert said == ["a" * 32, "own", None]

@@ -48,7 +48,7 @@ async def test_an_unexpected_error_is_logged_with_its_trace_and_the_request_id(c
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         response = await client.post("/api/v1/things", json={"name": "a"}, headers={"X-Request-ID": "abc"})
         assert (await response.json())["request_id"] == "abc"
-    error = next(line for line in lines if line["event"] == "unexpected_error")
+    error = next(line for line in lines if line["event"] == "request.failed")
     assert error["exc_info"] is behaviour.fails_with
     assert {line["request_id"] for line in lines} == {"abc"}
 
