@@ -80,7 +80,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.url = ""
-        self._spans: list[Span] = []
+        self.spans: list[Span] = []
         self._arrived = threading.Condition()
 
     def take(self, body: bytes) -> None:
@@ -90,12 +90,12 @@ class Collector:
             for resource in request.resource_spans:
                 service = str(_attributes(resource.resource.attributes)["service.name"])
                 for scope in resource.scope_spans:
-                    self._spans += [_span(span, service) for span in scope.spans]
+                    self.spans += [_span(span, service) for span in scope.spans]
             self._arrived.notify_all()
 
     def trace(self, trace_id: str) -> Trace:
         """What has arrived of a trace."""
-        return Trace(tuple(sorted((s for s in self._spans if s.trace_id == trace_id), key=lambda s: s.start)))
+        return Trace(tuple(sorted((s for s in self.spans if s.trace_id == trace_id), key=lambda s: s.start)))
 
     async def job(self, job_id: str, *, spans: Mapping[str, int], within: float = 20.0) -> Trace:
         """The trace of a job, once it has at least so many spans of each name. Raises AssertionError."""
@@ -103,7 +103,7 @@ class Collector:
 
         def complete() -> bool:
             nonlocal trace
-            trace_id = next((s.trace_id for s in self._spans if s.attributes.get("hodei.job_id") == job_id), None)
+            trace_id = next((s.trace_id for s in self.spans if s.attributes.get("hodei.job_id") == job_id), None)
             trace = self.trace(trace_id) if trace_id else trace
             return Counter(spans) <= trace.names
 

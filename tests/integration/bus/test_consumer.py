@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
@@ -14,6 +15,7 @@ from schemas.subjects import DEAD_LETTERS, DeadLetter
 from shared.bus import Bus, Consumer
 from shared.errors import Unavailable
 from shared.metrics import Metrics
+from shared.tracing import continued, inject
 from tests.fixtures.events import SPEC, number, numbered, publish
 
 Events = list[CloudEvent[EventData]]
@@ -313,3 +315,59 @@ async def test_a_deleted_stream_is_declared_again(bus: Bus, consume: Start) -> N
     await bus.request(f"$JS.API.STREAM.DELETE.{stream}", b"", timeout=5)
     await publish(bus, numbered(1))
     await consumer.until(lambda: consumer.handled == 1)
+
+
+async def test_a_batch_is_handled_in_its_trace_if_all_of_it_is_of_one(bus: Bus, consume: Start) -> None:
+    one, other = (f"00-{digit * 32}-{digit * 16}-01" for digit in "12")
+    seen: list[tuple[int, str | None]] = []
+
+    async def handler(events: Events) -> None:
+        seen.append((len(events), inject()))
+
+    with continued(one):
+        await publish(bus, numbered(2))
+    with continued(other):
+        await publish(bus, numbered(1, start=2))
+    consumer = await consume(handler, max_events=2)
+    await consumer.until(lambda: consumer.handled == 3)
+    assert seen == [(2, one), (1, other)]
+    await consumer.stop()
+
+    seen.clear()
+    for traceparent in (one, other):
+        with continued(traceparent):
+            await publish(bus, numbered(1))
+    again = await consume(handler)
+    await again.until(lambda: again.handled == 2)
+    assert seen in ([(2, None)], [(1, one), (1, other)])  # as they arrive: together they are of no trace
+
+
+async def test_every_batch_leaves_one_line(bus: Bus, consume: Start) -> None:
+    async def handler(events: Events) -> None:
+        if number(events[0]) == 9:
+            raise LookupError("bad")
+
+    with capture_logs() as lines:
+        with continued(f"00-{'a' * 32}-{'b' * 16}-00"):
+            await publish(bus, numbered(3))
+        consumer = await consume(handler)
+        await consumer.until(lambda: consumer.handled == 3)
+        await publish(bus, numbered(1, start=9))
+        await consumer.until(lambda: consumer.dead == 1 and consumer.idle)
+        await consumer.stop()
+    told = [line for line in lines if line["event"] == "event_batch"]
+    first, failed = told[0], told[1:]
+    assert {key: first[key] for key in ("log_level", "consumer", "events", "messages", "redeliveries", "outcome")} == {
+        "log_level": "info",
+        "consumer": SPEC.durable,
+        "events": 3,
+        "messages": 1,
+        "redeliveries": 0,
+        "outcome": "handled",
+    }
+    assert first["types"] == ["workers.draining"]
+    assert first["trace_id"] == "a" * 32
+    assert first["duration_ms"] >= 0
+    assert [line["redeliveries"] for line in failed] == [0, *[1] * (SPEC.max_deliver - 1)]
+    assert {line["outcome"] for line in failed} == {"failed"}
+    assert all("trace_id" not in line for line in failed)

@@ -16,6 +16,7 @@ from shared.ids import new_id
 from shared.metrics import Metrics
 from shared.outbox import Outbox
 from shared.outbox_relay import Relay
+from shared.tracing import continued
 
 
 class CuttableBus:
@@ -25,6 +26,7 @@ class CuttableBus:
         self.catalogue = Catalogue("trial")
         self.connected = True
         self.messages: list[tuple[str, str, bytes]] = []
+        self.headers: list[Mapping[str, str] | None] = []
         self.lose_acknowledgements = False
         self.refused: set[str] = set()
         self.repeated = asyncio.Event()
@@ -51,6 +53,7 @@ class CuttableBus:
         if any(msg_id == earlier for _, earlier, _ in self.messages):
             self.repeated.set()
         self.messages.append((subject, msg_id, payload))
+        self.headers.append(headers)
         await self.gate.wait()
         if self.lose_acknowledgements:
             raise BusUnavailable("no acknowledgement")
@@ -114,6 +117,43 @@ async def test_a_transaction_rolled_back_says_nothing(outbox: Outbox, bus: Cutta
         await fail()
     await settled(outbox, database)
     assert bus.messages == []
+
+
+async def test_each_event_keeps_its_own_trace_and_a_message_names_the_one_that_all_of_it_is_of(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    first, second, around = (f"00-{digit * 32}-{digit * 16}-01" for digit in "123")
+    with continued(around):
+        async with outbox.transaction() as transaction:
+            transaction.emit(JobStarted(job_id=new_id()), traceparent=first)
+            transaction.emit(JobStarted(job_id=new_id()), traceparent=second)
+            transaction.emit(JobStarted(job_id=new_id()))
+            transaction.emit(*(JobCancelRequested(job_id=new_id()) for _ in range(2)), traceparent=first)
+    await settled(outbox, database)
+    traces = [
+        [event.traceparent for event in decode_batch(bus.catalogue.event_type(subject), payload)]
+        for subject, _, payload in bus.messages
+    ]
+    assert traces == [[first, second, around], [first, first]]
+    assert bus.headers == [None, {"traceparent": first}]
+
+
+async def test_what_waits_for_the_commit_is_done_after_it_and_not_without_it(
+    outbox: Outbox, database: Database
+) -> None:
+    seen: list[int] = []
+
+    async def fail() -> None:
+        async with outbox.transaction() as transaction:
+            transaction.on_commit(lambda: seen.append(-1))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    async with outbox.transaction() as transaction:
+        transaction.on_commit(lambda: seen.append(1))
+        assert seen == []
+    assert seen == [1]
 
 
 async def test_types_go_out_in_the_order_of_their_first_event(

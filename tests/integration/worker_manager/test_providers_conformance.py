@@ -33,7 +33,12 @@ class Pipe:
 
 
 def _process(folder: Path, command: list[str]) -> Provider:
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": "postgresql://secret", "HODEI_PORT_X": "1"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": "postgresql://secret",
+        "HODEI_PORT_X": "1",
+        "HODEI_OTLP_ENDPOINT": "http://collector:4318",
+    }
     return ProcessProvider(
         nats_url="nats://127.0.0.1:1", namespace="t", folder=folder, environment=environment, command=command
     )
@@ -157,6 +162,7 @@ async def test_its_environment_says_who_it_is_and_no_secrets(make: Make, started
     said = dict(line.split("=", 1) for line in _log_in(tmp_path).splitlines())
     assert (said["HODEI_WORKER_ID"], said["HODEI_WORKER_SLOTS"]) == (worker_id, "3")
     assert (said["HODEI_WORKER_TYPE"], said["HODEI_WORKER_LABELS"]) == ("rust", '{"zone":"a=b c"}')
+    assert said["HODEI_OTLP_ENDPOINT"] == "http://collector:4318"
     assert "DATABASE_URL" not in said
 
 

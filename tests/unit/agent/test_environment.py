@@ -11,10 +11,14 @@ import pytest
 from schemas.agents import Assignment
 from schemas.specs import RunSpec
 from shared.errors import ConfigError
+from shared.tracing import Tracing
 from worker_manager.agent.environment import DEFAULT_PATH, base_environment, execution_environment
 from worker_manager.agent.scratch import Scratch
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.agent.state import StateFolder
+from worker_manager.agent.traces import Traces
+
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 def test_nothing_of_the_agents_environment_leaks() -> None:
@@ -35,6 +39,21 @@ def test_the_step_wins_over_what_is_inherited_but_not_over_the_marks() -> None:
     seen = execution_environment(base, assignment)
     assert (seen["PATH"], seen["HODEI_EXECUTION_ID"], seen["HODEI_WORKER_ID"]) == ("/mine", "e", "w")
     assert seen["HODEI_ATTEMPT"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("given", "env", "told"),
+    [(None, {}, None), (TRACEPARENT, {}, TRACEPARENT), (TRACEPARENT, {"TRACEPARENT": "own"}, "own")],
+)
+def test_a_process_is_told_its_trace_unless_its_step_names_one(
+    given: str | None, env: dict[str, str], told: str | None
+) -> None:
+    run = RunSpec(command="true", env=env)
+    assignment = Assignment(execution_id="e", task_id="t", job_id="j", attempt=1, run=run, traceparent=given)
+    base = base_environment({"TRACEPARENT": "the agent's"}, worker_id="w", incarnation="i")
+    traces = Traces(Tracing("agent"), worker_id="w")
+    seen = execution_environment(base, assignment, trace=traces.environment(assignment))
+    assert seen.get("TRACEPARENT") == told
 
 
 async def test_an_untouched_folder_is_used_again_and_another_is_not(tmp_path: Path) -> None:

@@ -51,6 +51,15 @@ def test_a_bad_value_names_the_variable_and_what_would_be_right(monkeypatch: pyt
     assert line == "HODEI_LOG_LEVEL='loud': should be 'debug', 'info', 'warning' or 'error'"
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["collector:4318", "grpc://collector:4317", "http://", "http://u:s3cret@collector"]
+)
+def test_a_collectors_address_is_one_and_carries_no_password(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    line = fault(monkeypatch, HODEI_OTLP_ENDPOINT=endpoint)
+    assert line.startswith("HODEI_OTLP_ENDPOINT: should ")
+    assert "s3cret" not in line
+
+
 def test_every_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     line = fault(monkeypatch, TRIAL_PORT="70000", HODEI_NAMESPACE="A.b")
     assert "TRIAL_PORT" in line
