@@ -21,6 +21,6 @@ class Problem(EventModel):
     status: int
     detail: str
     instance: str = Field(description="The path that was asked for.")
-    request_id: str | None = None
-    trace_id: str | None = None
+    request_id: str | None = Field(None, description="The `X-Request-ID` of the answer; the log lines carry it, too.")
+    trace_id: str | None = Field(None, description="The trace that the request belongs to, if there is one.")
     errors: list[FieldProblem] | None = Field(None, description="For 422: every field that is wrong.")

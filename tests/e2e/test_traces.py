@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -325,6 +326,43 @@ async def test_a_trace_that_is_not_sampled_is_passed_on_and_not_written(
     later = await client.submit(command_job("true"))  # exported in the same order by the same processes
     await spans.job(later.id, spans=SINGLE)
     assert not spans.trace(unwanted).spans
+
+
+async def test_jobs_that_share_batches_have_traces_of_their_own(
+    client: Client, platform: Platform, spans: Collector
+) -> None:
+    def trace_of(number: int) -> str:
+        return f"{0xFEED0000 + number:032x}"
+
+    async def one(number: int) -> dict[str, Any]:
+        flags = "01" if number % 2 else "00"
+        return await submit(platform, command_job("true"), traceparent=f"00-{trace_of(number)}-{CALLER}-{flags}")
+
+    jobs = await asyncio.gather(*(one(number) for number in range(100)))
+    for job in jobs:
+        await expect.succeeds(client, job["id"])
+
+    for number, job in enumerate(jobs):
+        if number % 2:
+            trace = await spans.job(job["id"], spans=SINGLE)
+            assert dict(trace.names) == SINGLE
+            assert {span.trace_id for span in trace.spans} == {trace_of(number)}
+            well_formed(trace, job["id"])
+        else:
+            assert not spans.trace(trace_of(number)).spans
+
+
+async def test_the_jobs_of_one_request_are_in_its_trace(client: Client, spans: Collector) -> None:
+    jobs = await client.submit_many([command_job("true") for _ in range(20)])
+    for job in jobs:
+        await expect.succeeds(client, job.id)
+
+    wanted = {"POST /api/v1/jobs/batch": 1, **dict.fromkeys(("job", *ATTEMPT), 20)}
+    trace = await spans.job(jobs[0].id, spans=wanted)
+    assert dict(trace.names) == wanted
+    request = trace.one("POST /api/v1/jobs/batch")
+    assert {span.attributes["hodei.job_id"] for span in trace.all("job")} == {job.id for job in jobs}
+    assert {span.parent_id for span in trace.all("job")} == {request.span_id}
 
 
 async def test_a_step_may_name_a_trace_of_its_own(client: Client) -> None:
