@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hodei.client import ApiError, Client
 from schemas.rest.executions import ExecuteRequest
-from schemas.rest.jobs import JobCreate
+from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.schedules import Explanation, ScheduleCreate
 from schemas.rest.workers import WorkerStart
 from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus, TaskStatus, WorkerProcessStatus, WorkerStatus
 from tests.e2e.framework import assertions as expect
 from tests.e2e.framework.data import command_job, diamond, pipeline, step, unique
+from tests.e2e.framework.http import RawHttp
 from tests.e2e.framework.platform import Platform
 from tests.e2e.framework.waiting import eventually, feed
 
@@ -29,6 +31,19 @@ async def test_a_command_runs_and_its_output_is_kept(client: Client) -> None:
         ("stderr", "err"),
         ("stdout", "out"),
     ]
+
+
+async def test_a_trace_from_outside_reaches_the_process_of_a_platform_that_writes_none(
+    client: Client, http: Callable[[str], RawHttp]
+) -> None:
+    headers = {"traceparent": f"00-{'5' * 32}-{'6' * 16}-01", "tracestate": "vendor=value"}
+    retried = {"command": 'echo "$TRACEPARENT $TRACESTATE"; exit 1', "retry": {"max_attempts": 2, "delay": 0}}
+    answer = await http("orchestrator")("POST", "/api/v1/jobs", json=retried, headers=headers)
+    job = JobDetail.model_validate(answer.json())
+
+    await expect.fails(client, job.id)
+
+    assert await expect.output(client, job.id) == [f"{headers['traceparent']} vendor=value"] * 2
 
 
 async def test_a_pipeline_runs_in_the_order_of_its_dependencies(client: Client) -> None:

@@ -115,7 +115,6 @@ async def _house(folder: Path, config: E2EConfig) -> AsyncIterator[House]:
             "NATS_URL": house.nats_url,
             "DATABASE_URL": house.database_url,
             "HODEI_LOG_LEVEL": "debug",
-            "HODEI_LEASE_SECONDS": "5",
             "HODEI_OTLP_ENDPOINT": house.spans.url,
             "HODEI_TRACE_SAMPLE": "1",
             "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{house.secrets['collector']}",

@@ -72,9 +72,7 @@ async def platform(
     if config.external:
         pytest.skip("needs a platform that the tests started themselves")
     folder = tmp_path_factory.mktemp("traced")
-    async with running_platform(
-        config, folder, HODEI_OTLP_ENDPOINT=spans.url, HODEI_TRACE_SAMPLE="1", HODEI_LEASE_SECONDS="5"
-    ) as running:
+    async with running_platform(config, folder, HODEI_OTLP_ENDPOINT=spans.url, HODEI_TRACE_SAMPLE="1") as running:
         yield running
 
 
