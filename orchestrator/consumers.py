@@ -29,6 +29,7 @@ from schemas.events import (
     ScheduleFired,
     ScheduleRefused,
 )
+from schemas.states import JOB
 from shared.clock import now
 from shared.database import retry_deadlock
 from shared.errors import HodeiError, Invalid, NotFound
@@ -41,6 +42,9 @@ Event = CloudEvent[EventData]
 _TASK_REPORTS: Final = get_args(TaskReport)
 _EXECUTION_REPORTS: Final = get_args(ExecutionReport)
 
+_LIVES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
+"""From the platform's own latency to a pipeline of six hours, in seconds."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -51,7 +55,14 @@ class Runs:
         self._outbox = outbox
         self._store = store
         self._watch = watch
-        self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.", [])
+        self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+        ended = metrics.batch_histogram(
+            "job_seconds",
+            "From a job's creation to its end, in seconds, by status; jobs that a report ended.",
+            "status",
+            buckets=_LIVES,
+        )
+        self._ended = {status: ended.series(status.value) for status in JOB.final}
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Apply the reports of one batch."""
@@ -73,6 +84,9 @@ class Runs:
             await self._store.save(tx, runs.values(), moment, fold(known))
         self._stale.inc(stale + sum(run.stale for run in runs.values()))
         self._watch.tell_runs(runs.values())
+        for run in runs.values():
+            if run.job.finished_at is moment:
+                self._ended[run.job.status].observe((moment - run.job.created_at).total_seconds())
 
 
 class Requests:

@@ -61,6 +61,6 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     return [
         *base.services,
         verdicts,
-        Leadership(database, "scheduler", leads),
+        Leadership(database, "scheduler", leads, metrics),
         web,
     ]

@@ -1,15 +1,22 @@
-"""What the scheduler counts. Queue and fleet are read from the leader's desk when somebody asks."""
+"""What the scheduler counts. Queue and fleet are read from the leader's desk when somebody asks; on a process that does
+not lead they are zero, so that sums over the replicas are the leader's numbers.
+"""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from scheduler.domain.desk import Desk
+from scheduler.domain.model import Task
 from schemas.specs import PRIORITY_RANK
 from schemas.states import WorkerStatus
 from shared.clock import now
 from shared.metrics import Metrics
 
 _QUICK: Final = (0.00001, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
+_WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0)
+"""From an idle platform's milliseconds to a queue of half an hour, in seconds."""
 
 
 class Counters:
@@ -20,21 +27,30 @@ class Counters:
         self._seen = (0, 0)
         self.placements = metrics.counter("scheduler_placements_total", "Tasks placed on a worker.")
         self.placement_seconds = metrics.histogram(
-            "scheduler_placement_seconds", "How long it took to decide one plan.", buckets=_QUICK
+            "scheduler_placement_seconds", "How long it took to decide one plan, in seconds.", buckets=_QUICK
         )
+        waits = metrics.batch_histogram(
+            "scheduler_queue_wait_seconds",
+            "From when a task could run to its placement on a worker, in seconds, by priority.",
+            "priority",
+            buckets=_WAITS,
+        )
+        self._waits = {rank: waits.series(name) for name, rank in PRIORITY_RANK.items()}
         self._leases = metrics.counter("scheduler_lease_losses_total", "Workers whose lease ran out.")
-        self._stale = metrics.counter("stale_reports_total", "Reports of attempts that were not current any more.")
+        self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
         self.schedules_fired = metrics.counter("scheduler_schedules_fired_total", "Schedules that became jobs.")
-        depth = metrics.gauge("scheduler_queue_depth", "Tasks that could run and wait for a worker.", ("priority",))
-        age = metrics.gauge("scheduler_queue_oldest_seconds", "How long the oldest of them waits.", ("priority",))
-        for name, rank in PRIORITY_RANK.items():
-            depth.labels(name).set_function(self._depth(rank))
-            age.labels(name).set_function(self._age(rank))
-        workers = metrics.gauge("scheduler_workers", "Workers with an agent.", ("status",))
-        for status in WorkerStatus:
-            workers.labels(status.value).set_function(self._workers(status))
-        metrics.gauge("scheduler_slots", "Slots of the workers that are not offline.").set_function(self._slots)
-        metrics.gauge("scheduler_slots_busy", "Executions placed, prefetched ones included.").set_function(self._busy)
+        self._depth = metrics.gauge(
+            "scheduler_queue_depth", "Tasks that could run and wait for a worker, by priority.", ("priority",)
+        )
+        self._oldest = metrics.gauge(
+            "scheduler_queue_oldest_seconds", "How long the oldest of them waits, in seconds.", ("priority",)
+        )
+        self._delayed = metrics.gauge("scheduler_queue_delayed", "Tasks whose time to run is still to come.")
+        self._workers = metrics.gauge("scheduler_workers", "Workers with an agent, by status.", ("status",))
+        self._slots = metrics.gauge("scheduler_slots", "Slots of the workers that are not offline.")
+        self._free = metrics.gauge("scheduler_slots_free", "Slots of online workers on which nothing is placed.")
+        self._busy = metrics.gauge("scheduler_slots_busy", "Executions placed, prefetched ones included.")
+        metrics.before_scrape("desk", self._measure)
 
     def watch(self, desk: Desk | None) -> None:
         """The desk after a turn; None when this process leads no longer."""
@@ -46,21 +62,29 @@ class Counters:
             self._stale.inc(desk.stale - stale)
             self._seen = (desk.leases_lost, desk.stale)
 
-    def _depth(self, rank: int) -> Callable[[], float]:
-        return lambda: self._desk.queue.depths().get(rank, (0, None))[0] if self._desk else 0
+    def placed(self, tasks: Iterable[Task], moment: datetime) -> None:
+        """Tasks were placed at `moment`, which is written."""
+        count = 0
+        for count, task in enumerate(tasks, 1):  # noqa: B007  # counted on the way
+            self._waits[task.priority].observe((moment - task.ready_at).total_seconds())
+        self.placements.inc(count)
 
-    def _age(self, rank: int) -> Callable[[], float]:
-        def oldest() -> float:
-            found = self._desk.queue.depths().get(rank) if self._desk else None
-            return max(0.0, (now() - found[1]).total_seconds()) if found else 0.0
-
-        return oldest
-
-    def _workers(self, status: WorkerStatus) -> Callable[[], float]:
-        return lambda: sum(worker.status is status for worker in self._desk.fleet) if self._desk else 0
-
-    def _slots(self) -> float:
-        return sum(worker.slots for worker in self._desk.fleet if worker.online) if self._desk else 0
-
-    def _busy(self) -> float:
-        return sum(worker.busy for worker in self._desk.fleet) if self._desk else 0
+    async def _measure(self) -> None:
+        """Look the desk over, once for all the numbers that it holds."""
+        desk = self._desk
+        moment = now()
+        depths = desk.queue.depths() if desk else {}
+        for name, rank in PRIORITY_RANK.items():
+            count, since = depths.get(rank, (0, moment))
+            self._depth.labels(name).set(count)
+            self._oldest.labels(name).set(max(0.0, (moment - since).total_seconds()))
+        self._delayed.set(len(desk.queue) - sum(count for count, _ in depths.values()) if desk else 0)
+        fleet = list(desk.fleet) if desk else []
+        statuses = Counter(worker.status for worker in fleet)
+        for status in WorkerStatus:
+            self._workers.labels(status.value).set(statuses[status])
+        self._slots.set(sum(worker.slots for worker in fleet if worker.online))
+        self._busy.set(sum(worker.busy for worker in fleet))
+        self._free.set(
+            sum(max(0, worker.slots - worker.busy) for worker in fleet if worker.status is WorkerStatus.ONLINE)
+        )

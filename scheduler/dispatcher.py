@@ -131,7 +131,10 @@ class Dispatcher:
             if not changes:
                 return
             refused = await self._store.write(self._epoch, changes)
-            self._counters.placements.inc(len(changes.scheduled) - len(refused))
+            placed = changes.scheduled
+            if refused:
+                placed = [task for task in placed if task.task_id not in refused]
+            self._counters.placed(placed, turn.now.wall)
             self._traces.written(changes, refused)
             if not desk.written(changes, refused):
                 return

@@ -19,6 +19,7 @@ from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec
 from shared.bus_connection import BusError, Connection
 from shared.bus_consumer import Consumer
 from shared.bus_declare import Declarations
+from shared.bus_lag import Lag
 from shared.bus_logs import SETTLE, LogReader
 from shared.bus_metrics import BusMetrics
 from shared.bus_publish import DEADLINE, Publisher
@@ -71,12 +72,14 @@ class Bus:
         self.catalogue = Catalogue(namespace)
         self._start_deadline = start_deadline
         self._linger_ms = linger_ms
+        metrics = metrics or Metrics()
         self._connection = Connection(
             url,
             name=f"{namespace}-{name}",
             start_deadline=start_deadline,
-            metrics=BusMetrics(metrics or Metrics()),
+            metrics=BusMetrics(metrics),
         )
+        self._lag = Lag(self._connection, self.catalogue, metrics)
         self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas)
         self._publisher = Publisher(self._connection, self._declarations.streams_again)
 
@@ -118,6 +121,7 @@ class Bus:
         owner = self.name.replace("-", "_")
         own = [spec for spec in CONSUMERS if spec.owner == owner and spec is not FEED]
         await self._declarations.declare(own, deadline=self._start_deadline)
+        self._lag.follow(own)
 
     async def publish(
         self,
@@ -212,6 +216,7 @@ class Bus:
         `decode(event_type, payload)` gives one item for each event in the message; it raises ValueError
         when there is no understanding it.
         """
+        self._lag.follow([spec])
         return Consumer(
             spec,
             handler,

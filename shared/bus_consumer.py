@@ -28,8 +28,9 @@ from nats.aio.msg import Msg
 from schemas.subjects import EVENTS, Catalogue, ConsumerSpec, DeadLetter
 from shared.bus_connection import BusError, Connection
 from shared.bus_declare import NANOS, Declarations
+from shared.bus_metrics import ConsumerMetrics
 from shared.bus_publish import Publisher
-from shared.bus_pull import RENEWAL_REASONS, Position, Pull
+from shared.bus_pull import RENEWAL_REASONS, Position, Pull, stored_at
 from shared.errors import BusUnavailable, Unavailable
 from shared.tracing import TRACEPARENT, common, continued, trace_id_of
 
@@ -106,11 +107,11 @@ class Consumer(Generic[T]):
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._stop_deadline = stop_deadline
-        self._metrics = connection.metrics
         self._durable = catalogue.durable(spec)
         self._may_wait = patient
         self._patient = frozenset(catalogue.event(event_type) for event_type in spec.patient)
         self._pull_batch = pull_batch
+        self._metrics = ConsumerMetrics(connection.metrics, self._durable)
         self._held: dict[str, Msg] = {}
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
@@ -179,6 +180,8 @@ class Consumer(Generic[T]):
             started = time.perf_counter()
             messages = await self._gather()
             outcome = "handled"
+            if messages:
+                self._metrics.delivery_seconds.observe(max(0.0, time.time() - stored_at(messages[0].raw.reply)))
             try:
                 # What comes again is handled apart, so that poison spoils no other batch.
                 for again in (True, False):
@@ -229,7 +232,7 @@ class Consumer(Generic[T]):
             position = Position.of(raw.reply)
             event_type = self._catalogue.event_type(raw.subject)
             if position.deliveries > 1:
-                self._metrics.redeliveries.labels(self._durable).inc()
+                self._metrics.redeliveries.inc()
             try:
                 items = self._decode(event_type, raw.data)
             except ValueError as error:
@@ -277,7 +280,7 @@ class Consumer(Generic[T]):
         items = [item for message in messages for item in message.items]
         if not items:
             return None
-        self._metrics.batch_size.labels(self._durable).observe(len(items))
+        self._metrics.batch_size.observe(len(items))
         with _trace_context(messages):
             return await self._call(items)
 
@@ -289,13 +292,13 @@ class Consumer(Generic[T]):
                 await self._handler(items)
                 return None
             except (Unavailable, BusUnavailable) as error:
-                self._metrics.handler_waits.labels(self._durable).inc()
+                self._metrics.handler_waits.inc()
                 log.warning("consumer.handler_waits", consumer=self._durable, events=len(items), error=str(error))
             except Exception as error:  # noqa: BLE001  # the event's own fault; the caller judges it
-                self._metrics.handler_failures.labels(self._durable).inc()
+                self._metrics.handler_failures.inc()
                 return error
             finally:
-                self._metrics.handler_seconds.labels(self._durable).observe(time.perf_counter() - started)
+                self._metrics.handler_seconds.observe(time.perf_counter() - started)
             await self._pause(wait)
             if self._stopping.is_set():
                 raise _Stopping
@@ -304,7 +307,7 @@ class Consumer(Generic[T]):
     async def _settle(self, message: _Message[T]) -> None:
         count = len(message.items)
         self.handled += count
-        self._metrics.events.labels(self._durable, message.event_type).inc(count)
+        self._metrics.handled(message.event_type, count)
         self._held.pop(message.raw.reply, None)
         await self._reply(message.raw, ACK)
 
@@ -385,7 +388,7 @@ class Consumer(Generic[T]):
             headers=_trace_header(raw),
         )
         self.dead += 1
-        self._metrics.dead_letters.labels(self._durable).inc()
+        self._metrics.dead_letters.inc()
 
     # -- keeping things going
 
@@ -402,7 +405,7 @@ class Consumer(Generic[T]):
         try:
             await self._connection.post(message.reply, word)
         except (BusUnavailable, BusError) as error:
-            self._metrics.lost_replies.labels(self._durable).inc()
+            self._metrics.lost_replies.inc()
             log.warning("consumer.reply_lost", error=str(error))
 
     async def _repair(self, reason: str) -> None:
@@ -411,7 +414,7 @@ class Consumer(Generic[T]):
         await self._declarations.consumer(self.spec)
 
     def _on_renewed(self, reason: str) -> None:
-        self._metrics.pull_renewals.labels(self._durable, reason if reason in RENEWAL_REASONS else "refused").inc()
+        self._metrics.renewed(reason if reason in RENEWAL_REASONS else "refused")
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not into a stop."""

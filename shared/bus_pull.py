@@ -57,6 +57,12 @@ class Position:
         return cls(int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 2]), int(tokens[first + 4]))
 
 
+def stored_at(reply: str) -> float:
+    """When the stream stored a delivered message, by the server's clock (a timestamp in seconds)."""
+    tokens = reply.split(".")
+    return int(tokens[7 if len(tokens) == _ACK_TOKENS else 9]) / NANOS
+
+
 class Pull:
     """The messages of one consumer, as they come.
 

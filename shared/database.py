@@ -19,7 +19,9 @@ import orjson
 import structlog
 
 from schemas.events import EventData
+from shared.database_metrics import PoolMetrics
 from shared.errors import ConfigError, Unavailable
+from shared.metrics import Metrics
 
 Record = asyncpg.Record
 UniqueViolation = asyncpg.UniqueViolationError
@@ -128,10 +130,12 @@ class Database:
         min_size: int = 2,
         max_size: int = 8,
         start_deadline: float = 30.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self.schema = schema
         self._dsn = dsn
         self._sizes = (min_size, max_size)
+        self._use = PoolMetrics(metrics or Metrics(), limit=max_size)
         self._start_deadline = start_deadline
         self._server_settings = {
             "search_path": schema,
@@ -269,17 +273,26 @@ class Database:
         pool = self._pool
         if pool is None:
             raise Unavailable("database")
+        use = self._use
+        use.asked += 1
+        began = time.monotonic() if use.asked > use.limit else 0.0
         try:
             async with asyncio.timeout(ACQUIRE_DEADLINE):
                 connection = await pool.acquire()
-        except Exception as error:
-            _raise_if_away(error)
+        except BaseException as error:
+            use.asked -= 1
+            if isinstance(error, Exception):
+                use.failures.inc()
+                _raise_if_away(error)
             raise
+        if began:
+            use.wait_seconds.observe(time.monotonic() - began)
         # A stand-in with the connection's own methods, bound to this one use of it.
         return cast(Connection, connection)
 
     async def release(self, connection: "Connection") -> None:
         """Give a connection back; one that is broken is replaced."""
+        self._use.asked -= 1
         if self._pool is not None:
             await self._pool.release(cast("asyncpg.pool.PoolConnectionProxy[Record]", connection))
 

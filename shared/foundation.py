@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from shared.bus import Bus
 from shared.database import Database
+from shared.event_loop import EventLoopLag
 from shared.lifecycle import Service
 from shared.metrics import Metrics
 from shared.migrations import migrate
@@ -25,6 +26,8 @@ class Foundation:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self.metrics = Metrics()
+        build = self.metrics.gauge("build_info", "1, with the version as a label.", ["version"])
+        build.labels(platform_version()).set(1)
         self.tracing = Tracing(
             settings.service,
             endpoint=settings.otlp_endpoint or None,
@@ -37,6 +40,7 @@ class Foundation:
             name=settings.service,
             max_size=settings.database_pool,
             start_deadline=settings.start_deadline,
+            metrics=self.metrics,
         )
         self.bus = Bus(
             settings.nats_url,
@@ -54,7 +58,7 @@ class Foundation:
     def services(self) -> list[Service]:
         """In the order in which they start; all else starts after them."""
         schema = _Schema(self.database, self.bus, package=self._settings.service)
-        return [self.tracing, self.database, self.bus, schema, self.outbox]
+        return [EventLoopLag(self.metrics), self.tracing, self.database, self.bus, schema, self.outbox]
 
     def web(self, *, title: str, description: str, apis: Sequence[Api], port: int) -> WebServer:
         """The service's HTTP side; to be started last."""

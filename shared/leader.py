@@ -16,6 +16,7 @@ from shared import queries
 from shared.database import Database, LockTimeout, Session
 from shared.errors import Unavailable
 from shared.lifecycle import Service, start_all, stop_all
+from shared.metrics import Metrics
 
 LOCK_WAIT: Final = "10s"
 PROOF_INTERVAL: Final = 2.0
@@ -34,7 +35,9 @@ class Leadership:
     term, in the order in which they start; whatever they remember, they read from the tables when they start.
     """
 
-    def __init__(self, database: Database, lock_name: str, services: Callable[[], Sequence[Service]]) -> None:
+    def __init__(
+        self, database: Database, lock_name: str, services: Callable[[], Sequence[Service]], metrics: Metrics
+    ) -> None:
         self.name = f"leadership:{lock_name}"
         self._database = database
         self._lock_name = lock_name
@@ -45,6 +48,10 @@ class Leadership:
         self._following = asyncio.Event()
         self._following.set()
         self._task: asyncio.Task[None] | None = None
+        leads = metrics.gauge("leader", "1 while this process leads in the role, else 0.", ["role"])
+        leads.labels(lock_name).set_function(self._leading.is_set)
+        terms = metrics.counter("leader_terms_total", "Times this process took over the lead in the role.", ["role"])
+        self._terms = terms.labels(lock_name)
 
     @property
     def leading(self) -> bool:
@@ -104,6 +111,7 @@ class Leadership:
                 starting.result()
                 self._following.clear()
                 self._leading.set()
+                self._terms.inc()
                 _log.info("leadership.taken", lock=self._lock_name)
                 await lost
         finally:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import orjson
 import structlog
+from prometheus_client import Counter
 
 from schemas.subjects import FOR_PEOPLE, Catalogue
 from shared import queries
@@ -116,9 +117,10 @@ class Relay(Loop):
         self._changed = asyncio.Event()
         self._unlisten: Callable[[], None] = lambda: None
         self._running = False
-        self._published = metrics.counter("outbox_published_total", "Events that the bus acknowledged")
-        self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000")
-        self._oldest = metrics.gauge("outbox_oldest_seconds", "Age of the oldest outbox row")
+        self._published = metrics.counter("outbox_published_total", "Events that the bus acknowledged.", ["type"])
+        self._published_of: dict[str, Counter] = {}
+        self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000.")
+        self._oldest = metrics.gauge("outbox_oldest_seconds", "Age of the oldest outbox row, in seconds.")
 
     @property
     def held(self) -> int:
@@ -264,7 +266,10 @@ class Relay(Loop):
             self._refused_until = asyncio.get_running_loop().time() + REFUSED_PAUSE
             _log.error("outbox.refused", event_type=message.event_type, row_ids=rows, error=str(error))
             return False
-        self._published.inc(message.events)
+        counter = self._published_of.get(message.event_type)
+        if counter is None:
+            counter = self._published_of[message.event_type] = self._published.labels(message.event_type)
+        counter.inc(message.events)
         return True
 
     # ---------------------------------------------------------------- acknowledged: delete in batches

@@ -7,6 +7,7 @@ from schemas.events import ExecutionFinished, ExecutionLost, ExecutionRefused, E
 from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
 from shared.foundation import Foundation
 from shared.lifecycle import Service
+from worker_manager.agents import Agents
 from worker_manager.announcements import Announcements
 from worker_manager.api import execute, executions, logs, workers
 from worker_manager.consumers import Dispatcher, Recorder
@@ -27,6 +28,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
     counters = Counters(metrics)
+    agents = Agents(metrics)
 
     worker_store = WorkerStore(database, instance=instance_id(settings.workers_folder))
     execution_store = ExecutionStore(database)
@@ -60,7 +62,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     return [
         *base.services,
         announcements,
-        Heartbeats(bus, [fleet.hear, redelivery.hear]),
+        Heartbeats(bus, [fleet.hear, redelivery.hear, agents.hear]),
         fleet,
         redelivery,
         bus.consumer(WORKER_MANAGER_DISPATCH.durable, dispatcher.handle),

@@ -83,19 +83,17 @@ class Recorder:
     async def handle(self, events: Sequence[Event]) -> None:
         folded = fold(events)
         orders = handover.orders(events, but={report.execution_id for report in folded.reports})
-        changed: list[str] = []
+        changed: list[tuple[str, float | None]] = []
+        closed: list[str] = []
         async with self._database.transaction() as tx:
             if orders:
                 await self._store.record_orders(tx, orders)
             if folded.reports:
-                changed += await self._store.record_reports(tx, folded.reports)
-                stale = len(folded.reports) - len(changed)
-            else:
-                stale = 0
+                changed = await self._store.record_reports(tx, folded.reports)
             if folded.unplaced:
-                changed += await self._store.close_unplaced(tx, folded.unplaced)
+                closed += await self._store.close_unplaced(tx, folded.unplaced)
             if folded.refused:
-                changed += await self._store.close_refused(tx, folded.refused)
-        self._counters.stale.inc(stale)
-        for status in changed:
-            self._counters.executions.labels(status).inc()
+                closed += await self._store.close_refused(tx, folded.refused)
+        self._counters.stale.inc(len(folded.reports) - len(changed))
+        self._counters.came_to(changed)
+        self._counters.came_to((status, None) for status in closed)

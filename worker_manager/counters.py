@@ -1,6 +1,13 @@
 """What the worker manager counts, beside what the bus, the outbox and the web count for every service."""
 
+from collections.abc import Iterable
+from typing import Final
+
+from schemas.states import EXECUTION
 from shared.metrics import Metrics
+
+_RUNS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
+"""From a command that does nothing to one that takes six hours, in seconds."""
 
 
 class Counters:
@@ -8,15 +15,30 @@ class Counters:
 
     def __init__(self, metrics: Metrics) -> None:
         self.workers = metrics.gauge("workers", "Worker processes that are not over, by status.", ["status"])
-        self.worker_starts = metrics.counter("worker_starts_total", "Workers started, by result.", ["result"])
-        self.executions = metrics.counter(
-            "executions_total", "Executions recorded as over, by outcome; `running` counts the starts.", ["status"]
+        starts = metrics.counter("worker_starts_total", "Workers started, by result.", ["result"])
+        self.worker_started, self.worker_not_started = starts.labels("running"), starts.labels("failed")
+        executions = metrics.counter("executions_total", "Executions that are over, by outcome.", ["outcome"])
+        self._outcomes = {status.value: executions.labels(status.value) for status in EXECUTION.final}
+        run_seconds = metrics.batch_histogram(
+            "execution_run_seconds",
+            "From an execution's start to its end on its worker, in seconds, by outcome.",
+            "outcome",
+            buckets=_RUNS,
         )
+        self._run_seconds = {status.value: run_seconds.series(status.value) for status in EXECUTION.final}
         self.dispatched = metrics.counter("dispatched_total", "Executions handed to a worker.")
         self.dispatches = metrics.counter("dispatch_messages_total", "Messages that carried them.")
         self.redelivered = metrics.counter(
             "redelivered_total", "Executions handed over again, because their worker did not speak of them."
         )
-        self.stale = metrics.counter(
-            "stale_reports_total", "Reports that came late or twice and changed nothing.", ["service"]
-        ).labels("worker_manager")
+        self.stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+
+    def came_to(self, changed: Iterable[tuple[str, float | None]]) -> None:
+        """Executions newly came to these statuses; the seconds are how long they ran, where that is known."""
+        for status, seconds in changed:
+            outcome = self._outcomes.get(status)
+            if outcome is None:
+                continue  # it is not over
+            outcome.inc()
+            if seconds is not None:
+                self._run_seconds[status].observe(seconds)

@@ -184,7 +184,7 @@ class Fleet:
                 slots=row["slots"],
             )
         )
-        self._counters.worker_starts.labels("running").inc()
+        self._counters.worker_started.inc()
         body: str = row["body"]
         return body
 
@@ -204,7 +204,7 @@ class Fleet:
         if member.handle is not None:
             await member.provider.stop(member.handle, force=True)
         await _within(FORCED_END, member.over)
-        self._counters.worker_starts.labels("failed").inc()
+        self._counters.worker_not_started.inc()
         return why
 
     async def _adopt(self, adoptee: Adoptee) -> None:

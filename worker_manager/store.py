@@ -150,8 +150,8 @@ class ExecutionStore:
             [order.scheduled_at for order in orders],
         )
 
-    async def record_reports(self, on: Transaction, reports: Sequence[Report]) -> list[str]:
-        """Fold reports in; the statuses that rows newly came to."""
+    async def record_reports(self, on: Transaction, reports: Sequence[Report]) -> list[tuple[str, float | None]]:
+        """Fold reports in; the statuses that rows newly came to, and how many seconds those ran that are over."""
         rows = await on.fetch(
             self._sql["record_reports"],
             [report.execution_id for report in reports],
@@ -171,7 +171,7 @@ class ExecutionStore:
             [report.finished_at for report in reports],
             [report.placed_at for report in reports],
         )
-        return [row["status"] for row in rows]
+        return [(row["status"], row["seconds"]) for row in rows]
 
     async def close_unplaced(self, on: Transaction, unplaced: Sequence[Unplaced]) -> list[str]:
         rows = await on.fetch(

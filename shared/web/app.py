@@ -59,7 +59,7 @@ def create_web_app(
     app.on_shutdown.append(streams.close)
 
     document = Document()
-    health = HealthChecks(service, version, checks, deadline=health_deadline)
+    health = HealthChecks(service, version, checks, metrics=metrics, deadline=health_deadline)
     system = system_api(health, metrics, document)
     for api in (*apis, system):
         app.router.add_routes(api.routes)

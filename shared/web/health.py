@@ -11,6 +11,7 @@ from typing import Final, Literal
 import structlog
 
 from schemas.rest.health import Health
+from shared.metrics import Metrics
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -23,11 +24,16 @@ _log = structlog.stdlib.get_logger("hodei.health")
 class HealthChecks:
     """The named checks of one service. Each is true for up; false, an error or silence is down."""
 
-    def __init__(self, service: str, version: str, checks: Mapping[str, Check], *, deadline: float = 2.0) -> None:
+    def __init__(
+        self, service: str, version: str, checks: Mapping[str, Check], *, metrics: Metrics, deadline: float = 2.0
+    ) -> None:
         self._service = service
         self._version = version
         self._checks = dict(checks)
         self._deadline = deadline
+        up = metrics.gauge("health_check_up", "1 when what the service needs answers, as /health sees it.", ["check"])
+        self._up = {name: up.labels(name) for name in checks}
+        metrics.before_scrape("health", self._measure)
 
     async def ask(self) -> Health:
         """Takes no longer than the deadline, whatever the checks do."""
@@ -40,6 +46,11 @@ class HealthChecks:
         if down:
             status = "unhealthy" if down & CRITICAL else "degraded"
         return Health(status=status, service=self._service, version=self._version, checks=states)
+
+    async def _measure(self) -> None:
+        answer = await self.ask()
+        for name, state in answer.checks.items():
+            self._up[name].set(state == "up")
 
     async def _is_up(self, name: str, check: Check) -> bool:
         try:

@@ -68,7 +68,9 @@ class RequestMetrics:
     def __init__(self, metrics: Metrics, load: Load) -> None:
         self._requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
         self._seconds = metrics.histogram(
-            "http_request_duration_seconds", "From the request's head to the answer's end.", ("method", "route")
+            "http_request_duration_seconds",
+            "From the request's head to the answer's end, in seconds.",
+            ("method", "route"),
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         in_flight = metrics.gauge("http_requests_in_flight", "Requests being worked on.")

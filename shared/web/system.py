@@ -59,6 +59,7 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
 
     @api.get("/metrics", summary="Metrics for Prometheus", answers={200: Answer(also=("text/plain",))})
     async def get_metrics(_request: web.Request) -> web.Response:
+        await metrics.refresh()
         return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
 
     @api.get(

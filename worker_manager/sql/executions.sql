@@ -48,7 +48,7 @@ set worker_id = coalesce(e.worker_id, excluded.worker_id),
     finished_at = coalesce(e.finished_at, excluded.finished_at),
     assignment = null
 where e.rank < excluded.rank
-returning e.status, e.rank;
+returning e.status, extract(epoch from e.finished_at - e.started_at)::float8 as seconds;
 
 -- name: close_unplaced
 -- Close requested executions whose task left the queue before any worker was chosen.

@@ -1,5 +1,6 @@
 """The database on a real server: types, transactions, and what happens when the server goes away."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from hodei.embedded.postgres import EmbeddedPostgres
 from shared.database import Database, Deadlock, Transaction, UniqueViolation, retry_deadlock
 from shared.errors import ConfigError, Unavailable
 from shared.ids import new_id
+from shared.metrics import Metrics
 
 
 async def test_python_objects_go_in_and_out_of_json_columns(database: Database) -> None:
@@ -124,3 +126,34 @@ async def test_a_database_that_does_not_exist_is_not_waited_for(database_url: st
 async def test_a_plain_transaction_is_just_that(database: Database) -> None:
     async with database.transaction() as transaction:
         assert type(transaction) is Transaction
+
+
+async def test_the_metrics_tell_who_waits_for_a_connection(database_url: str) -> None:
+    metrics = Metrics()
+    database = Database(database_url, schema="public", name="trial", min_size=1, max_size=2, metrics=metrics)
+
+    def told() -> tuple[float, float]:
+        return metrics.value("hodei_database_pool_in_use"), metrics.value("hodei_database_pool_waiters")
+
+    with pytest.raises(Unavailable):
+        await database.acquire()
+    await database.start()
+    try:
+        assert told() == (0, 0)
+        first, second = await database.acquire(), await database.acquire()
+        third = asyncio.create_task(database.acquire())
+        leaving = asyncio.create_task(database.acquire())
+        await asyncio.sleep(0)
+        assert told() == (2, 2)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        assert told() == (2, 1)
+        await database.release(first)
+        await database.release(await third)
+        await database.release(second)
+        assert told() == (0, 0)
+        assert metrics.value("hodei_database_pool_wait_seconds_count") == 1, "who found a free one did not wait"
+        assert metrics.value("hodei_database_pool_limit") == 2
+        assert metrics.value("hodei_database_pool_failures_total") == 0
+    finally:
+        await database.stop()

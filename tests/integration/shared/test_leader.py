@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from shared.database import Database
 from shared.errors import Unavailable
 from shared.leader import Leadership
+from shared.metrics import Metrics
 
 LOCK_HOLDERS = "select pid from pg_locks where locktype = 'advisory' and granted"
 
@@ -29,7 +30,7 @@ class Duty:
 
 
 def candidate(database: Database, diary: list[str]) -> Leadership:
-    return Leadership(database, "trial", lambda: [Duty(diary)])
+    return Leadership(database, "trial", lambda: [Duty(diary)], Metrics())
 
 
 async def test_one_leads_and_the_other_takes_over_when_it_stops(database: Database) -> None:
@@ -46,6 +47,19 @@ async def test_one_leads_and_the_other_takes_over_when_it_stops(database: Databa
         await second.led()
         await second.stop()
     assert second_diary == ["started", "stopped"]
+
+
+async def test_the_metrics_say_who_leads(database: Database) -> None:
+    metrics = Metrics()
+    leadership = Leadership(database, "trial", lambda: [], metrics)
+    assert b'hodei_leader{role="trial"} 0.0' in metrics.render()
+    async with asyncio.timeout(20):
+        await leadership.start()
+        await leadership.led()
+        assert metrics.value("hodei_leader", role="trial") == 1
+        await leadership.stop()
+    assert metrics.value("hodei_leader", role="trial") == 0
+    assert metrics.value("hodei_leader_terms_total", role="trial") == 1
 
 
 async def test_losing_the_lock_stops_the_services_and_begins_anew(database: Database) -> None:
@@ -72,7 +86,7 @@ async def test_a_duty_that_cannot_start_is_tried_again(database: Database) -> No
         terms += 1
         return [Duty(diary), Duty(diary, fails=terms == 1)]
 
-    leadership = Leadership(database, "trial", services)
+    leadership = Leadership(database, "trial", services, Metrics())
     async with asyncio.timeout(20):
         await leadership.start()
         await leadership.led()
@@ -81,7 +95,7 @@ async def test_a_duty_that_cannot_start_is_tried_again(database: Database) -> No
 
 
 async def test_other_roles_have_other_leaders(database: Database) -> None:
-    one, other = (Leadership(database, role, lambda: []) for role in ("one", "other"))
+    one, other = (Leadership(database, role, lambda: [], Metrics()) for role in ("one", "other"))
     async with asyncio.timeout(20):
         for leadership in (one, other):
             await leadership.start()

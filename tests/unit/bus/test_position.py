@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.bus_pull import Position
+from shared.bus_pull import Position, stored_at
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,4 @@ from shared.bus_pull import Position
 )
 def test_position_is_read_from_both_forms_of_the_subject(reply: str) -> None:
     assert Position.of(reply) == Position(deliveries=3, stream_seq=120, consumer_seq=7, pending=42)
+    assert stored_at(reply) == 1795478400

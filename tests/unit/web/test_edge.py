@@ -184,6 +184,9 @@ async def test_health_adds_up_its_checks(
         "version": "1.2.3",
         "checks": {"database": "up" if database is True else "down", "nats": "up" if nats else "down"},
     }
+    scraped = await (await client.get("/metrics")).text()
+    assert f'hodei_health_check_up{{check="database"}} {float(database is True)}' in scraped
+    assert f'hodei_health_check_up{{check="nats"}} {float(nats)}' in scraped
 
 
 async def test_a_check_that_hangs_is_down_within_the_deadline(make_app: Callable[..., web.Application]) -> None:
