@@ -1,12 +1,29 @@
-"""Writes the generated pages of docs/, from the tables in schemas/ and from the code; a test keeps them true."""
+"""Writes the pages of docs/ that say what the code says: the tables in schemas/, the log events in the code and the
+metrics of every process. A test keeps them true.
+"""
 
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import nats_exporter.app
+import orchestrator.app
+import scheduler.app
+import worker_manager.app
 from docs import log_events
+from nats_exporter.settings import NatsExporterSettings
+from orchestrator.settings import OrchestratorSettings
+from scheduler.settings import SchedulerSettings
 from schemas import states
 from schemas.events import EVENT_TYPES
 from schemas.subjects import CONSUMERS
+from shared.lifecycle import Service
+from shared.metrics import Declared
+from shared.web.app import METRICS, WebServer
+from worker_manager.settings import WorkerManagerSettings
 
 HERE: Final = Path(__file__).parent
 MACHINES: Final[tuple[states.StateMachine[Any], ...]] = (
@@ -68,10 +85,87 @@ def log_event_catalogue() -> str:
     return "\n".join(lines) + "\n"
 
 
+_METRICS_INTRO: Final = """\
+# Metrics
+
+Generated from the processes themselves by `make docs`. Each tells its own on `GET /metrics`: orchestrator 8080,
+scheduler 8081, worker manager 8082, NATS exporter 7777. PostgreSQL's come from `postgres_exporter`. How Prometheus
+reads them, what it derives and when it raises an alarm is in `compose/prometheus/`, what to do then in
+[operations.md](operations.md#alerts), and `compose/grafana/` shows them.
+
+- Durations are in seconds, sizes in bytes; a counter ends in `_total`, a histogram has `_bucket`, `_sum`, `_count`.
+- Labels hold routes, event types, consumers, statuses and the like: never an id of a job, task, execution or worker.
+- What has to be asked for (`hodei_bus_consumer_*`, `hodei_bus_stream_*`, `hodei_scheduler_queue_*`,
+  `hodei_scheduler_workers`, `hodei_scheduler_slots*`, `hodei_agent*`, `hodei_health_check_up`, `hodei_nats_*`) is asked
+  when it is read: within three seconds, and once per second however many read. What cannot be found out is missing from
+  the answer and counted in `hodei_scrape_refresh_failures_total`.
+- Of several replicas of a scheduler only the leader has a queue and a fleet; the others tell zero. All worker managers
+  hear all agents, and all replicas are told the same of their consumers: take the maximum of those, not the sum.
+- A worker's agent has no port. What its heartbeat says is told, summed, by the worker manager as `hodei_agent*`.
+- Every process also has the client library's `process_*` (CPU, memory, file descriptors) and `python_*` (garbage
+  collection, version).
+"""
+
+ServiceMetrics = Mapping[str, Sequence[Declared]]
+"""What each process declares."""
+
+
+def declared_metrics() -> ServiceMetrics:
+    """Wire every process, start none, and see what it has declared."""
+
+    async def wire() -> ServiceMetrics:
+        with tempfile.TemporaryDirectory() as folder:
+            given = {"HODEI_DATA_DIR": folder}
+            return {
+                "orchestrator": _declared(lambda: orchestrator.app.build(OrchestratorSettings()), given),
+                "scheduler": _declared(lambda: scheduler.app.build(SchedulerSettings()), given),
+                "worker manager": _declared(lambda: worker_manager.app.build(WorkerManagerSettings()), given),
+                "NATS exporter": _declared(lambda: nats_exporter.app.build(NatsExporterSettings()), given),
+            }
+
+    return asyncio.run(wire())
+
+
+def metric_catalogue() -> str:
+    """Every metric: its type, labels and meaning; those of all processes first, then each one's own."""
+    told = declared_metrics()
+    ours = {name: declared for name, declared in told.items() if name != "NATS exporter"}
+    everywhere = set.intersection(*(set(declared) for declared in ours.values()))
+    parts = [_METRICS_INTRO, _table("Of all three services", everywhere)]
+    for name, declared in told.items():
+        parts.append(_table(f"Of the {name}", set(declared) - everywhere))
+    return "\n".join(parts)
+
+
+def _declared(build: Callable[[], Sequence[Service]], environment: Mapping[str, str]) -> Sequence[Declared]:
+    before = dict(os.environ)
+    kept = {key: value for key, value in before.items() if not key.startswith(("HODEI_", "NATS_", "DATABASE_"))}
+    try:
+        _set_environment({**kept, **environment})
+        [web] = [service for service in build() if isinstance(service, WebServer)]
+    finally:
+        _set_environment(before)
+    return web.app[METRICS].declared
+
+
+def _set_environment(wanted: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(wanted)
+
+
+def _table(title: str, declared: set[Declared]) -> str:
+    lines = [f"## {title}", "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for one in sorted(declared, key=lambda one: one.name):
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        lines.append(f"| `{one.name}` | {one.kind} | {labels} | {one.help} |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES: Final = {
     "states.md": state_diagrams,
     "events.md": event_catalogue,
     "log-events.md": log_event_catalogue,
+    "metrics.md": metric_catalogue,
 }
 
 if __name__ == "__main__":

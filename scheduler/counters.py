@@ -43,7 +43,9 @@ class Counters:
             "scheduler_queue_depth", "Tasks that could run and wait for a worker, by priority.", ("priority",)
         )
         self._oldest = metrics.gauge(
-            "scheduler_queue_oldest_seconds", "How long the oldest of them waits, in seconds.", ("priority",)
+            "scheduler_queue_oldest_seconds",
+            "How long the oldest task that could run waits, in seconds, by priority.",
+            ("priority",),
         )
         self._delayed = metrics.gauge("scheduler_queue_delayed", "Tasks whose time to run is still to come.")
         self._workers = metrics.gauge("scheduler_workers", "Workers with an agent, by status.", ("status",))

@@ -24,6 +24,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from shared.metrics_batch import BatchHistogram
+from shared.metrics_told import ToldCounter
 
 PREFIX: Final = "hodei_"
 
@@ -40,8 +41,9 @@ REFRESH_GAP: Final = 1.0
 
 Refresh = Callable[[], Awaitable[None]]
 
-_Metric = MetricWrapperBase | BatchHistogram
-_M = TypeVar("_M", MetricWrapperBase, BatchHistogram, Counter, Gauge, Histogram)
+_Metric = MetricWrapperBase | BatchHistogram | ToldCounter
+_M = TypeVar("_M", Counter, Gauge, Histogram, BatchHistogram, ToldCounter)
+_KINDS: Final = {Counter: "counter", ToldCounter: "counter", Gauge: "gauge"}
 
 _log = structlog.get_logger(__name__)
 
@@ -119,6 +121,17 @@ class Metrics:
         self.registry.register(made)
         return self._add(name, made, help, () if label is None else (label,))
 
+    def told_counter(self, name: str, help: str, labels: Sequence[str]) -> ToldCounter:
+        """As `counter`, for what somebody else counts."""
+        if not name.endswith("_total"):
+            raise ValueError(f"a counter's name ends in _total, not {name}")
+        found = self._get(ToldCounter, name)
+        if found is not None:
+            return found
+        made = ToldCounter(PREFIX + name, help, labels)
+        self.registry.register(made)
+        return self._add(name, made, help, labels)
+
     def before_scrape(self, source: str, refresh: Refresh) -> None:
         """Have `refresh()` set its metrics each time that somebody is about to read them. It should take away what
         it cannot find out: an old number passes for a new one. `source` names it in logs and in the failures' metric.
@@ -166,7 +179,7 @@ class Metrics:
         return metric
 
     def _add(self, name: str, metric: _M, help: str, labels: Sequence[str]) -> _M:
-        kind = "histogram" if isinstance(metric, BatchHistogram) else type(metric).__name__.lower()
+        kind = _KINDS.get(type(metric), "histogram")
         self._metrics[name] = metric
         self._declared.append(Declared(PREFIX + name, kind, help, tuple(labels)))
         return metric

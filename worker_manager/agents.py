@@ -35,14 +35,14 @@ class Agents:
         self._clock = clock
         self._words: dict[str, _Word] = {}
         self._agents = metrics.gauge("agents", f"Agents heard of in the last {HEARD_WITHIN:g} seconds.")
-        self._slots = metrics.gauge("agent_slots", "How many executions these agents run at once.")
+        self._slots = metrics.gauge("agent_slots", "How many executions those agents run at once.")
         self._executions = metrics.gauge(
             "agent_executions",
-            "Executions in these agents' hands: running, waiting to begin, or over with the outcome still to be sent.",
+            "Executions in those agents' hands: running, waiting to begin, or over with the outcome still to be sent.",
             ["state"],
         )
         self._silence = metrics.gauge(
-            "agent_longest_silence_seconds", "How long ago the most silent of these agents was heard, in seconds."
+            "agent_longest_silence_seconds", "How long ago the most silent of those agents was heard, in seconds."
         )
         metrics.before_scrape("agents", self.measure)
 

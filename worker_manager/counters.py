@@ -27,7 +27,7 @@ class Counters:
         )
         self._run_seconds = {status.value: run_seconds.series(status.value) for status in EXECUTION.final}
         self.dispatched = metrics.counter("dispatched_total", "Executions handed to a worker.")
-        self.dispatches = metrics.counter("dispatch_messages_total", "Messages that carried them.")
+        self.dispatches = metrics.counter("dispatch_messages_total", "Messages in which executions were handed over.")
         self.redelivered = metrics.counter(
             "redelivered_total", "Executions handed over again, because their worker did not speak of them."
         )

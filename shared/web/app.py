@@ -7,7 +7,7 @@ there are (each service's app.py).
 import errno
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -21,6 +21,9 @@ from shared.web.middlewares import Cors, Edge, RequestMetrics
 from shared.web.openapi import PydanticApiSpec
 from shared.web.sse import OPEN_STREAMS, OpenStreams
 from shared.web.system import Document, add_assets, system_api
+
+METRICS: Final = web.AppKey("metrics", Metrics)
+"""What the application's `/metrics` shows."""
 
 
 class WebSettings(Protocol):
@@ -57,6 +60,7 @@ def create_web_app(
     load = app[LOAD] = Load(active_limit=active_limit, waiting_limit=waiting_limit)
     streams = app[OPEN_STREAMS] = OpenStreams()
     app.on_shutdown.append(streams.close)
+    app[METRICS] = metrics
 
     document = Document()
     health = HealthChecks(service, version, checks, metrics=metrics, deadline=health_deadline)
@@ -102,6 +106,7 @@ class WebServer:
     ) -> None:
         self.host = host
         self.port = port
+        self.app = app
         self._runner = web.AppRunner(
             app,
             handle_signals=False,

@@ -1,0 +1,1 @@
+"""NATS's own numbers for Prometheus: its monitoring endpoint speaks JSON, Prometheus does not."""

@@ -1,0 +1,27 @@
+"""The composition root: the servers that are asked, and the web server on which Prometheus reads the answers."""
+
+from collections.abc import Sequence
+
+from nats_exporter.servers import Servers
+from nats_exporter.settings import NatsExporterSettings
+from shared.foundation import platform_version
+from shared.lifecycle import Service
+from shared.metrics import Metrics
+from shared.web.app import WebServer, create_web_app
+
+
+def build(settings: NatsExporterSettings) -> Sequence[Service]:
+    """Wire the parts."""
+    metrics = Metrics()
+    servers = Servers(settings.servers, metrics)
+    app = create_web_app(
+        title="NATS exporter",
+        description="NATS's own numbers, for Prometheus.",
+        version=platform_version(),
+        service=settings.service,
+        settings=settings,
+        apis=[],
+        checks={"nats": servers.healthy},
+        metrics=metrics,
+    )
+    return [servers, WebServer(app, settings.host, settings.port)]

@@ -1,0 +1,31 @@
+"""What may be set of the exporter. It uses neither NATS's client port nor the database."""
+
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from shared.settings import Port, ServiceSettings
+
+
+class NatsExporterSettings(ServiceSettings):
+    """As for every service; `monitoring_url` names the servers to ask, separated by commas."""
+
+    service: ClassVar[str] = "nats_exporter"
+
+    port: Port = Field(default=7777, validation_alias="NATS_EXPORTER_PORT")
+    monitoring_url: str = Field(default="http://127.0.0.1:8222", validation_alias="HODEI_NATS_MONITORING_URL")
+
+    @field_validator("monitoring_url")
+    @classmethod
+    def _are_urls(cls, value: str) -> str:
+        for url in value.split(","):
+            parts = urlsplit(url.strip())
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("should be http://HOST:PORT, or several of them separated by commas")
+        return value
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses one by one, without a slash at the end."""
+        return tuple(dict.fromkeys(url.strip().rstrip("/") for url in self.monitoring_url.split(",")))
