@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format types imports check bench docs lock clean
+.PHONY: help setup demo up test test-unit lint format types imports check promtool bench docs lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ imports: $(STAMP) ## Check who imports whom
 	$(BIN)/lint-imports
 
 check: lint types imports ## All checks that run nothing
+
+promtool: ## Check Prometheus's configuration and rules, and try every alert (needs Debian's package prometheus)
+	@command -v promtool >/dev/null || { echo "skipped: there is no promtool here (apt-get install prometheus)"; exit 0; } && \
+	  promtool check config compose/prometheus/prometheus.yml && \
+	  promtool check rules compose/prometheus/rules/*.yml && \
+	  promtool test rules compose/prometheus/tests/*.yml
 
 bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a table
 	$(BIN)/python -m benchmarks
