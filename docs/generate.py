@@ -2,7 +2,6 @@
 metrics of every process. A test keeps them true.
 """
 
-import asyncio
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -112,18 +111,14 @@ ServiceMetrics = Mapping[str, Sequence[Declared]]
 
 def declared_metrics() -> ServiceMetrics:
     """Wire every process, start none, and see what it has declared."""
-
-    async def wire() -> ServiceMetrics:
-        with tempfile.TemporaryDirectory() as folder:
-            given = {"HODEI_DATA_DIR": folder}
-            return {
-                "orchestrator": _declared(lambda: orchestrator.app.build(OrchestratorSettings()), given),
-                "scheduler": _declared(lambda: scheduler.app.build(SchedulerSettings()), given),
-                "worker manager": _declared(lambda: worker_manager.app.build(WorkerManagerSettings()), given),
-                "NATS exporter": _declared(lambda: nats_exporter.app.build(NatsExporterSettings()), given),
-            }
-
-    return asyncio.run(wire())
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"HODEI_DATA_DIR": folder}
+        return {
+            "orchestrator": _declared(lambda: orchestrator.app.build(OrchestratorSettings()), given),
+            "scheduler": _declared(lambda: scheduler.app.build(SchedulerSettings()), given),
+            "worker manager": _declared(lambda: worker_manager.app.build(WorkerManagerSettings()), given),
+            "NATS exporter": _declared(lambda: nats_exporter.app.build(NatsExporterSettings()), given),
+        }
 
 
 def metric_catalogue() -> str:

@@ -71,7 +71,10 @@ async def test_reports_backwards_and_twice_end_the_same(house: House) -> None:
     [execution] = (await house.over(job))["tasks"][0]["executions"]
     assert execution["status"] == "succeeded"
     async with house.http.get(f"{house.url}/metrics") as answer:
-        assert "hodei_stale_reports_total 4.0" in await answer.text()
+        told = await answer.text()
+    assert "hodei_stale_reports_total 4.0" in told
+    assert 'hodei_job_seconds_count{status="succeeded"} 2.0' in told
+    assert 'hodei_job_seconds_count{status="failed"} 0.0' in told
 
 
 async def test_a_failed_step_skips_what_follows(house: House) -> None:

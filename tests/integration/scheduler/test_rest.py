@@ -287,7 +287,8 @@ async def test_the_openapi_document_is_valid_and_names_every_route(house: Opener
 async def test_the_metrics_tell_of_queue_and_workers(house: Opener) -> None:
     here = await house()
     await here.agent(slots=1)
-    await here.say(queued(priority="high"), queued(priority="high"))
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    await here.say(queued(priority="high"), queued(priority="high"), queued(run_at=tomorrow))
     await here.ears.wait(TaskScheduled)
     async with here.http.get(f"{here.url}/metrics") as answer:
         text = await answer.text()
@@ -296,6 +297,13 @@ async def test_the_metrics_tell_of_queue_and_workers(house: Opener) -> None:
         'hodei_scheduler_workers{status="online"} 1.0',
         "hodei_scheduler_slots 1.0",
         "hodei_scheduler_slots_busy 1.0",
+        "hodei_scheduler_slots_free 0.0",
+        "hodei_scheduler_queue_delayed 1.0",
+        'hodei_scheduler_queue_wait_seconds_count{priority="high"} 1.0',
+        'hodei_scheduler_queue_wait_seconds_count{priority="low"} 0.0',
+        'hodei_leader{role="scheduler"} 1.0',
+        'hodei_health_check_up{check="database"} 1.0',
+        'hodei_bus_consumer_pending_messages{consumer="scheduler-placement"} 0.0',
         "hodei_scheduler_placements_total 1.0",
     ):
         assert line in text.splitlines()

@@ -57,6 +57,9 @@ async def test_in_whatever_order_the_reports_come_the_outcome_is_the_same(
     assert (shown["status"], shown["exit_code"], shown["worker_id"]) == ("failed", 7, script.worker_id)
     assert shown["started_at"] == "2026-11-24T12:00:00.000000Z"
     assert shown["finished_at"] == "2026-11-24T12:00:03.000000Z"
+    told = (await manager.metrics()).splitlines()
+    assert 'hodei_executions_total{outcome="failed"} 1.0' in told
+    assert 'hodei_execution_run_seconds_sum{outcome="failed"} 3.0' in told
 
 
 async def test_an_order_is_kept_only_until_its_worker_has_it(platform: Platform, manager: Running) -> None:
@@ -92,7 +95,10 @@ async def test_a_late_report_changes_nothing_and_is_counted(platform: Platform, 
     await manager.recorded(2)
 
     assert (await manager.call("GET", f"/executions/{script.execution_id}"))["status"] == "lost"
-    assert "hodei_stale_reports_total 1.0" in await manager.metrics()
+    told = (await manager.metrics()).splitlines()
+    assert "hodei_stale_reports_total 1.0" in told
+    assert 'hodei_executions_total{outcome="lost"} 1.0' in told
+    assert 'hodei_executions_total{outcome="succeeded"} 0.0' in told
 
 
 async def test_an_order_that_its_worker_does_not_speak_of_is_sent_again(platform: Platform, manager: Running) -> None:
