@@ -1,6 +1,7 @@
 """The base of every model here: what all of them share in how they parse and print."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
@@ -18,6 +19,7 @@ class EventModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+@lru_cache(maxsize=64)  # the events of one batch share their times
 def rfc3339(moment: datetime) -> str:
     """Print an aware datetime as RFC 3339 in UTC with `Z` and microseconds: 2026-11-23T08:15:30.123456Z."""
     in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -65,7 +65,7 @@ class Bus:
         namespace: str = "hodei",
         start_deadline: float = 30.0,
         metrics: Metrics | None = None,
-        linger_ms: float = 20,
+        linger_ms: float = 40,
         replicas: int = 1,
     ) -> None:
         self.name = name

@@ -160,6 +160,13 @@ class Connection:
         if commands:
             await self._write(b"".join(commands))
 
+    async def post_all(self, subjects: Iterable[str], payload: bytes) -> None:
+        """As `post`, the same short payload to many subjects in one write: a batch's acknowledgements."""
+        if self._nc.is_closed:
+            raise BusUnavailable("the connection to NATS is closed")
+        word = b" %d\r\n%b\r\n" % (len(payload), payload)
+        await self._write(b"".join([b"PUB " + subject.encode() + word for subject in subjects]))
+
     async def _write(self, commands: bytes) -> None:
         try:
             await self._nc._send_command(commands)

@@ -69,7 +69,8 @@ class Consumer(Generic[T]):
     """One durable consumer at work: a service. `T` is what `decode(event_type, payload)` makes of an event.
 
     `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `patient`: whether
-    the patient events of the specification may wait just now. `max_events`
+    the patient events of the specification may wait just now. `yields`: the pause is at least so many times as long as
+    the batch took, so that the consumer never has more than its share of the process. `max_events`
     and `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one
     durable, in one process or many, share its messages.
     """
@@ -84,7 +85,8 @@ class Consumer(Generic[T]):
         publisher: Publisher,
         declarations: Declarations,
         catalogue: Catalogue,
-        linger_ms: float = 20,
+        linger_ms: float = 40,
+        yields: float = 0,
         patient: Callable[[], bool] = lambda: True,
         max_events: int = 2000,
         max_bytes: int = 4 << 20,
@@ -104,6 +106,7 @@ class Consumer(Generic[T]):
         self._declarations = declarations
         self._catalogue = catalogue
         self._linger = linger_ms / 1000
+        self._yields = yields
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._stop_deadline = stop_deadline
@@ -154,8 +157,7 @@ class Consumer(Generic[T]):
             await asyncio.wait(self._tasks)
             self._tasks = []
         await self._give_back()
-        for message in self._pull.buffer:
-            await self._reply(message, NAK)
+        await self._reply(list(self._pull.buffer), NAK)
         self._pull.buffer.clear()
 
     async def until(self, condition: Callable[[], bool], *, deadline: float = 10.0) -> None:
@@ -200,7 +202,7 @@ class Consumer(Generic[T]):
             if messages:
                 self._tell(messages, count, outcome, time.perf_counter() - started)
             if count > QUIET and self._linger:
-                await self._pause(self._linger)
+                await self._pause(max(self._linger, self._yields * (time.perf_counter() - started)))
 
     async def _be_patient(self) -> None:
         """While all that has arrived may wait, give it a moment to get company."""
@@ -263,14 +265,13 @@ class Consumer(Generic[T]):
         """Tell whether the handler took all of them at once."""
         error = await self._attempt(messages)
         if error is None:
-            for message in messages:
-                await self._settle(message)
+            await self._settle(messages)
             return True
         log.warning("consumer.handler_failed", consumer=self._durable, messages=len(messages), exc_info=error)
         for message in messages:
             alone = error if len(messages) == 1 else await self._attempt([message])
             if alone is None:
-                await self._settle(message)
+                await self._settle([message])
             else:
                 await self._isolate(message, alone)
         return False
@@ -304,12 +305,13 @@ class Consumer(Generic[T]):
                 raise _Stopping
             wait = min(wait * 1.6, RETRY_LONGEST_WAIT)
 
-    async def _settle(self, message: _Message[T]) -> None:
-        count = len(message.items)
-        self.handled += count
-        self._metrics.handled(message.event_type, count)
-        self._held.pop(message.raw.reply, None)
-        await self._reply(message.raw, ACK)
+    async def _settle(self, messages: Sequence[_Message[T]]) -> None:
+        for message in messages:
+            count = len(message.items)
+            self.handled += count
+            self._metrics.handled(message.event_type, count)
+            self._held.pop(message.raw.reply, None)
+        await self._reply([message.raw for message in messages], ACK)
 
     # -- failures
 
@@ -332,16 +334,15 @@ class Consumer(Generic[T]):
             log.warning("dead_letter.not_sent", consumer=self._durable, error=str(away))
             await self._again(message.raw, message.position)
             return
-        await self._settle(message)
+        await self._settle([message])
 
     async def _again(self, raw: Msg, position: Position) -> None:
         delay = min(NAK_FIRST_DELAY * 2 ** (position.deliveries - 1), NAK_LONGEST_DELAY)
         self._held.pop(raw.reply, None)
-        await self._reply(raw, NAK + b" " + orjson.dumps({"delay": int(delay * NANOS)}))
+        await self._reply([raw], NAK + b" " + orjson.dumps({"delay": int(delay * NANOS)}))
 
     async def _give_back(self) -> None:
-        for message in self._held.values():
-            await self._reply(message, NAK)
+        await self._reply(list(self._held.values()), NAK)
         self._held.clear()
 
     async def _bury(self, message: _Message[T], index: int, error: Exception) -> None:
@@ -366,7 +367,7 @@ class Consumer(Generic[T]):
             await self._again(raw, position)
             return
         self._held.pop(raw.reply, None)
-        await self._reply(raw, ACK)
+        await self._reply([raw], ACK)
         self._notify()
 
     async def _send_letter(self, raw: Msg, position: Position, index: int, event: object, error: Exception) -> None:
@@ -398,12 +399,13 @@ class Consumer(Generic[T]):
         """
         while True:
             await asyncio.sleep(self.spec.ack_wait / 3)
-            for message in (*self._held.values(), *self._pull.buffer):
-                await self._reply(message, IN_PROGRESS)
+            await self._reply([*self._held.values(), *self._pull.buffer], IN_PROGRESS)
 
-    async def _reply(self, message: Msg, word: bytes) -> None:
+    async def _reply(self, messages: Sequence[Msg], word: bytes) -> None:
+        if not messages:
+            return
         try:
-            await self._connection.post(message.reply, word)
+            await self._connection.post_all([message.reply for message in messages], word)
         except (BusUnavailable, BusError) as error:
             self._metrics.lost_replies.inc()
             log.warning("consumer.reply_lost", error=str(error))

@@ -59,7 +59,7 @@ class Outbox:
         bus: Publisher,
         *,
         source: str,
-        linger: float = 0.02,
+        linger: float = 0.04,
         metrics: Metrics | None = None,
         max_rows: int = MAX_ROWS,
     ) -> None:
