@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-PACKAGES: Final = ("shared", "orchestrator", "scheduler", "worker_manager")
+PACKAGES: Final = ("shared", "orchestrator", "scheduler", "worker_manager", "nats_exporter")
 LEVELS: Final = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 LOGGERS: Final = frozenset({"log", "_log"})
 CHOSEN: Final = frozenset({"log", "level"})

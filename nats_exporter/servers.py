@@ -66,7 +66,7 @@ class Servers:
                 self._ask(url + VARZ, Varz), self._ask(url + JSZ, Jsz), self._is_healthy(url)
             )
         except Silent as error:
-            _log.warning("nats.silent", server=server, error=str(error))
+            _log.warning("nats.silent", url=server, error=str(error))
             self._up.labels(server).set(0)
             return
         self._up.labels(server).set(1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs import generate, log_events
 from tests.fixtures import monitoring, promtool
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
@@ -34,6 +35,15 @@ def test_what_the_runbook_refers_to_is_there() -> None:
     words = set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", " ".join(runbook().values())))
     foreign = {"JetStream", "PostgreSQL"}
     assert words - foreign <= set(monitoring.alerts())
+
+
+def test_the_metrics_and_log_events_that_the_runbook_names_exist() -> None:
+    words = set(re.findall(r"`(\w+(?:\.\w+)?)`", " ".join(runbook().values())))
+    metrics = {one.name for process in generate.declared_metrics().values() for one in process}
+    assert {word for word in words if word.startswith("hodei_")} <= metrics
+    said = {word for word in words if "." in word and not word.endswith((".yml", ".md"))}
+    assert said
+    assert said <= set(log_events.found())
 
 
 @pytest.mark.parametrize("name", sorted(monitoring.alerts()))
