@@ -1,0 +1,37 @@
+"""A Docker engine as a client sees it: whether it answers, and running a command that uses it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from compose.standins import images
+from compose.standins.commands import succeeds
+
+
+def client_environment(socket: str = "") -> dict[str, str]:
+    """The environment for Docker's clients. BuildKit is off: Debian's engine comes without its client part."""
+    found = {**os.environ, "DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
+    if socket:
+        found["DOCKER_HOST"] = f"unix://{socket}"
+        found.pop("DOCKER_CONTEXT", None)
+    return found
+
+
+def answers(environment: Mapping[str, str]) -> bool:
+    """Whether an engine answers a client with this environment."""
+    return succeeds(["docker", "info"], environment=environment, deadline=15)
+
+
+def run_with(wanted: Sequence[images.Image], line: Sequence[str], environment: Mapping[str, str], *, ours: bool) -> int:
+    """The exit code of the command, run when the images are there.
+
+    In an engine that is not ours, the stand-ins are removed afterwards: they bear the real images' names.
+    """
+    made = images.provide(wanted, environment)
+    try:
+        return subprocess.run(line, env=environment).returncode
+    finally:
+        if not ours:
+            images.remove(made, environment)
