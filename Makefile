@@ -8,10 +8,10 @@ STAMP  := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit lint format types imports check promtool bench docs lock clean
+.PHONY: help setup demo up test test-compose test-unit lint format types imports check promtool bench docs lock clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -31,6 +31,9 @@ up: $(STAMP) ## Start NATS, PostgreSQL, the three services and a worker; Ctrl-C 
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -q
+
+test-compose: $(STAMP) ## Build the images, start the containers, run the e2e suite and more against them
+	$(BIN)/python -m compose.standins run -- $(BIN)/python -m pytest tests/containers -q
 
 test-unit: $(STAMP) ## Run the unit tests alone (seconds)
 	$(BIN)/python -m pytest tests/unit -q
@@ -63,11 +66,17 @@ bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a
 docs: $(STAMP) ## Generate the state diagrams and the catalogues of events in docs/
 	$(BIN)/python -m docs.generate
 
+PIP_COMPILE = .lock-venv/bin/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
 lock: ## Pin the newest allowed packages again
 	@test -x .lock-venv/bin/pip-compile || { $(PYTHON) -m venv .lock-venv && .lock-venv/bin/python -m pip install --quiet pip-tools; }
-	.lock-venv/bin/pip-compile --quiet --upgrade --all-extras --allow-unsafe --strip-extras --generate-hashes \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-	  --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
+	# What the images get: the same pins without the extras, and what builds our wheel.
+	cp requirements.lock requirements-runtime.lock
+	$(PIP_COMPILE) --output-file requirements-runtime.lock pyproject.toml
+	cp requirements.lock requirements-build.lock
+	$(PIP_COMPILE) --only-build-deps --build-deps-for wheel --output-file requirements-build.lock pyproject.toml
 
 clean: ## Remove what the targets made, but not .hodei/ (your data)
 	rm -rf $(VENV) .lock-venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

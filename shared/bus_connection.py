@@ -95,9 +95,9 @@ class Connection:
         except TimeoutError:
             self._stopping = True
             await self._nc.close()
-            raise Unavailable(f"NATS at {', '.join(self._servers)} ({self._last_error or 'no answer'})") from None
+            raise Unavailable(f"NATS at {self._addresses()} ({self._last_error or 'no answer'})") from None
         except nats_errors.Error as error:
-            raise Unavailable(f"NATS at {', '.join(self._servers)} ({error})") from error
+            raise Unavailable(f"NATS at {self._addresses()} ({error})") from error
         self._started = True
         self.metrics.connected.set(1)
         log.info("bus.connected", url=self._url())
@@ -236,6 +236,10 @@ class Connection:
 
     def new_inbox(self) -> str:
         return self._nc.new_inbox()
+
+    def _addresses(self) -> str:
+        """Where the servers should be, without the passwords that their addresses may carry."""
+        return ", ".join(server.rpartition("@")[2].rpartition("://")[2] for server in self._servers)
 
     def _url(self) -> str:
         url = self._nc.connected_url

@@ -49,6 +49,7 @@ class Foundation:
             start_deadline=settings.start_deadline,
             metrics=self.metrics,
             linger_ms=settings.linger_ms,
+            replicas=settings.stream_replicas,
         )
         self.outbox = Outbox(
             self.database, self.bus, source=settings.service, linger=settings.linger, metrics=self.metrics

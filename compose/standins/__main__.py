@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("line", nargs=argparse.REMAINDER, metavar="-- COMMAND")
         if name == machine.INSIDE:
             command.add_argument("--folder", type=Path, required=True)
+            command.add_argument("--cwd", type=Path, required=True)
     commands.add_parser("images", help="list the images and what stands in for them")
     given = parser.parse_args(arguments)
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error("name a command after --")
         wanted = images.chosen(given.images)
         if given.command == machine.INSIDE:
-            return machine.inside(given.folder, wanted, line)
+            return machine.inside(given.folder, wanted, line, cwd=given.cwd)
         if engine.answers(engine.client_environment()):
             return engine.run_with(wanted, line, engine.client_environment(), ours=False)
         return machine.run(wanted, line)

@@ -68,8 +68,7 @@ def root_file_system(folder: Path, archive: Path) -> None:
     lines = sources()
     run(["debootstrap", "--variant=minbase", codename(), folder, lines[0].split()[1]], deadline=900)
     (folder / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
-    (folder / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
-    shutil.copy(CA_BUNDLE, folder / "etc/ssl/certs")
+    shutil.copy(CA_BUNDLE, folder / "usr/local/share/machine-certificates.crt")
     # As in any image: no daemon is started by an installation, nothing is kept that apt can fetch again.
     policy = folder / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")

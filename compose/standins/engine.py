@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from compose.standins import images
 from compose.standins.commands import succeeds
+
+LEFT_OUT: Final = "STAND_INS_LEFT_OUT"
+"""The variable that names to the command which images it has to do without, separated by commas."""
 
 
 def client_environment(socket: str = "") -> dict[str, str]:
@@ -29,9 +33,10 @@ def run_with(wanted: Sequence[images.Image], line: Sequence[str], environment: M
 
     In an engine that is not ours, the stand-ins are removed afterwards: they bear the real images' names.
     """
-    made = images.provide(wanted, environment)
+    given = images.provide(wanted, environment)
+    left_out = {LEFT_OUT: ",".join(image.name for image in given.left_out)}
     try:
-        return subprocess.run(line, env=environment).returncode
+        return subprocess.run(line, env={**environment, **left_out}).returncode
     finally:
         if not ours:
-            images.remove(made, environment)
+            images.remove(given.stand_ins, environment)

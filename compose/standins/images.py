@@ -55,6 +55,7 @@ ALL: Final = (
     Image(
         "prometheuscommunity/postgres-exporter:v0.18.1", "Debian's prometheus-postgres-exporter", "postgres-exporter"
     ),
+    Image("natsio/prometheus-nats-exporter:0.17.3", "a small imitation in Python", "nats-exporter"),
     Image("haproxy:3.2.4-alpine", "Debian's haproxy", "haproxy"),
     Image("jaegertracing/jaeger:2.11.0", "nothing: it is left out"),
     Image("grafana/grafana:12.1.0", "nothing: it is left out"),
@@ -72,25 +73,33 @@ def chosen(names: str) -> tuple[Image, ...]:
     return tuple(known[name] for name in names.split(","))
 
 
-def provide(wanted: Sequence[Image], environment: Mapping[str, str]) -> list[Image]:
-    """See that the engine has the images; those that are stand-ins, made now. Raises StandInError."""
+@dataclass(frozen=True)
+class Provided:
+    """What became of the images that were asked for; those that are named in neither are the real ones."""
+
+    stand_ins: tuple[Image, ...] = ()
+    left_out: tuple[Image, ...] = ()
+
+
+def provide(wanted: Sequence[Image], environment: Mapping[str, str]) -> Provided:
+    """See that the engine has the images. Raises StandInError."""
     missing = [image for image in wanted if not _is_there(image.reference, environment)]
     if missing and _pulled(missing[0], environment):
         for image in missing[1:]:
             if not _pulled(image, environment):
                 raise StandInError(f"the registry gave {missing[0].reference}, but not {image.reference}")
-        return []
-    made = [image for image in missing if image.recipe]
+        return Provided()
+    made = tuple(image for image in missing if image.recipe)
+    left_out = tuple(image for image in missing if not image.recipe)
     try:
         for image in made:
             say(f"{image.reference} stands in: {image.made_of}")
             _stand_in(image, environment)
     finally:
         _remove(BASE, environment)
-    for image in missing:
-        if not image.recipe:
-            say(f"{image.reference} is left out: no registry answers and no package has it")
-    return made
+    for image in left_out:
+        say(f"{image.reference} is left out: no registry answers and no package has it")
+    return Provided(made, left_out)
 
 
 def remove(made: Sequence[Image], environment: Mapping[str, str]) -> None:

@@ -49,9 +49,11 @@ def run(wanted: Sequence[images.Image], line: Sequence[str]) -> int:
             [
                 # whoever kills us ends the world too
                 *("setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES),
-                *(sys.executable, "-m", __package__, INSIDE, "--folder", str(folder), "--images", names, "--", *line),
+                *(sys.executable, "-m", __package__, INSIDE, "--folder", str(folder), "--cwd", os.getcwd()),
+                *("--images", names, "--", *line),
             ],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            # Where `-m` finds us. On the PYTHONPATH we would hide docker-compose 1.29's own package from it.
+            cwd=Path(__file__).parents[2],
         )
         try:
             with _way_out(world, folder):
@@ -62,7 +64,7 @@ def run(wanted: Sequence[images.Image], line: Sequence[str]) -> int:
                 world.wait()
 
 
-def inside(folder: Path, wanted: Sequence[images.Image], line: Sequence[str]) -> int:
+def inside(folder: Path, wanted: Sequence[images.Image], line: Sequence[str], *, cwd: Path) -> int:
     """In the new namespaces: the engine's whole life, and the command's exit code. Raises StandInError."""
     run_command(["ip", "link", "set", "lo", "up"])
     _until(lambda: Path("/proc/net/route").read_text().count("\n") > 1, "the network")
@@ -81,6 +83,7 @@ def inside(folder: Path, wanted: Sequence[images.Image], line: Sequence[str]) ->
         if daemon.poll() is not None:
             last = (folder / "dockerd.log").read_text().strip().rpartition("\n")[2]
             raise StandInError(f"the engine ended with exit code {daemon.returncode}: {last}")
+        os.chdir(cwd)
         return engine.run_with(wanted, line, environment, ours=True)
     finally:
         daemon.terminate()

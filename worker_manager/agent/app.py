@@ -91,6 +91,7 @@ class Agent:
             self.delivery,
             interval=settings.heartbeat,
             version=_version(),
+            alive=self._state.alive,
         )
         self.runner.changed = heart.look
         worker = Worker(

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
@@ -43,7 +44,10 @@ class CoreBus(Protocol):
 
 
 class Heart:
-    """Beats every `interval` seconds, at once when the bus comes back, and tells of changed room in between."""
+    """Beats every `interval` seconds, at once when the bus comes back, and tells of changed room in between.
+
+    Each beat that the bus took touches the file `alive`, for whoever watches over the process from outside.
+    """
 
     name = "heartbeat"
 
@@ -57,6 +61,7 @@ class Heart:
         *,
         interval: float,
         version: str = "",
+        alive: Path | None = None,
     ) -> None:
         self._bus = bus
         self._identity = identity
@@ -65,6 +70,7 @@ class Heart:
         self._delivery = delivery
         self._interval = interval
         self._version = version
+        self._alive = alive
         self._host = socket.gethostname()
         self._draining = False
         self._offered_at = 0.0
@@ -164,9 +170,18 @@ class Heart:
             except TimeoutError:
                 pass  # the usual beat
             self._beat_now.clear()
-            await self._send(self.beat())
+            if await self._send(self.beat()):
+                self._show_life()
 
-    async def _send(self, word: Offer | Heartbeat) -> None:
+    def _show_life(self) -> None:
+        if self._alive is None:
+            return
+        try:
+            self._alive.touch()
+        except OSError as error:  # whoever looks at it will think us dead, which is no reason to be
+            log.warning("sign of life not given", file=str(self._alive), error=str(error))
+
+    async def _send(self, word: Offer | Heartbeat) -> bool:
         verb: Final = "heartbeat" if isinstance(word, Heartbeat) else "offer"
         try:
             await self._bus.send(
@@ -175,3 +190,5 @@ class Heart:
             )
         except BusUnavailable as error:
             log.debug("heartbeat.not_said", word=verb, error=str(error))
+            return False
+        return True

@@ -48,6 +48,10 @@ class StateFolder:
         return self.path / "spool"
 
     @property
+    def alive(self) -> Path:
+        return self.path / "alive"
+
+    @property
     def scratch(self) -> Path:
         return self.path / "scratch"
 

@@ -1,0 +1,54 @@
+"""The stacks of compose/, really started. Not part of `make test`: they need an engine, which `make test-compose` has.
+
+One stack at a time: the local one for its module, then the production one for its own. Both are removed with their
+volumes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from compose.standins.engine import LEFT_OUT
+from hodei.client import Client
+from tests.containers.stack import Stack
+
+if LEFT_OUT not in os.environ:
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def images() -> None:
+    """Our four images, built."""
+    Stack("compose.yaml").compose("build", "--quiet", deadline=900)
+
+
+@pytest.fixture(scope="module")
+def local(images: None) -> Iterator[Stack]:
+    stack = Stack("compose.yaml")
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.remove()
+
+
+@pytest.fixture(scope="module")
+def production(images: None) -> Iterator[Stack]:
+    stack = Stack(
+        "compose/docker-compose.production.yml", NATS_PASSWORD="0123456789abcdef", POSTGRES_PASSWORD="a b:c@d/e%20"
+    )
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.remove()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """A client of whichever stack runs: both publish the same three ports."""
+    async with Client(timeout=60) as client:
+        yield client

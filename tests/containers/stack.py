@@ -1,0 +1,119 @@
+"""One compose file's containers, as a test handles them: through docker-compose, docker and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from compose.standins.engine import LEFT_OUT
+
+ROOT: Final = Path(__file__).parents[2]
+PROJECT: Final = "hodei-test"
+
+T = TypeVar("T")
+
+
+def eventually(ask: Callable[[], T | None], *, within: float, what: str) -> T:
+    """Ask until there is an answer: an engine announces some of this, but nobody announces the rest."""
+    deadline = time.monotonic() + within
+    while (answer := ask()) is None:
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:g} s: {what}")
+        time.sleep(0.2)
+    return answer
+
+
+def docker(*words: str, deadline: float = 60) -> str:
+    """What the command prints; raises AssertionError with all that it said when it fails."""
+    return _run(["docker", *words], os.environ, deadline)
+
+
+class Stack:
+    """The containers of one file. `variables` go where .env would."""
+
+    def __init__(self, file: str, **variables: str) -> None:
+        self._file = file
+        # Jaeger may be left out: then nobody is there to take traces.
+        quiet = {"HODEI_OTLP_ENDPOINT": ""} if "jaeger" in _left_out() else {}
+        self._environment = {**os.environ, "COMPOSE_PROJECT_NAME": PROJECT, **quiet, **variables}
+
+    def compose(self, *words: str, deadline: float = 180) -> str:
+        return _run(["docker-compose", "-f", str(ROOT / self._file), *words], self._environment, deadline)
+
+    def services(self) -> list[str]:
+        """All of the default profile, but for those whose image cannot be had here."""
+        return sorted(set(self.compose("config", "--services").split()) - _left_out() - {"grafana"})
+
+    def up(self, *options: str) -> None:
+        """Start what is not running, and wait until all of it is healthy."""
+        self.compose("up", "-d", "--no-build", *options, *self.services(), deadline=300)
+        self.wait_until(self.services(), "healthy", within=120)
+
+    def remove(self) -> None:
+        self.compose("down", "--volumes", "--timeout", "30", deadline=300)
+
+    def containers(self, service: str) -> list[str]:
+        """The ids of a service's containers, running or not, oldest first."""
+        ids = docker(
+            "ps", "--all", "--quiet", "--no-trunc",
+            "--filter", f"label=com.docker.compose.project={PROJECT}",
+            "--filter", f"label=com.docker.compose.service={service}",
+        ).split()  # fmt: skip
+        return ids[::-1]
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(docker("inspect", container))[0]
+        return found
+
+    def health(self, service: str) -> set[str]:
+        """`healthy`, `unhealthy`, `starting`, or how its containers are instead of running."""
+        states = [self.inspect(container)["State"] for container in self.containers(service)]
+        return {state["Health"]["Status"] if state["Running"] else state["Status"] for state in states}
+
+    def wait_until(self, services: Iterable[str], health: str, *, within: float) -> None:
+        for service in services:
+            eventually(
+                lambda service=service: self.health(service) == {health} or None,  # type: ignore[misc]
+                within=within,
+                what=f"{service} is {health}: {self.last_words(service)}",
+            )
+
+    def last_words(self, service: str) -> str:
+        return self.compose("logs", "--no-color", "--tail", "5", service)
+
+    def pids(self, service: str) -> list[int]:
+        """All processes in a service's containers."""
+        found = []
+        for container in self.containers(service):
+            found += [int(line.split()[0]) for line in docker("top", container, "-eo", "pid").splitlines()[1:]]
+        return found
+
+    def signal(self, service: str, number: signal.Signals) -> None:
+        """To every process of a service, from outside. (`docker kill` would count as stopping it on purpose.)"""
+        for pid in self.pids(service):
+            os.kill(pid, number)
+
+    def kill(self, container: str) -> None:
+        """SIGKILL its first process, and with it all of it."""
+        os.kill(self.inspect(container)["State"]["Pid"], signal.SIGKILL)
+
+    def wait_for_restart(self, container: str, times: int) -> None:
+        eventually(
+            lambda: self.inspect(container)["RestartCount"] >= times or None, within=60, what=f"{container} restarts"
+        )
+
+
+def _left_out() -> set[str]:
+    return set(os.environ.get(LEFT_OUT, "").split(","))
+
+
+def _run(command: Sequence[str], environment: dict[str, str] | os._Environ[str], deadline: float) -> str:
+    done = subprocess.run(command, env=environment, timeout=deadline, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout

@@ -1,0 +1,101 @@
+"""What the files say, before anything is started."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from compose.standins.images import ALL
+from tests.containers.stack import ROOT, Stack, docker
+
+SECRETS = {"NATS_PASSWORD": "abc", "POSTGRES_PASSWORD": "abc"}
+FILES = ("compose.yaml", "compose/docker-compose.yml", "compose/docker-compose.production.yml")
+OURS = ("orchestrator", "scheduler", "worker-manager", "worker")
+
+
+@pytest.mark.parametrize("profile", ["", "monitoring"])
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_is_valid_with_every_profile(file: str, profile: str) -> None:
+    options = ("--profile", profile) if profile else ()
+
+    Stack(file, **SECRETS).compose(*options, "config", "--quiet")
+
+
+def test_the_stack_at_the_root_is_the_one_in_the_folder() -> None:
+    root, folder = (Stack(file).compose("config") for file in FILES[:2])
+
+    assert root == folder
+
+
+@pytest.mark.parametrize("missing", sorted(SECRETS))
+def test_the_production_shape_names_the_password_that_is_missing(missing: str) -> None:
+    given = {name: value for name, value in SECRETS.items() if name != missing}
+
+    with pytest.raises(AssertionError, match=f"set {missing} in .env"):
+        Stack(FILES[2], **given).compose("config", "--quiet")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_service_is_limited_checked_and_restarted(file: str) -> None:
+    services = _services(file)
+
+    for name, service in services.items():
+        assert service["restart"] == "unless-stopped", name
+        assert service["mem_limit"], name
+        assert service["cpus"], name
+        assert list(service["networks"]) == ["hodei-network"], name
+        checked = "healthcheck" in service or service["image"].startswith("hodei/")  # ours bring theirs in the image
+        assert checked, name
+    ours = {service["image"].partition(":")[0] for service in services.values()}
+    assert {f"hodei/{name}" for name in OURS} <= ours
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nothing_is_published_beyond_loopback(file: str) -> None:
+    ports = [port for service in _services(file).values() for port in service.get("ports", ())]
+
+    assert ports
+    assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
+
+
+def test_stand_ins_bear_the_names_that_the_files_use() -> None:
+    named = {
+        service["image"]
+        for file in FILES
+        for service in _services(file).values()
+        if not service["image"].startswith("hodei/")
+    }
+    base = re.search(r"^ARG BASE=(\S+)$", (ROOT / "compose/Dockerfile").read_text(), re.MULTILINE)
+    assert base is not None
+
+    assert {image.reference for image in ALL} == named | {base[1]}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_an_image_holds_what_it_runs_and_nothing_that_builds(images: None, name: str) -> None:
+    image = f"hodei/{name}:0.1.0"
+    config = json.loads(docker("inspect", image))[0]["Config"]
+    look = "for program in pip gcc cc curl nats-server postgres initdb; do command -v $program; done; id -u"
+
+    found = docker("run", "--rm", "--network", "none", image, "sh", "-c", look).split()
+    no_pip = subprocess.run(
+        ["docker", "run", "--rm", "--network", "none", image, "python", "-m", "pip"], capture_output=True, text=True
+    )
+
+    assert found == ["10001"]
+    assert "No module named pip" in no_pip.stderr
+    assert config["User"] == "10001:10001"
+    assert config["Healthcheck"]["Test"][0] == "CMD-SHELL"
+    assert config["Labels"]["org.opencontainers.image.title"] == f"Hodei {name.replace('-', ' ')}"
+
+
+def _services(file: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(
+        Stack(file, **SECRETS).compose("--profile", "monitoring", "config")
+    )["services"]
+    return found

@@ -1,0 +1,194 @@
+"""The local stack: it does what the platform does, notices what is broken, and loses nothing. In this order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from hodei.client import Client
+from hodei.client.errors import ClientError
+from schemas.rest.jobs import JobCreate
+from schemas.states import JobStatus
+from tests.containers.stack import ROOT, Stack, docker, eventually
+from tests.e2e.framework.waiting import eventually as soon
+
+SERVICES = ("orchestrator", "scheduler", "worker-manager")
+PROBED = 60.0
+"""Seconds in which a health check makes up its mind: three probes, ten seconds and a deadline apart."""
+
+
+def test_the_whole_e2e_suite_passes_against_the_containers(local: Stack) -> None:
+    environment = {
+        **os.environ,
+        "TEST_ORCHESTRATOR_PORT": "8080",
+        "TEST_SCHEDULER_PORT": "8081",
+        "TEST_WORKER_MANAGER_PORT": "8082",
+        "TEST_NATS_URL": "nats://127.0.0.1:4222",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/e2e", "-q", "-p", "no:cacheprovider"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_prometheus_reaches_all_that_it_is_told_to(local: Stack) -> None:
+    def all_up() -> set[str] | None:
+        with urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets?state=active", timeout=10) as answer:
+            targets = json.load(answer)["data"]["activeTargets"]
+        return {t["labels"]["job"] for t in targets} if all(t["health"] == "up" for t in targets) else None
+
+    jobs = eventually(all_up, within=60, what="every target is up")
+
+    assert {*SERVICES, "nats", "postgres"} <= jobs
+
+
+async def test_three_workers_register_and_leave_again(local: Stack, client: Client) -> None:
+    local.up("--scale", "worker=3")
+    hosts = {local.inspect(container)["Config"]["Hostname"] for container in local.containers("worker")}
+
+    async def all_online() -> bool | None:
+        return hosts <= await _online(client) or None
+
+    await soon(all_online, within=30)
+    job = await client.submit(JobCreate(command="hostname"))
+    assert (await client.wait(job.id, timeout=30)).status is JobStatus.SUCCEEDED
+
+    local.up("--scale", "worker=1")
+
+    async def one_left() -> bool | None:
+        return len(hosts & await _online(client)) == 1 or None
+
+    await soon(one_left, within=60)
+    assert len(hosts) == 3
+
+
+async def test_a_killed_container_comes_back_and_its_work_is_done(local: Stack, client: Client) -> None:
+    """Each service dies while a job runs and another one is submitted; neither is lost, and the first runs once."""
+    for service in SERVICES:
+        running = await client.submit(JobCreate(command="echo up; sleep 8; echo done"))
+        async for _ in client.follow_logs(running.id):
+            break
+        (container,) = local.containers(service)
+        before = local.inspect(container)["RestartCount"]
+
+        local.kill(container)
+        later = await _submit_patiently(client)
+
+        local.wait_for_restart(container, before + 1)
+        local.wait_until([service], "healthy", within=PROBED)
+        done = await client.wait(running.id, timeout=60)
+        assert done.status is JobStatus.SUCCEEDED, service
+        assert len((await client.job(running.id)).tasks[0].executions) == 1, service
+        assert (await client.wait(later, timeout=60)).status is JobStatus.SUCCEEDED, service
+
+
+async def test_a_killed_worker_comes_back_as_itself_and_runs_the_job_again(local: Stack, client: Client) -> None:
+    (container,) = local.containers("worker")
+    job = await client.submit(JobCreate(command="echo up; sleep 5"))
+    async for _ in client.follow_logs(job.id):
+        break
+    known = await _online(client)
+
+    local.kill(container)
+
+    local.wait_for_restart(container, 1)
+    local.wait_until(["worker"], "healthy", within=PROBED)
+    assert (await client.wait(job.id, timeout=90)).status is JobStatus.SUCCEEDED
+    assert await _online(client) == known
+
+
+def test_a_health_check_fails_when_its_own_process_hangs(local: Stack) -> None:
+    services = local.services()
+    try:
+        for service in services:
+            local.signal(service, signal.SIGSTOP)
+        local.wait_until(services, "unhealthy", within=PROBED)
+    finally:
+        for service in services:
+            local.signal(service, signal.SIGCONT)
+    local.wait_until(services, "healthy", within=PROBED)
+
+
+async def test_without_nats_the_services_take_work_and_the_worker_says_it_cannot(local: Stack, client: Client) -> None:
+    local.compose("stop", "nats")
+    try:
+        local.wait_until(["worker", "nats-exporter"], "unhealthy", within=PROBED)
+        assert {name: health.status for name, health in (await client.health()).items()} == dict.fromkeys(
+            ("orchestrator", "scheduler", "worker_manager"), "degraded"
+        )
+        assert [local.health(service) for service in SERVICES] == [{"healthy"}] * 3
+        job = await client.submit(JobCreate(command="echo kept"))
+    finally:
+        local.compose("start", "nats")
+    local.wait_until(local.services(), "healthy", within=PROBED)
+    assert (await client.wait(job.id, timeout=60)).status is JobStatus.SUCCEEDED
+
+
+def test_without_postgres_the_services_are_unhealthy_and_recover(local: Stack) -> None:
+    local.compose("stop", "postgres")
+    try:
+        local.wait_until([*SERVICES, "postgres-exporter"], "unhealthy", within=PROBED)
+    finally:
+        local.compose("start", "postgres")
+    local.wait_until(local.services(), "healthy", within=PROBED)
+
+
+async def test_the_data_outlive_down_and_up(local: Stack, client: Client) -> None:
+    job = await client.submit(JobCreate(command="echo remembered"))
+    await client.wait(job.id, timeout=30)
+
+    local.compose("down")
+    assert local.containers("postgres") == []
+    local.up()
+
+    assert (await client.job(job.id)).status is JobStatus.SUCCEEDED
+    assert [line.message async for line in client.follow_logs(job.id)] == ["remembered"]
+    again = await client.submit(JobCreate(command="true"))
+    assert (await client.wait(again.id, timeout=30)).status is JobStatus.SUCCEEDED
+
+
+async def test_a_dump_brings_everything_back(local: Stack, client: Client) -> None:
+    """As docs/operations.md says to do it."""
+    job = await client.submit(JobCreate(command="echo dumped"))
+    await client.wait(job.id, timeout=30)
+    (postgres,) = local.containers("postgres")
+    docker("exec", postgres, "pg_dump", "-U", "postgres", "-Fc", "-f", "/tmp/hodei.dump", "hodei")
+    await client.delete_job(job.id)
+    local.compose("stop", *SERVICES)
+
+    docker("exec", postgres, "pg_restore", "-U", "postgres", "--clean", "--if-exists", "--create", "-d", "postgres",
+           "/tmp/hodei.dump")  # fmt: skip
+    local.compose("start", *SERVICES)
+    local.wait_until(SERVICES, "healthy", within=PROBED)
+
+    assert (await client.job(job.id)).status is JobStatus.SUCCEEDED
+    after = await client.submit(JobCreate(command="true"))
+    assert (await client.wait(after.id, timeout=60)).status is JobStatus.SUCCEEDED
+
+
+async def _online(client: Client) -> set[str]:
+    return {worker.name async for worker in client.registered_workers() if worker.status == "online"}
+
+
+async def _submit_patiently(client: Client) -> str:
+    """A job's id, as soon as the orchestrator takes it."""
+
+    async def ask() -> str | None:
+        try:
+            return (await client.submit(JobCreate(command="true"))).id
+        except ClientError:
+            return None
+
+    return await soon(ask, within=60)
+
+
+pytestmark = pytest.mark.usefixtures("local")
