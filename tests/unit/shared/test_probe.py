@@ -1,0 +1,89 @@
+"""The containers' health check, as the engine runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import TCPServer
+
+from shared.probe import FRESH
+
+ROOT = Path(__file__).parents[3]
+
+
+def probe(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.probe", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=30,
+        env={**os.environ, "http_proxy": "http://127.0.0.1:1"},
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b'{"status":"so"}')
+
+        def log_message(self, *_: object) -> None: ...
+
+    with TCPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/health"
+        server.shutdown()
+
+
+def test_an_address_that_answers_200_is_healthy() -> None:
+    with answering(200) as url:
+        assert probe(url) == (0, "")
+
+
+def test_an_address_that_answers_503_is_not_and_its_answer_is_shown() -> None:
+    with answering(503) as url:
+        code, said = probe(url)
+
+    assert code == 1
+    assert 'answered 503: {"status":"so"}' in said
+
+
+def test_an_address_where_nobody_listens_is_not() -> None:
+    code, said = probe("http://127.0.0.1:1/health")
+
+    assert code == 1
+    assert "did not answer" in said
+
+
+def test_a_file_touched_just_now_is_healthy(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    alive.touch()
+
+    assert probe(str(alive)) == (0, "")
+
+
+def test_a_file_that_is_missing_or_stale_is_not(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    assert probe(str(alive))[0] == 1
+    alive.touch()
+    os.utime(alive, (time.time() - FRESH - 2,) * 2)
+
+    code, said = probe(str(alive))
+
+    assert code == 1
+    assert "no heartbeat was taken by the bus" in said
+
+
+def test_a_wrong_call_says_how_to_call_it() -> None:
+    code, said = probe()
+
+    assert code == 2
+    assert said.startswith("usage:")
