@@ -123,7 +123,7 @@ async def test_without_nats_the_services_take_work_and_the_worker_says_it_cannot
     try:
         local.wait_until(["worker", "nats-exporter"], "unhealthy", within=PROBED)
         assert {name: health.status for name, health in (await client.health()).items()} == dict.fromkeys(
-            ("orchestrator", "scheduler", "worker_manager"), "degraded"
+            SERVICES, "degraded"
         )
         assert [local.health(service) for service in SERVICES] == [{"healthy"}] * 3
         job = await client.submit(JobCreate(command="echo kept"))
@@ -163,11 +163,11 @@ async def test_a_dump_brings_everything_back(local: Stack, client: Client) -> No
     (postgres,) = local.containers("postgres")
     docker("exec", postgres, "pg_dump", "-U", "postgres", "-Fc", "-f", "/tmp/hodei.dump", "hodei")
     await client.delete_job(job.id)
-    local.compose("stop", *SERVICES)
+    local.compose("stop", *SERVICES, "postgres-exporter")
 
     docker("exec", postgres, "pg_restore", "-U", "postgres", "--clean", "--if-exists", "--create", "-d", "postgres",
            "/tmp/hodei.dump")  # fmt: skip
-    local.compose("start", *SERVICES)
+    local.compose("start", *SERVICES, "postgres-exporter")
     local.wait_until(SERVICES, "healthy", within=PROBED)
 
     assert (await client.job(job.id)).status is JobStatus.SUCCEEDED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from hodei.client import ApiError, Client
 from schemas.rest.executions import ExecuteRequest
@@ -77,11 +76,10 @@ async def test_environment_and_parameters_reach_the_command(client: Client) -> N
     assert await expect.output(client, job.id) == ["pipeline step job prod"]
 
 
-async def test_a_failed_attempt_is_retried(client: Client, tmp_path: Path) -> None:
-    marker = tmp_path / "seen"
-    command = f"test -e {marker} && exit 0; touch {marker}; exit 7"
-
-    job = await client.submit(command_job(command, retry={"max_attempts": 3, "delay": 0.05}))
+async def test_a_failed_attempt_is_retried(client: Client) -> None:
+    job = await client.submit(
+        command_job('test "$HODEI_ATTEMPT" = 2 || exit 7', retry={"max_attempts": 3, "delay": 0.05})
+    )
 
     done = await expect.succeeds(client, job.id)
     assert [(e.attempt, e.status.value, e.exit_code) for e in done.tasks[0].executions] == [
@@ -133,16 +131,22 @@ async def test_a_running_job_is_cancelled(client: Client) -> None:
     assert [e.status for e in done.tasks[0].executions] == [ExecutionStatus.CANCELLED]
 
 
-async def test_a_rerun_from_failed_keeps_what_succeeded(client: Client, tmp_path: Path) -> None:
-    marker = tmp_path / "ready"
-    made = await client.create_pipeline(pipeline(step("good", "echo good"), step("bad", f"test -e {marker}", "good")))
+async def test_a_rerun_from_failed_keeps_what_succeeded(client: Client) -> None:
+    # What the second run finds otherwise is a file where the worker is, which may be in a container.
+    marker, kind = f"/tmp/{unique('hodei-ready')}", unique("rerun")
+    worker = await client.start_worker(WorkerStart(type=kind, slots=1))
+    there = {"type": kind}
+    made = await client.create_pipeline(
+        pipeline(step("good", "echo good"), step("bad", f"rm {marker}", "good", requires=there))
+    )
     job = await client.submit(JobCreate(pipeline_id=made.id))
     await expect.fails(client, job.id)
-    marker.touch()
+    await expect.succeeds(client, (await client.submit(command_job(f"touch {marker}", requires=there))).id)
 
     again = await client.rerun(job.id, from_failed=True)
 
     done = await expect.succeeds(client, again.id)
+    await client.stop_worker(worker.id, force=True)
     assert done.rerun_of == job.id
     assert expect.statuses(done) == {"good": TaskStatus.SUCCEEDED, "bad": TaskStatus.SUCCEEDED}
     assert [len(task.executions) for task in done.tasks if task.name == "good"] == [0]

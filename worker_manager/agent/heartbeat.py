@@ -76,7 +76,7 @@ class Heart:
         self._offered_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._beat_now = asyncio.Event()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[bool]] = set()
         self._task: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] = lambda: None
 
@@ -91,7 +91,10 @@ class Heart:
         self._forget()
         if self._look is not None:
             self._look.cancel()
-        tasks = {*self._sending, *([self._task] if self._task is not None else [])}
+        tasks: set[asyncio.Task[bool] | asyncio.Task[None]] = {
+            *self._sending,
+            *([self._task] if self._task is not None else []),
+        }
         for task in tasks:
             task.cancel()
         if tasks:

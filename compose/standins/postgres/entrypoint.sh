@@ -37,4 +37,5 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   pg_ctl -D "$PGDATA" -w -s -m fast stop
   echo "PostgreSQL init process complete; ready for start up."
 fi
-exec "$@" -c unix_socket_directories=/var/run/postgresql
+# Its own clients look in /tmp for it.
+exec "$@" -c unix_socket_directories=/var/run/postgresql,/tmp
