@@ -55,7 +55,6 @@ ALL: Final = (
     Image(
         "prometheuscommunity/postgres-exporter:v0.18.1", "Debian's prometheus-postgres-exporter", "postgres-exporter"
     ),
-    Image("natsio/prometheus-nats-exporter:0.17.3", "a small imitation in Python", "nats-exporter"),
     Image("haproxy:3.2.4-alpine", "Debian's haproxy", "haproxy"),
     Image("jaegertracing/jaeger:2.11.0", "nothing: it is left out"),
     Image("grafana/grafana:12.1.0", "nothing: it is left out"),

@@ -21,7 +21,7 @@ if LEFT_OUT not in os.environ:
 
 @pytest.fixture(scope="session")
 def images() -> None:
-    """Our four images, built."""
+    """Our images, built."""
     Stack("compose.yaml").compose("build", "--quiet", deadline=900)
 
 

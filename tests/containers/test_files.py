@@ -15,7 +15,7 @@ from tests.containers.stack import ROOT, Stack, docker
 
 SECRETS = {"NATS_PASSWORD": "abc", "POSTGRES_PASSWORD": "abc"}
 FILES = ("compose.yaml", "compose/docker-compose.yml", "compose/docker-compose.production.yml")
-OURS = ("orchestrator", "scheduler", "worker-manager", "worker")
+OURS = ("orchestrator", "scheduler", "worker-manager", "worker", "nats-exporter")
 
 
 @pytest.mark.parametrize("profile", ["", "monitoring"])
@@ -91,7 +91,8 @@ def test_an_image_holds_what_it_runs_and_nothing_that_builds(images: None, name:
     assert "No module named pip" in no_pip.stderr
     assert config["User"] == "10001:10001"
     assert config["Healthcheck"]["Test"][0] == "CMD-SHELL"
-    assert config["Labels"]["org.opencontainers.image.title"] == f"Hodei {name.replace('-', ' ')}"
+    title = config["Labels"]["org.opencontainers.image.title"]
+    assert title.lower() == f"hodei {name.replace('-', ' ')}"
 
 
 def _services(file: str) -> dict[str, dict[str, Any]]:
