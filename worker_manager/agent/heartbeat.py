@@ -182,7 +182,7 @@ class Heart:
         try:
             self._alive.touch()
         except OSError as error:  # whoever looks at it will think us dead, which is no reason to be
-            log.warning("sign of life not given", file=str(self._alive), error=str(error))
+            log.warning("heartbeat.sign_not_given", folder=str(self._alive.parent), error=str(error))
 
     async def _send(self, word: Offer | Heartbeat) -> bool:
         verb: Final = "heartbeat" if isinstance(word, Heartbeat) else "offer"
