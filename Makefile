@@ -6,9 +6,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
+# TEST_BACKEND=testcontainers runs integration and e2e on containers: those of the engine that answers, or of our own.
+ENGINE_testcontainers := $(BIN)/python -m compose.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-compose test-unit lint format types imports check promtool bench docs lock clean
+.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench docs lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +32,11 @@ up: $(STAMP) ## Start NATS, PostgreSQL, the three services and a worker; Ctrl-C 
 	@$(BIN)/hodei up
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -q
+	$(ENGINE_$(TEST_BACKEND)) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -q --ignore=tests/containers
+
+test-smoke: $(STAMP) ## Run a few tests of each kind on containers of NATS and PostgreSQL
+	TEST_BACKEND=testcontainers $(ENGINE_testcontainers) $(BIN)/python -m pytest tests/integration tests/e2e \
+	  -m smoke -n $(PYTEST_WORKERS) --dist worksteal -q
 
 test-compose: $(STAMP) ## Build the images, start the containers, run the e2e suite and more against them
 	$(BIN)/python -m compose.standins run -- $(BIN)/python -m pytest tests/containers -q

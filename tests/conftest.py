@@ -1,6 +1,7 @@
 """The servers of all tests: one PostgreSQL and one NATS per test process, a database and a namespace per test.
 
-They start when the first test asks for them, in under two seconds together, and are gone at the end.
+They start when the first test asks for them, in under two seconds together, and are gone at the end. Which ones
+they are, TEST_BACKEND says (fixtures/servers.py).
 """
 
 from __future__ import annotations
@@ -12,20 +13,38 @@ from pathlib import Path
 
 import pytest
 
-from hodei.embedded.nats import EmbeddedNats
-from hodei.embedded.postgres import EmbeddedPostgres
 from tests.fixtures import databases, servers, streams
 
 
+def pytest_configure() -> None:
+    try:
+        if servers.chosen() == servers.CONTAINERS:
+            from tests.fixtures.containers import check_engine
+
+            check_engine()
+    except servers.BackendError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.PostgresServer]:
-    with servers.postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+def backend() -> Iterator[servers.Backend]:
+    with servers.backend() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    backend: servers.Backend, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[servers.PostgresServer]:
+    server = backend.postgres(tmp_path_factory.mktemp("postgres"))
+    with servers.running(server):
         yield server
 
 
 @pytest.fixture(scope="session")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.NatsServer]:
-    with servers.nats_server(tmp_path_factory.mktemp("nats")) as server:
+def nats_server(backend: servers.Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.NatsServer]:
+    server = backend.nats(tmp_path_factory.mktemp("nats"))
+    with servers.running(server):
         yield server
 
 
@@ -67,23 +86,32 @@ async def namespace(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def own_postgres(tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[EmbeddedPostgres]]]:
+async def own_postgres(
+    backend: servers.Backend, tmp_path: Path
+) -> AsyncIterator[Callable[[], Awaitable[servers.PostgresServer]]]:
     """Starts a PostgreSQL that the test may stop and restart; costs a second."""
     async with AsyncExitStack() as stack:
 
-        async def start() -> EmbeddedPostgres:
-            folder = tmp_path / f"postgres-{uuid.uuid4().hex[:6]}"
-            return await stack.enter_async_context(EmbeddedPostgres(folder, fsync=False))
+        async def start() -> servers.PostgresServer:
+            server = backend.postgres(tmp_path / f"postgres-{uuid.uuid4().hex[:6]}")
+            stack.push_async_callback(server.remove)
+            await server.start()
+            return server
 
         yield start
 
 
 @pytest.fixture
-async def own_nats(tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[EmbeddedNats]]]:
-    """Starts a NATS server that the test may stop and restart on the same port."""
+async def own_nats(
+    backend: servers.Backend, tmp_path: Path
+) -> AsyncIterator[Callable[[], Awaitable[servers.NatsServer]]]:
+    """Starts a NATS server that the test may stop, kill and restart on the same port."""
     async with AsyncExitStack() as stack:
 
-        async def start() -> EmbeddedNats:
-            return await stack.enter_async_context(EmbeddedNats(tmp_path / f"nats-{uuid.uuid4().hex[:6]}"))
+        async def start() -> servers.NatsServer:
+            server = backend.nats(tmp_path / f"nats-{uuid.uuid4().hex[:6]}")
+            stack.push_async_callback(server.remove)
+            await server.start()
+            return server
 
         yield start

@@ -12,6 +12,7 @@ from hodei.client import Client
 from tests.e2e.framework.config import E2EConfig
 from tests.e2e.framework.http import RawHttp, checked_client
 from tests.e2e.framework.platform import Platform, running_platform
+from tests.fixtures.servers import Backend
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,8 +27,10 @@ def config() -> E2EConfig:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def platform(config: E2EConfig, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    async with running_platform(config, tmp_path_factory.mktemp("platform")) as running:
+async def platform(
+    config: E2EConfig, backend: Backend, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    async with running_platform(config, tmp_path_factory.mktemp("platform"), backend) as running:
         yield running
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from hodei.client import ApiError, Client
 from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate, JobDetail
@@ -19,6 +21,7 @@ from tests.e2e.framework.platform import Platform
 from tests.e2e.framework.waiting import eventually, feed
 
 
+@pytest.mark.smoke
 async def test_a_command_runs_and_its_output_is_kept(client: Client) -> None:
     job = await client.submit(command_job("echo out; echo err >&2"))
 
@@ -45,6 +48,7 @@ async def test_a_trace_from_outside_reaches_the_process_of_a_platform_that_write
     assert await expect.output(client, job.id) == [f"{headers['traceparent']} vendor=value"] * 2
 
 
+@pytest.mark.smoke
 async def test_a_pipeline_runs_in_the_order_of_its_dependencies(client: Client) -> None:
     made = await client.create_pipeline(diamond())
 
@@ -228,6 +232,7 @@ async def _explanation_or_none(client: Client, task_id: str) -> Explanation | No
         raise
 
 
+@pytest.mark.smoke
 async def test_the_feed_tells_one_jobs_life(client: Client, platform: Platform) -> None:
     async with feed(platform, "jobs.*.*") as events:
         job = await client.submit(command_job("true"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -83,7 +82,7 @@ async def prometheus(own_platform: Platform) -> AsyncIterator[Asked]:
         targets["postgres"] = f"127.0.0.1:{postgres_port}"
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        nats = {"HODEI_NATS_MONITORING_URL": _monitoring(own_platform), "NATS_EXPORTER_PORT": str(nats_port)}
+        nats = {"HODEI_NATS_MONITORING_URL": own_platform.monitoring_url(), "NATS_EXPORTER_PORT": str(nats_port)}
         await stack.enter_async_context(
             _running(sys.executable, "-m", "nats_exporter", log=folder / "nats.log", environment=nats)
         )
@@ -123,14 +122,6 @@ def _configuration(targets: Mapping[str, str]) -> str:
         if scrape["job_name"] in targets
     ]
     return yaml.safe_dump(loaded)
-
-
-def _monitoring(platform: Platform) -> str:
-    """Where the platform's own NATS server tells of itself."""
-    assert platform.data_dir is not None
-    [ports] = platform.data_dir.rglob("nats-server_*.ports")
-    address: str = json.loads(ports.read_text())["monitoring"][0]
-    return address
 
 
 async def _everything_is_up(asked: Asked) -> bool | None:

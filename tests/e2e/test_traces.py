@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-import psutil
 import pytest
 import pytest_asyncio
 
@@ -28,6 +27,7 @@ from tests.e2e.framework.http import checked_client
 from tests.e2e.framework.otlp import Collector, Span, Trace, collector
 from tests.e2e.framework.platform import Platform, running_platform
 from tests.e2e.framework.waiting import feed, healthy
+from tests.fixtures.servers import Backend
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -66,13 +66,14 @@ def spans() -> Iterator[Collector]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def platform(
-    spans: Collector, config: E2EConfig, tmp_path_factory: pytest.TempPathFactory
+    spans: Collector, config: E2EConfig, backend: Backend, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:
     """A platform that records every trace."""
     if config.external:
         pytest.skip("needs a platform that the tests started themselves")
     folder = tmp_path_factory.mktemp("traced")
-    async with running_platform(config, folder, HODEI_OTLP_ENDPOINT=spans.url, HODEI_TRACE_SAMPLE="1") as running:
+    variables = {"HODEI_OTLP_ENDPOINT": spans.url, "HODEI_TRACE_SAMPLE": "1"}
+    async with running_platform(config, folder, backend, **variables) as running:
         yield running
 
 
@@ -294,10 +295,7 @@ async def test_a_trace_survives_the_death_of_the_bus_and_of_the_services(
     placed = {"POST /api/v1/jobs": 1, "place": 1, "hand over": 1}
     await spans.job(job.id, spans=placed)  # what the services have done so far is with the collector
 
-    assert platform.process is not None
-    for child in psutil.Process(platform.process.pid).children():
-        if "nats-server" in child.name():
-            child.kill()
+    await platform.kill_nats()
     for service in ("orchestrator", "scheduler"):
         for pid in platform.pids(service):
             os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,7 @@
-"""A whole platform for the tests: started by `hodei up` on ports of its own, or one that runs already."""
+"""A whole platform for the tests: started by `hodei up` on ports of its own, or one that runs already.
+
+Its servers are those that `hodei up` starts, or, with another TEST_BACKEND, that backend's.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ import psutil
 
 from tests.e2e.framework.config import E2EConfig
 from tests.e2e.framework.openapi import OpenApiCheck
+from tests.fixtures.servers import EMBEDDED, Backend, NatsServer
 
 SERVICES = ("orchestrator", "scheduler", "worker_manager")
 
@@ -33,6 +37,7 @@ class Platform:
     process: asyncio.subprocess.Process | None = None
     data_dir: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    nats: NatsServer | None = None
 
     def pids(self, module: str) -> list[int]:
         """The processes of one part (`orchestrator`, `worker_manager.agent`, …) of the tests' own platform."""
@@ -45,6 +50,26 @@ class Platform:
                     found.append(child.pid)
         return found
 
+    def monitoring_url(self) -> str:
+        """Where the NATS server of the tests' own platform tells of itself."""
+        if self.nats is not None:
+            return self.nats.monitoring_url
+        assert self.data_dir is not None, "only for a platform of the tests' own"
+        [ports] = self.data_dir.rglob("nats-server_*.ports")
+        address: str = json.loads(ports.read_text())["monitoring"][0]
+        return address
+
+    async def kill_nats(self) -> None:
+        """SIGKILL the NATS server of the tests' own platform; it is started again, by `hodei up` or here."""
+        if self.nats is not None:
+            await self.nats.kill()
+            await self.nats.start()
+            return
+        assert self.process is not None, "only for a platform of the tests' own"
+        for child in psutil.Process(self.process.pid).children():
+            if "nats-server" in child.name():
+                child.kill()
+
 
 def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody has at this moment, all different."""
@@ -56,7 +81,7 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def running_platform(config: E2EConfig, folder: Path, **extra: str) -> AsyncIterator[Platform]:
+async def running_platform(config: E2EConfig, folder: Path, backend: Backend, **extra: str) -> AsyncIterator[Platform]:
     """Yield the platform that `config` names, or start one with its data in `folder` and stop it afterwards.
 
     `extra` are environment variables for it.
@@ -66,6 +91,13 @@ async def running_platform(config: E2EConfig, folder: Path, **extra: str) -> Asy
         urls = {name: f"http://{config.host}:{port}" for name, port in zip(SERVICES, ports, strict=True)}
         yield Platform(urls, await _documents(urls), config.namespace, config.nats_url)
         return
+    async with contextlib.AsyncExitStack() as stack:
+        yield await _own(config, folder, backend, extra, stack)
+
+
+async def _own(
+    config: E2EConfig, folder: Path, backend: Backend, extra: Mapping[str, str], stack: contextlib.AsyncExitStack
+) -> Platform:
     ports = free_ports(5)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=False)}
     environment = {
@@ -75,14 +107,18 @@ async def running_platform(config: E2EConfig, folder: Path, **extra: str) -> Asy
         "POSTGRES_PORT": str(ports[4]),
         **extra,
     }
+    nats_url, nats = f"nats://127.0.0.1:{ports[3]}", None
+    if backend.name != EMBEDDED:
+        nats, postgres = backend.nats(folder / "nats"), backend.postgres(folder / "postgres")
+        for server in (nats, postgres):
+            stack.push_async_callback(server.remove)
+            await server.start()
+        nats_url = nats.url
+        environment |= {"NATS_URL": nats.url, "DATABASE_URL": postgres.url}
     process = await start_up(folder, environment)
-    try:
-        await ready(process, config.start_timeout)
-        yield Platform(
-            urls, await _documents(urls), "hodei", f"nats://127.0.0.1:{ports[3]}", process, folder, environment
-        )
-    finally:
-        await stop(process)
+    stack.push_async_callback(stop, process)
+    await ready(process, config.start_timeout)
+    return Platform(urls, await _documents(urls), "hodei", nats_url, process, folder, environment, nats)
 
 
 async def start_up(folder: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:

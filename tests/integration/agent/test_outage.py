@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hodei.embedded.nats import EmbeddedNats
 from schemas.states import ExecutionStatus
 from shared.bus import Bus
 from shared.ids import new_id
 from shared.lifecycle import stop_all
 from shared.process_tree import EXECUTION_MARK, find, mark, reap
+from tests.fixtures.servers import NatsServer
 
 if TYPE_CHECKING:
     from tests.integration.agent.conftest import ControlPlane, Hire
 
-OwnNats = Callable[[], Awaitable[EmbeddedNats]]
+OwnNats = Callable[[], Awaitable[NatsServer]]
 
 
 async def changed(bus: Bus, connected: bool) -> None:

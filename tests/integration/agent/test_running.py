@@ -36,6 +36,7 @@ def leftovers(execution_id: str) -> list[int]:
     return [member.pid for member in find([mark(EXECUTION_MARK, execution_id)])]
 
 
+@pytest.mark.smoke
 async def test_a_command_runs_and_its_outcome_and_output_are_told(control: ControlPlane) -> None:
     execution_id = await control.run("echo out; echo err >&2")
     finished = await control.finished(execution_id)

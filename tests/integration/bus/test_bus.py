@@ -41,6 +41,7 @@ async def test_a_message_too_large_is_refused(bus: Bus) -> None:
         await bus.publish(bus.catalogue.event("jobs.created"), bytes(bus.max_payload + 1), msg_id="1")
 
 
+@pytest.mark.smoke
 async def test_services_declare_at_the_same_time(nats_url: str, namespace: str) -> None:
     names = ["orchestrator", "scheduler", "worker-manager"] * 2
     buses = [Bus(nats_url, name=name, namespace=namespace, start_deadline=10) for name in names]

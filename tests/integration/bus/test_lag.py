@@ -2,16 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 
-from hodei.embedded.nats import EmbeddedNats
 from schemas.subjects import ORCHESTRATOR_REQUESTS
 from shared.bus import Bus
 from shared.metrics import Metrics
+from tests.fixtures.servers import NatsServer
 
 PENDING = "hodei_bus_consumer_pending_messages"
 
 
 async def test_the_backlog_of_a_consumer_and_the_size_of_the_streams(
-    own_nats: Callable[[], Awaitable[EmbeddedNats]],
+    own_nats: Callable[[], Awaitable[NatsServer]],
 ) -> None:
     server = await own_nats()
     metrics = Metrics(refresh_gap=0)

@@ -1,30 +1,28 @@
 """The server goes away and comes back on the same port: nothing is lost and nothing stays stuck."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from hodei.embedded.nats import EmbeddedNats
 from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
 from shared.bus import Bus
 from shared.errors import BusUnavailable, Unavailable
 from shared.metrics import Metrics
 from tests.fixtures.events import SPEC, chunk, number, numbered, publish
+from tests.fixtures.servers import NatsServer
 
 Events = list[CloudEvent[EventData]]
 
 
 @pytest.fixture
-async def server(own_nats: Callable[[], Awaitable[EmbeddedNats]]) -> EmbeddedNats:
+async def server(own_nats: Callable[[], Awaitable[NatsServer]]) -> NatsServer:
     return await own_nats()
 
 
 @pytest.fixture
-async def lone_bus(server: EmbeddedNats, metrics: Metrics) -> AsyncIterator[Bus]:
+async def lone_bus(server: NatsServer, metrics: Metrics) -> AsyncIterator[Bus]:
     bus = Bus(server.url, name="scheduler", namespace="hodei", start_deadline=10, metrics=metrics)
     await bus.start()
     await bus.declare()
@@ -47,11 +45,6 @@ class Connectivity:
                 await self._changed.wait()
 
 
-async def kill(server: EmbeddedNats) -> None:
-    os.kill(server.server_pid, signal.SIGKILL)
-    await server.stop()
-
-
 async def stubbornly(bus: Bus, n: int) -> None:
     """Publish as an outbox does: again with the same id until it is acknowledged."""
     back = Connectivity(bus)
@@ -64,7 +57,8 @@ async def stubbornly(bus: Bus, n: int) -> None:
             continue
 
 
-async def test_nothing_is_lost_over_a_killed_server(lone_bus: Bus, server: EmbeddedNats, metrics: Metrics) -> None:
+@pytest.mark.smoke
+async def test_nothing_is_lost_over_a_killed_server(lone_bus: Bus, server: NatsServer, metrics: Metrics) -> None:
     seen: set[int] = set()
     some, complete = asyncio.Event(), asyncio.Event()
 
@@ -86,7 +80,7 @@ async def test_nothing_is_lost_over_a_killed_server(lone_bus: Bus, server: Embed
 
         publishing = asyncio.create_task(publish_all())
         await some.wait()
-        await kill(server)
+        await server.kill()
         await state.becomes(False)
         with pytest.raises(BusUnavailable):
             await publish(lone_bus, numbered(1))
@@ -103,7 +97,8 @@ async def test_nothing_is_lost_over_a_killed_server(lone_bus: Bus, server: Embed
         await consumer.stop()
 
 
-async def test_a_server_that_forgot_everything_is_set_up_again(lone_bus: Bus, server: EmbeddedNats) -> None:
+@pytest.mark.smoke
+async def test_a_server_that_forgot_everything_is_set_up_again(lone_bus: Bus, server: NatsServer) -> None:
     async def handler(events: Events) -> None:
         return None
 
@@ -111,11 +106,9 @@ async def test_a_server_that_forgot_everything_is_set_up_again(lone_bus: Bus, se
     await consumer.start()
     try:
         state = Connectivity(lone_bus)
-        await kill(server)
+        await server.kill()
         await state.becomes(False)
-        for stored in (server.data_dir / "jetstream").rglob("*"):
-            if stored.is_file():
-                stored.unlink()
+        await server.forget()
         await server.start()
         await state.becomes(True)
         await publish(lone_bus, numbered(1))
@@ -124,12 +117,12 @@ async def test_a_server_that_forgot_everything_is_set_up_again(lone_bus: Bus, se
         await consumer.stop()
 
 
-async def test_a_followed_log_goes_on_after_a_restart(lone_bus: Bus, server: EmbeddedNats) -> None:
+async def test_a_followed_log_goes_on_after_a_restart(lone_bus: Bus, server: NatsServer) -> None:
     state = Connectivity(lone_bus)
     async with lone_bus.read_log("e1", follow=True) as reader:
         await lone_bus.publish_log(chunk("e1", 1))
         assert (await anext(reader)).seq == 1
-        await kill(server)
+        await server.kill()
         await state.becomes(False)
         await server.start()
         await state.becomes(True)
@@ -140,7 +133,7 @@ async def test_a_followed_log_goes_on_after_a_restart(lone_bus: Bus, server: Emb
         assert [one async for one in reader] == []
 
 
-async def test_core_subscriptions_outlive_a_restart(lone_bus: Bus, server: EmbeddedNats) -> None:
+async def test_core_subscriptions_outlive_a_restart(lone_bus: Bus, server: NatsServer) -> None:
     heard: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def callback(subject: str, payload: bytes, reply: str) -> None:
@@ -148,7 +141,7 @@ async def test_core_subscriptions_outlive_a_restart(lone_bus: Bus, server: Embed
 
     await lone_bus.subscribe("hello.*", callback)
     state = Connectivity(lone_bus)
-    await kill(server)
+    await server.kill()
     await state.becomes(False)
     await server.start()
     await state.becomes(True)
@@ -157,7 +150,7 @@ async def test_core_subscriptions_outlive_a_restart(lone_bus: Bus, server: Embed
         assert await heard.get() == b"world"
 
 
-async def test_no_server_at_all_is_one_clear_error(server: EmbeddedNats) -> None:
+async def test_no_server_at_all_is_one_clear_error(server: NatsServer) -> None:
     await server.stop()
     bus = Bus(server.url, name="scheduler", start_deadline=0.5)
     with pytest.raises(Unavailable, match=rf"NATS at {server.url} .* is not available"):

@@ -8,7 +8,6 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hodei.embedded.nats import EmbeddedNats
 from nats_exporter.app import build
 from nats_exporter.settings import NatsExporterSettings
 from schemas.subjects import ORCHESTRATOR_REQUESTS
@@ -17,6 +16,7 @@ from shared.lifecycle import start_all, stop_all
 from shared.web.app import WebServer
 from tests.e2e.framework.platform import free_ports
 from tests.fixtures import promtool
+from tests.fixtures.servers import NatsServer
 
 LABELS = ("server", "stream", "consumer", "name")
 
@@ -59,8 +59,9 @@ def values(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
+@pytest.mark.smoke
 async def test_a_servers_numbers_are_told_and_prometheus_can_read_them(
-    own_nats: Callable[[], Awaitable[EmbeddedNats]], exporter: Opener
+    own_nats: Callable[[], Awaitable[NatsServer]], exporter: Opener
 ) -> None:
     server = await own_nats()
     bus = Bus(server.url, name="orchestrator", start_deadline=10)
@@ -69,7 +70,7 @@ async def test_a_servers_numbers_are_told_and_prometheus_can_read_them(
         await bus.declare()
         for number in range(3):
             await bus.publish(bus.catalogue.event("schedules.fired"), b"[]", msg_id=f"m{number}")
-        address = f"127.0.0.1:{server.monitoring_port}"
+        address = server.monitoring_url.removeprefix("http://")
         text = await (await exporter(server.monitoring_url))()
     finally:
         await bus.stop()
@@ -89,11 +90,11 @@ async def test_a_servers_numbers_are_told_and_prometheus_can_read_them(
 
 
 async def test_a_server_that_is_not_there_is_down_and_has_no_other_numbers(
-    own_nats: Callable[[], Awaitable[EmbeddedNats]], exporter: Opener
+    own_nats: Callable[[], Awaitable[NatsServer]], exporter: Opener
 ) -> None:
     server = await own_nats()
     [nobody] = free_ports(1)
-    there, away = f"127.0.0.1:{server.monitoring_port}", f"127.0.0.1:{nobody}"
+    there, away = server.monitoring_url.removeprefix("http://"), f"127.0.0.1:{nobody}"
 
     told = values(await (await exporter(f"{server.monitoring_url}, http://127.0.0.1:{nobody}/"))())
 

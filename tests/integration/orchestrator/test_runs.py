@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import pytest
 
 from orchestrator.loops import Reminders
 from orchestrator.store.runs import RunStore
@@ -39,6 +40,7 @@ B = {"name": "b", "command": "true", "depends_on": ["a"]}
 C = {"name": "c", "command": "true", "depends_on": ["b"]}
 
 
+@pytest.mark.smoke
 async def test_a_job_goes_through_its_states(house: House) -> None:
     job = await house.submit()
     placed = scheduled(await house.queued(job))

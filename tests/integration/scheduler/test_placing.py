@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from schemas.events import (
     ExecutionCancelRequested,
     ExecutionLost,
@@ -28,6 +30,7 @@ async def explained(house: House, task_id: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.smoke
 async def test_a_task_is_placed_and_its_end_makes_room_for_the_next(house: Opener) -> None:
     here = await house()
     agent = await here.agent(slots=1)

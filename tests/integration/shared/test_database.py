@@ -6,13 +6,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hodei.embedded.postgres import EmbeddedPostgres
 from shared.database import Database, Deadlock, Transaction, UniqueViolation, retry_deadlock
 from shared.errors import ConfigError, Unavailable
 from shared.ids import new_id
 from shared.metrics import Metrics
+from tests.fixtures.servers import PostgresServer
 
 
+@pytest.mark.smoke
 async def test_python_objects_go_in_and_out_of_json_columns(database: Database) -> None:
     value = {"steps": [1, None, "zwölf"], "deep": {"er": True}}
     row = await database.fetch_one("select $1::jsonb as b, $2::json as j, $1::jsonb::text as text", value, value)
@@ -92,7 +93,8 @@ async def test_a_stopped_database_is_unavailable(database_url: str) -> None:
         await database.fetch_value("select 1")
 
 
-async def test_a_server_that_restarts_is_found_again(own_postgres: Callable[[], Awaitable[EmbeddedPostgres]]) -> None:
+@pytest.mark.smoke
+async def test_a_server_that_restarts_is_found_again(own_postgres: Callable[[], Awaitable[PostgresServer]]) -> None:
     server = await own_postgres()
     database = Database(server.url, schema="public", name="trial", min_size=2, max_size=4)
     await database.start()

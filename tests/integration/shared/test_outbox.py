@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 
-from hodei.embedded.nats import EmbeddedNats
 from schemas.cloudevents import decode_batch
 from schemas.events import JobCancelRequested, JobStarted, WorkerDraining
 from schemas.subjects import Catalogue
@@ -17,6 +16,7 @@ from shared.metrics import Metrics
 from shared.outbox import Outbox
 from shared.outbox_relay import Relay
 from shared.tracing import continued
+from tests.fixtures.servers import NatsServer
 
 
 class CuttableBus:
@@ -97,6 +97,7 @@ async def settled(outbox: Outbox, database: Database) -> None:
     assert await rows_left(database) == 0
 
 
+@pytest.mark.smoke
 async def test_what_a_committed_transaction_says_is_published_and_its_row_deleted(
     outbox: Outbox, bus: CuttableBus, database: Database
 ) -> None:
@@ -336,8 +337,9 @@ async def test_what_waits_is_measured(database: Database, bus: CuttableBus) -> N
     assert metrics.value("hodei_outbox_pending_rows") == 1
 
 
+@pytest.mark.smoke
 async def test_committed_while_a_real_nats_is_away_arrives_when_it_is_back(
-    database: Database, own_nats: Callable[[], Awaitable[EmbeddedNats]], namespace: str
+    database: Database, own_nats: Callable[[], Awaitable[NatsServer]], namespace: str
 ) -> None:
     server = await own_nats()
     bus = Bus(server.url, name="orchestrator", namespace=namespace)

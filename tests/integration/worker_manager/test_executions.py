@@ -129,6 +129,7 @@ async def test_an_order_that_its_worker_does_not_speak_of_is_sent_again(platform
     assert await manager.redelivery.run_once() == {"redelivered": 0}  # not again at once
 
 
+@pytest.mark.smoke
 async def test_a_requested_execution_gets_its_worker_and_its_outcome(platform: Platform, manager: Running) -> None:
     requests = await platform.listen(platform.bus.catalogue.event("executions.requested"))
     made = await manager.call("POST", "/execute", expect=201, data='{"command": "echo hi"}')
