@@ -214,6 +214,7 @@ class Desk:
             return []
         if not worker.online:
             worker.online = True
+            self.fleet.touch(worker)  # it may offer what it offered before, and be wanted now
             self.timing_changed = True
             self._workers_touched[worker.id] = worker
             self._changes.events.append(_registered(worker))

@@ -207,6 +207,18 @@ def test_a_lost_lease_loses_what_is_placed_there_and_the_worker_may_come_back() 
     assert kinds(settle(one)) == [WorkerRegistered]
 
 
+def test_what_waited_while_the_only_worker_was_lost_is_placed_when_it_comes_back_as_it_was() -> None:
+    one = with_worker()
+    one.tick(at(LEASE))
+    assert kinds(settle(one)) == [WorkerOffline]
+    one.arrive(queued("late"), at(LEASE + 1))
+    assert settle(one).scheduled == []
+
+    one.heartbeat(beat(slots=2), at(LEASE + 2))
+
+    assert [task.task_id for task in settle(one).scheduled] == ["late"]
+
+
 def test_a_new_incarnation_loses_what_the_old_one_had_and_the_old_one_is_heard_no_more() -> None:
     one = with_worker()
     one.arrive(queued("a"), at(0))
