@@ -59,8 +59,9 @@ def test_they_are_composes_images_and_published_on_loopback_alone(
         assert urlsplit(server.url).hostname == "127.0.0.1"
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, None])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGKILL, marks=pytest.mark.smoke), signal.SIGTERM, signal.SIGINT, None]
+)
 async def test_none_is_left_however_its_process_ends(engine: docker.DockerClient, how: signal.Signals | None) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", RUN), cwd=ROOT, env=os.environ,
