@@ -251,10 +251,12 @@ class Connection:
             listener(connected)
 
     async def _on_error(self, error: Exception) -> None:
-        self._last_error = str(error) or type(error).__name__
+        before, self._last_error = self._last_error, str(error) or type(error).__name__
         self.metrics.errors.labels(type(error).__name__).inc()
         if self._started and not self._stopping:
-            log.warning("bus.client_error", error=self._last_error, error_type=type(error).__name__)
+            # While the server is away each attempt fails alike: that is said once, and counted each time.
+            say = log.debug if self._last_error == before and not self.connected else log.warning
+            say("bus.client_error", error=self._last_error, error_type=type(error).__name__)
 
     async def _on_disconnected(self) -> None:
         if self._stopping or not self._started:
