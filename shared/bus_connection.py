@@ -255,8 +255,8 @@ class Connection:
         self.metrics.errors.labels(type(error).__name__).inc()
         if self._started and not self._stopping:
             # While the server is away each attempt fails alike: that is said once, and counted each time.
-            say = log.debug if self._last_error == before and not self.connected else log.warning
-            say("bus.client_error", error=self._last_error, error_type=type(error).__name__)
+            level = log.debug if self._last_error == before and not self.connected else log.warning
+            level("bus.client_error", error=self._last_error, error_type=type(error).__name__)
 
     async def _on_disconnected(self) -> None:
         if self._stopping or not self._started:
