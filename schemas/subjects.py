@@ -114,7 +114,7 @@ CONSUMERS: Final = (
 )
 
 FOR_PEOPLE: Final = frozenset(_ALL) - {one for spec in CONSUMERS if spec is not FEED for one in spec.event_types}
-"""The event types that no service works on: they only tell what happened."""
+"""The event types that no service works on: they tell what happened, to people and to requests that wait."""
 
 AgentVerb = Literal["run", "stop", "drain", "heartbeat", "offer"]
 

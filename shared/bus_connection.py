@@ -142,17 +142,18 @@ class Connection:
             raise BusUnavailable(f"{subject}: {error}") from error
 
     async def publish_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
-        """Send many core messages (subject, payload, headers), in order. Raises BusUnavailable while disconnected.
+        """Send many core messages (subject, payload, headers), in order. Raises BusUnavailable while disconnected,
+        and BusError for a message that cannot be sent; those before it may have been.
 
         They are put on the wire as a few large writes. nats-py's own publish spends thrice the time on each message,
-        most of it on checking headers, so its protocol is spoken here; `test_bus` holds that against a real server.
+        most of it on checking headers, so its protocol is spoken here; tests hold that against a real server.
         """
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
         commands: list[bytes] = []
         size = 0
         for subject, payload, headers in messages:
-            commands.append(_publish_command(subject, payload, headers))
+            commands.append(_publish_command(subject, payload, headers, limit=self.max_payload))
             size += len(commands[-1])
             if size >= WRITE_BYTES:
                 await self._write(b"".join(commands))
@@ -161,7 +162,11 @@ class Connection:
             await self._write(b"".join(commands))
 
     async def post_all(self, subjects: Iterable[str], payload: bytes) -> None:
-        """As `post`, the same short payload to many subjects in one write: a batch's acknowledgements."""
+        """Send the same short payload to many subjects in one write: a batch's acknowledgements.
+
+        While disconnected they are kept until the connection is back, without a limit: they are as few as what the
+        server had delivered before.
+        """
         if self._nc.is_closed:
             raise BusUnavailable("the connection to NATS is closed")
         word = b" %d\r\n%b\r\n" % (len(payload), payload)
@@ -275,8 +280,10 @@ class Connection:
             self._tell(False)
 
 
-def _publish_command(subject: str, payload: bytes, headers: Mapping[str, str]) -> bytes:
-    """One HPUB of the NATS protocol. Raises BusError for a subject or header that would break out of its place."""
+def _publish_command(subject: str, payload: bytes, headers: Mapping[str, str], *, limit: int) -> bytes:
+    """One HPUB of the NATS protocol. Raises BusError for a subject or header that would break out of its place, and
+    for a message that the server would close the connection over.
+    """
     if subject.split() != [subject]:
         raise BusError(repr(subject), "is no subject")
     lines = ["NATS/1.0"]
@@ -285,4 +292,6 @@ def _publish_command(subject: str, payload: bytes, headers: Mapping[str, str]) -
             raise BusError(subject, f"the header {name} contains a line break")
         lines.append(f"{name}: {value}")
     head = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    if len(head) + len(payload) > limit:
+        raise BusError(subject, f"{len(head) + len(payload)} bytes is more than the server takes")
     return b"HPUB %b %d %d\r\n%b%b\r\n" % (subject.encode(), len(head), len(head) + len(payload), head, payload)

@@ -47,6 +47,7 @@ NAK_FIRST_DELAY: Final = 0.1
 NAK_LONGEST_DELAY: Final = 10.0
 RETRY_FIRST_WAIT: Final = 0.05
 RETRY_LONGEST_WAIT: Final = 2.0
+LONGEST_YIELD: Final = 0.5
 LARGEST_LETTER: Final = 256 * 1024
 """Bytes of an event kept in a dead letter; beyond it, its beginning is kept as text."""
 
@@ -70,7 +71,7 @@ class Consumer(Generic[T]):
 
     `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `patient`: whether
     the patient events of the specification may wait just now. `yields`: the pause is at least so many times as long as
-    the batch took, so that the consumer never has more than its share of the process. `max_events`
+    the handler took, so that the consumer never has more than its share of the process. `max_events`
     and `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one
     durable, in one process or many, share its messages.
     """
@@ -107,6 +108,8 @@ class Consumer(Generic[T]):
         self._catalogue = catalogue
         self._linger = linger_ms / 1000
         self._yields = yields
+        self._took = 0.0
+        """Seconds of the last call of the handler that succeeded: waiting for what is away does not count."""
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._stop_deadline = stop_deadline
@@ -202,7 +205,7 @@ class Consumer(Generic[T]):
             if messages:
                 self._tell(messages, count, outcome, time.perf_counter() - started)
             if count > QUIET and self._linger:
-                await self._pause(max(self._linger, self._yields * (time.perf_counter() - started)))
+                await self._pause(max(self._linger, min(self._yields * self._took, LONGEST_YIELD)))
 
     async def _be_patient(self) -> None:
         """While all that has arrived may wait, give it a moment to get company."""
@@ -291,6 +294,7 @@ class Consumer(Generic[T]):
             started = time.perf_counter()
             try:
                 await self._handler(items)
+                self._took = time.perf_counter() - started
                 return None
             except (Unavailable, BusUnavailable) as error:
                 self._metrics.handler_waits.inc()
@@ -399,6 +403,8 @@ class Consumer(Generic[T]):
         """
         while True:
             await asyncio.sleep(self.spec.ack_wait / 3)
+            if not self._connection.connected:
+                continue  # it would only pile up; what was held comes again
             await self._reply([*self._held.values(), *self._pull.buffer], IN_PROGRESS)
 
     async def _reply(self, messages: Sequence[Msg], word: bytes) -> None:

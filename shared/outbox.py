@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+import structlog
+
 from schemas.cloudevents import CloudEvent, encode_batch, wrap
 from schemas.events import EventData
 from shared import queries
@@ -18,6 +20,8 @@ from shared.metrics import Metrics
 from shared.outbox_messages import MERGE_LIMIT, Row
 from shared.outbox_relay import MAX_ROWS, Publisher, Relay
 from shared.tracing import common, inject
+
+_log = structlog.get_logger(__name__)
 
 
 class OutboxTransaction(Transaction):
@@ -99,7 +103,10 @@ class Outbox:
         if rows:
             self.relay.feed(rows)
         for deed in transaction.committed:
-            deed()
+            try:
+                deed()
+            except Exception:  # noqa: BLE001  # what is committed has happened, whatever else fails
+                _log.exception("outbox.after_commit_failed")
 
     async def _write(self, transaction: OutboxTransaction) -> list[Row]:
         moment, ambient, traced = now(), inject(), transaction.traced

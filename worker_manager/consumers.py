@@ -11,11 +11,11 @@ from schemas.cloudevents import CloudEvent
 from schemas.events import EventData
 from shared.bus import Bus
 from shared.clock import now
-from shared.database import Database
+from shared.database import Database, retry_deadlock
 from shared.tracing import SpanKind, Tracing
 from worker_manager.counters import Counters
 from worker_manager.domain import handover
-from worker_manager.domain.reports import fold
+from worker_manager.domain.reports import Folded, fold
 from worker_manager.store import ExecutionStore
 
 Event = CloudEvent[EventData]
@@ -83,6 +83,16 @@ class Recorder:
     async def handle(self, events: Sequence[Event]) -> None:
         folded = fold(events)
         orders = handover.orders(events, but={report.execution_id for report in folded.reports})
+        # Another replica may be writing the same rows, the ones that are orders here as reports there.
+        changed, closed = await retry_deadlock(lambda: self._write(folded, orders))
+        self._counters.stale.inc(len(folded.reports) - len(changed))
+        self._counters.came_to(changed)
+        self._counters.came_to((status, None) for status in closed)
+
+    async def _write(
+        self, folded: Folded, orders: Sequence[handover.Order]
+    ) -> tuple[list[tuple[str, float | None]], list[str]]:
+        """In one transaction; the statuses that rows newly came to: with how long they ran, and of those unplaced."""
         changed: list[tuple[str, float | None]] = []
         closed: list[str] = []
         async with self._database.transaction() as tx:
@@ -94,6 +104,4 @@ class Recorder:
                 closed += await self._store.close_unplaced(tx, folded.unplaced)
             if folded.refused:
                 closed += await self._store.close_refused(tx, folded.refused)
-        self._counters.stale.inc(len(folded.reports) - len(changed))
-        self._counters.came_to(changed)
-        self._counters.came_to((status, None) for status in closed)
+        return changed, closed

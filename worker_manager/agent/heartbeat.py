@@ -25,6 +25,8 @@ from worker_manager.agent.runner import Runner
 
 log = structlog.stdlib.get_logger(__name__)
 
+LIFE: Final = 15
+"""Seconds for which a sign of life holds good, at least."""
 OFFER_GAP: Final = 0.05
 """Seconds between two offers, at least."""
 
@@ -46,7 +48,8 @@ class CoreBus(Protocol):
 class Heart:
     """Beats every `interval` seconds, at once when the bus comes back, and tells of changed room in between.
 
-    Each beat that the bus took touches the file `alive`, for whoever watches over the process from outside.
+    Each beat that the bus took writes the file `alive`, for whoever watches over the process from outside: for how many
+    seconds that holds good.
     """
 
     name = "heartbeat"
@@ -180,7 +183,7 @@ class Heart:
         if self._alive is None:
             return
         try:
-            self._alive.touch()
+            self._alive.write_text(f"{max(LIFE, round(3 * self._interval))}\n")
         except OSError as error:  # whoever looks at it will think us dead, which is no reason to be
             log.warning("heartbeat.sign_not_given", folder=str(self._alive.parent), error=str(error))
 

@@ -85,3 +85,32 @@ async def test_core_messages_reach_who_listens(bus: Bus, metrics: Metrics) -> No
     await subscription.unsubscribe()
     with pytest.raises(BusUnavailable, match="nobody"):
         await bus.request(f"{base}.b", b"question", timeout=5)
+
+
+async def test_many_messages_sent_together_arrive_in_order_with_their_headers(bus: Bus) -> None:
+    heard: asyncio.Queue[int] = asyncio.Queue()
+
+    async def callback(subject: str, payload: bytes, reply: str) -> None:
+        assert subject == "many.of.them"
+        heard.put_nowait(int(payload.split(b" ", 1)[0]))
+
+    await bus.subscribe("many.of.them", callback)
+    await bus.flush()
+    await bus.send_all(("many.of.them", b"%d %b" % (n, b"x" * 2000), {"Number": str(n)}) for n in range(400))
+    async with asyncio.timeout(5):
+        assert [await heard.get() for _ in range(400)] == list(range(400))  # more than one write
+
+
+@pytest.mark.parametrize(
+    ("subject", "header", "says"),
+    [
+        ("two words", "x", "is no subject"),
+        ("fine", "a\r\nPUB evil 0", "line break"),
+    ],
+)
+async def test_what_would_break_out_of_its_place_is_refused(bus: Bus, subject: str, header: str, says: str) -> None:
+    with pytest.raises(BusError, match=says):
+        await bus.send_all([(subject, b"", {"Header": header})])
+    with pytest.raises(BusError, match="more than the server takes"):
+        await bus.send_all([("fine", bytes(bus.max_payload), {"Header": "x"})])
+    assert bus.connected

@@ -371,3 +371,19 @@ async def test_every_batch_leaves_one_line(bus: Bus, consume: Start) -> None:
     assert [line["redeliveries"] for line in failed] == [0, *[1] * (SPEC.max_deliver - 1)]
     assert {line["outcome"] for line in failed} == {"failed"}
     assert all("trace_id" not in line for line in failed)
+
+
+async def test_a_consumer_that_yields_counts_its_own_work_and_no_outage(bus: Bus, consume: Start) -> None:
+    away = 6
+
+    async def handler(events: Events) -> None:
+        nonlocal away
+        if away:
+            away -= 1
+            raise Unavailable("the database")
+
+    consumer = await consume(handler, linger_ms=1, yields=1_000)
+    await publish(bus, numbered(20))
+    await consumer.until(lambda: consumer.handled == 20)
+    await publish(bus, numbered(1, start=20))
+    await consumer.until(lambda: consumer.handled == 21)

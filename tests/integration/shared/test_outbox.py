@@ -371,3 +371,20 @@ async def test_committed_while_a_real_nats_is_away_arrives_when_it_is_back(
 
 def sweeper(database: Database, bus: CuttableBus, metrics: Metrics | None = None) -> Relay:
     return Relay(database, bus, relay_id=new_id(), source="trial", linger=0, metrics=metrics or Metrics())
+
+
+async def test_what_fails_after_the_commit_changes_nothing_of_it(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    id, done = new_id(), asyncio.Event()
+
+    def fail() -> None:
+        raise RuntimeError("no span for you")
+
+    async with outbox.transaction() as transaction:
+        transaction.emit(WorkerDraining(worker_id=id))
+        transaction.on_commit(fail)
+        transaction.on_commit(done.set)
+    assert done.is_set()
+    await settled(outbox, database)
+    assert bus.entity_ids() == [id]

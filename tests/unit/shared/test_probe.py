@@ -82,6 +82,14 @@ def test_a_file_that_is_missing_or_stale_is_not(tmp_path: Path) -> None:
     assert "no heartbeat was taken by the bus" in said
 
 
+def test_a_file_says_for_how_long_it_holds_good(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    for seconds, healthy in (("90", True), ("20", False)):
+        alive.write_text(f"{seconds}\n")
+        os.utime(alive, (time.time() - 60,) * 2)
+        assert (probe(str(alive))[0] == 0) is healthy
+
+
 def test_a_wrong_call_says_how_to_call_it() -> None:
     code, said = probe()
 
