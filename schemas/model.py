@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
 
 class Model(BaseModel):
@@ -26,9 +26,16 @@ def rfc3339(moment: datetime) -> str:
     return f"{in_utc.isoformat(timespec='microseconds')[:-6]}Z"
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+
+
 Timestamp = Annotated[
     AwareDatetime,
-    AfterValidator(lambda moment: moment.astimezone(UTC)),
+    AfterValidator(_in_utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]
 """An aware time; in JSON, RFC 3339 in UTC with `Z`."""
@@ -36,3 +43,13 @@ Timestamp = Annotated[
 Instant = AwareDatetime
 """An aware time in an event. Whoever says the event takes it from its clock in UTC, so nothing is converted, and it is
 printed by pydantic itself (RFC 3339 with `Z`): a call back into Python for each time costs more than all the rest."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("must have a visible character, and none that controls a terminal or the direction of text")
+    return text
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+"""What people call a thing: shown in tables and logs, so that nothing in it may act there."""

@@ -34,9 +34,9 @@ LONGEST_WAIT = 60.0
 class Client:
     """An asynchronous client of the three services.
 
-    Addresses default to HODEI_ORCHESTRATOR_URL, HODEI_SCHEDULER_URL, HODEI_WORKER_MANAGER_URL and then to the
-    standard ports on 127.0.0.1. `timeout` is seconds for one answer. Every method raises ApiError when the
-    platform refuses and Unreachable when nobody answers.
+    Addresses default to HODEI_ORCHESTRATOR_URL, HODEI_SCHEDULER_URL, HODEI_WORKER_MANAGER_URL and then to 127.0.0.1 at
+    the ports that `hodei up` takes there: ORCHESTRATOR_PORT and so on, or the standard ones. `timeout` is seconds for
+    one answer. Every method raises ApiError when the platform refuses and Unreachable when nobody answers.
     """
 
     def __init__(
@@ -48,13 +48,14 @@ class Client:
         timeout: float = 30.0,
         attempts: int = 4,
     ) -> None:
-        def transport(given: str | None, variable: str, port: int) -> Transport:
-            url = given or os.environ.get(variable) or f"http://127.0.0.1:{port}"
-            return Transport(url, timeout=timeout, attempts=attempts)
+        def transport(given: str | None, service: str, port: int) -> Transport:
+            url = given or os.environ.get(f"HODEI_{service}_URL")
+            here = f"http://127.0.0.1:{os.environ.get(f'{service}_PORT') or port}"
+            return Transport(url or here, timeout=timeout, attempts=attempts)
 
-        self.orchestrator = transport(orchestrator, "HODEI_ORCHESTRATOR_URL", 8080)
-        self.scheduler = transport(scheduler, "HODEI_SCHEDULER_URL", 8081)
-        self.worker_manager = transport(worker_manager, "HODEI_WORKER_MANAGER_URL", 8082)
+        self.orchestrator = transport(orchestrator, "ORCHESTRATOR", 8080)
+        self.scheduler = transport(scheduler, "SCHEDULER", 8081)
+        self.worker_manager = transport(worker_manager, "WORKER_MANAGER", 8082)
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,17 +6,18 @@ reader and a stream can be resumed. The lines live in JetStream; an execution's 
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+import orjson
 import structlog
 from aiohttp import web
-from pydantic_core import to_json
 
 from orchestrator.store.jobs import JobStore
 from orchestrator.watch import Listener, Watch
 from schemas.events import LogChunk, LogLine
-from schemas.rest.jobs import JobLogLine, JobLogs
+from schemas.model import rfc3339
+from schemas.rest.jobs import JobLogs
 from schemas.states import EXECUTION, JOB, ExecutionStatus, JobStatus
 from shared.bus import Bus, LogReader
 from shared.database import Record
@@ -24,7 +25,8 @@ from shared.errors import NotFound, Unavailable
 from shared.outbox import Outbox
 from shared.web.api import Api
 from shared.web.openapi import Answer
-from shared.web.responses import json_response
+from shared.web.pieces import send_pieces
+from shared.web.responses import JSON
 from shared.web.sse import EventStream
 
 LATE_CHUNKS: Final = 2.0
@@ -62,17 +64,32 @@ def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
         if EVENT_STREAM in accept:
             return await _follow(request, id)
         await _status(id)
-        lines, truncated = [], False
-        for execution in await jobs.executions(id):
-            chunks = [chunk async for chunk in _written(execution)]
+        executions = await jobs.executions(id)
+        if PLAIN in accept:
+            return await send_pieces(request, f"{PLAIN}; charset=utf-8", _as_text(executions))
+        return await send_pieces(request, JSON, _as_json(id, executions))
+
+    async def _as_text(executions: Sequence[Record]) -> AsyncIterator[bytes]:
+        for execution in executions:
+            for chunk in await _in_order(execution):
+                yield "".join(f"{line.message}\n" for line in chunk.lines).encode()
+
+    async def _as_json(id: str, executions: Sequence[Record]) -> AsyncIterator[bytes]:
+        """A `JobLogs`."""
+        truncated, between = False, b""
+        yield b'{"job_id":"%b","logs":[' % id.encode()
+        for execution in executions:
+            chunks = await _in_order(execution)
             missing = execution["log_chunks"] is not None and len(chunks) < execution["log_chunks"]
             truncated = truncated or execution["log_truncated"] or missing
-            chunks.sort(key=lambda chunk: chunk.seq)
-            lines += [(execution, line) for chunk in chunks for line in chunk.lines]
-        if PLAIN in accept:
-            return web.Response(text="".join(f"{line.message}\n" for _, line in lines), content_type=PLAIN)
-        logs = [_line(execution, line) for execution, line in lines]
-        return json_response(to_json({"job_id": id, "logs": logs, "truncated": truncated}))
+            for chunk in chunks:
+                if chunk.lines:
+                    yield between + b",".join([_line(execution, line) for line in chunk.lines])
+                    between = b","
+        yield b'],"truncated":%b}' % (b"true" if truncated else b"false")
+
+    async def _in_order(execution: Record) -> list[LogChunk]:
+        return sorted([chunk async for chunk in _written(execution)], key=lambda chunk: chunk.seq)
 
     async def _status(id: str) -> JobStatus:
         status = await jobs.status(outbox.database, id)
@@ -129,8 +146,9 @@ def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
                 async for chunk in reader:
                     for index, line in enumerate(chunk.lines):
                         if (chunk.seq, index) > after:
-                            data = _line(execution, line).model_dump_json()
-                            await stream.send(data, id=f"{execution['id']}.{chunk.seq}.{index}")
+                            await stream.send(
+                                _line(execution, line).decode(), id=f"{execution['id']}.{chunk.seq}.{index}"
+                            )
             finally:
                 ending.cancel()
                 await asyncio.wait([ending])
@@ -159,12 +177,15 @@ def _over(execution: Record) -> bool:
     return EXECUTION.is_final(ExecutionStatus(execution["status"]))
 
 
-def _line(execution: Record, line: LogLine) -> JobLogLine:
-    return JobLogLine(
-        timestamp=line.timestamp,
-        task=execution["task"],
-        attempt=execution["attempt"],
-        execution_id=execution["id"],
-        stream=line.stream,
-        message=line.message,
+def _line(execution: Record, line: LogLine) -> bytes:
+    """A `JobLogLine` as JSON."""
+    return orjson.dumps(
+        {
+            "timestamp": rfc3339(line.timestamp),
+            "task": execution["task"],
+            "attempt": execution["attempt"],
+            "execution_id": execution["id"],
+            "stream": line.stream,
+            "message": line.message,
+        }
     )

@@ -2,9 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from schemas.model import Model, Timestamp
+from schemas.model import Model, Name, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import InlineCommand, Priority
 from schemas.states import ExecutionStatus, Reason
@@ -14,7 +14,7 @@ class ExecuteRequest(InlineCommand):
     """Run a `command` (with the fields of a step), or the command of an earlier job (`job_id`) once more."""
 
     job_id: str | None = None
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: Name | None = None
     priority: Priority = "normal"
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.model import Model, Timestamp
+from schemas.model import Model, Name, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import EnvName, EnvValue, InlineCommand, Labels, Priority
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
@@ -17,7 +17,7 @@ class JobCreate(InlineCommand):
     params: dict[EnvName, EnvValue] = Field(
         default_factory=dict, max_length=500, description="Reach every step's environment as HODEI_PARAM_<NAME>."
     )
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: Name | None = None
     priority: Priority = "normal"
     run_at: Timestamp | None = Field(None, description="Not before this moment.")
     concurrency_key: str | None = Field(None, max_length=200, description="Not yet supported.")

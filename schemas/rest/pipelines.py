@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.model import Model, Timestamp
+from schemas.model import Model, Name, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import MAX_STEPS, Env, Seconds, StepSpec
 
@@ -12,7 +12,7 @@ from schemas.specs import MAX_STEPS, Env, Seconds, StepSpec
 class PipelineCreate(Model):
     """A named graph of steps. One without steps is legal: a job of it succeeds at once."""
 
-    name: str = Field(min_length=1, max_length=200, examples=["nightly-build"])
+    name: Name = Field(examples=["nightly-build"])
     description: str | None = Field(None, max_length=10_000)
     steps: list[StepSpec] = Field(default_factory=list, max_length=MAX_STEPS)
     env: Env = Field(default_factory=dict, description="For every step; a step's own env wins.")

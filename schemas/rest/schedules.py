@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from schemas.model import Model, Timestamp
+from schemas.model import Model, Name, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import Command, EnvName, EnvValue, InlineCommand, Labels, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
@@ -18,7 +18,7 @@ class ScheduleCreate(InlineCommand):
     run_at: Timestamp | None = None
     cron: str | None = Field(None, max_length=200, description="Not yet supported.")
     timezone: str | None = Field(None, max_length=100, description="For cron. Not yet supported.")
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: Name | None = None
     priority: Priority = "normal"
     params: dict[EnvName, EnvValue] = Field(default_factory=dict, max_length=500)
     labels: Labels = Field(default_factory=dict)

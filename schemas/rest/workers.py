@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.model import Model, Timestamp
+from schemas.model import Model, Name, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import Labels, Resources
 from schemas.states import WorkerProcessStatus, WorkerStatus
@@ -14,7 +14,7 @@ class WorkerRegister(Model):
     """Scheduler: make a worker known. Without an agent behind it, it is listed and never sent anything."""
 
     type: str = Field("default", min_length=1, max_length=100, examples=["rust"])
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: Name | None = None
     labels: Labels = Field(default_factory=dict)
     capacity: Resources | None = None
 
@@ -51,7 +51,7 @@ class WorkerStart(Model):
     """Worker manager: start a real worker process."""
 
     type: str = Field("default", min_length=1, max_length=100, examples=["rust"])
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: Name | None = None
     labels: Labels = Field(default_factory=dict)
     slots: int | None = Field(None, ge=1, le=10_000, description="How many executions run at once.")
     provider: Literal["process"] = "process"

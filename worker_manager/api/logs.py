@@ -9,16 +9,19 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final
 
+import orjson
 from aiohttp import web
 from pydantic_core import to_json
 
-from schemas.events import ExecutionFinished, ExecutionLost, ExecutionReturned, LogChunk
+from schemas.events import ExecutionFinished, ExecutionLost, ExecutionReturned, LogChunk, LogLine
+from schemas.model import rfc3339
 from schemas.rest.executions import ExecutionLogs
 from shared.bus import Bus, LogReader
 from shared.errors import NotFound
 from shared.web.api import Api
 from shared.web.openapi import Answer
-from shared.web.responses import json_response
+from shared.web.pieces import send_pieces
+from shared.web.responses import JSON
 from shared.web.sse import EventStream
 from worker_manager.announcements import Announcements, Listener
 from worker_manager.store import ExecutionStore, LogState
@@ -55,14 +58,28 @@ def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
         if EVENT_STREAM in accept:
             return await _follow(request, id)
         state = await _state(id)
-        chunks = [chunk async for chunk in _written(id, state)]
-        chunks.sort(key=lambda chunk: chunk.seq)
-        lines = [line for chunk in chunks for line in chunk.lines]
         if PLAIN in accept:
-            return web.Response(text="".join(f"{line.message}\n" for line in lines), content_type=PLAIN)
+            return await send_pieces(request, f"{PLAIN}; charset=utf-8", _as_text(id, state))
+        return await send_pieces(request, JSON, _as_json(id, state))
+
+    async def _as_text(id: str, state: LogState) -> AsyncIterator[bytes]:
+        for chunk in await _in_order(id, state):
+            yield "".join(f"{line.message}\n" for line in chunk.lines).encode()
+
+    async def _as_json(id: str, state: LogState) -> AsyncIterator[bytes]:
+        """An `ExecutionLogs`."""
+        chunks = await _in_order(id, state)
         missing = state.chunks is not None and len(chunks) < state.chunks
-        body = {"execution_id": id, "logs": lines, "truncated": state.truncated or missing}
-        return json_response(to_json(body))
+        between = b""
+        yield b'{"execution_id":"%b","logs":[' % id.encode()
+        for chunk in chunks:
+            if chunk.lines:
+                yield between + b",".join([_line(line) for line in chunk.lines])
+                between = b","
+        yield b'],"truncated":%b}' % (b"true" if state.truncated or missing else b"false")
+
+    async def _in_order(id: str, state: LogState) -> list[LogChunk]:
+        return sorted([chunk async for chunk in _written(id, state)], key=lambda chunk: chunk.seq)
 
     async def _state(id: str) -> LogState:
         state = await store.log_state(id)
@@ -94,7 +111,7 @@ def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
                         async for chunk in reader:
                             for index, line in enumerate(chunk.lines):
                                 if (chunk.seq, index) > (chunk_seq, line_index):
-                                    await stream.send(line.model_dump_json(), id=f"{chunk.seq}-{index}")
+                                    await stream.send(_line(line).decode(), id=f"{chunk.seq}-{index}")
                         await stream.send(to_json({"execution_id": id}).decode(), event="end")
                     finally:
                         ending.cancel()
@@ -117,6 +134,10 @@ def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
         reader.finish(UNCOUNTED if state is None or state.chunks is None else state.chunks)
 
     return api
+
+
+def _line(line: LogLine) -> bytes:
+    return orjson.dumps({"timestamp": rfc3339(line.timestamp), "stream": line.stream, "message": line.message})
 
 
 def _resume_after(last_event_id: str | None) -> tuple[int, int]:

@@ -51,7 +51,7 @@ async def test_a_finished_execution_shows_all_it_wrote(platform: Platform, manag
 
     assert shown["execution_id"] == script.execution_id
     assert [line["message"] for line in shown["logs"]] == ["one", "two", "three"]
-    assert shown["logs"][0] == {"timestamp": "2026-11-24T12:00:01Z", "stream": "stdout", "message": "one"}
+    assert shown["logs"][0] == {"timestamp": "2026-11-24T12:00:01.000000Z", "stream": "stdout", "message": "one"}
     assert shown["truncated"] is False
     async with manager.request(
         "GET", f"/executions/{script.execution_id}/logs", headers={"Accept": "text/plain"}

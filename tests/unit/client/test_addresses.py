@@ -1,0 +1,20 @@
+"""Where the client looks for a platform."""
+
+from __future__ import annotations
+
+import pytest
+
+from hodei.client import Client
+
+
+async def test_it_looks_where_hodei_up_was_told_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HODEI_ORCHESTRATOR_URL", raising=False)
+    monkeypatch.delenv("HODEI_SCHEDULER_URL", raising=False)
+    monkeypatch.setenv("ORCHESTRATOR_PORT", "9080")
+    monkeypatch.delenv("SCHEDULER_PORT", raising=False)
+    monkeypatch.setenv("HODEI_WORKER_MANAGER_URL", "http://elsewhere:1")
+    monkeypatch.setenv("WORKER_MANAGER_PORT", "9082")
+    async with Client() as client:
+        assert str(client.orchestrator.base_url) == "http://127.0.0.1:9080"
+        assert str(client.scheduler.base_url) == "http://127.0.0.1:8081"
+        assert str(client.worker_manager.base_url) == "http://elsewhere:1"
