@@ -42,6 +42,7 @@ class Stack:
         # Jaeger may be left out: then nobody is there to take traces.
         quiet = {"HODEI_OTLP_ENDPOINT": ""} if "jaeger" in _left_out() else {}
         self._environment = {**os.environ, "COMPOSE_PROJECT_NAME": PROJECT, **quiet, **variables}
+        self._volumes: set[str] = set()
 
     def compose(self, *words: str, deadline: float = 180) -> str:
         return _run(["docker-compose", "-f", str(ROOT / self._file), *words], self._environment, deadline)
@@ -53,10 +54,14 @@ class Stack:
     def up(self, *options: str) -> None:
         """Start what is not running, and wait until all of it is healthy."""
         self.compose("up", "-d", "--no-build", *options, *self.services(), deadline=300)
+        for service in self.services():
+            self._volumes |= {name for container in self.containers(service) for name in self.volumes(container)}
         self.wait_until(self.services(), "healthy", within=120)
 
     def remove(self) -> None:
         self.compose("down", "--volumes", "--timeout", "30", deadline=300)
+        if self._volumes:  # those without a name outlive their containers
+            docker("volume", "rm", "--force", *self._volumes)
 
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers, running or not, oldest first."""
@@ -70,6 +75,9 @@ class Stack:
     def inspect(self, container: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(docker("inspect", container))[0]
         return found
+
+    def volumes(self, container: str) -> set[str]:
+        return {mount["Name"] for mount in self.inspect(container)["Mounts"] if mount["Type"] == "volume"}
 
     def health(self, service: str) -> set[str]:
         """`healthy`, `unhealthy`, `starting`, or how its containers are instead of running."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,16 @@ def test_every_service_is_limited_checked_and_restarted(file: str) -> None:
         assert checked, name
     ours = {service["image"].partition(":")[0] for service in services.values()}
     assert {f"hodei/{name}" for name in OURS} <= ours
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_a_worker_keeps_outlives_its_container_and_is_its_own(file: str) -> None:
+    (state,) = re.findall(r"^ENV HODEI_STATE_DIR=(\S+)$", (ROOT / "compose/Dockerfile").read_text(), re.MULTILINE)
+
+    (volume,) = _services(file)["worker"]["volumes"]
+
+    assert ":" not in volume, "a name would give all workers the same one"
+    assert Path(state).is_relative_to(volume)
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -19,6 +19,7 @@ from tests.containers.stack import ROOT, Stack, docker, eventually
 from tests.e2e.framework.waiting import eventually as soon
 
 SERVICES = ("orchestrator", "scheduler", "worker-manager")
+WORKER_STATE = "/var/lib/hodei/worker"
 PROBED = 60.0
 """Seconds in which a health check makes up its mind: three probes, ten seconds and a deadline apart."""
 
@@ -106,6 +107,30 @@ async def test_a_killed_worker_comes_back_as_itself_and_runs_the_job_again(local
     assert await _online(client) == known
 
 
+async def test_a_replaced_worker_is_the_same_one_and_reports_what_it_could_not(local: Stack, client: Client) -> None:
+    """As an upgrade replaces it, while NATS is away."""
+    (old,) = local.containers("worker")
+    known = docker("exec", old, "cat", f"{WORKER_STATE}/worker-id")
+    job = await client.submit(JobCreate(command="echo up; sleep 3; echo down"))
+    async for _ in client.follow_logs(job.id):
+        break
+    local.compose("stop", "nats")
+    try:
+        unsent = eventually(lambda: _spool(old) or None, within=30, what="the worker keeps what it cannot send")
+
+        local.compose("up", "-d", "--no-build", "--no-deps", "--force-recreate", "worker")
+
+        (new,) = local.containers("worker")
+        assert new != old
+        assert unsent <= _spool(new)
+        assert docker("exec", new, "cat", f"{WORKER_STATE}/worker-id") == known
+    finally:
+        local.compose("start", "nats")
+    local.wait_until(local.services(), "healthy", within=PROBED)
+    assert (await client.wait(job.id, timeout=60)).status is JobStatus.SUCCEEDED
+    eventually(lambda: not unsent & _spool(new) or None, within=30, what="all of it is sent")
+
+
 def test_a_health_check_fails_when_its_own_process_hangs(local: Stack) -> None:
     services = local.services()
     try:
@@ -173,6 +198,10 @@ async def test_a_dump_brings_everything_back(local: Stack, client: Client) -> No
     assert (await client.job(job.id)).status is JobStatus.SUCCEEDED
     after = await client.submit(JobCreate(command="true"))
     assert (await client.wait(after.id, timeout=60)).status is JobStatus.SUCCEEDED
+
+
+def _spool(container: str) -> set[str]:
+    return set(docker("exec", container, "find", f"{WORKER_STATE}/spool", "-type", "f").split())
 
 
 async def _online(client: Client) -> set[str]:
