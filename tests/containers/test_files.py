@@ -14,17 +14,28 @@ import yaml
 from compose.standins.images import ALL
 from tests.containers.stack import ROOT, Stack, docker
 
+# The production shape is not even valid without them.
 SECRETS = {"NATS_PASSWORD": "abc", "POSTGRES_PASSWORD": "abc"}
 FILES = ("compose.yaml", "compose/docker-compose.yml", "compose/docker-compose.production.yml")
+EXTENDED = ("compose/local.yml", "compose/services.yml")
+"""What those are made of: not meant to be started, and whole all the same."""
 OURS = ("orchestrator", "scheduler", "worker-manager", "worker", "nats-exporter")
 
 
 @pytest.mark.parametrize("profile", ["", "monitoring"])
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [*FILES, *EXTENDED])
 def test_every_file_is_valid_with_every_profile(file: str, profile: str) -> None:
     options = ("--profile", profile) if profile else ()
 
     Stack(file, **SECRETS).compose(*options, "config", "--quiet")
+
+
+def test_no_file_and_no_profile_is_forgotten() -> None:
+    files = {str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.y*ml"), *(ROOT / "compose").glob("*.y*ml")]}
+    asked = re.findall(r"profiles: \[(.*)\]", "".join((ROOT / file).read_text() for file in files))
+
+    assert files - {".pre-commit-config.yaml"} == {*FILES, *EXTENDED}
+    assert set(asked) == {"monitoring"}
 
 
 def test_the_stack_at_the_root_is_the_one_in_the_folder() -> None:
