@@ -19,12 +19,15 @@ PROJECT: Final = "hodei-test"
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T | None], *, within: float, what: str) -> T:
-    """Ask until there is an answer: an engine announces some of this, but nobody announces the rest."""
+def eventually(ask: Callable[[], T | None], *, within: float, what: str, why: Callable[[], str] | None = None) -> T:
+    """Ask until there is an answer: an engine announces some of this, but nobody announces the rest.
+
+    `why` is asked for more to say, once it is too late.
+    """
     deadline = time.monotonic() + within
     while (answer := ask()) is None:
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:g} s: {what}")
+            raise AssertionError(f"not within {within:g} s: {what}{f': {why()}' if why else ''}")
         time.sleep(0.2)
     return answer
 
@@ -89,7 +92,8 @@ class Stack:
             eventually(
                 lambda service=service: self.health(service) == {health} or None,  # type: ignore[misc]
                 within=within,
-                what=f"{service} is {health}: {self.last_words(service)}",
+                what=f"{service} is {health}",
+                why=lambda service=service: self.last_words(service),  # type: ignore[misc]
             )
 
     def last_words(self, service: str) -> str:

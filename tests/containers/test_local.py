@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,12 +20,14 @@ from tests.containers.stack import ROOT, Stack, docker, eventually
 from tests.e2e.framework.waiting import eventually as soon
 
 SERVICES = ("orchestrator", "scheduler", "worker-manager")
+AT_LEAST = 120
+"""How many e2e tests need no platform of their own: were most of them skipped, the suite would prove nothing."""
 WORKER_STATE = "/var/lib/hodei/worker"
 PROBED = 60.0
 """Seconds in which a health check makes up its mind: three probes, ten seconds and a deadline apart."""
 
 
-def test_the_whole_e2e_suite_passes_against_the_containers(local: Stack) -> None:
+def test_the_whole_e2e_suite_passes_against_the_containers(local: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     environment = {
         **os.environ,
         "TEST_ORCHESTRATOR_PORT": "8080",
@@ -34,11 +37,15 @@ def test_the_whole_e2e_suite_passes_against_the_containers(local: Stack) -> None
     }
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/e2e", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "tests/e2e", "-q", "-rs", "-p", "no:cacheprovider"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout[-6000:]
+    (passed,) = re.findall(r"\b(\d+) passed", done.stdout)
+    with capsys.disabled():
+        sys.stdout.write("\n".join(["", *re.findall(r"^SKIPPED .*", done.stdout, re.MULTILINE), ""]))
+    assert int(passed) >= AT_LEAST, done.stdout[-6000:]
 
 
 def test_prometheus_reaches_all_that_it_is_told_to(local: Stack) -> None:

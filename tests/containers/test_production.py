@@ -42,25 +42,34 @@ async def test_output_comes_through_the_proxy_while_the_job_runs(production: Sta
 
 async def test_nothing_is_lost_when_a_node_and_a_replica_of_each_service_die(production: Stack, client: Client) -> None:
     taken: list[str] = []
-    under_way = asyncio.Event()
+    under_way, all_dead = asyncio.Event(), asyncio.Event()
 
-    async def submit_all() -> None:
-        for number in range(60):
-            job = await client.submit(JobCreate(command=f"echo {number}"), idempotency_key=f"job-{number}")
+    async def submit() -> None:
+        """Until some were taken after the last death."""
+        left = 20
+        while left and len(taken) < 2000:
+            job = await client.submit(JobCreate(command="true"), idempotency_key=f"job-{len(taken)}")
             taken.append(job.id)
-            if number == 10:
+            left -= all_dead.is_set()
+            if len(taken) == 10:
                 under_way.set()
 
-    submitting = asyncio.create_task(submit_all())
+    victims = [
+        (await asyncio.to_thread(production.containers, service))[0]
+        for service in ("nats-2", "orchestrator", "scheduler", "worker-manager-1")
+    ]
+    submitting = asyncio.create_task(submit())
     async with asyncio.timeout(30):
         await under_way.wait()
-    victims = [production.containers(service)[0] for service in ("nats-2", "orchestrator", "scheduler",
-                                                                 "worker-manager-1")]  # fmt: skip
     for victim in victims:
         await asyncio.to_thread(production.kill, victim)
-    await submitting
+    before = len(taken)
+    assert not submitting.done()
+    all_dead.set()
+    async with asyncio.timeout(120):
+        await submitting
 
-    assert len(set(taken)) == 60
+    assert len(set(taken)) == len(taken) >= before + 20
     for job in taken:
         assert (await client.wait(job, timeout=120)).status is JobStatus.SUCCEEDED
     for victim in victims:
