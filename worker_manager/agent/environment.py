@@ -2,7 +2,7 @@
 
 Nothing else of the agent's environment is handed to a command: no addresses, no credentials. That keeps them out of
 its output and of what it starts, not from a command that looks for them: it runs as the agent's user and may read what
-that user may, the environment of the agent included, and, where a worker manager started the agent, that of the service.
+that user may, the environment of the agent included and, where a worker manager started it, the service's.
 The marks are what `shared.process_tree` finds a tree by, so a step cannot replace them.
 """
 
