@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from compose.standins.commands import run, say
 from compose.standins.errors import StandInError
@@ -33,7 +34,8 @@ def install(programs: Sequence[str]) -> None:
     if shutil.which("apt-get") is None:
         raise StandInError(f"{', '.join(missing)} cannot be installed: this is no Debian. Start a Docker engine first")
     say(f"installing {', '.join(missing)} ...")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Their own services are not wanted: no engine is to be left running beside the one that we start.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     wait = ("-o", "DPkg::Lock::Timeout=300")
     run(["apt-get", "update", "-qq", *wait], environment=environment, deadline=300)
     run(
@@ -57,10 +59,16 @@ def sources() -> list[str]:
     listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
     ours = {tuple(line.split()) for line in listed.splitlines() if line.count(" ") == 2}
     suites = (codename(), f"{codename()}-updates", f"{codename()}-security")
-    found = sorted((suite, uri, part) for uri, suite, part in ours if suite in suites and part == "main")
+    found = sorted((suite, _nameless(uri), part) for uri, suite, part in ours if suite in suites and part == "main")
     if not found:
         raise StandInError("apt knows no Debian archive on this machine: run apt-get update")
     return [f"deb {uri} {suite} {part}" for suite, uri, part in found]
+
+
+def _nameless(uri: str) -> str:
+    """The address without a user and password: it goes into images, which others may get to see."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def root_file_system(folder: Path, archive: Path) -> None:
