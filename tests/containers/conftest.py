@@ -38,7 +38,10 @@ def local(images: None) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def production(images: None) -> Iterator[Stack]:
     stack = Stack(
-        "compose/docker-compose.production.yml", NATS_PASSWORD="0123456789abcdef", POSTGRES_PASSWORD="a:b@c/d%20"
+        "compose/docker-compose.production.yml",
+        NATS_PASSWORD="0123456789abcdef",
+        POSTGRES_PASSWORD="a:b@c/d%20",
+        GRAFANA_PASSWORD="not started",
     )
     try:
         stack.up()

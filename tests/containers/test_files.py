@@ -15,7 +15,7 @@ from compose.standins.images import ALL
 from tests.containers.stack import ROOT, Stack, docker
 
 # The production shape is not even valid without them.
-SECRETS = {"NATS_PASSWORD": "abc", "POSTGRES_PASSWORD": "abc"}
+SECRETS = {"NATS_PASSWORD": "abc", "POSTGRES_PASSWORD": "abc", "GRAFANA_PASSWORD": "abc"}
 FILES = ("compose.yaml", "compose/docker-compose.yml", "compose/docker-compose.production.yml")
 EXTENDED = ("compose/local.yml", "compose/services.yml")
 """What those are made of: not meant to be started, and whole all the same."""
