@@ -11,12 +11,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.fixtures import databases, servers, streams
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How long one example takes says more of the machine than of the code.
+    hypothesis.settings.register_profile("hodei", deadline=None)
+    hypothesis.settings.load_profile("hodei")
     try:
         if servers.chosen() == servers.CONTAINERS:
             from tests.fixtures.containers import check_engine

@@ -351,7 +351,7 @@ def live(world: World, data: st.DataObject, *, stop: Literal["no", "cancel", "de
                 final[task.id] = task.status
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(jobs(), st.data())
 def test_any_order_of_reports_ends_in_the_same_outcome(
     job: tuple[list[TaskState], dict[str, list[Outcome]]], data: st.DataObject
@@ -366,7 +366,7 @@ def test_any_order_of_reports_ends_in_the_same_outcome(
     assert said(run).count("jobs.succeeded") + said(run).count("jobs.failed") == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(jobs(), st.data(), st.sampled_from(["cancel", "deadline"]))
 def test_every_task_of_a_stopped_job_ends(
     job: tuple[list[TaskState], dict[str, list[Outcome]]], data: st.DataObject, stop: Literal["cancel", "deadline"]
