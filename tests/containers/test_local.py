@@ -118,12 +118,14 @@ async def test_a_replaced_worker_is_the_same_one_and_reports_what_it_could_not(l
     """As an upgrade replaces it, while NATS is away."""
     (old,) = local.containers("worker")
     known = docker("exec", old, "cat", f"{WORKER_STATE}/worker-id")
-    job = await client.submit(JobCreate(command="echo up; until [ -e /tmp/away ]; do sleep 0.2; done; echo down"))
+    job = await client.submit(
+        JobCreate(command=f"echo up; until [ -e {WORKER_STATE}/away ]; do sleep 0.2; done; echo down")
+    )
     async for _ in client.follow_logs(job.id):
         break
     local.compose("stop", "nats")
     try:
-        docker("exec", old, "touch", "/tmp/away")
+        docker("exec", old, "touch", f"{WORKER_STATE}/away")
         unsent = eventually(lambda: _spool(old) or None, within=30, what="the worker keeps what it cannot send")
 
         local.compose("up", "-d", "--no-build", "--no-deps", "--force-recreate", "worker")
