@@ -7,6 +7,7 @@ from orchestrator.consumers import Requests, Runs
 from orchestrator.loops import Deadlines, Housekeeping, Reminders
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
+from orchestrator.store.memory import RunMemory
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.runs import RunStore
 from orchestrator.store.timeline import TimelineStore
@@ -29,8 +30,9 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     timeline_store = TimelineStore(database)
     pipeline_store = PipelineStore(database)
     job_store = JobStore(database)
-    run_store = RunStore(database, traces)
-    submission = Submission(job_store, pipeline_store, traces)
+    memory = RunMemory()
+    run_store = RunStore(database, traces, memory)
+    submission = Submission(job_store, pipeline_store, traces, memory)
     deadlines = Deadlines(outbox, run_store, watch)
     runs = Runs(outbox, run_store, watch, metrics)
     requests = Requests(outbox, submission, job_store, pipeline_store, deadlines, base.tracing)

@@ -3,15 +3,16 @@
 Decode, call, acknowledge: the rules are in `domain/`. Both handlers may be given an event again at any time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Final, get_args
 
 import structlog
 from opentelemetry.trace import Span
 
 from orchestrator.domain.executions import ExecutionReport, fold
-from orchestrator.domain.run import TaskReport
+from orchestrator.domain.run import JobRun, TaskReport
 from orchestrator.loops import Deadlines
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
@@ -31,10 +32,10 @@ from schemas.events import (
 )
 from schemas.states import JOB
 from shared.clock import now
-from shared.database import retry_deadlock
+from shared.database import Broken, retry_deadlock
 from shared.errors import HodeiError, Invalid, NotFound
 from shared.metrics import Metrics
-from shared.outbox import Outbox
+from shared.outbox import Outbox, OutboxTransaction
 from shared.tracing import SpanKind, Tracing
 
 Event = CloudEvent[EventData]
@@ -71,19 +72,35 @@ class Runs:
 
     async def _apply(self, reports: Sequence[TaskReport]) -> None:
         moment = now()
+        jobs = {report.job_id for report in reports}
+        remembered = self._store.remembered(jobs)
+        if remembered is not None:
+            try:
+                async with self._outbox.transaction() as tx:
+                    stale = await self._write(tx, remembered, reports, moment)
+            except Broken:
+                self._store.mistrust()  # another replica was faster
+            else:
+                return self._tell(remembered, stale, moment)
         async with self._outbox.transaction() as tx:
-            runs = await self._store.load(tx, {report.job_id for report in reports})
-            stale = 0
-            for report in reports:
-                run = runs.get(report.job_id)
-                if run is None:
-                    stale += 1
-                else:
-                    run.apply(report, moment)
-            known = [one for one in reports if one.job_id in runs and isinstance(one, _EXECUTION_REPORTS)]
-            await self._store.save(tx, runs.values(), moment, fold(known))
-        self._stale.inc(stale + sum(run.stale for run in runs.values()))
+            runs = await self._store.load(tx, jobs)
+            stale = await self._write(tx, runs, reports, moment)
+        self._tell(runs, stale, moment)
+
+    async def _write(
+        self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
+    ) -> int:
+        """Apply the reports to the runs and have them written; how many reports came too late."""
+        known = [report for report in reports if report.job_id in runs]
+        for report in known:
+            runs[report.job_id].apply(report, moment)
+        executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
+        await self._store.save(tx, runs.values(), moment, executions)
+        return len(reports) - len(known) + sum(run.stale for run in runs.values())
+
+    def _tell(self, runs: Mapping[str, JobRun], stale: int, moment: datetime) -> None:
         self._watch.tell_runs(runs.values())
+        self._stale.inc(stale)
         for run in runs.values():
             if run.job.finished_at is moment:
                 self._ended[run.job.status].observe((moment - run.job.created_at).total_seconds())
@@ -151,7 +168,7 @@ class Requests:
                 tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
             else:
                 wanted.id, wanted.schedule_id = fired.job_id, fired.schedule_id
-                await self._submission.write(tx, [wanted])
+                await self._submission.write_missing(tx, [wanted])
         self._deadlines.wake()
 
     async def _execute(self, asked: ExecutionRequested) -> None:
@@ -172,7 +189,7 @@ class Requests:
             else:
                 wanted.id, wanted.task_ids = asked.job_id, [asked.task_id]
                 wanted.execution_id = asked.execution_id
-                await self._submission.write(tx, [wanted])
+                await self._submission.write_missing(tx, [wanted])
 
 
 def _without_pipeline(target: JobTarget) -> JobTarget:

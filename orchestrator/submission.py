@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ import orjson
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.run import Entry, JobRun, JobState, TaskState
 from orchestrator.store.jobs import FormerJob, JobStore, NewJob
+from orchestrator.store.memory import RunMemory
 from orchestrator.store.pipelines import PipelineStore, RunnablePipeline
 from orchestrator.store.runs import Command, said
 from orchestrator.traces import Traces
@@ -56,10 +58,11 @@ class Wanted:
 class Submission:
     """The one place where jobs come from."""
 
-    def __init__(self, jobs: JobStore, pipelines: PipelineStore, traces: Traces) -> None:
+    def __init__(self, jobs: JobStore, pipelines: PipelineStore, traces: Traces, memory: RunMemory) -> None:
         self._jobs = jobs
         self._pipelines = pipelines
         self._traces = traces
+        self._memory = memory
 
     async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
         """What requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for what is
@@ -137,26 +140,33 @@ class Submission:
             }
         return job
 
-    async def write(self, tx: OutboxTransaction, wanted: Sequence[Wanted]) -> list[JobRun]:
-        """Write jobs and say so. Those that were there already change nothing, and their runs are not returned.
+    def write(self, tx: OutboxTransaction, wanted: Sequence[Wanted]) -> list[JobRun]:
+        """Have jobs written and said when the transaction ends. Their ids are new: nobody else can have written them.
 
         The trace that this is called in is theirs for good.
         """
-        moment, traceparent = now(), inject()
-        new = [_begin(job, moment) for job in wanted]
-        if traceparent is not None:
-            for job in new:
-                job.run.job.traceparent, job.run.job.tracestate = traceparent, tracestate()
-        fresh = await self._jobs.insert(tx, new)
-        new = [job for job in new if job.run.job.id in fresh]
+        new = _begin_all(wanted)
+        self._jobs.insert(tx, new)
+        return self._say(tx, new)
+
+    async def write_missing(self, tx: OutboxTransaction, wanted: Sequence[Wanted]) -> list[JobRun]:
+        """As `write`, for jobs whose ids others chose: those that were there already change nothing, and their runs
+        are not returned."""
+        new = _begin_all(wanted)
+        fresh = await self._jobs.insert_missing(tx, new)
+        return self._say(tx, [job for job in new if job.run.job.id in fresh])
+
+    def _say(self, tx: OutboxTransaction, new: Sequence[NewJob]) -> list[JobRun]:
         for job in new:
             commands = {
                 task_id: _command_of(definition, job.run.job.name, job.priority)
                 for task_id, definition in job.definitions.items()
             }
             self._traces.say(tx, job.run.job, said(job.run, job.run.journal, commands))
-            self._traces.follow(tx, job.run, moment)
-        return [job.run for job in new]
+            self._traces.follow(tx, job.run, job.run.job.created_at)
+        runs = [job.run for job in new]
+        tx.on_commit(partial(self._memory.keep, runs))
+        return runs
 
 
 def shown(run: JobRun, wanted: Wanted) -> bytes:
@@ -241,6 +251,15 @@ def _of_former(
         timeout=former.timeout,
         rerun_of=rerun_of,
     )
+
+
+def _begin_all(wanted: Sequence[Wanted]) -> list[NewJob]:
+    moment, traceparent = now(), inject()
+    new = [_begin(job, moment) for job in wanted]
+    if traceparent is not None:
+        for job in new:
+            job.run.job.traceparent, job.run.job.tracestate = traceparent, tracestate()
+    return new
 
 
 def _begin(wanted: Wanted, moment: datetime) -> NewJob:

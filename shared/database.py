@@ -28,6 +28,8 @@ UniqueViolation = asyncpg.UniqueViolationError
 ForeignKeyViolation = asyncpg.ForeignKeyViolationError
 Deadlock = asyncpg.DeadlockDetectedError
 LockTimeout = asyncpg.LockNotAvailableError
+Broken = asyncpg.SerializationError
+"""What a statement took for granted (`must` in its SQL) does not hold: nothing of it was written."""
 
 ACQUIRE_DEADLINE: Final = 5.0
 STATEMENT_DEADLINE: Final = 30.0
@@ -35,7 +37,7 @@ CONNECT_DEADLINE: Final = 5.0
 
 _T = TypeVar("_T")
 _Tx = TypeVar("_Tx", bound="Transaction")
-_Block = asyncpg.transaction.Transaction
+Block = asyncpg.transaction.Transaction
 _log = structlog.get_logger(__name__)
 
 _AWAY: Final = (
@@ -57,14 +59,21 @@ _HOPELESS: Final = (
 
 
 class Transaction:
-    """The statements of one transaction. Usable only inside the `async with` that made it."""
+    """The statements of one transaction. Usable only inside the `async with` that made it.
 
-    def __init__(self, connection: "Connection") -> None:
+    `block`, where there is one, begins with the first statement: a transaction of none costs no round trip.
+    """
+
+    def __init__(self, connection: "Connection", block: "Block | None" = None) -> None:
         self._connection = connection
+        self._unbegun = block
+        self.open = False
+        """Whether it has begun, so that its end has to be said."""
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """Run a statement and return all its rows."""
         try:
+            await self._begin()
             return await self._connection.fetch(query, *args)
         except Exception as error:
             _raise_if_away(error)
@@ -73,14 +82,21 @@ class Transaction:
     async def fetch_one(self, query: str, *args: object) -> Record | None:
         """Run a statement and return its first row, or None."""
         try:
+            await self._begin()
             return await self._connection.fetchrow(query, *args)
         except Exception as error:
             _raise_if_away(error)
             raise
 
+    async def fetch_last(self, query: str, *args: object) -> Record | None:
+        """As `fetch_one`, for the statement after which there is no other: it needs no BEGIN where it is alone."""
+        self._unbegun = None
+        return await self.fetch_one(query, *args)
+
     async def fetch_value(self, query: str, *args: object) -> Any:
         """Run a statement and return the first column of its first row, or None."""
         try:
+            await self._begin()
             return await self._connection.fetchval(query, *args)
         except Exception as error:
             _raise_if_away(error)
@@ -89,6 +105,7 @@ class Transaction:
     async def execute(self, query: str, *args: object) -> int:
         """Run a statement and return how many rows it touched (0 for one that touches none by nature)."""
         try:
+            await self._begin()
             status = await self._connection.execute(query, *args)
         except Exception as error:
             _raise_if_away(error)
@@ -100,6 +117,12 @@ class Transaction:
         """Say that something happened, once this transaction is committed. Only an outbox's transaction can."""
         said = ", ".join(type(event).__name__ for event in events)
         raise RuntimeError(f"{said} in a transaction without events: begin it with Outbox.transaction()")
+
+    async def _begin(self) -> None:
+        if self._unbegun is not None:
+            block, self._unbegun = self._unbegun, None
+            await block.start()
+            self.open = True
 
 
 class Session(Transaction):
@@ -213,7 +236,7 @@ class Database:
         """A transaction without events: committed at the end of the block, rolled back by an exception."""
         return _PoolTransaction(self, Transaction)
 
-    def transaction_as(self, kind: Callable[["Connection"], _Tx]) -> AbstractAsyncContextManager[_Tx]:
+    def transaction_as(self, kind: Callable[["Connection", "Block"], _Tx]) -> AbstractAsyncContextManager[_Tx]:
         """As `transaction`, giving the block a Transaction of a kind of its own."""
         return _PoolTransaction(self, kind)
 
@@ -330,32 +353,30 @@ class _SessionTransaction:
 class _PoolTransaction(Generic[_Tx]):
     """A transaction on a connection of the pool, given back at its end."""
 
-    def __init__(self, database: Database, kind: Callable[[Connection], _Tx]) -> None:
+    def __init__(self, database: Database, kind: Callable[[Connection, Block], _Tx]) -> None:
         self._database = database
         self._kind = kind
         self._connection: Connection
-        self._block: _Block
+        self._block: Block
+        self._transaction: _Tx
 
     async def __aenter__(self) -> _Tx:
         self._connection = await self._database.acquire()
-        try:
-            self._block = self._connection.transaction()
-            await _begin(self._block)
-        except BaseException:
-            await self._database.release(self._connection)
-            raise
-        return self._kind(self._connection)
+        self._block = self._connection.transaction()
+        self._transaction = self._kind(self._connection, self._block)
+        return self._transaction
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            await _end(self._block, error)
+            if self._transaction.open:
+                await _end(self._block, error)
         finally:
             await self._database.release(self._connection)
 
 
-async def _begin(block: "_Block") -> None:
+async def _begin(block: "Block") -> None:
     try:
         await block.start()
     except Exception as error:
@@ -363,7 +384,7 @@ async def _begin(block: "_Block") -> None:
         raise
 
 
-async def _end(block: "_Block", error: BaseException | None) -> None:
+async def _end(block: "Block", error: BaseException | None) -> None:
     """Commit, or roll back because of `error`."""
     try:
         await (block.commit() if error is None else block.rollback())

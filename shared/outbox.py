@@ -5,8 +5,9 @@ work is still taken, and nothing that was accepted is lost. How rows travel is `
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Final, TypeVar, overload
 
 import structlog
 
@@ -14,11 +15,12 @@ from schemas.cloudevents import CloudEvent, encode_batch, wrap
 from schemas.events import EventData
 from shared import queries
 from shared.clock import now
-from shared.database import Connection, Database, Transaction
+from shared.database import Block, Connection, Database, Transaction
 from shared.ids import new_id
 from shared.metrics import Metrics
 from shared.outbox_messages import MERGE_LIMIT, Row
 from shared.outbox_relay import MAX_ROWS, Publisher, Relay
+from shared.statements import Call, joined
 from shared.tracing import common, inject
 
 _log = structlog.get_logger(__name__)
@@ -27,12 +29,21 @@ _log = structlog.get_logger(__name__)
 class OutboxTransaction(Transaction):
     """A transaction that carries events: they are written when it ends, and published once it is committed."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Connection, block: Block) -> None:
+        super().__init__(connection, block)
         self.emitted: list[EventData] = []
         self.traced: dict[int, str] = {}
         """The traces of events that have one of their own, by the identity of the event in `emitted`."""
         self.committed: list[Callable[[], None]] = []
+        self.closing: list[Call] = []
+
+    def close_with(self, query: str, *args: object) -> None:
+        """Have a query run when the transaction ends, as one statement with all others so given and with the writing
+        of the events (`shared.statements` says which form it has). Its values are not to be had.
+
+        Where nothing came before them, there is no BEGIN and no COMMIT either.
+        """
+        self.closing.append(Call(query, args))
 
     def emit(self, *events: EventData, traceparent: str | None = None) -> None:
         """Say what happened. Nothing is heard of it if the transaction is rolled back.
@@ -46,6 +57,9 @@ class OutboxTransaction(Transaction):
     def on_commit(self, deed: Callable[[], None]) -> None:
         """Have something done when the transaction is committed, and only then: a span to be written, say."""
         self.committed.append(deed)
+
+
+_Tx = TypeVar("_Tx", bound=OutboxTransaction)
 
 
 class Outbox:
@@ -89,17 +103,26 @@ class Outbox:
         """Publish what is committed, for a moment; what remains waits in the table."""
         await self.relay.stop()
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[OutboxTransaction]:
+    @overload
+    def transaction(self) -> AbstractAsyncContextManager[OutboxTransaction]: ...
+
+    @overload
+    def transaction(self, kind: type[_Tx]) -> AbstractAsyncContextManager[_Tx]: ...
+
+    def transaction(
+        self, kind: type[OutboxTransaction] = OutboxTransaction
+    ) -> AbstractAsyncContextManager[OutboxTransaction]:
         """A transaction whose `emit` works. Its events are handed over as soon as it is committed.
 
         Events of one transaction go out in the order in which they were emitted, type by type.
         """
-        rows: list[Row] = []
-        async with self.database.transaction_as(OutboxTransaction) as transaction:
+        return self._transaction(kind)
+
+    @asynccontextmanager
+    async def _transaction(self, kind: type[_Tx]) -> AsyncIterator[_Tx]:
+        async with self.database.transaction_as(kind) as transaction:
             yield transaction
-            if transaction.emitted:
-                rows = await self._write(transaction)
+            rows = await self._close(transaction)
         if rows:
             self.relay.feed(rows)
         for deed in transaction.committed:
@@ -108,34 +131,46 @@ class Outbox:
             except Exception:  # noqa: BLE001  # what is committed has happened, whatever else fails
                 _log.exception("outbox.after_commit_failed")
 
-    async def _write(self, transaction: OutboxTransaction) -> list[Row]:
+    async def _close(self, transaction: OutboxTransaction) -> list[Row]:
+        """Run the closing queries and write the events, as one statement; the rows that were written."""
+        rows = self._rows(transaction)
+        if not rows and not transaction.closing:
+            return []
+        events = Call(
+            self._insert,
+            (
+                self._id,
+                [row.event_type for row in rows],
+                [row.events for row in rows],
+                [row.traceparent for row in rows],
+                [row.payload for row in rows],
+            ),
+        )
+        query, arguments = joined([*transaction.closing, *([events] if rows else [])])
+        record = await transaction.fetch_last(query, *arguments)
+        assert record is not None  # a select without FROM gives one row
+        return [replace(row, id=id) for row, id in zip(rows, record["outbox_ids"], strict=True)] if rows else []
+
+    def _rows(self, transaction: OutboxTransaction) -> list[Row]:
+        """The events as rows that have no id yet, in the order in which they are to be written."""
         moment, ambient, traced = now(), inject(), transaction.traced
         by_type: dict[str, list[CloudEvent[EventData]]] = {}
         for data in transaction.emitted:
             traceparent = traced.get(id(data), ambient) if traced else ambient
             event = wrap(data, id=new_id(), source=self._source, time=moment, traceparent=traceparent)
             by_type.setdefault(data.event_type, []).append(event)
-        batches = [batch for events in by_type.values() for batch in _split(events)]
-        traces = [common([event.traceparent for event in events]) if traced else ambient for events, _ in batches]
-        records = await transaction.fetch(
-            self._insert,
-            self._id,
-            [events[0].data.event_type for events, _ in batches],
-            [len(events) for events, _ in batches],
-            traces,
-            [payload for _, payload in batches],
-        )
         return [
             Row(
-                id=record["id"],
+                id=0,
                 relay=self._id,
                 event_type=events[0].data.event_type,
                 events=len(events),
                 entities=frozenset(event.subject for event in events),
-                traceparent=trace,
+                traceparent=common([event.traceparent for event in events]) if traced else ambient,
                 payload=payload,
             )
-            for record, (events, payload), trace in zip(records, batches, traces, strict=True)
+            for same in by_type.values()
+            for events, payload in _split(same)
         ]
 
 

@@ -17,6 +17,8 @@ from importlib.resources import files
 from typing import Final
 
 _HEADER: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"\A(?:\s*--.*\n)*")
+"""What follows the purpose, before the statement."""
 
 
 class MalformedQueries(Exception):
@@ -62,11 +64,12 @@ def parse(text: str, *, origin: str) -> dict[str, str]:
         purpose, _, body = block.strip().partition("\n")
         if not purpose.startswith("-- "):
             raise MalformedQueries(f"{origin}: {name} lacks the comment line that says what it is for")
-        if not body.strip():
+        statement = _COMMENT.sub("", body).strip().removesuffix(";")
+        if not statement:
             raise MalformedQueries(f"{origin}: {name} is empty")
         if name in found:
             raise MalformedQueries(f"{origin}: {name} stands there twice")
-        found[name] = body.strip().removesuffix(";")
+        found[name] = statement
     return found
 
 

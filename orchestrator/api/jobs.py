@@ -40,9 +40,9 @@ def api(
     @api.post("/api/v1/jobs", summary="Submit a job", body=JobCreate, answers={201: JobDetail}, creates=True)
     async def create_job(request: web.Request, body: JobCreate) -> web.StreamResponse:
         """Of a pipeline, or of one inline command. An unknown `pipeline_id` is 404."""
-        async with idempotent(request, outbox) as tx:
+        async with idempotent(request, outbox, claim="last") as tx:
             [wanted] = await submission.of_requests(tx, [body])
-            [run] = await submission.write(tx, [wanted])
+            [run] = submission.write(tx, [wanted])
             response = tx.answer(201, shown_in_detail(run, wanted), {"Location": f"/api/v1/jobs/{run.job.id}"})
         if wanted.timeout is not None:
             deadlines.wake()
@@ -53,9 +53,9 @@ def api(
     )
     async def create_jobs(request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
         """All or none; the answer is in the order sent."""
-        async with idempotent(request, outbox) as tx:
+        async with idempotent(request, outbox, claim="last") as tx:
             wanted = await submission.of_requests(tx, body, batch=True)
-            written = await submission.write(tx, wanted)
+            written = submission.write(tx, wanted)
             made = b",".join(shown(run, job) for run, job in zip(written, wanted, strict=True))
             response = tx.answer(201, b"[" + made + b"]")
         if any(job.timeout is not None for job in wanted):
@@ -121,7 +121,7 @@ def api(
         """A new job of the same definition; `{"from": "failed"}` keeps what succeeded. 409 while the job runs."""
         async with idempotent(request, outbox) as tx:
             wanted = await submission.of_rerun(tx, id, from_failed=body.from_ == "failed")
-            [run] = await submission.write(tx, [wanted])
+            [run] = submission.write(tx, [wanted])
             response = tx.answer(201, shown_in_detail(run, wanted), {"Location": f"/api/v1/jobs/{run.job.id}"})
         deadlines.wake()
         return response

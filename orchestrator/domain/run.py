@@ -60,6 +60,8 @@ class JobState:
     traceparent: str | None = None
     """The trace in which the job was submitted (W3C trace context), if there was one; so is `tracestate`."""
     tracestate: str | None = None
+    version: int = 0
+    """How often the job and its tasks were written before."""
 
 
 @dataclass(slots=True)
@@ -129,11 +131,24 @@ class JobRun:
     emptied: set[str] = field(default_factory=set)
     """Ids of tasks that the scheduler took back: executions of theirs that never began are to be closed."""
     stale: int = 0
-    queued_before: Mapping[str, datetime | None] = field(default_factory=dict)
+    queued_before: dict[str, datetime | None] = field(default_factory=dict)
     """Of a job with a trace: since when its tasks' attempts wait or run, as it was loaded."""
     _names: dict[str, TaskState] = field(default_factory=dict)
     _after: dict[str, list[str]] | None = None
     _open: int = -1
+
+    @property
+    def touched(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.journal or self.changed or self.job_changed)
+
+    def written(self) -> None:
+        """What has changed is committed: from here on everything is as if it had just been loaded."""
+        self.job.version += self.touched
+        if self.job.traceparent is not None:
+            self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
+        self.journal, self.changed, self.replaced, self.emptied = [], set(), {}, set()
+        self.job_changed, self.stale = False, 0
 
     # ------------------------------------------------------------------ commands
 

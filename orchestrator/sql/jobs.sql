@@ -1,6 +1,6 @@
 -- name: insert_jobs
 -- Write new jobs, their tasks and the beginning of their timelines (one row per job), all in one round trip; gives the
--- ids that are new, for a job may be asked for twice.
+-- ids that are new as one array, for a job may be asked for twice.
 with fresh as (
     insert into jobs (
         id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
@@ -47,7 +47,7 @@ timelines as (
     from unnest($41::uuid[], $42::text[]) as new (job_id, entries)
     where job_id in (select id from fresh)
 )
-select id::text as id from fresh
+select array(select id::text from fresh) as fresh
 
 -- name: get_job
 -- One job as JSON and, beside it, its tasks with their executions as a JSON array.

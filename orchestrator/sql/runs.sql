@@ -2,8 +2,8 @@
 -- Lock jobs in the order of their ids, and read what of them changes. To be followed by the reading of their tasks,
 -- which must see what whoever held the lock before has written.
 select
-    id::text as id, name, status, reason, stopping, pipeline_id::text as pipeline_id, priority, created_at, started_at,
-    finished_at, traceparent, tracestate
+    id::text as id, version, name, status, reason, stopping, pipeline_id::text as pipeline_id, priority, created_at,
+    started_at, finished_at, traceparent, tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id
@@ -29,14 +29,17 @@ where job_id = any($1::uuid[]) and id = any($2::uuid[])
 
 -- name: save_runs
 -- Write how far jobs, tasks and executions are, and add what happened to the timelines (one row per job), all in one
--- round trip. What is known of an execution gives way only to what is further along.
+-- round trip. What is known of an execution gives way only to what is further along. Each job must still be at the
+-- version that it was loaded at.
 with jobs_written as (
     update jobs j
-    set status = new.status, reason = new.reason, stopping = new.stopping, started_at = new.started_at,
-        finished_at = new.finished_at
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
-        as new (id, status, reason, stopping, started_at, finished_at)
-    where j.id = new.id
+    set version = j.version + 1, status = new.status, reason = new.reason, stopping = new.stopping,
+        started_at = new.started_at, finished_at = new.finished_at
+    from unnest(
+        $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[]
+    ) as new (id, version, status, reason, stopping, started_at, finished_at)
+    where j.id = new.id and j.version = new.version
+    returning j.id
 ),
 tasks_written as (
     update tasks t
@@ -45,8 +48,8 @@ tasks_written as (
         avoid_worker_id = new.avoid_worker_id, queued_at = new.queued_at, started_at = new.started_at,
         finished_at = new.finished_at, reminded_at = null
     from unnest(
-        $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::integer[], $12::integer[], $13::integer[], $14::uuid[],
-        $15::timestamptz[], $16::uuid[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[]
+        $8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::integer[], $13::integer[], $14::integer[], $15::uuid[],
+        $16::timestamptz[], $17::uuid[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]
     ) as new (
         job_id, id, status, reason, attempt, crashes, exit_code, execution_id, run_at, avoid_worker_id, queued_at,
         started_at, finished_at
@@ -62,8 +65,8 @@ executions_written as (
         job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
         log_chunks, log_truncated
     from unnest(
-        $20::uuid[], $21::uuid[], $22::uuid[], $23::integer[], $24::uuid[], $25::text[], $26::text[], $27::text[],
-        $28::integer[], $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::integer[], $33::boolean[]
+        $21::uuid[], $22::uuid[], $23::uuid[], $24::integer[], $25::uuid[], $26::text[], $27::text[], $28::text[],
+        $29::integer[], $30::timestamptz[], $31::timestamptz[], $32::timestamptz[], $33::integer[], $34::boolean[]
     ) as new (
         job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
         log_chunks, log_truncated
@@ -73,9 +76,12 @@ executions_written as (
         started_at = coalesce(excluded.started_at, known.started_at), finished_at = excluded.finished_at,
         log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated
     where execution_rank(excluded.status) > execution_rank(known.status)
+),
+timelines as (
+    insert into timeline (job_id, entries)
+    select job_id, entries::json from unnest($35::uuid[], $36::text[]) as new (job_id, entries)
 )
-insert into timeline (job_id, entries)
-select job_id, entries::json from unnest($34::uuid[], $35::text[]) as new (job_id, entries)
+select must((select count(*) from jobs_written) = cardinality($1), 'a job was changed meanwhile')
 
 -- name: close_returned_executions
 -- Close executions that never began because their worker gave them back: all older than one that replaced them, or

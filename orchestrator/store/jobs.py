@@ -17,6 +17,7 @@ from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import TaskStatus
 from shared import queries
 from shared.database import Database, Record, Transaction
+from shared.outbox import OutboxTransaction
 
 _FILTERS: Final = ("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
@@ -77,15 +78,13 @@ class JobStore:
         self._database = database
         self._sql = queries.load("orchestrator")
 
-    async def insert(self, tx: Transaction, jobs: Sequence[NewJob]) -> set[str]:
-        """Write new jobs with their tasks and timelines; returns the ids of those that were not there already."""
-        rows = await tx.fetch(
-            self._sql["insert_jobs"],
-            *columns([_job_row(job) for job in jobs], 18),
-            *columns([row for job in jobs for row in _task_rows(job)], 22),
-            *columns(timeline_rows((job.run.job.id, job.run.journal) for job in jobs), 2),
-        )
-        return {row["id"] for row in rows}
+    def insert(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
+        """Write new jobs with their tasks and timelines when the transaction ends; their ids must be new."""
+        tx.close_with(self._sql["insert_jobs"], *_rows(jobs))
+
+    async def insert_missing(self, tx: Transaction, jobs: Sequence[NewJob]) -> set[str]:
+        """Write those jobs that are not there already, with their tasks and timelines; returns their ids."""
+        return set(await tx.fetch_value(self._sql["insert_jobs"], *_rows(jobs)))
 
     async def get(self, job_id: str) -> str | None:
         """One job with its tasks and their executions, as JSON."""
@@ -150,6 +149,15 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
     if not rows:
         return [[] for _ in range(width)]
     return [list(column) if any(value is not None for value in column) else [] for column in zip(*rows, strict=True)]
+
+
+def _rows(jobs: Sequence[NewJob]) -> list[list[object]]:
+    """The parameters of `insert_jobs`."""
+    return [
+        *columns([_job_row(job) for job in jobs], 18),
+        *columns([row for job in jobs for row in _task_rows(job)], 22),
+        *columns(timeline_rows((job.run.job.id, job.run.journal) for job in jobs), 2),
+    ]
 
 
 def _job_row(new: NewJob) -> tuple[object, ...]:

@@ -4,12 +4,14 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from orchestrator.domain.environment import of_attempt
 from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
 from orchestrator.store.jobs import columns
+from orchestrator.store.memory import RunMemory
 from orchestrator.store.timeline import timeline_rows
 from orchestrator.traces import Traces
 from schemas.events import EventData, TaskQueued
@@ -66,14 +68,25 @@ class Command:
 class RunStore:
     """The one way in which a running job changes."""
 
-    def __init__(self, database: Database, traces: Traces) -> None:
+    def __init__(self, database: Database, traces: Traces, memory: RunMemory) -> None:
         self._database = database
         self._traces = traces
+        self._memory = memory
         self._sql = queries.load("orchestrator")
+
+    def remembered(self, job_ids: Collection[str]) -> dict[str, JobRun] | None:
+        """All of these jobs without asking the database, if that is possible. `save` raises Broken where one of them
+        was changed by another process meanwhile; `mistrust` is due then, and `load`."""
+        return self._memory.take(job_ids)
+
+    def mistrust(self) -> None:
+        """Remember nothing for a while."""
+        self._memory.distrust()
 
     async def load(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRun]:
         """Lock jobs and load them with their tasks; those that are not there are missing from the result."""
         ids = list(job_ids)
+        self._memory.forget(ids)
         jobs = await tx.fetch(self._sql["lock_jobs"], ids)
         tasks: dict[str, dict[str, TaskState]] = {row["id"]: {} for row in jobs}
         for row in await tx.fetch(self._sql["get_tasks"], ids):
@@ -84,28 +97,29 @@ class RunStore:
     async def save(
         self, tx: OutboxTransaction, runs: Iterable[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
     ) -> None:
-        """Write what changed, append to the timelines, and emit what has to be said."""
-        runs = [run for run in runs if run.journal or run.changed or run.job_changed]
-        jobs = [_job_columns(run.job) for run in runs if run.job_changed]
-        tasks = [_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)]
-        executions = [_execution_columns(one) for one in reports]
-        timelines = timeline_rows((run.job.id, run.journal) for run in runs)
-        if jobs or tasks or executions or timelines:
-            await tx.execute(
-                self._sql["save_runs"],
-                *columns(jobs, 6),
-                *columns(tasks, 13),
-                *columns(executions, 14),
-                *columns(timelines, 2),
-            )
-        closed = [(run.job.id, task, before) for run in runs for task, before in _superseded(run)]
-        if closed:
-            await tx.execute(self._sql["close_returned_executions"], *columns(closed, 3), moment)
+        """Write what changed, append to the timelines, and emit what has to be said: the last deed of a transaction."""
+        loaded = list(runs)
+        runs = [run for run in loaded if run.touched]
         queued = [(run, entry.event) for run in runs for entry in run.journal if isinstance(entry.event, Queued)]
-        commands = await self._commands(tx, queued) if queued else {}
+        commands = await self._commands(queued) if queued else {}
         for run in runs:
             self._traces.say(tx, run.job, said(run, run.journal, commands))
             self._traces.follow(tx, run, moment)
+        tx.on_commit(partial(self._memory.keep, loaded))
+        if not runs and not reports:
+            return
+        values = [
+            *columns([_job_columns(run.job) for run in runs], 7),
+            *columns([_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)], 13),
+            *columns([_execution_columns(one) for one in reports], 14),
+            *columns(timeline_rows((run.job.id, run.journal) for run in runs), 2),
+        ]
+        closed = [(run.job.id, task, before) for run in runs for task, before in _superseded(run)]
+        if closed:
+            await tx.execute(self._sql["save_runs"], *values)
+            await tx.execute(self._sql["close_returned_executions"], *columns(closed, 3), moment)
+        else:
+            tx.close_with(self._sql["save_runs"], *values)
 
     async def due(self, moment: datetime, limit: int) -> list[str]:
         """Jobs whose deadline has come."""
@@ -136,9 +150,10 @@ class RunStore:
             )
         return len(rows)
 
-    async def _commands(self, tx: Transaction, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
+    async def _commands(self, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
+        """They never change, so that this is no part of any transaction."""
         jobs = {run.job.id: run.job for run, _ in queued}
-        rows = await tx.fetch(self._sql["get_commands"], list(jobs), [one.task_id for _, one in queued])
+        rows = await self._database.fetch(self._sql["get_commands"], list(jobs), [one.task_id for _, one in queued])
         return {
             row["id"]: _command(row, job_name=jobs[row["job_id"]].name, priority=jobs[row["job_id"]].priority)
             for row in rows
@@ -181,6 +196,7 @@ def _job(row: Record) -> JobState:
         finished_at=row["finished_at"],
         traceparent=row["traceparent"],
         tracestate=row["tracestate"],
+        version=row["version"],
     )
 
 
@@ -222,6 +238,7 @@ def _command(row: Record, *, job_name: str, priority: Priority) -> Command:
 def _job_columns(job: JobState) -> tuple[object, ...]:
     return (
         job.id,
+        job.version,
         job.status.value,
         job.reason.value if job.reason else None,
         job.stopping.value if job.stopping else None,

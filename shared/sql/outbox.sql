@@ -1,11 +1,14 @@
 -- name: insert_outbox
 -- Write rows in the order given; their ids come back in that order.
-insert into outbox (relay, event_type, events, traceparent, payload)
-select $1::uuid, event_type, events, traceparent, payload
-from unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) with ordinality
-    as row (event_type, events, traceparent, payload, position)
-order by position
-returning id
+with outbox_rows as (
+    insert into outbox (relay, event_type, events, traceparent, payload)
+    select $1::uuid, event_type, events, traceparent, payload
+    from unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) with ordinality
+        as row (event_type, events, traceparent, payload, position)
+    order by position
+    returning id
+)
+select array(select id from outbox_rows order by id) as outbox_ids
 
 -- name: delete_outbox
 -- Forget acknowledged rows. Not waiting for the disk is safe: a row that comes back is published again, idempotently.

@@ -9,14 +9,15 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Final, Literal
 
 from aiohttp import web
 from pydantic import BaseModel
 
 from shared import queries
-from shared.database import Database, Transaction
-from shared.errors import Conflict, FieldError, HodeiError, Invalid
+from shared.database import Block, Broken, Connection, Database, Transaction
+from shared.errors import Conflict, FieldError, HodeiError, Invalid, Unavailable
 from shared.outbox import Outbox, OutboxTransaction
 from shared.web.api import IDEMPOTENCY_KEY
 from shared.web.responses import Replay, json_response
@@ -31,10 +32,8 @@ _LOC: Final = ("header", IDEMPOTENCY_KEY)
 class IdempotentTransaction(OutboxTransaction):
     """An outbox transaction that also keeps its request's answer."""
 
-    def __init__(self, inner: OutboxTransaction) -> None:
-        super().__init__(inner._connection)
-        # One of each for both: the outer one writes them.
-        self.emitted, self.traced, self.committed = inner.emitted, inner.traced, inner.committed
+    def __init__(self, connection: Connection, block: Block) -> None:
+        super().__init__(connection, block)
         self.answered: web.Response | None = None
 
     def answer(
@@ -47,9 +46,18 @@ class IdempotentTransaction(OutboxTransaction):
         self.answered = json_response(body, status=status, headers=headers)
         return self.answered
 
+    def kept_answer(self, route: str) -> tuple[int, dict[str, str], object]:
+        """Status, headers and body, to be kept. Raises RuntimeError when there is none."""
+        if self.answered is None:
+            raise RuntimeError(f"{route} did not use tx.answer, so its answer cannot be kept")
+        headers = {str(name): value for name, value in self.answered.headers.items() if name != "Content-Length"}
+        return self.answered.status, headers, self.answered.body or b""
+
 
 @asynccontextmanager
-async def idempotent(request: web.Request, outbox: Outbox) -> AsyncIterator[IdempotentTransaction]:
+async def idempotent(
+    request: web.Request, outbox: Outbox, *, claim: Literal["first", "last"] = "first"
+) -> AsyncIterator[IdempotentTransaction]:
     """The transaction of a route that creates.
 
         async with idempotent(request, outbox) as tx:
@@ -58,29 +66,40 @@ async def idempotent(request: web.Request, outbox: Outbox) -> AsyncIterator[Idem
         return response
 
     Return the response after the block: only then is it true. Without the header this is the outbox's transaction
-    and nothing else. With it, the block runs once per key; a second request waits for a first that is under way.
+    and nothing else. With it, the block's work is done once per key; a second request waits for a first that is under
+    way. Where the block leaves no trace but in its transaction, the key may be claimed `last`, which saves round trips:
+    the block then runs for a repeated request too, in vain.
+
     Raises Replay for a request answered before, Invalid for a key that is malformed or came with another body.
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
-        async with outbox.transaction() as inner:
-            yield IdempotentTransaction(inner)
+        async with outbox.transaction(IdempotentTransaction) as transaction:
+            yield transaction
         return
     if not 0 < len(key) <= _MAX_KEY or not (key.isascii() and key.isprintable()):
         raise Invalid([FieldError(_LOC, f"must be 1 to {_MAX_KEY} printable ASCII characters", "key")])
     sql = queries.load("shared.web")
     route = f"{request.method} {request.path}"
     digest = hashlib.sha256(await request.read()).digest()
-    async with outbox.transaction() as inner:
-        if not await inner.fetch_value(sql["claim_idempotency_key"], route, key, digest, LIFETIME):
-            raise await _replay(inner, sql["find_idempotency_answer"], route, key, digest)
-        transaction = IdempotentTransaction(inner)
+    find = partial(_answer_before, query=sql["find_idempotency_answer"], route=route, key=key, digest=digest)
+    if claim == "last":
+        try:
+            async with outbox.transaction(IdempotentTransaction) as transaction:
+                yield transaction
+                answer = transaction.kept_answer(route)
+                transaction.close_with(sql["use_idempotency_key"], route, key, digest, LIFETIME, *answer)
+        except Broken:
+            raise await find(outbox.database) or _under_way() from None
+        except HodeiError as error:
+            # What could be done then may be impossible now, and was done nevertheless.
+            raise (None if isinstance(error, Unavailable) else await find(outbox.database)) or error from None
+        return
+    async with outbox.transaction(IdempotentTransaction) as transaction:
+        if not await transaction.fetch_value(sql["claim_idempotency_key"], route, key, digest, LIFETIME):
+            raise await find(transaction) or _under_way()
         yield transaction
-        answered = transaction.answered
-        if answered is None:
-            raise RuntimeError(f"{route} did not use tx.answer, so its answer cannot be kept")
-        headers = {str(name): value for name, value in answered.headers.items() if name != "Content-Length"}
-        await inner.execute(sql["store_idempotency_answer"], route, key, answered.status, headers, answered.body or b"")
+        await transaction.execute(sql["store_idempotency_answer"], route, key, *transaction.kept_answer(route))
 
 
 async def purge(database: Database) -> int:
@@ -89,11 +108,16 @@ async def purge(database: Database) -> int:
     return await database.execute(sql["purge_idempotency_keys"], LIFETIME, _PURGE_LIMIT)
 
 
-async def _replay(transaction: Transaction, query: str, route: str, key: str, digest: bytes) -> HodeiError:
-    found = await transaction.fetch_one(query, route, key)
+async def _answer_before(on: Transaction | Database, *, query: str, route: str, key: str, digest: bytes) -> HodeiError | None:
+    """What to raise for a key that was used before; None where no request is known to have used it."""
+    found = await on.fetch_one(query, route, key)
     if found is None or found["status"] is None:
-        # The key expired and was purged this very moment, or its owner ended without an answer.
-        return Conflict(f"another request with this {IDEMPOTENCY_KEY} is under way; try again")
+        return None
     if found["request_hash"] != digest:
         return Invalid([FieldError(_LOC, "was used before, with another body", "key_reused")])
     return Replay(found["status"], found["headers"], found["body"])
+
+
+def _under_way() -> HodeiError:
+    """The key expired and was purged this very moment, or its owner ended without an answer."""
+    return Conflict(f"another request with this {IDEMPOTENCY_KEY} is under way; try again")

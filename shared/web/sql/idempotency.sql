@@ -16,6 +16,20 @@ select request_hash, status, headers, body from idempotency_keys where route = $
 -- Keep the answer, in the transaction that did what it tells.
 update idempotency_keys set status = $3, headers = $4, body = $5 where route = $1 and key = $2
 
+-- name: use_idempotency_key
+-- Take a key, or one that has expired, and keep the answer, all at the end. Waits for a concurrent request with the
+-- same key to end.
+with key_used as (
+    insert into idempotency_keys as used (route, key, request_hash, status, headers, body)
+    values ($1, $2, $3, $5, $6, $7)
+    on conflict (route, key) do update
+    set request_hash = excluded.request_hash, status = excluded.status, headers = excluded.headers,
+        body = excluded.body, created_at = now()
+    where used.created_at < now() - $4::interval
+    returning true
+)
+select must(exists (select from key_used), 'the key is in use')
+
 -- name: purge_idempotency_keys
 -- Forget a bounded number of expired keys.
 delete from idempotency_keys

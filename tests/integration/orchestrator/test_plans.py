@@ -104,7 +104,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("due_jobs", [NOW, 100], {"jobs_deadline"}),
     ("next_deadline", [], {"jobs_deadline"}),
     ("remind_queued_tasks", [NOW, 60.0, 500], {"jobs_status", "tasks_pkey"}),
-    ("save_runs", [[IDS[0]], ["running"], [None], [None], [NOW], [None], *SAVED], {"jobs_pkey", "tasks_pkey"}),
+    ("save_runs", [[IDS[0]], [1], ["running"], [None], [None], [NOW], [None], *SAVED], {"jobs_pkey", "tasks_pkey"}),
     ("get_pipeline", [IDS[0]], {"pipeline_versions_pkey"}),
     ("list_pipelines", [None, 101], {"pipelines_active"}),
     ("list_pipelines_by_name", [None, 101, "p-7"], {"pipelines_name"}),

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from orchestrator.loops import Reminders
+from orchestrator.store.memory import RunMemory
 from orchestrator.store.runs import RunStore
 from orchestrator.traces import Traces
 from schemas.events import (
@@ -320,11 +321,11 @@ async def test_what_waits_for_long_is_said_again_but_seldom(house: House) -> Non
     traces = Traces(Tracing("orchestrator"))
     await outbox.start()
     try:
-        reminders = Reminders(outbox, RunStore(house.database, traces), after=0.0)
+        reminders = Reminders(outbox, RunStore(house.database, traces, RunMemory()), after=0.0)
         assert await reminders.run_once() == {"reminded": 1}
         reminded = await house.ears.wait(TaskQueued, 2, where=lambda one: one.job_id == job["id"])
         assert reminded[1] == order
-        reminders = Reminders(outbox, RunStore(house.database, traces), after=60.0)
+        reminders = Reminders(outbox, RunStore(house.database, traces, RunMemory()), after=60.0)
         assert await reminders.run_once() == {"reminded": 0}
     finally:
         await outbox.stop()

@@ -1,0 +1,64 @@
+"""Jobs that are under way, as this process committed them last: what is remembered need not be loaded and locked.
+
+Nothing here is the truth. A run that is taken is written only where the tables still have its version
+(`save_runs`); whoever finds that they have not, loads it again under its lock.
+"""
+
+import time
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from orchestrator.domain.run import JobRun
+from schemas.states import JOB
+
+MAX_TASKS: Final = 10_000
+"""About 1 KiB each. Over it, nothing new is remembered: what came first will end first."""
+
+DISTRUST: Final = 5.0
+"""Seconds for which nothing is remembered after another process was found to change the same jobs."""
+
+
+class RunMemory:
+    """The runs by job id."""
+
+    def __init__(self, max_tasks: int = MAX_TASKS) -> None:
+        self._max_tasks = max_tasks
+        self._runs: dict[str, JobRun] = {}
+        self._tasks = 0
+        self._trusted_from = 0.0
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def take(self, job_ids: Collection[str]) -> dict[str, JobRun] | None:
+        """All of these, which are then nobody's but the caller's; None unless all of them are here."""
+        if not all(id in self._runs for id in job_ids):
+            return None
+        return {id: self._pop(id) for id in job_ids}
+
+    def keep(self, runs: Iterable[JobRun]) -> None:
+        """These were just committed as they are. Whoever still holds one may look at its job, and change nothing."""
+        trusted = time.monotonic() >= self._trusted_from
+        for run in runs:
+            run.written()
+            if trusted and not JOB.is_final(run.job.status) and self._tasks + len(run.tasks) <= self._max_tasks:
+                self.forget([run.job.id])
+                self._runs[run.job.id] = run
+                self._tasks += len(run.tasks)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Somebody is about to change these."""
+        for id in job_ids:
+            if id in self._runs:
+                self._pop(id)
+
+    def distrust(self) -> None:
+        """Another process changes what is remembered here: it costs less to remember nothing for a while."""
+        self._runs.clear()
+        self._tasks = 0
+        self._trusted_from = time.monotonic() + DISTRUST
+
+    def _pop(self, id: str) -> JobRun:
+        run = self._runs.pop(id)
+        self._tasks -= len(run.tasks)
+        return run
