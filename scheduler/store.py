@@ -4,7 +4,7 @@ One turn is one transaction of a few set-based statements, whatever it holds, wi
 The REST side has queries of its own, in `scheduler.listing`; what a change means is decided in `domain`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -17,9 +17,9 @@ from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import Resources, RunSpec
 from schemas.states import Reason, WorkerStatus
 from shared import queries
-from shared.database import Database, Record, Transaction
+from shared.database import Broken, Database, Record, Transaction
 from shared.errors import Unavailable
-from shared.outbox import Outbox
+from shared.outbox import Outbox, OutboxTransaction
 
 PURGE_LIMIT: Final = 5000
 
@@ -36,8 +36,9 @@ class Store:
         sql = queries.load("scheduler")
         self._begin_epoch, self._hold_epoch = sql["begin_epoch"], sql["hold_epoch"]
         self._load_tasks, self._load_workers = sql["load_tasks"], sql["load_workers"]
-        self._arrivals, self._updates, self._done = sql["write_arrivals"], sql["write_updates"], sql["write_done"]
-        self._marks, self._workers = sql["write_marks"], sql["write_workers"]
+        self._write_arrivals, self._write_updates = sql["write_arrivals"], sql["write_updates"]
+        self._write_done, self._write_workers = sql["write_done"], sql["write_workers"]
+        self._marks = sql["write_marks"]
         self._heartbeats, self._purge = sql["write_heartbeats"], sql["purge_done"]
         self._existing = sql["existing_workers"]
 
@@ -56,12 +57,39 @@ class Store:
 
         Raises Unavailable when another leader has taken over: nothing is written then.
         """
+        if not changes.finished and not changes.cancelled:
+            try:
+                await self._write_whole(epoch, changes)
+            except Broken:
+                pass  # it is refused in part, or altogether: step by step it will tell
+            else:
+                return []
+        return await self._write_in_steps(epoch, changes)
+
+    async def _write_whole(self, epoch: int, changes: Changes) -> None:
+        """As one statement. Raises Broken, and writes nothing, unless this is the leader and nothing is refused."""
+        async with self._outbox.transaction() as tx:
+            tx.close_with(self._hold_epoch, epoch)
+            if changes.workers:
+                tx.close_with(self._write_workers, *_sight(changes.workers))
+            ended, moved = _by_end(changes.updates)
+            if ended:
+                tx.close_with(self._write_done, *_ends(ended))
+            if moved:
+                tx.close_with(self._write_updates, *_moves(moved))
+            if changes.arrivals:
+                tx.close_with(self._write_arrivals, *_arrivals(changes.arrivals, all_of_them=True))
+            _say(tx, changes, frozenset())
+
+    async def _write_in_steps(self, epoch: int, changes: Changes) -> list[str]:
         refused: list[str] = []
         async with self._outbox.transaction() as tx:
-            if not await tx.fetch_value(self._hold_epoch, epoch):
-                raise Unavailable("this scheduler's leadership")
+            try:
+                await tx.fetch_one(self._hold_epoch, epoch)
+            except Broken:
+                raise Unavailable("this scheduler's leadership") from None
             if changes.workers:
-                await self._write_workers(tx, changes.workers)
+                await tx.execute(self._write_workers, *_sight(changes.workers))
             if changes.finished:
                 ends = _latest(changes.finished)
                 await self._write_marks(tx, ends, [Outcome(event.status.value) for event in ends])
@@ -69,19 +97,15 @@ class Store:
                 ends_asked = _latest(changes.cancelled)
                 marked = set(await self._write_marks(tx, ends_asked, [Outcome.WITHDRAWN] * len(ends_asked)))
                 tx.emit(*(_withdrawn(event) for event in ends_asked if event.task_id in marked))
-            if changes.updates:
-                await self._write_updates(tx, changes.updates)
+            ended, moved = _by_end(changes.updates)
+            if ended:
+                await tx.execute(self._write_done, *_ends(ended))
+            if moved:
+                await tx.execute(self._write_updates, *_moves(moved))
             if changes.arrivals:
-                refused = await self._write_arrivals(tx, changes.arrivals)
-            turned_away = set(refused)
-            orders = [scheduled(task) for task in changes.scheduled if task.task_id not in turned_away]
-            traces = _traces(changes)
-            if not traces:
-                tx.emit(*changes.events)
-                tx.emit(*orders)
-            else:
-                for event in (*changes.events, *orders):
-                    tx.emit(event, traceparent=traces.get(getattr(event, "task_id", "")))
+                taken = await tx.fetch_value(self._write_arrivals, *_arrivals(changes.arrivals, all_of_them=False))
+                refused = list({task.task_id for task in changes.arrivals} - set(taken))
+            _say(tx, changes, frozenset(refused))
         return refused
 
     async def write_heartbeats(self, workers: Sequence[Worker]) -> int:
@@ -98,61 +122,6 @@ class Store:
         """Forget a bounded number of attempts that were over before then."""
         return await self._database.execute(self._purge, before, PURGE_LIMIT)
 
-    async def _write_arrivals(self, tx: Transaction, tasks: Sequence[Task]) -> list[str]:
-        rows = await tx.fetch(
-            self._arrivals,
-            [t.task_id for t in tasks],
-            [t.job_id for t in tasks],
-            [t.attempt for t in tasks],
-            [t.state.value for t in tasks],
-            [t.name for t in tasks],
-            [t.priority for t in tasks],
-            [_requires(t.shape) for t in tasks],
-            _sparse([_resources(t.shape) for t in tasks]),
-            [None if t.state is TaskState.DONE else t.run.model_dump_json() for t in tasks],
-            [t.queued_at for t in tasks],
-            [t.ready_at for t in tasks],
-            _sparse([t.run_at for t in tasks]),
-            _sparse([t.queue_deadline for t in tasks]),
-            _sparse([t.wanted_execution_id for t in tasks]),
-            _sparse([t.avoid_worker_id for t in tasks]),
-            _sparse([t.execution_id for t in tasks]),
-            _sparse([t.worker_id for t in tasks]),
-            _sparse([t.incarnation for t in tasks]),
-            _sparse([t.placed_at for t in tasks]),
-            _sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
-            _sparse([t.traceparent for t in tasks]),
-        )
-        if len(rows) == len(tasks):
-            return []
-        taken = {row["task_id"] for row in rows}
-        return [task.task_id for task in tasks if task.task_id not in taken]
-
-    async def _write_updates(self, tx: Transaction, tasks: Sequence[Task]) -> None:
-        done = [task for task in tasks if task.state is TaskState.DONE]
-        if done:
-            await tx.execute(
-                self._done,
-                [t.task_id for t in done],
-                [t.attempt for t in done],
-                [None if t.outcome is None else t.outcome.value for t in done],
-            )
-        rest = [task for task in tasks if task.state is not TaskState.DONE]
-        if rest:
-            await tx.execute(
-                self._updates,
-                [t.task_id for t in rest],
-                [t.attempt for t in rest],
-                [t.state.value for t in rest],
-                [t.execution_id for t in rest],
-                [t.worker_id for t in rest],
-                [t.incarnation for t in rest],
-                [t.placed_at for t in rest],
-                [t.wanted_execution_id for t in rest],
-                [t.avoid_worker_id for t in rest],
-                [None if t.cancel_reason is None else t.cancel_reason.value for t in rest],
-            )
-
     async def _write_marks(self, tx: Transaction, events: Sequence[_R], outcomes: Sequence[Outcome]) -> list[str]:
         rows = await tx.fetch(
             self._marks,
@@ -163,21 +132,71 @@ class Store:
         )
         return [row["task_id"] for row in rows]
 
-    async def _write_workers(self, tx: Transaction, workers: Sequence[Worker]) -> None:
-        await tx.execute(
-            self._workers,
-            [w.id for w in workers],
-            [w.type for w in workers],
-            [w.name for w in workers],
-            [w.status.value for w in workers],
-            [dict(w.labels) for w in workers],
-            [None if w.capacity is None else w.capacity.model_dump() for w in workers],
-            [w.slots for w in workers],
-            [w.prefetch for w in workers],
-            [w.incarnation for w in workers],
-            [w.since for w in workers],
-            [w.heard_at for w in workers],
-        )
+
+def _arrivals(tasks: Sequence[Task], *, all_of_them: bool) -> list[object]:
+    return [
+        [t.task_id for t in tasks],
+        [t.job_id for t in tasks],
+        [t.attempt for t in tasks],
+        [t.state.value for t in tasks],
+        [t.name for t in tasks],
+        [t.priority for t in tasks],
+        [_requires(t.shape) for t in tasks],
+        _sparse([_resources(t.shape) for t in tasks]),
+        [None if t.state is TaskState.DONE else t.run.model_dump_json() for t in tasks],
+        [t.queued_at for t in tasks],
+        [t.ready_at for t in tasks],
+        _sparse([t.run_at for t in tasks]),
+        _sparse([t.queue_deadline for t in tasks]),
+        _sparse([t.wanted_execution_id for t in tasks]),
+        _sparse([t.avoid_worker_id for t in tasks]),
+        _sparse([t.execution_id for t in tasks]),
+        _sparse([t.worker_id for t in tasks]),
+        _sparse([t.incarnation for t in tasks]),
+        _sparse([t.placed_at for t in tasks]),
+        _sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
+        _sparse([t.traceparent for t in tasks]),
+        all_of_them,
+    ]
+
+
+def _ends(tasks: Sequence[Task]) -> list[object]:
+    return [
+        [t.task_id for t in tasks],
+        [t.attempt for t in tasks],
+        [None if t.outcome is None else t.outcome.value for t in tasks],
+    ]
+
+
+def _moves(tasks: Sequence[Task]) -> list[object]:
+    return [
+        [t.task_id for t in tasks],
+        [t.attempt for t in tasks],
+        [t.state.value for t in tasks],
+        [t.execution_id for t in tasks],
+        [t.worker_id for t in tasks],
+        [t.incarnation for t in tasks],
+        [t.placed_at for t in tasks],
+        _sparse([t.wanted_execution_id for t in tasks]),
+        _sparse([t.avoid_worker_id for t in tasks]),
+        _sparse([None if t.cancel_reason is None else t.cancel_reason.value for t in tasks]),
+    ]
+
+
+def _sight(workers: Sequence[Worker]) -> list[object]:
+    return [
+        [w.id for w in workers],
+        [w.type for w in workers],
+        [w.name for w in workers],
+        [w.status.value for w in workers],
+        [dict(w.labels) for w in workers],
+        [None if w.capacity is None else w.capacity.model_dump() for w in workers],
+        [w.slots for w in workers],
+        [w.prefetch for w in workers],
+        [w.incarnation for w in workers],
+        [w.since for w in workers],
+        [w.heard_at for w in workers],
+    ]
 
 
 def shape_of(row: Record) -> Shape:
@@ -234,6 +253,26 @@ def _task(row: Record) -> Task:
         traceparent=row["traceparent"],
         stored=True,
     )
+
+
+def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
+    """Those that are over, and the others."""
+    ended: list[Task] = []
+    moved: list[Task] = []
+    for task in tasks:
+        (ended if task.state is TaskState.DONE else moved).append(task)
+    return ended, moved
+
+
+def _say(tx: OutboxTransaction, changes: Changes, refused: Set[str]) -> None:
+    """Emit what a turn has to say, and the orders for what it placed."""
+    orders = [scheduled(task) for task in changes.scheduled if task.task_id not in refused]
+    traces = _traces(changes)
+    if not traces:
+        tx.emit(*changes.events, *orders)
+        return
+    for event in (*changes.events, *orders):
+        tx.emit(event, traceparent=traces.get(getattr(event, "task_id", "")))
 
 
 def _traces(changes: Changes) -> dict[str, str]:

@@ -6,7 +6,10 @@ update leadership set epoch = epoch + 1 returning epoch;
 
 -- name: hold_epoch
 -- Whether this leader is still the one; holds the next one off until the transaction ends.
-select true from leadership where epoch = $1 for share;
+with leader as (
+    select true from leadership where epoch = $1 for share
+)
+select must(exists (select from leader), 'another scheduler leads');
 
 -- name: load_tasks
 -- All that waits or is placed: a new leader's memory.
@@ -17,48 +20,59 @@ from tasks
 where status in ('waiting', 'placed');
 
 -- name: write_arrivals
--- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken.
-insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
-                        run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-                        incarnation, placed_at, outcome, done_at, traceparent)
-select task_id, job_id, attempt, status, name, priority, requires::jsonb, resources::jsonb, run, queued_at, ready_at,
-       run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-       incarnation, placed_at, outcome, case when status = 'done' then now() end, traceparent
-from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
-            $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[],
-            $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[], $21::text[])
-     as n (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+-- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken. With $22,
+-- all must be.
+with arrived as (
+    insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+                            run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
+                            incarnation, placed_at, outcome, done_at, traceparent)
+    select task_id, job_id, attempt, status, name, priority, requires::jsonb, resources::jsonb, run, queued_at, ready_at,
            run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-           incarnation, placed_at, outcome, traceparent)
-on conflict (task_id) do update
-set attempt = excluded.attempt, status = excluded.status, name = excluded.name, priority = excluded.priority,
-    requires = excluded.requires, resources = excluded.resources, run = excluded.run, queued_at = excluded.queued_at,
-    ready_at = excluded.ready_at, run_at = excluded.run_at, queue_deadline = excluded.queue_deadline,
-    wanted_execution_id = excluded.wanted_execution_id, avoid_worker_id = excluded.avoid_worker_id,
-    execution_id = excluded.execution_id, worker_id = excluded.worker_id, incarnation = excluded.incarnation,
-    placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null,
-    traceparent = excluded.traceparent
-where t.attempt < excluded.attempt
-returning task_id::text;
+           incarnation, placed_at, outcome, case when status = 'done' then now() end, traceparent
+    from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
+                $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[],
+                $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[], $21::text[])
+         as n (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
+               run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
+               incarnation, placed_at, outcome, traceparent)
+    on conflict (task_id) do update
+    set attempt = excluded.attempt, status = excluded.status, name = excluded.name, priority = excluded.priority,
+        requires = excluded.requires, resources = excluded.resources, run = excluded.run, queued_at = excluded.queued_at,
+        ready_at = excluded.ready_at, run_at = excluded.run_at, queue_deadline = excluded.queue_deadline,
+        wanted_execution_id = excluded.wanted_execution_id, avoid_worker_id = excluded.avoid_worker_id,
+        execution_id = excluded.execution_id, worker_id = excluded.worker_id, incarnation = excluded.incarnation,
+        placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null,
+        traceparent = excluded.traceparent
+    where t.attempt < excluded.attempt
+    returning task_id::text
+)
+select array(select task_id from arrived) as taken,
+       must(not $22 or (select count(*) from arrived) = cardinality($1), 'a task is known already');
 
 -- name: write_updates
 -- What became of attempts that have their row: placed, waiting again, to be cancelled.
-update tasks t
-set status = n.status, execution_id = n.execution_id, worker_id = n.worker_id, incarnation = n.incarnation,
-    placed_at = n.placed_at, wanted_execution_id = n.wanted_execution_id, avoid_worker_id = n.avoid_worker_id,
-    cancel_reason = n.cancel_reason
-from unnest($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::uuid[],
-            $9::uuid[], $10::text[])
-     as n (task_id, attempt, status, execution_id, worker_id, incarnation, placed_at, wanted_execution_id,
-           avoid_worker_id, cancel_reason)
-where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done';
+with updated as (
+    update tasks t
+    set status = n.status, execution_id = n.execution_id, worker_id = n.worker_id, incarnation = n.incarnation,
+        placed_at = n.placed_at, wanted_execution_id = n.wanted_execution_id, avoid_worker_id = n.avoid_worker_id,
+        cancel_reason = n.cancel_reason
+    from unnest($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::uuid[],
+                $9::uuid[], $10::text[])
+         as n (task_id, attempt, status, execution_id, worker_id, incarnation, placed_at, wanted_execution_id,
+               avoid_worker_id, cancel_reason)
+    where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done'
+)
+select true as updated;
 
 -- name: write_done
 -- Attempts that are over; the row stays as a mark without what it no longer needs.
-update tasks t
-set status = 'done', outcome = n.outcome, done_at = now(), run = null
-from unnest($1::uuid[], $2::int[], $3::text[]) as n (task_id, attempt, outcome)
-where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done';
+with ended as (
+    update tasks t
+    set status = 'done', outcome = n.outcome, done_at = now(), run = null
+    from unnest($1::uuid[], $2::int[], $3::text[]) as n (task_id, attempt, outcome)
+    where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done'
+)
+select true as ended;
 
 -- name: write_marks
 -- Ends and cancellations of attempts that nobody has seen arrive, so that they never start; answers the new ones.

@@ -8,17 +8,20 @@ where has_agent;
 
 -- name: write_workers
 -- The leader's view of workers with an agent; the row is made if the worker is new.
-insert into workers as w (id, type, name, status, labels, capacity, slots, prefetch, has_agent, incarnation, since,
-                          registered_at, last_heartbeat)
-select id, type, name, status, labels, capacity, slots, prefetch, true, incarnation, since, since, last_heartbeat
-from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::int[], $8::int[], $9::uuid[],
-            $10::timestamptz[], $11::timestamptz[])
-     as n (id, type, name, status, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat)
-on conflict (id) do update
-set type = excluded.type, name = excluded.name, status = excluded.status, labels = excluded.labels,
-    capacity = excluded.capacity, slots = excluded.slots, prefetch = excluded.prefetch, has_agent = true,
-    incarnation = excluded.incarnation, since = excluded.since,
-    last_heartbeat = greatest(excluded.last_heartbeat, w.last_heartbeat);
+with seen as (
+    insert into workers as w (id, type, name, status, labels, capacity, slots, prefetch, has_agent, incarnation, since,
+                              registered_at, last_heartbeat)
+    select id, type, name, status, labels, capacity, slots, prefetch, true, incarnation, since, since, last_heartbeat
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::int[], $8::int[], $9::uuid[],
+                $10::timestamptz[], $11::timestamptz[])
+         as n (id, type, name, status, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat)
+    on conflict (id) do update
+    set type = excluded.type, name = excluded.name, status = excluded.status, labels = excluded.labels,
+        capacity = excluded.capacity, slots = excluded.slots, prefetch = excluded.prefetch, has_agent = true,
+        incarnation = excluded.incarnation, since = excluded.since,
+        last_heartbeat = greatest(excluded.last_heartbeat, w.last_heartbeat)
+)
+select true as seen;
 
 -- name: write_heartbeats
 -- When workers were last heard and what they offer; many at a time, not one by one.

@@ -108,7 +108,9 @@ async def purge(database: Database) -> int:
     return await database.execute(sql["purge_idempotency_keys"], LIFETIME, _PURGE_LIMIT)
 
 
-async def _answer_before(on: Transaction | Database, *, query: str, route: str, key: str, digest: bytes) -> HodeiError | None:
+async def _answer_before(
+    on: Transaction | Database, *, query: str, route: str, key: str, digest: bytes
+) -> HodeiError | None:
     """What to raise for a key that was used before; None where no request is known to have used it."""
     found = await on.fetch_one(query, route, key)
     if found is None or found["status"] is None:
