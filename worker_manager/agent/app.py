@@ -64,7 +64,7 @@ class Agent:
         self.delivery = Delivery(self.bus, self.spool)
         catalogue = self.bus.catalogue
         self.reporter = Reporter(self.delivery, self.identity, catalogue, linger=settings.linger)
-        prefetch = Prefetch(settings.prefetch_max)
+        prefetch = Prefetch(settings.prefetch_max, slots=settings.slots)
         means = Means(
             identity=self.identity,
             launcher=self._launcher,

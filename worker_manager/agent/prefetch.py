@@ -1,18 +1,21 @@
-"""How much more than its free slots a worker takes: Little's law over its own recent rate.
+"""How much more than its free slots a worker takes: Little's law over what ran here lately.
 
-What waits here should be what runs in the next HORIZON seconds: rate times horizon. So a worker of short jobs never
-idles for a round trip, and a worker of long jobs takes nothing that another could run now. Pure: the clock is the
-caller's.
+What waits here should be what all slots run in the next HORIZON seconds: slots times horizon by the mean duration. So a
+worker of short jobs never idles for a round trip, and a worker of long jobs takes nothing that another could run now.
+By duration, not by rate: a worker that got too little to do would measure a low rate, and go on asking for too little.
+Pure: the clock is the caller's.
 """
 
 from collections import deque
 from typing import Final
 
 WINDOW: Final = 0.2
-"""Seconds over which the rate is measured."""
+"""Seconds over which durations are measured."""
 HORIZON: Final = 0.2
 """Seconds of work that may wait: a little more than the way of an outcome out and of new work in, under load. What
 lasts longer than this is never taken in advance."""
+GROWTH: Final = 8
+"""For each execution that ended lately, so many may wait: one short job does not promise hundreds of short ones."""
 NOTABLE: Final = 0.25
 """A change by this share is worth telling."""
 MEMORY: Final = 2.0
@@ -20,11 +23,14 @@ MEMORY: Final = 2.0
 
 
 class Prefetch:
-    """The room to offer, from the completions told. Times are monotonic seconds."""
+    """The room to offer, from the completions told. Times are monotonic seconds; `maximum` bounds the room."""
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, *, slots: int) -> None:
         self._maximum = maximum
-        self._ends: deque[tuple[float, float]] = deque(maxlen=max(1, int(maximum * WINDOW / HORIZON) + 1))
+        self._slots = slots
+        self._ends: deque[tuple[float, float]] = deque()
+        self._lasted = 0.0
+        """The sum of what is in `_ends`."""
         self._offered = 0
         self._accepted: deque[tuple[float, int]] = deque()
 
@@ -36,6 +42,9 @@ class Prefetch:
     def completed(self, moment: float, lasted: float) -> None:
         """One execution ended; it lasted so many seconds."""
         self._ends.append((moment, lasted))
+        self._lasted += lasted
+        if len(self._ends) > max(1, self._maximum):
+            self._lasted -= self._ends.popleft()[1]
 
     def quiet_since(self, moment: float) -> bool:
         """Whether nothing has ended since `moment`."""
@@ -44,10 +53,12 @@ class Prefetch:
     def room(self, moment: float) -> int:
         """What should wait here at most."""
         while self._ends and self._ends[0][0] <= moment - WINDOW:
-            self._ends.popleft()
-        if sum(lasted for _, lasted in self._ends) > HORIZON * len(self._ends):
+            self._lasted -= self._ends.popleft()[1]
+        ended = len(self._ends)
+        if self._lasted > HORIZON * ended:
             return 0
-        return min(self._maximum, int(len(self._ends) / WINDOW * HORIZON))
+        likely = self._slots * HORIZON * ended / max(self._lasted, 1e-6)
+        return min(self._maximum, GROWTH * ended, round(likely))
 
     def notable(self, moment: float) -> int | None:
         """The room to offer now, if it differs notably from what was offered last."""

@@ -136,16 +136,34 @@ def test_memory_is_bounded_in_size_and_in_time() -> None:
     assert memory.pop("2", 11.0) is None
 
 
-def test_prefetch_is_a_fifth_of_a_second_of_the_recent_rate() -> None:
-    prefetch = Prefetch(256)
-    for number in range(100):
-        prefetch.completed(10 + number / 500, 0.01)
-    assert prefetch.room(10.2) == 99
+def _ended(prefetch: Prefetch, count: int, *, lasted: float, at: float = 10.0) -> None:
+    for number in range(count):
+        prefetch.completed(at + number / 1000, lasted)
+
+
+def test_prefetch_is_what_the_slots_run_in_a_fifth_of_a_second() -> None:
+    prefetch = Prefetch(256, slots=8)
+    _ended(prefetch, 100, lasted=0.02)
+    assert prefetch.room(10.1) == 80
     assert prefetch.room(10.5) == 0
 
 
+def test_prefetch_does_not_ask_for_little_because_there_was_little() -> None:
+    prefetch = Prefetch(256, slots=8)
+    _ended(prefetch, 8, lasted=0.02)  # one for each slot, and then nothing came
+    assert prefetch.room(10.1) == 64
+    _ended(prefetch, 2, lasted=0.02, at=10.1)
+    assert prefetch.room(10.15) == 80
+
+
+def test_one_short_job_does_not_promise_hundreds() -> None:
+    prefetch = Prefetch(256, slots=8)
+    prefetch.completed(10.0, 0.001)
+    assert prefetch.room(10.0) == 8
+
+
 def test_long_work_is_never_prefetched() -> None:
-    prefetch = Prefetch(256)
+    prefetch = Prefetch(256, slots=8)
     for second in range(10):
         for _ in range(8):  # that all end together makes them no shorter
             prefetch.completed(float(second), 1.0)
@@ -153,20 +171,18 @@ def test_long_work_is_never_prefetched() -> None:
 
 
 def test_prefetch_is_capped() -> None:
-    prefetch = Prefetch(256)
+    prefetch = Prefetch(256, slots=8)
     for number in range(5000):
         prefetch.completed(number / 5000, 0.001)
     assert prefetch.room(1.0) == 256
 
 
 def test_only_notable_changes_are_told_and_old_offers_hold_for_a_while() -> None:
-    prefetch = Prefetch(256)
-    for number in range(100):
-        prefetch.completed(number / 1000, 0.001)
+    prefetch = Prefetch(256, slots=8)
+    _ended(prefetch, 100, lasted=0.016, at=0.0)
     assert prefetch.notable(0.1) == 100
     prefetch.offer(100, 0.1)
-    for number in range(20):
-        prefetch.completed(0.1 + number / 1000, 0.001)
+    _ended(prefetch, 20, lasted=0.012, at=0.1)
     assert prefetch.notable(0.12) is None
     assert prefetch.notable(1.0) == 0
     prefetch.offer(0, 1.0)
