@@ -5,7 +5,7 @@ Here: `Bus`, the public face, and core subscriptions. The work is done beside it
 (batches), `bus_logs` (logs). Which subjects there are is in `schemas.subjects`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -123,7 +123,7 @@ class Bus:
         await self._declarations.declare(own, deadline=self._start_deadline)
         self._lag.follow(own)
 
-    async def publish(
+    def publish(
         self,
         subject: str,
         payload: bytes,
@@ -131,21 +131,24 @@ class Bus:
         msg_id: str,
         headers: Mapping[str, str] | None = None,
         deadline: float = DEADLINE,
-    ) -> None:
-        """Publish to JetStream and wait until it is stored; many may be in flight at the same time.
+    ) -> Coroutine[Any, Any, None]:
+        """Publish to JetStream, where possible before this returns; to be awaited, until it is stored. Many may be in
+        flight at the same time.
 
         Raises BusUnavailable at once while disconnected, or after `deadline` seconds without an
         acknowledgement. It may be stored nevertheless: publish again with the same `msg_id`, which the
         stream drops if it has it. Raises BusError when it is larger than `max_payload`. The current trace
         goes along.
         """
-        await self._publisher.publish(subject, payload, msg_id=msg_id, headers=_with_trace(headers), deadline=deadline)
+        return self._publisher.publish(subject, payload, msg_id=msg_id, headers=_with_trace(headers), deadline=deadline)
 
     async def send(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         """Send on core NATS: heard by who listens now. Raises BusUnavailable while disconnected."""
-        await self._connection.publish(subject, payload, reply=reply, headers=_with_trace(headers))
+        headers = _with_trace(headers)
+        if not self._connection.publish_now(subject, payload, reply=reply, headers=headers):
+            await self._connection.publish(subject, payload, reply=reply, headers=headers)
 
     async def send_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
         """Send many (subject, payload, headers) on core NATS, in order and cheaply; the headers go as they are.

@@ -7,20 +7,38 @@ Why not nats-py's own: its `publish_async` futures never time out, and `publish`
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
-from shared.bus_connection import NO_RESPONDERS, STATUS, Connection
+from shared.bus_connection import NO_RESPONDERS, STATUS, BusError, Connection
 from shared.errors import BusUnavailable
 
 MSG_ID: Final = "Nats-Msg-Id"
 DEADLINE: Final = 5.0
 """Seconds until a publish without an acknowledgement has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    subject: str
+    payload: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One message on its way, under the token that its answer will bear."""
+
+    token: str
+    answer: asyncio.Future[Msg]
+    sent: bool = False
+    refused: BusError | None = None
 
 
 class Publisher:
@@ -48,7 +66,7 @@ class Publisher:
         if self._subscription is not None:
             await self._connection.release(self._subscription)
 
-    async def publish(
+    def publish(
         self,
         subject: str,
         payload: bytes,
@@ -56,43 +74,61 @@ class Publisher:
         msg_id: str,
         headers: Mapping[str, str] | None = None,
         deadline: float = DEADLINE,
-    ) -> None:
-        """Return once a stream has stored the message (or had it already: same `msg_id` within its window).
+    ) -> Coroutine[Any, Any, None]:
+        """Put the message on the wire, where possible before this returns. What is returned is to be awaited: it ends
+        once a stream has stored the message (or had it already: same `msg_id` within its window).
 
-        Raises BusUnavailable at once while disconnected or when the connection breaks, and after `deadline`
+        It raises BusUnavailable at once while disconnected or when the connection breaks, and after `deadline`
         seconds; the message may then have been stored or not: publish it again with the same `msg_id`.
         """
-        started = perf_counter()
-        all_headers = {MSG_ID: msg_id, **headers} if headers else {MSG_ID: msg_id}
+        message = _Message(subject, payload, {MSG_ID: msg_id, **headers} if headers else {MSG_ID: msg_id})
+        return self._stored(message, self._begin(message), perf_counter(), deadline)
+
+    async def _stored(self, message: _Message, attempt: _Attempt, started: float, deadline: float) -> None:
         metrics = self._connection.metrics
         try:
             async with asyncio.timeout(deadline):
-                while not await self._attempt(subject, payload, all_headers):
+                while not await self._finish(message, attempt):
                     await self._declare()
+                    attempt = self._begin(message)
         except TimeoutError:
             metrics.publish_failures.inc()
-            raise BusUnavailable(f"{subject}: not acknowledged within {deadline:g} s") from None
+            raise BusUnavailable(f"{message.subject}: not acknowledged within {deadline:g} s") from None
         except BusUnavailable:
             metrics.publish_failures.inc()
             raise
         metrics.published.inc()
         metrics.publish_seconds.observe(perf_counter() - started)
 
-    async def _attempt(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
-        """True: stored. False: no stream takes this subject."""
+    def _begin(self, message: _Message) -> _Attempt:
         token = f"{next(self._tokens):x}"
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
+        attempt = _Attempt(token, asyncio.get_running_loop().create_future())
+        self._waiting[token] = attempt.answer
         try:
-            await self._connection.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
-            answer = await future
+            attempt.sent = self._connection.publish_now(
+                message.subject, message.payload, reply=f"{self._inbox}.{token}", headers=message.headers
+            )
+        except BusError as error:
+            attempt.refused = error
+        return attempt
+
+    async def _finish(self, message: _Message, attempt: _Attempt) -> bool:
+        """True: stored. False: no stream takes this subject."""
+        try:
+            if attempt.refused is not None:
+                raise attempt.refused
+            if not attempt.sent:
+                await self._connection.publish(
+                    message.subject, message.payload, reply=f"{self._inbox}.{attempt.token}", headers=message.headers
+                )
+            answer = await attempt.answer
         finally:
-            del self._waiting[token]
+            del self._waiting[attempt.token]
         if answer.headers and answer.headers.get(STATUS) == NO_RESPONDERS:
             return False
         if b'"error"' in answer.data:
             error = orjson.loads(answer.data).get("error", {})
-            raise BusUnavailable(f"{subject}: {error.get('description')}")
+            raise BusUnavailable(f"{message.subject}: {error.get('description')}")
         return True
 
     async def _on_ack(self, message: Msg) -> None:

@@ -8,8 +8,8 @@ one message is in flight at a time; what waits meanwhile is merged into the next
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import orjson
 import structlog
@@ -59,9 +59,9 @@ class Publisher(Protocol):
 
     def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]: ...
 
-    async def publish(
+    def publish(
         self, subject: str, payload: bytes, *, msg_id: str, headers: Mapping[str, str] | None = None
-    ) -> None: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
 
 class Relay(Loop):
@@ -209,16 +209,16 @@ class Relay(Loop):
         for message in messages:
             self._busy.add(message.event_type)
             self._in_flight.update(row.id for row in message.rows)
-            task = asyncio.create_task(self._send(message))
+            task = asyncio.create_task(self._send(message, self._begin(message)))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: Message, stored: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         acknowledged = False
         try:
-            acknowledged = await self._publish(message)
+            acknowledged = await self._publish(message, stored)
         except BusUnavailable as error:
             self._fall_behind(str(error))
         finally:
@@ -248,16 +248,19 @@ class Relay(Loop):
             else:
                 event.clear()
 
-    async def _publish(self, message: Message) -> bool:
+    def _begin(self, message: Message) -> Coroutine[Any, Any, None]:
+        """Put it on the wire, now, and give what is to be awaited until it is stored."""
+        return self._bus.publish(
+            self._bus.catalogue.event(message.event_type),
+            message.payload,
+            msg_id=message.msg_id(self._source),
+            headers={"traceparent": message.traceparent} if message.traceparent else None,
+        )
+
+    async def _publish(self, message: Message, stored: Coroutine[Any, Any, None]) -> bool:
         """Raises BusUnavailable; False for a message that the bus refuses for its own sake (it stays in the table)."""
-        headers = {"traceparent": message.traceparent} if message.traceparent else None
         try:
-            await self._bus.publish(
-                self._bus.catalogue.event(message.event_type),
-                message.payload,
-                msg_id=message.msg_id(self._source),
-                headers=headers,
-            )
+            await stored
         except BusUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  # one message that cannot be sent must not hold up the others
@@ -388,7 +391,7 @@ class Relay(Loop):
                 messages, waiting = compose(waiting)
                 for message in messages:
                     try:
-                        acknowledged = await self._publish(message)
+                        acknowledged = await self._publish(message, self._begin(message))
                     except BusUnavailable as error:
                         failure = error
                         break
