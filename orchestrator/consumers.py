@@ -6,6 +6,7 @@ Decode, call, acknowledge: the rules are in `domain/`. Both handlers may be give
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from typing import Final, get_args
 
 import structlog
@@ -94,12 +95,12 @@ class Runs:
         known = [report for report in reports if report.job_id in runs]
         for report in known:
             runs[report.job_id].apply(report, moment)
+        tx.on_commit(partial(self._watch.tell_runs, runs.values()))
         executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
         await self._store.save(tx, runs.values(), moment, executions)
         return len(reports) - len(known) + sum(run.stale for run in runs.values())
 
     def _tell(self, runs: Mapping[str, JobRun], stale: int, moment: datetime) -> None:
-        self._watch.tell_runs(runs.values())
         self._stale.inc(stale)
         for run in runs.values():
             if run.job.finished_at is moment:

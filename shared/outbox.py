@@ -4,6 +4,7 @@ Events go into the service's own `outbox` table with everything else, and from t
 work is still taken, and nothing that was accepted is lost. How rows travel is `shared.outbox_relay`'s business.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -130,6 +131,9 @@ class Outbox:
                 deed()
             except Exception:  # noqa: BLE001  # what is committed has happened, whatever else fails
                 _log.exception("outbox.after_commit_failed")
+        if rows:
+            # What was just published leaves when this turn of the loop ends: others wait for it, so let it end now.
+            await asyncio.sleep(0)
 
     async def _close(self, transaction: OutboxTransaction) -> list[Row]:
         """Run the closing queries and write the events, as one statement; the rows that were written."""
