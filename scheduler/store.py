@@ -20,10 +20,10 @@ from shared import queries
 from shared.database import Broken, Database, Record, Transaction
 from shared.errors import Unavailable
 from shared.outbox import Outbox, OutboxTransaction
+from shared.statements import sparse
 
 PURGE_LIMIT: Final = 5000
 
-_V = TypeVar("_V")
 _R = TypeVar("_R", ExecutionFinished, TaskCancelRequested)
 
 
@@ -142,20 +142,20 @@ def _arrivals(tasks: Sequence[Task], *, all_of_them: bool) -> list[object]:
         [t.name for t in tasks],
         [t.priority for t in tasks],
         [_requires(t.shape) for t in tasks],
-        _sparse([_resources(t.shape) for t in tasks]),
+        sparse([_resources(t.shape) for t in tasks]),
         [None if t.state is TaskState.DONE else t.run.model_dump_json() for t in tasks],
         [t.queued_at for t in tasks],
         [t.ready_at for t in tasks],
-        _sparse([t.run_at for t in tasks]),
-        _sparse([t.queue_deadline for t in tasks]),
-        _sparse([t.wanted_execution_id for t in tasks]),
-        _sparse([t.avoid_worker_id for t in tasks]),
-        _sparse([t.execution_id for t in tasks]),
-        _sparse([t.worker_id for t in tasks]),
-        _sparse([t.incarnation for t in tasks]),
-        _sparse([t.placed_at for t in tasks]),
-        _sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
-        _sparse([t.traceparent for t in tasks]),
+        sparse([t.run_at for t in tasks]),
+        sparse([t.queue_deadline for t in tasks]),
+        sparse([t.wanted_execution_id for t in tasks]),
+        sparse([t.avoid_worker_id for t in tasks]),
+        sparse([t.execution_id for t in tasks]),
+        sparse([t.worker_id for t in tasks]),
+        sparse([t.incarnation for t in tasks]),
+        sparse([t.placed_at for t in tasks]),
+        sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
+        sparse([t.traceparent for t in tasks]),
         all_of_them,
     ]
 
@@ -177,9 +177,9 @@ def _moves(tasks: Sequence[Task]) -> list[object]:
         [t.worker_id for t in tasks],
         [t.incarnation for t in tasks],
         [t.placed_at for t in tasks],
-        _sparse([t.wanted_execution_id for t in tasks]),
-        _sparse([t.avoid_worker_id for t in tasks]),
-        _sparse([None if t.cancel_reason is None else t.cancel_reason.value for t in tasks]),
+        sparse([t.wanted_execution_id for t in tasks]),
+        sparse([t.avoid_worker_id for t in tasks]),
+        sparse([None if t.cancel_reason is None else t.cancel_reason.value for t in tasks]),
     ]
 
 
@@ -283,11 +283,6 @@ def _traces(changes: Changes) -> dict[str, str]:
         for task in tasks
         if task.traceparent is not None
     }
-
-
-def _sparse(column: list[_V | None]) -> list[_V | None]:
-    """An optional column, empty if nothing is in it: `unnest` fills short arrays up, and encoding nulls is not free."""
-    return column if any(value is not None for value in column) else []
 
 
 def _requires(shape: Shape) -> str:

@@ -11,10 +11,19 @@ The selected are values without a FROM; the names of the parts and of the values
 import re
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _FORM: Final = re.compile(r"\Awith (?P<parts>.*)\nselect (?P<values>.*)\Z", re.DOTALL)
+
+
+_V = TypeVar("_V")
+
+
+def sparse(column: list[_V | None]) -> list[_V | None]:
+    """An optional column for `unnest`, empty if nothing is in it: `unnest` fills short arrays up, and encoding nulls is
+    not free."""
+    return column if any(value is not None for value in column) else []
 
 
 class Call(NamedTuple):

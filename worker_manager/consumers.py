@@ -93,6 +93,8 @@ class Recorder:
         self, folded: Folded, orders: Sequence[handover.Order]
     ) -> tuple[list[tuple[str, float | None]], list[str]]:
         """In one transaction; the statuses that rows newly came to: with how long they ran, and of those unplaced."""
+        if folded.reports and not (orders or folded.unplaced or folded.refused):
+            return await self._store.record_reports(self._database, folded.reports), []
         changed: list[tuple[str, float | None]] = []
         closed: list[str] = []
         async with self._database.transaction() as tx:

@@ -12,6 +12,7 @@ from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import WorkerProcessStatus
 from shared import queries
 from shared.database import Database, Record, Transaction
+from shared.statements import sparse
 from worker_manager.domain.endings import Ending, Intent
 from worker_manager.domain.handover import Order
 from worker_manager.domain.reports import Refused, Report, Unplaced
@@ -150,7 +151,7 @@ class ExecutionStore:
             [order.scheduled_at for order in orders],
         )
 
-    async def record_reports(self, on: Transaction, reports: Sequence[Report]) -> list[tuple[str, float | None]]:
+    async def record_reports(self, on: Runner, reports: Sequence[Report]) -> list[tuple[str, float | None]]:
         """Fold reports in; the statuses that rows newly came to, and how many seconds those ran that are over."""
         rows = await on.fetch(
             self._sql["record_reports"],
@@ -158,18 +159,18 @@ class ExecutionStore:
             [report.task_id for report in reports],
             [report.job_id for report in reports],
             [report.worker_id for report in reports],
-            [report.incarnation for report in reports],
+            sparse([report.incarnation for report in reports]),
             [report.attempt for report in reports],
             [report.status.value for report in reports],
             [report.rank for report in reports],
-            [report.reason for report in reports],
-            [report.detail for report in reports],
-            [report.exit_code for report in reports],
-            [report.log_chunks for report in reports],
+            sparse([report.reason for report in reports]),
+            sparse([report.detail for report in reports]),
+            sparse([report.exit_code for report in reports]),
+            sparse([report.log_chunks for report in reports]),
             [report.log_truncated for report in reports],
-            [report.started_at for report in reports],
+            sparse([report.started_at for report in reports]),
             [report.finished_at for report in reports],
-            [report.placed_at for report in reports],
+            sparse([report.placed_at for report in reports]),
         )
         return [(row["status"], row["seconds"]) for row in rows]
 

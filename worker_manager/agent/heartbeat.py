@@ -20,7 +20,7 @@ from shared.clock import now
 from shared.errors import BusUnavailable
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.identity import Identity
-from worker_manager.agent.prefetch import WINDOW, Prefetch
+from worker_manager.agent.prefetch import Prefetch
 from worker_manager.agent.runner import Runner
 
 log = structlog.stdlib.get_logger(__name__)
@@ -131,12 +131,14 @@ class Heart:
 
     def look(self) -> None:
         """Offer anew, if the room or the readiness changed notably."""
+        if self._look is not None and self._runner.draining == self._draining and self._prefetch.offered:
+            return  # under load this is asked for every execution that ends, and the answer is soon looked at anyway
         moment = time.monotonic()
         draining = self._runner.draining
         room = 0 if draining else self._prefetch.notable(moment)
         if draining == self._draining and (room is None or room == self._prefetch.offered):
             if self._prefetch.offered:
-                self._look_again(WINDOW)
+                self._look_again(OFFER_GAP)
             return
         if moment - self._offered_at < OFFER_GAP:
             self._look_again(OFFER_GAP)
@@ -146,7 +148,7 @@ class Heart:
         self._offered_at = moment
         self._spawn_offer()
         if room:
-            self._look_again(WINDOW)
+            self._look_again(OFFER_GAP)
 
     def _look_again(self, seconds: float) -> None:
         if self._look is None:
