@@ -159,9 +159,11 @@ class Process:
         os.close(fd)
 
     def _on_pidfd(self) -> None:
-        code = self._popen.poll()
-        if code is None:
+        # As Popen.poll, with half its cost.
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
             return
+        code = self._popen.returncode = os.waitstatus_to_exitcode(status)
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1

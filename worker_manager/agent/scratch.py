@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ import structlog
 log = structlog.stdlib.get_logger(__name__)
 
 _KEPT: Final = 256
+_TICK: Final = 50_000_000
+"""Nanoseconds, more than any file system's clock takes to tick: whoever changes a folder later than this after its last
+change gives it another change time."""
 
 
 class Scratch:
@@ -25,6 +29,9 @@ class Scratch:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._free: list[str] = []
+        self._empty: dict[str, int] = {}
+        """Folders that were found empty, and their change time then: as long as they have it, they are. Nobody can
+        set it, other than the modification time."""
         self._removals: set[asyncio.Future[None]] = set()
 
     def open(self) -> None:
@@ -41,6 +48,7 @@ class Scratch:
         if len(self._free) < _KEPT and self._untouched(folder):
             self._free.append(folder)
             return
+        self._empty.pop(folder, None)
         removal = asyncio.get_running_loop().run_in_executor(None, _remove, folder)
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
@@ -51,13 +59,18 @@ class Scratch:
             await asyncio.wait(self._removals, timeout=2)
         await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
 
-    @staticmethod
-    def _untouched(folder: str) -> bool:
+    def _untouched(self, folder: str) -> bool:
         try:
             status = os.lstat(folder)
-            return stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700 and not os.listdir(folder)
+            if self._empty.get(folder) == status.st_ctime_ns:
+                return True
+            if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != 0o700 or os.listdir(folder):
+                return False
         except OSError:  # the execution removed or closed it
             return False
+        if time.time_ns() - status.st_ctime_ns > _TICK:
+            self._empty[folder] = status.st_ctime_ns
+        return True
 
 
 def _remove(folder: str) -> None:
