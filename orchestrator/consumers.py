@@ -58,6 +58,11 @@ class Runs:
         self._store = store
         self._watch = watch
         self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+        self._batches = metrics.counter(
+            "report_batches_total",
+            "Batches of reports, by how their jobs were known: remembered, loaded, or in conflict with a replica.",
+            ["jobs"],
+        )
         ended = metrics.batch_histogram(
             "job_seconds",
             "From a job's creation to its end, in seconds, by status; jobs that a report ended.",
@@ -82,11 +87,11 @@ class Runs:
             except Broken:
                 self._store.mistrust()  # another replica was faster
             else:
-                return self._tell(remembered, stale, moment)
+                return self._tell(remembered, stale, moment, known="remembered")
         async with self._outbox.transaction() as tx:
             runs = await self._store.load(tx, jobs)
             stale = await self._write(tx, runs, reports, moment)
-        self._tell(runs, stale, moment)
+        self._tell(runs, stale, moment, known="loaded" if remembered is None else "conflict")
 
     async def _write(
         self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
@@ -100,7 +105,8 @@ class Runs:
         await self._store.save(tx, runs.values(), moment, executions)
         return len(reports) - len(known) + sum(run.stale for run in runs.values())
 
-    def _tell(self, runs: Mapping[str, JobRun], stale: int, moment: datetime) -> None:
+    def _tell(self, runs: Mapping[str, JobRun], stale: int, moment: datetime, *, known: str) -> None:
+        self._batches.labels(known).inc()
         self._stale.inc(stale)
         for run in runs.values():
             if run.job.finished_at is moment:

@@ -41,6 +41,34 @@ async def test_a_message_too_large_is_refused(bus: Bus) -> None:
         await bus.publish(bus.catalogue.event("jobs.created"), bytes(bus.max_payload + 1), msg_id="1")
 
 
+async def test_what_is_said_at_once_overtakes_nothing(bus: Bus) -> None:
+    heard: list[bytes] = []
+    all_heard = asyncio.Event()
+
+    async def hear(_subject: str, payload: bytes, _reply: str) -> None:
+        heard.append(payload)
+        if len(heard) == 300:
+            all_heard.set()
+
+    subject = f"{bus.catalogue.namespace}.spoken"
+    await bus.subscribe(subject, hear)
+    await bus.flush()
+    for number in range(0, 300, 3):  # one past the client's own queue, one through it, one past it again
+        await bus.send(subject, b"%d" % number, headers={"A": "b"})
+        await bus.send_all([(subject, b"%d" % (number + 1), {"A": "b"})])
+        await bus.send(subject, b"%d" % (number + 2))
+    async with asyncio.timeout(10):
+        await all_heard.wait()
+    assert [int(payload) for payload in heard] == list(range(300))
+
+
+async def test_a_message_is_on_its_way_before_it_is_awaited(bus: Bus) -> None:
+    stored = bus.publish(bus.catalogue.event("jobs.created"), b"[]", msg_id="1")
+    await bus.flush()
+    assert (await stream_state(bus))["messages"] == 1
+    await stored
+
+
 @pytest.mark.smoke
 async def test_services_declare_at_the_same_time(nats_url: str, namespace: str) -> None:
     names = ["orchestrator", "scheduler", "worker-manager"] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -161,6 +162,28 @@ async def test_the_same_key_makes_one_job(house: House) -> None:
     assert first == second
     await house.post("/api/v1/jobs", {"command": "false"}, headers=headers, status=422)
     assert len(await house.get("/api/v1/jobs")) == 1
+
+
+async def test_a_key_used_by_many_at_once_makes_one_job(house: House) -> None:
+    headers = {"Idempotency-Key": "k"}
+    jobs = await asyncio.gather(
+        *(house.post("/api/v1/jobs", {"command": "true"}, headers=headers) for _ in range(10)),
+        *(house.post("/api/v1/jobs/batch", [{"command": "true"}], headers=headers) for _ in range(10)),
+    )
+    assert len({job["id"] for job in jobs[:10]}) == 1
+    assert len({job["id"] for [job] in jobs[10:]}) == 1  # another route, another key
+    assert len(await house.get("/api/v1/jobs")) == 2
+    queued = await house.ears.wait(TaskQueued, 2)
+    assert len(queued) == 2
+
+
+async def test_what_was_answered_once_is_answered_again_though_it_would_be_refused_now(house: House) -> None:
+    headers = {"Idempotency-Key": "k"}
+    pipeline = await house.pipeline(A)
+    first = await house.post("/api/v1/jobs", {"pipeline_id": pipeline["id"]}, headers=headers)
+    await house.call("DELETE", f"/api/v1/pipelines/{pipeline['id']}", status=204)
+    assert await house.post("/api/v1/jobs", {"pipeline_id": pipeline["id"]}, headers=headers) == first
+    await house.post("/api/v1/jobs", {"pipeline_id": pipeline["id"]}, headers={"Idempotency-Key": "l"}, status=404)
 
 
 async def test_a_job_runs_again_only_when_it_is_over(house: House) -> None:

@@ -31,6 +31,7 @@ from schemas.events import (
 )
 from schemas.specs import CommandSpec
 from schemas.states import Reason
+from shared.clock import now
 from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.tracing import Tracing
@@ -78,6 +79,51 @@ async def test_reports_backwards_and_twice_end_the_same(house: House) -> None:
     assert "hodei_stale_reports_total 4.0" in told
     assert 'hodei_job_seconds_count{status="succeeded"} 2.0' in told
     assert 'hodei_job_seconds_count{status="failed"} 0.0' in told
+
+
+async def _batches(house: House) -> dict[str, float]:
+    """How many batches of reports were written, by how their jobs were known."""
+    async with house.http.get(f"{house.url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    marked = [line.split('"') for line in lines if line.startswith("hodei_report_batches_total{")]
+    return {known: float(value[1:]) for _, known, value in marked}
+
+
+async def test_a_running_job_is_remembered(house: House) -> None:
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    for step in ("a", "b"):
+        await house.say(finished(scheduled(await house.queued(job, step))))
+    assert (await house.over(job))["status"] == "succeeded"
+    assert await _batches(house) == {"remembered": 2.0}
+
+
+async def test_what_another_replica_wrote_is_not_overwritten(house: House) -> None:
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    placed = scheduled(await house.queued(job, "a"))
+    runs = RunStore(house.database, Traces(Tracing("orchestrator")), RunMemory())
+    outbox = Outbox(house.database, house.bus, source="orchestrator")
+    async with outbox.transaction() as tx:
+        elsewhere = await runs.load(tx, [job["id"]])
+        elsewhere[job["id"]].cancel(now())
+        await runs.save(tx, elsewhere.values(), now())
+    await house.say(finished(placed))
+    over = await house.over(job)
+    assert [task["status"] for task in over["tasks"]] == ["succeeded", "cancelled"]
+    assert over["status"] == "cancelled"
+    assert await _batches(house) == {"conflict": 1.0}
+    timeline = [event["type"] for event in await house.get(f"/api/v1/jobs/{job['id']}/events")]
+    assert timeline.count("tasks.succeeded") == 1
+
+
+async def test_a_job_that_was_cancelled_here_is_still_known(house: House) -> None:
+    job = await house.submit()
+    placed = scheduled(await house.queued(job))
+    await house.post(f"/api/v1/jobs/{job['id']}/cancel", status=202)
+    await house.say(finished(placed, "cancelled", reason=Reason.CANCELLED))
+    assert (await house.over(job))["status"] == "cancelled"
+    assert await _batches(house) == {"remembered": 1.0}
 
 
 async def test_a_failed_step_skips_what_follows(house: House) -> None:

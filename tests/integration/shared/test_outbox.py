@@ -9,7 +9,7 @@ from schemas.cloudevents import decode_batch
 from schemas.events import JobCancelRequested, JobStarted, WorkerDraining
 from schemas.subjects import Catalogue
 from shared.bus import Bus
-from shared.database import Database
+from shared.database import Broken, Database, UniqueViolation
 from shared.errors import BusUnavailable, HodeiError
 from shared.ids import new_id
 from shared.metrics import Metrics
@@ -118,6 +118,53 @@ async def test_a_transaction_rolled_back_says_nothing(outbox: Outbox, bus: Cutta
         await fail()
     await settled(outbox, database)
     assert bus.messages == []
+
+
+async def test_closing_queries_are_one_statement_with_the_events(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    await database.execute("create table mine (id int primary key, seen bigint)")
+    add = "with {0} as (insert into mine values ($1, txid_current()))\nselect true as {0}_added"
+    worker = new_id()
+    async with outbox.transaction() as transaction:
+        transaction.close_with(add.format("a"), 1)
+        transaction.close_with(add.format("b"), 2)
+        transaction.emit(WorkerDraining(worker_id=worker))
+    assert len({row["seen"] for row in await database.fetch("select seen from mine")}) == 1
+    await settled(outbox, database)
+    assert bus.entity_ids() == [worker]
+
+
+async def test_what_does_not_hold_writes_and_says_nothing(outbox: Outbox, bus: CuttableBus, database: Database) -> None:
+    await database.execute("create table mine (id int primary key)")
+
+    async def fail() -> None:
+        async with outbox.transaction() as transaction:
+            transaction.close_with("with a as (insert into mine values ($1))\nselect true as added", 1)
+            transaction.close_with("with b as (select 1)\nselect must($1, 'never mind')", False)
+            transaction.emit(WorkerDraining(worker_id=new_id()))
+
+    with pytest.raises(Broken, match="never mind"):
+        await fail()
+    assert await database.fetch("select * from mine") == []
+    await settled(outbox, database)
+    assert bus.messages == []
+
+
+async def test_a_closing_query_fails_with_what_came_before_it(outbox: Outbox, database: Database) -> None:
+    await database.execute("create table mine (id int primary key)")
+
+    async def add(*before: int) -> None:
+        async with outbox.transaction() as transaction:
+            for id in before:
+                await transaction.execute("insert into mine values ($1)", id)
+            transaction.close_with("with a as (insert into mine values ($1))\nselect true as added", 2)
+
+    with pytest.raises(UniqueViolation):
+        await add(1, 2)
+    assert await database.fetch("select * from mine") == []
+    await add(1)
+    assert len(await database.fetch("select * from mine")) == 2
 
 
 async def test_each_event_keeps_its_own_trace_and_a_message_names_the_one_that_all_of_it_is_of(

@@ -1,0 +1,95 @@
+"""What the orchestrator remembers of running jobs."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.domain.run import JobRun, JobState, TaskState
+from orchestrator.store import memory
+from orchestrator.store.memory import RunMemory
+from schemas.events import ExecutionFinished
+from schemas.states import ExecutionStatus
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def _run(id: str, tasks: int = 1) -> JobRun:
+    """A job that has just begun, with so many tasks."""
+    states = {f"{id}-{n}": TaskState(id=f"{id}-{n}", name=f"n{n}") for n in range(tasks)}
+    run = JobRun(JobState(id=id, name="j", created_at=NOON), states, lambda: 0.5)
+    run.begin(NOON)
+    return run
+
+
+def _finish(run: JobRun, task_id: str) -> None:
+    report = ExecutionFinished(
+        execution_id="e",
+        task_id=task_id,
+        job_id=run.job.id,
+        attempt=1,
+        worker_id="w",
+        incarnation="i",
+        status=ExecutionStatus.SUCCEEDED,
+        finished_at=NOON,
+    )
+    run.apply(report, NOON)
+
+
+def test_a_run_that_is_taken_is_as_if_loaded() -> None:
+    kept = RunMemory()
+    run = _run("a")
+    kept.keep([run])
+    taken = kept.take(["a"])
+    assert taken is not None
+    assert (taken["a"].journal, taken["a"].changed, taken["a"].touched) == ([], set(), False)
+    assert taken["a"].job.version == 1
+    assert kept.take(["a"]) is None  # it is the taker's alone
+
+
+def test_all_or_none_are_taken() -> None:
+    kept = RunMemory()
+    kept.keep([_run("a")])
+    assert kept.take(["a", "b"]) is None
+    assert kept.take(["a"]) is not None
+
+
+def test_the_version_counts_writes_only() -> None:
+    kept = RunMemory()
+    run = _run("a", tasks=2)
+    kept.keep([run])
+    kept.keep([run])
+    assert run.job.version == 1
+    _finish(run, "a-0")
+    kept.keep([run])
+    assert run.job.version == 2
+
+
+def test_what_is_over_is_forgotten() -> None:
+    kept = RunMemory()
+    run = _run("a")
+    _finish(run, "a-0")
+    kept.keep([run])
+    assert len(kept) == 0
+
+
+def test_over_the_bound_what_came_first_stays() -> None:
+    kept = RunMemory(max_tasks=3)
+    kept.keep([_run("a", 2), _run("b", 2), _run("c", 1)])
+    assert kept.take(["b"]) is None
+    assert kept.take(["a", "c"]) is not None
+    kept.keep([_run("d", 3)])
+    assert len(kept) == 1
+
+
+def test_nothing_is_remembered_for_a_while_once_another_process_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = 100.0
+    monkeypatch.setattr(memory.time, "monotonic", lambda: moment)
+    kept = RunMemory()
+    kept.keep([_run("a")])
+    kept.distrust()
+    assert kept.take(["a"]) is None
+    kept.keep([_run("b")])
+    assert len(kept) == 0
+    moment += memory.DISTRUST
+    kept.keep([_run("c")])
+    assert kept.take(["c"]) is not None
