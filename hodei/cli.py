@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from hodei import __version__
 from hodei.client import Client, ClientError
+from schemas.model import readable_location
 from schemas.states import JobStatus
 
 app = typer.Typer(
@@ -109,7 +110,9 @@ def run(
         job = JobCreate.model_validate({key: value for key, value in fields.items() if value is not None})
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            typer.echo(f"hodei: {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}", err=True)
+            where = ".".join(str(part) for part in readable_location(problem["loc"]))
+            what = problem["msg"].removeprefix("Value error, ")
+            typer.echo(f"hodei: {where}: {what}" if where else f"hodei: {what}", err=True)
         raise typer.Exit(2) from None
 
     async def submit(client: Client) -> int:

@@ -1,10 +1,14 @@
 """The base of every model here: what all of them share in how they parse and print."""
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+
+
+_LABEL: Final = re.compile(r"\[|^constrained-str$")
 
 
 class Model(BaseModel):
@@ -53,3 +57,9 @@ def _printable(text: str) -> str:
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 """What people call a thing: shown in tables and logs, so that nothing in it may act there."""
+
+
+def readable_location(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where a validation error is, without pydantic's own labels for validators and members of unions, which nobody
+    ever wrote (`command.constrained-str`, `command.list[constrained-str].0`)."""
+    return tuple(part for part in loc if isinstance(part, int) or not _LABEL.search(part)) or loc

@@ -22,9 +22,11 @@ Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 EnvValue = Annotated[str, StringConstraints(max_length=100_000)]
 Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500)]
-Argument = Annotated[str, StringConstraints(max_length=200_000)]
+MAX_ARGUMENT: Final = 131_071
+"""Bytes in one argument of a process: Linux's MAX_ARG_STRLEN without the NUL at its end (execve(2))."""
+Argument = Annotated[str, StringConstraints(max_length=MAX_ARGUMENT)]
 Command = (
-    Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
+    Annotated[str, StringConstraints(min_length=1, max_length=MAX_ARGUMENT)]
     | Annotated[list[Argument], Field(min_length=1, max_length=1000)]
 )
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
@@ -80,6 +82,24 @@ class CommandSpec(Model):
         if "\0" in (command if isinstance(command, str) else "".join(command)):
             raise ValueError("a command cannot contain a NUL character")
         return command
+
+    @model_validator(mode="after")
+    def _can_be_started(self) -> Self:
+        length = len(self.command) if isinstance(self.command, str) else sum(map(len, self.command))
+        if length <= MAX_ARGUMENT // 8 and self.type != "exec":
+            return self  # whatever quoting and UTF-8 make of it, it fits
+        try:
+            arguments = self.run_spec(env={}).argv()
+        except ValueError as error:
+            raise ValueError(f"command: cannot be split into words: {error}") from None
+        if not arguments or not arguments[0]:
+            raise ValueError("command: names no program")
+        if (longest := max(len(one.encode()) for one in arguments)) > MAX_ARGUMENT:
+            raise ValueError(
+                f"command: an argument of {longest} bytes is more than a process takes ({MAX_ARGUMENT}): "
+                "put it into a file, or hand it over in parts"
+            )
+        return self
 
     def run_spec(self, *, env: dict[str, str]) -> "RunSpec":
         """What the worker needs, with the whole environment resolved."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from schemas.model import readable_location
 from shared.errors import FieldError, Invalid, Malformed
 
 T = TypeVar("T")
@@ -109,16 +110,11 @@ def _raise(error: ValidationError, kind: object, place: str) -> NoReturn:
 
 def _field_error(one: ErrorDetails, kind: object, place: str) -> FieldError:
     loc = one["loc"]
-    readable = (place, *_readable(loc))
+    readable = (place, *readable_location(loc))
     if one["type"] == "extra_forbidden":
         valid = dict.fromkeys(name for owner in _owners(kind, loc[:-1]) for name, _ in _named_fields(owner))
         return unknown_field(readable, valid)
     return FieldError(readable, one["msg"].removeprefix("Value error, "), one["type"])
-
-
-def _readable(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Without pydantic's own labels for validators and union members, which no client ever wrote."""
-    return tuple(part for part in loc if isinstance(part, int) or "[" not in part) or loc
 
 
 def _owners(kind: object, loc: tuple[str | int, ...]) -> Iterator[type[BaseModel]]:
