@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +30,7 @@ from hodei.embedded.nats import EmbeddedNats
 from hodei.embedded.ports import LOOPBACK, free_port, is_taken
 from hodei.embedded.postgres import EmbeddedPostgres
 from hodei.embedded.service import FIRST_DELAY, LONGEST_DELAY, ProcessSpec, ServiceProcess
+from schemas.specs import read_labels
 
 SERVICES: Final = (("orchestrator", 8080), ("scheduler", 8081), ("worker_manager", 8082))
 WORKER_STATES_ALIVE: Final = frozenset({"starting", "running", "draining"})
@@ -51,6 +53,7 @@ class UpSettings:
     nats_url: str | None
     database_url: str | None
     worker_slots: int
+    worker_labels: Mapping[str, str]
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, data_dir: Path | None = None) -> UpSettings:
@@ -62,6 +65,13 @@ class UpSettings:
                 raise EmbeddedError(f"{name}={text!r}: should be a number from {least} to {most}")
             return int(text)
 
+        try:
+            labels = read_labels(environment.get("HODEI_WORKER_LABELS", ""))
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            raise EmbeddedError(f"HODEI_WORKER_LABELS: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from None
+        except ValueError as error:
+            raise EmbeddedError(f"HODEI_WORKER_LABELS: {error}") from None
         return cls(
             data_dir=(data_dir or Path(environment.get("HODEI_DATA_DIR") or ".hodei")).absolute(),
             host=environment.get("HODEI_HOST") or LOOPBACK,
@@ -71,6 +81,7 @@ class UpSettings:
             nats_url=environment.get("NATS_URL") or None,
             database_url=environment.get("DATABASE_URL") or None,
             worker_slots=number("HODEI_WORKER_SLOTS", None, least=1, most=10_000) or max(8, 2 * (os.cpu_count() or 1)),
+            worker_labels=labels,
         )
 
     @property
@@ -188,7 +199,7 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
         urls = {child.spec.name: child.spec.url for child in children}
         if manager := urls.get("worker_manager"):
             stack.push_async_callback(_stop_workers, session, manager)
-            await _start_worker(session, manager, settings.worker_slots)
+            await _start_worker(session, manager, settings)
         for child in children:
             child.keep()
         async with asyncio.TaskGroup() as watching:
@@ -355,12 +366,13 @@ async def _stop_services(children: Sequence[ServiceProcess]) -> None:
         await child.stop(deadline=SERVICE_DEADLINE)
 
 
-async def _start_worker(session: aiohttp.ClientSession, manager: str, slots: int) -> None:
+async def _start_worker(session: aiohttp.ClientSession, manager: str, settings: UpSettings) -> None:
     """One worker, unless one is left of before. Raises EmbeddedError."""
     try:
         if await _living_workers(session, manager):
             return
-        async with session.post(f"{manager}/api/v1/workers", json={"type": "default", "slots": slots}) as answer:
+        worker = {"type": "default", "slots": settings.worker_slots, "labels": dict(settings.worker_labels)}
+        async with session.post(f"{manager}/api/v1/workers", json=worker) as answer:
             if answer.status != 200:
                 raise EmbeddedError(f"the worker manager started no worker: {await answer.text()}")
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -7,7 +7,7 @@ the worker needs to run one execution; it travels through the scheduler unread.
 import shlex
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, TypeAdapter, field_validator, model_validator
 
 from schemas.model import EventModel, Model
 
@@ -19,6 +19,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,9
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=200)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+_LABELS: Final = TypeAdapter[dict[str, str]](Labels)
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 EnvValue = Annotated[str, StringConstraints(max_length=100_000)]
 Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500)]
@@ -34,6 +35,19 @@ StepType = Literal["shell", "bash", "python", "exec"]
 When = Literal["on_success", "on_failure", "always"]
 Priority = Literal["low", "normal", "high", "critical"]
 PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
+
+
+def read_labels(text: str) -> dict[str, str]:
+    """Labels as `HODEI_WORKER_LABELS` has them: `key=value,key=value`, or a JSON object, which can say any value.
+
+    Raises ValueError.
+    """
+    if text.lstrip().startswith("{"):
+        return _LABELS.validate_json(text)
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if any(not sign for _, sign, _ in pairs):
+        raise ValueError("labels are written key=value,key=value")
+    return _LABELS.validate_python({key.strip(): value.strip() for key, _, value in pairs})
 
 
 class RetrySpec(Model):

@@ -5,26 +5,16 @@ import socket
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from schemas.ids import UUID_PATTERN
-from schemas.specs import Labels
+from schemas.specs import Labels, read_labels
 from shared.settings import ServiceSettings
-
-_LABELS = TypeAdapter[dict[str, str]](Labels)
 
 
 def _labels(given: object) -> object:
-    """`k=v,k=v`, or a JSON object, which can say any value."""
-    if not isinstance(given, str):
-        return given
-    if given.lstrip().startswith("{"):
-        return _LABELS.validate_json(given)
-    pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
-    if any(not sign for _, sign, _ in pairs):
-        raise ValueError("labels are written key=value,key=value")
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return read_labels(given) if isinstance(given, str) else given
 
 
 class AgentSettings(ServiceSettings):

@@ -33,6 +33,14 @@ def test_a_value_that_cannot_be_is_named(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "says"), [("zone", "labels are written key=value,key=value"), ("a b=c", "a b.*pattern"), ("{1", "JSON")]
+)
+def test_labels_that_cannot_be_are_refused(value: str, says: str) -> None:
+    with pytest.raises(EmbeddedError, match=f"^HODEI_WORKER_LABELS: .*{says}"):
+        UpSettings.read({"HODEI_WORKER_LABELS": value})
+
+
+@pytest.mark.parametrize(
     ("host", "reach"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("10.0.0.1", "10.0.0.1")]
 )
 def test_a_wildcard_host_is_reached_on_loopback(host: str, reach: str) -> None:
