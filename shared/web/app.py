@@ -5,11 +5,13 @@ there are (each service's app.py).
 """
 
 import errno
+import logging
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from shared.errors import ConfigError
 from shared.metrics import Metrics
@@ -85,6 +87,21 @@ def create_web_app(
     return app
 
 
+class _ClientsFault(logging.Filter):
+    """What is no HTTP is the client's own fault: said in a line, not as an error of ours with a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+            record.msg, record.args = "not HTTP: %s", (error.message.splitlines()[0] if error.message else "",)
+            record.exc_info = None
+        return True
+
+
+_CLIENTS_FAULT: Final = _ClientsFault()
+
+
 class WebServer:
     """Serves an application on one address; a service of the process's lifecycle.
 
@@ -117,6 +134,7 @@ class WebServer:
 
     async def start(self) -> None:
         """Raises ConfigError when the address cannot be had, in one line that names it."""
+        logging.getLogger("aiohttp.server").addFilter(_CLIENTS_FAULT)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self.host, self.port, backlog=1024).start()

@@ -1,6 +1,7 @@
 """What surrounds every request: ids, CORS, limits, metrics, the access log, health, the server itself."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -239,6 +240,24 @@ async def test_a_server_starts_answers_and_stops(
     await server.stop()
     with pytest.raises(OSError, match="Connect call failed"):
         await asyncio.open_connection("127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/9000\r\n\r\n"])
+async def test_what_is_no_http_is_told_without_alarm(
+    make_app: Callable[..., web.Application], caplog: pytest.LogCaptureFixture, noise: bytes
+) -> None:
+    caplog.set_level(logging.INFO)
+    server = WebServer(make_app(), "127.0.0.1", 0)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(noise)
+    answer = await reader.read()
+    writer.close()
+    await server.stop()
+    assert answer.startswith(b"HTTP/1.0 400 ") or answer.startswith(b"HTTP/1.1 400 ")
+    told = [record for record in caplog.records if record.name == "aiohttp.server"]
+    assert told
+    assert all((record.levelno, record.exc_info) == (logging.INFO, None) for record in told)
 
 
 async def test_a_taken_port_is_one_clear_line(make_app: Callable[..., web.Application]) -> None:
