@@ -6,17 +6,13 @@ reader and a stream can be resumed. The lines live in JetStream; an execution's 
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-import orjson
 import structlog
 from aiohttp import web
 
 from orchestrator.store.jobs import JobStore
 from orchestrator.watch import Listener, Watch
-from schemas.events import LogChunk, LogLine
-from schemas.model import rfc3339
 from schemas.rest.jobs import JobLogs
 from schemas.states import EXECUTION, JOB, ExecutionStatus, JobStatus
 from shared.bus import Bus, LogReader
@@ -24,21 +20,13 @@ from shared.database import Record
 from shared.errors import NotFound, Unavailable
 from shared.outbox import Outbox
 from shared.web.api import Api
+from shared.web.logs import EVENT_STREAM, PLAIN, UNCOUNTED, Log, send_logs
 from shared.web.openapi import Answer
-from shared.web.pieces import send_pieces
-from shared.web.responses import JSON
 from shared.web.sse import EventStream
 
-LATE_CHUNKS: Final = 2.0
-"""Seconds to wait for chunks that are counted but not there yet, or no more."""
 LOOK_AGAIN: Final = 2.0
 """Seconds after which a live reader looks without having been told of anything."""
-UNCOUNTED: Final = 1 << 30
-"""In place of a number of chunks that nobody knows: read until nothing comes any more."""
 SETTLE: Final = 1.0
-
-EVENT_STREAM: Final = "text/event-stream"
-PLAIN: Final = "text/plain"
 
 _log = structlog.get_logger(__name__)
 
@@ -60,54 +48,17 @@ def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
         ),
     )
     async def get_job_logs(request: web.Request, id: str) -> web.StreamResponse:
-        accept = request.headers.get("Accept", "")
-        if EVENT_STREAM in accept:
+        if EVENT_STREAM in request.headers.get("Accept", ""):
             return await _follow(request, id)
         await _status(id)
-        executions = await jobs.executions(id)
-        if PLAIN in accept:
-            return await send_pieces(request, f"{PLAIN}; charset=utf-8", _as_text(executions))
-        return await send_pieces(request, JSON, _as_json(id, executions))
-
-    async def _as_text(executions: Sequence[Record]) -> AsyncIterator[bytes]:
-        for execution in executions:
-            for chunk in await _in_order(execution):
-                yield "".join(f"{line.message}\n" for line in chunk.lines).encode()
-
-    async def _as_json(id: str, executions: Sequence[Record]) -> AsyncIterator[bytes]:
-        """A `JobLogs`."""
-        truncated, between = False, b""
-        yield b'{"job_id":"%b","logs":[' % id.encode()
-        for execution in executions:
-            chunks = await _in_order(execution)
-            missing = execution["log_chunks"] is not None and len(chunks) < execution["log_chunks"]
-            truncated = truncated or execution["log_truncated"] or missing
-            for chunk in chunks:
-                if chunk.lines:
-                    yield between + b",".join([_line(execution, line) for line in chunk.lines])
-                    between = b","
-        yield b'],"truncated":%b}' % (b"true" if truncated else b"false")
-
-    async def _in_order(execution: Record) -> list[LogChunk]:
-        return sorted([chunk async for chunk in _written(execution)], key=lambda chunk: chunk.seq)
+        began = [one for one in await jobs.executions(id) if _began(one) or one["log_chunks"]]
+        return await send_logs(request, bus, [_log_of(one) for one in began], name="job_id", owner=id)
 
     async def _status(id: str) -> JobStatus:
         status = await jobs.status(outbox.database, id)
         if status is None:
             raise NotFound("job", id)
         return JobStatus(status)
-
-    async def _written(execution: Record) -> AsyncIterator[LogChunk]:
-        """What there is; of a finished execution everything, for whose last chunks it waits a little."""
-        total = execution["log_chunks"]
-        if total == 0 or (total is None and not _began(execution)):
-            return
-        async with bus.read_log(execution["id"], follow=total is not None, until_chunks=total) as reader:
-            while True:
-                try:
-                    yield await asyncio.wait_for(anext(reader), LATE_CHUNKS)
-                except (StopAsyncIteration, TimeoutError):
-                    return
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
         # Listening comes before looking, so that nothing can fall in between.
@@ -140,15 +91,14 @@ def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
         """One execution's lines, until it is over and everything of it was sent."""
         if execution["log_chunks"] == 0:
             return
-        async with bus.read_log(execution["id"], after=max(0, after[0] - 1), settle=SETTLE) as reader:
+        log = _log_of(execution)
+        async with bus.read_log(log.execution_id, after=max(0, after[0] - 1), settle=SETTLE) as reader:
             ending = asyncio.create_task(_tell_the_end(reader, job_id, execution, listener))
             try:
                 async for chunk in reader:
                     for index, line in enumerate(chunk.lines):
                         if (chunk.seq, index) > after:
-                            await stream.send(
-                                _line(execution, line).decode(), id=f"{execution['id']}.{chunk.seq}.{index}"
-                            )
+                            await stream.send(log.line(line).decode(), id=f"{log.execution_id}.{chunk.seq}.{index}")
             finally:
                 ending.cancel()
                 await asyncio.wait([ending])
@@ -177,15 +127,10 @@ def _over(execution: Record) -> bool:
     return EXECUTION.is_final(ExecutionStatus(execution["status"]))
 
 
-def _line(execution: Record, line: LogLine) -> bytes:
-    """A `JobLogLine` as JSON."""
-    return orjson.dumps(
-        {
-            "timestamp": rfc3339(line.timestamp),
-            "task": execution["task"],
-            "attempt": execution["attempt"],
-            "execution_id": execution["id"],
-            "stream": line.stream,
-            "message": line.message,
-        }
+def _log_of(execution: Record) -> Log:
+    return Log(
+        execution["id"],
+        chunks=execution["log_chunks"],
+        truncated=execution["log_truncated"],
+        beside={"task": execution["task"], "attempt": execution["attempt"], "execution_id": execution["id"]},
     )
