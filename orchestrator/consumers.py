@@ -79,29 +79,39 @@ class Runs:
     async def _apply(self, reports: Sequence[TaskReport]) -> None:
         moment = now()
         jobs = {report.job_id for report in reports}
+        known = "loaded"
         remembered = self._store.remembered(jobs)
-        if remembered is not None:
+        if remembered is not None and self._take_in(remembered, reports, moment):
             try:
                 async with self._outbox.transaction() as tx:
                     stale = await self._write(tx, remembered, reports, moment)
             except Broken:
                 self._store.mistrust()  # another replica was faster
+                known = "conflict"
             else:
                 return self._tell(remembered, stale, moment, known="remembered")
         async with self._outbox.transaction() as tx:
             runs = await self._store.load(tx, jobs)
+            self._take_in(runs, reports, moment)
             stale = await self._write(tx, runs, reports, moment)
-        self._tell(runs, stale, moment, known="loaded" if remembered is None else "conflict")
+        self._tell(runs, stale, moment, known=known)
+
+    @staticmethod
+    def _take_in(runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime) -> bool:
+        """Apply the reports. Tells whether each run will be written, and so be found out if it is not the latest: what
+        came too late for a run that is only remembered may be too early for it instead."""
+        for report in reports:
+            if report.job_id in runs:
+                runs[report.job_id].apply(report, moment)
+        return all(run.touched for run in runs.values())
 
     async def _write(
         self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
     ) -> int:
-        """Apply the reports to the runs and have them written; how many reports came too late."""
+        """Have the runs written; how many of the reports came too late."""
         known = [report for report in reports if report.job_id in runs]
-        for report in known:
-            runs[report.job_id].apply(report, moment)
-        tx.on_commit(partial(self._watch.tell_runs, runs.values()))
         executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
+        tx.on_commit(partial(self._watch.tell_runs, runs.values()))
         await self._store.save(tx, runs.values(), moment, executions)
         return len(reports) - len(known) + sum(run.stale for run in runs.values())
 

@@ -1,11 +1,13 @@
 """What the orchestrator does by the clock: job deadlines, reminders of what waits for long, and forgetting."""
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 
 from orchestrator.store.runs import RunStore
 from orchestrator.watch import Watch
 from shared.clock import now
-from shared.database import Database
+from shared.database import Database, retry_deadlock
 from shared.loop import Counts, Loop
 from shared.outbox import Outbox
 from shared.web.idempotency import purge
@@ -31,16 +33,19 @@ class Deadlines(Loop):
         moment = now()
         due = await self._store.due(moment, DUE_LIMIT)
         if due:
-            async with self._outbox.transaction() as tx:
-                runs = await self._store.load(tx, due)
-                for run in runs.values():
-                    run.time_out(moment)
-                await self._store.save(tx, runs.values(), moment)
-            self._watch.tell(runs)
+            self._watch.tell(await retry_deadlock(lambda: self._time_out(due, moment)))
         following = await self._store.next_deadline()
         left = LONGEST_SLEEP if following is None else (following - now()).total_seconds()
         self.interval = min(max(left, 0.01), LONGEST_SLEEP)
         return {"timed_out": len(due)}
+
+    async def _time_out(self, job_ids: Sequence[str], moment: datetime) -> Collection[str]:
+        async with self._outbox.transaction() as tx:
+            runs = await self._store.load(tx, job_ids)
+            for run in runs.values():
+                run.time_out(moment)
+            await self._store.save(tx, runs.values(), moment)
+        return runs
 
 
 class Reminders(Loop):

@@ -15,6 +15,7 @@ from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
+from nats.aio.transport import TcpTransport
 
 from shared.bus_metrics import BusMetrics
 from shared.errors import BusUnavailable, HodeiError, Unavailable
@@ -136,9 +137,13 @@ class Connection:
         would be overtaken: `publish` is due then. Raises BusError for what cannot be sent at all.
         """
         transport = self._nc._transport
-        if not self.connected or transport is None or self._nc._pending:
+        if not self.connected or not isinstance(transport, TcpTransport) or self._nc._pending:
             return False
-        transport.write(_publish_command(subject, payload, headers or {}, reply=reply, limit=self.max_payload))
+        command = _publish_command(subject, payload, headers or {}, reply=reply, limit=self.max_payload)
+        try:
+            transport.write(command)  # type: ignore[no-untyped-call]
+        except (RuntimeError, OSError):  # it was closed, and nobody has been told yet
+            return False
         return True
 
     async def post(

@@ -88,6 +88,14 @@ class Transaction:
             _raise_if_away(error)
             raise
 
+    async def ask(self, query: str, *args: object) -> list[Record]:
+        """As `fetch`, for what never changes: a transaction that has not begun does not begin with it."""
+        try:
+            return await self._connection.fetch(query, *args)
+        except Exception as error:
+            _raise_if_away(error)
+            raise
+
     async def fetch_last(self, query: str, *args: object) -> Record | None:
         """As `fetch_one`, for the statement after which there is no other: it needs no BEGIN where it is alone."""
         self._unbegun = None

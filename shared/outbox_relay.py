@@ -207,9 +207,10 @@ class Relay(Loop):
 
     def _send_all(self, messages: Sequence[Message]) -> None:
         for message in messages:
+            stored = self._begin(message)
             self._busy.add(message.event_type)
             self._in_flight.update(row.id for row in message.rows)
-            task = asyncio.create_task(self._send(message, self._begin(message)))
+            task = asyncio.create_task(self._send(message, stored))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 

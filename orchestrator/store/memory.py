@@ -12,7 +12,11 @@ from orchestrator.domain.run import JobRun
 from schemas.states import JOB
 
 MAX_TASKS: Final = 10_000
-"""About 1 KiB each. Over it, nothing new is remembered: what came first will end first."""
+"""About 1 KiB each. Over it, nothing new is remembered, for what came first will end first; except in place of what
+nobody asked for in a long time: it waits, or another process works on it."""
+
+IDLE: Final = 30.0
+"""Seconds after which a run may give way to a new one."""
 
 DISTRUST: Final = 5.0
 """Seconds for which nothing is remembered after another process was found to change the same jobs."""
@@ -23,7 +27,8 @@ class RunMemory:
 
     def __init__(self, max_tasks: int = MAX_TASKS) -> None:
         self._max_tasks = max_tasks
-        self._runs: dict[str, JobRun] = {}
+        self._runs: dict[str, tuple[float, JobRun]] = {}
+        """With the moment of their last commit, the oldest first."""
         self._tasks = 0
         self._trusted_from = 0.0
 
@@ -38,12 +43,15 @@ class RunMemory:
 
     def keep(self, runs: Iterable[JobRun]) -> None:
         """These were just committed as they are. Whoever still holds one may look at its job, and change nothing."""
-        trusted = time.monotonic() >= self._trusted_from
+        moment = time.monotonic()
         for run in runs:
             run.written()
-            if trusted and not JOB.is_final(run.job.status) and self._tasks + len(run.tasks) <= self._max_tasks:
-                self.forget([run.job.id])
-                self._runs[run.job.id] = run
+            _, known = self._runs.get(run.job.id, (0.0, run))
+            if moment < self._trusted_from or known.job.version > run.job.version:
+                continue
+            self.forget([run.job.id])
+            if not JOB.is_final(run.job.status) and self._make_room(len(run.tasks), moment):
+                self._runs[run.job.id] = moment, run
                 self._tasks += len(run.tasks)
 
     def forget(self, job_ids: Iterable[str]) -> None:
@@ -58,7 +66,15 @@ class RunMemory:
         self._tasks = 0
         self._trusted_from = time.monotonic() + DISTRUST
 
+    def _make_room(self, tasks: int, moment: float) -> bool:
+        while self._tasks + tasks > self._max_tasks:
+            oldest = next(iter(self._runs), None)
+            if oldest is None or moment - self._runs[oldest][0] < IDLE:
+                return False
+            self._pop(oldest)
+        return True
+
     def _pop(self, id: str) -> JobRun:
-        run = self._runs.pop(id)
+        _, run = self._runs.pop(id)
         self._tasks -= len(run.tasks)
         return run

@@ -99,9 +99,10 @@ class RunStore:
     ) -> None:
         """Write what changed, append to the timelines, and emit what has to be said: the last deed of a transaction."""
         loaded = list(runs)
-        runs = [run for run in loaded if run.touched]
+        # Always in the same order, as `load` locks them, so that two replicas do not wait for each other.
+        runs = sorted((run for run in loaded if run.touched), key=lambda run: run.job.id)
         queued = [(run, entry.event) for run in runs for entry in run.journal if isinstance(entry.event, Queued)]
-        commands = await self._commands(queued) if queued else {}
+        commands = await self._commands(tx, queued) if queued else {}
         for run in runs:
             self._traces.say(tx, run.job, said(run, run.journal, commands))
             self._traces.follow(tx, run, moment)
@@ -150,10 +151,9 @@ class RunStore:
             )
         return len(rows)
 
-    async def _commands(self, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
-        """They never change, so that this is no part of any transaction."""
+    async def _commands(self, tx: Transaction, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
         jobs = {run.job.id: run.job for run, _ in queued}
-        rows = await self._database.fetch(self._sql["get_commands"], list(jobs), [one.task_id for _, one in queued])
+        rows = await tx.ask(self._sql["get_commands"], list(jobs), [one.task_id for _, one in queued])
         return {
             row["id"]: _command(row, job_name=jobs[row["job_id"]].name, priority=jobs[row["job_id"]].priority)
             for row in rows

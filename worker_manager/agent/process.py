@@ -160,10 +160,14 @@ class Process:
 
     def _on_pidfd(self) -> None:
         # As Popen.poll, with half its cost.
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if not pid:
-            return
-        code = self._popen.returncode = os.waitstatus_to_exitcode(status)
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:  # somebody else has waited for it, or SIGCHLD is ignored: its exit code is unknown
+            code = self._popen.returncode = 255
+        else:
+            if not pid:
+                return
+            code = self._popen.returncode = os.waitstatus_to_exitcode(status)
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1

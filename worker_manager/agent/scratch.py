@@ -18,9 +18,9 @@ import structlog
 log = structlog.stdlib.get_logger(__name__)
 
 _KEPT: Final = 256
-_TICK: Final = 50_000_000
-"""Nanoseconds, more than any file system's clock takes to tick: whoever changes a folder later than this after its last
-change gives it another change time."""
+_TICK: Final = 2_500_000_000
+"""Nanoseconds, more than the clock of any file system takes to tick (two seconds on the oldest): whoever changes a
+folder later than this after its last change gives it another change time."""
 
 
 class Scratch:

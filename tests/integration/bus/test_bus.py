@@ -62,6 +62,17 @@ async def test_what_is_said_at_once_overtakes_nothing(bus: Bus) -> None:
     assert [int(payload) for payload in heard] == list(range(300))
 
 
+async def test_a_connection_that_turns_out_to_be_closed_is_left_to_the_client(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_command: bytes) -> None:
+        raise RuntimeError("unable to perform operation; the handler is closed")  # as uvloop says
+
+    monkeypatch.setattr(bus._connection._nc._transport, "write", closed)
+    await bus.publish(bus.catalogue.event("jobs.created"), b"[]", msg_id="1")
+    assert (await stream_state(bus))["messages"] == 1
+
+
 async def test_a_message_is_on_its_way_before_it_is_awaited(bus: Bus) -> None:
     stored = bus.publish(bus.catalogue.event("jobs.created"), b"[]", msg_id="1")
     await bus.flush()

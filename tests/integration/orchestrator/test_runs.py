@@ -117,6 +117,22 @@ async def test_what_another_replica_wrote_is_not_overwritten(house: House) -> No
     assert timeline.count("tasks.succeeded") == 1
 
 
+async def test_what_another_replica_made_possible_is_not_too_late_here(house: House) -> None:
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    runs = RunStore(house.database, Traces(Tracing("orchestrator")), RunMemory())
+    outbox = Outbox(house.database, house.bus, source="orchestrator")
+    await outbox.start()
+    async with outbox.transaction() as tx:
+        elsewhere = await runs.load(tx, [job["id"]])
+        elsewhere[job["id"]].apply(finished(scheduled(await house.queued(job, "a"))), now())
+        await runs.save(tx, elsewhere.values(), now())
+    await house.say(finished(scheduled(await house.queued(job, "b"))))
+    assert (await house.over(job))["status"] == "succeeded"
+    assert await _batches(house) == {"loaded": 1.0}
+    await outbox.stop()
+
+
 async def test_a_job_that_was_cancelled_here_is_still_known(house: House) -> None:
     job = await house.submit()
     placed = scheduled(await house.queued(job))

@@ -123,14 +123,15 @@ async def test_a_transaction_rolled_back_says_nothing(outbox: Outbox, bus: Cutta
 async def test_closing_queries_are_one_statement_with_the_events(
     outbox: Outbox, bus: CuttableBus, database: Database
 ) -> None:
-    await database.execute("create table mine (id int primary key, seen bigint)")
-    add = "with {0} as (insert into mine values ($1, txid_current()))\nselect true as {0}_added"
+    await database.execute("create table mine (id int primary key, seen timestamptz)")
+    add = "with {0} as (insert into mine values ($1, statement_timestamp()))\nselect true as {0}_added"
     worker = new_id()
     async with outbox.transaction() as transaction:
         transaction.close_with(add.format("a"), 1)
         transaction.close_with(add.format("b"), 2)
         transaction.emit(WorkerDraining(worker_id=worker))
     assert len({row["seen"] for row in await database.fetch("select seen from mine")}) == 1
+    assert not transaction.open  # it never had to begin
     await settled(outbox, database)
     assert bus.entity_ids() == [worker]
 

@@ -72,7 +72,10 @@ async def test_an_untouched_folder_is_used_again_and_another_is_not(tmp_path: Pa
     assert not (tmp_path / "scratch").exists()
 
 
-async def test_a_folder_that_is_known_to_be_empty_is_seen_to_have_changed(tmp_path: Path) -> None:
+async def test_a_folder_that_is_known_to_be_empty_is_seen_to_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker_manager.agent.scratch._TICK", 50_000_000)
     scratch = Scratch(tmp_path / "scratch")
     scratch.open()
     folder = scratch.take()

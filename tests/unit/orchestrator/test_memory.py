@@ -81,6 +81,33 @@ def test_over_the_bound_what_came_first_stays() -> None:
     assert len(kept) == 1
 
 
+def test_what_nobody_asks_for_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = 100.0
+    monkeypatch.setattr(memory.time, "monotonic", lambda: moment)
+    kept = RunMemory(max_tasks=2)
+    kept.keep([_run("a"), _run("b")])
+    moment += memory.IDLE / 2
+    taken = kept.take(["a"])
+    assert taken is not None
+    kept.keep(taken.values())
+    moment += memory.IDLE / 2
+    kept.keep([_run("c"), _run("d")])
+    assert kept.take(["b"]) is None
+    assert kept.take(["d"]) is None
+    assert kept.take(["a", "c"]) is not None
+
+
+def test_an_older_state_replaces_no_newer_one() -> None:
+    kept = RunMemory()
+    older, newer = _run("a", 2), _run("a", 2)
+    newer.job.version = 5
+    kept.keep([newer])
+    kept.keep([older])
+    taken = kept.take(["a"])
+    assert taken is not None
+    assert taken["a"] is newer
+
+
 def test_nothing_is_remembered_for_a_while_once_another_process_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = 100.0
     monkeypatch.setattr(memory.time, "monotonic", lambda: moment)
