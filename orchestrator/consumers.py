@@ -61,7 +61,7 @@ class Runs:
         self._batches = metrics.counter(
             "report_batches_total",
             "Batches of reports, by how their jobs were known: remembered, loaded, or in conflict with a replica.",
-            ["jobs"],
+            ["outcome"],
         )
         ended = metrics.batch_histogram(
             "job_seconds",
