@@ -49,6 +49,7 @@ class ServiceProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._since = 0
         self._begun = 0.0
+        self._asked = False
         self._keeping: asyncio.Task[None] | None = None
 
     @property
@@ -59,6 +60,7 @@ class ServiceProcess:
         self.spec.log.parent.mkdir(parents=True, exist_ok=True)
         self._since = folder.size_of(self.spec.log)
         self._begun = time.monotonic()
+        self._asked = False
         output = self.spec.log.open("ab", buffering=0)
         self._process = subprocess.Popen(
             list(self.spec.command),
@@ -116,10 +118,11 @@ class ServiceProcess:
                 self._say(f"the {self.spec.name} cannot be started: {error}")
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, and start it no more."""
+        """Send SIGTERM, once, for a second one means at once; and start it no more."""
         if self._keeping is not None:
             self._keeping.cancel()
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None and not self._asked:
+            self._asked = True
             self._process.terminate()
 
     async def stop(self, *, deadline: float) -> None:
