@@ -18,6 +18,7 @@ from schemas.states import TaskStatus
 from shared import queries
 from shared.database import Database, Record, Transaction
 from shared.outbox import OutboxTransaction
+from shared.statements import sparse
 
 _FILTERS: Final = ("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
@@ -144,11 +145,10 @@ class JobStore:
 
 
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows as the arrays that `unnest` takes, `width` of them. A column without a value is an empty array: `unnest`
-    fills it up, and encoding nulls is not free."""
+    """Rows as the arrays that `unnest` takes, `width` of them; a column without a value is an empty array."""
     if not rows:
         return [[] for _ in range(width)]
-    return [list(column) if any(value is not None for value in column) else [] for column in zip(*rows, strict=True)]
+    return [sparse(list(column)) for column in zip(*rows, strict=True)]
 
 
 def _rows(jobs: Sequence[NewJob]) -> list[list[object]]:

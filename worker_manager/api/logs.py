@@ -24,6 +24,7 @@ from worker_manager.store import ExecutionStore, LogState
 
 LOOK_AGAIN: Final = 10.0
 """Seconds without a word after which a live reader asks the database whether it missed the end."""
+
 _EVENT_ID: Final = re.compile(r"^(\d{1,9})-(\d{1,9})$")
 
 
