@@ -5,7 +5,6 @@ Here: `Bus`, the public face, and core subscriptions. The work is done beside it
 (batches), `bus_logs` (logs). Which subjects there are is in `schemas.subjects`.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -147,11 +146,7 @@ class Bus:
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         """Send on core NATS: heard by who listens now. Raises BusUnavailable while disconnected."""
-        headers = _with_trace(headers)
-        if self._connection.publish_now(subject, payload, reply=reply, headers=headers):
-            await asyncio.sleep(0)  # it leaves when this turn of the loop ends
-        else:
-            await self._connection.publish(subject, payload, reply=reply, headers=headers)
+        await self._connection.publish(subject, payload, reply=reply, headers=_with_trace(headers))
 
     async def send_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
         """Send many (subject, payload, headers) on core NATS, in order and cheaply; the headers go as they are.

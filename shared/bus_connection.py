@@ -127,7 +127,10 @@ class Connection:
         """Send a core message. Raises BusUnavailable while disconnected: nothing stale is sent later."""
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
-        await self.post(subject, payload, reply=reply, headers=headers)
+        if self.publish_now(subject, payload, reply=reply, headers=headers):
+            await asyncio.sleep(0)  # it leaves when this turn of the loop ends
+        else:
+            await self.post(subject, payload, reply=reply, headers=headers)
 
     def publish_now(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None

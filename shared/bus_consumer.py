@@ -1,7 +1,8 @@
 """Consumers: what has arrived is handed over as one batch, and acknowledged when the handler has returned.
 
 Here: gathering, lingering, acknowledging, and what happens when a handler fails. Not here: how messages
-arrive (`shared.bus_pull`), which consumers there are (`schemas.subjects`), and any handler.
+arrive (`shared.bus_pull`), what a dead letter says (`shared.bus_dead_letters`), which consumers there are
+(`schemas.subjects`), and any handler.
 
 A handler may be given the same event again at any time and must not mind. It is given events in the order
 of the stream, save that messages which come again are handed over apart from the others, first. - It
@@ -25,8 +26,9 @@ import orjson
 import structlog
 from nats.aio.msg import Msg
 
-from schemas.subjects import EVENTS, Catalogue, ConsumerSpec, DeadLetter
+from schemas.subjects import EVENTS, Catalogue, ConsumerSpec
 from shared.bus_connection import BusError, Connection
+from shared.bus_dead_letters import DeadLetters
 from shared.bus_declare import NANOS, Declarations
 from shared.bus_metrics import ConsumerMetrics
 from shared.bus_publish import Publisher
@@ -48,8 +50,6 @@ NAK_LONGEST_DELAY: Final = 10.0
 RETRY_FIRST_WAIT: Final = 0.05
 RETRY_LONGEST_WAIT: Final = 2.0
 LONGEST_YIELD: Final = 0.5
-LARGEST_LETTER: Final = 256 * 1024
-"""Bytes of an event kept in a dead letter; beyond it, its beginning is kept as text."""
 
 T = TypeVar("T")
 
@@ -98,12 +98,9 @@ class Consumer(Generic[T]):
         self.spec = spec
         self.handled = 0
         """Events whose message was acknowledged after its handler returned, dead ones included."""
-        self.dead = 0
-        """Events (or undecodable messages) moved to the dead letters."""
         self._handler = handler
         self._decode = decode
         self._connection = connection
-        self._publisher = publisher
         self._declarations = declarations
         self._catalogue = catalogue
         self._linger = linger_ms / 1000
@@ -118,6 +115,7 @@ class Consumer(Generic[T]):
         self._patient = frozenset(catalogue.event(event_type) for event_type in spec.patient)
         self._pull_batch = pull_batch
         self._metrics = ConsumerMetrics(connection.metrics, self._durable)
+        self._dead_letters = DeadLetters(self._durable, publisher=publisher, catalogue=catalogue, metrics=self._metrics)
         self._held: dict[str, Msg] = {}
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
@@ -171,6 +169,11 @@ class Consumer(Generic[T]):
         async with asyncio.timeout(deadline):
             while not condition():
                 await self._changed.wait()
+
+    @property
+    def dead(self) -> int:
+        """Events (or undecodable messages) moved to the dead letters."""
+        return self._dead_letters.sent
 
     @property
     def idle(self) -> bool:
@@ -333,7 +336,7 @@ class Consumer(Generic[T]):
             return
         try:
             for index, failed in culprits:
-                await self._bury(message, index, failed)
+                await self._dead_letters.bury(message.raw, index, failed)
         except (BusUnavailable, BusError) as away:
             log.warning("dead_letter.not_sent", consumer=self._durable, error=str(away))
             await self._again(message.raw, message.position)
@@ -349,23 +352,9 @@ class Consumer(Generic[T]):
         await self._reply(list(self._held.values()), NAK)
         self._held.clear()
 
-    async def _bury(self, message: _Message[T], index: int, error: Exception) -> None:
-        event: object = orjson.loads(message.raw.data)[index]
-        log.error(
-            "dead_letter.event",
-            consumer=self._durable,
-            event_type=message.event_type,
-            entity_id=event.get("subject") if isinstance(event, dict) else None,
-            error=repr(error),
-        )
-        await self._send_letter(message.raw, message.position, index, event, error)
-
     async def _bury_whole(self, raw: Msg, position: Position, error: Exception) -> None:
-        """A message that is no batch of events at all: its payload goes to the dead letters as text."""
-        log.error("dead_letter.undecodable", consumer=self._durable, error=str(error))
-        text = raw.data[:LARGEST_LETTER].decode("utf-8", "replace")
         try:
-            await self._send_letter(raw, position, 0, text, error)
+            await self._dead_letters.bury_whole(raw, error)
         except (BusUnavailable, BusError) as away:
             log.warning("dead_letter.not_sent", consumer=self._durable, error=str(away))
             await self._again(raw, position)
@@ -373,27 +362,6 @@ class Consumer(Generic[T]):
         self._held.pop(raw.reply, None)
         await self._reply([raw], ACK)
         self._notify()
-
-    async def _send_letter(self, raw: Msg, position: Position, index: int, event: object, error: Exception) -> None:
-        encoded = orjson.dumps(event)
-        if len(encoded) > LARGEST_LETTER:
-            event = encoded[:LARGEST_LETTER].decode("utf-8", "replace")
-        letter = DeadLetter(
-            consumer=self._durable,
-            subject=raw.subject,
-            stream_seq=position.stream_seq,
-            deliveries=position.deliveries,
-            error=f"{type(error).__name__}: {error}",
-            event=event,
-        )
-        await self._publisher.publish(
-            self._catalogue.dead(self._durable),
-            letter.model_dump_json().encode(),
-            msg_id=f"dead-{self._durable}-{position.stream_seq}-{index}",
-            headers=_trace_header(raw),
-        )
-        self.dead += 1
-        self._metrics.dead_letters.inc()
 
     # -- keeping things going
 
@@ -446,8 +414,3 @@ def _trace_context(messages: Sequence[_Message[T]]) -> AbstractContextManager[No
     """What the handler does belongs to the batch's trace. A batch of many traces has none: its events have theirs."""
     traceparent = _trace_of(messages)
     return nullcontext() if traceparent is None else continued(traceparent)
-
-
-def _trace_header(raw: Msg) -> dict[str, str] | None:
-    traceparent = (raw.headers or {}).get(TRACEPARENT)
-    return {TRACEPARENT: traceparent} if traceparent else None
