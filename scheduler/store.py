@@ -4,7 +4,7 @@ One turn is one transaction of a few set-based statements, whatever it holds, wi
 The REST side has queries of its own, in `scheduler.listing`; what a change means is decided in `domain`.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -70,13 +70,8 @@ class Store:
         """As one statement. Raises Broken, and writes nothing, unless this is the leader and nothing is refused."""
         async with self._outbox.transaction() as tx:
             tx.close_with(self._hold_epoch, epoch)
-            if changes.workers:
-                tx.close_with(self._write_workers, *_sight(changes.workers))
-            ended, moved = _by_end(changes.updates)
-            if ended:
-                tx.close_with(self._write_done, *_ends(ended))
-            if moved:
-                tx.close_with(self._write_updates, *_moves(moved))
+            for query, arguments in self._known(changes):
+                tx.close_with(query, *arguments)
             if changes.arrivals:
                 tx.close_with(self._write_arrivals, *_arrivals(changes.arrivals, all_of_them=True))
             _say(tx, changes, frozenset())
@@ -88,8 +83,6 @@ class Store:
                 await tx.fetch_one(self._hold_epoch, epoch)
             except Broken:
                 raise Unavailable("this scheduler's leadership") from None
-            if changes.workers:
-                await tx.execute(self._write_workers, *_sight(changes.workers))
             if changes.finished:
                 ends = _latest(changes.finished)
                 await self._write_marks(tx, ends, [Outcome(event.status.value) for event in ends])
@@ -97,16 +90,23 @@ class Store:
                 ends_asked = _latest(changes.cancelled)
                 marked = set(await self._write_marks(tx, ends_asked, [Outcome.WITHDRAWN] * len(ends_asked)))
                 tx.emit(*(_withdrawn(event) for event in ends_asked if event.task_id in marked))
-            ended, moved = _by_end(changes.updates)
-            if ended:
-                await tx.execute(self._write_done, *_ends(ended))
-            if moved:
-                await tx.execute(self._write_updates, *_moves(moved))
+            for query, arguments in self._known(changes):
+                await tx.execute(query, *arguments)
             if changes.arrivals:
                 taken = await tx.fetch_value(self._write_arrivals, *_arrivals(changes.arrivals, all_of_them=False))
                 refused = list({task.task_id for task in changes.arrivals} - set(taken))
             _say(tx, changes, frozenset(refused))
         return refused
+
+    def _known(self, changes: Changes) -> Iterator[tuple[str, list[object]]]:
+        """What is written of workers and of tasks that the tables know, which nothing can refuse."""
+        if changes.workers:
+            yield self._write_workers, _sight(changes.workers)
+        ended, moved = _by_end(changes.updates)
+        if ended:
+            yield self._write_done, _ends(ended)
+        if moved:
+            yield self._write_updates, _moves(moved)
 
     async def write_heartbeats(self, workers: Sequence[Worker]) -> int:
         """When workers were last heard of, many at a time."""

@@ -30,7 +30,7 @@ class Traces:
         moment = now()
         for task in changes.scheduled:
             if self._tracing.records(task.traceparent) and task.task_id not in refused:
-                self._place(task, task.traceparent, moment)
+                self._place(task, task.traceparent, task.placed_at or moment, moment, outcome="placed")
         for task in (*changes.updates, *changes.arrivals):
             ended = task.state is TaskState.DONE and task.task_id not in refused
             if ended and self._tracing.records(task.traceparent):
@@ -52,8 +52,17 @@ class Traces:
         """The trace context of the job that a schedule of this trace fires."""
         return self._tracing.within(traceparent, "fire", job_id)
 
-    def _place(self, task: Task, traceparent: str, moment: datetime) -> None:
-        waited = ((task.placed_at or moment) - task.ready_at).total_seconds()
+    def _place(
+        self,
+        task: Task,
+        traceparent: str,
+        decided: datetime,
+        moment: datetime,
+        *,
+        outcome: str,
+        error: str | None = None,
+    ) -> None:
+        """An attempt's wait from `ready_at` until it was `decided`, for a worker or against all."""
         self._tracing.record(
             "place",
             parent=traceparent,
@@ -62,9 +71,10 @@ class Traces:
             kind=SpanKind.CONSUMER,
             attributes={
                 **_attributes(task),
-                "hodei.queue_wait_seconds": max(0.0, waited),
-                "hodei.outcome": "placed",
+                "hodei.queue_wait_seconds": max(0.0, (decided - task.ready_at).total_seconds()),
+                "hodei.outcome": outcome,
             },
+            error=error,
         )
 
     def _end(self, task: Task, traceparent: str, moment: datetime) -> None:
@@ -78,19 +88,8 @@ class Traces:
                 error="lost",
             )
         elif task.outcome in _NEVER_PLACED:
-            self._tracing.record(
-                "place",
-                parent=traceparent,
-                start=task.ready_at,
-                end=moment,
-                kind=SpanKind.CONSUMER,
-                attributes={
-                    **_attributes(task),
-                    "hodei.queue_wait_seconds": max(0.0, (moment - task.ready_at).total_seconds()),
-                    "hodei.outcome": task.outcome.value,
-                },
-                error=_NEVER_PLACED[task.outcome],
-            )
+            unplaced = _NEVER_PLACED[task.outcome]
+            self._place(task, traceparent, moment, moment, outcome=task.outcome.value, error=unplaced)
 
 
 def _attributes(task: Task) -> dict[str, Attribute | None]:

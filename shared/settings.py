@@ -23,7 +23,6 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 KNOWN_ELSEWHERE: Final = frozenset(
     {
-        "HODEI_AGENT_FLUSH_MS",
         "HODEI_ATTEMPT",
         "HODEI_DATA_DIR",
         "HODEI_EXECUTION_ID",

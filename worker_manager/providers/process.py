@@ -29,7 +29,6 @@ LOG_TAIL: Final = 4096
 INHERITED: Final = frozenset(
     {
         "HOME",
-        "HODEI_AGENT_FLUSH_MS",
         "HODEI_GRACE_SECONDS",
         "HODEI_HEARTBEAT_SECONDS",
         "HODEI_LINGER_MS",
