@@ -17,6 +17,7 @@ from schemas.rest.workers import RegisteredWorkerQuery
 from schemas.specs import PRIORITY_RANK
 from shared import queries
 from shared.database import Database, Record
+from shared.statements import narrowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,10 @@ class Listing:
         if not _may_match(query.job_id, query.pipeline_id):
             return _NOTHING
         status = None if query.status is None else query.status.value
-        rows = await self._database.fetch(
+        sql, arguments = narrowed(
             self._list_schedules, before, status, query.job_id, query.pipeline_id, query.limit + 1
         )
-        return _page(rows, query.limit)
+        return _page(await self._database.fetch(sql, *arguments), query.limit)
 
     async def schedule(self, id: str) -> str | None:
         """One schedule as JSON, or None."""
@@ -87,8 +88,8 @@ class Listing:
 
     async def workers(self, query: RegisteredWorkerQuery, before: str | None) -> Page:
         status = None if query.status is None else query.status.value
-        rows = await self._database.fetch(self._list_workers, before, status, query.type, query.name, query.limit + 1)
-        return _page(rows, query.limit)
+        sql, arguments = narrowed(self._list_workers, before, status, query.type, query.name, query.limit + 1)
+        return _page(await self._database.fetch(sql, *arguments), query.limit)
 
     async def worker(self, id: str) -> str | None:
         """One worker as JSON, or None."""

@@ -1,11 +1,17 @@
-"""Several named queries as one statement: one round trip, all or nothing, and no BEGIN and COMMIT around it.
+"""Statements made of named queries: several of them as one, and one without the conditions that nobody gave.
 
-A query that can be joined with others has this form, its last `select` at the beginning of a line:
+Joined, they are one round trip, all or nothing, and need no BEGIN and COMMIT around them. A query that can be joined
+with others has this form, its last `select` at the beginning of a line:
 
     with one as (…), two as (…)
     select what, it, gives
 
 The selected are values without a FROM; the names of the parts and of the values are unlike those of other queries.
+
+A query that can be narrowed has each filter on a line of its own, with one parameter and this mark at its end:
+
+    where archived_at is null
+      and name = $2::text -- if given
 """
 
 import re
@@ -14,6 +20,7 @@ from functools import cache, partial
 from typing import Final, NamedTuple, TypeVar
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
+IF_GIVEN: Final = "-- if given"
 _FORM: Final = re.compile(r"\Awith (?P<parts>.*)\nselect (?P<values>.*)\Z", re.DOTALL)
 
 
@@ -39,6 +46,28 @@ def joined(calls: Sequence[Call]) -> Call:
         return calls[0]
     query = _joined(tuple((call.query, len(call.arguments)) for call in calls))
     return Call(query, tuple(argument for call in calls for argument in call.arguments))
+
+
+def narrowed(query: str, *arguments: object) -> Call:
+    """The query without the filters whose argument is None.
+
+    What is left says no more than what was asked, so PostgreSQL finds the index for it, whichever filters there are.
+    """
+    text, places = _narrowed(query, tuple(argument is None for argument in arguments))
+    return Call(text, tuple(arguments[place] for place in places))
+
+
+@cache
+def _narrowed(query: str, missing: tuple[bool, ...]) -> tuple[str, tuple[int, ...]]:
+    """The text, and which of the arguments are left, by place."""
+
+    def stays(line: str) -> bool:
+        return not (line.endswith(IF_GIVEN) and missing[int(_PARAMETER.findall(line)[0]) - 1])
+
+    text = "\n".join(line.removesuffix(IF_GIVEN).rstrip() for line in query.splitlines() if stays(line))
+    numbers = sorted({int(number) for number in _PARAMETER.findall(text)})
+    order = {number: place for place, number in enumerate(numbers, 1)}
+    return _PARAMETER.sub(lambda found: f"${order[int(found[1])]}", text), tuple(number - 1 for number in numbers)
 
 
 @cache

@@ -5,20 +5,18 @@ Here: arguments in, rows out. Not here: SQL (sql/*.sql), rules (domain/), and wh
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import WorkerProcessStatus
 from shared import queries
 from shared.database import Database, Record, Transaction
-from shared.statements import sparse
+from shared.statements import narrowed, sparse
 from worker_manager.domain.endings import Ending, Intent
 from worker_manager.domain.handover import Order
 from worker_manager.domain.reports import Refused, Report, Unplaced
 from worker_manager.providers.base import Handle, WorkerSpec
 
-NEWEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 """Above every id there is: where a list begins."""
 
 Runner = Database | Transaction
@@ -108,10 +106,10 @@ class WorkerStore:
         return value
 
     async def list(self, query: ManagedWorkerQuery, before: str | None) -> Page:
-        rows = await self._database.fetch(
+        sql, arguments = narrowed(
             self._sql["list_workers"], before, query.status, query.type, query.name, query.limit + 1
         )
-        return _page(rows, query.limit)
+        return _page(await self._database.fetch(sql, *arguments), query.limit)
 
     async def count(self) -> dict[str, int]:
         """Workers by status, those alive only."""
@@ -219,20 +217,9 @@ class ExecutionStore:
         return None if row is None else LogState(row["over"], row["log_chunks"], row["log_truncated"])
 
     async def list(self, query: ExecutionQuery, before: str | None) -> Page:
-        """By the index that narrows most; the other filters are looked at row by row."""
-        status, worker, job, task = query.status, query.worker_id, query.job_id, query.task_id
-        common = (before or NEWEST, query.limit + 1)
-        if task is not None:
-            rows = await self._database.fetch(self._sql["list_executions_by_task"], *common, task, status, worker, job)
-        elif job is not None:
-            rows = await self._database.fetch(self._sql["list_executions_by_job"], *common, job, status, worker)
-        elif worker is not None:
-            rows = await self._database.fetch(self._sql["list_executions_by_worker"], *common, worker, status)
-        elif status is not None:
-            rows = await self._database.fetch(self._sql["list_executions_by_status"], *common, status)
-        else:
-            rows = await self._database.fetch(self._sql["list_executions"], *common)
-        return _page(rows, query.limit)
+        of = (query.status, query.worker_id, query.job_id, query.task_id)
+        sql, arguments = narrowed(self._sql["list_executions"], before, *of, query.limit + 1)
+        return _page(await self._database.fetch(sql, *arguments), query.limit)
 
 
 def _page(rows: Sequence[Record], limit: int) -> Page:

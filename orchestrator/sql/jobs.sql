@@ -107,109 +107,19 @@ select status from jobs where id = $1::uuid
 select id::text from jobs where id = any($1::uuid[])
 
 -- name: list_jobs
--- A page of jobs as JSON, newest first. Every filter that is null lets all pass; see the queries per filter below.
+-- A page of jobs as JSON, newest first.
 select j.id::text as id, job_json(j)::text as body
 from jobs j
-where
-    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    and ($3::text is null or j.status = $3)
-    and ($4::uuid is null or j.pipeline_id = $4)
-    and ($5::text is null or j.name = $5)
-    and ($6::text is null or j.priority = $6)
-    and ($7::uuid is null or j.rerun_of = $7)
-    and ($8::uuid is null or j.schedule_id = $8)
+where true
+    and j.id < $1::uuid -- if given
+    and j.status = $2::text -- if given
+    and j.pipeline_id = $3::uuid -- if given
+    and j.name = $4::text -- if given
+    and j.priority = $5::text -- if given
+    and j.rerun_of = $6::uuid -- if given
+    and j.schedule_id = $7::uuid -- if given
 order by j.id desc
-limit $2
-
--- name: list_jobs_by_status
--- A page of jobs of one status as JSON, newest first, off that filter's own index.
-select j.id::text as id, job_json(j)::text as body
-from jobs j
-where
-    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    and j.status = $3::text
-    and ($4::uuid is null or j.pipeline_id = $4)
-    and ($5::text is null or j.name = $5)
-    and ($6::text is null or j.priority = $6)
-    and ($7::uuid is null or j.rerun_of = $7)
-    and ($8::uuid is null or j.schedule_id = $8)
-order by j.id desc
-limit $2
-
--- name: list_jobs_by_pipeline_id
--- A page of jobs of one pipeline id as JSON, newest first, off that filter's own index.
-select j.id::text as id, job_json(j)::text as body
-from jobs j
-where
-    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    and ($3::text is null or j.status = $3)
-    and j.pipeline_id = $4::uuid
-    and ($5::text is null or j.name = $5)
-    and ($6::text is null or j.priority = $6)
-    and ($7::uuid is null or j.rerun_of = $7)
-    and ($8::uuid is null or j.schedule_id = $8)
-order by j.id desc
-limit $2
-
--- name: list_jobs_by_name
--- A page of jobs of one name as JSON, newest first, off that filter's own index.
-select j.id::text as id, job_json(j)::text as body
-from jobs j
-where
-    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    and ($3::text is null or j.status = $3)
-    and ($4::uuid is null or j.pipeline_id = $4)
-    and j.name = $5::text
-    and ($6::text is null or j.priority = $6)
-    and ($7::uuid is null or j.rerun_of = $7)
-    and ($8::uuid is null or j.schedule_id = $8)
-order by j.id desc
-limit $2
-
--- name: list_jobs_by_priority
--- A page of jobs of one priority as JSON, newest first, off that filter's own index.
-select j.id::text as id, job_json(j)::text as body
-from jobs j
-where
-    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    and ($3::text is null or j.status = $3)
-    and ($4::uuid is null or j.pipeline_id = $4)
-    and ($5::text is null or j.name = $5)
-    and j.priority = $6::text
-    and ($7::uuid is null or j.rerun_of = $7)
-    and ($8::uuid is null or j.schedule_id = $8)
-order by j.id desc
-limit $2
-
--- name: list_jobs_by_rerun_of
--- A page of jobs of one rerun of as JSON, newest first, off that filter's own index.
-select j.id::text as id, job_json(j)::text as body
-from jobs j
-where
-    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    and ($3::text is null or j.status = $3)
-    and ($4::uuid is null or j.pipeline_id = $4)
-    and ($5::text is null or j.name = $5)
-    and ($6::text is null or j.priority = $6)
-    and j.rerun_of = $7::uuid
-    and ($8::uuid is null or j.schedule_id = $8)
-order by j.id desc
-limit $2
-
--- name: list_jobs_by_schedule_id
--- A page of jobs of one schedule id as JSON, newest first, off that filter's own index.
-select j.id::text as id, job_json(j)::text as body
-from jobs j
-where
-    j.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    and ($3::text is null or j.status = $3)
-    and ($4::uuid is null or j.pipeline_id = $4)
-    and ($5::text is null or j.name = $5)
-    and ($6::text is null or j.priority = $6)
-    and ($7::uuid is null or j.rerun_of = $7)
-    and j.schedule_id = $8::uuid
-order by j.id desc
-limit $2
+limit $8
 
 -- name: delete_jobs
 -- Delete a job that is over.

@@ -30,17 +30,11 @@ where p.id = $1::uuid and p.archived_at is null
 -- A page of active pipelines as JSON, newest first.
 select p.id::text as id, pipeline_json(p, v)::text as body
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
-where p.archived_at is null and p.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+where p.archived_at is null
+    and p.id < $1::uuid -- if given
+    and p.name = $2::text -- if given
 order by p.id desc
-limit $2
-
--- name: list_pipelines_by_name
--- A page of active pipelines of one name as JSON, newest first.
-select p.id::text as id, pipeline_json(p, v)::text as body
-from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
-where p.archived_at is null and p.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and p.name = $3
-order by p.id desc
-limit $2
+limit $3
 
 -- name: pipelines_to_run
 -- What jobs of these pipelines would run now; archived ones are left out.

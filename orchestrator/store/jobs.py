@@ -18,12 +18,10 @@ from schemas.states import TaskStatus
 from shared import queries
 from shared.database import Database, Record, Transaction
 from shared.outbox import OutboxTransaction
-from shared.statements import sparse
+from shared.statements import narrowed, sparse
 
 _FILTERS: Final = ("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
-_BY: Final = ("schedule_id", "rerun_of", "pipeline_id", "name", "status", "priority")
-"""Filters from the most to the least selective: the first one given chooses the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +105,8 @@ class JobStore:
         values = [getattr(query, name) for name in _FILTERS]
         if not all(value is None or is_id(value) for name, value in zip(_FILTERS, values, strict=True) if name in _IDS):
             return Page([], None)  # what is no id names nothing, so nothing belongs to it
-        by = next((name for name in _BY if getattr(query, name) is not None), None)
-        sql = self._sql[f"list_jobs_by_{by}" if by else "list_jobs"]
-        return Page.of(await self._database.fetch(sql, before, query.limit + 1, *values), query.limit)
+        sql, arguments = narrowed(self._sql["list_jobs"], before, *values, query.limit + 1)
+        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def executions(self, job_id: str) -> list[Record]:
         """A job's executions in the order of their start: id, attempt, status, log_chunks, log_truncated, task."""

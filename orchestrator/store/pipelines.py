@@ -13,6 +13,7 @@ from schemas.specs import StepSpec
 from shared import queries
 from shared.clock import now
 from shared.database import Database, Record, Transaction
+from shared.statements import narrowed
 
 _STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
 
@@ -79,11 +80,8 @@ class PipelineStore:
 
     async def find(self, query: PipelineQuery, before: str | None) -> Page:
         """A page of active pipelines, newest first."""
-        if query.name is None:
-            rows = await self._database.fetch(self._sql["list_pipelines"], before, query.limit + 1)
-        else:
-            sql = self._sql["list_pipelines_by_name"]
-            rows = await self._database.fetch(sql, before, query.limit + 1, query.name)
+        sql, arguments = narrowed(self._sql["list_pipelines"], before, query.name, query.limit + 1)
+        rows = await self._database.fetch(sql, *arguments)
         return Page.of(rows, query.limit)
 
     async def is_active(self, on: Runner, pipeline_id: str) -> bool:

@@ -6,7 +6,7 @@ insert into schedules (id, status, name, target, job_id, pipeline_id, run_at, ne
 values ($1, 'scheduled', $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: list_schedules
--- A page of schedules, newest first, as JSON; filters: status, job_id, pipeline_id.
+-- A page of schedules, newest first, as JSON.
 select json_build_object(
            'id', id, 'status', status, 'name', name, 'job_id', job_id, 'pipeline_id', pipeline_id,
            'command', target->'command'->'command', 'run_at', rfc3339(run_at), 'cron', null, 'timezone', null,
@@ -14,8 +14,11 @@ select json_build_object(
            'last_error', last_error, 'created_at', rfc3339(created_at))::text as body,
        id::text
 from schedules
-where ($1::uuid is null or id < $1) and ($2::text is null or status = $2) and ($3::uuid is null or job_id = $3)
-  and ($4::uuid is null or pipeline_id = $4)
+where true
+  and id < $1::uuid -- if given
+  and status = $2::text -- if given
+  and job_id = $3::uuid -- if given
+  and pipeline_id = $4::uuid -- if given
 order by schedules.id desc
 limit $5;
 

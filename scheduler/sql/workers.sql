@@ -80,7 +80,7 @@ from workers
 where not has_agent and status <> 'offline';
 
 -- name: list_workers
--- A page of workers, newest first, as JSON; filters: status, type, name.
+-- A page of workers, newest first, as JSON.
 select json_build_object(
            'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'labels', w.labels, 'capacity', w.capacity,
            'slots', w.slots,
@@ -89,8 +89,11 @@ select json_build_object(
            'last_heartbeat', rfc3339(w.last_heartbeat))::text as body,
        w.id::text
 from workers w
-where ($1::uuid is null or w.id < $1) and ($2::text is null or w.status = $2) and ($3::text is null or w.type = $3)
-  and ($4::text is null or w.name = $4)
+where true
+  and w.id < $1::uuid -- if given
+  and w.status = $2::text -- if given
+  and w.type = $3::text -- if given
+  and w.name = $4::text -- if given
 order by w.id desc
 limit $5;
 

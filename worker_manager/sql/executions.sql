@@ -93,30 +93,10 @@ select rank = 2 as over, log_chunks, log_truncated, worker_id is not null as pla
 -- name: list_executions
 -- A page of executions, newest first.
 select id::text, execution_json(executions) as body from executions
-where id < $1
-order by executions.id desc limit $2;
-
--- name: list_executions_by_status
--- A page of the executions in one status, newest first.
-select id::text, execution_json(executions) as body from executions
-where status = $3 and id < $1
-order by executions.id desc limit $2;
-
--- name: list_executions_by_worker
--- A page of one worker's executions, newest first; $4 narrows it to one status.
-select id::text, execution_json(executions) as body from executions
-where worker_id = $3 and id < $1 and ($4::text is null or status = $4)
-order by executions.id desc limit $2;
-
--- name: list_executions_by_job
--- A page of one job's executions, newest first; $4 to $5 narrow it to one status, one worker.
-select id::text, execution_json(executions) as body from executions
-where job_id = $3 and id < $1 and ($4::text is null or status = $4) and ($5::uuid is null or worker_id = $5)
-order by executions.id desc limit $2;
-
--- name: list_executions_by_task
--- A page of one task's executions, newest first; $4 to $6 narrow it to one status, one worker, one job.
-select id::text, execution_json(executions) as body from executions
-where task_id = $3 and id < $1
-  and ($4::text is null or status = $4) and ($5::uuid is null or worker_id = $5) and ($6::uuid is null or job_id = $6)
-order by executions.id desc limit $2;
+where true
+  and id < $1::uuid -- if given
+  and status = $2::text -- if given
+  and worker_id = $3::uuid -- if given
+  and job_id = $4::uuid -- if given
+  and task_id = $5::uuid -- if given
+order by executions.id desc limit $6;

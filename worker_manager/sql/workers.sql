@@ -47,8 +47,11 @@ select json_build_object('id', id, 'status', status)::text as body from workers 
 -- name: list_workers
 -- A page of workers, newest first.
 select id::text, worker_json(workers) as body from workers
-where ($1::uuid is null or id < $1)
-  and ($2::text is null or status = $2) and ($3::text is null or type = $3) and ($4::text is null or name = $4)
+where true
+  and id < $1::uuid -- if given
+  and status = $2::text -- if given
+  and type = $3::text -- if given
+  and name = $4::text -- if given
 order by workers.id desc limit $5;
 
 -- name: count_workers

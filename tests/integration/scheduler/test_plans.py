@@ -12,6 +12,7 @@ import pytest
 from shared import queries
 from shared.database import Database
 from shared.ids import new_id
+from shared.statements import narrowed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -69,8 +70,8 @@ CASES: list[tuple[str, list[object], set[str]]] = [
 async def test_a_hot_query_reads_no_whole_table(
     database: Database, name: str, arguments: list[object], indexes: set[str]
 ) -> None:
-    query = queries.load("scheduler")[name]
-    found = await database.fetch_value(f"explain (format json) {query}", *arguments)
+    query, values = narrowed(queries.load("scheduler")[name], *arguments)
+    found = await database.fetch_value(f"explain (format json) {query}", *values)
     plan = found if isinstance(found, str) else json.dumps(found)
     assert '"Seq Scan"' not in plan
     assert indexes <= set(re.findall(r'"Index Name": ?"([a-z_]+)"', plan))
