@@ -7,6 +7,10 @@ exit code. Errors private to one module stay in that module.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+LONGEST_ID: Final = 100
+"""Characters of an unknown id that are told back: a real one has 36."""
 
 
 class HodeiError(Exception):
@@ -26,7 +30,7 @@ class NotFound(HodeiError):
     """There is no such thing (HTTP 404). `kind` is a singular noun such as "job"."""
 
     def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"there is no {kind} {id}")
+        super().__init__(f"there is no {kind} {id if len(id) <= LONGEST_ID else f'{id[:LONGEST_ID]}…'}")
         self.kind = kind
         self.id = id
 

@@ -189,6 +189,10 @@ async def test_a_wrong_method_is_405_with_allow(client: Client) -> None:
     assert response.headers["Allow"] == "GET, HEAD, POST"
 
 
+def test_a_long_unknown_id_is_not_told_back_whole() -> None:
+    assert len(str(NotFound("job", "x" * 1_000_000))) < 200
+
+
 @pytest.mark.parametrize(
     ("error", "status", "slug"),
     [
