@@ -16,17 +16,22 @@ from typing import Final
 import structlog
 
 from scheduler.counters import Counters
-from scheduler.domain.desk import Desk, Moment
+from scheduler.domain.desk import Answer, Desk, Moment
 from scheduler.store import Store
 from scheduler.traces import Traces
-from schemas.agents import Heartbeat, Offer, Stop
+from schemas.agents import Heartbeat, Offer, Seek, Stop
+from schemas.model import EventModel
 from schemas.states import Reason
+from schemas.subjects import AgentVerb
 from shared.bus import Bus
 from shared.clock import now
 from shared.errors import BusUnavailable
 from shared.ids import new_id
 
 _log = structlog.get_logger(__name__)
+
+MANY: Final = 20
+"""How many ids a log line names."""
 
 
 @dataclass(slots=True)
@@ -99,15 +104,20 @@ class Dispatcher:
             self.timed()
 
     async def hear(self, news: Heartbeat | Offer) -> None:
-        """Take a worker's word, and stop what it has no business to run."""
-        foreign: list[str] = []
+        """Take a worker's word, and tell it what it has to know in return.
+
+        Raises Unavailable when another leader has taken over in the meantime: its word is not ours to answer.
+        """
+        answer = Answer()
         async with self.turn() as turn:
             if isinstance(news, Heartbeat):
-                foreign = turn.desk.heartbeat(news, turn.now)
+                answer = turn.desk.heartbeat(news, turn.now)
             else:
                 turn.desk.offer(news, turn.now)
-        if foreign:
-            await self._fence(news.worker_id, foreign)
+        if answer:
+            # A turn that writes nothing does not notice that it is no longer ours.
+            await self._store.confirm_epoch(self._epoch)
+            await self._tell(news.worker_id, answer)
 
     async def note_heartbeats(self, since: float) -> tuple[int, float]:
         """Write who was heard of after `since` (a wall-clock timestamp); how many, and when the last of them was.
@@ -154,13 +164,22 @@ class Dispatcher:
         )
         return desk
 
-    async def _fence(self, worker_id: str, execution_ids: list[str]) -> None:
-        _log.warning("worker.fenced", worker_id=worker_id, execution_ids=execution_ids[:20], count=len(execution_ids))
-        order = Stop(execution_ids=execution_ids, reason=Reason.FENCED)
+    async def _tell(self, worker_id: str, answer: Answer) -> None:
+        if ids := answer.fenced:
+            _log.warning("worker.fenced", worker_id=worker_id, execution_ids=ids[:MANY], count=len(ids))
+            await self._send(worker_id, "stop", Stop(execution_ids=ids, reason=Reason.FENCED))
+        for reason, ids in answer.stopped.items():
+            _log.info("worker.told_again", worker_id=worker_id, execution_ids=ids[:MANY], count=len(ids))
+            await self._send(worker_id, "stop", Stop(execution_ids=ids, reason=reason))
+        if ids := answer.sought:
+            _log.warning("worker.asked", worker_id=worker_id, execution_ids=ids[:MANY], count=len(ids))
+            await self._send(worker_id, "seek", Seek(execution_ids=ids))
+
+    async def _send(self, worker_id: str, verb: AgentVerb, order: EventModel) -> None:
         try:
-            await self._bus.send(self._bus.catalogue.agent(worker_id, "stop"), order.model_dump_json().encode())
-        except BusUnavailable as error:
-            _log.info("worker.fence_unsent", worker_id=worker_id, error=str(error))  # its next heartbeat asks again
+            await self._bus.send(self._bus.catalogue.agent(worker_id, verb), order.model_dump_json().encode())
+        except BusUnavailable as error:  # its next heartbeat asks again
+            _log.info("worker.order_unsent", worker_id=worker_id, order=verb, error=str(error))
 
 
 def moment() -> Moment:

@@ -46,6 +46,13 @@ class Store:
         """Count a new leader in, after whatever its predecessor had under way; its number."""
         return int(await self._database.fetch_value(self._begin_epoch))
 
+    async def confirm_epoch(self, epoch: int) -> None:
+        """Raises Unavailable when another leader has taken over."""
+        try:
+            await self._database.fetch_value(self._hold_epoch, epoch)
+        except Broken:
+            raise Unavailable("this scheduler's leadership") from None
+
     async def load(self) -> tuple[list[Task], list[Worker]]:
         """All that waits or is placed, and every worker with an agent."""
         workers = [_worker(row) for row in await self._database.fetch(self._load_workers)]

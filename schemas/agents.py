@@ -1,7 +1,7 @@
 """What a worker's agent and the control plane say to each other beside the bus, on core NATS.
 
 Nothing here is a fact of its own: a lost message is made good by the next heartbeat. Subjects are in
-`schemas.subjects`: `agents.<worker_id>.heartbeat|offer` go out from the agent, `.run|stop|drain` come to it.
+`schemas.subjects`: `agents.<worker_id>.heartbeat|offer` go out from the agent, `.run|stop|seek|drain` come to it.
 """
 
 from pydantic import Field
@@ -35,6 +35,9 @@ class Heartbeat(Offer):
     running: list[str] = Field(default_factory=list, description="Execution ids whose process runs.")
     waiting: list[str] = Field(default_factory=list, description="Execution ids taken and not started.")
     reporting: list[str] = Field(default_factory=list, description="Ended, with the outcome not yet on the bus.")
+    over: list[str] = Field(
+        default_factory=list, description="Of what was sought: taken once, and held no more. Their outcomes are gone."
+    )
     leaving: bool = Field(False, description="The last word of an agent that stops with nothing left on it.")
 
     def held(self) -> set[str]:
@@ -66,6 +69,15 @@ class Stop(EventModel):
 
     execution_ids: list[str]
     reason: Reason = Reason.CANCELLED
+
+
+class Seek(EventModel):
+    """Which of these executions are over? They are believed to be this worker's, but its heartbeats do not name them.
+
+    The next heartbeat answers, at once.
+    """
+
+    execution_ids: list[str]
 
 
 class Drain(EventModel):

@@ -116,7 +116,7 @@ CONSUMERS: Final = (
 FOR_PEOPLE: Final = frozenset(_ALL) - {one for spec in CONSUMERS if spec is not FEED for one in spec.event_types}
 """The event types that no service works on: they tell what happened, to people and to requests that wait."""
 
-AgentVerb = Literal["run", "stop", "drain", "heartbeat", "offer"]
+AgentVerb = Literal["run", "stop", "seek", "drain", "heartbeat", "offer"]
 
 _NAMESPACE: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 

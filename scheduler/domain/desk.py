@@ -36,9 +36,11 @@ from schemas.events import (
     WorkerStopped,
 )
 from schemas.specs import PRIORITY_RANK
+from schemas.states import Reason
 
 MAX_ENDED: Final = 20_000
 MAX_DISMISSED: Final = 10_000
+MAX_SOUGHT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,21 @@ class Moment:
 
     wall: datetime
     monotonic: float
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a worker is to be told after a heartbeat, by execution ids; mostly nothing."""
+
+    fenced: list[str] = field(default_factory=list)
+    """It holds them, and they are none of its own."""
+    stopped: dict[Reason, list[str]] = field(default_factory=dict)
+    """It holds them, and was told to end them: perhaps it has not heard."""
+    sought: list[str] = field(default_factory=list)
+    """They are its own, and it has not named them for a whole lease."""
+
+    def __bool__(self) -> bool:
+        return bool(self.fenced or self.stopped or self.sought)
 
 
 @dataclass(slots=True)
@@ -197,13 +214,13 @@ class Desk:
 
     # ------------------------------------------------------------------ workers
 
-    def heartbeat(self, beat: Heartbeat, now: Moment) -> list[str]:
-        """Renew a lease, take news of a worker; returns the executions it names that are none of its own."""
+    def heartbeat(self, beat: Heartbeat, now: Moment) -> Answer:
+        """Renew a lease, take news of a worker; returns what it is to be told."""
         worker = self.fleet.get(beat.worker_id)
         if worker is not None and beat.incarnation in worker.former:
-            return self._foreign(worker, beat, now)
+            return Answer(fenced=self._foreign(worker, beat, now))
         if worker is None and (beat.leaving or self._dismissed.get(beat.worker_id) == beat.incarnation):
-            return []
+            return Answer()
         if worker is None:
             worker = self._meet(beat, now)
         elif worker.incarnation != beat.incarnation:
@@ -211,7 +228,7 @@ class Desk:
         if beat.leaving:
             worker.former.append(worker.incarnation)
             self._leave(worker, now, "its agent has left")
-            return []
+            return Answer()
         if not worker.online:
             worker.online = True
             self.fleet.touch(worker)  # it may offer what it offered before, and be wanted now
@@ -226,7 +243,8 @@ class Desk:
             self._workers_touched[worker.id] = worker
             self.fleet.touch(worker)
         self._take_offer(worker, beat)
-        return self._foreign(worker, beat, now)
+        self._forget(worker, beat, now)
+        return Answer(self._foreign(worker, beat, now), self._stopped(worker, beat), self._missed(worker, beat, now))
 
     def offer(self, offer: Offer, now: Moment) -> None:
         """A worker takes more or less than it did. One that is not known yet is left to its heartbeat."""
@@ -427,6 +445,29 @@ class Desk:
         return [
             id for id in (*beat.running, *beat.waiting, *beat.reporting) if id not in ours and id not in self._ended
         ]
+
+    def _stopped(self, worker: Worker, beat: Heartbeat) -> dict[Reason, list[str]]:
+        """What runs or waits there though its end was asked for. An order to stop is said once, on core NATS."""
+        stopped: dict[Reason, list[str]] = {}
+        for id in (*beat.running, *beat.waiting):
+            task = worker.placed.get(id)
+            if task is not None and task.cancel_reason is not None:
+                stopped.setdefault(task.cancel_reason, []).append(id)
+        return stopped
+
+    def _missed(self, worker: Worker, beat: Heartbeat, now: Moment) -> list[str]:
+        """What should be there and has not been named for a lease: longer than orders and outcomes are under way."""
+        held, since = beat.held(), worker.missing
+        worker.missing = {id: since.get(id, now.monotonic) for id in worker.placed if id not in held}
+        return [id for id, moment in worker.missing.items() if now.monotonic - moment >= self._lease][:MAX_SOUGHT]
+
+    def _forget(self, worker: Worker, beat: Heartbeat, now: Moment) -> None:
+        """Lose what the worker was asked for and knows to be over: its outcome will not come any more."""
+        for id in beat.over:
+            task = worker.placed.get(id)
+            if task is not None and now.monotonic - worker.missing.get(id, now.monotonic) >= self._lease:
+                self._leave_worker(task)
+                self._lose(task, now, "its worker has no outcome of it any more")
 
     def _leave(self, worker: Worker, now: Moment, detail: str) -> None:
         """Offline at once; what it may still have to report has until the lease's end to arrive."""

@@ -37,6 +37,8 @@ class Worker:
     lease_until: float = 0.0
     heard_at: datetime | None = None
     placed: dict[str, Task] = field(default_factory=dict)
+    missing: dict[str, float] = field(default_factory=dict)
+    """What is placed there and was not named in the last heartbeats: since when, monotonic."""
     busy: int = 0
     """How many are placed there, and what they claim: (cpu_m, memory_mb, gpu)."""
     used: tuple[int, int, int] = (0, 0, 0)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from schemas.agents import Heartbeat, Offer
+from schemas.agents import Heartbeat, Offer, Seek
 from schemas.subjects import Catalogue
 from shared.clock import now
 from shared.errors import BusUnavailable
@@ -79,6 +79,7 @@ class Heart:
         self._offered_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._beat_now = asyncio.Event()
+        self._over: list[str] = []
         self._sending: set[asyncio.Task[bool]] = set()
         self._task: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] = lambda: None
@@ -107,9 +108,16 @@ class Heart:
         """The last word. What it names as running was ended without an outcome."""
         await self._send(self.beat(leaving=True))
 
+    def seek(self, seek: Seek) -> None:
+        """Tell with the next beat, which comes at once, what of this is over. What never came here may still come."""
+        held = {*self._runner.running, *self._runner.waiting, *self._delivery.unsettled}
+        self._over = [id for id in seek.execution_ids if id not in held and self._runner.has_taken(id)]
+        self._beat_now.set()
+
     def beat(self, *, leaving: bool = False) -> Heartbeat:
         """The heartbeat as it would be said now."""
         identity, runner = self._identity, self._runner
+        over, self._over = self._over, []
         return Heartbeat(
             worker_id=identity.worker_id,
             incarnation=identity.incarnation,
@@ -126,6 +134,7 @@ class Heart:
             running=runner.lost if leaving else runner.running,
             waiting=runner.waiting,
             reporting=sorted(self._delivery.unsettled),
+            over=over,
             leaving=leaving,
         )
 

@@ -75,6 +75,10 @@ class Runner:
         """Executions taken and not started."""
         return [assignment.execution_id for assignment in self._waiting]
 
+    def has_taken(self, execution_id: str) -> bool:
+        """Whether it ever came to this agent, as far as is remembered."""
+        return execution_id in self._seen
+
     def dispatch(self, dispatch: Dispatch) -> None:
         """Take work: run it, let it wait, or give it back. Repeated or misdirected work is ignored."""
         if dispatch.incarnation != self._means.identity.incarnation:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from schemas.agents import Dispatch, Drain, Stop
+from schemas.agents import Dispatch, Drain, Seek, Stop
 from schemas.subjects import AgentVerb
 from shared.bus import Bus, Subscription
 from worker_manager.agent.heartbeat import Heart
@@ -60,6 +60,7 @@ class Worker:
         self._subscriptions = [
             await self._hear("run", Dispatch, self._runner.dispatch),
             await self._hear("stop", Stop, self._runner.stop),
+            await self._hear("seek", Seek, self._heart.seek),
             await self._hear("drain", Drain, self._drain),
         ]
         await self._bus.flush()

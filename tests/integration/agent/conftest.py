@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from schemas.agents import Assignment, Dispatch, Drain, Heartbeat, Offer, Stop
+from schemas.agents import Assignment, Dispatch, Drain, Heartbeat, Offer, Seek, Stop
 from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted, LogChunk, LogLine
 from schemas.specs import RunSpec
@@ -142,6 +142,9 @@ class ControlPlane:
 
     async def stop(self, *execution_ids: str, reason: Reason = Reason.CANCELLED) -> None:
         await self._order("stop", Stop(execution_ids=list(execution_ids), reason=reason).model_dump_json())
+
+    async def seek(self, *execution_ids: str) -> None:
+        await self._order("seek", Seek(execution_ids=list(execution_ids)).model_dump_json())
 
     async def drain(self, drain: Drain) -> None:
         await self._order("drain", drain.model_dump_json())

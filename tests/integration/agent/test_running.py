@@ -150,6 +150,19 @@ async def test_a_fenced_execution_ends_without_a_word(control: ControlPlane) -> 
     assert leftovers(execution_id) == []
 
 
+async def test_what_is_over_is_told_to_whoever_seeks_it(control: ControlPlane) -> None:
+    ended = await control.run("true")
+    await control.finished(ended)
+    runs = await control.run("echo here; sleep 600")
+    await control.printed(runs, "here")
+    never = new_id()
+    await control.seek(ended, runs, never)
+    await control.until(lambda: bool(control.heartbeats[-1].over))
+    assert control.heartbeats[-1].over == [ended], "what runs is not over, and what never came may still come"
+    await control.stop(runs)
+    await control.finished(runs)
+
+
 async def test_the_same_work_is_done_once(control: ControlPlane) -> None:
     assignment = control.assignment("echo once")
     await control.dispatch(assignment, assignment)

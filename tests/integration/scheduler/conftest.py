@@ -15,7 +15,7 @@ import pytest
 
 from scheduler.app import build
 from scheduler.settings import SchedulerSettings
-from schemas.agents import Drain, Heartbeat, Stop
+from schemas.agents import Drain, Heartbeat, Seek, Stop
 from schemas.cloudevents import decode_batch, encode_batch, wrap
 from schemas.events import EventData, ExecutionFinished, TaskQueued, TaskScheduled, WorkerRegistered
 from schemas.specs import RunSpec
@@ -72,21 +72,26 @@ class Agent:
     incarnation: str = field(default_factory=new_id)
     labels: dict[str, str] = field(default_factory=dict)
     stops: asyncio.Queue[Stop] = field(default_factory=asyncio.Queue)
+    seeks: asyncio.Queue[Seek] = field(default_factory=asyncio.Queue)
     drains: asyncio.Queue[Drain] = field(default_factory=asyncio.Queue)
 
     async def listen(self) -> None:
         async def on_stop(_subject: str, payload: bytes, _reply: str) -> None:
             await self.stops.put(Stop.model_validate_json(payload))
 
+        async def on_seek(_subject: str, payload: bytes, _reply: str) -> None:
+            await self.seeks.put(Seek.model_validate_json(payload))
+
         async def on_drain(_subject: str, payload: bytes, _reply: str) -> None:
             await self.drains.put(Drain.model_validate_json(payload))
 
         await self.bus.subscribe(self.bus.catalogue.agent(self.id, "stop"), on_stop)
+        await self.bus.subscribe(self.bus.catalogue.agent(self.id, "seek"), on_seek)
         await self.bus.subscribe(self.bus.catalogue.agent(self.id, "drain"), on_drain)
         await self.bus.flush()
 
-    async def beat(self, *, running: Sequence[str] = (), leaving: bool = False) -> None:
-        heartbeat = Heartbeat(
+    def heartbeat(self, *, running: Sequence[str] = (), over: Sequence[str] = (), leaving: bool = False) -> Heartbeat:
+        return Heartbeat(
             worker_id=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
@@ -96,8 +101,12 @@ class Agent:
             labels=self.labels,
             sent_at=datetime.now(UTC),
             running=list(running),
+            over=list(over),
             leaving=leaving,
         )
+
+    async def beat(self, *, running: Sequence[str] = (), over: Sequence[str] = (), leaving: bool = False) -> None:
+        heartbeat = self.heartbeat(running=running, over=over, leaving=leaving)
         await self.bus.send(self.bus.catalogue.agent(self.id, "heartbeat"), heartbeat.model_dump_json().encode())
 
 

@@ -6,12 +6,18 @@ import asyncio
 
 import pytest
 
+from scheduler.counters import Counters
+from scheduler.dispatcher import Dispatcher
 from scheduler.domain.desk import Changes
 from scheduler.store import Store
+from scheduler.traces import Traces
 from schemas.events import TaskScheduled, WorkerOffline, WorkerRegistered
 from shared.errors import Unavailable
+from shared.ids import new_id
+from shared.metrics import Metrics
 from shared.outbox import Outbox
-from tests.integration.scheduler.conftest import DEADLINE, Opener, finished, queued, scheduler_process
+from shared.tracing import Tracing
+from tests.integration.scheduler.conftest import DEADLINE, Agent, Opener, finished, queued, scheduler_process
 
 
 async def test_a_standby_takes_over_where_the_leader_ended(house: Opener) -> None:
@@ -38,6 +44,28 @@ async def test_a_standby_takes_over_where_the_leader_ended(house: Opener) -> Non
     assert len(here.ears.of(WorkerRegistered)) == 1
     over.set()
     await standby
+
+
+async def test_a_leader_that_was_replaced_stops_nothing(house: Opener) -> None:
+    here = await house()
+    await here.stack.aclose()
+    metrics = Metrics()
+    outbox = Outbox(here.database, here.bus, source="scheduler")
+    store, traces = Store(here.database, outbox), Traces(Tracing("scheduler"))
+    old, new = (Dispatcher(store, here.bus, Counters(metrics), traces, lease=0) for _ in range(2))
+    await old.start()
+    agent = Agent(here.bus)
+    await agent.listen()
+    await old.hear(agent.heartbeat())
+    stranger = new_id()
+    await old.hear(agent.heartbeat(running=[stranger]))
+    async with asyncio.timeout(DEADLINE):
+        assert (await agent.stops.get()).execution_ids == [stranger]
+    await new.start()
+    with pytest.raises(Unavailable):
+        await old.hear(agent.heartbeat(running=[stranger]))
+    await here.bus.flush()
+    assert agent.stops.empty()
 
 
 async def test_a_leader_that_was_replaced_writes_nothing(house: Opener) -> None:

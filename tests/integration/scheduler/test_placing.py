@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -137,6 +138,37 @@ async def test_a_silent_worker_loses_its_lease_and_what_runs_there(house: Opener
     async with asyncio.timeout(DEADLINE):
         stop = await agent.stops.get()
     assert (stop.execution_ids, stop.reason) == ([placed.execution_id], Reason.FENCED)
+
+
+async def test_a_stop_that_was_not_heard_is_said_again(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent()
+    await here.say(queued())
+    [placed] = await here.ears.wait(TaskScheduled)
+    await here.say(TaskCancelRequested(task_id=placed.task_id, job_id=placed.job_id, attempt=1, reason=Reason.TIMEOUT))
+    await here.ears.wait(ExecutionCancelRequested)  # whose order, the worker manager's, is never given here
+    await agent.beat(running=[placed.execution_id])
+    async with asyncio.timeout(DEADLINE):
+        stop = await agent.stops.get()
+    assert (stop.execution_ids, stop.reason) == ([placed.execution_id], Reason.TIMEOUT)
+
+
+async def test_what_its_worker_has_no_outcome_of_any_more_is_lost(house: Opener) -> None:
+    here = await house(lease=1)
+    agent = await here.agent()
+    await here.say(queued())
+    [placed] = await here.ears.wait(TaskScheduled)
+    async with asyncio.timeout(DEADLINE):
+        while agent.seeks.empty():
+            await agent.beat()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    assert (await agent.seeks.get()).execution_ids == [placed.execution_id]
+                    break
+    assert here.ears.of(ExecutionLost) == [], "it may never have come to the worker"
+    await agent.beat(over=[placed.execution_id])
+    [lost] = await here.ears.wait(ExecutionLost)
+    assert (lost.execution_id, lost.attempt) == (placed.execution_id, 1)
 
 
 async def test_a_new_incarnation_loses_what_the_old_one_had(house: Opener) -> None:

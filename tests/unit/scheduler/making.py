@@ -77,6 +77,7 @@ def beat(
     prefetch: int = 0,
     running: Sequence[str] = (),
     reporting: Sequence[str] = (),
+    over: Sequence[str] = (),
     draining: bool = False,
     leaving: bool = False,
     labels: dict[str, str] | None = None,
@@ -95,6 +96,7 @@ def beat(
         sent_at=START,
         running=list(running),
         reporting=list(reporting),
+        over=list(over),
         leaving=leaving,
     )
 

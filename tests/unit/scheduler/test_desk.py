@@ -155,6 +155,57 @@ def test_cancelling_a_placed_task_asks_its_worker_once() -> None:
     assert kinds(settle(one)) == [TaskWithdrawn], "given back unstarted, it need not run at all"
 
 
+def test_what_should_have_ended_and_still_runs_is_told_again() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    assert placed.execution_id is not None
+    assert not one.heartbeat(beat(running=[placed.execution_id]), at(1))
+    one.cancel(cancel("a"))
+    settle(one)
+    told = one.heartbeat(beat(running=[placed.execution_id]), at(2))
+    assert (told.stopped, told.fenced, told.sought) == ({Reason.CANCELLED: [placed.execution_id]}, [], [])
+    assert not one.heartbeat(beat(reporting=[placed.execution_id]), at(3)), "it has ended"
+    assert not settle(one)
+
+
+def test_what_a_worker_does_not_name_for_a_lease_is_asked_for_and_lost_when_it_is_over() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    assert placed.execution_id is not None
+    assert not one.heartbeat(beat(running=[placed.execution_id]), at(100))
+    assert not one.heartbeat(beat(), at(101))
+    assert not one.heartbeat(beat(over=[placed.execution_id]), at(102)), "its outcome may still be under way"
+    assert not settle(one)
+    assert one.heartbeat(beat(), at(101 + LEASE)).sought == [placed.execution_id]
+    assert not one.heartbeat(beat(over=[placed.execution_id]), at(102 + LEASE))
+    changes = settle(one)
+    assert kinds(changes) == [ExecutionLost]
+    assert [t.outcome for t in changes.updates] == [Outcome.LOST]
+    assert not one.heartbeat(beat(), at(103 + LEASE))
+
+
+def test_what_is_named_again_is_not_asked_for() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    assert placed.execution_id is not None
+    one.heartbeat(beat(), at(1))
+    one.heartbeat(beat(running=[placed.execution_id]), at(10))
+    assert not one.heartbeat(beat(), at(1 + LEASE))
+    assert one.heartbeat(beat(), at(1 + 2 * LEASE)).sought == [placed.execution_id]
+
+
+def test_what_never_reached_its_worker_is_not_lost() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    settle(one)
+    for moment in range(1, 1000, 3):
+        one.heartbeat(beat(over=[]), at(moment))
+    assert not settle(one)
+
+
 def test_cancelling_what_is_unknown_is_settled_by_the_tables() -> None:
     one = desk()
     one.cancel(cancel("a"))
@@ -203,7 +254,7 @@ def test_a_lost_lease_loses_what_is_placed_there_and_the_worker_may_come_back() 
     assert kinds(changes) == [ExecutionLost, WorkerOffline]
     assert [(t.task_id, t.outcome) for t in changes.updates] == [("a", Outcome.LOST)]
     assert one.due_in(at(30)) is None
-    assert one.heartbeat(beat(running=[placed.execution_id or ""]), at(30)) == [placed.execution_id]
+    assert one.heartbeat(beat(running=[placed.execution_id or ""]), at(30)).fenced == [placed.execution_id]
     assert kinds(settle(one)) == [WorkerRegistered]
 
 
@@ -226,7 +277,9 @@ def test_a_new_incarnation_loses_what_the_old_one_had_and_the_old_one_is_heard_n
     one.heartbeat(beat(incarnation="i2"), at(1))
     changes = settle(one)
     assert kinds(changes) == [ExecutionLost, WorkerOffline, WorkerRegistered]
-    assert one.heartbeat(beat(incarnation="i1", running=[placed.execution_id or ""]), at(2)) == [placed.execution_id]
+    assert one.heartbeat(beat(incarnation="i1", running=[placed.execution_id or ""]), at(2)).fenced == [
+        placed.execution_id
+    ]
     worker = one.fleet.get("w1")
     assert worker is not None
     assert worker.incarnation == "i2"
@@ -277,14 +330,14 @@ def test_what_just_ended_is_not_fenced_and_what_was_never_placed_is() -> None:
     placed = settle(one).scheduled[0]
     one.finish(finished(placed))
     settle(one)
-    assert one.heartbeat(beat(reporting=[placed.execution_id or ""]), at(1)) == []
-    assert one.heartbeat(beat(running=["stranger"]), at(1)) == ["stranger"]
+    assert one.heartbeat(beat(reporting=[placed.execution_id or ""]), at(1)).fenced == []
+    assert one.heartbeat(beat(running=["stranger"]), at(1)).fenced == ["stranger"]
 
 
 def test_nothing_is_fenced_while_too_little_is_known() -> None:
     one = Desk(lease=LEASE, new_id=lambda: "x", born=at(0))
-    assert one.heartbeat(beat(running=["stranger"]), at(LEASE - 1)) == []
-    assert one.heartbeat(beat(running=["stranger"]), at(LEASE)) == ["stranger"]
+    assert one.heartbeat(beat(running=["stranger"]), at(LEASE - 1)).fenced == []
+    assert one.heartbeat(beat(running=["stranger"]), at(LEASE)).fenced == ["stranger"]
 
 
 def test_a_desk_made_anew_knows_what_the_old_one_knew_and_gives_every_lease_its_time() -> None:
