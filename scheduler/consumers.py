@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from scheduler.dispatcher import Dispatcher, Turn
-from scheduler.loops import Silence
+from scheduler.loops import MARKS_KEPT, Silence
 from scheduler.schedules import Schedules
 from scheduler.store import Store
 from schemas.agents import Heartbeat, Offer
@@ -67,6 +67,10 @@ class Placement:
 def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
     desk, now = turn.desk, turn.now
     match data:
+        case TaskQueued() if now.wall - event.time >= MARKS_KEPT:
+            # Told again from the stream's beginning, perhaps, when nobody here knows any more that it has ended. What
+            # still waits, the orchestrator reminds of.
+            desk.stale += 1
         case TaskQueued():
             desk.arrive(data, now, traceparent=event.traceparent)
         case ExecutionFinished():

@@ -18,6 +18,7 @@ from shared.web.idempotency import purge as purge_keys
 
 NOTHING_DUE: Final = 600.0
 MARKS_KEPT: Final = timedelta(hours=24)
+"""How long it is known of an attempt that it has ended."""
 
 
 class Timers(Loop):

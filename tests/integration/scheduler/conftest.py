@@ -122,9 +122,10 @@ class House:
     settings: SchedulerSettings
     stack: AsyncExitStack
 
-    async def say(self, *data: EventData) -> None:
+    async def say(self, *data: EventData, at: datetime | None = None) -> None:
         """One message with all of them, as another service would send it."""
-        events = [wrap(one, id=str(uuid.uuid4()), source="/hodei/test", time=datetime.now(UTC)) for one in data]
+        time = at or datetime.now(UTC)
+        events = [wrap(one, id=str(uuid.uuid4()), source="/hodei/test", time=time) for one in data]
         await self.bus.publish(
             self.bus.catalogue.event(data[0].event_type), encode_batch(events), msg_id=str(uuid.uuid4())
         )

@@ -123,6 +123,19 @@ async def test_a_returned_execution_goes_to_another_worker(house: Opener) -> Non
     assert again.execution_id != placed.execution_id
 
 
+async def test_what_may_have_ended_and_been_forgotten_is_not_run_again(house: Opener) -> None:
+    here = await house()
+    await here.agent()
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    await here.say(old := queued(queued_at=long_ago), at=long_ago)
+    await here.say(new := queued())
+    [placed] = await here.ears.wait(TaskScheduled)
+    assert placed.task_id == new.task_id
+    await here.say(old)  # the orchestrator's reminder
+    placed = (await here.ears.wait(TaskScheduled, 2))[1]
+    assert placed.task_id == old.task_id
+
+
 async def test_a_silent_worker_loses_its_lease_and_what_runs_there(house: Opener) -> None:
     here = await house(lease=1)
     agent = await here.agent()
