@@ -7,6 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 9998
 _LABEL: Final = re.compile(r"\[|^constrained-str$")
 
 
@@ -31,9 +33,13 @@ def rfc3339(moment: datetime) -> str:
 
 def _in_utc(moment: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        in_utc = moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+        in_utc = None
+    # The first and the last moment that Python knows mean infinity to PostgreSQL's driver.
+    if in_utc is None or not FIRST_YEAR <= in_utc.year <= LAST_YEAR:
+        raise ValueError(f"lies outside the years {FIRST_YEAR} to {LAST_YEAR} in UTC")
+    return in_utc
 
 
 Timestamp = Annotated[

@@ -25,6 +25,7 @@ from worker_manager.agent.process import Launcher
 from worker_manager.agent.reporter import Reporter
 from worker_manager.agent.runner import Runner
 from worker_manager.agent.scratch import Scratch
+from worker_manager.agent.sentinel import Sentinel
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.agent.spool import Spool
 from worker_manager.agent.state import StateFolder
@@ -47,6 +48,7 @@ class Agent:
         )
         self._scratch = Scratch(self._state.scratch)
         self._launcher = Launcher()
+        self._sentinel = Sentinel(self.identity.incarnation)
         self.tracing = Tracing(
             settings.service,
             endpoint=settings.otlp_endpoint or None,
@@ -118,16 +120,19 @@ class Agent:
                 log.warning("worker.leftovers_ended", processes=killed)
         self._scratch.open()
         self.spool.open()
+        self._sentinel.start()
         lifeline.watch(self._starter_is_gone, hard_after=0)
 
     async def clear(self) -> None:
         """Give back the folders."""
         self._launcher.close()
+        await asyncio.to_thread(self._sentinel.stop)
         await self._scratch.close()
         self._state.close()
 
     def _starter_is_gone(self) -> None:
-        """In another thread: end all trees; the process ends right after."""
+        """In another thread: end all trees; the process ends right after, and what it killed has no outcome."""
+        self.runner.forsaken = True
         kill_marked([mark(INCARNATION_MARK, self.identity.incarnation)])
 
 

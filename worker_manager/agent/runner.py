@@ -60,6 +60,8 @@ class Runner:
         self._stopped: Memory[Reason] = Memory(SEEN, seconds=STOPPED_SECONDS)
         self._stale: asyncio.TimerHandle | None = None
         self.draining = False
+        self.forsaken = False
+        """Set when all that runs is being killed because nobody is left to run it for: what ends now has no outcome."""
         self.lost: list[str] = []
         """What ran and was ended without an outcome: the scheduler has to call it lost."""
         self.idle = asyncio.Event()
@@ -182,8 +184,9 @@ class Runner:
     def _on_complete(self, execution: Execution) -> None:
         del self._closing[execution.id]
         outcome = execution.finished()
-        self._means.traces.finished(execution.assignment, outcome, silent=execution.silent)
-        if execution.silent:
+        silent = execution.silent or self.forsaken
+        self._means.traces.finished(execution.assignment, outcome, silent=silent)
+        if silent:
             log.info("execution.without_outcome", execution_id=execution.id)
         else:
             self._reporter.report(outcome, traceparent=execution.assignment.traceparent)

@@ -11,14 +11,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
+from schemas.events import ExecutionFinished
 from schemas.states import ExecutionStatus
 from shared.bus import Bus
 from shared.ids import new_id
 from shared.lifecycle import stop_all
 from shared.process_tree import EXECUTION_MARK, find, mark, reap
 from tests.fixtures.servers import NatsServer
+from worker_manager.providers import pidfd
 
 if TYPE_CHECKING:
     from tests.integration.agent.conftest import ControlPlane, Hire
@@ -106,6 +109,14 @@ class AgentProcess:
         self.errors = errors.decode()
         return self.process.returncode
 
+    def kill(self, *, with_sentinel: bool) -> None:
+        """End it as running out of memory would; `with_sentinel` as if the machine's whole memory were scarce."""
+        if with_sentinel:
+            for child in psutil.Process(self.process.pid).children():
+                if "worker_manager.agent.sentinel" in child.cmdline():
+                    child.kill()
+        self.process.kill()
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
@@ -180,6 +191,24 @@ async def test_an_agent_dies_with_its_starter_and_takes_everything_along(
     process.write_end = os.open(os.devnull, os.O_RDONLY)
     assert await process.end() == 1
     assert leftovers(execution_id) == []
+    await control.bus.flush()
+    assert control.said(ExecutionFinished, execution_id) == [], "it did not fail: it is lost"
+
+
+async def test_an_agent_that_is_killed_takes_everything_along(
+    control: ControlPlane, agent_process: Callable[..., AgentProcess]
+) -> None:
+    worker_id = new_id()
+    process = agent_process(HODEI_WORKER_ID=worker_id, HODEI_HEARTBEAT_SECONDS="0.2")
+    execution_id = await busy(control, process, worker_id)
+    left = [os.pidfd_open(pid) for pid in leftovers(execution_id)]
+    assert len(left) >= 2
+    process.kill(with_sentinel=False)
+    await process.end()
+    for descriptor in left:
+        async with asyncio.timeout(10):
+            await pidfd.ended(descriptor)
+        os.close(descriptor)
 
 
 async def test_what_a_killed_agent_left_behind_is_reaped(
@@ -188,7 +217,7 @@ async def test_what_a_killed_agent_left_behind_is_reaped(
     worker_id = new_id()
     process = agent_process(HODEI_WORKER_ID=worker_id, HODEI_HEARTBEAT_SECONDS="0.2")
     execution_id = await busy(control, process, worker_id)
-    process.process.kill()
+    process.kill(with_sentinel=True)
     await process.end()
     assert len(leftovers(execution_id)) >= 2
     assert await asyncio.to_thread(reap, worker_id=worker_id) >= 2
@@ -201,7 +230,7 @@ async def test_an_agent_that_starts_again_ends_what_its_killed_self_left(
     worker_id = new_id()
     process = agent_process(HODEI_WORKER_ID=worker_id, HODEI_HEARTBEAT_SECONDS="0.2")
     execution_id = await busy(control, process, worker_id)
-    process.process.kill()
+    process.kill(with_sentinel=True)
     await process.end()
     again = agent_process(HODEI_WORKER_ID=worker_id, HODEI_HEARTBEAT_SECONDS="0.2")
     await attach(control, again, worker_id)
