@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from hodei.client import Client, ClientError
+from hodei.client import ApiError, Client, ClientError
 from hodei.up import Platform, say, up, variable_of
 from hodei.views import print_table, status_text, steps_table
 from schemas.rest.jobs import JobCreate, JobDetail
@@ -83,9 +83,11 @@ async def _show(wanted: PipelineCreate, platform: Platform) -> JobDetail:
         def line(name: str, text: Text) -> None:
             console.print(Text(f"{name:>{width}} | ", style=colours.get(name, "")) + text)
 
-        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
-            group.create_task(_print_steps(client, job.id, names, line))
-            group.create_task(_print_logs(client, job.id, line))
+        try:
+            async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+                await _print_steps(client, job.id, names, line, group)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
         done = await client.job(job.id)
         console.print()
         print_table(steps_table(done))
@@ -93,7 +95,17 @@ async def _show(wanted: PipelineCreate, platform: Platform) -> JobDetail:
         return done
 
 
-async def _print_steps(client: Client, job_id: str, names: dict[str, str], line: Line) -> None:
+async def _print_steps(
+    client: Client, job_id: str, names: dict[str, str], line: Line, group: asyncio.TaskGroup
+) -> None:
+    """Each step's life, its output as it comes, and its end after the last of its output."""
+    output: dict[str, asyncio.Task[None]] = {}
+
+    async def end(name: str, word: str) -> None:
+        if name in output:
+            await output[name]
+        line(name, status_text(word, None))
+
     async for event in client.follow_events(job_id):
         name = names.get(str(event.data.get("task_id")))
         if name is None:
@@ -101,10 +113,27 @@ async def _print_steps(client: Client, job_id: str, names: dict[str, str], line:
         match event.type:
             case "executions.started":
                 line(name, Text("started", style="dim"))
+                execution_id = str(event.data["execution_id"])
+                output[name] = group.create_task(_print_output(client, execution_id, name, line))
             case "tasks.succeeded" | "tasks.failed" | "tasks.skipped" | "tasks.cancelled" | "tasks.retrying":
-                line(name, status_text(event.type.removeprefix("tasks."), None))
+                group.create_task(end(name, event.type.removeprefix("tasks.")))
 
 
-async def _print_logs(client: Client, job_id: str, line: Line) -> None:
-    async for entry in client.follow_logs(job_id):
-        line(entry.task, Text(entry.message, style="" if entry.stream == "stdout" else "italic"))
+async def _print_output(client: Client, execution_id: str, name: str, line: Line) -> None:
+    await _recorded(client, execution_id)
+    async for entry in client.follow_execution_logs(execution_id):
+        line(name, Text(entry.message, style="" if entry.stream == "stdout" else "italic"))
+
+
+async def _recorded(client: Client, execution_id: str) -> None:
+    """Wait until the worker manager knows of an execution: it writes them down when there is time, just after."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await client.execution(execution_id)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return

@@ -15,40 +15,48 @@ from schemas.states import JobStatus, Reason
 TIMED_OUT: Final = 124
 NOT_STARTED: Final = 127
 CANCELLED: Final = 130
+LONGEST_CANCEL: Final = 60.0
+"""Seconds that a cancelled job has to end, while somebody waits for it here."""
 LONGEST: Final = 366 * 24 * 3600.0
 
 
 async def follow_to_the_end(client: Client, job_id: str) -> int:
     """Show a job's output until it is over and return its exit code; Ctrl-C and SIGTERM cancel the job first.
 
-    A second signal leaves at once, with the job still being cancelled.
+    A second signal leaves at once, and LONGEST_CANCEL seconds leave, too, with the job still being cancelled.
     """
     loop = asyncio.get_running_loop()
     following = asyncio.ensure_future(_follow(client, job_id))
-    interrupted = False
+    signals: list[signal.Signals] = []
     cancelling: set[asyncio.Task[None]] = set()
 
-    def interrupt() -> None:
-        nonlocal interrupted
-        if interrupted:
+    def interrupt(number: signal.Signals) -> None:
+        signals.append(number)
+        if len(signals) > 1:
             following.cancel()
             return
-        interrupted = True
         print(f"hodei: cancelling job {job_id}; once more to leave it", file=sys.stderr)
         cancelling.add(asyncio.ensure_future(_cancel(client, job_id)))
+        loop.call_later(LONGEST_CANCEL, following.cancel)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+        loop.add_signal_handler(number, interrupt, number)
     try:
         job = await following
     except asyncio.CancelledError:
-        return CANCELLED
+        print(f"hodei: left job {job_id}, which is still being cancelled", file=sys.stderr)
+        return _after(signals)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
     if job.status is not JobStatus.SUCCEEDED:
         print(f"hodei: job {job.id} {job.status.value}: {_why(job)}", file=sys.stderr)
-    return exit_code(job)
+    return _after(signals) if signals and job.status is JobStatus.CANCELLED else exit_code(job)
+
+
+def _after(signals: list[signal.Signals]) -> int:
+    """The exit code after signals, as a shell gives it."""
+    return 128 + signals[0] if signals else CANCELLED
 
 
 def exit_code(job: JobDetail) -> int:

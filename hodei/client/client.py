@@ -8,9 +8,11 @@ from typing import Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter
+from yarl import URL
 
+from hodei.client.errors import BadAddress
 from hodei.client.transport import Answer, Query, Transport
-from schemas.rest.executions import ExecuteRequest, ExecutionLogs, ManagedExecution
+from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.health import Health
 from schemas.rest.jobs import (
     Job,
@@ -36,7 +38,8 @@ class Client:
 
     Addresses default to HODEI_ORCHESTRATOR_URL, HODEI_SCHEDULER_URL, HODEI_WORKER_MANAGER_URL and then to 127.0.0.1 at
     the ports that `hodei up` takes there: ORCHESTRATOR_PORT and so on, or the standard ones. `timeout` is seconds for
-    one answer. Every method raises ApiError when the platform refuses and Unreachable when nobody answers.
+    one answer. Raises BadAddress for what is no address. Every method raises ApiError when the platform refuses and
+    Unreachable when nobody answers.
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class Client:
         def transport(given: str | None, service: str, port: int) -> Transport:
             url = given or os.environ.get(f"HODEI_{service}_URL")
             here = f"http://127.0.0.1:{os.environ.get(f'{service}_PORT') or port}"
-            return Transport(url or here, timeout=timeout, attempts=attempts)
+            name = "" if given else f"HODEI_{service}_URL: " if url else f"{service}_PORT: "
+            return Transport(_address(url or here, name), timeout=timeout, attempts=attempts)
 
         self.orchestrator = transport(orchestrator, "ORCHESTRATOR", 8080)
         self.scheduler = transport(scheduler, "SCHEDULER", 8081)
@@ -259,12 +263,29 @@ class Client:
         path = f"/api/v1/executions/{_id(execution_id)}/logs"
         return _one(ExecutionLogs, await self.worker_manager.request("GET", path))
 
+    async def follow_execution_logs(self, execution_id: str) -> AsyncIterator[LogLineView]:
+        """An execution's output from its start, live until it is over."""
+        async for event in self.worker_manager.stream(f"/api/v1/executions/{_id(execution_id)}/logs"):
+            if event.event != "end":
+                yield LogLineView.model_validate_json(event.data, extra="ignore")
+
     def _services(self) -> Mapping[str, Transport]:
         return {
             "orchestrator": self.orchestrator,
             "scheduler": self.scheduler,
             "worker-manager": self.worker_manager,
         }
+
+
+def _address(text: str, name: str) -> URL:
+    """A service's base URL. `name` says where the text comes from."""
+    try:
+        url = URL(text)
+        if url.scheme in ("http", "https") and url.host and url.port is not None:
+            return url
+    except ValueError:
+        pass
+    raise BadAddress(f"{name}{text} is no address of a service; it looks like http://HOST:PORT")
 
 
 async def _pages(service: Transport, model: type[M], path: str, filters: Query) -> AsyncIterator[M]:

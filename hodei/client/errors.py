@@ -22,5 +22,9 @@ class ApiError(ClientError):
         return text
 
 
+class BadAddress(ClientError):
+    """What was given as a service's address is none."""
+
+
 class Unreachable(ClientError):
     """No service answered at that address within the deadline."""

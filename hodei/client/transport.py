@@ -30,7 +30,7 @@ class Transport:
     `timeout` is seconds for one answer, `attempts` how often a safe request is sent in all.
     """
 
-    def __init__(self, base_url: str, *, timeout: float, attempts: int) -> None:
+    def __init__(self, base_url: str | URL, *, timeout: float, attempts: int) -> None:
         self.base_url = URL(base_url)
         self._timeout, self._attempts = timeout, attempts
         self._session: aiohttp.ClientSession | None = None
@@ -68,7 +68,7 @@ class Transport:
                 answer = await self._send(method, path, body, query, headers, timeout or self._timeout)
             except (aiohttp.ClientError, TimeoutError) as error:
                 if attempt == attempts:
-                    raise Unreachable(f"{self.base_url}: {str(error) or 'no answer in time'}") from error
+                    raise Unreachable(f"{self.base_url}: {_why(error) or 'no answer in time'}") from error
                 await asyncio.sleep(_delay(attempt))
                 continue
             if answer.status < 400:
@@ -106,7 +106,7 @@ class Transport:
             except (aiohttp.ClientError, TimeoutError) as error:
                 failures += 1
                 if failures >= self._attempts:
-                    raise Unreachable(f"{self.base_url}: {str(error) or 'the stream fell silent'}") from error
+                    raise Unreachable(f"{self.base_url}: {_why(error) or 'the stream fell silent'}") from error
                 await asyncio.sleep(_delay(failures))
 
     async def _send(
@@ -160,6 +160,12 @@ def _problem(status: int, path: str, body: bytes) -> Problem:
     except ValidationError:
         text = body[:200].decode(errors="replace") or "no details"
         return Problem(title="Unexpected answer", status=status, detail=text, instance=path)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{error.strerror or error}: is the platform up?"
+    return str(error)
 
 
 def _clean(query: Query | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ handler runs, and the OpenAPI document is written. Not here: how bodies and quer
 the document is made (`openapi`).
 """
 
+import asyncio
 import inspect
 import string
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,6 +35,8 @@ _IDEMPOTENCY_PARAMETER: Final[Mapping[str, object]] = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+BODY_DEADLINE: Final = 60.0
+"""Seconds for a body to come after the head of its request."""
 _ALWAYS: Final = (405, 422, 429, 500, 503)
 
 
@@ -181,20 +184,31 @@ def _endpoint(
         elif strict and request.query_string:
             refuse_query(request.query)
         if read_body is not None:
-            length = request.content_length
-            if length is not None and length > request.client_max_size:
-                raise web.HTTPRequestEntityTooLarge(request.client_max_size, length)
-            arguments["body"] = read_body(await request.read())
+            arguments["body"] = read_body(await _whole_body(request))
         return await handler(request, **arguments)
 
     return endpoint
+
+
+async def _whole_body(request: web.Request) -> bytes:
+    """Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout."""
+    length = request.content_length
+    if length is not None and length > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, length)
+    if request.content.is_eof():  # mostly it has come with the head
+        return await request.read()
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
 
 
 def _problems(method: str, names: Sequence[str], body: object) -> set[int]:
     """The statuses that follow from what a route is."""
     statuses = set(_ALWAYS)
     if body is not None:
-        statuses |= {400, 404, 413}
+        statuses |= {400, 404, 408, 413}
     if names:
         statuses.add(404)
     if method != "GET":

@@ -92,9 +92,10 @@ class _ClientsFault(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
-            record.msg, record.args = "not HTTP: %s", (error.message.splitlines()[0] if error.message else "",)
+            words = error.message if isinstance(error, HttpProcessingError) else str(error)
+            record.msg, record.args = "not HTTP: %s", (words.splitlines()[0] if words else "",)
             record.exc_info = None
         return True
 

@@ -35,6 +35,7 @@ _TYPE: Final = "urn:hodei:problem:"
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
 _HTTP_DETAILS: Final[Mapping[int, str]] = {
     404: "there is no such route",
+    408: "the body did not come in time",
     413: "the body is larger than this service takes",
 }
 
@@ -89,7 +90,10 @@ def _http_problem(request: web.Request, error: web.HTTPException) -> web.Respons
         _log.error("request.failed", method=request.method, path=request.path, exc_info=error)
         detail = "an unexpected error; the log has it under this request id"
     slug = HTTPStatus(error.status).phrase.lower().replace(" ", "-")
-    return _problem(request, error.status, slug, detail, headers=headers)
+    response = _problem(request, error.status, slug, detail, headers=headers)
+    if error.status == HTTPStatus.REQUEST_TIMEOUT:
+        response.force_close()  # what still comes is no request of its own
+    return response
 
 
 def _problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hodei.client import Client
+from hodei.client import BadAddress, Client
 
 
 async def test_it_looks_where_hodei_up_was_told_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +18,19 @@ async def test_it_looks_where_hodei_up_was_told_to_listen(monkeypatch: pytest.Mo
         assert str(client.orchestrator.base_url) == "http://127.0.0.1:9080"
         assert str(client.scheduler.base_url) == "http://127.0.0.1:8081"
         assert str(client.worker_manager.base_url) == "http://elsewhere:1"
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "80 80"])
+async def test_a_port_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    monkeypatch.setenv("SCHEDULER_PORT", port)
+    with pytest.raises(BadAddress, match=r"SCHEDULER_PORT: .*it looks like http://HOST:PORT"):
+        Client()
+
+
+@pytest.mark.parametrize("url", ["foo", "ftp://here:1", "http://", "//here"])
+async def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(BadAddress, match=f"^{url} is no address"):
+        Client(url)
+    monkeypatch.setenv("HODEI_WORKER_MANAGER_URL", url)
+    with pytest.raises(BadAddress, match=f"^HODEI_WORKER_MANAGER_URL: {url} is no address"):
+        Client()

@@ -242,7 +242,13 @@ async def test_a_server_starts_answers_and_stops(
         await asyncio.open_connection("127.0.0.1", server.port)
 
 
-@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/9000\r\n\r\n"])
+NOT_GZIP = (
+    b"POST /api/v1/things HTTP/1.1\r\nHost: here\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n"
+    b"Connection: close\r\n\r\nabc"
+)
+
+
+@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/9000\r\n\r\n", NOT_GZIP])
 async def test_what_is_no_http_is_told_without_alarm(
     make_app: Callable[..., web.Application], caplog: pytest.LogCaptureFixture, noise: bytes
 ) -> None:
@@ -258,6 +264,22 @@ async def test_what_is_no_http_is_told_without_alarm(
     told = [record for record in caplog.records if record.name == "aiohttp.server"]
     assert told
     assert all((record.levelno, record.exc_info) == (logging.INFO, None) for record in told)
+
+
+async def test_a_body_that_does_not_come_is_408(
+    make_app: Callable[..., web.Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.web.api.BODY_DEADLINE", 0.05)
+    server = WebServer(make_app(), "127.0.0.1", 0)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b'POST /api/v1/things HTTP/1.1\r\nHost: here\r\nContent-Length: 50\r\n\r\n{"name"')
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in head
+    assert b"application/problem+json" in head
+    writer.close()
+    await server.stop()
 
 
 async def test_a_taken_port_is_one_clear_line(make_app: Callable[..., web.Application]) -> None:

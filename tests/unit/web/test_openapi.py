@@ -55,7 +55,7 @@ async def test_a_creation_documents_its_key_its_location_and_its_problems(docume
     assert [p["name"] for p in operation["parameters"]] == ["Idempotency-Key"]
     assert operation["requestBody"]["required"] is True
     assert "Location" in operation["responses"]["201"]["headers"]
-    problems = {"400", "404", "405", "409", "413", "422", "429", "500", "503"}
+    problems = {"400", "404", "405", "408", "409", "413", "422", "429", "500", "503"}
     assert problems <= set(operation["responses"])
     too_many = document["components"]["responses"]["Problem429"]
     assert list(too_many["content"]) == ["application/problem+json"]
