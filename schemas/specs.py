@@ -7,7 +7,16 @@ the worker needs to run one execution; it travels through the scheduler unread.
 import shlex
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, PrivateAttr, StringConstraints, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    Tag,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from schemas.model import EventModel, Model
 
@@ -26,10 +35,20 @@ Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500)]
 MAX_ARGUMENT: Final = 131_071
 """Bytes in one argument of a process: Linux's MAX_ARG_STRLEN without the NUL at its end (execve(2))."""
 Argument = Annotated[str, StringConstraints(max_length=MAX_ARGUMENT)]
-Command = (
-    Annotated[str, StringConstraints(min_length=1, max_length=MAX_ARGUMENT)]
-    | Annotated[list[Argument], Field(min_length=1, max_length=1000)]
-)
+
+
+def _form(command: object) -> str | None:
+    return "[text]" if isinstance(command, str) else "[words]" if isinstance(command, list) else None
+
+
+Command = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=MAX_ARGUMENT), Tag("[text]")]
+    | Annotated[list[Argument], Field(min_length=1, max_length=1000), Tag("[words]")],
+    Discriminator(
+        _form, custom_error_type="command_type", custom_error_message="a command is a string or a list of strings"
+    ),
+]
+"""Told apart before they are looked at, so that an error speaks of what was meant."""
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 StepType = Literal["shell", "bash", "python", "exec"]
 When = Literal["on_success", "on_failure", "always"]
