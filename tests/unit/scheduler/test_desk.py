@@ -324,6 +324,17 @@ def test_resources_are_given_back() -> None:
     assert [t.task_id for t in settle(one).scheduled] == ["b"]
 
 
+def test_a_task_that_states_no_resources_goes_by_slots_alone() -> None:
+    one = desk()
+    one.heartbeat(beat(slots=3, capacity=Resources(cpu_m=1000)), at(0))
+    one.arrive(queued("a", resources=Resources(cpu_m=600)), at(0))
+    settle(one)
+    one.heartbeat(beat(slots=3, capacity=Resources(cpu_m=500)), at(1))  # less than is claimed there
+    one.arrive(queued("states some", resources=Resources(cpu_m=1)), at(1))
+    one.arrive(queued("states none", queued_at=1), at(1))
+    assert [t.task_id for t in settle(one).scheduled] == ["states none"]
+
+
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(["arrive", "finish", "return", "cancel", "beat", "renew", "lose"]), st.integers(0, 4)),
     max_size=40,
