@@ -19,7 +19,7 @@ from scheduler.counters import Counters
 from scheduler.domain.desk import Desk, Moment
 from scheduler.store import Store
 from scheduler.traces import Traces
-from schemas.agents import Heartbeat, Offer, Stop
+from schemas.agents import Drain, Heartbeat, Offer, Stop
 from schemas.states import Reason
 from shared.bus import Bus
 from shared.clock import now
@@ -108,6 +108,17 @@ class Dispatcher:
                 turn.desk.offer(news, turn.now)
         if foreign:
             await self._fence(news.worker_id, foreign)
+
+    async def tell_to_drain(self, worker_id: str) -> None:
+        """Have an agent give back what waits there; best effort, as what is placed does not depend on it.
+
+        Not before the desk knows: the agent's own word that it drains would be news then, and the drain told twice.
+        """
+        order = Drain(exit=False)
+        try:
+            await self._bus.send(self._bus.catalogue.agent(worker_id, "drain"), order.model_dump_json().encode())
+        except BusUnavailable as error:
+            _log.warning("worker.drain_unsent", worker_id=worker_id, error=str(error))
 
     async def note_heartbeats(self, since: float) -> tuple[int, float]:
         """Write who was heard of after `since` (a wall-clock timestamp); how many, and when the last of them was.

@@ -211,6 +211,20 @@ async def test_a_worker_of_another_type_is_started_used_and_drained(client: Clie
     assert (await client.worker(worker.id)).status is WorkerProcessStatus.STOPPED
 
 
+async def test_a_busy_worker_that_is_told_to_stop_is_seen_draining(client: Client, platform: Platform) -> None:
+    kind = unique("busy")
+    worker = await client.start_worker(WorkerStart(type=kind))
+    job = await client.submit(command_job("echo up; sleep 600", requires={"type": kind}))
+    async for _ in client.follow_logs(job.id):
+        break
+    async with feed(platform, f"workers.{worker.id}.draining") as draining:
+        await client.stop_worker(worker.id)
+        assert (await draining.next())["worker_id"] == worker.id
+    assert (await client.registered_worker(worker.id)).status is WorkerStatus.DRAINING
+    await client.cancel(job.id)
+    await expect.ends(client, job.id, JobStatus.CANCELLED)
+
+
 async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> None:
     job = await client.submit(command_job("true", requires={"type": unique("nowhere")}))
     task = (await client.job(job.id)).tasks[0]

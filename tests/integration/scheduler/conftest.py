@@ -85,12 +85,13 @@ class Agent:
         await self.bus.subscribe(self.bus.catalogue.agent(self.id, "drain"), on_drain)
         await self.bus.flush()
 
-    async def beat(self, *, running: Sequence[str] = (), leaving: bool = False) -> None:
+    async def beat(self, *, running: Sequence[str] = (), draining: bool = False, leaving: bool = False) -> None:
         heartbeat = Heartbeat(
             worker_id=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
             prefetch=self.prefetch,
+            draining=draining,
             name=f"agent-{self.id[-4:]}",
             type="default",
             labels=self.labels,
