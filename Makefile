@@ -69,7 +69,7 @@ promtool: ## Check Prometheus's configuration and rules, and try every alert (ne
 bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a table
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## Generate the state diagrams and the catalogues of events in docs/
+docs: $(STAMP) ## Generate the pages of docs/ that say what the code says
 	$(BIN)/python -m docs.generate
 
 PIP_COMPILE = .lock-venv/bin/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes \

@@ -12,7 +12,7 @@ import nats_exporter.app
 import orchestrator.app
 import scheduler.app
 import worker_manager.app
-from docs import log_events
+from docs import asyncapi, log_events
 from nats_exporter.settings import NatsExporterSettings
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
@@ -51,7 +51,8 @@ def event_catalogue() -> str:
     """Every event type, its fields, and who consumes it."""
     parts = [
         "# Events\n\nGenerated from `schemas/events.py` and `schemas/subjects.py` by `make docs`. The bus subject is"
-        " `hodei.<type>`; on the feed each event stands alone on `hodei.feed.<plural>.<id>.<verb>`.\n"
+        " `hodei.<type>`; on the feed each event stands alone on `hodei.feed.<plural>.<id>.<verb>`. For tools the same,"
+        " with the schemas of subjects, headers and payloads, is in [asyncapi.json](asyncapi.json) (AsyncAPI 3).\n"
     ]
     for name, model in sorted(EVENT_TYPES.items()):
         takers = [f"`{spec.durable}`" for spec in CONSUMERS if name in spec.event_types]
@@ -159,6 +160,7 @@ def _table(title: str, declared: set[Declared]) -> str:
 PAGES: Final = {
     "states.md": state_diagrams,
     "events.md": event_catalogue,
+    "asyncapi.json": asyncapi.document,
     "log-events.md": log_event_catalogue,
     "metrics.md": metric_catalogue,
 }

@@ -201,6 +201,10 @@ def worker(
     type_: Annotated[str, typer.Option("--type", help="Its type, which steps may require.")] = "default",
     label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, which steps may require.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, help="How many executions run at once.")] = None,
+    capacity: Annotated[
+        str | None,
+        typer.Option(help="What it has for steps that state resources: cpu_m=4000,memory_mb=8000,gpu=1, or a part."),
+    ] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where it keeps its identity and its unsent reports.")] = None,
 ) -> None:
     """Run a worker here: it needs nothing but an outbound connection to the bus."""
@@ -210,6 +214,7 @@ def worker(
         "HODEI_WORKER_TYPE": type_,
         "HODEI_WORKER_LABELS": ",".join(f"{key}={value}" for key, value in _pairs("--label", label or []).items()),
         "HODEI_WORKER_SLOTS": str(slots) if slots else None,
+        "HODEI_WORKER_CAPACITY": capacity,
         "HODEI_STATE_DIR": str(state_dir.absolute()) if state_dir else None,
     }
     environment = os.environ | {key: value for key, value in given.items() if value}

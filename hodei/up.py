@@ -30,7 +30,7 @@ from hodei.embedded.nats import EmbeddedNats
 from hodei.embedded.ports import LOOPBACK, free_port, is_taken
 from hodei.embedded.postgres import EmbeddedPostgres
 from hodei.embedded.service import FIRST_DELAY, LONGEST_DELAY, ProcessSpec, ServiceProcess
-from schemas.specs import read_labels
+from schemas.specs import Capacity, read_capacity, read_labels
 
 SERVICES: Final = (("orchestrator", 8080), ("scheduler", 8081), ("worker_manager", 8082))
 WORKER_STATES_ALIVE: Final = frozenset({"starting", "running", "draining"})
@@ -54,6 +54,7 @@ class UpSettings:
     database_url: str | None
     worker_slots: int
     worker_labels: Mapping[str, str]
+    worker_capacity: Capacity
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, data_dir: Path | None = None) -> UpSettings:
@@ -72,6 +73,10 @@ class UpSettings:
             raise EmbeddedError(f"HODEI_WORKER_LABELS: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from None
         except ValueError as error:
             raise EmbeddedError(f"HODEI_WORKER_LABELS: {error}") from None
+        try:
+            capacity = read_capacity(environment.get("HODEI_WORKER_CAPACITY", ""))
+        except ValueError as error:
+            raise EmbeddedError(f"HODEI_WORKER_CAPACITY: {error}") from None
         return cls(
             data_dir=(data_dir or Path(environment.get("HODEI_DATA_DIR") or ".hodei")).absolute(),
             host=environment.get("HODEI_HOST") or LOOPBACK,
@@ -82,6 +87,7 @@ class UpSettings:
             database_url=environment.get("DATABASE_URL") or None,
             worker_slots=number("HODEI_WORKER_SLOTS", None, least=1, most=10_000) or max(8, 2 * (os.cpu_count() or 1)),
             worker_labels=labels,
+            worker_capacity=capacity,
         )
 
     @property
@@ -371,7 +377,12 @@ async def _start_worker(session: aiohttp.ClientSession, manager: str, settings: 
     try:
         if await _living_workers(session, manager):
             return
-        worker = {"type": "default", "slots": settings.worker_slots, "labels": dict(settings.worker_labels)}
+        worker = {
+            "type": "default",
+            "slots": settings.worker_slots,
+            "labels": dict(settings.worker_labels),
+            "capacity": settings.worker_capacity.model_dump(exclude_none=True),
+        }
         async with session.post(f"{manager}/api/v1/workers", json=worker) as answer:
             if answer.status != 200:
                 raise EmbeddedError(f"the worker manager started no worker: {await answer.text()}")

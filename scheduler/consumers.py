@@ -46,15 +46,21 @@ class Placement:
     async def __call__(self, events: Events) -> None:
         async with self._dispatcher.turn() as turn:
             offline: set[str] = set()
+            drained: list[str] = []
             for event in events:
                 match event.data:
                     case WorkerOffline(worker_id=id):
                         offline.add(id)
                     case WorkerRegistered(has_agent=False):
                         self._silence.wake()
+                    case WorkerDraining() as data:
+                        if turn.desk.drain(data):
+                            drained.append(data.worker_id)
                     case data:
                         _apply(turn, data, event)
             await self._remove(turn, offline)
+        for id in drained:
+            await self._dispatcher.tell_to_drain(id)
 
     async def _remove(self, turn: Turn, offline: set[str]) -> None:
         """Most of these are our own words coming back; of a worker that was removed over REST the row is gone."""
@@ -79,8 +85,6 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
             desk.cancel(data)
         case ExecutionReturned():
             desk.give_back(data, now)
-        case WorkerDraining():
-            desk.drain(data)
         case WorkerStopped():
             desk.stopped(data, event.time, now)
         case WorkerRegistered():

@@ -19,7 +19,7 @@ from scheduler.counters import Counters
 from scheduler.domain.desk import Answer, Desk, Moment
 from scheduler.store import Store
 from scheduler.traces import Traces
-from schemas.agents import Heartbeat, Offer, Seek, Stop
+from schemas.agents import Drain, Heartbeat, Offer, Seek, Stop
 from schemas.model import EventModel
 from schemas.states import Reason
 from schemas.subjects import AgentVerb
@@ -118,6 +118,13 @@ class Dispatcher:
             # A turn that writes nothing does not notice that it is no longer ours.
             await self._store.confirm_epoch(self._epoch)
             await self._tell(news.worker_id, answer)
+
+    async def tell_to_drain(self, worker_id: str) -> None:
+        """Have an agent give back what waits there; best effort, as what is placed does not depend on it.
+
+        Not before the desk knows: the agent's own word that it drains would be news then, and the drain told twice.
+        """
+        await self._send(worker_id, "drain", Drain(exit=False))
 
     async def note_heartbeats(self, since: float) -> tuple[int, float]:
         """Write who was heard of after `since` (a wall-clock timestamp); how many, and when the last of them was.

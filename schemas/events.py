@@ -338,7 +338,11 @@ class WorkerRegistered(_WorkerEvent):
 
 
 class WorkerDraining(_WorkerEvent):
+    """By the scheduler: the worker takes nothing new and finishes what it has. Once for each drain, however it began:
+    over REST, by the worker manager, or by a signal to the agent."""
+
     event_type = "workers.draining"
+    incarnation: str | None = None
 
 
 class WorkerOffline(_WorkerEvent):

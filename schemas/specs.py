@@ -14,6 +14,7 @@ from pydantic import (
     StringConstraints,
     Tag,
     TypeAdapter,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -29,6 +30,7 @@ LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-
 LabelValue = Annotated[str, StringConstraints(max_length=200)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 _LABELS: Final = TypeAdapter[dict[str, str]](Labels)
+_CAPACITY_FORM: Final = "cpu_m=4000,memory_mb=8000,gpu=1"
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 EnvValue = Annotated[str, StringConstraints(max_length=100_000)]
 Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500)]
@@ -88,6 +90,42 @@ class Resources(Model):
     cpu_m: int = Field(0, ge=0, le=1_000_000, description="CPU in thousandths of a core.")
     memory_mb: int = Field(0, ge=0, le=100_000_000, description="Memory in MiB.")
     gpu: int = Field(0, ge=0, le=1024, description="Whole GPUs.")
+
+
+class Capacity(Model):
+    """What a worker has to give to the executions that state their `resources`; what it leaves out is the machine's."""
+
+    cpu_m: int | None = Field(None, ge=0, le=1_000_000, description="CPU in thousandths of a core.")
+    memory_mb: int | None = Field(None, ge=0, le=100_000_000, description="Memory in MiB.")
+    gpu: int | None = Field(None, ge=0, le=1024, description="Whole GPUs.")
+
+    def over(self, machine: Resources) -> Resources:
+        """The whole of it, on this machine."""
+        return machine.model_copy(update=self.model_dump(exclude_none=True))
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={value}" for name, value in self.model_dump(exclude_none=True).items())
+
+
+def read_capacity(text: str) -> Capacity:
+    """A capacity as `HODEI_WORKER_CAPACITY` and `str` of one have it: `cpu_m=4000,memory_mb=8000,gpu=1`, or a part.
+
+    Raises ValueError, in one line.
+    """
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if any(not sign for _, sign, _ in pairs):
+        raise ValueError(f"a capacity is written {_CAPACITY_FORM}")
+    given = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(given) < len(pairs):
+        raise ValueError("a name stands twice")
+    try:
+        return Capacity.model_validate(given)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = ".".join(map(str, wrong["loc"]))
+        if wrong["type"] == "extra_forbidden":
+            raise ValueError(f"{name!r} is none of {', '.join(Capacity.model_fields)}") from None
+        raise ValueError(f"{name}: {wrong['msg'].removeprefix('Input ')}") from None
 
 
 class CommandSpec(Model):

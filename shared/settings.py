@@ -11,10 +11,11 @@ from difflib import get_close_matches
 from typing import Annotated, ClassVar, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from schemas.specs import Capacity, read_capacity
 from schemas.subjects import Catalogue
 from shared.errors import ConfigError
 
@@ -41,6 +42,7 @@ KNOWN_ELSEWHERE: Final = frozenset(
         "HODEI_STATE_DIR",
         "HODEI_STEP_NAME",
         "HODEI_TASK_ID",
+        "HODEI_WORKER_CAPACITY",
         "HODEI_WORKER_ID",
         "HODEI_WORKER_INCARNATION",
         "HODEI_WORKER_LABELS",
@@ -72,6 +74,14 @@ def _collector(url: str) -> str:
     if parts.username or parts.password:
         raise ValueError("should carry no password: put credentials into OTEL_EXPORTER_OTLP_HEADERS")
     return url
+
+
+def _capacity(given: object) -> object:
+    return read_capacity(given) if isinstance(given, str) else given
+
+
+GivenCapacity = Annotated[Capacity | None, NoDecode, BeforeValidator(_capacity)]
+"""What somebody said that a worker has, if anybody did."""
 
 
 def _namespace(name: str) -> str:

@@ -53,7 +53,13 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         description="How work is run: worker processes, executions and their output.",
         port=settings.port,
         apis=[
-            workers.api(fleet, worker_store, outbox, default_slots=settings.default_slots),
+            workers.api(
+                fleet,
+                worker_store,
+                outbox,
+                default_slots=settings.default_slots,
+                default_capacity=settings.worker_capacity,
+            ),
             execute.api(execution_store, outbox, announcements),
             executions.api(execution_store),
             logs.api(execution_store, bus, announcements),

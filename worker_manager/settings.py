@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import GivenCapacity, Port, ServiceSettings
 
 
 class WorkerManagerSettings(ServiceSettings):
@@ -17,6 +17,8 @@ class WorkerManagerSettings(ServiceSettings):
     port: Port = Field(8082, validation_alias="WORKER_MANAGER_PORT")
     data_dir: Path = Field(Path(".hodei"), validation_alias="HODEI_DATA_DIR")
     worker_slots: int | None = Field(None, ge=1, le=10_000, validation_alias="HODEI_WORKER_SLOTS")
+
+    worker_capacity: GivenCapacity = Field(None, validation_alias="HODEI_WORKER_CAPACITY")
 
     @property
     def workers_folder(self) -> Path:

@@ -112,13 +112,14 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
             if row is None:
                 raise NotFound("worker", id)
             status = WorkerStatus(row["status"])
-            if status is not WorkerStatus.DRAINING:
+            again = status is WorkerStatus.DRAINING
+            if not again:
                 WORKER.advance(status, WorkerStatus.DRAINING)
                 await tx.execute(drain, id)
-                tx.emit(WorkerDraining(worker_id=id))
+                tx.emit(WorkerDraining(worker_id=id, incarnation=row["incarnation"]))
             body = await tx.fetch_value(get, id)
-        if row["has_agent"]:
-            await tell_agent(id, Drain(exit=False))
+        if again and row["has_agent"]:
+            await tell_agent(id, Drain(exit=False))  # the first time the leader does, which may not have reached it
         return json_response(body, status=202)
 
     @api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})

@@ -255,13 +255,15 @@ class Desk:
         worker.heard_at = now.wall
         self._take_offer(worker, offer)
 
-    def drain(self, event: WorkerDraining) -> None:
-        """Somebody asked for a drain; it holds for this incarnation."""
+    def drain(self, event: WorkerDraining) -> bool:
+        """Somebody asked for a drain; it holds for this incarnation. Tells whether its agent does not know yet."""
         worker = self.fleet.get(event.worker_id)
-        if worker is not None and not worker.drained:
-            worker.drained = True
-            self.fleet.touch(worker)
-            self._workers_touched[worker.id] = worker
+        if worker is None or event.incarnation not in (None, worker.incarnation) or worker.drained or worker.draining:
+            return False  # of an earlier incarnation, or our own word coming back
+        worker.drained = True
+        self.fleet.touch(worker)
+        self._workers_touched[worker.id] = worker
+        return True
 
     def stopped(self, event: WorkerStopped, said_at: datetime, now: Moment) -> None:
         """The worker's process is gone. Unless it left nothing behind, all that is placed there is lost."""
@@ -412,7 +414,6 @@ class Desk:
             capacity=beat.capacity,
             slots=beat.slots,
             prefetch=beat.prefetch,
-            draining=beat.draining,
             lease_until=now.monotonic + self._lease,
         )
         self.fleet.add(worker)
@@ -425,7 +426,7 @@ class Desk:
         if worker.online or worker.placed:
             self._lose_all(worker, now, "the worker was started anew")
         worker.former.append(worker.incarnation)
-        worker.incarnation, worker.since, worker.drained = beat.incarnation, now.wall, False
+        worker.incarnation, worker.since, worker.drained, worker.draining = beat.incarnation, now.wall, False, False
         self._workers_touched[worker.id] = worker
 
     def _take_offer(self, worker: Worker, offer: Offer) -> None:
@@ -434,6 +435,8 @@ class Desk:
             return
         if (offer.slots, offer.draining) != (worker.slots, worker.draining):
             self._workers_touched[worker.id] = worker
+        if offer.draining and not worker.draining and not worker.drained:
+            self._changes.events.append(WorkerDraining(worker_id=worker.id, incarnation=worker.incarnation))
         worker.slots, worker.prefetch, worker.draining = told
         self.fleet.touch(worker)
 

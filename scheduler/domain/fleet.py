@@ -62,11 +62,12 @@ class Worker:
         return Room(self.id, tags(self.type, self.labels), slots, prefetch, self.free_resources())
 
     def free_resources(self) -> tuple[int, int, int]:
-        """(cpu_m, memory_mb, gpu) that nothing placed there has claimed."""
+        """(cpu_m, memory_mb, gpu) that nothing placed there has claimed; none where it states less than before."""
         if self.capacity is None:
             return UNLIMITED
         cpu_m, memory_mb, gpu = self.used
-        return (self.capacity.cpu_m - cpu_m, self.capacity.memory_mb - memory_mb, self.capacity.gpu - gpu)
+        capacity = self.capacity
+        return (max(0, capacity.cpu_m - cpu_m), max(0, capacity.memory_mb - memory_mb), max(0, capacity.gpu - gpu))
 
 
 def tags(type: str, labels: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from schemas.model import Model, Name, Timestamp
 from schemas.rest.lists import PageQuery
@@ -33,6 +33,10 @@ class ManagedExecution(Model):
     reason: Reason | None
     detail: str | None
     exit_code: int | None
+    continued_as: str | None = Field(
+        None,
+        description="The execution that took its place, when its worker gave it back before it began (`returned`).",
+    )
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None

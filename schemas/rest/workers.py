@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.model import Model, Name, Timestamp
 from schemas.rest.lists import PageQuery
-from schemas.specs import Labels, Resources
+from schemas.specs import Capacity, Labels, Resources
 from schemas.states import WorkerProcessStatus, WorkerStatus
 
 
@@ -54,6 +54,9 @@ class WorkerStart(Model):
     name: Name | None = None
     labels: Labels = Field(default_factory=dict)
     slots: int | None = Field(None, ge=1, le=10_000, description="How many executions run at once.")
+    capacity: Capacity | None = Field(
+        None, description="What it has for executions that state their resources; by default the machine's, no GPU."
+    )
     provider: Literal["process"] = "process"
 
 

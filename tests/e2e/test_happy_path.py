@@ -13,6 +13,7 @@ from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.schedules import Explanation, ScheduleCreate
 from schemas.rest.workers import WorkerStart
+from schemas.specs import Capacity
 from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus, TaskStatus, WorkerProcessStatus, WorkerStatus
 from tests.e2e.framework import assertions as expect
 from tests.e2e.framework.data import command_job, diamond, pipeline, step, unique
@@ -210,6 +211,20 @@ async def test_a_worker_of_another_type_is_started_used_and_drained(client: Clie
     assert (await client.worker(worker.id)).status is WorkerProcessStatus.STOPPED
 
 
+async def test_a_busy_worker_that_is_told_to_stop_is_seen_draining(client: Client, platform: Platform) -> None:
+    kind = unique("busy")
+    worker = await client.start_worker(WorkerStart(type=kind))
+    job = await client.submit(command_job("echo up; sleep 600", requires={"type": kind}))
+    async for _ in client.follow_logs(job.id):
+        break
+    async with feed(platform, f"workers.{worker.id}.draining") as draining:
+        await client.stop_worker(worker.id)
+        assert (await draining.next())["worker_id"] == worker.id
+    assert (await client.registered_worker(worker.id)).status is WorkerStatus.DRAINING
+    await client.cancel(job.id)
+    await expect.ends(client, job.id, JobStatus.CANCELLED)
+
+
 async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> None:
     job = await client.submit(command_job("true", requires={"type": unique("nowhere")}))
     task = (await client.job(job.id)).tasks[0]
@@ -221,6 +236,26 @@ async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> 
     assert task.id in [queued.task_id for queued in await client.queue(job_id=job.id)]
     await client.cancel(job.id)
     await expect.ends(client, job.id, JobStatus.CANCELLED)
+
+
+async def test_a_job_that_needs_a_gpu_waits_for_a_worker_that_has_one(client: Client) -> None:
+    kind = unique("calculator")
+    plain = await client.start_worker(WorkerStart(type=kind))
+    known = await client.registered_worker(plain.id)
+    assert known.capacity is not None
+    assert (known.capacity.cpu_m > 0, known.capacity.memory_mb > 0, known.capacity.gpu) == (True, True, 0)
+    job = await client.submit(command_job("true", requires={"type": kind}, resources={"gpu": 1}))
+    task = (await client.job(job.id)).tasks[0]
+    explanation = await eventually(lambda: _explanation_or_none(client, task.id))
+    refusals = {verdict.worker_id: verdict.refusal for verdict in explanation.workers}
+    assert refusals[plain.id] == "needs gpu 1, 0 in all"
+
+    able = await client.start_worker(WorkerStart(type=kind, capacity=Capacity(gpu=1)))
+
+    done = await expect.succeeds(client, job.id)
+    assert [execution.worker_id for execution in done.tasks[0].executions] == [able.id]
+    for worker in (plain, able):
+        await client.stop_worker(worker.id, force=True)
 
 
 async def _explanation_or_none(client: Client, task_id: str) -> Explanation | None:

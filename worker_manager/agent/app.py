@@ -9,11 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
+from schemas.specs import Capacity
 from shared import lifeline
 from shared.bus import Bus
 from shared.lifecycle import Service
 from shared.process_tree import INCARNATION_MARK, kill_marked, mark, reap
 from shared.tracing import Tracing
+from worker_manager.agent import machine
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.environment import base_environment
 from worker_manager.agent.execution import Means
@@ -44,7 +46,11 @@ class Agent:
     def __init__(self, settings: AgentSettings) -> None:
         self._state = StateFolder(settings.state_dir, settings.worker_id)
         self.identity = Identity(
-            self._state.worker_id, settings.worker_name, settings.worker_type, dict(settings.labels)
+            self._state.worker_id,
+            settings.worker_name,
+            settings.worker_type,
+            dict(settings.labels),
+            (settings.capacity or Capacity()).over(machine.resources()),
         )
         self._scratch = Scratch(self._state.scratch)
         self._launcher = Launcher()

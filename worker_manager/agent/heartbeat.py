@@ -127,6 +127,7 @@ class Heart:
             name=identity.name,
             type=identity.type,
             labels=identity.labels,
+            capacity=identity.capacity,
             host=self._host,
             pid=os.getpid(),
             version=self._version,

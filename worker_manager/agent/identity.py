@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from schemas.cloudevents import CloudEvent, wrap
 from schemas.events import EventData
+from schemas.specs import Resources
 from shared.ids import new_id
 
 D = TypeVar("D", bound=EventData)
@@ -19,6 +20,7 @@ class Identity:
     name: str
     type: str
     labels: dict[str, str] = field(default_factory=dict)
+    capacity: Resources | None = None
     incarnation: str = field(default_factory=new_id)
 
     def sign(self, data: D, *, time: datetime, traceparent: str | None = None) -> CloudEvent[D]:

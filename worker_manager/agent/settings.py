@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from schemas.ids import UUID_PATTERN
 from schemas.specs import Labels, read_labels
-from shared.settings import ServiceSettings
+from shared.settings import GivenCapacity, ServiceSettings
 
 
 def _labels(given: object) -> object:
@@ -36,6 +36,7 @@ class AgentSettings(ServiceSettings):
         le=10_000,
         validation_alias="HODEI_WORKER_SLOTS",
     )
+    capacity: GivenCapacity = Field(default=None, validation_alias="HODEI_WORKER_CAPACITY")
     state_dir: Path | None = Field(default=None, validation_alias="HODEI_STATE_DIR")
     heartbeat: float = Field(default=3.0, gt=0, le=60, validation_alias="HODEI_HEARTBEAT_SECONDS")
     grace: float = Field(default=5.0, ge=0, le=3600, validation_alias="HODEI_GRACE_SECONDS")

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from schemas.rest.workers import ManagedWorker, ManagedWorkerQuery, ManagedWorkerState, StopQuery, WorkerStart
+from schemas.specs import Capacity
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
@@ -15,7 +16,9 @@ from worker_manager.providers.base import WorkerSpec
 from worker_manager.store import WorkerStore
 
 
-def api(fleet: Fleet, store: WorkerStore, outbox: Outbox, *, default_slots: int) -> Api:
+def api(
+    fleet: Fleet, store: WorkerStore, outbox: Outbox, *, default_slots: int, default_capacity: Capacity | None
+) -> Api:
     """The routes, over the fleet and what is known of it."""
     api = Api(tag="workers", description="Worker processes: what runs executions.")
 
@@ -35,6 +38,7 @@ def api(fleet: Fleet, store: WorkerStore, outbox: Outbox, *, default_slots: int)
             type=body.type,
             labels=body.labels,
             slots=body.slots or default_slots,
+            capacity=body.capacity or default_capacity,
         )
         async with fleet.launch(spec, body.provider) as launch, idempotent(request, outbox) as tx:
             response = tx.answer(200, await launch.run(tx), {"Location": f"/api/v1/workers/{worker_id}"})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from schemas.specs import Capacity
 from shared.errors import HodeiError
 
 Handle = Mapping[str, str | int]
@@ -23,6 +24,8 @@ class WorkerSpec:
     type: str
     labels: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
+    capacity: Capacity | None = None
+    """None leaves it to the agent, which goes by its machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ class ProcessProvider:
             "HODEI_WORKER_TYPE": spec.type,
             "HODEI_WORKER_LABELS": orjson.dumps(dict(spec.labels)).decode(),
             "HODEI_WORKER_SLOTS": str(spec.slots),
+            "HODEI_WORKER_CAPACITY": "" if spec.capacity is None else str(spec.capacity),
             "HODEI_STATE_DIR": str(state),
         }
 

@@ -242,6 +242,8 @@ async def test_an_agent_that_starts_again_ends_what_its_killed_self_left(
     [
         ({"HODEI_WORKER_SLOTS": "none"}, "HODEI_WORKER_SLOTS='none'"),
         ({"HODEI_WORKER_LABELS": "zone"}, "key=value"),
+        ({"HODEI_WORKER_CAPACITY": "gpus=1"}, "'gpus' is none of cpu_m, memory_mb, gpu"),
+        ({"HODEI_WORKER_CAPACITY": "gpu=some"}, "gpu: should be a valid integer"),
         ({"HODEI_WORKER_ID": "one"}, "HODEI_WORKER_ID"),
         ({"HODEI_WORKER_SLOT": "1"}, "nearest is HODEI_WORKER_SLOTS"),
     ],

@@ -102,7 +102,7 @@ async def health(url: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, number: signal.Signals) -> None:
-    up = await start(HODEI_WORKER_SLOTS="5", HODEI_WORKER_LABELS="zone=north")
+    up = await start(HODEI_WORKER_SLOTS="5", HODEI_WORKER_LABELS="zone=north", HODEI_WORKER_CAPACITY="gpu=1")
     await up.ready()
     children = descendants(up.pid)
     assert len(children) > 5
@@ -114,7 +114,7 @@ async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, n
         assert await gone(pid, within=1)
     log = (tmp_path / "data" / "logs" / "worker_manager.log").read_text()
     assert log == (
-        'started worker {"type": "default", "slots": 5, "labels": {"zone": "north"}}\n'
+        'started worker {"type": "default", "slots": 5, "labels": {"zone": "north"}, "capacity": {"gpu": 1}}\n'
         "stopped worker /api/v1/workers/0?force=true\nstopped\n"
     )
 

@@ -90,12 +90,20 @@ class Agent:
         await self.bus.subscribe(self.bus.catalogue.agent(self.id, "drain"), on_drain)
         await self.bus.flush()
 
-    def heartbeat(self, *, running: Sequence[str] = (), over: Sequence[str] = (), leaving: bool = False) -> Heartbeat:
+    def heartbeat(
+        self,
+        *,
+        running: Sequence[str] = (),
+        over: Sequence[str] = (),
+        draining: bool = False,
+        leaving: bool = False,
+    ) -> Heartbeat:
         return Heartbeat(
             worker_id=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
             prefetch=self.prefetch,
+            draining=draining,
             name=f"agent-{self.id[-4:]}",
             type="default",
             labels=self.labels,
@@ -105,8 +113,15 @@ class Agent:
             leaving=leaving,
         )
 
-    async def beat(self, *, running: Sequence[str] = (), over: Sequence[str] = (), leaving: bool = False) -> None:
-        heartbeat = self.heartbeat(running=running, over=over, leaving=leaving)
+    async def beat(
+        self,
+        *,
+        running: Sequence[str] = (),
+        over: Sequence[str] = (),
+        draining: bool = False,
+        leaving: bool = False,
+    ) -> None:
+        heartbeat = self.heartbeat(running=running, over=over, draining=draining, leaving=leaving)
         await self.bus.send(self.bus.catalogue.agent(self.id, "heartbeat"), heartbeat.model_dump_json().encode())
 
 

@@ -189,14 +189,29 @@ async def test_a_drained_worker_gets_nothing_new_and_its_agent_is_told(house: Op
     await here.post(f"/api/v1/workers/{agent.id}/drain", None, 202)
     async with asyncio.timeout(DEADLINE):
         assert not (await agent.drains.get()).exit
-    await here.ears.wait(WorkerDraining)
+    await agent.beat(draining=True)
     other = await here.agent()
     tasks = [queued() for _ in range(2)]
     await here.say(*tasks)
     assert {event.worker_id for event in await here.ears.wait(TaskScheduled, 2)} == {other.id}
-    await agent.beat(leaving=True)
+    await agent.beat(draining=True, leaving=True)
     await here.ears.wait(WorkerOffline)
+    assert [event.worker_id for event in here.ears.of(WorkerDraining)] == [agent.id]
     await here.post(f"/api/v1/workers/{agent.id}/drain", None, 409)
+
+
+async def test_a_drain_that_the_agent_begins_is_told_of_once(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent()
+    await agent.beat(draining=True)
+    [told] = await here.ears.wait(WorkerDraining)
+    assert (told.worker_id, told.incarnation) == (agent.id, agent.incarnation)
+    shown = RegisteredWorker.model_validate(await here.get(f"/api/v1/workers/{agent.id}"))
+    assert shown.status == "draining"
+    await here.post(f"/api/v1/workers/{agent.id}/drain", None, 202)
+    await agent.beat(draining=True, leaving=True)
+    await here.ears.wait(WorkerOffline)
+    assert len(here.ears.of(WorkerDraining)) == 1
 
 
 async def test_a_worker_is_removed_unless_something_is_placed_there(house: Opener) -> None:

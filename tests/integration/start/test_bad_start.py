@@ -129,6 +129,14 @@ async def test_a_bus_that_does_not_answer_is_waited_for_and_named(
     assert "hidden" not in err
 
 
+@pytest.mark.parametrize("module", ["worker_manager", "worker_manager.agent"])
+async def test_a_capacity_that_cannot_be_is_named(module: str, tmp_path: Path) -> None:
+    code, err = await start(module, tmp_path, HODEI_WORKER_CAPACITY="gpus=1")
+
+    assert code == MISCONFIGURED
+    says(err, module, "HODEI_WORKER_CAPACITY='gpus=1': 'gpus' is none of cpu_m, memory_mb, gpu")
+
+
 async def test_a_worker_whose_folder_cannot_be_used_says_so(nats_url: str, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("in the way")
 

@@ -147,6 +147,27 @@ async def test_a_requested_execution_gets_its_worker_and_its_outcome(platform: P
     assert (await manager.call("GET", f"/executions/{made['id']}"))["status"] == "succeeded"
 
 
+async def test_a_requested_execution_that_its_worker_gave_back_names_the_one_that_took_its_place(
+    platform: Platform, manager: Running
+) -> None:
+    made = await manager.call("POST", "/execute", expect=201, json={"command": "true"})
+    ids = {"task_id": made["task_id"], "job_id": made["job_id"]}
+    promised, second, third = Script(execution_id=made["id"], **ids), Script(**ids), Script(**ids)
+
+    await platform.say(promised.scheduled(), promised.returned())
+    await manager.recorded(2)
+    back = await manager.call("GET", f"/executions/{made['id']}")
+    assert (back["status"], back["reason"], back["continued_as"]) == ("cancelled", "returned", None)
+
+    await platform.say(second.scheduled(), second.returned(), third.scheduled(), third.finished())
+    await manager.recorded(6)
+    for given_back in (promised, second):
+        shown = await manager.call("GET", f"/executions/{given_back.execution_id}")
+        assert shown["continued_as"] == third.execution_id
+    end = await manager.call("GET", f"/executions/{third.execution_id}")
+    assert (end["status"], end["continued_as"]) == ("succeeded", None)
+
+
 @pytest.mark.parametrize(("event", "status"), [(TaskExpired, "failed"), (TaskWithdrawn, "cancelled")])
 async def test_a_requested_execution_whose_task_leaves_the_queue_is_closed(
     platform: Platform, manager: Running, event: type[TaskExpired | TaskWithdrawn], status: str

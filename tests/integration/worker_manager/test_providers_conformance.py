@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.specs import Capacity
 from shared.ids import new_id
 from tests.fixtures.processes import gone
 from worker_manager.providers.base import Handle, Provider, StartFailed, WorkerSpec
@@ -61,7 +62,14 @@ async def started(make: Make) -> AsyncIterator[StartAgent]:
     handles: list[tuple[Provider, Handle]] = []
 
     async def start(provider: Provider) -> tuple[str, Handle]:
-        spec = WorkerSpec(worker_id=new_id(), name="w", type="rust", labels={"zone": "a=b c"}, slots=3)
+        spec = WorkerSpec(
+            worker_id=new_id(),
+            name="w",
+            type="rust",
+            labels={"zone": "a=b c"},
+            slots=3,
+            capacity=Capacity(gpu=1),
+        )
         handle = await provider.start(spec)
         handles.append((provider, handle))
         return spec.worker_id, handle
@@ -162,6 +170,7 @@ async def test_its_environment_says_who_it_is_and_no_secrets(make: Make, started
     said = dict(line.split("=", 1) for line in _log_in(tmp_path).splitlines())
     assert (said["HODEI_WORKER_ID"], said["HODEI_WORKER_SLOTS"]) == (worker_id, "3")
     assert (said["HODEI_WORKER_TYPE"], said["HODEI_WORKER_LABELS"]) == ("rust", '{"zone":"a=b c"}')
+    assert said["HODEI_WORKER_CAPACITY"] == "gpu=1"
     assert said["HODEI_OTLP_ENDPOINT"] == "http://collector:4318"
     assert "DATABASE_URL" not in said
 

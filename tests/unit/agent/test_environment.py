@@ -8,13 +8,15 @@ import stat
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from schemas.agents import Assignment
-from schemas.specs import RunSpec
+from schemas.specs import Capacity, Resources, RunSpec, read_capacity
 from shared.errors import ConfigError
 from shared.tracing import Tracing
 from worker_manager.agent.environment import DEFAULT_PATH, base_environment, execution_environment
+from worker_manager.agent.machine import resources
 from worker_manager.agent.scratch import Scratch
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.agent.state import StateFolder
@@ -106,6 +108,51 @@ async def test_a_folder_that_was_removed_is_not_used_again(tmp_path: Path) -> No
 def test_labels_are_pairs_or_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("HODEI_WORKER_LABELS", text)
     assert AgentSettings().labels == {"zone": "eu", "gpu": "a=b"}
+
+
+@pytest.mark.parametrize("text", ["gpu=1", "cpu_m=4000, memory_mb=8000", "", "memory_mb=0,gpu=2,cpu_m=1"])
+def test_a_capacity_is_read_and_what_it_leaves_out_is_the_machines(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("HODEI_WORKER_CAPACITY", text)
+    given = AgentSettings().capacity or Capacity()
+    assert read_capacity(str(given)) == given
+    machine = Resources(cpu_m=7, memory_mb=8)
+    assert given.over(machine) == Resources(
+        cpu_m=7 if given.cpu_m is None else given.cpu_m,
+        memory_mb=8 if given.memory_mb is None else given.memory_mb,
+        gpu=given.gpu or 0,
+    )
+    assert (given.gpu is not None) == ("gpu" in text)
+
+
+def test_the_machine_has_cores_and_memory_and_no_gpu(tmp_path: Path) -> None:
+    free = resources(tmp_path, tmp_path / "none")
+    assert free == Resources(
+        cpu_m=1000 * len(os.sched_getaffinity(0)), memory_mb=psutil.virtual_memory().total // 2**20
+    )
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files"),
+    [
+        ("0::/a/b", {"cpu.max": "max 100000", "a/cpu.max": "50000 100000", "a/b/memory.max": str(64 << 20)}),
+        ("0::/elsewhere", {"cpu.max": "50000 100000", "memory.max": str(64 << 20)}),
+        (
+            "5:cpu,cpuacct:/a\n4:memory:/a\n0::/",
+            {
+                "cpu/a/cpu.cfs_quota_us": "50000",
+                "cpu/a/cpu.cfs_period_us": "100000",
+                "memory/memory.limit_in_bytes": str(64 << 20),
+                "memory/a/memory.limit_in_bytes": "9223372036854771712",
+            },
+        ),
+    ],
+)
+def test_a_cgroups_limit_is_what_the_machine_has(tmp_path: Path, cgroup: str, files: dict[str, str]) -> None:
+    (tmp_path / "own").write_text(cgroup + "\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert resources(tmp_path, tmp_path / "own") == Resources(cpu_m=500, memory_mb=64)
 
 
 def test_a_state_folder_keeps_the_workers_id_and_serves_one_agent(tmp_path: Path) -> None:

@@ -41,6 +41,21 @@ def test_labels_that_cannot_be_are_refused(value: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("gpu", "a capacity is written cpu_m="),
+        ("gpus=1", "'gpus' is none of cpu_m, memory_mb, gpu"),
+        ("gpu=-1", "gpu: should be greater than or equal to 0"),
+        ("gpu=1.5", "gpu: should be a valid integer"),
+        ("gpu=1,gpu=2", "a name stands twice"),
+    ],
+)
+def test_a_capacity_that_cannot_be_is_refused(value: str, says: str) -> None:
+    with pytest.raises(EmbeddedError, match=f"^HODEI_WORKER_CAPACITY: {says}"):
+        UpSettings.read({"HODEI_WORKER_CAPACITY": value})
+
+
+@pytest.mark.parametrize(
     ("host", "reach"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("10.0.0.1", "10.0.0.1")]
 )
 def test_a_wildcard_host_is_reached_on_loopback(host: str, reach: str) -> None:

@@ -16,6 +16,7 @@ from schemas.events import (
     ExecutionLost,
     TaskExpired,
     TaskWithdrawn,
+    WorkerDraining,
     WorkerOffline,
     WorkerRegistered,
     WorkerStopped,
@@ -375,6 +376,59 @@ def test_resources_are_given_back() -> None:
     assert [t.task_id for t in placed] == ["a"]
     one.finish(finished(placed[0]))
     assert [t.task_id for t in settle(one).scheduled] == ["b"]
+
+
+def drains(changes: Changes) -> list[str | None]:
+    return [event.incarnation for event in changes.events if isinstance(event, WorkerDraining)]
+
+
+def test_an_agent_that_begins_to_drain_is_told_of_once() -> None:
+    one = with_worker()
+    one.offer(beat(draining=True), at(1))
+    changes = settle(one)
+    assert drains(changes) == ["i1"]
+    assert [worker.status for worker in changes.workers] == [WorkerStatus.DRAINING]
+    one.heartbeat(beat(draining=True), at(2))
+    [told] = [event for event in changes.events if isinstance(event, WorkerDraining)]
+    assert not one.drain(told), "our own word"
+    assert not settle(one)
+
+
+def test_a_drain_that_was_asked_for_is_not_told_of_again_when_the_agent_obeys() -> None:
+    one = with_worker()
+    assert one.drain(WorkerDraining(worker_id="w1", incarnation="i1"))
+    one.offer(beat(draining=True), at(1))
+    assert drains(settle(one)) == []
+
+
+def test_a_drain_holds_for_the_incarnation_that_it_names() -> None:
+    one = with_worker()
+    one.offer(beat(draining=True), at(1))
+    [told] = [event for event in settle(one).events if isinstance(event, WorkerDraining)]
+    one.heartbeat(beat(draining=True, leaving=True), at(2))
+    one.heartbeat(beat(incarnation="i2"), at(3))
+    assert not one.drain(told)
+    [worker] = one.fleet
+    assert worker.status is WorkerStatus.ONLINE
+    one.offer(beat(incarnation="i2", draining=True), at(4))
+    assert drains(settle(one)) == ["i2"]
+
+
+def test_a_worker_that_is_first_met_draining_is_told_of() -> None:
+    one = desk()
+    one.heartbeat(beat(draining=True), at(0))
+    assert kinds(settle(one)) == [WorkerRegistered, WorkerDraining]
+
+
+def test_a_task_that_states_no_resources_goes_by_slots_alone() -> None:
+    one = desk()
+    one.heartbeat(beat(slots=3, capacity=Resources(cpu_m=1000)), at(0))
+    one.arrive(queued("a", resources=Resources(cpu_m=600)), at(0))
+    settle(one)
+    one.heartbeat(beat(slots=3, capacity=Resources(cpu_m=500)), at(1))  # less than is claimed there
+    one.arrive(queued("states some", resources=Resources(cpu_m=1)), at(1))
+    one.arrive(queued("states none", queued_at=1), at(1))
+    assert [t.task_id for t in settle(one).scheduled] == ["states none"]
 
 
 ACTIONS = st.lists(
