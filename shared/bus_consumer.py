@@ -132,7 +132,11 @@ class Consumer(Generic[T]):
     async def start(self) -> None:
         """Declare the durable consumer and begin. Raises Unavailable, or BusError, when that is impossible."""
         await self._declarations.declare([self.spec], deadline=10)
-        await self._pull.start()
+        try:
+            await self._pull.start()
+        except BaseException:
+            await self._pull.close()  # nobody is going to stop what has not started
+            raise
         self._forget = self._declarations.on_recreated(lambda: self._pull.remake("stream recreated"))
         self._tasks = [
             asyncio.create_task(self._run(), name=self.name),
@@ -143,18 +147,21 @@ class Consumer(Generic[T]):
         """Take nothing more, let the running handler finish within the stop deadline, give back what is not
         done.
 
-        What is given back reaches another consumer of the same durable at once.
+        What is given back reaches another consumer of the same durable at once. A stop that is cancelled cancels the
+        handler, too.
         """
         self._stopping.set()
         self._forget()
-        await self._pull.close()
-        if self._tasks:
-            run, keep_alive = self._tasks
-            _, unfinished = await asyncio.wait([run], timeout=self._stop_deadline)
-            if unfinished:
-                log.warning("consumer.handler_late", consumer=self._durable)
-            for task in (run, keep_alive):
+        try:
+            await self._pull.close()
+            if self._tasks:
+                _, unfinished = await asyncio.wait(self._tasks[:1], timeout=self._stop_deadline)
+                if unfinished:
+                    log.warning("consumer.handler_late", consumer=self._durable)
+        finally:
+            for task in self._tasks:
                 task.cancel()
+        if self._tasks:
             await asyncio.wait(self._tasks)
             self._tasks = []
         await self._give_back()

@@ -255,6 +255,26 @@ async def test_what_a_stopped_consumer_held_reaches_another_at_once(bus: Bus, co
     assert sorted(seen) == list(range(20))
 
 
+async def test_a_stop_that_is_cancelled_cancels_the_handler(bus: Bus, consume: Start) -> None:
+    entered, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def stuck(events: Events) -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    consumer = await consume(stuck, stop_deadline=60)
+    await publish(bus, numbered(1))
+    async with asyncio.timeout(10):
+        await entered.wait()
+        stopping = asyncio.create_task(consumer.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await cancelled.wait()
+
+
 async def test_stopping_lets_the_running_handler_finish(bus: Bus, consume: Start) -> None:
     entered, go_on = asyncio.Event(), asyncio.Event()
 
