@@ -17,6 +17,7 @@ from nats_exporter.settings import NatsExporterSettings
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
 from schemas import states
+from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE
 from schemas.events import EVENT_TYPES
 from schemas.subjects import CONSUMERS
 from shared.lifecycle import Service
@@ -51,8 +52,10 @@ def event_catalogue() -> str:
     """Every event type, its fields, and who consumes it."""
     parts = [
         "# Events\n\nGenerated from `schemas/events.py` and `schemas/subjects.py` by `make docs`. The bus subject is"
-        " `hodei.<type>`; on the feed each event stands alone on `hodei.feed.<plural>.<id>.<verb>`. For tools the same,"
-        " with the schemas of subjects, headers and payloads, is in [asyncapi.json](asyncapi.json) (AsyncAPI 3).\n"
+        " `hodei.<type>`; each message there, and each on `hodei.logs.<execution id>`, is a CloudEvents batch with the"
+        f" header `Content-Type: {BATCH_CONTENT_TYPE}`. On the feed each event stands alone on"
+        f" `hodei.feed.<plural>.<id>.<verb>`, with `Content-Type: {EVENT_CONTENT_TYPE}`. For tools the same, with the"
+        " schemas of subjects, headers and payloads, is in [asyncapi.json](asyncapi.json) (AsyncAPI 3).\n"
     ]
     for name, model in sorted(EVENT_TYPES.items()):
         takers = [f"`{spec.durable}`" for spec in CONSUMERS if name in spec.event_types]

@@ -105,10 +105,12 @@ class AgentNews:
 
     async def start(self) -> None:
         subject = self._bus.catalogue.agent
-        self._subscriptions = [
-            await self._bus.subscribe(subject("*", "heartbeat"), self._heartbeat),
-            await self._bus.subscribe(subject("*", "offer"), self._offer),
-        ]
+        try:
+            self._subscriptions.append(await self._bus.subscribe(subject("*", "heartbeat"), self._heartbeat))
+            self._subscriptions.append(await self._bus.subscribe(subject("*", "offer"), self._offer))
+        except BaseException:
+            await self.stop()  # nobody else is going to stop what has not started
+            raise
 
     async def stop(self) -> None:
         for subscription in self._subscriptions:

@@ -25,7 +25,7 @@ from schemas.states import Reason
 from schemas.subjects import AgentVerb
 from shared.bus import Bus
 from shared.clock import now
-from shared.errors import BusUnavailable
+from shared.errors import BusUnavailable, Unavailable
 from shared.ids import new_id
 
 _log = structlog.get_logger(__name__)
@@ -69,6 +69,7 @@ class Dispatcher:
         self._lock = asyncio.Lock()
         self._desk: Desk | None = None
         self._epoch = 0
+        self._over = False
 
     async def start(self) -> None:
         """Take over: nothing that an earlier leader has under way can be written after this."""
@@ -78,7 +79,8 @@ class Dispatcher:
         _log.info("scheduler.leads", epoch=self._epoch)
 
     async def stop(self) -> None:
-        """Let the turn under way end."""
+        """Let the turn under way end; there is no other after it."""
+        self._over = True
         async with self._lock:
             self._desk = None
             self._counters.watch(None)
@@ -89,8 +91,13 @@ class Dispatcher:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
-        """A turn at the desk: what the block does to it is followed by placing, and written at the end."""
+        """A turn at the desk: what the block does to it is followed by placing, and written at the end.
+
+        Raises Unavailable once the dispatcher has been stopped: its term is over.
+        """
         async with self._lock:
+            if self._over:
+                raise Unavailable("this term's scheduler")
             desk = self._desk
             if desk is None:
                 desk = await self._rebuild()

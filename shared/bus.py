@@ -7,13 +7,13 @@ Here: `Bus`, the public face, and core subscriptions. The work is done beside it
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
-from schemas.cloudevents import CloudEvent, decode_batch, encode_batch, wrap
+from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch, encode_batch, wrap
 from schemas.events import EventData, LogChunk
 from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec
 from shared.bus_connection import BusError, Connection
@@ -34,6 +34,8 @@ Event = CloudEvent[EventData]
 Handler = Callable[[list[Event]], Awaitable[None]]
 Callback = Callable[[str, bytes, str], Awaitable[None]]
 T = TypeVar("T")
+
+_BATCH: Final[Mapping[str, str]] = {"Content-Type": BATCH_CONTENT_TYPE}
 
 
 class Subscription:
@@ -132,15 +134,16 @@ class Bus:
         headers: Mapping[str, str] | None = None,
         deadline: float = DEADLINE,
     ) -> Coroutine[Any, Any, None]:
-        """Publish to JetStream, where possible before this returns; to be awaited, until it is stored. Many may be in
-        flight at the same time.
+        """Publish a CloudEvents batch to JetStream, where possible before this returns; to be awaited, until it is
+        stored. Many may be in flight at the same time.
 
         Raises BusUnavailable at once while disconnected, or after `deadline` seconds without an
         acknowledgement. It may be stored nevertheless: publish again with the same `msg_id`, which the
         stream drops if it has it. Raises BusError when it is larger than `max_payload`. The current trace
         goes along.
         """
-        return self._publisher.publish(subject, payload, msg_id=msg_id, headers=_with_trace(headers), deadline=deadline)
+        headers = _with_trace({**_BATCH, **headers} if headers else _BATCH)
+        return self._publisher.publish(subject, payload, msg_id=msg_id, headers=headers, deadline=deadline)
 
     async def send(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None

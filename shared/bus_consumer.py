@@ -8,10 +8,15 @@ A handler may be given the same event again at any time and must not mind. It is
 of the stream, save that messages which come again are handed over apart from the others, first. - It
 returns: every message of the batch is acknowledged. - It raises Unavailable or BusUnavailable: that is no
 fault of the events. The batch is kept and tried again, with growing pauses, for as long as it takes. - It
-raises anything else: the batch is run again message by message, and a failing message event by event, so
-that the culprits are known. Their messages come again after a growing delay; after `max_deliver` deliveries
-the culprits go to the dead letters, and the rest of the message counts as handled. A message that cannot be
-decoded goes to the dead letters at once.
+raises TooSlow (the database answers, but does not end this in time) several times in a row, or anything else:
+the batch is run again message by message, and a failing message event by event, so that the culprits are
+known. Their messages come again after a growing delay; after `max_deliver` deliveries the culprits go to the
+dead letters, and the rest of the message counts as handled. A message that cannot be decoded goes to the dead
+letters at once.
+
+What fails here, outside the handler, gives the batch back, to come again after the same growing delay. Such a
+delay is a NAK with a pause in it, which is right for the back-off of a delivery and for nothing else: a job's
+delays are rows in SQL.
 """
 
 import asyncio
@@ -33,7 +38,7 @@ from shared.bus_declare import NANOS, Declarations
 from shared.bus_metrics import ConsumerMetrics
 from shared.bus_publish import Publisher
 from shared.bus_pull import RENEWAL_REASONS, Position, Pull, stored_at
-from shared.errors import BusUnavailable, Unavailable
+from shared.errors import BusUnavailable, TooSlow, Unavailable
 from shared.tracing import TRACEPARENT, common, continued, trace_id_of
 
 QUIET: Final = 8
@@ -49,6 +54,8 @@ NAK_FIRST_DELAY: Final = 0.1
 NAK_LONGEST_DELAY: Final = 10.0
 RETRY_FIRST_WAIT: Final = 0.05
 RETRY_LONGEST_WAIT: Final = 2.0
+TOO_SLOW_AT_MOST: Final = 3
+"""Times in a row that the handler may be too slow before that is the events' own fault."""
 LONGEST_YIELD: Final = 0.5
 
 T = TypeVar("T")
@@ -132,7 +139,11 @@ class Consumer(Generic[T]):
     async def start(self) -> None:
         """Declare the durable consumer and begin. Raises Unavailable, or BusError, when that is impossible."""
         await self._declarations.declare([self.spec], deadline=10)
-        await self._pull.start()
+        try:
+            await self._pull.start()
+        except BaseException:
+            await self._pull.close()  # nobody is going to stop what has not started
+            raise
         self._forget = self._declarations.on_recreated(lambda: self._pull.remake("stream recreated"))
         self._tasks = [
             asyncio.create_task(self._run(), name=self.name),
@@ -143,18 +154,21 @@ class Consumer(Generic[T]):
         """Take nothing more, let the running handler finish within the stop deadline, give back what is not
         done.
 
-        What is given back reaches another consumer of the same durable at once.
+        What is given back reaches another consumer of the same durable at once. A stop that is cancelled cancels the
+        handler, too.
         """
         self._stopping.set()
         self._forget()
-        await self._pull.close()
-        if self._tasks:
-            run, keep_alive = self._tasks
-            _, unfinished = await asyncio.wait([run], timeout=self._stop_deadline)
-            if unfinished:
-                log.warning("consumer.handler_late", consumer=self._durable)
-            for task in (run, keep_alive):
+        try:
+            await self._pull.close()
+            if self._tasks:
+                _, unfinished = await asyncio.wait(self._tasks[:1], timeout=self._stop_deadline)
+                if unfinished:
+                    log.warning("consumer.handler_late", consumer=self._durable)
+        finally:
+            for task in self._tasks:
                 task.cancel()
+        if self._tasks:
             await asyncio.wait(self._tasks)
             self._tasks = []
         await self._give_back()
@@ -186,11 +200,12 @@ class Consumer(Generic[T]):
         while await self._pull.ready():
             await self._be_patient()
             started = time.perf_counter()
-            messages = await self._gather()
+            messages: list[_Message[T]] = []
             outcome = "handled"
-            if messages:
-                self._metrics.delivery_seconds.observe(max(0.0, time.time() - stored_at(messages[0].raw.reply)))
             try:
+                messages = await self._gather()
+                if messages:
+                    self._metrics.delivery_seconds.observe(max(0.0, time.time() - stored_at(messages[0].raw.reply)))
                 # What comes again is handled apart, so that poison spoils no other batch.
                 for again in (True, False):
                     group = [one for one in messages if (one.position.deliveries > 1) is again]
@@ -201,7 +216,8 @@ class Consumer(Generic[T]):
             except Exception:
                 outcome = "given_back"
                 log.exception("consumer.batch_given_back", consumer=self._durable)
-                await self._give_back()
+                for raw in list(self._held.values()):
+                    await self._again(raw, Position.of(raw.reply))
             finally:
                 self._notify()
             count = sum(len(message.items) for message in messages)
@@ -292,7 +308,7 @@ class Consumer(Generic[T]):
             return await self._call(items)
 
     async def _call(self, items: list[T]) -> Exception | None:
-        wait = RETRY_FIRST_WAIT
+        wait, too_slow = RETRY_FIRST_WAIT, 0
         while True:
             started = time.perf_counter()
             try:
@@ -300,6 +316,10 @@ class Consumer(Generic[T]):
                 self._took = time.perf_counter() - started
                 return None
             except (Unavailable, BusUnavailable) as error:
+                too_slow = too_slow + 1 if isinstance(error, TooSlow) else 0
+                if too_slow == TOO_SLOW_AT_MOST:
+                    self._metrics.handler_failures.inc()
+                    return error
                 self._metrics.handler_waits.inc()
                 log.warning("consumer.handler_waits", consumer=self._durable, events=len(items), error=str(error))
             except Exception as error:  # noqa: BLE001  # the event's own fault; the caller judges it

@@ -34,7 +34,7 @@ class LogReader:
     `after` is the `seq` of the last chunk that the viewer already has. With `follow`, it waits for more until
     `finish(chunks)` has told how many there are in all and they were read (or nothing came for `settle`
     seconds: the oldest may have been dropped from the stream), or until it is closed. Without, it ends at
-    the end of what there is. A wait may be cancelled (`asyncio.wait_for(anext(reader), …)`) without losing
+    the end of what there is. A wait may be cancelled (`async with asyncio.timeout(…)`) without losing
     anything. Raises BusUnavailable when a log that is over, or not followed, cannot be read for `settle`
     seconds.
     """

@@ -2,7 +2,8 @@
 
 Everything runs in the service's own schema (`search_path`). `json` and `jsonb` columns take and give Python
 objects; a hot read selects `…::text` and passes it on unparsed. A lost or silent server is
-`Unavailable("database")`; every other error of PostgreSQL arrives as it is (`UniqueViolation`, `Deadlock`, …).
+`Unavailable("database")`, a statement that did not end in time on a server that answers `TooSlow("database")`; every
+other error of PostgreSQL arrives as it is (`UniqueViolation`, `Deadlock`, …).
 Which statements there are is the stores' business (`shared.queries`), which tables `shared.migrations`'.
 """
 
@@ -20,7 +21,7 @@ import structlog
 
 from schemas.events import EventData
 from shared.database_metrics import PoolMetrics
-from shared.errors import ConfigError, Unavailable
+from shared.errors import ConfigError, TooSlow, Unavailable
 from shared.metrics import Metrics
 
 Record = asyncpg.Record
@@ -34,6 +35,8 @@ Broken = asyncpg.SerializationError
 ACQUIRE_DEADLINE: Final = 5.0
 STATEMENT_DEADLINE: Final = 30.0
 CONNECT_DEADLINE: Final = 5.0
+PROOF_DEADLINE: Final = 2.0
+"""Seconds for the little that is asked of a connection after a failure; without an answer it is cut."""
 
 _T = TypeVar("_T")
 _Tx = TypeVar("_Tx", bound="Transaction")
@@ -76,7 +79,7 @@ class Transaction:
             await self._begin()
             return await self._connection.fetch(query, *args)
         except Exception as error:
-            _raise_if_away(error)
+            await self._explain(error)
             raise
 
     async def fetch_one(self, query: str, *args: object) -> Record | None:
@@ -85,7 +88,7 @@ class Transaction:
             await self._begin()
             return await self._connection.fetchrow(query, *args)
         except Exception as error:
-            _raise_if_away(error)
+            await self._explain(error)
             raise
 
     async def ask(self, query: str, *args: object) -> list[Record]:
@@ -93,7 +96,7 @@ class Transaction:
         try:
             return await self._connection.fetch(query, *args)
         except Exception as error:
-            _raise_if_away(error)
+            await self._explain(error)
             raise
 
     async def fetch_last(self, query: str, *args: object) -> Record | None:
@@ -107,7 +110,7 @@ class Transaction:
             await self._begin()
             return await self._connection.fetchval(query, *args)
         except Exception as error:
-            _raise_if_away(error)
+            await self._explain(error)
             raise
 
     async def execute(self, query: str, *args: object) -> int:
@@ -116,7 +119,7 @@ class Transaction:
             await self._begin()
             status = await self._connection.execute(query, *args)
         except Exception as error:
-            _raise_if_away(error)
+            await self._explain(error)
             raise
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
@@ -125,6 +128,12 @@ class Transaction:
         """Say that something happened, once this transaction is committed. Only an outbox's transaction can."""
         said = ", ".join(type(event).__name__ for event in events)
         raise RuntimeError(f"{said} in a transaction without events: begin it with Outbox.transaction()")
+
+    async def _explain(self, error: Exception) -> None:
+        """Raise what says that the server is away, or too slow; nothing for every other error."""
+        if isinstance(error, TimeoutError) and await _answers(self._connection):
+            raise TooSlow("database") from error
+        _raise_if_away(error)
 
     async def _begin(self) -> None:
         if self._unbegun is not None:
@@ -324,8 +333,14 @@ class Database:
     async def release(self, connection: "Connection") -> None:
         """Give a connection back; one that is broken is replaced."""
         self._use.asked -= 1
-        if self._pool is not None:
-            await self._pool.release(cast("asyncpg.pool.PoolConnectionProxy[Record]", connection))
+        if self._pool is None:
+            return
+        try:
+            await self._pool.release(
+                cast("asyncpg.pool.PoolConnectionProxy[Record]", connection), timeout=PROOF_DEADLINE
+            )
+        except TimeoutError:  # the pool has cut it: what was under way is told by its own error
+            _log.warning("database.connection_replaced")
 
 
 if TYPE_CHECKING:
@@ -395,7 +410,11 @@ async def _begin(block: "Block") -> None:
 async def _end(block: "Block", error: BaseException | None) -> None:
     """Commit, or roll back because of `error`."""
     try:
-        await (block.commit() if error is None else block.rollback())
+        if error is None:
+            await block.commit()
+        else:
+            async with asyncio.timeout(PROOF_DEADLINE):
+                await block.rollback()
     except Exception as failure:
         if error is None or not _is_away(failure):
             _raise_if_away(failure)
@@ -420,6 +439,17 @@ def _address(dsn: str) -> str:
     if url.hostname:
         return f"{url.hostname}:{url.port or 5432}"
     return parse_qs(url.query).get("host", ["localhost"])[0]
+
+
+async def _answers(connection: Connection) -> bool:
+    """Whether the server still answers on this connection, once the statement under way has been cancelled."""
+    try:
+        await connection.execute("select true", timeout=PROOF_DEADLINE)
+    except asyncpg.InFailedSQLTransactionError:
+        return True  # a refusal is an answer, too
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return False
+    return True
 
 
 def _raise_if_away(error: Exception) -> None:

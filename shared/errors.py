@@ -85,6 +85,14 @@ class Unavailable(HodeiError):
         self.retry_after = retry_after
 
 
+class TooSlow(Unavailable):
+    """It answers, but did not end in time what it was asked (HTTP 503): what was asked may be the reason."""
+
+    def __init__(self, what: str, retry_after: float = 1.0) -> None:
+        super().__init__(what, retry_after)
+        self.args = (f"{what} did not end in time what it was asked",)
+
+
 class BusUnavailable(HodeiError):
     """A message was not acknowledged by the broker within its deadline."""
 

@@ -2,26 +2,28 @@
 
 The lock is an advisory lock of PostgreSQL on a connection of its own: whoever holds it leads, and loses it with the
 connection. A replica that waits takes over at the moment the lock is free. Losing the lock stops the leader's
-services, and the waiting begins anew. What leading means is the service's business.
+services, and the waiting begins anew when all of them are over: a process in which one cannot be stopped ends itself,
+for no term may run into the next. What leading means is the service's business.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from shared import queries
 from shared.database import Database, LockTimeout, Session
 from shared.errors import Unavailable
-from shared.lifecycle import Service, start_all, stop_all
+from shared.lifecycle import Service, StopTimeout, force, start_all, stop_all
 from shared.metrics import Metrics
 
 LOCK_WAIT: Final = "10s"
 PROOF_INTERVAL: Final = 2.0
 PROOF_DEADLINE: Final = 4.0
-STOP_DEADLINE: Final = 5.0
+STOP_DEADLINE: Final = 20.0
+"""Seconds for all services of a term: more than two handlers take that hang on a database which does not answer."""
 PAUSE_FIRST: Final = 0.1
 PAUSE_MOST: Final = 5.0
 
@@ -33,15 +35,25 @@ class Leadership:
 
     `lock_name` names the role within the database's schema. `services` makes the leader's services anew for each
     term, in the order in which they start; whatever they remember, they read from the tables when they start.
+    `stop_deadline` is in seconds; `force(reason)` ends the process when a term is not over by then.
     """
 
     def __init__(
-        self, database: Database, lock_name: str, services: Callable[[], Sequence[Service]], metrics: Metrics
+        self,
+        database: Database,
+        lock_name: str,
+        services: Callable[[], Sequence[Service]],
+        metrics: Metrics,
+        *,
+        stop_deadline: float = STOP_DEADLINE,
+        force: Callable[[str], object] = force,
     ) -> None:
         self.name = f"leadership:{lock_name}"
         self._database = database
         self._lock_name = lock_name
         self._services = services
+        self._stop_deadline = stop_deadline
+        self._force = force
         sql = queries.load("shared")
         self._limit, self._take, self._proof = sql["limit_lock_wait"], sql["take_leadership"], sql["still_here"]
         self._leading = asyncio.Event()
@@ -71,11 +83,13 @@ class Leadership:
         self._task = asyncio.create_task(self._stand(), name=self.name)
 
     async def stop(self) -> None:
-        """Stop the leader's services, if we lead, and let the lock go."""
+        """Stop the leader's services, if we lead, and let the lock go. Raises StopTimeout."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
+            if not task.cancelled():
+                task.result()
 
     async def _stand(self) -> None:
         pause = PAUSE_FIRST
@@ -86,6 +100,10 @@ class Leadership:
                     pause = PAUSE_FIRST
                     await self._lead(session)
                 _log.warning("leadership.lost", lock=self._lock_name)
+            except StopTimeout as error:
+                if self._task is not None:
+                    self._force(f"leadership:{self._lock_name}: {error}")
+                raise
             except Unavailable as error:
                 _log.warning("leadership.waiting", lock=self._lock_name, error=str(error))
             except Exception:  # noqa: BLE001  # a term that failed must not be the last one this process stands for
@@ -116,13 +134,20 @@ class Leadership:
                 await lost
         finally:
             self._leading.clear()
-            for task in (starting, lost):
-                task.cancel()
-            await asyncio.gather(starting, lost, return_exceptions=True)  # told above, or of no interest any more
-            try:
-                await stop_all(started, deadline=STOP_DEADLINE)
-            finally:
-                self._following.set()
+            await _whole(self._end(started, starting, lost))
+
+    async def _end(self, started: list[Service], *begun: "asyncio.Future[None]") -> None:
+        """Stop all that has started. Raises StopTimeout."""
+        for task in begun:
+            task.cancel()
+        _, late = await asyncio.wait(begun, timeout=self._stop_deadline)
+        for task in begun:
+            if task.done() and not task.cancelled():
+                task.exception()  # told already, or of no interest any more
+        await stop_all(started, deadline=self._stop_deadline)
+        if late:
+            raise StopTimeout(f"a start did not end within {self._stop_deadline:g} s")
+        self._following.set()
 
     async def _until_lost(self, session: Session) -> None:
         """Return when the server says goodbye, or does not answer any more."""
@@ -136,3 +161,15 @@ class Leadership:
                     await session.fetch_value(self._proof)
             except (TimeoutError, Unavailable):
                 return
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Await what must not be left half done: being cancelled meanwhile waits for its end. Raises what it raises."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        task.result()
+        raise
+    task.result()

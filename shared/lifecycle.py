@@ -28,6 +28,8 @@ EXIT_FAILED: Final = 1
 EXIT_MISCONFIGURED: Final = 2
 HARD_AFTER: Final = 2.0
 """Seconds beyond the stop deadline after which a process whose starter died is ended the hard way."""
+LATE: Final = 0.5
+"""Seconds beyond the stop deadline in which what is late may still end; and as many once more, cancelled."""
 GC_THRESHOLD: Final = (20_000, 20, 50)
 """Allocations until a collection: a batch of events is thousands of objects that all go by reference counting."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -104,8 +106,7 @@ async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
 
     def ask(reason: str) -> None:
         if asked.is_set():
-            _log.warning("process.forced", reason=reason)
-            os._exit(EXIT_FAILED)
+            force(reason)
         _log.info("process.stopping", reason=reason)
         asked.set()
 
@@ -127,6 +128,12 @@ async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
     _log.info("process.stopped")
+
+
+def force(reason: str) -> NoReturn:
+    """End this process at once, whatever runs in it."""
+    _log.warning("process.forced", reason=reason)
+    os._exit(EXIT_FAILED)
 
 
 def _ask_from_thread(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, ask: Callable[[str], None]) -> None:
@@ -169,18 +176,33 @@ async def start_all(services: Sequence[Service], started: list[Service]) -> None
 
 
 async def stop_all(started: Sequence[Service], *, deadline: float) -> None:
-    """Stop services in reverse order. One that fails to is logged and passed over. Raises StopTimeout."""
-    current = ""
+    """Stop services in reverse order, one after the other. One that fails to is logged and passed over.
+
+    At the deadline the remaining ones are told all the same, without waiting for one another. Raises StopTimeout when
+    one is not over soon after that, having cancelled its stop: something of it may live on.
+    """
+    until = time.monotonic() + deadline
+    stops: dict[asyncio.Task[None], str] = {}
+    for service in reversed(started):
+        stop = asyncio.create_task(_stop(service))
+        stops[stop] = service.name
+        await asyncio.wait({stop}, timeout=max(0.0, until - time.monotonic()))
+    if all(stop.done() for stop in stops):
+        return
+    await asyncio.wait(stops, timeout=LATE)
+    late = {stop: name for stop, name in stops.items() if not stop.done()}
+    if late:
+        for stop in late:
+            stop.cancel()
+        await asyncio.wait(late, timeout=LATE)
+        raise StopTimeout(f"{next(iter(late.values()))} did not stop within {deadline:g} s")
+
+
+async def _stop(service: Service) -> None:
     try:
-        async with asyncio.timeout(deadline):
-            for service in reversed(started):
-                current = service.name
-                try:
-                    await service.stop()
-                except Exception:  # noqa: BLE001  # whatever it was, the others still have to be stopped
-                    _log.exception("service.stop_failed", part=service.name)
-    except TimeoutError:
-        raise StopTimeout(f"{current} did not stop within {deadline:g} s") from None
+        await service.stop()
+    except Exception:  # noqa: BLE001  # whatever it was, the others still have to be stopped
+        _log.exception("service.stop_failed", part=service.name)
 
 
 def _say(name: str, line: str) -> None:

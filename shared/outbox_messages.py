@@ -99,3 +99,19 @@ def compose(
             sizes[kind] = len(row.payload)
             entities[kind] = set(row.entities)
     return [Message(kind, chosen[kind]) for kind in types], waiting
+
+
+def flight(rows: Iterable[Row]) -> tuple[list[Message], list[Row]]:
+    """As `compose`, of as many messages as may fail one by one: no two of them speak of the same entity.
+
+    Whichever of them is not stored, and goes out again later, has been overtaken by nothing.
+    """
+    messages, waiting = compose(rows)
+    spoken: set[str] = set()
+    for count, message in enumerate(messages):
+        entities = frozenset().union(*(row.entities for row in message.rows))
+        if not spoken.isdisjoint(entities):
+            left = [row for later in messages[count:] for row in later.rows]
+            return messages[:count], sorted([*left, *waiting], key=lambda row: row.id)
+        spoken |= entities
+    return messages, waiting

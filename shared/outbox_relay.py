@@ -3,7 +3,8 @@
 Fed from memory right after each commit; the table is read only to recover: when the bus was away, when memory ran
 over its bound, when another process died. A row leaves the table only after its acknowledgement, so it may be
 published twice (under the same message id where the same rows go together), never not at all. Of each event type
-one message is in flight at a time; what waits meanwhile is merged into the next (`shared.outbox_messages`).
+one message is in flight at a time; what waits meanwhile is merged into the next (`shared.outbox_messages`). Out of
+the table several types go at the same time, as long as they speak of different entities.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from shared.database import Database, Record
 from shared.errors import BusUnavailable
 from shared.loop import Counts, Loop
 from shared.metrics import Metrics
-from shared.outbox_messages import Message, Row, compose
+from shared.outbox_messages import Message, Row, compose, flight
 
 SWEEP_INTERVAL: Final = 2.0
 LEFTOVER_AGE: Final = 3.0
@@ -36,6 +37,10 @@ DELETE_AT: Final = 500
 STOP_PATIENCE: Final = 2.0
 REFUSED_PAUSE: Final = 60.0
 """Seconds until the sweep tries again what the bus refused for its own sake (too large, say)."""
+
+PAGE_DEADLINE: Final = 20.0
+"""Seconds after which nothing more of a page is begun: PostgreSQL ends the transaction that locks its rows when that
+lies idle for 60 s, and what is begun takes a publish's deadline at the most."""
 
 COUNT_BOUND: Final = 10_000
 
@@ -82,6 +87,7 @@ class Relay(Loop):
         max_rows: int = MAX_ROWS,
         max_bytes: int = MAX_BYTES,
         leftover_age: float = LEFTOVER_AGE,
+        page_deadline: float = PAGE_DEADLINE,
     ) -> None:
         super().__init__("outbox", interval=SWEEP_INTERVAL)
         self._database = database
@@ -92,6 +98,7 @@ class Relay(Loop):
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._leftover_age = leftover_age
+        self._page_deadline = page_deadline
         sql = queries.load("shared")
         self._delete_rows, self._measure = sql["delete_outbox"], sql["measure_outbox"]
         self._lock_own, self._lock_leftovers = sql["lock_outbox_of_relay"], sql["lock_outbox_leftovers"]
@@ -380,29 +387,36 @@ class Relay(Loop):
     async def _publish_page(self, query: str, *args: object) -> tuple[int, int | None]:
         """Lock, publish and delete a page of rows: how many events went out, and the last row's id if there was one.
 
-        Rows that another relay is at are skipped. What was acknowledged before a failure is deleted all the same.
+        Rows that another relay is at are skipped. What was acknowledged before a failure is deleted all the same, and
+        so is what was acknowledged by the deadline: the last row is then that before the first that was left.
         """
+        clock = asyncio.get_running_loop().time
         failure: BusUnavailable | None = None
         published = 0
         async with self._database.transaction() as transaction:
             rows = [_row(record) for record in await transaction.fetch(query, *args)]
+            until = clock() + self._page_deadline
             waiting = rows
             done: list[int] = []
-            while waiting and failure is None:
-                messages, waiting = compose(waiting)
-                for message in messages:
-                    try:
-                        acknowledged = await self._publish(message, self._begin(message))
-                    except BusUnavailable as error:
-                        failure = error
-                        break
-                    if acknowledged:
+            while waiting and failure is None and (waiting is rows or clock() < until):
+                messages, waiting = flight(waiting)
+                begun = [self._publish(message, self._begin(message)) for message in messages]
+                for message, outcome in zip(
+                    messages, await asyncio.gather(*begun, return_exceptions=True), strict=True
+                ):
+                    if isinstance(outcome, BusUnavailable):
+                        failure = outcome
+                    elif isinstance(outcome, BaseException):
+                        raise outcome
+                    elif outcome:
                         published += message.events
                         done.extend(row.id for row in message.rows)
             if done:
                 await transaction.execute(self._delete_rows, done)
         if failure is not None:
             raise failure
+        if waiting:
+            return published, waiting[0].id - 1
         return published, rows[-1].id if rows else None
 
 

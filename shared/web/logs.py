@@ -80,6 +80,7 @@ async def _chunks(bus: Bus, log: Log) -> list[LogChunk]:
     async with bus.read_log(log.execution_id, follow=counted, until_chunks=log.chunks) as reader:
         while True:
             try:
-                found.append(await asyncio.wait_for(anext(reader), LATE_CHUNKS))
+                async with asyncio.timeout(LATE_CHUNKS):
+                    found.append(await anext(reader))
             except (StopAsyncIteration, TimeoutError):
                 return sorted(found, key=lambda chunk: chunk.seq)

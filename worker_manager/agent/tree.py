@@ -49,7 +49,8 @@ class _Watch:
     async def gone(self, deadline: float) -> bool:
         """Wait until none is left, `deadline` seconds at most."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._gone.wait(), deadline)
+            async with asyncio.timeout(deadline):
+                await self._gone.wait()
         return not self._fds
 
     def close(self) -> None:

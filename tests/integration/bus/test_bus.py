@@ -1,15 +1,17 @@
 """Publishing, declaring, and core messages."""
 
 import asyncio
+from base64 import b64decode
 
 import orjson
 import pytest
 
-from schemas.subjects import CONSUMERS, EVENTS, FEED
+from schemas.subjects import CONSUMERS, EVENTS, FEED, LOGS
 from shared.bus import Bus, BusError
 from shared.errors import BusUnavailable
 from shared.metrics import Metrics
-from tests.fixtures.events import numbered, publish
+from shared.tracing import continued
+from tests.fixtures.events import chunk, numbered, publish
 
 
 async def stream_state(bus: Bus) -> dict[str, int]:
@@ -23,6 +25,18 @@ async def test_a_message_published_twice_is_stored_once(bus: Bus) -> None:
     await publish(bus, numbered(1), msg_id="same")
     await publish(bus, numbered(1), msg_id="other")
     assert (await stream_state(bus))["messages"] == 2
+
+
+@pytest.mark.parametrize("traceparent", [None, f"00-{'1' * 32}-{'1' * 16}-01"])
+async def test_every_message_says_that_it_is_a_batch_of_cloud_events(bus: Bus, traceparent: str | None) -> None:
+    with continued(traceparent):
+        await publish(bus, numbered(1))
+        await bus.publish_log(chunk("some-execution", 1))
+    for stream in (EVENTS, LOGS):
+        raw = await bus.request(f"$JS.API.STREAM.MSG.GET.{bus.catalogue.stream(stream)}", b'{"seq":1}', timeout=5)
+        headers = b64decode(orjson.loads(raw)["message"]["hdrs"]).decode().split("\r\n")
+        assert "Content-Type: application/cloudevents-batch+json" in headers
+        assert (f"traceparent: {traceparent}" in headers) is (traceparent is not None)
 
 
 async def test_many_publishes_may_be_in_flight(bus: Bus, metrics: Metrics) -> None:

@@ -13,7 +13,7 @@ from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
 from schemas.subjects import DEAD_LETTERS, DeadLetter
 from shared.bus import Bus, Consumer
-from shared.errors import Unavailable
+from shared.errors import TooSlow, Unavailable
 from shared.metrics import Metrics
 from shared.tracing import continued, inject
 from tests.fixtures.events import SPEC, number, numbered, publish
@@ -209,6 +209,67 @@ async def test_what_is_away_is_waited_for(bus: Bus, consume: Start) -> None:
     assert await dead_letters(bus) == []
 
 
+async def test_an_event_that_is_always_too_slow_is_its_own_fault(bus: Bus, consume: Start) -> None:
+    good: set[int] = set()
+
+    async def handler(events: Events) -> None:
+        if any(number(event) == 1 for event in events):
+            raise TooSlow("the database")
+        good.update(number(event) for event in events)
+
+    await publish(bus, numbered(3))
+    consumer = await consume(handler)
+    await consumer.until(lambda: consumer.handled == 3)
+    assert good == {0, 2}
+    (letter,) = await dead_letters(bus)
+    assert letter.error == "TooSlow: the database did not end in time what it was asked"
+
+
+async def test_being_too_slow_now_and_then_is_nobodys_fault(bus: Bus, consume: Start) -> None:
+    errors = [TooSlow("the database"), TooSlow("the database"), Unavailable("the database")] * 2
+    calls: list[int] = []
+
+    async def handler(events: Events) -> None:
+        calls.append(len(events))
+        if len(calls) <= len(errors):
+            raise errors[len(calls) - 1]
+
+    await publish(bus, numbered(3))
+    consumer = await consume(handler)
+    await consumer.until(lambda: consumer.handled == 3)
+    assert calls == [3] * (len(errors) + 1)
+
+
+async def test_what_fails_outside_the_handler_comes_again_after_a_growing_delay(bus: Bus) -> None:
+    words: asyncio.Queue[bytes] = asyncio.Queue()
+    tries = 0
+
+    def decode(event_type: str, raw: bytes) -> list[CloudEvent[EventData]]:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise LookupError("a fault of ours")
+        return decode_batch(event_type, raw)
+
+    async def handler(events: Events) -> None:
+        return None
+
+    async def overhear(subject: str, payload: bytes, reply: str) -> None:
+        words.put_nowait(payload)
+
+    await bus.subscribe(f"$JS.ACK.{bus.catalogue.namespace}-events.{SPEC.durable}.>", overhear)
+    consumer = bus.consumer_of(SPEC, handler, decode=decode)
+    await consumer.start()
+    try:
+        await publish(bus, numbered(1))
+        await consumer.until(lambda: consumer.handled == 1)
+    finally:
+        await consumer.stop()
+    async with asyncio.timeout(5):
+        delays = [orjson.loads((await words.get()).removeprefix(b"-NAK "))["delay"] for _ in range(3)]
+    assert [delay / 1e9 for delay in delays] == [0.1, 0.2, 0.4]
+
+
 async def test_two_consumers_of_one_durable_share_its_events(bus: Bus, consume: Start) -> None:
     seen: list[int] = []
     met: set[str] = set()
@@ -253,6 +314,26 @@ async def test_what_a_stopped_consumer_held_reaches_another_at_once(bus: Bus, co
     second = await consume(handler)
     await second.until(lambda: second.handled == 20, deadline=5)
     assert sorted(seen) == list(range(20))
+
+
+async def test_a_stop_that_is_cancelled_cancels_the_handler(bus: Bus, consume: Start) -> None:
+    entered, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def stuck(events: Events) -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    consumer = await consume(stuck, stop_deadline=60)
+    await publish(bus, numbered(1))
+    async with asyncio.timeout(10):
+        await entered.wait()
+        stopping = asyncio.create_task(consumer.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await cancelled.wait()
 
 
 async def test_stopping_lets_the_running_handler_finish(bus: Bus, consume: Start) -> None:

@@ -79,3 +79,26 @@ async def test_a_leader_that_was_replaced_writes_nothing(house: Opener) -> None:
     with pytest.raises(Unavailable):
         await store.write(old, Changes(events=list(said)))
     assert await here.database.fetch_value("select count(*) from outbox where event_type = 'workers.offline'") == 0
+
+
+async def test_a_dispatcher_that_was_stopped_has_no_further_turn(house: Opener) -> None:
+    here = await house()
+    store = Store(here.database, Outbox(here.database, here.bus, source="scheduler"))
+    counters = Counters(Metrics())
+    dispatcher = Dispatcher(store, here.bus, counters, Traces(Tracing("scheduler", endpoint=None)), lease=15)
+
+    async def take_a_turn() -> None:
+        async with dispatcher.turn():
+            pass
+
+    await dispatcher.start()
+    async with dispatcher.turn():
+        waiting = asyncio.create_task(take_a_turn())
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(dispatcher.stop())
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await waiting
+    await stopping
+    with pytest.raises(Unavailable):
+        await take_a_turn()

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from shared import database as database_module
 from shared.database import Database, Deadlock, Transaction, UniqueViolation, retry_deadlock
-from shared.errors import ConfigError, Unavailable
+from shared.errors import ConfigError, TooSlow, Unavailable
 from shared.ids import new_id
 from shared.metrics import Metrics
+from tests.fixtures.hush import Hush
 from tests.fixtures.servers import PostgresServer
 
 
@@ -84,6 +86,72 @@ async def test_a_deadlock_is_tried_again() -> None:
     attempts = 0
     with pytest.raises(Deadlock):
         await retry_deadlock(attempt, attempts=2)
+
+
+@pytest.mark.parametrize("in_a_transaction", [False, True])
+async def test_a_statement_that_does_not_end_in_time_is_too_slow(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, in_a_transaction: bool
+) -> None:
+    monkeypatch.setattr(database_module, "STATEMENT_DEADLINE", 0.2)
+    database = Database(database_url, schema="public", name="trial", min_size=1, max_size=1)
+    await database.start()
+
+    async def dawdle() -> None:
+        if in_a_transaction:
+            async with database.transaction() as transaction:
+                await transaction.execute("select pg_sleep(60)")
+        else:
+            await database.execute("select pg_sleep(60)")
+
+    try:
+        async with asyncio.timeout(10):
+            pid = await database.fetch_value("select pg_backend_pid()")
+            with pytest.raises(TooSlow, match="did not end in time"):
+                await dawdle()
+            assert await database.fetch_value("select pg_backend_pid()") == pid  # the connection is as good as before
+    finally:
+        await database.stop()
+
+
+async def test_a_server_that_falls_silent_is_away_and_not_too_slow(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "STATEMENT_DEADLINE", 0.2)
+    monkeypatch.setattr(database_module, "PROOF_DEADLINE", 0.1)
+    async with Hush(database_url).running() as way:
+        database = Database(way.url, schema="public", name="trial", min_size=1, max_size=1)
+        await database.start()
+        way.hush()
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable) as caught:
+                await database.execute("select true")
+            assert not isinstance(caught.value, TooSlow)
+            await database.stop()
+
+
+async def test_on_a_silent_server_being_cancelled_ends_a_transaction(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "PROOF_DEADLINE", 0.1)
+    async with Hush(database_url).running() as way:
+        database = Database(way.url, schema="public", name="trial", min_size=1, max_size=1)
+        await database.start()
+        silent = asyncio.Event()
+
+        async def work() -> None:
+            async with database.transaction() as transaction:
+                await transaction.execute("select true")
+                way.hush()
+                asyncio.get_running_loop().call_soon(silent.set)
+                await transaction.execute("select true")
+
+        async with asyncio.timeout(10):
+            working = asyncio.create_task(work())
+            await silent.wait()
+            working.cancel()
+            await asyncio.wait({working})
+            assert working.cancelled()
+            await database.stop()
 
 
 async def test_a_stopped_database_is_unavailable(database_url: str) -> None:

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from shared.database import Database
 from shared.errors import Unavailable
 from shared.leader import Leadership
+from shared.lifecycle import StopTimeout
 from shared.metrics import Metrics
 
 LOCK_HOLDERS = "select pid from pg_locks where locktype = 'advisory' and granted"
@@ -103,3 +106,75 @@ async def test_other_roles_have_other_leaders(database: Database) -> None:
         for leadership in (one, other):
             await leadership.stop()
     assert await database.fetch(LOCK_HOLDERS) == []
+
+
+class Stubborn(Duty):
+    """Does not stop until it is let go, cancelled or not."""
+
+    def __init__(self, diary: list[str], let_go: asyncio.Event) -> None:
+        super().__init__(diary)
+        self._let_go = let_go
+
+    async def stop(self) -> None:
+        while not self._let_go.is_set():
+            try:
+                await self._let_go.wait()
+            except asyncio.CancelledError:
+                self._diary.append("cancelled")
+
+
+async def test_a_term_that_does_not_end_ends_the_process_and_there_is_no_next(database: Database) -> None:
+    diary: list[str] = []
+    let_go, forced = asyncio.Event(), asyncio.Event()
+    leadership = Leadership(
+        database,
+        "trial",
+        lambda: [Duty(diary), Stubborn(diary, let_go), Duty(diary)],
+        Metrics(),
+        stop_deadline=0.1,
+        force=lambda _reason: forced.set(),
+    )
+    async with asyncio.timeout(20):
+        await leadership.start()
+        await leadership.led()
+        await database.execute(f"select pg_terminate_backend(pid) from ({LOCK_HOLDERS}) holder")
+        await forced.wait()
+        assert diary == [*["started"] * 3, *["stopped"] * 2, "cancelled"]  # the late one kept nobody
+        let_go.set()
+        with pytest.raises(StopTimeout):
+            await leadership.stop()
+    assert diary.count("started") == 3
+
+
+async def test_a_stop_while_a_term_is_ending_lets_it_end(database: Database) -> None:
+    diary: list[str] = []
+    let_go, ending = asyncio.Event(), asyncio.Event()
+
+    class Slow(Duty):
+        async def stop(self) -> None:
+            ending.set()
+            await let_go.wait()
+            await super().stop()
+
+    leadership = Leadership(database, "trial", lambda: [Duty(diary), Slow(diary)], Metrics())
+    async with asyncio.timeout(20):
+        await leadership.start()
+        await leadership.led()
+        await database.execute(f"select pg_terminate_backend(pid) from ({LOCK_HOLDERS}) holder")
+        await ending.wait()
+        stopping = asyncio.create_task(leadership.stop())
+        await asyncio.sleep(0)
+        let_go.set()
+        await stopping
+    assert diary == ["started", "started", "stopped", "stopped"]
+
+
+async def test_a_stop_that_takes_too_long_is_told_to_who_asked(database: Database) -> None:
+    let_go = asyncio.Event()
+    leadership = Leadership(database, "trial", lambda: [Stubborn([], let_go)], Metrics(), stop_deadline=0.1)
+    async with asyncio.timeout(20):
+        await leadership.start()
+        await leadership.led()
+        with pytest.raises(StopTimeout):
+            await leadership.stop()
+    let_go.set()

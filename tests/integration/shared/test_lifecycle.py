@@ -108,11 +108,12 @@ async def test_a_part_that_fails_to_stop_does_not_keep_the_others() -> None:
 
 
 async def test_a_stop_that_takes_too_long_ends_at_its_deadline_with_one_line() -> None:
-    async with trial("stuck,last", HODEI_STOP_DEADLINE="0.2") as process:
+    async with trial("first,stuck,last", HODEI_STOP_DEADLINE="0.2") as process:
         await until(process, "ready")
         process.terminate()
-        code, _, err = await outcome(process)
+        code, out, err = await outcome(process)
     assert code == 1
+    assert out == ["stopping last", "stopping stuck", "stopping first"]  # the late one keeps nobody
     assert err.splitlines()[-1] == "trial: stuck did not stop within 0.2 s"
 
 

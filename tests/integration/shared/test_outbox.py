@@ -30,6 +30,7 @@ class CuttableBus:
         self.lose_acknowledgements = False
         self.refused: set[str] = set()
         self.repeated = asyncio.Event()
+        self.published = asyncio.Condition()
         self.gate = asyncio.Event()
         self.gate.set()
         self._listeners: list[Callable[[bool], None]] = []
@@ -54,6 +55,8 @@ class CuttableBus:
             self.repeated.set()
         self.messages.append((subject, msg_id, payload))
         self.headers.append(headers)
+        async with self.published:
+            self.published.notify_all()
         await self.gate.wait()
         if self.lose_acknowledgements:
             raise BusUnavailable("no acknowledgement")
@@ -312,6 +315,50 @@ async def test_rows_of_a_process_that_died_are_swept(database: Database, bus: Cu
     assert await rows_left(database) == 0
 
 
+async def test_a_page_goes_out_with_several_types_in_flight(database: Database, bus: CuttableBus) -> None:
+    dead = Outbox(database, bus, source="trial")
+    async with dead.transaction() as transaction:
+        transaction.emit(*(kind(job_id=new_id()) for kind in (JobStarted, JobCancelRequested)))
+        transaction.emit(WorkerDraining(worker_id=new_id()))
+    await database.execute("update outbox set created_at = created_at - interval '10 s'")
+    bus.gate.clear()
+    sweep = asyncio.create_task(sweeper(database, bus).run_once())
+    async with asyncio.timeout(5), bus.published:
+        await bus.published.wait_for(lambda: len(bus.messages) == 3)  # and not one of them acknowledged
+    bus.gate.set()
+    assert await sweep == {"swept": 3}
+    assert await rows_left(database) == 0
+
+
+async def test_what_speaks_of_one_entity_is_not_in_flight_together(database: Database, bus: CuttableBus) -> None:
+    id = new_id()
+    dead = Outbox(database, bus, source="trial")
+    async with dead.transaction() as transaction:
+        transaction.emit(JobStarted(job_id=id), JobCancelRequested(job_id=id))
+    await database.execute("update outbox set created_at = created_at - interval '10 s'")
+    bus.lose_acknowledgements = True
+    with pytest.raises(BusUnavailable):
+        await sweeper(database, bus).run_once()
+    assert [subject for subject, _, _ in bus.messages] == ["trial.jobs.started"]
+
+
+async def test_a_page_that_takes_too_long_is_left_and_what_was_acknowledged_is_gone(
+    database: Database, bus: CuttableBus
+) -> None:
+    id = new_id()
+    bus.refused.add("trial.jobs.started")
+    dead = Outbox(database, bus, source="trial")
+    async with dead.transaction() as transaction:
+        transaction.emit(JobStarted(job_id=new_id()), JobCancelRequested(job_id=id), WorkerDraining(worker_id=id))
+    await database.execute("update outbox set created_at = created_at - interval '10 s'")
+    relay = sweeper(database, bus, page_deadline=0)
+    assert await relay.run_once() == {"swept": 1}
+    assert await rows_left(database) == 2
+    assert await relay.run_once() == {"swept": 1}
+    assert bus.entity_ids() == [id, id]
+    assert await rows_left(database) == 1  # what is refused
+
+
 async def test_the_sweep_leaves_young_rows_to_their_own_relay(database: Database, bus: CuttableBus) -> None:
     await say(Outbox(database, bus, source="trial"), new_id())
     assert await sweeper(database, bus).run_once() == {"swept": 0}
@@ -417,8 +464,18 @@ async def test_committed_while_a_real_nats_is_away_arrives_when_it_is_back(
         await bus.stop()
 
 
-def sweeper(database: Database, bus: CuttableBus, metrics: Metrics | None = None) -> Relay:
-    return Relay(database, bus, relay_id=new_id(), source="trial", linger=0, metrics=metrics or Metrics())
+def sweeper(
+    database: Database, bus: CuttableBus, metrics: Metrics | None = None, *, page_deadline: float = 20
+) -> Relay:
+    return Relay(
+        database,
+        bus,
+        relay_id=new_id(),
+        source="trial",
+        linger=0,
+        metrics=metrics or Metrics(),
+        page_deadline=page_deadline,
+    )
 
 
 async def test_what_fails_after_the_commit_changes_nothing_of_it(

@@ -4,7 +4,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.outbox_messages import Message, Row, compose
+from shared.outbox_messages import Message, Row, compose, flight
 
 TYPES = ("tasks.queued", "tasks.cancel_requested", "jobs.created")
 
@@ -84,3 +84,23 @@ def test_a_message_of_several_traces_claims_none() -> None:
     one, same, other = (row(number, "t", "a", traceparent=trace) for number, trace in ((1, "x"), (2, "x"), (3, "y")))
     assert Message("t", [one, same]).traceparent == "x"
     assert Message("t", [one, same, other]).traceparent is None
+
+
+@given(queues())
+def test_what_flies_together_speaks_of_different_entities_and_all_goes_in_order(rows: list[Row]) -> None:
+    sent: list[Row] = []
+    waiting = rows
+    while waiting:
+        messages, waiting = flight(waiting)
+        assert messages, "a round that sends nothing would never end"
+        spoken = [frozenset().union(*(one.entities for one in message.rows)) for message in messages]
+        assert sum(map(len, spoken)) == len(frozenset().union(*spoken))
+        assert len({message.event_type for message in messages}) == len(messages)
+        sent.extend(one for message in messages for one in message.rows)
+    assert sorted(one.id for one in sent) == [one.id for one in rows]
+    for entity in "abcd":
+        ids = [one.id for one in sent if entity in one.entities]
+        assert ids == sorted(ids)
+    for kind in TYPES:
+        ids = [one.id for one in sent if one.event_type == kind]
+        assert ids == sorted(ids)
