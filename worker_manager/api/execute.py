@@ -35,7 +35,8 @@ def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, 
         creates=True,
     )
     async def execute(request: web.Request, body: ExecuteRequest) -> web.StreamResponse:
-        """The execution is `pending` until a worker has room for it. An unknown `job_id` is 404."""
+        """The execution is `pending` until a worker has room for it. An unknown `job_id` is 404, one whose
+        pipeline is archived 409."""
         execution_id, task_id, job_id = new_id(), new_id(), new_id()
         with announcements.about(execution_id, job_id) as listener:
             async with idempotent(request, outbox) as tx:
