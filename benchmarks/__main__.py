@@ -57,6 +57,13 @@ async def throughput(client: Client, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
+async def check_outcomes(client: Client) -> None:
+    """Nothing but /bin/true was run here. Raises RuntimeError unless all of it succeeded."""
+    for status in ("pending", "running", "failed", "cancelled"):
+        if wrong := [job.id async for job in client.jobs(status=status, limit=1000)]:
+            raise RuntimeError(f"the figures mean nothing: {len(wrong)} jobs are {status}, among them {wrong[0]}")
+
+
 async def _until_idle(client: Client) -> None:
     async with asyncio.timeout(120):
         for status in ("pending", "running"):
@@ -187,6 +194,7 @@ async def measure(platform: Platform, started_in: float, *, jobs: int, rounds: i
         table.add_row("    p99", f"{times[len(times) * 99 // 100] * 1e3:.1f} ms", "")
         for name, seconds in (await reads(client, 200)).items():
             table.add_row(f"    read {name}, median", f"{seconds * 1e3:.1f} ms", "")
+        await check_outcomes(client)
         table.add_row("(d) start-up of everything", f"{started_in:.2f} s", "NATS, PostgreSQL, services, a worker")
         for name, (seconds, size) in (await start_ups(platform)).items():
             table.add_row(f"    one more {name}", f"{seconds:.2f} s", f"to a healthy answer; {size:.0f} MiB then")

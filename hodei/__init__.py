@@ -1,15 +1,32 @@
-"""What a person touches: `hodei up`, the command line and the Python client. Importing this loads nothing else."""
+"""What a person touches: `hodei up`, the command line and the Python client: `from hodei import Client`.
+
+Importing this loads nothing else.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def __getattr__(name: str) -> str:
-    # Reading the installed metadata costs more than importing this package: done when asked for.
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import PackageNotFoundError, version
+if TYPE_CHECKING:
+    from hodei.client import Client
 
-    try:
-        return version("hodei-jobs")
-    except PackageNotFoundError:
-        return "0.0.0"
+__all__ = ["Client", "__version__"]
+
+__version__: str
+
+
+def __getattr__(name: str) -> object:
+    # The client and the installed metadata cost far more than this package: loaded when asked for.
+    match name:
+        case "Client":
+            from hodei.client import Client
+
+            return Client
+        case "__version__":
+            from importlib.metadata import PackageNotFoundError, version
+
+            try:
+                return version("hodei-jobs")
+            except PackageNotFoundError:
+                return "0.0.0"
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,8 +27,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the platform keeps its data.")]
-
 
 def main() -> None:
     """The console script."""
@@ -52,7 +50,9 @@ def _options(
 
 @app.command()
 def up(
-    data_dir: DataDir = Path(".hodei"),
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the platform keeps its data; by default HODEI_DATA_DIR or .hodei.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the services' logs.")] = False,
 ) -> None:
     """Start NATS, PostgreSQL, the three services and a worker; Ctrl-C stops them."""

@@ -21,7 +21,7 @@ from schemas.rest.pipelines import PipelineCreate
 from schemas.states import JobStatus
 
 DEADLINE: Final = 600.0
-EXAMPLE: Final = Path(__file__).parent.parent / "examples" / "pipeline.json"
+EXAMPLE: Final = Path(__file__).parent / "example.json"
 COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green")
 
 Line = Callable[[str, Text], None]
@@ -30,9 +30,9 @@ Line = Callable[[str, Text], None]
 
 def run(pipeline: Path | None) -> int:
     """Run the demo; 0 when every step succeeded, 1 when one failed or the platform did not start."""
+    pipeline = pipeline or EXAMPLE
     try:
-        text = pipeline.read_text() if pipeline else EXAMPLE.read_text()
-        wanted = PipelineCreate.model_validate_json(text)
+        wanted = PipelineCreate.model_validate_json(pipeline.read_bytes())
     except OSError as error:
         say(f"{pipeline}: {error.strerror}")
         return 1

@@ -35,7 +35,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     submission = Submission(job_store, pipeline_store, traces, memory)
     deadlines = Deadlines(outbox, run_store, watch)
     runs = Runs(outbox, run_store, watch, metrics)
-    requests = Requests(outbox, submission, job_store, pipeline_store, deadlines, base.tracing)
+    requests = Requests(outbox, submission, deadlines, base.tracing)
 
     web = base.web(
         title="Hodei orchestrator",

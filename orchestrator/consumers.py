@@ -15,8 +15,6 @@ from opentelemetry.trace import Span
 from orchestrator.domain.executions import ExecutionReport, fold
 from orchestrator.domain.run import JobRun, TaskReport
 from orchestrator.loops import Deadlines
-from orchestrator.store.jobs import JobStore
-from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.runs import RunStore
 from orchestrator.submission import Submission
 from orchestrator.watch import Watch
@@ -34,7 +32,7 @@ from schemas.events import (
 from schemas.states import JOB
 from shared.clock import now
 from shared.database import Broken, retry_deadlock
-from shared.errors import HodeiError, Invalid, NotFound
+from shared.errors import Conflict, Invalid, NotFound
 from shared.metrics import Metrics
 from shared.outbox import Outbox, OutboxTransaction
 from shared.tracing import SpanKind, Tracing
@@ -130,15 +128,11 @@ class Requests:
         self,
         outbox: Outbox,
         submission: Submission,
-        jobs: JobStore,
-        pipelines: PipelineStore,
         deadlines: Deadlines,
         tracing: Tracing,
     ) -> None:
         self._outbox = outbox
         self._submission = submission
-        self._jobs = jobs
-        self._pipelines = pipelines
         self._deadlines = deadlines
         self._tracing = tracing
 
@@ -168,11 +162,10 @@ class Requests:
 
     async def _confirm(self, asked: ScheduleCreated) -> None:
         async with self._outbox.transaction() as tx:
-            target = asked.target
-            if target.job_id is not None and not await self._jobs.existing(tx, [target.job_id]):
-                tx.emit(_refused(asked.schedule_id, NotFound("job", target.job_id)))
-            elif target.pipeline_id is not None and not await self._pipelines.is_active(tx, target.pipeline_id):
-                tx.emit(_refused(asked.schedule_id, NotFound("pipeline", target.pipeline_id)))
+            try:
+                await self._submission.check_target(tx, asked.target)
+            except (NotFound, Conflict) as error:
+                tx.emit(_refused(asked.schedule_id, error))
             else:
                 tx.emit(ScheduleConfirmed(schedule_id=asked.schedule_id))
 
@@ -180,7 +173,7 @@ class Requests:
         async with self._outbox.transaction() as tx:
             try:
                 wanted = await self._submission.of_target(tx, fired.target)
-            except (NotFound, Invalid) as error:
+            except (NotFound, Conflict, Invalid) as error:
                 _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
                 tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
             else:
@@ -192,7 +185,7 @@ class Requests:
         async with self._outbox.transaction() as tx:
             try:
                 wanted = await self._submission.of_target(tx, _without_pipeline(asked.target), single=True)
-            except (NotFound, Invalid) as error:
+            except (NotFound, Conflict, Invalid) as error:
                 _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))
                 refusal = ExecutionRefused(
                     execution_id=asked.execution_id,
@@ -213,9 +206,15 @@ def _without_pipeline(target: JobTarget) -> JobTarget:
     return target.model_copy(update={"pipeline_id": None})
 
 
-def _status(error: HodeiError) -> int:
-    return 404 if isinstance(error, NotFound) else 422
+def _status(error: NotFound | Conflict | Invalid) -> int:
+    match error:
+        case NotFound():
+            return 404
+        case Conflict():
+            return 409
+        case Invalid():
+            return 422
 
 
-def _refused(schedule_id: str, error: HodeiError, *, job_id: str | None = None) -> ScheduleRefused:
+def _refused(schedule_id: str, error: NotFound | Conflict | Invalid, *, job_id: str | None = None) -> ScheduleRefused:
     return ScheduleRefused(schedule_id=schedule_id, job_id=job_id, status=_status(error), detail=str(error))

@@ -92,8 +92,8 @@ class Submission:
         return wanted
 
     async def of_target(self, tx: Transaction, target: JobTarget, *, single: bool = False) -> Wanted:
-        """What a schedule or a direct execution names. Raises NotFound or, for `single`, Invalid when it has
-        several steps."""
+        """What a schedule or a direct execution names. Raises NotFound, Conflict for a job of an archived pipeline
+        or, for `single`, Invalid when it has several steps."""
         if target.command is not None:
             job = _of_command(target.command, target.name, env=target.env)
         elif target.pipeline_id is not None:
@@ -102,9 +102,7 @@ class Submission:
                 raise NotFound("pipeline", target.pipeline_id)
             job = _of_pipeline(pipelines[target.pipeline_id], target.name, env=target.env, params=target.params)
         else:
-            former = await self._jobs.former(tx, target.job_id or "")
-            if former is None:
-                raise NotFound("job", target.job_id or "")
+            former = await self._former(tx, target.job_id or "")
             job = _of_former(former, rerun_of=target.job_id or "", env=target.env, params=target.params)
             job.name = target.name or job.name
         if single and len(job.definitions) != 1:
@@ -115,10 +113,8 @@ class Submission:
         return job
 
     async def of_rerun(self, tx: Transaction, job_id: str, *, from_failed: bool) -> Wanted:
-        """A job once more. Raises NotFound, or Conflict while it runs."""
-        former = await self._jobs.former(tx, job_id)
-        if former is None:
-            raise NotFound("job", job_id)
+        """A job once more. Raises NotFound, or Conflict while it runs and once its pipeline is archived."""
+        former = await self._former(tx, job_id)
         if not former.over:
             raise Conflict(f"job {job_id} is not over yet: cancel it first, or wait")
         job = _of_former(former, rerun_of=job_id)
@@ -140,6 +136,18 @@ class Submission:
             }
         return job
 
+    async def check_target(self, tx: Transaction, target: JobTarget) -> None:
+        """Whether what a schedule names could run now. Raises NotFound, or Conflict for a job of an archived
+        pipeline."""
+        if target.job_id is not None:
+            archived = await self._jobs.archived(tx, target.job_id)
+            if archived is None:
+                raise NotFound("job", target.job_id)
+            if archived:
+                raise _archived(target.job_id)
+        elif target.pipeline_id is not None and not await self._pipelines.is_active(tx, target.pipeline_id):
+            raise NotFound("pipeline", target.pipeline_id)
+
     def write(self, tx: OutboxTransaction, wanted: Sequence[Wanted]) -> list[JobRun]:
         """Have jobs written and said when the transaction ends. Their ids are new: nobody else can have written them.
 
@@ -156,6 +164,14 @@ class Submission:
         fresh = await self._jobs.insert_missing(tx, new)
         return self._say(tx, [job for job in new if job.run.job.id in fresh])
 
+    async def _former(self, tx: Transaction, job_id: str) -> FormerJob:
+        former = await self._jobs.former(tx, job_id)
+        if former is None:
+            raise NotFound("job", job_id)
+        if former.archived:
+            raise _archived(job_id)
+        return former
+
     def _say(self, tx: OutboxTransaction, new: Sequence[NewJob]) -> list[JobRun]:
         for job in new:
             commands = {
@@ -167,6 +183,10 @@ class Submission:
         runs = [job.run for job in new]
         tx.on_commit(partial(self._memory.keep, runs))
         return runs
+
+
+def _archived(job_id: str) -> Conflict:
+    return Conflict(f"the pipeline of job {job_id} is archived: its jobs do not run again")
 
 
 def shown(run: JobRun, wanted: Wanted) -> bytes:

@@ -97,7 +97,7 @@ class Client:
         return _one(Pipeline, await self.orchestrator.request("PUT", path, body=_body(pipeline)))
 
     async def archive_pipeline(self, pipeline_id: str) -> None:
-        """Take a pipeline out of use; its jobs stay readable."""
+        """Take a pipeline out of use; its jobs stay readable and do not run again."""
         await self.orchestrator.request("DELETE", f"/api/v1/pipelines/{_id(pipeline_id)}")
 
     def pipelines(self, **filters: str | int | None) -> AsyncIterator[Pipeline]:
@@ -149,7 +149,8 @@ class Client:
         await self.orchestrator.request("POST", f"/api/v1/jobs/{_id(job_id)}/cancel")
 
     async def rerun(self, job_id: str, *, from_failed: bool = False) -> JobDetail:
-        """Run a job again, as a new one; `from_failed` keeps what succeeded."""
+        """Run a job again, as a new one; `from_failed` keeps what succeeded. Raises ApiError (409) while it runs, and
+        once its pipeline is archived."""
         request = RerunRequest.model_validate({"from": "failed" if from_failed else "start"})
         path = f"/api/v1/jobs/{_id(job_id)}/rerun"
         return _one(JobDetail, await self.orchestrator.request("POST", path, body=_body(request), creates=True))

@@ -7,6 +7,7 @@ every creating call here does. Anything else is sent once.
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import aiohttp
@@ -90,12 +91,7 @@ class Transport:
         while True:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             try:
-                async with self._open().get(
-                    self.base_url.join(URL(path)),
-                    params=_clean(query),
-                    headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=60),
-                ) as response:
+                async with self._listen(path, query, headers) as response:
                     if response.status >= 400:
                         raise ApiError(_problem(response.status, path, await response.read()))
                     async for event in parse_events(response.content):
@@ -121,6 +117,16 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
             return Answer(response.status, path, await response.read(), dict(response.headers))
+
+    def _listen(
+        self, path: str, query: Query | None, headers: dict[str, str]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._open().get(
+            self.base_url.join(URL(path)),
+            params=_clean(query),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=60),
+        )
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -118,7 +118,8 @@ def api(
         creates=True,
     )
     async def rerun_job(request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
-        """A new job of the same definition; `{"from": "failed"}` keeps what succeeded. 409 while the job runs."""
+        """A new job of the same definition; `{"from": "failed"}` keeps what succeeded. 409 while the job runs, and
+        once its pipeline is archived."""
         async with idempotent(request, outbox) as tx:
             wanted = await submission.of_rerun(tx, id, from_failed=body.from_ == "failed")
             [run] = submission.write(tx, [wanted])

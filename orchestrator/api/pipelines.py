@@ -67,7 +67,7 @@ def api(store: PipelineStore, outbox: Outbox) -> Api:
 
     @api.delete("/api/v1/pipelines/{id}", summary="Archive a pipeline", answers={204: None})
     async def archive_pipeline(_request: web.Request, id: str) -> web.StreamResponse:
-        """It is no longer listed and cannot be run; its jobs stay readable."""
+        """It is no longer listed and cannot be run, nor can its jobs again. Accepted jobs go on and stay readable."""
         async with outbox.transaction() as tx:
             row = await store.archive(tx, id)
             if row is None:

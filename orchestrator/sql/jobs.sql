@@ -102,9 +102,11 @@ where j.id = $1::uuid
 -- One job's status.
 select status from jobs where id = $1::uuid
 
--- name: existing_jobs
--- Which of these ids are jobs.
-select id::text from jobs where id = any($1::uuid[])
+-- name: is_job_archived
+-- Whether a job's pipeline is archived; without a row there is no such job.
+select p.archived_at is not null as archived
+from jobs j left join pipelines p on p.id = j.pipeline_id
+where j.id = $1::uuid
 
 -- name: list_jobs
 -- A page of jobs as JSON, newest first.

@@ -1,6 +1,6 @@
 """Jobs as they are made, listed, shown and deleted. How running ones change is in `runs`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -63,6 +63,7 @@ class FormerJob:
     pipeline_id: str | None
     pipeline_version: int | None
     archived: bool
+    """Whether its pipeline is, so that it may not run again."""
     priority: Priority
     params: Mapping[str, str]
     labels: Mapping[str, str]
@@ -95,10 +96,10 @@ class JobStore:
         status: str | None = await on.fetch_value(self._sql["get_job_status"], job_id)
         return status
 
-    async def existing(self, on: Runner, job_ids: Collection[str]) -> set[str]:
-        """Which of these ids are jobs."""
-        ids = [one for one in job_ids if is_id(one)]
-        return {row["id"] for row in await on.fetch(self._sql["existing_jobs"], ids)} if ids else set()
+    async def archived(self, on: Runner, job_id: str) -> bool | None:
+        """Whether a job is of an archived pipeline, None when there is no such job."""
+        archived: bool | None = await on.fetch_value(self._sql["is_job_archived"], job_id) if is_id(job_id) else None
+        return archived
 
     async def find(self, query: JobQuery, before: str | None) -> Page:
         """A page of jobs, newest first."""

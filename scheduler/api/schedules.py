@@ -38,7 +38,8 @@ def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
     @api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)
     async def create_schedule(request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
         """Run `job_id` again, a `pipeline_id`, or a `command`, at `run_at` or now. 404 when the job or pipeline does
-        not exist; while nobody can say (the bus is away), it is accepted, and fails when it is due."""
+        not exist, 409 when the job's pipeline is archived; while nobody can say (the bus is away), it is accepted, and
+        fails when it is due."""
         if body.cron is not None:
             raise NotSupported("cron", "schedules that fire more than once")
         if body.timezone is not None:

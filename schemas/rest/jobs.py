@@ -1,6 +1,6 @@
 """Jobs over REST: submitting them, and what can be read of them, their tasks and executions."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,12 +29,6 @@ class JobCreate(InlineCommand):
         if self.pipeline_id is None and self.params:
             raise ValueError("params belong to a job of a pipeline; give a single command its env")
         return self
-
-
-class JobBatch(Model):
-    """Wrapped only inside the process: on the wire a batch is a bare array."""
-
-    jobs: Annotated[list[JobCreate], Field(min_length=1, max_length=1000)]
 
 
 class Execution(Model):

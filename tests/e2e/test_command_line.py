@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,8 @@ from hodei.client import Client
 from schemas.states import JobStatus
 from tests.e2e.framework import assertions as expect
 from tests.e2e.framework.platform import Platform
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def environment(platform: Platform) -> dict[str, str]:
@@ -88,3 +92,16 @@ async def test_an_unknown_job_and_an_absent_platform_are_one_line(platform: Plat
     code, _, err = await hodei(platform, "jobs", HODEI_ORCHESTRATOR_URL="http://127.0.0.1:9")
     assert (code, err.count("\n")) == (1, 1)
     assert "127.0.0.1:9" in err
+
+
+async def test_the_readmes_program_runs_as_it_is(platform: Platform) -> None:
+    [program] = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program,
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+
+    assert (process.returncode, out.decode(), err.decode()) == (0, "hello\nsucceeded\n", "")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from io import BytesIO
 
 import pytest
 
 from hodei.client import ApiError, Client
+from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate
+from schemas.rest.schedules import ScheduleCreate
 from schemas.rest.workers import WorkerStart
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 from tests.e2e.framework import assertions as expect
@@ -226,7 +228,7 @@ async def test_what_is_over_cannot_be_cancelled_and_what_runs_cannot_be_deleted(
     assert (running.value.status, over.value.status, gone.value.status) == (409, 409, 404)
 
 
-async def test_an_archived_pipeline_is_gone_but_its_jobs_stay(client: Client) -> None:
+async def test_an_archived_pipeline_is_gone_and_its_jobs_stay_but_do_not_run_again(client: Client) -> None:
     made = await client.create_pipeline(pipeline(step("one")))
     job = await client.submit(JobCreate(pipeline_id=made.id))
     await expect.succeeds(client, job.id)
@@ -238,6 +240,15 @@ async def test_an_archived_pipeline_is_gone_but_its_jobs_stay(client: Client) ->
         await client.submit(JobCreate(pipeline_id=made.id))
     assert refused.value.status == 404
     assert (await client.job(job.id)).status is JobStatus.SUCCEEDED
+    again: list[Awaitable[object]] = [
+        client.rerun(job.id),
+        client.schedule(ScheduleCreate(job_id=job.id)),
+        client.execute(ExecuteRequest(job_id=job.id)),
+    ]
+    for asked in again:
+        with pytest.raises(ApiError, match="is archived") as conflict:
+            await asked
+        assert conflict.value.status == 409
 
 
 async def test_schedules_and_executions_of_what_does_not_exist_are_404(http: Http) -> None:

@@ -37,7 +37,7 @@ def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, 
     async def execute(request: web.Request, body: ExecuteRequest) -> web.StreamResponse:
         """The execution is `pending` until a worker has room for it. A worker that drains or has no room after all
         gives it back: it is `cancelled` then, for the reason `returned`, and `continued_as` names the execution that
-        took its place. An unknown `job_id` is 404."""
+        took its place. An unknown `job_id` is 404, one whose pipeline is archived 409."""
         execution_id, task_id, job_id = new_id(), new_id(), new_id()
         with announcements.about(execution_id, job_id) as listener:
             async with idempotent(request, outbox) as tx:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import BinaryIO
 
 import aiohttp
@@ -25,6 +26,16 @@ class CheckedTransport(Transport):
         answer = await super()._send(method, path, body, query, headers, timeout)
         self._check.check(method, path, answer.status, answer.headers.get("Content-Type", ""), answer.body)
         return answer
+
+    @asynccontextmanager
+    async def _listen(
+        self, path: str, query: Query | None, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with super()._listen(path, query, headers) as response:
+            # Only the beginning of a stream is in the document; its events the client reads as their models.
+            body = await response.read() if response.status >= 400 else b""
+            self._check.check("GET", path, response.status, response.headers.get("Content-Type", ""), body)
+            yield response
 
 
 class RawHttp:

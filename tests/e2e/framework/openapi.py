@@ -16,11 +16,11 @@ class AnswerDoesNotMatch(AssertionError):
 
 
 class OpenApiCheck:
-    """One service's document, ready to hold answers against; remembers which operations it has seen."""
+    """One service's document, ready to hold answers against; remembers which operations have answered well."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
-        self.seen: set[tuple[str, str]] = set()
+        self.answered: set[tuple[str, str]] = set()
         self._registry: Registry[Any] = Registry().with_resource("", Resource(document, DRAFT4))
         # The most literal template first: /jobs/batch before /jobs/{id}.
         templates = sorted(document["paths"], key=lambda path: (path.count("{"), -len(path)))
@@ -47,20 +47,24 @@ class OpenApiCheck:
                 raise AnswerDoesNotMatch(f"{method} {bare} answered {status} and is not in the document")
             return
         assert template is not None
-        self.seen.add((method, template))
+        self._hold(f"{method} {template}", operation, status, content_type, body)
+        if status < 300:
+            self.answered.add((method, template))
+
+    def _hold(self, route: str, operation: dict[str, Any], status: int, content_type: str, body: bytes) -> None:
         answer = operation["responses"].get(str(status)) or operation["responses"].get("default")
         if answer is None:
-            raise AnswerDoesNotMatch(f"{method} {template}: {status} is not among {sorted(operation['responses'])}")
+            raise AnswerDoesNotMatch(f"{route}: {status} is not among {sorted(operation['responses'])}")
         if "$ref" in answer:
             answer = self.document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
         content = answer.get("content", {})
         media = content_type.split(";")[0]
         if not content:
             if body:
-                raise AnswerDoesNotMatch(f"{method} {template} {status}: a body where the document has none")
+                raise AnswerDoesNotMatch(f"{route} {status}: a body where the document has none")
             return
         if media not in content:
-            raise AnswerDoesNotMatch(f"{method} {template} {status}: {media!r} is not among {sorted(content)}")
+            raise AnswerDoesNotMatch(f"{route} {status}: {media!r} is not among {sorted(content)}")
         if not media.endswith("json"):
             return
         schema = content[media].get("schema", {})
@@ -71,7 +75,7 @@ class OpenApiCheck:
             f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in validator.iter_errors(json.loads(body))
         ]
         if errors:
-            raise AnswerDoesNotMatch(f"{method} {template} {status}: " + "; ".join(errors[:5]))
+            raise AnswerDoesNotMatch(f"{route} {status}: " + "; ".join(errors[:5]))
 
     def _absolute(self, schema: dict[str, Any]) -> dict[str, Any]:
         # The schema is used on its own; its references are into the whole document, which is the registry's "".

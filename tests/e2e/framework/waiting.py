@@ -51,9 +51,10 @@ async def feed(platform: Platform, subject: str) -> AsyncIterator[Feed]:
 
 
 async def eventually(ask: Callable[[], Awaitable[T | None]], *, within: float = 20) -> T:
-    """Ask until there is an answer, for what is visible only over REST and announced nowhere."""
+    """Ask until there is an answer, for what is visible only over REST and announced nowhere. Raises TimeoutError."""
     async with asyncio.timeout(within):
-        while (answer := await ask()) is None:  # noqa: ASYNC110  # see above
+        # Another process (a service that starts, Prometheus) comes to it by itself: there is no event to wait for.
+        while (answer := await ask()) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return answer
 

@@ -92,7 +92,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("get_commands", [IDS, IDS], {"tasks_pkey"}),
     ("get_job", [IDS[0]], {"jobs_pkey", "tasks_pkey", "executions_pkey"}),
     ("get_job_status", [IDS[0]], {"jobs_pkey"}),
-    ("existing_jobs", [IDS], {"jobs_pkey"}),
+    ("is_job_archived", [IDS[0]], {"jobs_pkey"}),
     ("list_jobs", _list(), {"jobs_pkey"}),
     ("list_jobs", _list(before=IDS[0]), {"jobs_pkey"}),
     ("list_jobs", _list(before=IDS[0], status="running", name="job-7", priority="low"), set()),

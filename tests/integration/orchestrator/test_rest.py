@@ -211,6 +211,18 @@ async def test_rerun_from_failed_keeps_what_succeeded(house: House) -> None:
     assert (await house.over(again))["status"] == "succeeded"
 
 
+async def test_a_job_of_an_archived_pipeline_does_not_run_again(house: House) -> None:
+    pipeline = await house.pipeline(A)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await house.say(finished(scheduled(await house.queued(job)), "failed", exit_code=1))
+    await house.over(job)
+    await house.call("DELETE", f"/api/v1/pipelines/{pipeline['id']}", status=204)
+    for body in ({}, {"from": "failed"}):
+        problem = await house.post(f"/api/v1/jobs/{job['id']}/rerun", body, status=409)
+        assert problem["detail"] == f"the pipeline of job {job['id']} is archived: its jobs do not run again"
+    assert [each["id"] for each in await house.get("/api/v1/jobs")] == [job["id"]]
+
+
 async def test_deleting_a_job_deletes_everything_of_it(house: House) -> None:
     job = await house.submit()
     await house.say(finished(scheduled(await house.queued(job))))

@@ -297,6 +297,28 @@ async def test_a_direct_execution_of_nothing_is_refused(house: House) -> None:
     assert (refused.execution_id, refused.status) == (asked.execution_id, 404)
 
 
+async def test_a_job_of_an_archived_pipeline_is_refused_to_schedules_and_executions(house: House) -> None:
+    pipeline = await house.pipeline({"name": "a", "command": "true"})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await house.call("DELETE", f"/api/v1/pipelines/{pipeline['id']}", status=204)
+    target = JobTarget(job_id=job["id"])
+    created = ScheduleCreated(schedule_id=new_id(), target=target)
+    fired = ScheduleFired(schedule_id=new_id(), job_id=new_id(), target=target, due_at=now())
+    asked = ExecutionRequested(execution_id=new_id(), task_id=new_id(), job_id=new_id(), attempt=1, target=target)
+
+    for request in (created, fired, asked):
+        await house.say(request)
+
+    refused = await house.ears.wait(ScheduleRefused, 2)
+    says = f"the pipeline of job {job['id']} is archived: its jobs do not run again"
+    assert {(one.schedule_id, one.job_id, one.status, one.detail) for one in refused} == {
+        (created.schedule_id, None, 409, says),
+        (fired.schedule_id, fired.job_id, 409, says),
+    }
+    [refusal] = await house.ears.wait(ExecutionRefused)
+    assert (refusal.execution_id, refusal.status, refusal.detail) == (asked.execution_id, 409, says)
+
+
 # ------------------------------------------------------------------ live
 
 

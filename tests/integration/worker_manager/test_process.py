@@ -71,6 +71,7 @@ async def ready(http: aiohttp.ClientSession, port: int) -> None:
                     }
                     return
             except aiohttp.ClientConnectionError:
+                # Another process opens the port: there is no event to wait for.
                 await asyncio.sleep(0.02)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hodei.cli import app
 from hodei.embedded.errors import EmbeddedError
 from hodei.up import UpSettings, _without_password
 
@@ -21,6 +23,26 @@ def test_an_empty_environment_gives_the_promised_ports() -> None:
 def test_the_option_goes_before_the_variable() -> None:
     assert UpSettings.read({"HODEI_DATA_DIR": "/a"}).data_dir == Path("/a")
     assert UpSettings.read({"HODEI_DATA_DIR": "/a"}, data_dir=Path("/b")).data_dir == Path("/b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "folder"),
+    [([], None, ".hodei"), ([], "/a", "/a"), (["--data-dir", "/b"], "/a", "/b"), (["--data-dir", "/b"], None, "/b")],
+)
+def test_the_command_line_leaves_the_folder_to_the_variable(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str | None, folder: str
+) -> None:
+    read: list[UpSettings] = []
+
+    def run(*, data_dir: Path | None, verbose: bool) -> int:
+        read.append(UpSettings.read({"HODEI_DATA_DIR": variable} if variable else {}, data_dir=data_dir))
+        return 0
+
+    monkeypatch.setattr("hodei.up.run", run)
+
+    assert CliRunner().invoke(app, ["up", *arguments]).exit_code == 0
+
+    assert [settings.data_dir for settings in read] == [Path(folder).absolute()]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""The package `hodei` itself: what it exports, and that this costs nothing until it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import hodei
+
+
+def test_the_client_is_exported() -> None:
+    from hodei import Client
+    from hodei.client import Client as Itself
+
+    assert Client is Itself
+    assert set(hodei.__all__) == {"Client", "__version__"}
+
+
+def test_importing_it_loads_nothing_else() -> None:
+    program = "import __future__, sys, typing; had = set(sys.modules); import hodei; print(*set(sys.modules) - had)"
+
+    out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+    assert out.split() == ["hodei"]
+
+
+def test_anything_else_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'hodei' has no attribute 'nothing'"):
+        hodei.nothing  # noqa: B018  # asking is the test
