@@ -58,8 +58,9 @@ class WorkerStore:
         self._database = database
         self._sql = queries.load("worker_manager")
 
-    async def insert(self, spec: WorkerSpec, provider: str) -> None:
-        await self._database.execute(
+    async def insert(self, tx: Transaction, spec: WorkerSpec, provider: str) -> str:
+        """Write a worker that is about to be started; the worker as JSON."""
+        body: str = await tx.fetch_value(
             self._sql["insert_worker"],
             spec.worker_id,
             spec.type,
@@ -69,6 +70,7 @@ class WorkerStore:
             spec.slots,
             self.instance,
         )
+        return body
 
     async def set_handle(self, worker_id: str, handle: Handle, pid: int | None) -> None:
         await self._database.execute(self._sql["set_worker_handle"], worker_id, dict(handle), pid)
