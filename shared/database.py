@@ -328,6 +328,10 @@ class Database:
             await self._pool.release(cast("asyncpg.pool.PoolConnectionProxy[Record]", connection))
 
 
+Runner = Database | Transaction
+"""What runs a statement: by itself, or inside a transaction."""
+
+
 if TYPE_CHECKING:
     _AsyncpgConnection = asyncpg.Connection[Record]
 else:  # generic in its stubs only

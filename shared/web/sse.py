@@ -13,10 +13,11 @@ from aiohttp import web
 from shared.web.load import LOAD
 from shared.web.slow_clients import WRITE_DEADLINE, write_deadline
 
+EVENT_STREAM: Final = "text/event-stream"
 LAST_EVENT_ID: Final = "Last-Event-ID"
 
 _HEADERS: Final = {
-    "Content-Type": "text/event-stream; charset=utf-8",
+    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
