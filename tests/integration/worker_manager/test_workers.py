@@ -192,6 +192,18 @@ async def test_one_that_ends_at_once_is_503_with_its_last_words(start: Start) ->
     assert "no disk left" in worker["detail"]
 
 
+async def test_one_without_a_process_is_503_and_recorded_as_failed(start: Start) -> None:
+    manager = await start(agent=["/nowhere/agent"])
+
+    problem = await manager.call("POST", "/workers", expect=503, json={})
+
+    assert "cannot start /nowhere/agent" in problem["detail"]
+    [worker] = await manager.call("GET", "/workers")
+    assert (worker["status"], worker["pid"]) == ("failed", None)
+    assert "cannot start /nowhere/agent" in worker["detail"]
+    assert 'hodei_worker_starts_total{result="failed"} 1.0' in await manager.metrics()
+
+
 async def test_one_that_never_speaks_is_ended(start: Start) -> None:
     manager = await start(agent=stub("silent"))
     manager.fleet._first_word = 0.5
