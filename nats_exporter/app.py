@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from nats_exporter.servers import Servers
 from nats_exporter.settings import NatsExporterSettings
-from shared.foundation import platform_version
 from shared.lifecycle import Service
 from shared.metrics import Metrics
+from shared.version import platform_version
 from shared.web.app import WebServer, create_web_app
 
 

@@ -1,10 +1,11 @@
 """The composition root: which parts the orchestrator has, what each is given, and in which order they start."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from orchestrator.api import jobs, logs, pipelines, timeline
 from orchestrator.consumers import Requests, Runs
-from orchestrator.loops import Deadlines, Housekeeping, Reminders
+from orchestrator.loops import Deadlines, Reminders
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.memory import RunMemory
@@ -17,7 +18,9 @@ from orchestrator.watch import Watch
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.feed import Feed
 from shared.foundation import Foundation
+from shared.housekeeping import Housekeeping
 from shared.lifecycle import Service
+from shared.web.idempotency import purge
 
 
 def build(settings: OrchestratorSettings) -> Sequence[Service]:
@@ -56,6 +59,6 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         *([Feed(bus)] if settings.feed == "on" else []),
         deadlines,
         Reminders(outbox, run_store),
-        Housekeeping(database),
+        Housekeeping(idempotency_keys=partial(purge, database)),
         web,
     ]

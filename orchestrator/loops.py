@@ -1,4 +1,4 @@
-"""What the orchestrator does by the clock: job deadlines, reminders of what waits for long, and forgetting."""
+"""What the orchestrator does by the clock: job deadlines, and reminders of what waits for long."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,16 +7,14 @@ from typing import Final
 from orchestrator.store.runs import RunStore
 from orchestrator.watch import Watch
 from shared.clock import now
-from shared.database import Database, retry_deadlock
+from shared.database import retry_deadlock
 from shared.loop import Counts, Loop
 from shared.outbox import Outbox
-from shared.web.idempotency import purge
 
 LONGEST_SLEEP: Final = 60.0
 DUE_LIMIT: Final = 200
 REMIND_AFTER: Final = 60.0
 REMIND_EVERY: Final = 20.0
-HOUSEKEEPING_EVERY: Final = 600.0
 
 
 class Deadlines(Loop):
@@ -62,15 +60,3 @@ class Reminders(Loop):
         """Remind of a bounded number."""
         async with self._outbox.transaction() as tx:
             return {"reminded": await self._store.remind(tx, now(), self._after)}
-
-
-class Housekeeping(Loop):
-    """Forgets idempotency keys after a day; what one run does not manage is left to the next."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__("housekeeping", interval=HOUSEKEEPING_EVERY)
-        self._database = database
-
-    async def run_once(self) -> Counts:
-        """Purge a bounded number."""
-        return {"idempotency_keys": await purge(self._database)}

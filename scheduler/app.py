@@ -1,21 +1,24 @@
 """The composition root: which parts the scheduler has, what each is given, and in which order they start."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from scheduler.api import explain, queue, schedules, workers
 from scheduler.consumers import AgentNews, Placement, VerdictRecords
 from scheduler.counters import Counters
 from scheduler.dispatcher import Dispatcher
 from scheduler.listing import Listing
-from scheduler.loops import HeartbeatTimes, Purge, Silence, Timers
+from scheduler.loops import HeartbeatTimes, Silence, Timers
 from scheduler.schedules import Firing, Schedules, Verdicts
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
 from scheduler.traces import Traces
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
 from shared.foundation import Foundation
+from shared.housekeeping import Housekeeping
 from shared.leader import Leadership
 from shared.lifecycle import Service
+from shared.web.idempotency import purge
 
 
 def build(settings: SchedulerSettings) -> Sequence[Service]:
@@ -44,7 +47,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             silence,
             Firing(table, bus, counters),
             HeartbeatTimes(dispatcher),
-            Purge(store, outbox),
+            Housekeeping(tasks=store.purge_done, idempotency_keys=partial(purge, database)),
         ]
 
     web = base.web(

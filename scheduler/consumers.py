@@ -11,9 +11,9 @@ import structlog
 from pydantic import ValidationError
 
 from scheduler.dispatcher import Dispatcher, Turn
-from scheduler.loops import MARKS_KEPT, Silence
+from scheduler.loops import Silence
 from scheduler.schedules import Schedules
-from scheduler.store import Store
+from scheduler.store import MARKS_KEPT, Store
 from schemas.agents import Heartbeat, Offer
 from schemas.cloudevents import CloudEvent
 from schemas.events import (

@@ -3,7 +3,6 @@
 Works on any replica. Nothing here changes anything.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,15 +16,8 @@ from schemas.rest.workers import RegisteredWorkerQuery
 from schemas.specs import PRIORITY_RANK
 from shared import queries
 from shared.database import Database, Record
+from shared.pages import Page
 from shared.statements import narrowed
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows as JSON text; `last` is the id to go on after, None on the last page."""
-
-    rows: Sequence[str]
-    last: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +71,7 @@ class Listing:
         sql, arguments = narrowed(
             self._list_schedules, before, status, query.job_id, query.pipeline_id, query.limit + 1
         )
-        return _page(await self._database.fetch(sql, *arguments), query.limit)
+        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def schedule(self, id: str) -> str | None:
         """One schedule as JSON, or None."""
@@ -89,7 +81,7 @@ class Listing:
     async def workers(self, query: RegisteredWorkerQuery, before: str | None) -> Page:
         status = None if query.status is None else query.status.value
         sql, arguments = narrowed(self._list_workers, before, status, query.type, query.name, query.limit + 1)
-        return _page(await self._database.fetch(sql, *arguments), query.limit)
+        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def worker(self, id: str) -> str | None:
         """One worker as JSON, or None."""
@@ -163,8 +155,3 @@ class Listing:
 def _may_match(*ids: str | None) -> bool:
     """Whether these can be ids at all: what is none matches no row."""
     return all(id is None or is_id(id) for id in ids)
-
-
-def _page(rows: Sequence[Record], limit: int) -> Page:
-    page = rows[:limit]
-    return Page([row["body"] for row in page], page[-1]["id"] if len(rows) > limit else None)

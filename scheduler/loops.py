@@ -1,24 +1,18 @@
 """The leader's loops. Each sleeps until its next moment is known to come, and is woken when an earlier one appears.
 
-Here: timers and leases (`Timers`), workers that only REST knows (`Silence`), the times of heartbeats
-(`HeartbeatTimes`), and forgetting (`Purge`). Schedules have a loop of their own, in `scheduler.schedules`.
+Here: timers and leases (`Timers`), workers that only REST knows (`Silence`), and the times of heartbeats
+(`HeartbeatTimes`). Schedules have a loop of their own, in `scheduler.schedules`.
 """
 
-from datetime import timedelta
 from typing import Final
 
 from scheduler.dispatcher import Dispatcher, moment
-from scheduler.store import Store
 from schemas.events import WorkerOffline
 from shared import queries
-from shared.clock import now
 from shared.lifecycle import Counts, Loop
 from shared.outbox import Outbox
-from shared.web.idempotency import purge as purge_keys
 
 NOTHING_DUE: Final = 600.0
-MARKS_KEPT: Final = timedelta(hours=24)
-"""How long it is known of an attempt that it has ended."""
 
 
 class Timers(Loop):
@@ -68,21 +62,6 @@ class HeartbeatTimes(Loop):
     async def run_once(self) -> Counts:
         count, self._written_until = await self._dispatcher.note_heartbeats(self._written_until)
         return {"written": count}
-
-
-class Purge(Loop):
-    """Forgets what was over a day ago: the marks of tasks, and the answers to idempotency keys."""
-
-    def __init__(self, store: Store, outbox: Outbox) -> None:
-        super().__init__("purge", interval=NOTHING_DUE)
-        self._store = store
-        self._outbox = outbox
-
-    async def run_once(self) -> Counts:
-        tasks = await self._store.purge_done(now() - MARKS_KEPT)
-        keys = await purge_keys(self._outbox.database)
-        self.interval = 1.0 if tasks or keys else NOTHING_DUE
-        return {"tasks": tasks, "keys": keys}
 
 
 def _or(value: float | None, otherwise: float) -> float:

@@ -5,7 +5,7 @@ The REST side has queries of its own, in `scheduler.listing`; what a change mean
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from datetime import datetime
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import orjson
@@ -17,12 +17,14 @@ from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import Resources, RunSpec
 from schemas.states import Reason, WorkerStatus
 from shared import queries
+from shared.clock import now
 from shared.database import Broken, Database, Record, Transaction
 from shared.errors import Unavailable
 from shared.outbox import Outbox, OutboxTransaction
 from shared.statements import sparse
 
-PURGE_LIMIT: Final = 5000
+MARKS_KEPT: Final = timedelta(hours=24)
+"""How long it is known of an attempt that it has ended."""
 
 _R = TypeVar("_R", ExecutionFinished, TaskCancelRequested)
 
@@ -125,9 +127,9 @@ class Store:
         """Which of these workers have a row."""
         return {row["id"] for row in await self._database.fetch(self._existing, list(ids))}
 
-    async def purge_done(self, before: datetime) -> int:
-        """Forget a bounded number of attempts that were over before then."""
-        return await self._database.execute(self._purge, before, PURGE_LIMIT)
+    async def purge_done(self, limit: int) -> int:
+        """Forget attempts that were over a day ago, so many at most; returns how many."""
+        return await self._database.execute(self._purge, now() - MARKS_KEPT, limit)
 
     async def _write_marks(self, tx: Transaction, events: Sequence[_R], outcomes: Sequence[Outcome]) -> list[str]:
         rows = await tx.fetch(

@@ -213,7 +213,8 @@ class ExecutionStarted(_ExecutionEvent):
 
 
 class LogSummary(EventModel):
-    """What was written to `logs.<execution_id>`: a reader that saw `chunks` chunks saw everything."""
+    """What was written to `logs.<execution_id>`: a reader that saw `chunks` chunks saw everything. `bytes` are
+    those of the lines as UTF-8, without their ends."""
 
     chunks: int = 0
     lines: int = 0

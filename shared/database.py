@@ -343,6 +343,10 @@ class Database:
             _log.warning("database.connection_replaced")
 
 
+Runner = Database | Transaction
+"""What runs a statement: by itself, or inside a transaction."""
+
+
 if TYPE_CHECKING:
     _AsyncpgConnection = asyncpg.Connection[Record]
 else:  # generic in its stubs only

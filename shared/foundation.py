@@ -5,7 +5,6 @@ has and another has not; that is wired in each service's app.py.
 """
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from shared.bus import Bus
 from shared.database import Database
@@ -16,6 +15,7 @@ from shared.migrations import migrate
 from shared.outbox import Outbox
 from shared.settings import ServiceSettings
 from shared.tracing import Tracing
+from shared.version import platform_version
 from shared.web.api import Api
 from shared.web.app import WebServer, create_web_app
 
@@ -93,11 +93,3 @@ class _Schema:
 
     async def stop(self) -> None:
         """Nothing to undo."""
-
-
-def platform_version() -> str:
-    """The installed version; 0.0.0 when run from a checkout."""
-    try:
-        return version("hodei-jobs")
-    except PackageNotFoundError:
-        return "0.0.0"

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from schemas.events import ExecutionFinished, ExecutionLost, ExecutionRefused, ExecutionReturned, JobCreated
 from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
 from shared.foundation import Foundation
+from shared.housekeeping import Housekeeping
 from shared.lifecycle import Service
+from shared.web.idempotency import purge
 from worker_manager.agents import Agents
 from worker_manager.announcements import Announcements
 from worker_manager.api import execute, executions, logs, workers
@@ -14,7 +17,6 @@ from worker_manager.consumers import Dispatcher, Recorder
 from worker_manager.counters import Counters
 from worker_manager.fleet import Fleet
 from worker_manager.heartbeats import Heartbeats
-from worker_manager.housekeeping import Housekeeping
 from worker_manager.instance import instance_id
 from worker_manager.providers.base import Provider
 from worker_manager.providers.process import AGENT, ProcessProvider
@@ -73,6 +75,6 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         redelivery,
         bus.consumer(WORKER_MANAGER_DISPATCH.durable, dispatcher.handle),
         bus.consumer(WORKER_MANAGER_EXECUTIONS.durable, recorder.handle),
-        Housekeeping(database),
+        Housekeeping(idempotency_keys=partial(purge, database)),
         web,
     ]

@@ -6,11 +6,12 @@ Agents outlive this service: stopping it ends no worker.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -19,7 +20,8 @@ from schemas.events import WorkerStarted, WorkerStopped
 from schemas.states import WorkerProcessStatus
 from shared.bus import Bus
 from shared.database import Transaction
-from shared.errors import BusUnavailable, NotFound, Unavailable
+from shared.errors import BusUnavailable, NotFound, Overloaded, Unavailable
+from shared.ids import new_id
 from shared.outbox import Outbox
 from worker_manager.counters import Counters
 from worker_manager.domain.endings import Ending, Intent, judge
@@ -34,7 +36,10 @@ LAST_WORD: Final = 1.0
 """Seconds that an agent's goodbye may take longer than its end."""
 FORCED_END: Final = 5.0
 STARTS_AT_ONCE: Final = 3
-"""Starting holds a database connection, and a Python process starting takes a core."""
+"""A Python process takes a core while it starts."""
+TURN: Final = 10.0
+"""Seconds that a request waits for its turn to start a worker."""
+ASK_AGAIN: Final = 5.0
 RETRY_FIRST: Final = 0.2
 RETRY_LONGEST: Final = 5.0
 
@@ -75,6 +80,7 @@ class Fleet:
         counters: Counters,
         *,
         first_word: float = FIRST_WORD,
+        turn: float = TURN,
     ) -> None:
         self._store = store
         self._outbox = outbox
@@ -82,9 +88,11 @@ class Fleet:
         self._providers = providers
         self._counters = counters
         self._first_word = first_word
+        self._turn = turn
         self._members: dict[str, _Member] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
         """Take over what an earlier run left behind: watch the living, close the dead."""
@@ -110,9 +118,41 @@ class Fleet:
         if member.draining and not heartbeat.draining and not heartbeat.leaving:
             self._spawn(self._tell_to_drain(member.worker_id), "drain")
 
-    def launch(self, spec: WorkerSpec, provider: str) -> "Launch":
-        """The start of a worker, to be used around the transaction that records it; see `Launch`."""
-        return Launch(self, spec, self._providers[provider])
+    @asynccontextmanager
+    async def turn(self, key: str | None) -> AsyncIterator[None]:
+        """Around the start of a worker: there are few at once, and of those with one idempotency key one.
+
+        Raises Overloaded when the turn does not come in time.
+        """
+        lock = self._keys.setdefault(key or new_id(), asyncio.Lock())
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(self._turn):
+                    await held.enter_async_context(lock)
+                    await held.enter_async_context(self._starts)
+            except TimeoutError:
+                raise Overloaded(ASK_AGAIN) from None
+            yield
+
+    async def launch(self, spec: WorkerSpec, provider: str) -> str:
+        """Start the process of a worker that is recorded as starting, and wait until it has spoken; the worker as JSON.
+
+        That may take `first_word` seconds, in which no connection to the database is held. Raises WorkerDidNotStart,
+        with the worker closed as failed.
+        """
+        member = _Member(spec.worker_id, self._providers[provider], None)
+        try:
+            await self._come_up(member, spec)
+            async with self._outbox.transaction() as tx:
+                body = await self._confirm(tx, spec.worker_id)
+        except WorkerDidNotStart:
+            raise
+        except Exception:
+            await self._give_up(member, "its start could not be recorded")
+            raise
+        finally:
+            await self._count()
+        return body or await self._store.get(spec.worker_id) or ""
 
     async def drain(self, worker_id: str) -> str:
         """Have the worker finish what it has and end; its state as JSON. Raises NotFound.
@@ -152,24 +192,20 @@ class Fleet:
 
     # -- one worker's life
 
-    async def begin(self, spec: WorkerSpec, provider: Provider) -> _Member:
+    async def _come_up(self, member: _Member, spec: WorkerSpec) -> None:
         """Start the process and wait for its first word. Raises WorkerDidNotStart, with the row closed as failed."""
-        await self._store.insert(spec, provider.name)
-        member = _Member(spec.worker_id, provider, None)
         try:
-            member.handle = await provider.start(spec)
-            self._watch_over(member)
-            await self._store.set_handle(spec.worker_id, member.handle, provider.pid(member.handle))
+            member.handle = await member.provider.start(spec)
         except StartFailed as error:
-            member.failure = str(error)
-            await self._close(member, Exit(None))
-            raise WorkerDidNotStart(str(error)) from error
+            self._watch_over(member)  # it finds no process, and records that
+            raise WorkerDidNotStart(await self._give_up(member, str(error))) from error
+        self._watch_over(member)
+        await self._store.set_handle(member.worker_id, member.handle, member.provider.pid(member.handle))
         await _first(member.heard, member.over, within=self._first_word)
         if not member.heard.is_set():
             raise WorkerDidNotStart(await self._give_up(member))
-        return member
 
-    async def confirm(self, tx: Transaction, worker_id: str) -> str | None:
+    async def _confirm(self, tx: Transaction, worker_id: str) -> str | None:
         """Record that the worker runs and say so; the worker as JSON, None when it is past that already."""
         row = await self._store.confirm(tx, worker_id)
         if row is None:
@@ -187,12 +223,6 @@ class Fleet:
         self._counters.worker_started.inc()
         body: str = row["body"]
         return body
-
-    async def abandon(self, worker_id: str) -> None:
-        """End a worker whose start could not be recorded."""
-        member = self._members.get(worker_id)
-        if member is not None:
-            await self._give_up(member, "its start could not be recorded")
 
     async def _give_up(self, member: _Member, why: str = "") -> str:
         """End a worker that did not come up; why, in words."""
@@ -230,7 +260,7 @@ class Fleet:
             await self._give_up(member)
             return
         async with self._outbox.transaction() as tx:
-            await self.confirm(tx, member.worker_id)
+            await self._confirm(tx, member.worker_id)
         await self._count()
 
     def _watch_over(self, member: _Member) -> None:
@@ -310,39 +340,6 @@ class Fleet:
         task = asyncio.create_task(work, name=name, context=Context())
         self._tasks.add(task)
         task.add_done_callback(_finished(self._tasks))
-
-
-class Launch:
-    """One worker's start, around the transaction that records it and keeps the request's answer:
-
-        async with fleet.launch(spec, "process") as launch, idempotent(request, outbox) as tx:
-            response = tx.answer(200, await launch.run(tx))
-
-    Where that transaction fails, the worker is ended again. Entering waits for its turn.
-    """
-
-    def __init__(self, fleet: Fleet, spec: WorkerSpec, provider: Provider) -> None:
-        self._fleet = fleet
-        self._spec = spec
-        self._provider = provider
-
-    async def __aenter__(self) -> Self:
-        await self._fleet._starts.acquire()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
-    ) -> None:
-        self._fleet._starts.release()
-        if kind is not None:
-            await self._fleet.abandon(self._spec.worker_id)
-        await self._fleet._count()
-
-    async def run(self, tx: Transaction) -> str:
-        """Start it and wait until it has spoken; the worker as JSON. Raises WorkerDidNotStart."""
-        await self._fleet.begin(self._spec, self._provider)
-        body = await self._fleet.confirm(tx, self._spec.worker_id)
-        return body or await self._fleet._store.get(self._spec.worker_id) or ""
 
 
 async def _first(*events: asyncio.Event, within: float) -> None:

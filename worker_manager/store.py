@@ -10,25 +10,13 @@ from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import WorkerProcessStatus
 from shared import queries
-from shared.database import Database, Record, Transaction
+from shared.database import Database, Record, Runner, Transaction
+from shared.pages import Page
 from shared.statements import narrowed, sparse
 from worker_manager.domain.endings import Ending, Intent
 from worker_manager.domain.handover import Order
 from worker_manager.domain.reports import Refused, Report, Unplaced
 from worker_manager.providers.base import Handle, WorkerSpec
-
-"""Above every id there is: where a list begins."""
-
-Runner = Database | Transaction
-"""Statements run alone or inside a transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows that are JSON already, and the id of the last one when there are more behind it."""
-
-    rows: list[str]
-    last: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +46,9 @@ class WorkerStore:
         self._database = database
         self._sql = queries.load("worker_manager")
 
-    async def insert(self, spec: WorkerSpec, provider: str) -> None:
-        await self._database.execute(
+    async def insert(self, tx: Transaction, spec: WorkerSpec, provider: str) -> str:
+        """Write a worker that is about to be started; the worker as JSON."""
+        body: str = await tx.fetch_value(
             self._sql["insert_worker"],
             spec.worker_id,
             spec.type,
@@ -69,6 +58,7 @@ class WorkerStore:
             spec.slots,
             self.instance,
         )
+        return body
 
     async def set_handle(self, worker_id: str, handle: Handle, pid: int | None) -> None:
         await self._database.execute(self._sql["set_worker_handle"], worker_id, dict(handle), pid)
@@ -109,7 +99,7 @@ class WorkerStore:
         sql, arguments = narrowed(
             self._sql["list_workers"], before, query.status, query.type, query.name, query.limit + 1
         )
-        return _page(await self._database.fetch(sql, *arguments), query.limit)
+        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def count(self) -> dict[str, int]:
         """Workers by status, those alive only."""
@@ -219,10 +209,4 @@ class ExecutionStore:
     async def list(self, query: ExecutionQuery, before: str | None) -> Page:
         of = (query.status, query.worker_id, query.job_id, query.task_id)
         sql, arguments = narrowed(self._sql["list_executions"], before, *of, query.limit + 1)
-        return _page(await self._database.fetch(sql, *arguments), query.limit)
-
-
-def _page(rows: Sequence[Record], limit: int) -> Page:
-    """Of one row more than was asked for, the page, and whether there is another."""
-    shown = rows[:limit]
-    return Page([row["body"] for row in shown], shown[-1]["id"] if len(rows) > limit else None)
+        return Page.of(await self._database.fetch(sql, *arguments), query.limit)

@@ -1,8 +1,10 @@
 """/api/v1/jobs: submitting, listing, showing, waiting for, cancelling, running again, deleting."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Final
 
+import structlog
 from aiohttp import web
 from pydantic import Field
 
@@ -14,10 +16,10 @@ from orchestrator.submission import Submission, shown, shown_in_detail
 from orchestrator.watch import Watch
 from schemas.rest.jobs import Job, JobCreate, JobDetail, JobQuery, JobState, RerunRequest, WaitQuery
 from schemas.states import JOB, IllegalTransition, JobStatus
-from shared.bus import Bus
+from shared.bus import Bus, BusError
 from shared.clock import now
 from shared.database import Transaction
-from shared.errors import Conflict, NotFound
+from shared.errors import BusUnavailable, Conflict, NotFound
 from shared.outbox import Outbox
 from shared.web.api import Api
 from shared.web.idempotency import idempotent
@@ -27,6 +29,12 @@ from shared.web.responses import json_response
 
 LOOK_AGAIN: Final = 5.0
 """Seconds after which a waiting request looks without having been told of anything."""
+
+DELETING_LOGS: Final = 10.0
+"""Seconds that deleting a job's logs may take."""
+LOGS_AT_ONCE: Final = 16
+
+_log = structlog.get_logger(__name__)
 
 Batch = Annotated[list[JobCreate], Field(min_length=1, max_length=1000)]
 
@@ -129,14 +137,14 @@ def api(
 
     @api.delete("/api/v1/jobs/{id}", summary="Delete a job and its logs", answers={204: None})
     async def delete_job(_request: web.Request, id: str) -> web.StreamResponse:
-        """409 while it runs."""
+        """409 while it runs. Its logs go after it: what NATS, being away, does not delete now leaves the stream when it
+        is as old as logs get."""
         async with outbox.transaction() as tx:
             run = await _load(tx, id)
             if not JOB.is_final(run.job.status):
                 raise Conflict(f"job {id} is {run.job.status.value}: cancel it first, or wait")
-            # Logs go first: should the bus be away, nothing is deleted, and asking again will do.
-            for execution in await jobs.delete(tx, id):
-                await bus.delete_log(execution)
+            executions = await jobs.delete(tx, id)
+        await _delete_logs(bus, id, executions)
         return web.Response(status=204)
 
     async def _load(tx: Transaction, id: str) -> JobRun:
@@ -146,3 +154,15 @@ def api(
         return loaded[id]
 
     return api
+
+
+async def _delete_logs(bus: Bus, job_id: str, executions: Sequence[str]) -> None:
+    """Delete what a deleted job's executions wrote, some at a time. Gives up where the bus does not do it soon."""
+    left = list(executions)
+    try:
+        async with asyncio.timeout(DELETING_LOGS):
+            while left:
+                await asyncio.gather(*(bus.delete_log(one) for one in left[:LOGS_AT_ONCE]))
+                del left[:LOGS_AT_ONCE]
+    except (BusUnavailable, BusError, TimeoutError) as error:
+        _log.warning("job.logs_left", job_id=job_id, executions=len(left), error=str(error) or "it took too long")

@@ -20,9 +20,9 @@ from shared.database import Record
 from shared.errors import NotFound, Unavailable
 from shared.outbox import Outbox
 from shared.web.api import Api
-from shared.web.logs import EVENT_STREAM, PLAIN, UNCOUNTED, Log, send_logs
+from shared.web.logs import PLAIN, UNCOUNTED, Log, send_logs
 from shared.web.openapi import Answer
-from shared.web.sse import EventStream
+from shared.web.sse import EVENT_STREAM, EventStream
 
 LOOK_AGAIN: Final = 2.0
 """Seconds after which a live reader looks without having been told of anything."""

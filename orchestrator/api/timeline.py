@@ -15,12 +15,11 @@ from shared.outbox import Outbox
 from shared.web.api import Api
 from shared.web.openapi import Answer
 from shared.web.responses import json_response
-from shared.web.sse import EventStream
+from shared.web.sse import EVENT_STREAM, EventStream
 
 AT_ONCE: Final = 1000
 LOOK_AGAIN: Final = 2.0
 """Seconds after which a live stream looks without having been told of anything."""
-EVENT_STREAM: Final = "text/event-stream"
 
 _EVENT_ID: Final = re.compile(r"^(\d{1,18})\.(\d{1,9})$")
 

@@ -9,15 +9,15 @@ from pydantic_core import to_json
 
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.run import JobRun, TaskState
-from orchestrator.store.pipelines import Page, Runner
 from orchestrator.store.timeline import timeline_rows
 from schemas.ids import is_id
 from schemas.rest.jobs import JobQuery
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import TaskStatus
 from shared import queries
-from shared.database import Database, Record, Transaction
+from shared.database import Database, Record, Runner, Transaction
 from shared.outbox import OutboxTransaction
+from shared.pages import Page
 from shared.statements import narrowed, sparse
 
 _FILTERS: Final = ("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")

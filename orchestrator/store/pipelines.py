@@ -12,27 +12,11 @@ from schemas.rest.pipelines import PipelineCreate, PipelineQuery
 from schemas.specs import StepSpec
 from shared import queries
 from shared.clock import now
-from shared.database import Database, Record, Transaction
+from shared.database import Database, Record, Runner, Transaction
+from shared.pages import Page
 from shared.statements import narrowed
 
 _STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
-
-Runner = Database | Transaction
-"""Statements run alone or inside a transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows that are JSON already, and the id of the last one when there are more behind it."""
-
-    rows: list[str]
-    last: str | None
-
-    @classmethod
-    def of(cls, records: list[Record], limit: int) -> "Page":
-        """A page of at most `limit`, out of one row more than that."""
-        kept = records[:limit]
-        return cls([row["body"] for row in kept], kept[-1]["id"] if len(records) > limit else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,6 @@ where task_id in (
     select task_id from tasks where status = 'done' and done_at < $1 order by done_at limit $2
 );
 
--- name: next_purge
--- When the oldest mark was made.
-select min(done_at) from tasks where status = 'done';
-
 -- name: queue_ready
 -- What could run at moment $1, in order, from a place in that order on: (priority, ready_at, task_id) or nulls.
 select json_build_object(

@@ -24,7 +24,6 @@ from shared.web.responses import Replay, json_response
 
 LIFETIME: Final = timedelta(hours=24)
 
-_PURGE_LIMIT: Final = 1000
 _MAX_KEY: Final = 255
 _LOC: Final = ("header", IDEMPOTENCY_KEY)
 
@@ -102,10 +101,9 @@ async def idempotent(
         await transaction.execute(sql["store_idempotency_answer"], route, key, *transaction.kept_answer(route))
 
 
-async def purge(database: Database) -> int:
-    """Forget expired keys, some at a time; returns how many. Expired ones count as unused even before."""
-    sql = queries.load("shared.web")
-    return await database.execute(sql["purge_idempotency_keys"], LIFETIME, _PURGE_LIMIT)
+async def purge(database: Database, limit: int) -> int:
+    """Forget expired keys, so many at most; returns how many. Expired ones count as unused even before."""
+    return await database.execute(queries.load("shared.web")["purge_idempotency_keys"], LIFETIME, limit)
 
 
 async def _answer_before(

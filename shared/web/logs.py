@@ -23,7 +23,6 @@ LATE_CHUNKS: Final = 2.0
 UNCOUNTED: Final = 1 << 30
 """In place of a number of chunks that nobody knows: read until nothing comes any more."""
 
-EVENT_STREAM: Final = "text/event-stream"
 PLAIN: Final = "text/plain"
 
 

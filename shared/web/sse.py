@@ -11,11 +11,13 @@ from typing import Final, Self
 from aiohttp import web
 
 from shared.web.load import LOAD
+from shared.web.slow_clients import WRITE_DEADLINE, write_deadline
 
+EVENT_STREAM: Final = "text/event-stream"
 LAST_EVENT_ID: Final = "Last-Event-ID"
 
 _HEADERS: Final = {
-    "Content-Type": "text/event-stream; charset=utf-8",
+    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
@@ -50,7 +52,7 @@ class EventStream:
                 await stream.send(event.json, id=event.id, event=event.type)
         return stream.response
 
-    When the client goes away, does not read for `write_deadline` seconds, or the service stops, the block is
+    When the client goes away, does not read for `deadline` seconds, or the service stops, the block is
     left at whatever it awaits, silently. While nothing is sent, a comment every `keep_alive` seconds keeps proxies
     from closing the connection. Raises Overloaded on entering when too many streams are open.
     """
@@ -60,14 +62,14 @@ class EventStream:
         request: web.Request,
         *,
         keep_alive: float = 15.0,
-        write_deadline: float = 30.0,
+        deadline: float = WRITE_DEADLINE,
         look_every: float = 1.0,
     ) -> None:
         self.response = web.StreamResponse(headers=_HEADERS)
         self.last_event_id = request.headers.get(LAST_EVENT_ID)
         self._request = request
         self._keep_alive = keep_alive
-        self._write_deadline = write_deadline
+        self._deadline = deadline
         self._look_every = min(look_every, keep_alive)
         self._place = request.app[LOAD].waits()
         self._closed = False
@@ -135,11 +137,8 @@ class EventStream:
         if self._closed:
             await asyncio.sleep(0)  # here the end, already on its way, arrives
             return
-        try:
-            async with asyncio.timeout(self._write_deadline):
-                await self.response.write(text.encode())
-        except TimeoutError:
-            raise ConnectionResetError("the client does not read its stream") from None
+        async with write_deadline(self._request, self._deadline):
+            await self.response.write(text.encode())
         self._last_write = asyncio.get_running_loop().time()
 
     async def _watch_over(self) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
@@ -15,6 +14,7 @@ from shared.bus import Bus
 from shared.lifecycle import Service
 from shared.process_tree import INCARNATION_MARK, kill_marked, mark, reap
 from shared.tracing import Tracing
+from shared.version import platform_version
 from worker_manager.agent import machine
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.environment import base_environment
@@ -59,7 +59,7 @@ class Agent:
             settings.service,
             endpoint=settings.otlp_endpoint or None,
             sample=settings.trace_sample,
-            version=_version(),
+            version=platform_version(),
         )
         self.spool = Spool(self._state.spool, limit=settings.spool_limit)
         self.bus = Bus(
@@ -98,7 +98,7 @@ class Agent:
             prefetch,
             self.delivery,
             interval=settings.heartbeat,
-            version=_version(),
+            version=platform_version(),
             alive=self._state.alive,
         )
         self.runner.changed = heart.look
@@ -160,10 +160,3 @@ class _Ground:
 def _ask_to_stop() -> None:
     """A drained agent leaves the way it would on a signal."""
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _version() -> str:
-    try:
-        return version("hodei-jobs")
-    except PackageNotFoundError:
-        return ""  # run from sources

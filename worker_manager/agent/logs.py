@@ -150,7 +150,7 @@ class LogStream:
         self._summary = LogSummary(
             chunks=said.chunks + 1,
             lines=said.lines + len(lines),
-            bytes=said.bytes + sum(len(line.message) for line in lines),
+            bytes=said.bytes + sum(len(line.message.encode()) for line in lines),
             truncated=self._output.truncated,
         )
 

@@ -16,9 +16,9 @@ from schemas.rest.executions import ExecutionLogs
 from shared.bus import Bus, LogReader
 from shared.errors import NotFound
 from shared.web.api import Api
-from shared.web.logs import EVENT_STREAM, PLAIN, UNCOUNTED, Log, send_logs
+from shared.web.logs import PLAIN, UNCOUNTED, Log, send_logs
 from shared.web.openapi import Answer
-from shared.web.sse import EventStream
+from shared.web.sse import EVENT_STREAM, EventStream
 from worker_manager.announcements import Announcements, Listener
 from worker_manager.store import ExecutionStore, LogState
 

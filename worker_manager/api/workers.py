@@ -7,8 +7,9 @@ from schemas.specs import Capacity
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.web.api import Api
+from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.idempotency import idempotent
+from shared.web.load import waiting
 from shared.web.paging import decode_cursor, encode_cursor, page
 from shared.web.responses import json_response
 from worker_manager.fleet import Fleet
@@ -30,7 +31,12 @@ def api(
         creates=True,
     )
     async def start_worker(request: web.Request, body: WorkerStart) -> web.StreamResponse:
-        """Starts a real process, and answers once it runs. 503 when it does not come up."""
+        """Starts a real process, and answers once it runs. 503 when it does not come up, 429 when too many others are
+        being started.
+
+        A repeated request with the same key is answered with the first one's worker: once that runs, or as `starting`
+        where another replica is starting it.
+        """
         worker_id = new_id()
         spec = WorkerSpec(
             worker_id=worker_id,
@@ -40,9 +46,13 @@ def api(
             slots=body.slots or default_slots,
             capacity=body.capacity or default_capacity,
         )
-        async with fleet.launch(spec, body.provider) as launch, idempotent(request, outbox) as tx:
-            response = tx.answer(200, await launch.run(tx), {"Location": f"/api/v1/workers/{worker_id}"})
-        return response
+        location = {"Location": f"/api/v1/workers/{worker_id}"}
+        with waiting(request):
+            async with fleet.turn(request.headers.get(IDEMPOTENCY_KEY)):
+                # Its key is used before there is a process, and what is kept with it follows what becomes of that.
+                async with idempotent(request, outbox) as tx:
+                    tx.answer(200, await store.insert(tx, spec, body.provider), location)
+                return json_response(await fleet.launch(spec, body.provider), headers=location)
 
     @api.get(
         "/api/v1/workers",

@@ -17,13 +17,12 @@ from typing import Final
 import orjson
 
 import worker_manager
-from shared import process_tree
+from shared import lifeline, process_tree
 from worker_manager.providers import pidfd
 from worker_manager.providers.base import Exit, Handle, StartFailed, WorkerSpec
 
 AGENT: Final = (sys.executable, "-P", "-m", "worker_manager.agent")
 """-P: whatever lies in the current folder is not imported by accident."""
-LIFELINE: Final = "HODEI_LIFELINE_FD"
 LOG_TAIL: Final = 4096
 
 INHERITED: Final = frozenset(
@@ -40,7 +39,7 @@ INHERITED: Final = frozenset(
         "HODEI_START_DEADLINE",
         "HODEI_STOP_DEADLINE",
         "HODEI_TRACE_SAMPLE",
-        LIFELINE,
+        lifeline.VARIABLE,
         "LANG",
         "LANGUAGE",
         "LD_LIBRARY_PATH",

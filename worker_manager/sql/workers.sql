@@ -1,17 +1,26 @@
 -- name: insert_worker
--- Write a worker that is about to be started, before its process exists.
+-- Write a worker that is about to be started, before its process exists; the worker as JSON.
 insert into workers (id, type, name, status, provider, labels, slots, instance)
-values ($1, $2, $3, 'starting', $4, $5, $6, $7);
+values ($1, $2, $3, 'starting', $4, $5, $6, $7)
+returning worker_json(workers) as body;
 
 -- name: set_worker_handle
 -- Remember how the process is found again.
 update workers set handle = $2, pid = $3 where id = $1;
 
 -- name: confirm_worker
--- The worker's agent has spoken: it runs. Touches nothing when it is past that already.
-update workers set status = 'running', started_at = clock_timestamp()
-where id = $1 and status = 'starting'
-returning worker_json(workers) as body, type, name, provider, labels, slots;
+-- The worker's agent has spoken: it runs. Touches nothing when it is past that already. Who asks for it again with the
+-- same key is told that it runs.
+with confirmed as (
+    update workers set status = 'running', started_at = clock_timestamp()
+    where id = $1 and status = 'starting'
+    returning id, worker_json(workers) as body, type, name, provider, labels, slots
+), answered as (
+    update idempotency_keys used set body = convert_to(confirmed.body, 'UTF8')
+    from confirmed
+    where used.route = 'POST /api/v1/workers' and used.headers->>'Location' = '/api/v1/workers/' || confirmed.id
+)
+select body, type, name, provider, labels, slots from confirmed;
 
 -- name: ask_worker_to_stop
 -- Note that the worker is wanted to end; a wish to drain never softens one to stop at once.
@@ -22,10 +31,18 @@ returning instance, handle;
 
 -- name: close_worker
 -- The worker's process is gone: write how it ended, once. The first caller gets the row, every later one nothing.
-update workers
-set status = $2, exit_code = $3, detail = $4, stopped_at = now(), handle = null
-where id = $1 and status in ('starting', 'running', 'draining')
-returning id::text;
+-- The key of a request for one that never ran is unused again, so that asking once more starts another.
+with closed as (
+    update workers
+    set status = $2, exit_code = $3, detail = $4, stopped_at = now(), handle = null
+    where id = $1 and status in ('starting', 'running', 'draining')
+    returning id, started_at
+), released as (
+    delete from idempotency_keys used using closed
+    where closed.started_at is null
+      and used.route = 'POST /api/v1/workers' and used.headers->>'Location' = '/api/v1/workers/' || closed.id
+)
+select id::text from closed;
 
 -- name: worker_intent
 -- What was asked of a worker that has not been closed yet.

@@ -31,11 +31,12 @@ with key_used as (
 select must(exists (select from key_used), 'the key is in use')
 
 -- name: purge_idempotency_keys
--- Forget a bounded number of expired keys.
+-- Forget a bounded number of expired keys, beside those that another process is forgetting.
 delete from idempotency_keys
 where (route, key) in (
     select route, key from idempotency_keys
     where created_at < now() - $1::interval
     order by created_at
     limit $2
+    for update skip locked
 )

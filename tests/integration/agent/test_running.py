@@ -50,6 +50,11 @@ async def test_a_command_runs_and_its_outcome_and_output_are_told(control: Contr
     assert (finished.log.lines, finished.log.truncated) == (2, False)
 
 
+async def test_output_is_counted_in_lines_and_bytes(control: ControlPlane) -> None:
+    finished = await control.finished(await control.run("echo é€; echo"))
+    assert (finished.log.lines, finished.log.bytes) == (2, 5)
+
+
 async def test_started_is_said_before_finished(control: ControlPlane) -> None:
     ids = [await control.run("true") for _ in range(4)]
     for execution_id in ids:

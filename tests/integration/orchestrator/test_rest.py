@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from schemas.events import PipelineArchived, PipelineUpdated, TaskQueued
+from schemas.events import LogChunk, PipelineArchived, PipelineUpdated, TaskQueued
+from shared.bus import Bus
+from shared.errors import BusUnavailable
 from shared.ids import new_id
-from tests.integration.orchestrator.conftest import House, finished, scheduled
+from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, scheduled
 
 A = {"name": "a", "command": "true"}
 B = {"name": "b", "command": "true", "depends_on": ["a"]}
@@ -223,11 +227,61 @@ async def test_a_job_of_an_archived_pipeline_does_not_run_again(house: House) ->
     assert [each["id"] for each in await house.get("/api/v1/jobs")] == [job["id"]]
 
 
+async def wrote(house: House, job: Any) -> str:
+    """The job is over and has a log; its execution."""
+    placed = scheduled(await house.queued(job))
+    await house.bus.publish_log(chunk(placed, 1, "a line"))
+    await house.say(finished(placed, chunks=1))
+    await house.over(job)
+    return placed.execution_id
+
+
+async def log(house: House, execution_id: str) -> list[LogChunk]:
+    async with house.bus.read_log(execution_id, follow=False) as reader:
+        return [chunk async for chunk in reader]
+
+
 async def test_deleting_a_job_deletes_everything_of_it(house: House) -> None:
     job = await house.submit()
-    await house.say(finished(scheduled(await house.queued(job))))
-    await house.over(job)
+    execution_id = await wrote(house, job)
+    assert len(await log(house, execution_id)) == 1
     await house.call("DELETE", f"/api/v1/jobs/{job['id']}", status=204)
     await house.get(f"/api/v1/jobs/{job['id']}", status=404)
     for table in ("jobs", "tasks", "executions", "timeline"):
         assert await house.database.fetch_value(f"select count(*) from {table}") == 0
+    assert await log(house, execution_id) == []
+
+
+async def test_a_job_is_gone_before_its_logs_are(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await house.submit()
+    await wrote(house, job)
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_bus: Bus, _execution_id: str) -> None:
+        asked.set()
+        await go.wait()
+
+    monkeypatch.setattr(Bus, "delete_log", slowly)
+    deleting = asyncio.create_task(house.call("DELETE", f"/api/v1/jobs/{job['id']}", status=204))
+    await asyncio.wait_for(asked.wait(), DEADLINE)
+
+    await house.get(f"/api/v1/jobs/{job['id']}", status=404)
+
+    go.set()
+    await deleting
+
+
+async def test_a_job_can_be_deleted_while_its_logs_cannot(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await house.submit()
+    await wrote(house, job)
+
+    async def away(_bus: Bus, _execution_id: str) -> None:
+        raise BusUnavailable("not connected to NATS")
+
+    monkeypatch.setattr(Bus, "delete_log", away)
+    with capture_logs() as said:
+        await house.call("DELETE", f"/api/v1/jobs/{job['id']}", status=204)
+
+    await house.get(f"/api/v1/jobs/{job['id']}", status=404)
+    [warning] = [one for one in said if one["event"] == "job.logs_left"]
+    assert (warning["job_id"], warning["executions"], warning["log_level"]) == (job["id"], 1, "warning")

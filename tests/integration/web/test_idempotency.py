@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from schemas.model import Model
 from schemas.subjects import Catalogue
 from shared.database import Database
 from shared.errors import Conflict
+from shared.housekeeping import Housekeeping
 from shared.metrics import Metrics
 from shared.migrations import migrate
 from shared.outbox import Outbox
@@ -21,6 +23,7 @@ from shared.web.app import create_web_app
 from shared.web.idempotency import idempotent, purge
 
 Client = TestClient[Any, Any]
+DEADLINE = 5.0
 
 
 class NoteIn(Model):
@@ -190,9 +193,26 @@ async def test_an_expired_key_counts_as_unused_and_is_purged(write: Any, databas
     await database.execute("update idempotency_keys set created_at = now() - interval '25 hours'")
     assert (await write("b"))[0] == 201
     assert await count(database) == 2
-    assert await purge(database) == 0
+    assert await purge(database, 1000) == 0
     await database.execute("update idempotency_keys set created_at = now() - interval '25 hours'")
-    assert await purge(database) == 1
+    assert await purge(database, 1000) == 1
+
+
+async def test_however_many_keys_have_expired_all_are_forgotten_at_once(database: Database) -> None:
+    await database.execute(
+        "insert into idempotency_keys (route, key, request_hash, created_at)"
+        " select 'POST /notes', n::text, '', now() - interval '25 hours' from generate_series(1, 2500) n"
+    )
+    housekeeping = Housekeeping(idempotency_keys=partial(purge, database))
+    first = asyncio.ensure_future(housekeeping.next_run())
+
+    await housekeeping.start()
+
+    pages = [await asyncio.wait_for(first, DEADLINE)]
+    pages += [await asyncio.wait_for(housekeeping.next_run(), DEADLINE) for _ in range(2)]
+    await housekeeping.stop()
+    assert [page["idempotency_keys"] for page in pages] == [1000, 1000, 500]
+    assert housekeeping.interval > 0
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é"])

@@ -6,11 +6,35 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from schemas.events import WorkerStarted, WorkerStopped
 from tests.fixtures.processes import gone
 from tests.integration.worker_manager.conftest import DEADLINE, Platform, Running, Start, events_in, stub
+from worker_manager.fleet import STARTS_AT_ONCE
+from worker_manager.providers.base import Handle, Provider, WorkerSpec
+
+
+class Held:
+    """The fleet's provider, whose processes start when the test says so."""
+
+    def __init__(self, manager: Running) -> None:
+        self._provider = manager.fleet._providers["process"]
+        self._asked: asyncio.Queue[str] = asyncio.Queue()
+        self.go = asyncio.Event()
+        manager.fleet._providers = {"process": cast(Provider, self)}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    async def asked(self) -> str:
+        """Wait until one more process is to be started; its worker's id."""
+        return await asyncio.wait_for(self._asked.get(), DEADLINE)
+
+    async def start(self, spec: WorkerSpec) -> Handle:
+        self._asked.put_nowait(spec.worker_id)
+        await self.go.wait()
+        return await self._provider.start(spec)
 
 
 async def over(manager: Running, worker_id: str) -> Any:
@@ -43,6 +67,64 @@ async def test_one_key_starts_one_worker(manager: Running) -> None:
 
     assert first == second
     assert len(await manager.call("GET", "/workers")) == 1
+
+
+async def test_no_transaction_is_open_while_a_process_starts(platform: Platform, manager: Running) -> None:
+    held = Held(manager)
+    request = manager.call("POST", "/workers", json={}, headers={"Idempotency-Key": "one"})
+    starting = asyncio.create_task(request)
+    worker_id = await held.asked()
+
+    # Both rows are committed and nobody's.
+    for row in ("workers where status = 'starting'", "idempotency_keys where status = 200"):
+        assert await platform.database.fetch_one(f"select * from {row} for update nowait") is not None
+    assert (await manager.call("GET", f"/workers/{worker_id}"))["status"] == "starting"
+
+    held.go.set()
+    worker = await starting
+    assert (worker["id"], worker["status"]) == (worker_id, "running")
+
+
+async def test_another_replica_answers_the_worker_that_this_one_is_starting(start: Start, tmp_path: Path) -> None:
+    first = await start(agent=stub("normal"))
+    other = await start(agent=stub("normal"), folder=tmp_path / "other")
+    held, headers = Held(first), {"Idempotency-Key": "one"}
+    starting = asyncio.create_task(first.call("POST", "/workers", json={}, headers=headers))
+    worker_id = await held.asked()
+
+    meanwhile = await other.call("POST", "/workers", json={}, headers=headers)
+
+    assert (meanwhile["id"], meanwhile["status"]) == (worker_id, "starting")
+    held.go.set()
+    worker = await starting
+    assert await other.call("POST", "/workers", json={}, headers=headers) == worker
+    assert len(await first.call("GET", "/workers")) == 1
+
+
+async def test_a_key_is_unused_again_when_its_worker_did_not_start(start: Start) -> None:
+    manager = await start(agent=stub("crash"))
+    headers = {"Idempotency-Key": "one"}
+
+    for _ in range(2):
+        await manager.call("POST", "/workers", expect=503, json={}, headers=headers)
+
+    assert len(await manager.call("GET", "/workers")) == 2
+
+
+async def test_who_does_not_get_a_turn_to_start_a_worker_is_told_to_come_again(manager: Running) -> None:
+    held = Held(manager)
+    manager.fleet._turn = 0.05
+    starting = [asyncio.create_task(manager.call("POST", "/workers", json={})) for _ in range(STARTS_AT_ONCE)]
+    for _ in starting:
+        await held.asked()
+
+    async with manager.request("POST", "/workers", json={}, headers={"Idempotency-Key": "one"}) as answer:
+        assert answer.status == 429
+        assert int(answer.headers["Retry-After"]) > 0
+
+    held.go.set()
+    await asyncio.gather(*starting)
+    await manager.call("POST", "/workers", json={}, headers={"Idempotency-Key": "one"})
 
 
 async def test_a_drained_worker_stops_cleanly(platform: Platform, manager: Running) -> None:
@@ -108,6 +190,18 @@ async def test_one_that_ends_at_once_is_503_with_its_last_words(start: Start) ->
     [worker] = await manager.call("GET", "/workers")
     assert (worker["status"], worker["exit_code"]) == ("failed", 3)
     assert "no disk left" in worker["detail"]
+
+
+async def test_one_without_a_process_is_503_and_recorded_as_failed(start: Start) -> None:
+    manager = await start(agent=["/nowhere/agent"])
+
+    problem = await manager.call("POST", "/workers", expect=503, json={})
+
+    assert "cannot start /nowhere/agent" in problem["detail"]
+    [worker] = await manager.call("GET", "/workers")
+    assert (worker["status"], worker["pid"]) == ("failed", None)
+    assert "cannot start /nowhere/agent" in worker["detail"]
+    assert 'hodei_worker_starts_total{result="failed"} 1.0' in await manager.metrics()
 
 
 async def test_one_that_never_speaks_is_ended(start: Start) -> None:
