@@ -17,19 +17,24 @@ from shared.bus import Bus, Subscription
 
 FEW: Final = 16
 KINDS: Final = ("jobs.*", "tasks.*")
+ENDS: Final = frozenset(f"jobs.{status.value}" for status in JobStatus if JOB.is_final(status))
 
 
 class Listener:
-    """Hears of one job, from now on."""
+    """Hears of one job, from now on; with `end_only`, of what may be its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, end_only: bool = False) -> None:
+        self.end_only = end_only
         self._changed = asyncio.Event()
         self.ended: JobStatus | None = None
         """The job's final status, if it was told of: nothing changes after that, so there is no need to look."""
 
     def tell(self, status: JobStatus | None = None) -> None:
+        """It has changed, and now has this status, if that is known."""
         if status is not None and JOB.is_final(status):
             self.ended = status
+        elif status is not None and self.end_only:
+            return
         self._changed.set()
 
     async def changed(self, within: float) -> None:
@@ -64,9 +69,9 @@ class Watch:
         self._subscriptions.clear()
 
     @contextmanager
-    def about(self, job_id: str) -> Iterator[Listener]:
+    def about(self, job_id: str, *, end_only: bool = False) -> Iterator[Listener]:
         """Hear of a job for as long as the block runs. To be entered before looking, so that nothing falls between."""
-        listener = Listener()
+        listener = Listener(end_only=end_only)
         self._listeners.setdefault(job_id, set()).add(listener)
         try:
             yield listener
@@ -87,10 +92,16 @@ class Watch:
             for listener in self._listeners.get(run.job.id, ()):
                 listener.tell(run.job.status)
 
-    async def _hear(self, _subject: str, payload: bytes, _reply: str) -> None:
+    async def _hear(self, subject: str, payload: bytes, _reply: str) -> None:
         if not self._listeners:
             return
+        job_ids: Iterable[str]
         if len(self._listeners) <= FEW:  # looking for the ids is cheaper than parsing
-            self.tell([job_id for job_id in self._listeners if job_id.encode() in payload])
+            job_ids = [job_id for job_id in self._listeners if job_id.encode() in payload]
         else:
-            self.tell({event["data"].get("job_id", "") for event in orjson.loads(payload)})
+            job_ids = {event["data"].get("job_id", "") for event in orjson.loads(payload)}
+        ends = self._bus.catalogue.event_type(subject) in ENDS
+        for job_id in job_ids:
+            for listener in self._listeners.get(job_id, ()):
+                if ends or not listener.end_only:
+                    listener.tell()

@@ -89,7 +89,7 @@ def api(
     )
     async def get_job_status(request: web.Request, id: str, query: WaitQuery) -> web.StreamResponse:
         """With `wait`, answers as soon as the job is over, or after so many seconds."""
-        with watch.about(id) as listener:
+        with watch.about(id, end_only=True) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
             while True:
                 text = await jobs.status(outbox.database, id)
@@ -113,7 +113,7 @@ def api(
             try:
                 run.cancel(moment)
             except IllegalTransition:
-                raise Conflict(f"job {id} is over: it has {run.job.status.value}") from None
+                raise Conflict(f"job {id} is over: {run.job.status.value}") from None
             await runs.save(tx, [run], moment)
         watch.tell([id])
         return json_response(JobState(id=id, status=run.job.status), status=202)
