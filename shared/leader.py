@@ -7,6 +7,7 @@ for no term may run into the next. What leading means is the service's business.
 """
 
 import asyncio
+from asyncio import sleep
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -97,8 +98,8 @@ class Leadership:
             try:
                 async with self._database.session() as session:
                     await self._acquire(session)
-                    pause = PAUSE_FIRST
                     await self._lead(session)
+                    pause = PAUSE_FIRST  # it did lead; a term that cannot even start is tried ever more seldom
                 _log.warning("leadership.lost", lock=self._lock_name)
             except StopTimeout as error:
                 if self._task is not None:
@@ -108,7 +109,7 @@ class Leadership:
                 _log.warning("leadership.waiting", lock=self._lock_name, error=str(error))
             except Exception:  # noqa: BLE001  # a term that failed must not be the last one this process stands for
                 _log.exception("leadership.failed", lock=self._lock_name)
-            await asyncio.sleep(pause)
+            await sleep(pause)
             pause = min(pause * 2, PAUSE_MOST)
 
     async def _acquire(self, session: Session) -> None:

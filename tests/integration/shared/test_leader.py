@@ -97,6 +97,27 @@ async def test_a_duty_that_cannot_start_is_tried_again(database: Database) -> No
     assert diary == ["started", "stopped", "started", "started", "stopped", "stopped"]
 
 
+async def test_a_duty_that_never_can_start_is_tried_ever_more_seldom(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 8:
+            enough.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("shared.leader.sleep", sleep)
+    leadership = Leadership(database, "trial", lambda: [Duty([], fails=True)], Metrics())
+    async with asyncio.timeout(20):
+        await leadership.start()
+        await enough.wait()
+        await leadership.stop()
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
 async def test_other_roles_have_other_leaders(database: Database) -> None:
     one, other = (Leadership(database, role, lambda: [], Metrics()) for role in ("one", "other"))
     async with asyncio.timeout(20):
