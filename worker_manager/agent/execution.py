@@ -176,16 +176,10 @@ class Execution:
 
     def finished(self) -> ExecutionFinished:
         """The outcome; only after `complete`."""
-        assignment, identity = self.assignment, self._means.identity
         status, reason = self._status()
         # Valid by construction: this is on the way of every execution.
         return ExecutionFinished(
-            execution_id=assignment.execution_id,
-            task_id=assignment.task_id,
-            job_id=assignment.job_id,
-            attempt=assignment.attempt,
-            worker_id=identity.worker_id,
-            incarnation=identity.incarnation,
+            **self._means.identity.names(self.assignment),
             status=status,
             reason=reason,
             detail=None,

@@ -2,14 +2,26 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
+from schemas.agents import Assignment
 from schemas.cloudevents import CloudEvent, wrap
 from schemas.events import EventData
 from schemas.specs import Resources
 from shared.ids import new_id
 
 D = TypeVar("D", bound=EventData)
+
+
+class Names(TypedDict):
+    """What every report of an execution says of it."""
+
+    execution_id: str
+    task_id: str
+    job_id: str
+    attempt: int
+    worker_id: str
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +38,14 @@ class Identity:
     def sign(self, data: D, *, time: datetime, traceparent: str | None = None) -> CloudEvent[D]:
         """Put an event of ours into its envelope, under a fresh id."""
         return wrap(data, id=new_id(), source=f"/hodei/workers/{self.worker_id}", time=time, traceparent=traceparent)
+
+    def names(self, assignment: Assignment) -> Names:
+        """An execution of ours, as a report names it."""
+        return Names(
+            execution_id=assignment.execution_id,
+            task_id=assignment.task_id,
+            job_id=assignment.job_id,
+            attempt=assignment.attempt,
+            worker_id=self.worker_id,
+            incarnation=self.incarnation,
+        )

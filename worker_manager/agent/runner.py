@@ -161,15 +161,9 @@ class Runner:
             self._report_unstarted(assignment, Reason.START_FAILED, detail=str(error))
             return
         self._running[execution.id] = execution
-        identity = self._means.identity
         self._reporter.report(
             ExecutionStarted(
-                execution_id=assignment.execution_id,
-                task_id=assignment.task_id,
-                job_id=assignment.job_id,
-                attempt=assignment.attempt,
-                worker_id=identity.worker_id,
-                incarnation=identity.incarnation,
+                **self._means.identity.names(assignment),
                 started_at=execution.started_at or now(),
             ),
             traceparent=assignment.traceparent,
@@ -212,15 +206,9 @@ class Runner:
 
     def _return(self, assignment: Assignment, detail: str) -> None:
         self._means.traces.unstarted(assignment, "returned")
-        identity = self._means.identity
         self._reporter.report(
             ExecutionReturned(
-                execution_id=assignment.execution_id,
-                task_id=assignment.task_id,
-                job_id=assignment.job_id,
-                attempt=assignment.attempt,
-                worker_id=identity.worker_id,
-                incarnation=identity.incarnation,
+                **self._means.identity.names(assignment),
                 detail=detail,
             ),
             traceparent=assignment.traceparent,
@@ -233,15 +221,9 @@ class Runner:
             return
         status: Literal[ExecutionStatus.FAILED, ExecutionStatus.CANCELLED]
         status = ExecutionStatus.FAILED if failed else ExecutionStatus.CANCELLED
-        identity = self._means.identity
         self._reporter.report(
             ExecutionFinished(
-                execution_id=assignment.execution_id,
-                task_id=assignment.task_id,
-                job_id=assignment.job_id,
-                attempt=assignment.attempt,
-                worker_id=identity.worker_id,
-                incarnation=identity.incarnation,
+                **self._means.identity.names(assignment),
                 status=status,
                 reason=reason,
                 detail=detail,
