@@ -153,9 +153,10 @@ _ENVELOPE: Final[Mapping[str, Json]] = {
     },
     "BatchHeaders": {
         "type": "object",
-        "required": ["Nats-Msg-Id"],
+        "required": ["Nats-Msg-Id", "Content-Type"],
         "properties": {
             "Nats-Msg-Id": {"type": "string", "description": "By which the stream drops what it has already."},
+            "Content-Type": {"const": BATCH_CONTENT_TYPE},
             "traceparent": _TRACEPARENT,
         },
     },

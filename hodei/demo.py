@@ -63,7 +63,7 @@ async def _run(wanted: PipelineCreate, folder: Path) -> int:
     if error := shown.exception():
         if not isinstance(error, ClientError | TimeoutError):
             raise error
-        say(str(error))
+        say(str(error) or f"the job was not over, or not all of its output there, within {DEADLINE:g} s")
         return 1
     return 0 if shown.result().status is JobStatus.SUCCEEDED else 1
 
@@ -101,9 +101,9 @@ async def _print_steps(
     """Each step's life, its output as it comes, and its end after the last of its output."""
     output: dict[str, asyncio.Task[None]] = {}
 
-    async def end(name: str, word: str) -> None:
-        if name in output:
-            await output[name]
+    async def end(name: str, word: str, shown: asyncio.Task[None] | None) -> None:
+        if shown is not None:
+            await shown
         line(name, status_text(word, None))
 
     async for event in client.follow_events(job_id):
@@ -116,7 +116,7 @@ async def _print_steps(
                 execution_id = str(event.data["execution_id"])
                 output[name] = group.create_task(_print_output(client, execution_id, name, line))
             case "tasks.succeeded" | "tasks.failed" | "tasks.skipped" | "tasks.cancelled" | "tasks.retrying":
-                group.create_task(end(name, event.type.removeprefix("tasks.")))
+                group.create_task(end(name, event.type.removeprefix("tasks."), output.get(name)))
 
 
 async def _print_output(client: Client, execution_id: str, name: str, line: Line) -> None:
@@ -127,7 +127,7 @@ async def _print_output(client: Client, execution_id: str, name: str, line: Line
 
 async def _recorded(client: Client, execution_id: str) -> None:
     """Wait until the worker manager knows of an execution: it writes them down when there is time, just after."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             try:
                 await client.execution(execution_id)

@@ -3,10 +3,9 @@
 import asyncio
 import signal
 import sys
-from contextlib import suppress
 from typing import Final
 
-from hodei.client import ApiError, Client
+from hodei.client import ApiError, Client, ClientError
 from hodei.views import failure_in_words, print_log_line
 from schemas.rest.jobs import JobDetail
 from schemas.states import JobStatus, Reason
@@ -15,6 +14,7 @@ from schemas.states import JobStatus, Reason
 TIMED_OUT: Final = 124
 NOT_STARTED: Final = 127
 CANCELLED: Final = 130
+ASK_AGAIN: Final = 2.0
 LONGEST_CANCEL: Final = 60.0
 """Seconds that a cancelled job has to end, while somebody waits for it here."""
 LONGEST: Final = 366 * 24 * 3600.0
@@ -28,7 +28,7 @@ async def follow_to_the_end(client: Client, job_id: str) -> int:
     loop = asyncio.get_running_loop()
     following = asyncio.ensure_future(_follow(client, job_id))
     signals: list[signal.Signals] = []
-    cancelling: set[asyncio.Task[None]] = set()
+    cancelling: list[asyncio.Task[bool]] = []
 
     def interrupt(number: signal.Signals) -> None:
         signals.append(number)
@@ -36,7 +36,7 @@ async def follow_to_the_end(client: Client, job_id: str) -> int:
             following.cancel()
             return
         print(f"hodei: cancelling job {job_id}; once more to leave it", file=sys.stderr)
-        cancelling.add(asyncio.ensure_future(_cancel(client, job_id)))
+        cancelling.append(asyncio.create_task(_cancel(client, job_id)))
         loop.call_later(LONGEST_CANCEL, following.cancel)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -44,11 +44,15 @@ async def follow_to_the_end(client: Client, job_id: str) -> int:
     try:
         job = await following
     except asyncio.CancelledError:
-        print(f"hodei: left job {job_id}, which is still being cancelled", file=sys.stderr)
+        taken = bool(cancelling) and cancelling[0].done() and cancelling[0].result()
+        how = "which is still being cancelled" if taken else "which could not be told to stop and may go on"
+        print(f"hodei: left job {job_id}, {how}", file=sys.stderr)
         return _after(signals)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+        for task in cancelling:
+            task.cancel()
     if job.status is not JobStatus.SUCCEEDED:
         print(f"hodei: job {job.id} {job.status.value}: {_why(job)}", file=sys.stderr)
     return _after(signals) if signals and job.status is JobStatus.CANCELLED else exit_code(job)
@@ -82,10 +86,20 @@ async def _follow(client: Client, job_id: str) -> JobDetail:
     return await client.job(job_id)
 
 
-async def _cancel(client: Client, job_id: str) -> None:
-    # 409: it ended by itself in the meantime, and that is what will be reported.
-    with suppress(ApiError):
-        await client.cancel(job_id)
+async def _cancel(client: Client, job_id: str) -> bool:
+    """Ask until the platform has heard; whether it has."""
+    while True:
+        try:
+            await client.cancel(job_id)
+        except ApiError as error:
+            if error.status < 500:  # 409: it ended by itself in the meantime, and that is what will be reported
+                return False
+            print(f"hodei: {error}", file=sys.stderr)
+        except ClientError as error:
+            print(f"hodei: {error}", file=sys.stderr)
+        else:
+            return True
+        await asyncio.sleep(ASK_AGAIN)
 
 
 def _why(job: JobDetail) -> str:

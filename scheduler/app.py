@@ -38,10 +38,12 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         dispatcher.timed = timers.wake
         silence = Silence(outbox, lease=settings.lease_seconds)
         placement = Placement(dispatcher, store, silence)
+        placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits)
+        dispatcher.delay = placing.delay
         return [
             dispatcher,
             AgentNews(bus, dispatcher),
-            bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits),
+            placing,
             bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(table)),
             timers,
             silence,

@@ -66,6 +66,8 @@ class Dispatcher:
         self._traces = traces
         self._lease = lease
         self.timed = timed
+        self.delay: Callable[[], float] = lambda: 0.0
+        """Seconds that what was handled last had waited in the stream."""
         self._lock = asyncio.Lock()
         self._desk: Desk | None = None
         self._epoch = 0
@@ -118,7 +120,7 @@ class Dispatcher:
         answer = Answer()
         async with self.turn() as turn:
             if isinstance(news, Heartbeat):
-                answer = turn.desk.heartbeat(news, turn.now)
+                answer = turn.desk.heartbeat(news, turn.now, timely=self.delay() <= self._lease / 3)
             else:
                 turn.desk.offer(news, turn.now)
         if answer:
@@ -185,6 +187,8 @@ class Dispatcher:
         for reason, ids in answer.stopped.items():
             _log.info("worker.told_again", worker_id=worker_id, execution_ids=ids[:MANY], count=len(ids))
             await self._send(worker_id, "stop", Stop(execution_ids=ids, reason=reason))
+        if answer.drain:
+            await self._send(worker_id, "drain", Drain(exit=False))
         if ids := answer.sought:
             _log.warning("worker.asked", worker_id=worker_id, execution_ids=ids[:MANY], count=len(ids))
             await self._send(worker_id, "seek", Seek(execution_ids=ids))

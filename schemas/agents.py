@@ -74,7 +74,7 @@ class Stop(EventModel):
 class Seek(EventModel):
     """Which of these executions are over? They are believed to be this worker's, but its heartbeats do not name them.
 
-    The next heartbeat answers, at once.
+    The next heartbeat answers: at once if any is.
     """
 
     execution_ids: list[str]

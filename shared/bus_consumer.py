@@ -11,8 +11,8 @@ fault of the events. The batch is kept and tried again, with growing pauses, for
 raises TooSlow (the database answers, but does not end this in time) several times in a row, or anything else:
 the batch is run again message by message, and a failing message event by event, so that the culprits are
 known. Their messages come again after a growing delay; after `max_deliver` deliveries the culprits go to the
-dead letters, and the rest of the message counts as handled. A message that cannot be decoded goes to the dead
-letters at once.
+dead letters (what is too slow, only while other events are not), and the rest of the message counts as
+handled. A message that cannot be decoded goes to the dead letters at once.
 
 What fails here, outside the handler, gives the batch back, to come again after the same growing delay. Such a
 delay is a NAK with a pause in it, which is right for the back-off of a delivery and for nothing else: a job's
@@ -54,6 +54,8 @@ NAK_FIRST_DELAY: Final = 0.1
 NAK_LONGEST_DELAY: Final = 10.0
 RETRY_FIRST_WAIT: Final = 0.05
 RETRY_LONGEST_WAIT: Final = 2.0
+WORKS_WITHIN: Final = 300.0
+"""Seconds: longer than the tries of one delivery of an event that is too slow, shorter than those of all of them."""
 TOO_SLOW_AT_MOST: Final = 3
 """Times in a row that the handler may be too slow before that is the events' own fault."""
 LONGEST_YIELD: Final = 0.5
@@ -112,6 +114,9 @@ class Consumer(Generic[T]):
         self._catalogue = catalogue
         self._linger = linger_ms / 1000
         self._yields = yields
+        self._newest = (0.0, 0.0)
+        """When the newest message handled was stored, and when it was gathered, by the wall clock."""
+        self._worked_at = float("-inf")
         self._took = 0.0
         """Seconds of the last call of the handler that succeeded: waiting for what is away does not count."""
         self._max_events = max_events
@@ -189,6 +194,11 @@ class Consumer(Generic[T]):
         """Events (or undecodable messages) moved to the dead letters."""
         return self._dead_letters.sent
 
+    def delay(self) -> float:
+        """Seconds that the last message of the last batch had waited in the stream before it was gathered."""
+        stored, gathered = self._newest
+        return max(0.0, gathered - stored)
+
     @property
     def idle(self) -> bool:
         """Nothing that has arrived waits to be handled."""
@@ -206,6 +216,7 @@ class Consumer(Generic[T]):
                 messages = await self._gather()
                 if messages:
                     self._metrics.delivery_seconds.observe(max(0.0, time.time() - stored_at(messages[0].raw.reply)))
+                    self._newest = stored_at(messages[-1].raw.reply), time.time()
                 # What comes again is handled apart, so that poison spoils no other batch.
                 for again in (True, False):
                     group = [one for one in messages if (one.position.deliveries > 1) is again]
@@ -314,6 +325,7 @@ class Consumer(Generic[T]):
             try:
                 await self._handler(items)
                 self._took = time.perf_counter() - started
+                self._worked_at = time.monotonic()
                 return None
             except (Unavailable, BusUnavailable) as error:
                 too_slow = too_slow + 1 if isinstance(error, TooSlow) else 0
@@ -351,7 +363,8 @@ class Consumer(Generic[T]):
                 failed = await self._call([item])
                 if failed is not None:
                     culprits.append((index, failed))
-        if culprits and message.position.deliveries < self.spec.max_deliver:
+        too_slow = any(isinstance(failed, TooSlow) for _, failed in culprits)
+        if culprits and (message.position.deliveries < self.spec.max_deliver or (too_slow and not self._works())):
             await self._again(message.raw, message.position)
             return
         try:
@@ -362,6 +375,11 @@ class Consumer(Generic[T]):
             await self._again(message.raw, message.position)
             return
         await self._settle([message])
+
+    def _works(self) -> bool:
+        """Whether the handler took something lately. If it did not, what is too slow may be too slow for all: a locked
+        table is no fault of an event."""
+        return time.monotonic() - self._worked_at < WORKS_WITHIN
 
     async def _again(self, raw: Msg, position: Position) -> None:
         delay = min(NAK_FIRST_DELAY * 2 ** (position.deliveries - 1), NAK_LONGEST_DELAY)

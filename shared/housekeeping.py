@@ -1,5 +1,6 @@
 """Forgetting what is only kept for a while. What that is, and for how long, says whoever wires the loop."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -24,7 +25,11 @@ class Housekeeping(Loop):
         self._purges = purges
 
     async def run_once(self) -> Counts:
-        """Forget a page of each kind."""
-        counts = {kind: await purge(PAGE) for kind, purge in self._purges.items()}
+        """Forget a page of each kind. Raises the first error when all have had their turn."""
+        results = await asyncio.gather(*(purge(PAGE) for purge in self._purges.values()), return_exceptions=True)
+        counts = {kind: count for kind, count in zip(self._purges, results, strict=True) if isinstance(count, int)}
         self.interval = 0.0 if any(count >= PAGE for count in counts.values()) else INTERVAL
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
         return counts

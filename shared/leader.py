@@ -98,8 +98,8 @@ class Leadership:
             try:
                 async with self._database.session() as session:
                     await self._acquire(session)
-                    await self._lead(session)
-                    pause = PAUSE_FIRST  # it did lead; a term that cannot even start is tried ever more seldom
+                    if await self._lead(session):
+                        pause = PAUSE_FIRST  # a term that cannot even start is tried ever more seldom
                 _log.warning("leadership.lost", lock=self._lock_name)
             except StopTimeout as error:
                 if self._task is not None:
@@ -119,8 +119,8 @@ class Leadership:
                 await session.fetch(self._take, self._lock_name)
                 return
 
-    async def _lead(self, session: Session) -> None:
-        """Run the leader's services until the session is lost. Raises what their start raises."""
+    async def _lead(self, session: Session) -> bool:
+        """Run the leader's services until the session is lost; whether they started. Raises what their start raises."""
         started: list[Service] = []
         lost = asyncio.ensure_future(self._until_lost(session))
         starting = asyncio.ensure_future(start_all(self._services(), started))
@@ -133,6 +133,7 @@ class Leadership:
                 self._terms.inc()
                 _log.info("leadership.taken", lock=self._lock_name)
                 await lost
+            return self._leading.is_set()
         finally:
             self._leading.clear()
             await _whole(self._end(started, starting, lost))

@@ -37,8 +37,8 @@ LAST_WORD: Final = 1.0
 FORCED_END: Final = 5.0
 STARTS_AT_ONCE: Final = 3
 """A Python process takes a core while it starts."""
-TURN: Final = 10.0
-"""Seconds that a request waits for its turn to start a worker."""
+TURN: Final = 20.0
+"""Seconds that a request waits for its turn to start a worker: longer than one that is slow to speak has its turn."""
 ASK_AGAIN: Final = 5.0
 RETRY_FIRST: Final = 0.2
 RETRY_LONGEST: Final = 5.0

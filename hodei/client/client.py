@@ -282,11 +282,13 @@ def _address(text: str, name: str) -> URL:
     """A service's base URL. `name` says where the text comes from."""
     try:
         url = URL(text)
-        if url.scheme in ("http", "https") and url.host and url.port is not None:
-            return url
+        fits = url.scheme in ("http", "https") and bool(url.host) and url.port is not None
     except ValueError:
-        pass
-    raise BadAddress(f"{name}{text} is no address of a service; it looks like http://HOST:PORT")
+        fits = False
+    if not fits:
+        shown = text.rpartition("@")[2]  # without a password
+        raise BadAddress(f"{name}{shown} is no address of a service; it looks like http://HOST:PORT")
+    return url
 
 
 async def _pages(service: Transport, model: type[M], path: str, filters: Query) -> AsyncIterator[M]:

@@ -137,14 +137,17 @@ def api(
 
     @api.delete("/api/v1/jobs/{id}", summary="Delete a job and its logs", answers={204: None})
     async def delete_job(_request: web.Request, id: str) -> web.StreamResponse:
-        """409 while it runs. Its logs go after it: what NATS, being away, does not delete now leaves the stream when it
-        is as old as logs get."""
+        """409 while it runs. Its logs go first: where NATS does not delete them, the answer is 503, and the job is
+        there to be deleted once more."""
+        status = await jobs.status(outbox.database, id)
+        if status is None:
+            raise NotFound("job", id)
+        if not JOB.is_final(JobStatus(status)):  # and once it is final, it stays so
+            raise Conflict(f"job {id} is {status}: cancel it first, or wait")
+        await _delete_logs(bus, [execution["id"] for execution in await jobs.executions(id)])
         async with outbox.transaction() as tx:
-            run = await _load(tx, id)
-            if not JOB.is_final(run.job.status):
-                raise Conflict(f"job {id} is {run.job.status.value}: cancel it first, or wait")
-            executions = await jobs.delete(tx, id)
-        await _delete_logs(bus, id, executions)
+            await _load(tx, id)
+            await jobs.delete(tx, id)
         return web.Response(status=204)
 
     async def _load(tx: Transaction, id: str) -> JobRun:
@@ -156,13 +159,11 @@ def api(
     return api
 
 
-async def _delete_logs(bus: Bus, job_id: str, executions: Sequence[str]) -> None:
-    """Delete what a deleted job's executions wrote, some at a time. Gives up where the bus does not do it soon."""
-    left = list(executions)
+async def _delete_logs(bus: Bus, executions: Sequence[str]) -> None:
+    """Delete what a job's executions wrote, some at a time. Raises BusUnavailable; TimeoutError when it takes long."""
     try:
         async with asyncio.timeout(DELETING_LOGS):
-            while left:
-                await asyncio.gather(*(bus.delete_log(one) for one in left[:LOGS_AT_ONCE]))
-                del left[:LOGS_AT_ONCE]
-    except (BusUnavailable, BusError, TimeoutError) as error:
-        _log.warning("job.logs_left", job_id=job_id, executions=len(left), error=str(error) or "it took too long")
+            for first in range(0, len(executions), LOGS_AT_ONCE):
+                await asyncio.gather(*(bus.delete_log(one) for one in executions[first : first + LOGS_AT_ONCE]))
+    except BusError as error:
+        raise BusUnavailable(str(error)) from error

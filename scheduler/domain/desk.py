@@ -61,9 +61,11 @@ class Answer:
     """It holds them, and was told to end them: perhaps it has not heard."""
     sought: list[str] = field(default_factory=list)
     """They are its own, and it has not named them for a whole lease."""
+    drain: bool = False
+    """It takes work though a drain was asked for: perhaps it has not heard."""
 
     def __bool__(self) -> bool:
-        return bool(self.fenced or self.stopped or self.sought)
+        return bool(self.fenced or self.stopped or self.sought or self.drain)
 
 
 @dataclass(slots=True)
@@ -214,8 +216,11 @@ class Desk:
 
     # ------------------------------------------------------------------ workers
 
-    def heartbeat(self, beat: Heartbeat, now: Moment) -> Answer:
-        """Renew a lease, take news of a worker; returns what it is to be told."""
+    def heartbeat(self, beat: Heartbeat, now: Moment, *, timely: bool = True) -> Answer:
+        """Renew a lease, take news of a worker; returns what it is to be told.
+
+        `timely`: news from the stream comes without much delay, so that what is not heard of is not just late.
+        """
         worker = self.fleet.get(beat.worker_id)
         if worker is not None and beat.incarnation in worker.former:
             return Answer(fenced=self._foreign(worker, beat, now))
@@ -244,7 +249,12 @@ class Desk:
             self.fleet.touch(worker)
         self._take_offer(worker, beat)
         self._forget(worker, beat, now)
-        return Answer(self._foreign(worker, beat, now), self._stopped(worker, beat), self._missed(worker, beat, now))
+        return Answer(
+            fenced=self._foreign(worker, beat, now),
+            stopped=self._stopped(worker, beat),
+            sought=self._missed(worker, beat, now, timely=timely),
+            drain=worker.drained and not beat.draining,
+        )
 
     def offer(self, offer: Offer, now: Moment) -> None:
         """A worker takes more or less than it did. One that is not known yet is left to its heartbeat."""
@@ -458,17 +468,21 @@ class Desk:
                 stopped.setdefault(task.cancel_reason, []).append(id)
         return stopped
 
-    def _missed(self, worker: Worker, beat: Heartbeat, now: Moment) -> list[str]:
-        """What should be there and has not been named for a lease: longer than orders and outcomes are under way."""
-        held, since = beat.held(), worker.missing
-        worker.missing = {id: since.get(id, now.monotonic) for id in worker.placed if id not in held}
-        return [id for id, moment in worker.missing.items() if now.monotonic - moment >= self._lease][:MAX_SOUGHT]
+    def _missed(self, worker: Worker, beat: Heartbeat, now: Moment, *, timely: bool) -> list[str]:
+        """What should be there and has not been named for a lease: longer than orders and outcomes are under way while
+        news is timely. It is asked for once in each lease: an order that never arrived may still come."""
+        held, since = beat.held(), worker.missing if timely else {}
+        missing = {id: since.get(id, now.monotonic) for id in worker.placed if id not in held}
+        sought = [id for id, moment in missing.items() if now.monotonic - moment >= self._lease][:MAX_SOUGHT]
+        missing |= dict.fromkeys(sought, now.monotonic)
+        worker.missing, worker.sought = missing, (worker.sought & missing.keys()) | set(sought) if timely else set()
+        return sought
 
     def _forget(self, worker: Worker, beat: Heartbeat, now: Moment) -> None:
         """Lose what the worker was asked for and knows to be over: its outcome will not come any more."""
         for id in beat.over:
             task = worker.placed.get(id)
-            if task is not None and now.monotonic - worker.missing.get(id, now.monotonic) >= self._lease:
+            if task is not None and id in worker.sought:
                 self._leave_worker(task)
                 self._lose(task, now, "its worker has no outcome of it any more")
 

@@ -38,7 +38,10 @@ class Worker:
     heard_at: datetime | None = None
     placed: dict[str, Task] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
-    """What is placed there and was not named in the last heartbeats: since when, monotonic."""
+    """What is placed there and was not named in the last heartbeats: since then, or since it was asked
+    for, monotonic."""
+    sought: set[str] = field(default_factory=set)
+    """Of these, what the worker was asked for."""
     busy: int = 0
     """How many are placed there, and what they claim: (cpu_m, memory_mb, gpu)."""
     used: tuple[int, int, int] = (0, 0, 0)

@@ -109,10 +109,11 @@ class Heart:
         await self._send(self.beat(leaving=True))
 
     def seek(self, seek: Seek) -> None:
-        """Tell with the next beat, which comes at once, what of this is over. What never came here may still come."""
+        """Tell with the next beat, at once, what of this is over, if anything. What never came here may still come."""
         held = {*self._runner.running, *self._runner.waiting, *self._delivery.unsettled}
         self._over = [id for id in seek.execution_ids if id not in held and self._runner.has_taken(id)]
-        self._beat_now.set()
+        if self._over:
+            self._beat_now.set()
 
     def beat(self, *, leaving: bool = False) -> Heartbeat:
         """The heartbeat as it would be said now."""

@@ -7,12 +7,16 @@ means that the agent is gone, however it went; an agent that ended in order left
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
+import worker_manager
 from shared.process_tree import reap
 
 COMMAND: Final = (sys.executable, "-P", "-m", "worker_manager.agent.sentinel")
-PASSED_ON: Final = ("LD_LIBRARY_PATH", "PATH", "PYTHONPATH")
+PASSED_ON: Final = ("LD_LIBRARY_PATH", "PATH")
+HERE: Final = str(Path(worker_manager.__path__[0]).parent.absolute())
+"""Where the agent was imported from, wherever that was said relative to."""
 LONGEST_END: Final = 5.0
 """Seconds that an agent waits for its sentinel at the end."""
 
@@ -30,7 +34,7 @@ class Sentinel:
             [*COMMAND, self._incarnation],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            env={name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"PYTHONPATH": HERE},
             cwd="/",
             start_new_session=True,
         )

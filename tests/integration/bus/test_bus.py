@@ -5,13 +5,17 @@ from base64 import b64decode
 
 import orjson
 import pytest
+from jsonschema import Draft7Validator
 
+from docs import asyncapi
 from schemas.subjects import CONSUMERS, EVENTS, FEED, LOGS
 from shared.bus import Bus, BusError
 from shared.errors import BusUnavailable
 from shared.metrics import Metrics
 from shared.tracing import continued
 from tests.fixtures.events import chunk, numbered, publish
+
+HEADERS = orjson.loads(asyncapi.document())["components"]["schemas"]["BatchHeaders"]
 
 
 async def stream_state(bus: Bus) -> dict[str, int]:
@@ -34,9 +38,11 @@ async def test_every_message_says_that_it_is_a_batch_of_cloud_events(bus: Bus, t
         await bus.publish_log(chunk("some-execution", 1))
     for stream in (EVENTS, LOGS):
         raw = await bus.request(f"$JS.API.STREAM.MSG.GET.{bus.catalogue.stream(stream)}", b'{"seq":1}', timeout=5)
-        headers = b64decode(orjson.loads(raw)["message"]["hdrs"]).decode().split("\r\n")
-        assert "Content-Type: application/cloudevents-batch+json" in headers
-        assert (f"traceparent: {traceparent}" in headers) is (traceparent is not None)
+        lines = b64decode(orjson.loads(raw)["message"]["hdrs"]).decode().strip().split("\r\n")[1:]
+        headers = dict(line.split(": ", 1) for line in lines)
+        assert headers["Content-Type"] == "application/cloudevents-batch+json"
+        assert headers.get("traceparent") == traceparent
+        Draft7Validator(HEADERS).validate(headers)
 
 
 async def test_many_publishes_may_be_in_flight(bus: Bus, metrics: Metrics) -> None:

@@ -180,6 +180,7 @@ def test_what_a_worker_does_not_name_for_a_lease_is_asked_for_and_lost_when_it_i
     assert not one.heartbeat(beat(over=[placed.execution_id]), at(102)), "its outcome may still be under way"
     assert not settle(one)
     assert one.heartbeat(beat(), at(101 + LEASE)).sought == [placed.execution_id]
+    assert not one.heartbeat(beat(), at(101.5 + LEASE)), "it is asked for once in each lease"
     assert not one.heartbeat(beat(over=[placed.execution_id]), at(102 + LEASE))
     changes = settle(one)
     assert kinds(changes) == [ExecutionLost]
@@ -202,9 +203,27 @@ def test_what_never_reached_its_worker_is_not_lost() -> None:
     one = with_worker()
     one.arrive(queued("a"), at(0))
     settle(one)
-    for moment in range(1, 1000, 3):
-        one.heartbeat(beat(over=[]), at(moment))
+    asked = [one.heartbeat(beat(over=[]), at(moment)).sought for moment in range(1, 1000, 3)]
+    assert 50 <= sum(map(bool, asked)) <= 1000 / LEASE
     assert not settle(one)
+
+
+def test_nothing_is_missed_while_news_is_late() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    assert placed.execution_id is not None
+    for moment in range(1, 100, 3):
+        assert not one.heartbeat(beat(over=[placed.execution_id]), at(moment), timely=False)
+    assert not one.heartbeat(beat(), at(101)), "it is timely only now"
+    assert not settle(one)
+
+
+def test_a_drain_that_the_agent_did_not_hear_is_told_again() -> None:
+    one = with_worker()
+    one.drain(WorkerDraining(worker_id="w1"))
+    assert one.heartbeat(beat(), at(1)).drain
+    assert not one.heartbeat(beat(draining=True), at(2))
 
 
 def test_cancelling_what_is_unknown_is_settled_by_the_tables() -> None:
