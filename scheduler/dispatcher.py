@@ -16,7 +16,8 @@ from typing import Final
 import structlog
 
 from scheduler.counters import Counters
-from scheduler.domain.desk import Answer, Desk, Moment
+from scheduler.domain.answers import Answer
+from scheduler.domain.desk import Desk, Moment
 from scheduler.store import Store
 from scheduler.traces import Traces
 from schemas.agents import Drain, Heartbeat, Offer, Seek, Stop

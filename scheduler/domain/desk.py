@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from scheduler.domain import answers
+from scheduler.domain.answers import Answer
 from scheduler.domain.fleet import Fleet, Worker
 from scheduler.domain.model import Outcome, Shape, Task, TaskState
 from scheduler.domain.placement import Snapshot, place
@@ -36,11 +38,9 @@ from schemas.events import (
     WorkerStopped,
 )
 from schemas.specs import PRIORITY_RANK
-from schemas.states import Reason
 
 MAX_ENDED: Final = 20_000
 MAX_DISMISSED: Final = 10_000
-MAX_SOUGHT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +49,6 @@ class Moment:
 
     wall: datetime
     monotonic: float
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a worker is to be told after a heartbeat, by execution ids; mostly nothing."""
-
-    fenced: list[str] = field(default_factory=list)
-    """It holds them, and they are none of its own."""
-    stopped: dict[Reason, list[str]] = field(default_factory=dict)
-    """It holds them, and was told to end them: perhaps it has not heard."""
-    sought: list[str] = field(default_factory=list)
-    """They are its own, and it has not named them for a whole lease."""
-    drain: bool = False
-    """It takes work though a drain was asked for: perhaps it has not heard."""
-
-    def __bool__(self) -> bool:
-        return bool(self.fenced or self.stopped or self.sought or self.drain)
 
 
 @dataclass(slots=True)
@@ -251,8 +234,8 @@ class Desk:
         self._forget(worker, beat, now)
         return Answer(
             fenced=self._foreign(worker, beat, now),
-            stopped=self._stopped(worker, beat),
-            sought=self._missed(worker, beat, now, timely=timely),
+            stopped=answers.stopped(worker, beat),
+            sought=answers.missed(worker, beat, now.monotonic, lease=self._lease, timely=timely),
             drain=worker.drained and not beat.draining,
         )
 
@@ -451,32 +434,8 @@ class Desk:
         self.fleet.touch(worker)
 
     def _foreign(self, worker: Worker, beat: Heartbeat, now: Moment) -> list[str]:
-        """What the worker holds and must not. Just after a start too little is known of what ended before it."""
-        if now.monotonic < self._fence_from:
-            return []
-        ours = worker.placed if beat.incarnation == worker.incarnation else {}
-        return [
-            id for id in (*beat.running, *beat.waiting, *beat.reporting) if id not in ours and id not in self._ended
-        ]
-
-    def _stopped(self, worker: Worker, beat: Heartbeat) -> dict[Reason, list[str]]:
-        """What runs or waits there though its end was asked for. An order to stop is said once, on core NATS."""
-        stopped: dict[Reason, list[str]] = {}
-        for id in (*beat.running, *beat.waiting):
-            task = worker.placed.get(id)
-            if task is not None and task.cancel_reason is not None:
-                stopped.setdefault(task.cancel_reason, []).append(id)
-        return stopped
-
-    def _missed(self, worker: Worker, beat: Heartbeat, now: Moment, *, timely: bool) -> list[str]:
-        """What should be there and has not been named for a lease: longer than orders and outcomes are under way while
-        news is timely. It is asked for once in each lease: an order that never arrived may still come."""
-        held, since = beat.held(), worker.missing if timely else {}
-        missing = {id: since.get(id, now.monotonic) for id in worker.placed if id not in held}
-        sought = [id for id, moment in missing.items() if now.monotonic - moment >= self._lease][:MAX_SOUGHT]
-        missing |= dict.fromkeys(sought, now.monotonic)
-        worker.missing, worker.sought = missing, (worker.sought & missing.keys()) | set(sought) if timely else set()
-        return sought
+        """What the worker is to give up. Just after a start too little is known of what ended before it."""
+        return [] if now.monotonic < self._fence_from else answers.foreign(worker, beat, ended=self._ended)
 
     def _forget(self, worker: Worker, beat: Heartbeat, now: Moment) -> None:
         """Lose what the worker was asked for and knows to be over: its outcome will not come any more."""

@@ -1,0 +1,60 @@
+"""What a heartbeat says against what the leader remembers, and so what the worker has to be told.
+
+Here: the comparison. Not here: what news does to the memory (`desk`), and how a worker is told (`dispatcher`).
+Times are monotonic seconds.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Final
+
+from scheduler.domain.fleet import Worker
+from schemas.agents import Heartbeat
+from schemas.states import Reason
+
+MAX_SOUGHT: Final = 1000
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a worker is to be told after a heartbeat, by execution ids; mostly nothing."""
+
+    fenced: list[str] = field(default_factory=list)
+    """It holds them, and they are none of its own."""
+    stopped: dict[Reason, list[str]] = field(default_factory=dict)
+    """It holds them, and was told to end them: perhaps it has not heard."""
+    sought: list[str] = field(default_factory=list)
+    """They are its own, and it has not named them for a whole lease."""
+    drain: bool = False
+    """It takes work though a drain was asked for: perhaps it has not heard."""
+
+    def __bool__(self) -> bool:
+        return bool(self.fenced or self.stopped or self.sought or self.drain)
+
+
+def foreign(worker: Worker, beat: Heartbeat, *, ended: Container[str]) -> list[str]:
+    """What the worker holds and must not; what has just `ended` it may still name."""
+    ours = worker.placed if beat.incarnation == worker.incarnation else {}
+    return [id for id in (*beat.running, *beat.waiting, *beat.reporting) if id not in ours and id not in ended]
+
+
+def stopped(worker: Worker, beat: Heartbeat) -> dict[Reason, list[str]]:
+    """What runs or waits there though its end was asked for. An order to stop is said once, on core NATS."""
+    found: dict[Reason, list[str]] = {}
+    for id in (*beat.running, *beat.waiting):
+        task = worker.placed.get(id)
+        if task is not None and task.cancel_reason is not None:
+            found.setdefault(task.cancel_reason, []).append(id)
+    return found
+
+
+def missed(worker: Worker, beat: Heartbeat, now: float, *, lease: float, timely: bool) -> list[str]:
+    """What should be there and has not been named for a lease: longer than orders and outcomes are under way while
+    news is timely. It is asked for once in each lease: an order that never arrived may still come.
+    """
+    held, since = beat.held(), worker.missing if timely else {}
+    missing = {id: since.get(id, now) for id in worker.placed if id not in held}
+    sought = [id for id, moment in missing.items() if now - moment >= lease][:MAX_SOUGHT]
+    worker.sought = (worker.sought & missing.keys()) | set(sought) if timely else set()
+    worker.missing = missing | dict.fromkeys(sought, now)
+    return sought
