@@ -46,7 +46,8 @@ class BodyReader(Generic[T]):
         if b"\\u0000" in raw or b"NaN" in raw or b"Infinity" in raw:
             _refuse_the_unstorable(raw)
         try:
-            return self._validate(raw)  # type: ignore[no-any-return]  # pydantic-core is typed loosely
+            # Strict, as JSON has types of its own: "5" is no number, and 1 is neither true nor a time.
+            return self._validate(raw, strict=True)  # type: ignore[no-any-return]  # pydantic-core is typed loosely
         except ValidationError as error:
             _raise(error, self._kind, "body")
 

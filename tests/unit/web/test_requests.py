@@ -189,6 +189,14 @@ async def test_a_wrong_method_is_405_with_allow(client: Client) -> None:
     assert response.headers["Allow"] == "GET, HEAD, POST"
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("priority", "5"), ("priority", True), ("ratio", "0.5"), ("ratio", False), ("name", 5)]
+)
+async def test_a_value_of_another_json_type_is_422(client: Client, field: str, value: object) -> None:
+    found = await problem(await client.post("/api/v1/things", json={"name": "a"} | {field: value}), 422)
+    assert [(error["loc"], error["type"][-5:]) for error in found["errors"]] == [(["body", field], "_type")]
+
+
 def test_a_long_unknown_id_is_not_told_back_whole() -> None:
     assert len(str(NotFound("job", "x" * 1_000_000))) < 200
 
