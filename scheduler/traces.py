@@ -1,7 +1,8 @@
 """The spans of what the scheduler decides: `place`, from the moment that an attempt could run; `lose`; `fire`.
 
-They are written when the turn that decided is committed. An attempt carries its trace from its arrival to its end,
-in memory and in its row. While tracing is off nothing is done at all.
+They are written when the turn that decided is committed; `lose` ends when the event says, as the attempt does. An
+attempt carries its trace from its arrival to its end, in memory and in its row. While tracing is off nothing is done
+at all.
 """
 
 from collections.abc import Collection
@@ -10,6 +11,7 @@ from typing import Final
 
 from scheduler.domain.desk import Changes
 from scheduler.domain.model import PRIORITY_NAMES, Outcome, Task, TaskState
+from schemas.events import ExecutionLost
 from shared.clock import now
 from shared.tracing import Attribute, SpanKind, Tracing
 
@@ -28,13 +30,14 @@ class Traces:
         if not self._tracing.enabled:
             return
         moment = now()
+        lost_at = {event.task_id: event.lost_at for event in changes.events if isinstance(event, ExecutionLost)}
         for task in changes.scheduled:
             if self._tracing.records(task.traceparent) and task.task_id not in refused:
                 self._place(task, task.traceparent, task.placed_at or moment, moment, outcome="placed")
         for task in (*changes.updates, *changes.arrivals):
             ended = task.state is TaskState.DONE and task.task_id not in refused
             if ended and self._tracing.records(task.traceparent):
-                self._end(task, task.traceparent, moment)
+                self._end(task, task.traceparent, lost_at.get(task.task_id, moment))
 
     def fired(self, traceparent: str, *, schedule_id: str, job_id: str, due: datetime) -> None:
         """A schedule has fired."""

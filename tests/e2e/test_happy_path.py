@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pytest
 
 from hodei.client import ApiError, Client
 from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate, JobDetail
-from schemas.rest.schedules import Explanation, ScheduleCreate
+from schemas.rest.schedules import ScheduleCreate
 from schemas.rest.workers import WorkerStart
 from schemas.specs import Capacity
 from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus, TaskStatus, WorkerProcessStatus, WorkerStatus
@@ -20,6 +21,8 @@ from tests.e2e.framework.data import command_job, diamond, pipeline, step, uniqu
 from tests.e2e.framework.http import RawHttp
 from tests.e2e.framework.platform import Platform
 from tests.e2e.framework.waiting import eventually, feed
+
+T = TypeVar("T")
 
 
 @pytest.mark.smoke
@@ -229,7 +232,7 @@ async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> 
     job = await client.submit(command_job("true", requires={"type": unique("nowhere")}))
     task = (await client.job(job.id)).tasks[0]
 
-    explanation = await eventually(lambda: _explanation_or_none(client, task.id))
+    explanation = await eventually(lambda: _if_there(client.explain(task.id)))
 
     assert explanation.position is not None
     assert all(not verdict.fits and verdict.refusal for verdict in explanation.workers)
@@ -241,12 +244,12 @@ async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> 
 async def test_a_job_that_needs_a_gpu_waits_for_a_worker_that_has_one(client: Client) -> None:
     kind = unique("calculator")
     plain = await client.start_worker(WorkerStart(type=kind))
-    known = await client.registered_worker(plain.id)
+    known = await eventually(lambda: _if_there(client.registered_worker(plain.id)))
     assert known.capacity is not None
     assert (known.capacity.cpu_m > 0, known.capacity.memory_mb > 0, known.capacity.gpu) == (True, True, 0)
     job = await client.submit(command_job("true", requires={"type": kind}, resources={"gpu": 1}))
     task = (await client.job(job.id)).tasks[0]
-    explanation = await eventually(lambda: _explanation_or_none(client, task.id))
+    explanation = await eventually(lambda: _if_there(client.explain(task.id)))
     refusals = {verdict.worker_id: verdict.refusal for verdict in explanation.workers}
     assert refusals[plain.id] == "needs gpu 1, 0 in all"
 
@@ -258,13 +261,14 @@ async def test_a_job_that_needs_a_gpu_waits_for_a_worker_that_has_one(client: Cl
         await client.stop_worker(worker.id, force=True)
 
 
-async def _explanation_or_none(client: Client, task_id: str) -> Explanation | None:
+async def _if_there(ask: Awaitable[T]) -> T | None:
+    """What is asked for, None while there is no such thing: the scheduler hears of tasks and workers by itself."""
     try:
-        return await client.explain(task_id)
+        return await ask
     except ApiError as error:
-        if error.status == 404:  # the scheduler has not heard of it yet
-            return None
-        raise
+        if error.status != 404:
+            raise
+        return None
 
 
 @pytest.mark.smoke

@@ -60,6 +60,18 @@ def test_a_collectors_address_is_one_and_carries_no_password(monkeypatch: pytest
     assert "s3cret" not in line
 
 
+@pytest.mark.parametrize("origins", ["foo", "https://one.example/path", "https://one.example, two.example", "https://"])
+def test_what_is_no_origin_is_named(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
+    line = fault(monkeypatch, HODEI_CORS_ORIGINS=origins)
+    assert "is no origin: * or https://host:port" in line
+
+
+def test_origins_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for origins in ("*", "https://one.example,http://localhost:3000", "https://one.example/ , *"):
+        monkeypatch.setenv("HODEI_CORS_ORIGINS", origins)
+        assert settings.load(TrialSettings).cors_origins == origins
+
+
 def test_every_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     line = fault(monkeypatch, TRIAL_PORT="70000", HODEI_NAMESPACE="A.b")
     assert "TRIAL_PORT" in line
