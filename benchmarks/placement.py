@@ -25,7 +25,7 @@ PRIORITIES = ("low", "normal", "high", "critical")
 
 def a_desk(*, tasks: int, workers: int, slots: int, shapes: int) -> Desk:
     """A desk with that many waiting tasks, in so many different shapes, and workers with so many slots."""
-    desk = Desk(lease=15.0, new_id=lambda: str(uuid.uuid4()), born=NOW)
+    desk = Desk(lease=15.0, patience=75.0, new_id=lambda: str(uuid.uuid4()), born=NOW)
     for number in range(workers):
         desk.heartbeat(
             Heartbeat(

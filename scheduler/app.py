@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from scheduler.api import explain, queue, schedules, workers
 from scheduler.consumers import AgentNews, Placement, VerdictRecords
@@ -20,6 +21,9 @@ from shared.leader import Leadership
 from shared.lifecycle import Service
 from shared.web.idempotency import purge
 
+REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait
+"""Seconds by which an outcome has come again that was handed to a process just as it died."""
+
 
 def build(settings: SchedulerSettings) -> Sequence[Service]:
     """Wire the parts."""
@@ -33,7 +37,9 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     table = Schedules(outbox, traces)
 
     def leads() -> Sequence[Service]:
-        dispatcher = Dispatcher(store, bus, counters, traces, lease=settings.lease_seconds)
+        dispatcher = Dispatcher(
+            store, bus, counters, traces, lease=settings.lease_seconds, patience=settings.lease_seconds + REDELIVERED
+        )
         timers = Timers(dispatcher)
         dispatcher.timed = timers.wake
         silence = Silence(outbox, lease=settings.lease_seconds)

@@ -46,7 +46,7 @@ class Turn:
 class Dispatcher:
     """A service of the leader: begins a new epoch at its start and holds the desk until its end.
 
-    `timed` is called when something with a time of its own was added. `lease` is in seconds.
+    `timed` is called when something with a time of its own was added. `lease` and `patience` are in seconds.
     """
 
     name: Final = "dispatcher"
@@ -59,6 +59,7 @@ class Dispatcher:
         traces: Traces,
         *,
         lease: float,
+        patience: float,
         timed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -66,6 +67,7 @@ class Dispatcher:
         self._counters = counters
         self._traces = traces
         self._lease = lease
+        self._patience = patience
         self.timed = timed
         self.delay: Callable[[], float] = lambda: 0.0
         """Seconds that what was handled last had waited in the stream."""
@@ -169,7 +171,7 @@ class Dispatcher:
 
     async def _rebuild(self) -> Desk:
         started = time.perf_counter()
-        desk = Desk(lease=self._lease, new_id=new_id, born=moment())
+        desk = Desk(lease=self._lease, patience=self._patience, new_id=new_id, born=moment())
         tasks, workers = await self._store.load()
         desk.restore(tasks, workers, moment())
         desk.timing_changed = True

@@ -24,7 +24,7 @@ class Answer:
     stopped: dict[Reason, list[str]] = field(default_factory=dict)
     """It holds them, and was told to end them: perhaps it has not heard."""
     sought: list[str] = field(default_factory=list)
-    """They are its own, and it has not named them for a whole lease."""
+    """They are its own, and it has not named them for long."""
     drain: bool = False
     """It takes work though a drain was asked for: perhaps it has not heard."""
 
@@ -48,13 +48,13 @@ def stopped(worker: Worker, beat: Heartbeat) -> dict[Reason, list[str]]:
     return found
 
 
-def missed(worker: Worker, beat: Heartbeat, now: float, *, lease: float, timely: bool) -> list[str]:
-    """What should be there and has not been named for a lease: longer than orders and outcomes are under way while
-    news is timely. It is asked for once in each lease: an order that never arrived may still come.
+def missed(worker: Worker, beat: Heartbeat, now: float, *, patience: float, timely: bool) -> list[str]:
+    """What should be there and has not been named for longer than orders and outcomes are under way while news is
+    timely, `patience` seconds. It is asked for that often: an order that never arrived may still come.
     """
     held, since = beat.held(), worker.missing if timely else {}
     missing = {id: since.get(id, now) for id in worker.placed if id not in held}
-    sought = [id for id, moment in missing.items() if now - moment >= lease][:MAX_SOUGHT]
+    sought = [id for id, moment in missing.items() if now - moment >= patience][:MAX_SOUGHT]
     worker.sought = (worker.sought & missing.keys()) | set(sought) if timely else set()
     worker.missing = missing | dict.fromkeys(sought, now)
     return sought

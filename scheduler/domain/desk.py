@@ -73,9 +73,12 @@ class Changes:
 
 
 class Desk:
-    """Made empty, filled by `restore`, and from then on changed by facts. `lease` is in seconds."""
+    """Made empty, filled by `restore`, and from then on changed by facts.
 
-    def __init__(self, *, lease: float, new_id: Callable[[], str], born: Moment) -> None:
+    In seconds: `lease`, and `patience`, for which an execution that its worker does not name is not missed yet.
+    """
+
+    def __init__(self, *, lease: float, patience: float, new_id: Callable[[], str], born: Moment) -> None:
         self.queue = Queue()
         self.fleet = Fleet()
         self.tasks: dict[str, Task] = {}
@@ -86,6 +89,7 @@ class Desk:
         self.timing_changed = False
         """Whether something timed was added since somebody last looked."""
         self._lease = lease
+        self._patience = patience
         self._new_id = new_id
         self._fence_from = born.monotonic + lease
         self._dismissed: OrderedDict[str, str] = OrderedDict()
@@ -235,7 +239,7 @@ class Desk:
         return Answer(
             fenced=self._foreign(worker, beat, now),
             stopped=answers.stopped(worker, beat),
-            sought=answers.missed(worker, beat, now.monotonic, lease=self._lease, timely=timely),
+            sought=answers.missed(worker, beat, now.monotonic, patience=self._patience, timely=timely),
             drain=worker.drained and not beat.draining,
         )
 

@@ -52,7 +52,7 @@ async def test_a_leader_that_was_replaced_stops_nothing(house: Opener) -> None:
     metrics = Metrics()
     outbox = Outbox(here.database, here.bus, source="scheduler")
     store, traces = Store(here.database, outbox), Traces(Tracing("scheduler"))
-    old, new = (Dispatcher(store, here.bus, Counters(metrics), traces, lease=0) for _ in range(2))
+    old, new = (Dispatcher(store, here.bus, Counters(metrics), traces, lease=0, patience=0) for _ in range(2))
     await old.start()
     agent = Agent(here.bus)
     await agent.listen()
@@ -85,7 +85,9 @@ async def test_a_dispatcher_that_was_stopped_has_no_further_turn(house: Opener) 
     here = await house()
     store = Store(here.database, Outbox(here.database, here.bus, source="scheduler"))
     counters = Counters(Metrics())
-    dispatcher = Dispatcher(store, here.bus, counters, Traces(Tracing("scheduler", endpoint=None)), lease=15)
+    dispatcher = Dispatcher(
+        store, here.bus, counters, Traces(Tracing("scheduler", endpoint=None)), lease=15, patience=75
+    )
 
     async def take_a_turn() -> None:
         async with dispatcher.turn():

@@ -165,7 +165,10 @@ async def test_a_stop_that_was_not_heard_is_said_again(house: Opener) -> None:
     assert (stop.execution_ids, stop.reason) == ([placed.execution_id], Reason.TIMEOUT)
 
 
-async def test_what_its_worker_has_no_outcome_of_any_more_is_lost(house: Opener) -> None:
+async def test_what_its_worker_has_no_outcome_of_any_more_is_lost(
+    house: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.app.REDELIVERED", 0.0)
     here = await house(lease=3)
     agent = await here.agent()
 

@@ -134,7 +134,7 @@ def cancel(task_id: str, *, attempt: int = 1) -> TaskCancelRequested:
 
 def desk() -> Desk:
     """An empty desk, long enough after its birth to fence."""
-    return Desk(lease=LEASE, new_id=lambda: str(uuid.uuid4()), born=at(-100))
+    return Desk(lease=LEASE, patience=LEASE, new_id=lambda: str(uuid.uuid4()), born=at(-100))
 
 
 def settle(desk: Desk, *, at_second: float = 0) -> Changes:

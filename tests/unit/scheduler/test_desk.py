@@ -355,7 +355,7 @@ def test_what_just_ended_is_not_fenced_and_what_was_never_placed_is() -> None:
 
 
 def test_nothing_is_fenced_while_too_little_is_known() -> None:
-    one = Desk(lease=LEASE, new_id=lambda: "x", born=at(0))
+    one = Desk(lease=LEASE, patience=LEASE, new_id=lambda: "x", born=at(0))
     assert one.heartbeat(beat(running=["stranger"]), at(LEASE - 1)).fenced == []
     assert one.heartbeat(beat(running=["stranger"]), at(LEASE)).fenced == ["stranger"]
 
