@@ -208,6 +208,16 @@ def test_what_never_reached_its_worker_is_not_lost() -> None:
     assert not settle(one)
 
 
+def test_an_outcome_that_comes_again_after_its_first_reader_died_is_waited_for() -> None:
+    one = Desk(lease=LEASE, patience=75, new_id=lambda: "x", born=at(-100))
+    one.heartbeat(beat(), at(0))
+    one.arrive(queued("a"), at(0))
+    placed = settle(one).scheduled[0]
+    assert not any(one.heartbeat(beat(over=["x"]), at(moment)) for moment in range(1, 75, 3))
+    one.finish(finished(placed))
+    assert [t.outcome for t in settle(one).updates] == [Outcome.SUCCEEDED]
+
+
 def test_nothing_is_missed_while_news_is_late() -> None:
     one = with_worker()
     one.arrive(queued("a"), at(0))
