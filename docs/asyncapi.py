@@ -134,6 +134,21 @@ _TRACEPARENT: Final[Mapping[str, str]] = {
     "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
     "description": "The W3C trace that this belongs to, if there is one.",
 }
+
+
+def _headers(msg_id: str, content_type: str) -> Json:
+    """The headers of a message; `msg_id` says what its `Nats-Msg-Id` is."""
+    return {
+        "type": "object",
+        "required": ["Nats-Msg-Id", "Content-Type"],
+        "properties": {
+            "Nats-Msg-Id": {"type": "string", "description": msg_id},
+            "Content-Type": {"const": content_type},
+            "traceparent": _TRACEPARENT,
+        },
+    }
+
+
 _ENVELOPE: Final[Mapping[str, Json]] = {
     "CloudEvent": {
         "type": "object",
@@ -151,22 +166,6 @@ _ENVELOPE: Final[Mapping[str, Json]] = {
             "data": {"type": "object"},
         },
     },
-    "BatchHeaders": {
-        "type": "object",
-        "required": ["Nats-Msg-Id", "Content-Type"],
-        "properties": {
-            "Nats-Msg-Id": {"type": "string", "description": "By which the stream drops what it has already."},
-            "Content-Type": {"const": BATCH_CONTENT_TYPE},
-            "traceparent": _TRACEPARENT,
-        },
-    },
-    "EventHeaders": {
-        "type": "object",
-        "required": ["Nats-Msg-Id", "Content-Type"],
-        "properties": {
-            "Nats-Msg-Id": {"type": "string", "description": "The event's `id`."},
-            "Content-Type": {"const": EVENT_CONTENT_TYPE},
-            "traceparent": _TRACEPARENT,
-        },
-    },
+    "BatchHeaders": _headers("By which the stream drops what it has already.", BATCH_CONTENT_TYPE),
+    "EventHeaders": _headers("The event's `id`.", EVENT_CONTENT_TYPE),
 }
