@@ -27,13 +27,13 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     """Wire the parts."""
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
-    watch = Watch(bus)
+    memory = RunMemory()
+    watch = Watch(bus, ended=memory.forget)
     traces = Traces(base.tracing)
 
     timeline_store = TimelineStore(database)
     pipeline_store = PipelineStore(database)
     job_store = JobStore(database)
-    memory = RunMemory()
     run_store = RunStore(database, traces, memory)
     submission = Submission(job_store, pipeline_store, traces, memory)
     deadlines = Deadlines(outbox, run_store, watch)

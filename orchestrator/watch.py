@@ -5,8 +5,8 @@ ordinary NATS subjects as well. A word may be missed; whoever waits looks into t
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import orjson
@@ -48,37 +48,51 @@ class Listener:
 
 
 class Watch:
-    """Knows who waits for which job; a service."""
+    """Knows who waits for which job; a service. `ended` is told of the ends of jobs, as they are heard.
+
+    The ends are always heard of, all else only while somebody follows a job: hardly anybody does, and each message
+    costs a process that waits for nothing as much as one that does.
+    """
 
     name: Final = "watch"
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, ended: Callable[[Iterable[str]], None] = lambda _: None) -> None:
         self._bus = bus
+        self._ended = ended
         self._listeners: dict[str, set[Listener]] = {}
-        self._subscriptions: list[Subscription] = []
+        self._ends: list[Subscription] = []
+        self._steps: list[Subscription] = []
+        self._followers = 0
+        self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Begin to hear of other replicas' commits."""
-        for kind in KINDS:
-            subject = self._bus.catalogue.event(kind)
-            self._subscriptions.append(await self._bus.subscribe(subject, self._hear))
+        for end in sorted(ENDS):
+            self._ends.append(await self._bus.subscribe(self._bus.catalogue.event(end), self._hear_end))
 
     async def stop(self) -> None:
-        for subscription in self._subscriptions:
+        for subscription in (*self._ends, *self._steps):
             await subscription.unsubscribe()
-        self._subscriptions.clear()
+        self._ends, self._steps = [], []
 
     @contextmanager
-    def about(self, job_id: str, *, end_only: bool = False) -> Iterator[Listener]:
-        """Hear of a job for as long as the block runs. To be entered before looking, so that nothing falls between."""
-        listener = Listener(end_only=end_only)
-        self._listeners.setdefault(job_id, set()).add(listener)
-        try:
+    def end_of(self, job_id: str) -> Iterator[Listener]:
+        """Hear of what may be a job's end for as long as the block runs. To be entered before looking, so that nothing
+        falls between."""
+        with self._about(job_id, Listener(end_only=True)) as listener:
             yield listener
+
+    @asynccontextmanager
+    async def steps_of(self, job_id: str) -> AsyncIterator[Listener]:
+        """As `end_of`, of all that happens to a job."""
+        self._followers += 1
+        try:
+            await self._hear_steps()
+            with self._about(job_id, Listener()) as listener:
+                yield listener
         finally:
-            self._listeners[job_id].discard(listener)
-            if not self._listeners[job_id]:
-                del self._listeners[job_id]
+            self._followers -= 1
+            await self._hear_steps()
 
     def tell(self, job_ids: Iterable[str]) -> None:
         """These jobs have changed."""
@@ -92,16 +106,40 @@ class Watch:
             for listener in self._listeners.get(run.job.id, ()):
                 listener.tell(run.job.status)
 
-    async def _hear(self, subject: str, payload: bytes, _reply: str) -> None:
-        if not self._listeners:
+    @contextmanager
+    def _about(self, job_id: str, listener: Listener) -> Iterator[Listener]:
+        self._listeners.setdefault(job_id, set()).add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners[job_id].discard(listener)
+            if not self._listeners[job_id]:
+                del self._listeners[job_id]
+
+    async def _hear_steps(self) -> None:
+        """Hear of more than ends, if anybody follows a job, and else no more."""
+        async with self._changing:
+            if self._followers and not self._steps:
+                for kind in KINDS:
+                    subject = self._bus.catalogue.event(kind)
+                    self._steps.append(await self._bus.subscribe(subject, self._hear_step))
+            while self._steps and not self._followers:
+                await self._steps.pop().unsubscribe()
+
+    async def _hear_end(self, _subject: str, payload: bytes, _reply: str) -> None:
+        job_ids = [event["data"]["job_id"] for event in orjson.loads(payload)]
+        self._ended(job_ids)
+        self.tell(job_ids)
+
+    async def _hear_step(self, subject: str, payload: bytes, _reply: str) -> None:
+        if not self._listeners or self._bus.catalogue.event_type(subject) in ENDS:
             return
         job_ids: Iterable[str]
         if len(self._listeners) <= FEW:  # looking for the ids is cheaper than parsing
             job_ids = [job_id for job_id in self._listeners if job_id.encode() in payload]
         else:
             job_ids = {event["data"].get("job_id", "") for event in orjson.loads(payload)}
-        ends = self._bus.catalogue.event_type(subject) in ENDS
         for job_id in job_ids:
             for listener in self._listeners.get(job_id, ()):
-                if ends or not listener.end_only:
+                if not listener.end_only:
                     listener.tell()

@@ -102,7 +102,7 @@ WORKER_MANAGER_EXECUTIONS: Final = ConsumerSpec(
     "worker-manager-executions", "worker_manager", _RECORDED, patient=_RECORDED
 )
 _ALL: Final = tuple(sorted(set(EVENT_TYPES) - {LogChunk.event_type}))
-FEED: Final = ConsumerSpec("feed", "orchestrator", _ALL, patient=_ALL, patience=0.025, max_ack_pending=20_000)
+FEED: Final = ConsumerSpec("feed", "orchestrator", _ALL, patient=_ALL, patience=0.1, max_ack_pending=20_000)
 CONSUMERS: Final = (
     ORCHESTRATOR_RUNS,
     ORCHESTRATOR_REQUESTS,

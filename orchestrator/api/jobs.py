@@ -89,13 +89,15 @@ def api(
     )
     async def get_job_status(request: web.Request, id: str, query: WaitQuery) -> web.StreamResponse:
         """With `wait`, answers as soon as the job is over, or after so many seconds."""
-        with watch.about(id, end_only=True) as listener:
+        with watch.end_of(id) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
+            status = runs.under_way(id) if query.wait else None
             while True:
-                text = await jobs.status(outbox.database, id)
-                if text is None:
-                    raise NotFound("job", id)
-                status = JobStatus(text)
+                if status is None:
+                    text = await jobs.status(outbox.database, id)
+                    if text is None:
+                        raise NotFound("job", id)
+                    status = JobStatus(text)
                 left = give_up - asyncio.get_running_loop().time()
                 if JOB.is_final(status) or left <= 0:
                     return json_response(JobState(id=id, status=status))
@@ -103,6 +105,7 @@ def api(
                     await listener.changed(min(left, LOOK_AGAIN))
                 if listener.ended is not None:
                     return json_response(JobState(id=id, status=listener.ended))
+                status = None
 
     @api.post("/api/v1/jobs/{id}/cancel", summary="Ask a job to stop", answers={202: JobState})
     async def cancel_job(_request: web.Request, id: str) -> web.StreamResponse:

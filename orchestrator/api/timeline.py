@@ -52,7 +52,7 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
         # Listening comes before looking, so that nothing can fall in between.
-        with watch.about(id) as listener:
+        async with watch.steps_of(id) as listener:
             await _status(id)
             async with EventStream(request) as stream:
                 found = _EVENT_ID.match(stream.last_event_id or "")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from orchestrator.domain.run import JobRun
-from schemas.states import JOB
+from schemas.states import JOB, JobStatus
 
 MAX_TASKS: Final = 10_000
 """About 1 KiB each. Over it, nothing new is remembered, for what came first will end first; except in place of what
@@ -41,6 +41,11 @@ class RunMemory:
             return None
         return {id: self._pop(id) for id in job_ids}
 
+    def status(self, job_id: str) -> JobStatus | None:
+        """How a job stands, not yet over; None unless it is here."""
+        kept = self._runs.get(job_id)
+        return None if kept is None else kept[1].job.status
+
     def keep(self, runs: Iterable[JobRun]) -> None:
         """These were just committed as they are. Whoever still holds one may look at its job, and change nothing."""
         moment = time.monotonic()
@@ -55,7 +60,7 @@ class RunMemory:
                 self._tasks += len(run.tasks)
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """Somebody is about to change these."""
+        """Somebody is about to change these, or has ended them."""
         for id in job_ids:
             if id in self._runs:
                 self._pop(id)

@@ -79,6 +79,10 @@ class RunStore:
         was changed by another process meanwhile; `mistrust` is due then, and `load`."""
         return self._memory.take(job_ids)
 
+    def under_way(self, job_id: str) -> JobStatus | None:
+        """The status of a job that this process changed last and has not heard the end of; None of any other."""
+        return self._memory.status(job_id)
+
     def mistrust(self) -> None:
         """Remember nothing for a while."""
         self._memory.distrust()

@@ -2,55 +2,95 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from fnmatch import fnmatch
 from typing import cast
 
 import pytest
 
-from orchestrator.watch import FEW, Watch
+from orchestrator.watch import FEW, KINDS, Watch
 from schemas.states import JobStatus
 from schemas.subjects import Catalogue
-from shared.bus import Bus
+from shared.bus import Bus, Callback
 from shared.ids import new_id
 
 WHILE = 0.001
 
 
 class Line:
-    """A bus as far as a watch needs one."""
+    """A bus as far as a watch needs one: it says what is published to whoever has subscribed."""
 
     catalogue = Catalogue("hodei")
 
+    def __init__(self) -> None:
+        self.heard: dict[str, Callback] = {}
 
-def watch() -> Watch:
-    return Watch(cast(Bus, Line()))
+    async def subscribe(self, subject: str, callback: Callback) -> Line.Subscription:
+        self.heard[subject] = callback
+        return self.Subscription(self, subject)
+
+    async def say(self, event_type: str, *job_ids: str) -> None:
+        payload = json.dumps([{"data": {"job_id": job_id}} for job_id in job_ids]).encode()
+        subject = self.catalogue.event(event_type)
+        for pattern, callback in list(self.heard.items()):
+            if fnmatch(subject, pattern):
+                await callback(subject, payload, "")
+
+    class Subscription:
+        def __init__(self, line: Line, subject: str) -> None:
+            self._line, self._subject = line, subject
+
+        async def unsubscribe(self) -> None:
+            del self._line.heard[self._subject]
 
 
-async def heard(watch: Watch, event_type: str, job_id: str) -> None:
-    payload = f'[{{"data":{{"job_id":"{job_id}"}}}}]'.encode()
-    await watch._hear(f"hodei.{event_type}", payload, "")
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def ended() -> list[str]:
+    """The jobs whose end was heard of."""
+    return []
+
+
+@pytest.fixture
+async def watch(line: Line, ended: list[str]) -> AsyncIterator[Watch]:
+    watch = Watch(cast(Bus, line), ended=ended.extend)
+    await watch.start()
+    yield watch
+    await watch.stop()
+    assert not line.heard
 
 
 @pytest.mark.parametrize("crowd", [0, FEW + 1])
 @pytest.mark.parametrize(
-    ("event_type", "wakes"),
+    ("event_type", "ends"),
     [("tasks.scheduled", False), ("tasks.succeeded", False), ("jobs.started", False), ("jobs.succeeded", True)],
 )
-async def test_who_waits_for_the_end_is_not_woken_before(event_type: str, wakes: bool, crowd: int) -> None:
-    one, job_id = watch(), new_id()
-    for _ in range(crowd):
-        one._listeners[new_id()] = set()
-    with one.about(job_id, end_only=True) as end, one.about(job_id) as anything:
-        await heard(one, event_type, job_id)
-        assert anything._changed.is_set()
-        assert end._changed.is_set() is wakes
+async def test_who_waits_for_the_end_is_not_woken_before(
+    watch: Watch, line: Line, event_type: str, ends: bool, crowd: int
+) -> None:
+    job_id = new_id()
+    with ExitStack() as others:
+        for _ in range(crowd):
+            others.enter_context(watch.end_of(new_id()))
+        with watch.end_of(job_id) as end:
+            async with watch.steps_of(job_id) as steps:
+                await line.say(event_type, job_id)
+                assert steps._changed.is_set()
+                assert end._changed.is_set() is ends
 
 
-async def test_an_own_commit_that_does_not_end_the_job_wakes_nobody_who_waits_for_the_end() -> None:
-    one, job_id = watch(), new_id()
-    with one.about(job_id, end_only=True) as end:
+async def test_an_own_commit_that_does_not_end_the_job_wakes_nobody_who_waits_for_the_end(watch: Watch) -> None:
+    job_id = new_id()
+    with watch.end_of(job_id) as end:
         end.tell(JobStatus.RUNNING)
         assert not end._changed.is_set()
-        one.tell([job_id])  # a change whose outcome is not known here: they have to look
+        watch.tell([job_id])  # a change whose outcome is not known here: they have to look
         assert end._changed.is_set()
         await end.changed(WHILE)
         end.tell(JobStatus.FAILED)
@@ -58,8 +98,24 @@ async def test_an_own_commit_that_does_not_end_the_job_wakes_nobody_who_waits_fo
         assert end.ended is JobStatus.FAILED
 
 
-async def test_nobody_is_left_behind() -> None:
-    one = watch()
-    with one.about("a"), one.about("a", end_only=True):
-        pass
-    assert one._listeners == {}
+async def test_ends_are_heard_of_whoever_waits(watch: Watch, line: Line, ended: list[str]) -> None:
+    ids = [new_id(), new_id()]
+    await line.say("jobs.failed", *ids)
+    await line.say("jobs.started", new_id())
+    assert ended == ids
+
+
+async def test_steps_are_heard_of_while_somebody_follows(watch: Watch, line: Line) -> None:
+    before = set(line.heard)
+    async with watch.steps_of("a"):
+        async with watch.steps_of("b"):
+            pass
+        assert set(line.heard) - before == {line.catalogue.event(kind) for kind in KINDS}
+    assert set(line.heard) == before
+
+
+async def test_nobody_is_left_behind(watch: Watch) -> None:
+    with watch.end_of("a"):
+        async with watch.steps_of("a"):
+            pass
+    assert watch._listeners == {}
