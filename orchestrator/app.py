@@ -28,7 +28,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
     memory = RunMemory()
-    watch = Watch(bus, ended=memory.forget)
+    watch = Watch(bus, ended=memory.forget, missed=memory.clear)
     traces = Traces(base.tracing)
 
     timeline_store = TimelineStore(database)

@@ -48,7 +48,9 @@ class Listener:
 
 
 class Watch:
-    """Knows who waits for which job; a service. `ended` is told of the ends of jobs, as they are heard.
+    """Knows who waits for which job; a service.
+
+    `ended` is told of the ends of jobs, as they are heard, and `missed` that some may not have been: the bus was away.
 
     The ends are always heard of, all else only while somebody follows a job: hardly anybody does, and each message
     costs a process that waits for nothing as much as one that does.
@@ -56,9 +58,11 @@ class Watch:
 
     name: Final = "watch"
 
-    def __init__(self, bus: Bus, *, ended: Callable[[Iterable[str]], None] = lambda _: None) -> None:
+    def __init__(self, bus: Bus, *, ended: Callable[[Iterable[str]], None], missed: Callable[[], None]) -> None:
         self._bus = bus
         self._ended = ended
+        self._missed = missed
+        self._forget: Callable[[], None] = lambda: None
         self._listeners: dict[str, set[Listener]] = {}
         self._ends: list[Subscription] = []
         self._steps: list[Subscription] = []
@@ -67,13 +71,17 @@ class Watch:
 
     async def start(self) -> None:
         """Begin to hear of other replicas' commits."""
+        self._forget = self._bus.on_change(lambda _: self._missed())
         for end in sorted(ENDS):
             self._ends.append(await self._bus.subscribe(self._bus.catalogue.event(end), self._hear_end))
 
     async def stop(self) -> None:
-        for subscription in (*self._ends, *self._steps):
-            await subscription.unsubscribe()
-        self._ends, self._steps = [], []
+        self._forget()
+        async with self._changing:
+            for subscription in (*self._ends, *self._steps):
+                await subscription.unsubscribe()
+            self._ends.clear()
+            self._steps.clear()
 
     @contextmanager
     def end_of(self, job_id: str) -> Iterator[Listener]:
@@ -84,7 +92,8 @@ class Watch:
 
     @asynccontextmanager
     async def steps_of(self, job_id: str) -> AsyncIterator[Listener]:
-        """As `end_of`, of all that happens to a job."""
+        """As `end_of`, of all that happens to a job. What another replica commits before the bus has heard of the first
+        follower is missed: the next look finds it."""
         self._followers += 1
         try:
             await self._hear_steps()
@@ -119,12 +128,11 @@ class Watch:
     async def _hear_steps(self) -> None:
         """Hear of more than ends, if anybody follows a job, and else no more."""
         async with self._changing:
-            if self._followers and not self._steps:
-                for kind in KINDS:
-                    subject = self._bus.catalogue.event(kind)
-                    self._steps.append(await self._bus.subscribe(subject, self._hear_step))
             while self._steps and not self._followers:
                 await self._steps.pop().unsubscribe()
+            # Somebody may have come while the last one left: then some are still there.
+            for kind in KINDS[len(self._steps) :] if self._followers else ():
+                self._steps.append(await self._bus.subscribe(self._bus.catalogue.event(kind), self._hear_step))
 
     async def _hear_end(self, _subject: str, payload: bytes, _reply: str) -> None:
         job_ids = [event["data"]["job_id"] for event in orjson.loads(payload)]

@@ -59,8 +59,6 @@ WORKS_WITHIN: Final = 300.0
 TOO_SLOW_AT_MOST: Final = 3
 """Times in a row that the handler may be too slow before that is the events' own fault."""
 LONGEST_YIELD: Final = 0.5
-REST_WAIT: Final = 0.5
-"""Seconds that the server may take to send what is there; what comes later is of the next batch."""
 
 T = TypeVar("T")
 
@@ -81,11 +79,10 @@ class Consumer(Generic[T]):
     """One durable consumer at work: a service. `T` is what `decode(event_type, payload)` makes of an event.
 
     `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `patient`: whether
-    the patient events of the specification may wait just now. `paced`: what comes while they wait stays on the server
-    until they have, and then comes in one go (for specifications all of whose events are patient). `yields`: the
-    pause is at least so many times as long as the handler took, so that the consumer never has more than its share of
-    the process. `max_events` and `max_bytes` bound a batch (by whole messages: one message is always taken). Several
-    consumers of one durable, in one process or many, share its messages.
+    the patient events of the specification may wait just now. `yields`: the pause is at least so many times as long as
+    the handler took, so that the consumer never has more than its share of the process. `max_events`
+    and `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one
+    durable, in one process or many, share its messages.
     """
 
     def __init__(
@@ -101,7 +98,6 @@ class Consumer(Generic[T]):
         linger_ms: float = 40,
         yields: float = 0,
         patient: Callable[[], bool] = lambda: True,
-        paced: bool = False,
         max_events: int = 2000,
         max_bytes: int = 4 << 20,
         pull_batch: int = 256,
@@ -130,7 +126,6 @@ class Consumer(Generic[T]):
         self._may_wait = patient
         self._patient = frozenset(catalogue.event(event_type) for event_type in spec.patient)
         self._all_patient = set(spec.patient) == set(spec.event_types)
-        self._paced = paced
         self._pull_batch = pull_batch
         self._metrics = ConsumerMetrics(connection.metrics, self._durable)
         self._dead_letters = DeadLetters(self._durable, publisher=publisher, catalogue=catalogue, metrics=self._metrics)
@@ -145,7 +140,6 @@ class Consumer(Generic[T]):
             repair=self._repair,
             renewed=self._on_renewed,
             batch=pull_batch,
-            paced=paced,
         )
 
     async def start(self) -> None:
@@ -251,8 +245,6 @@ class Consumer(Generic[T]):
         if self._all_patient:  # nothing that may come has to be looked at
             if len(self._pull.buffer) < self._pull_batch // 2:
                 await self._pause(self.spec.patience)
-                if self._paced:
-                    await self._pull.rest(REST_WAIT)
             return
         loop = asyncio.get_running_loop()
         until = loop.time() + self.spec.patience

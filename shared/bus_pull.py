@@ -69,8 +69,7 @@ class Pull:
     `target` names the consumer as `<stream>.<consumer>`, anew after each repair. `repair(reason)` makes
     sure that the consumer exists; it may raise BusUnavailable or BusError, and is then called again after a
     growing pause. `renewed(reason)` is called whenever the requests had to be made anew. With `fresh`,
-    every renewal begins with a repair (consumers that remember nothing). A `paced` pull asks for one message, and for
-    what has come after it only in `rest`: then all of it comes at once, which costs both sides less than one by one.
+    every renewal begins with a repair (consumers that remember nothing).
     """
 
     def __init__(
@@ -82,7 +81,6 @@ class Pull:
         renewed: Callable[[str], None],
         batch: int = 256,
         fresh: bool = False,
-        paced: bool = False,
         heartbeat: float = HEARTBEAT,
     ) -> None:
         self.buffer: deque[Msg] = deque()
@@ -92,15 +90,12 @@ class Pull:
         self._renewed = renewed
         self._batch = batch
         self._fresh = fresh
-        self._paced = paced
         self._heartbeat = heartbeat
         self._left = 0
         self._generation = 0
         self._inbox = ""
         self._subscription: RawSubscription | None = None
         self._arrived = asyncio.Event()
-        self._served = asyncio.Event()
-        """Nothing that was asked for is still to come."""
         self._trouble = asyncio.Event()
         self._reason = ""
         self._back = asyncio.Event()
@@ -133,7 +128,6 @@ class Pull:
         if self._subscription is not None:
             await self._connection.release(self._subscription)
         self._arrived.set()
-        self._served.set()
 
     async def ready(self) -> bool:
         """Wait until something is in the buffer, or `wake`; False once closed. A cancelled wait loses
@@ -155,25 +149,10 @@ class Pull:
 
     async def top_up(self) -> None:
         """To be called after taking from the buffer: asks for more when half of what may be on its way is
-        used; a paced pull for one message, when all is used.
+        used.
         """
-        if self._paced:
-            if self._left <= 0 and not self.buffer and not self._trouble.is_set():
-                await self._ask(1)
-        elif self._left + len(self.buffer) <= self._batch // 2 and not self._trouble.is_set():
+        if self._left + len(self.buffer) <= self._batch // 2 and not self._trouble.is_set():
             await self._ask(self._batch - self._left - len(self.buffer))
-
-    async def rest(self, within: float) -> None:
-        """Of a paced pull: have what has come after the first message, as much as fits; waits so many seconds for it
-        at the most.
-        """
-        room = self._batch - len(self.buffer)
-        if room <= 0 or self._trouble.is_set():
-            return
-        await self._ask(room, at_once=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                await self._served.wait()
 
     def wake(self) -> None:
         """End the present wait of `ready`, though nothing may have arrived."""
@@ -186,23 +165,16 @@ class Pull:
     async def _begin(self) -> None:
         self._generation += 1
         self._left = 0
-        self._served.set()
         self._last_sign = time.monotonic()
         room = self._batch - len(self.buffer)
         if room > 0:
-            await self._ask(1 if self._paced else room)
+            await self._ask(room)
 
-    async def _ask(self, count: int, *, at_once: bool = False) -> None:
-        """`at_once`: only for what is there now."""
+    async def _ask(self, count: int) -> None:
         if self._closed or not self._connection.connected:
             return
-        request: dict[str, int | bool] = {"batch": count}
-        if at_once:
-            request["no_wait"] = True
-        else:
-            request |= {"expires": int(EXPIRES * NANOS), "idle_heartbeat": int(self._heartbeat * NANOS)}
+        request = {"batch": count, "expires": int(EXPIRES * NANOS), "idle_heartbeat": int(self._heartbeat * NANOS)}
         self._left += count
-        self._served.clear()
         try:
             await self._connection.publish(
                 f"$JS.API.CONSUMER.MSG.NEXT.{self._target()}",
@@ -216,7 +188,7 @@ class Pull:
         headers = message.headers
         if message.reply or not headers or STATUS not in headers:
             self.buffer.append(message)
-            self._came(1)
+            self._left -= 1
             self._last_sign = time.monotonic()
             self._wait = 0.0
             self._arrived.set()
@@ -229,16 +201,10 @@ class Pull:
         if status == _HEARTBEAT_STATUS:
             self._wait = 0.0
         elif status in _ENDED or (pending and "deleted" not in description.lower()):
-            self._came(int(pending) if pending.isdigit() else self._left)
+            self._left = max(0, self._left - (int(pending) if pending.isdigit() else self._left))
             await self.top_up()
         else:
             self._complain("no consumer answers" if status == "503" else f"{status} {description}")
-
-    def _came(self, count: int) -> None:
-        """So many of those asked for are not to come any more."""
-        self._left = max(0, self._left - count)
-        if not self._left:
-            self._served.set()
 
     def _on_change(self, connected: bool) -> None:
         if connected:

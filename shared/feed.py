@@ -35,7 +35,7 @@ class Feed:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.consumer: Consumer[Entry] = bus.consumer_of(
-            FEED, self._say, decode=_split, linger_ms=LINGER_MS, yields=YIELDS, paced=True, max_events=MAX_EVENTS
+            FEED, self._say, decode=_split, linger_ms=LINGER_MS, yields=YIELDS, max_events=MAX_EVENTS
         )
 
     async def start(self) -> None:

@@ -91,21 +91,17 @@ def api(
         """With `wait`, answers as soon as the job is over, or after so many seconds."""
         with watch.end_of(id) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
-            status = runs.under_way(id) if query.wait else None
-            while True:
-                if status is None:
-                    text = await jobs.status(outbox.database, id)
-                    if text is None:
-                        raise NotFound("job", id)
-                    status = JobStatus(text)
+            if query.wait and runs.under_way(id):  # so far, the tables say no more
+                with waiting(request):
+                    await listener.changed(min(query.wait, LOOK_AGAIN))
+            while listener.ended is None:
+                status = await _status(id)
                 left = give_up - asyncio.get_running_loop().time()
                 if JOB.is_final(status) or left <= 0:
                     return json_response(JobState(id=id, status=status))
                 with waiting(request):
                     await listener.changed(min(left, LOOK_AGAIN))
-                if listener.ended is not None:
-                    return json_response(JobState(id=id, status=listener.ended))
-                status = None
+            return json_response(JobState(id=id, status=listener.ended))
 
     @api.post("/api/v1/jobs/{id}/cancel", summary="Ask a job to stop", answers={202: JobState})
     async def cancel_job(_request: web.Request, id: str) -> web.StreamResponse:
@@ -142,16 +138,22 @@ def api(
     async def delete_job(_request: web.Request, id: str) -> web.StreamResponse:
         """409 while it runs. Its logs go first: where NATS does not delete them, the answer is 503, and the job is
         there to be deleted once more."""
-        status = await jobs.status(outbox.database, id)
-        if status is None:
-            raise NotFound("job", id)
-        if not JOB.is_final(JobStatus(status)):  # and once it is final, it stays so
-            raise Conflict(f"job {id} is {status}: cancel it first, or wait")
+        status = await _status(id)
+        if not JOB.is_final(status):  # and once it is final, it stays so
+            raise Conflict(f"job {id} is {status.value}: cancel it first, or wait")
         await _delete_logs(bus, [execution["id"] for execution in await jobs.executions(id)])
         async with outbox.transaction() as tx:
             await _load(tx, id)
             await jobs.delete(tx, id)
         return web.Response(status=204)
+
+    async def _status(id: str) -> JobStatus:
+        text = await jobs.status(outbox.database, id)
+        if text is None or JOB.is_final(JobStatus(text)):
+            runs.over(id)
+        if text is None:
+            raise NotFound("job", id)
+        return JobStatus(text)
 
     async def _load(tx: Transaction, id: str) -> JobRun:
         loaded = await runs.load(tx, [id])

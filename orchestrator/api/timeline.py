@@ -51,7 +51,7 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -
         return json_response(f"[{','.join(bodies)}]")
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
-        # Listening comes before looking, so that nothing can fall in between.
+        # Listening comes before looking, so that what falls in between is told.
         async with watch.steps_of(id) as listener:
             await _status(id)
             async with EventStream(request) as stream:

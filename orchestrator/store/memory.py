@@ -1,7 +1,8 @@
 """Jobs that are under way, as this process committed them last: what is remembered need not be loaded and locked.
 
 Nothing here is the truth. A run that is taken is written only where the tables still have its version
-(`save_runs`); whoever finds that they have not, loads it again under its lock.
+(`save_runs`); whoever finds that they have not, loads it again under its lock. And who learns from here that a job is
+under way may wait for news of it, but tells nobody before having looked.
 """
 
 import time
@@ -9,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from orchestrator.domain.run import JobRun
-from schemas.states import JOB, JobStatus
+from schemas.states import JOB
 
 MAX_TASKS: Final = 10_000
 """About 1 KiB each. Over it, nothing new is remembered, for what came first will end first; except in place of what
@@ -41,10 +42,8 @@ class RunMemory:
             return None
         return {id: self._pop(id) for id in job_ids}
 
-    def status(self, job_id: str) -> JobStatus | None:
-        """How a job stands, not yet over; None unless it is here."""
-        kept = self._runs.get(job_id)
-        return None if kept is None else kept[1].job.status
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._runs
 
     def keep(self, runs: Iterable[JobRun]) -> None:
         """These were just committed as they are. Whoever still holds one may look at its job, and change nothing."""
@@ -59,6 +58,11 @@ class RunMemory:
                 self._runs[run.job.id] = moment, run
                 self._tasks += len(run.tasks)
 
+    def clear(self) -> None:
+        """Others may have changed anything without our hearing of it."""
+        self._runs.clear()
+        self._tasks = 0
+
     def forget(self, job_ids: Iterable[str]) -> None:
         """Somebody is about to change these, or has ended them."""
         for id in job_ids:
@@ -67,8 +71,7 @@ class RunMemory:
 
     def distrust(self) -> None:
         """Another process changes what is remembered here: it costs less to remember nothing for a while."""
-        self._runs.clear()
-        self._tasks = 0
+        self.clear()
         self._trusted_from = time.monotonic() + DISTRUST
 
     def _make_room(self, tasks: int, moment: float) -> bool:

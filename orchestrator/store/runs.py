@@ -79,9 +79,13 @@ class RunStore:
         was changed by another process meanwhile; `mistrust` is due then, and `load`."""
         return self._memory.take(job_ids)
 
-    def under_way(self, job_id: str) -> JobStatus | None:
-        """The status of a job that this process changed last and has not heard the end of; None of any other."""
-        return self._memory.status(job_id)
+    def under_way(self, job_id: str) -> bool:
+        """Whether a job, as far as this process knows, is not over: it changed it last, and heard of no end."""
+        return job_id in self._memory
+
+    def over(self, job_id: str) -> None:
+        """A job was found to be over, or gone."""
+        self._memory.forget([job_id])
 
     def mistrust(self) -> None:
         """Remember nothing for a while."""

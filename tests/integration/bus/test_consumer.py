@@ -11,14 +11,12 @@ from structlog.testing import capture_logs
 
 from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
-from schemas.subjects import DEAD_LETTERS, ConsumerSpec, DeadLetter
+from schemas.subjects import DEAD_LETTERS, DeadLetter
 from shared.bus import Bus, Consumer
 from shared.errors import TooSlow, Unavailable
 from shared.metrics import Metrics
 from shared.tracing import continued, inject
 from tests.fixtures.events import SPEC, number, numbered, publish
-
-PATIENT = replace(SPEC, patient=SPEC.event_types, patience=0.01)
 
 Events = list[CloudEvent[EventData]]
 Start = Callable[..., Awaitable[Consumer[CloudEvent[EventData]]]]
@@ -30,9 +28,9 @@ async def consume(bus: Bus) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            handler: Callable[[Events], Awaitable[None]], *, spec: ConsumerSpec = SPEC, **options: object
+            handler: Callable[[Events], Awaitable[None]], **options: object
         ) -> Consumer[CloudEvent[EventData]]:
-            consumer = bus.consumer_of(spec, handler, decode=decode_batch, **options)
+            consumer = bus.consumer_of(SPEC, handler, decode=decode_batch, **options)
             await consumer.start()
             stack.push_async_callback(consumer.stop)
             return consumer
@@ -76,34 +74,6 @@ async def test_every_event_is_handled_once_and_in_order(bus: Bus, consume: Start
         await publish(bus, numbered(10, start=start))
     await consumer.until(lambda: consumer.handled == 1000)
     assert seen == list(range(1000))
-    await nothing_pending(bus)
-
-
-async def test_a_paced_consumer_takes_in_one_go_what_has_come(bus: Bus, consume: Start) -> None:
-    batches: list[list[int]] = []
-
-    async def handler(events: Events) -> None:
-        batches.append([number(event) for event in events])
-
-    for one in range(25):
-        await publish(bus, numbered(1, start=one))
-    consumer = await consume(handler, spec=PATIENT, paced=True, pull_batch=10)
-    await consumer.until(lambda: consumer.handled == 25)
-    assert batches == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
-    await publish(bus, numbered(1, start=25))
-    await consumer.until(lambda: consumer.handled == 26)
-    await nothing_pending(bus)
-
-
-async def test_a_paced_consumer_that_is_deleted_goes_on(bus: Bus, consume: Start) -> None:
-    async def handler(events: Events) -> None:
-        return None
-
-    consumer = await consume(handler, spec=PATIENT, paced=True)
-    stream = f"{bus.catalogue.namespace}-events"
-    await bus.request(f"$JS.API.CONSUMER.DELETE.{stream}.{PATIENT.durable}", b"", timeout=5)
-    await publish(bus, numbered(3))
-    await consumer.until(lambda: consumer.handled == 3)
     await nothing_pending(bus)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from orchestrator.api import jobs
 from orchestrator.loops import Reminders
 from orchestrator.store.memory import RunMemory
 from orchestrator.store.runs import RunStore
@@ -19,6 +20,7 @@ from schemas.events import (
     ExecutionRequested,
     JobCancelled,
     JobFailed,
+    JobSucceeded,
     JobTarget,
     ScheduleConfirmed,
     ScheduleCreated,
@@ -131,6 +133,41 @@ async def test_what_another_replica_made_possible_is_not_too_late_here(house: Ho
     assert (await house.over(job))["status"] == "succeeded"
     assert await _batches(house) == {"loaded": 1.0}
     await outbox.stop()
+
+
+async def test_an_end_that_was_missed_is_found_by_the_next_look_and_not_waited_for_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await house.submit()
+    await _end_elsewhere(house, job)
+    monkeypatch.setattr(jobs, "LOOK_AGAIN", 0.01)
+    assert (await house.over(job))["status"] == "succeeded"
+    monkeypatch.setattr(jobs, "LOOK_AGAIN", 2 * DEADLINE)
+    async with asyncio.timeout(DEADLINE):
+        await house.get(f"/api/v1/jobs/{job['id']}/status?wait={2 * DEADLINE:g}")
+
+
+async def test_who_asks_after_the_end_was_heard_of_waits_for_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "LOOK_AGAIN", 2 * DEADLINE)
+    job, other = await house.submit(), await house.submit()
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        waits = tasks.create_task(house.get(f"/api/v1/jobs/{other['id']}/status?wait={2 * DEADLINE:g}"))
+        for one in (job, other):
+            await _end_elsewhere(house, one)
+        moment = now()
+        ends = [JobSucceeded(job_id=one["id"], name="j", created_at=moment, finished_at=moment) for one in (job, other)]
+        await house.say(*ends)
+        assert (await waits)["status"] == "succeeded"
+        assert (await house.get(f"/api/v1/jobs/{job['id']}/status?wait={2 * DEADLINE:g}"))["status"] == "succeeded"
+
+
+async def _end_elsewhere(house: House, job: dict[str, Any]) -> None:
+    """As another replica would, that is not heard."""
+    await house.database.execute(
+        "UPDATE jobs SET status = 'succeeded', version = version + 1, finished_at = now() WHERE id = $1", job["id"]
+    )
 
 
 async def test_a_job_that_was_cancelled_here_is_still_known(house: House) -> None:

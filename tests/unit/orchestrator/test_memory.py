@@ -53,6 +53,19 @@ def test_all_or_none_are_taken() -> None:
     assert kept.take(["a"]) is not None
 
 
+def test_what_is_over_or_may_have_changed_elsewhere_is_known_no_more() -> None:
+    kept = RunMemory(max_tasks=3)
+    kept.keep([_run("a"), _run("b")])
+    assert "a" in kept
+    kept.forget(["a", "unknown"])
+    assert "a" not in kept
+    assert "b" in kept
+    kept.clear()
+    assert "b" not in kept
+    kept.keep([_run("c", tasks=3)])
+    assert "c" in kept  # there is room again
+
+
 def test_the_version_counts_writes_only() -> None:
     kept = RunMemory()
     run = _run("a", tasks=2)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, ExitStack
 from fnmatch import fnmatch
 from typing import cast
 
@@ -26,6 +27,16 @@ class Line:
 
     def __init__(self) -> None:
         self.heard: dict[str, Callback] = {}
+        self.changed: list[Callable[[bool], None]] = []
+        self.closing = asyncio.Event()
+        """The end of a subscription has begun."""
+        self.open = asyncio.Event()
+        """Unset, it holds up the end of subscriptions."""
+        self.open.set()
+
+    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        self.changed.append(listener)
+        return lambda: self.changed.remove(listener)
 
     async def subscribe(self, subject: str, callback: Callback) -> Line.Subscription:
         self.heard[subject] = callback
@@ -43,6 +54,8 @@ class Line:
             self._line, self._subject = line, subject
 
         async def unsubscribe(self) -> None:
+            self._line.closing.set()
+            await self._line.open.wait()
             del self._line.heard[self._subject]
 
 
@@ -58,12 +71,19 @@ def ended() -> list[str]:
 
 
 @pytest.fixture
-async def watch(line: Line, ended: list[str]) -> AsyncIterator[Watch]:
-    watch = Watch(cast(Bus, line), ended=ended.extend)
+def missed() -> list[None]:
+    """One entry for each time that ends may have been missed."""
+    return []
+
+
+@pytest.fixture
+async def watch(line: Line, ended: list[str], missed: list[None]) -> AsyncIterator[Watch]:
+    watch = Watch(cast(Bus, line), ended=ended.extend, missed=lambda: missed.append(None))
     await watch.start()
     yield watch
     await watch.stop()
     assert not line.heard
+    assert not line.changed
 
 
 @pytest.mark.parametrize("crowd", [0, FEW + 1])
@@ -112,6 +132,28 @@ async def test_steps_are_heard_of_while_somebody_follows(watch: Watch, line: Lin
             pass
         assert set(line.heard) - before == {line.catalogue.event(kind) for kind in KINDS}
     assert set(line.heard) == before
+
+
+async def test_who_begins_to_follow_as_the_last_one_leaves_hears_of_every_step(watch: Watch, line: Line) -> None:
+    one, other = AsyncExitStack(), AsyncExitStack()
+    await one.enter_async_context(watch.steps_of("a"))
+    line.open.clear()
+    leaves = asyncio.create_task(one.aclose())
+    await line.closing.wait()
+    comes = asyncio.create_task(other.enter_async_context(watch.steps_of("b")))
+    await asyncio.sleep(0)  # it waits for its turn
+    line.open.set()
+    await asyncio.gather(leaves, comes)
+    async with other:
+        assert set(line.heard) >= {line.catalogue.event(kind) for kind in KINDS}
+
+
+async def test_ends_may_have_been_missed_when_the_bus_was_away(watch: Watch, line: Line, missed: list[None]) -> None:
+    assert not missed
+    for connected in (False, True):
+        for listener in line.changed:
+            listener(connected)
+    assert len(missed) == 2
 
 
 async def test_nobody_is_left_behind(watch: Watch) -> None:
