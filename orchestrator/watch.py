@@ -13,7 +13,7 @@ import orjson
 
 from orchestrator.domain.run import JobRun
 from schemas.states import JOB, JobStatus
-from shared.bus import Bus, Subscription
+from shared.bus import Bus, Callback, Subscription
 
 FEW: Final = 16
 KINDS: Final = ("jobs.*", "tasks.*")
@@ -52,8 +52,8 @@ class Watch:
 
     `ended` is told of the ends of jobs, as they are heard, and `missed` that some may not have been: the bus was away.
 
-    The ends are always heard of, all else only while somebody follows a job: hardly anybody does, and each message
-    costs a process that waits for nothing as much as one that does.
+    The ends are always heard of, all else from the first time that somebody follows a job: where nobody does, each
+    message would cost as much as where somebody does.
     """
 
     name: Final = "watch"
@@ -64,24 +64,22 @@ class Watch:
         self._missed = missed
         self._forget: Callable[[], None] = lambda: None
         self._listeners: dict[str, set[Listener]] = {}
-        self._ends: list[Subscription] = []
-        self._steps: list[Subscription] = []
-        self._followers = 0
-        self._changing = asyncio.Lock()
+        self._subscriptions: list[Subscription] = []
+        self._steps = 0
+        """How many of the kinds of steps are heard of."""
+        self._beginning = asyncio.Lock()
 
     async def start(self) -> None:
         """Begin to hear of other replicas' commits."""
         self._forget = self._bus.on_change(lambda _: self._missed())
         for end in sorted(ENDS):
-            self._ends.append(await self._bus.subscribe(self._bus.catalogue.event(end), self._hear_end))
+            await self._subscribe(end, self._hear_end)
 
     async def stop(self) -> None:
         self._forget()
-        async with self._changing:
-            for subscription in (*self._ends, *self._steps):
-                await subscription.unsubscribe()
-            self._ends.clear()
-            self._steps.clear()
+        for subscription in self._subscriptions:
+            await subscription.unsubscribe()
+        self._subscriptions = []
 
     @contextmanager
     def end_of(self, job_id: str) -> Iterator[Listener]:
@@ -92,16 +90,14 @@ class Watch:
 
     @asynccontextmanager
     async def steps_of(self, job_id: str) -> AsyncIterator[Listener]:
-        """As `end_of`, of all that happens to a job. What another replica commits before the bus has heard of the first
-        follower is missed: the next look finds it."""
-        self._followers += 1
-        try:
-            await self._hear_steps()
-            with self._about(job_id, Listener()) as listener:
-                yield listener
-        finally:
-            self._followers -= 1
-            await self._hear_steps()
+        """As `end_of`, of all that happens to a job. What another replica commits before the bus has heard of the very
+        first follower is missed: the next look finds it."""
+        async with self._beginning:
+            for kind in KINDS[self._steps :]:
+                await self._subscribe(kind, self._hear_step)
+                self._steps += 1
+        with self._about(job_id, Listener()) as listener:
+            yield listener
 
     def tell(self, job_ids: Iterable[str]) -> None:
         """These jobs have changed."""
@@ -125,14 +121,9 @@ class Watch:
             if not self._listeners[job_id]:
                 del self._listeners[job_id]
 
-    async def _hear_steps(self) -> None:
-        """Hear of more than ends, if anybody follows a job, and else no more."""
-        async with self._changing:
-            while self._steps and not self._followers:
-                await self._steps.pop().unsubscribe()
-            # Somebody may have come while the last one left: then some are still there.
-            for kind in KINDS[len(self._steps) :] if self._followers else ():
-                self._steps.append(await self._bus.subscribe(self._bus.catalogue.event(kind), self._hear_step))
+    async def _subscribe(self, event_type: str, callback: Callback) -> None:
+        subject = self._bus.catalogue.event(event_type)
+        self._subscriptions.append(await self._bus.subscribe(subject, callback))
 
     async def _hear_end(self, _subject: str, payload: bytes, _reply: str) -> None:
         job_ids = [event["data"]["job_id"] for event in orjson.loads(payload)]

@@ -91,7 +91,7 @@ def api(
         """With `wait`, answers as soon as the job is over, or after so many seconds."""
         with watch.end_of(id) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
-            if query.wait and runs.under_way(id):  # so far, the tables say no more
+            if query.wait and bus.connected and runs.under_way(id):  # so far, the tables say no more
                 with waiting(request):
                     await listener.changed(min(query.wait, LOOK_AGAIN))
             while listener.ended is None:

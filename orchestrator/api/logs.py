@@ -61,29 +61,28 @@ def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
         return JobStatus(status)
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
+        await _status(id)
         # Listening comes before looking, so that what falls in between is told.
-        async with watch.steps_of(id) as listener:
-            await _status(id)
-            async with EventStream(request) as stream:
-                resume = _EVENT_ID.match(stream.last_event_id or "")
-                seen: set[str] = set()
-                while True:
-                    over = JOB.is_final(await _status(id))
-                    executions = await jobs.executions(id)
-                    if resume is not None:
-                        order = [one["id"] for one in executions]
-                        seen |= set(order[: order.index(resume[1])] if resume[1] in order else [])
-                    ready = [one for one in executions if one["id"] not in seen and (_began(one) or one["log_chunks"])]
-                    if ready:
-                        after = (int(resume[2]), int(resume[3])) if resume and resume[1] == ready[0]["id"] else (0, -1)
-                        await _send(stream, id, ready[0], listener, after)
-                        seen.add(ready[0]["id"])
-                    elif over:
-                        await stream.send("{}", event="end")
-                        break
-                    else:
-                        await listener.changed(LOOK_AGAIN)
-            return stream.response
+        async with watch.steps_of(id) as listener, EventStream(request) as stream:
+            resume = _EVENT_ID.match(stream.last_event_id or "")
+            seen: set[str] = set()
+            while True:
+                over = JOB.is_final(await _status(id))
+                executions = await jobs.executions(id)
+                if resume is not None:
+                    order = [one["id"] for one in executions]
+                    seen |= set(order[: order.index(resume[1])] if resume[1] in order else [])
+                ready = [one for one in executions if one["id"] not in seen and (_began(one) or one["log_chunks"])]
+                if ready:
+                    after = (int(resume[2]), int(resume[3])) if resume and resume[1] == ready[0]["id"] else (0, -1)
+                    await _send(stream, id, ready[0], listener, after)
+                    seen.add(ready[0]["id"])
+                elif over:
+                    await stream.send("{}", event="end")
+                    break
+                else:
+                    await listener.changed(LOOK_AGAIN)
+        return stream.response
 
     async def _send(
         stream: EventStream, job_id: str, execution: Record, listener: Listener, after: tuple[int, int]

@@ -51,24 +51,23 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -
         return json_response(f"[{','.join(bodies)}]")
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
+        await _status(id)
         # Listening comes before looking, so that what falls in between is told.
-        async with watch.steps_of(id) as listener:
-            await _status(id)
-            async with EventStream(request) as stream:
-                found = _EVENT_ID.match(stream.last_event_id or "")
-                row, position = (int(found[1]), int(found[2])) if found else (0, 0)
-                while True:
-                    over = JOB.is_final(await _status(id))
-                    rows = await timeline.after(id, row, position, AT_ONCE)
-                    for one in rows:
-                        row, position = one["row"], one["position"]
-                        await stream.send(one["body"], id=f"{row}.{position}", event=one["type"])
-                    if over and len(rows) < AT_ONCE:
-                        await stream.send("{}", event="end")
-                        break
-                    if not rows:
-                        await listener.changed(LOOK_AGAIN)
-            return stream.response
+        async with watch.steps_of(id) as listener, EventStream(request) as stream:
+            found = _EVENT_ID.match(stream.last_event_id or "")
+            row, position = (int(found[1]), int(found[2])) if found else (0, 0)
+            while True:
+                over = JOB.is_final(await _status(id))
+                rows = await timeline.after(id, row, position, AT_ONCE)
+                for one in rows:
+                    row, position = one["row"], one["position"]
+                    await stream.send(one["body"], id=f"{row}.{position}", event=one["type"])
+                if over and len(rows) < AT_ONCE:
+                    await stream.send("{}", event="end")
+                    break
+                if not rows:
+                    await listener.changed(LOOK_AGAIN)
+        return stream.response
 
     async def _status(id: str) -> JobStatus:
         status = await jobs.status(outbox.database, id)

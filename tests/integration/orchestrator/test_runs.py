@@ -12,9 +12,11 @@ import pytest
 
 from orchestrator.api import jobs
 from orchestrator.loops import Reminders
+from orchestrator.store.jobs import JobStore
 from orchestrator.store.memory import RunMemory
 from orchestrator.store.runs import RunStore
 from orchestrator.traces import Traces
+from orchestrator.watch import Listener
 from schemas.events import (
     ExecutionRefused,
     ExecutionRequested,
@@ -133,6 +135,27 @@ async def test_what_another_replica_made_possible_is_not_too_late_here(house: Ho
     assert (await house.over(job))["status"] == "succeeded"
     assert await _batches(house) == {"loaded": 1.0}
     await outbox.stop()
+
+
+async def test_who_waits_for_what_runs_here_asks_the_tables_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+    changed = Listener.changed
+
+    async def wait(listener: Listener, within: float) -> None:
+        begun.set()
+        await changed(listener, within)
+
+    monkeypatch.delattr(JobStore, "status")
+    monkeypatch.setattr(Listener, "changed", wait)
+    job = await house.submit()
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        waits = tasks.create_task(house.get(f"/api/v1/jobs/{job['id']}/status?wait={DEADLINE:g}"))
+        order = await house.queued(job)
+        await begun.wait()
+        await house.say(finished(scheduled(order)))
+    assert waits.result()["status"] == "succeeded"
 
 
 async def test_an_end_that_was_missed_is_found_by_the_next_look_and_not_waited_for_again(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from fnmatch import fnmatch
 from typing import cast
 
@@ -27,12 +26,8 @@ class Line:
 
     def __init__(self) -> None:
         self.heard: dict[str, Callback] = {}
+        self.subscribed = 0
         self.changed: list[Callable[[bool], None]] = []
-        self.closing = asyncio.Event()
-        """The end of a subscription has begun."""
-        self.open = asyncio.Event()
-        """Unset, it holds up the end of subscriptions."""
-        self.open.set()
 
     def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
         self.changed.append(listener)
@@ -40,6 +35,7 @@ class Line:
 
     async def subscribe(self, subject: str, callback: Callback) -> Line.Subscription:
         self.heard[subject] = callback
+        self.subscribed += 1
         return self.Subscription(self, subject)
 
     async def say(self, event_type: str, *job_ids: str) -> None:
@@ -54,8 +50,6 @@ class Line:
             self._line, self._subject = line, subject
 
         async def unsubscribe(self) -> None:
-            self._line.closing.set()
-            await self._line.open.wait()
             del self._line.heard[self._subject]
 
 
@@ -125,27 +119,12 @@ async def test_ends_are_heard_of_whoever_waits(watch: Watch, line: Line, ended: 
     assert ended == ids
 
 
-async def test_steps_are_heard_of_while_somebody_follows(watch: Watch, line: Line) -> None:
-    before = set(line.heard)
-    async with watch.steps_of("a"):
-        async with watch.steps_of("b"):
-            pass
-        assert set(line.heard) - before == {line.catalogue.event(kind) for kind in KINDS}
-    assert set(line.heard) == before
-
-
-async def test_who_begins_to_follow_as_the_last_one_leaves_hears_of_every_step(watch: Watch, line: Line) -> None:
-    one, other = AsyncExitStack(), AsyncExitStack()
-    await one.enter_async_context(watch.steps_of("a"))
-    line.open.clear()
-    leaves = asyncio.create_task(one.aclose())
-    await line.closing.wait()
-    comes = asyncio.create_task(other.enter_async_context(watch.steps_of("b")))
-    await asyncio.sleep(0)  # it waits for its turn
-    line.open.set()
-    await asyncio.gather(leaves, comes)
-    async with other:
-        assert set(line.heard) >= {line.catalogue.event(kind) for kind in KINDS}
+async def test_steps_are_heard_of_once_somebody_follows(watch: Watch, line: Line) -> None:
+    steps = {line.catalogue.event(kind) for kind in KINDS}
+    assert not steps & set(line.heard)
+    async with watch.steps_of("a"), watch.steps_of("b"):
+        assert steps < set(line.heard)
+    assert len(line.heard) == line.subscribed  # each once
 
 
 async def test_ends_may_have_been_missed_when_the_bus_was_away(watch: Watch, line: Line, missed: list[None]) -> None:
