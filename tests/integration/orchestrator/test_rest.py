@@ -282,9 +282,7 @@ async def test_no_transaction_is_open_while_logs_are_deleted(house: House, monke
 
     monkeypatch.setattr(Bus, "delete_log", slowly)
     deleting = asyncio.create_task(house.call("DELETE", f"/api/v1/jobs/{job['id']}", status=204))
-    open_ones = (
-        "select count(*) from pg_stat_activity where state = 'idle in transaction' and datname = current_database()"
-    )
+    in_transaction = "state = 'idle in transaction' and datname = current_database()"
     async with asyncio.timeout(DELETING_LOGS / 2):
         await asked.wait()
         while await house.database.fetch_value(f"select count(*) from pg_stat_activity where {in_transaction}"):
