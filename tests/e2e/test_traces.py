@@ -94,7 +94,7 @@ async def submit(platform: Platform, job: JobCreate, **headers: str) -> dict[str
 
 
 def well_formed(trace: Trace, job_id: str, *, parents: dict[str, str] | None = None) -> None:
-    """Names, parents, writers and ids are as documented, and what happens within something lies within its time."""
+    """Names, parents, writers and ids are as documented, and what happens within something happens in its time."""
     for span in trace.spans:
         if span.name not in WRITERS:
             continue

@@ -38,8 +38,10 @@ class Span:
     error: str | None
 
     def within(self, other: Span) -> bool:
-        """Whether it happened while the other one did."""
-        return other.start <= self.start <= self.end <= other.end
+        """Whether it happened while the other one did; of another service's, whether it began then: a process that
+        waits for its turn may note an end when others have gone on with what it did."""
+        end = self.end if self.service == other.service else self.start
+        return other.start <= self.start <= self.end and end <= other.end
 
 
 @dataclass(frozen=True)
