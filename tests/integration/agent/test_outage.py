@@ -67,10 +67,13 @@ async def test_what_ends_while_the_bus_is_away_is_told_when_it_is_back(hire: Hir
 async def test_what_an_agent_could_not_say_its_next_start_says(hire: Hire, own_nats: OwnNats) -> None:
     server = await own_nats()
     first = await hire(server.url, "outage")
-    execution_id = await first.run("echo before; sleep 0.3")
+    gate = Path(first.agent.spool._folder).parent / "gate"
+    os.mkfifo(gate)
+    execution_id = await first.run(f"echo before; cat {gate}")
     await first.printed(execution_id, "before")
     await server.stop()
     await changed(first.agent.bus, False)
+    await asyncio.to_thread(gate.write_text, "during\n")
     services, first.agent.services = first.agent.services, ()
     await stop_all(services, deadline=20)
     assert not first.agent.spool.empty

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.agents import Drain
@@ -51,16 +54,19 @@ async def test_short_work_makes_room_for_more_and_quiet_takes_it_back(control: C
     await control.until(lambda: control.offers[-1].prefetch == 0)
 
 
-async def test_what_waits_is_given_back_by_a_drain_and_what_runs_ends(control: ControlPlane, namespace: str) -> None:
+async def test_what_waits_is_given_back_by_a_drain_and_what_runs_ends(control: ControlPlane, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
     control.agent.runner.slots = 1
     control.agent.runner._prefetch.offer(1, 0.0)
-    running, waiting, late = (control.assignment("echo on; sleep 0.3") for _ in range(3))
+    running, waiting, late = (control.assignment(f"echo on; cat {gate}") for _ in range(3))
     await control.dispatch(running, waiting)
     await control.printed(running.execution_id, "on")
     await control.drain(Drain())
     await control.returned(waiting.execution_id)
     await control.dispatch(late)
     await control.returned(late.execution_id)
+    await asyncio.to_thread(gate.write_text, "go\n")
     assert (await control.finished(running.execution_id)).status is ExecutionStatus.SUCCEEDED
     await control.until(lambda: control.heartbeats[-1].draining)
 

@@ -107,7 +107,7 @@ async def test_what_cannot_start_says_what_is_missing(control: ControlPlane, run
 
 
 async def test_a_timeout_ends_the_whole_tree(control: ControlPlane) -> None:
-    run = RunSpec(command=STUBBORN, type="python", timeout=0.5)
+    run = RunSpec(command="trap '' TERM; setsid sleep 600 & sleep 600; sleep 600", timeout=0.5)
     execution_id = await control.run(run)
     finished = await control.finished(execution_id)
     assert (finished.status, finished.reason) == (ExecutionStatus.TIMED_OUT, Reason.TIMEOUT)
@@ -160,10 +160,12 @@ async def test_what_is_over_is_told_to_whoever_seeks_it(control: ControlPlane) -
     await control.finished(ended)
     runs = await control.run("echo here; sleep 600")
     await control.printed(runs, "here")
+    await control.until(lambda: ended not in control.agent.delivery.unsettled)
     never = new_id()
     await control.seek(ended, runs, never)
-    await control.until(lambda: bool(control.heartbeats[-1].over))
-    assert control.heartbeats[-1].over == [ended], "what runs is not over, and what never came may still come"
+    await control.until(lambda: any(beat.over for beat in control.heartbeats))
+    [over] = [beat.over for beat in control.heartbeats if beat.over]
+    assert over == [ended], "what runs is not over, and what never came may still come"
     await control.stop(runs)
     await control.finished(runs)
 

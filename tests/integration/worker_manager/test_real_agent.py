@@ -55,7 +55,7 @@ async def test_a_job_goes_out_and_its_outcome_and_output_come_back(
     _, script = await started(manager, heartbeats)
 
     await platform.say(script.scheduled(command="echo $TOKEN; exit 3"))
-    await manager.recorded(2)
+    await manager.recorded(3)  # scheduled, started, finished
 
     shown = await manager.call("GET", f"/executions/{script.execution_id}")
     assert (shown["status"], shown["exit_code"], shown["reason"]) == ("failed", 3, "exit_code")
@@ -113,7 +113,11 @@ async def test_a_job_goes_on_while_the_service_is_restarted(
     await word.say()
     await second.recorded(1)
 
+    consumer = second.consumer("worker-manager-executions")
     async with asyncio.timeout(DEADLINE):
-        while (await second.call("GET", f"/executions/{script.execution_id}"))["status"] != "succeeded":
-            await second.recorded(second.consumer("worker-manager-executions").handled + 1)
+        while True:
+            handled = consumer.handled  # before looking: what comes after it is waited for, not missed
+            if (await second.call("GET", f"/executions/{script.execution_id}"))["status"] == "succeeded":
+                break
+            await second.recorded(handled + 1)
     assert (await second.call("GET", f"/workers/{worker['id']}/status"))["status"] == "running"
