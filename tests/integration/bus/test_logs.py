@@ -76,7 +76,7 @@ async def test_a_cancelled_wait_loses_nothing(bus: Bus, execution_id: str) -> No
 
 async def test_chunks_that_never_come_are_not_waited_for_for_ever(bus: Bus, execution_id: str) -> None:
     await write(bus, execution_id, 1, 2)
-    reader = bus.read_log(execution_id, until_chunks=9, settle=0.1)
+    reader = bus.read_log(execution_id, until_chunks=9, settle=1)
     assert await read(reader) == [1, 2]
 
 

@@ -92,7 +92,7 @@ async def test_a_deadlock_is_tried_again() -> None:
 async def test_a_statement_that_does_not_end_in_time_is_too_slow(
     database_url: str, monkeypatch: pytest.MonkeyPatch, in_a_transaction: bool
 ) -> None:
-    monkeypatch.setattr(database_module, "STATEMENT_DEADLINE", 0.2)
+    monkeypatch.setattr(database_module, "STATEMENT_DEADLINE", 1.0)
     database = Database(database_url, schema="public", name="trial", min_size=1, max_size=1)
     await database.start()
 

@@ -8,6 +8,7 @@ import pytest
 from schemas.cloudevents import decode_batch
 from schemas.events import JobCancelRequested, JobStarted, WorkerDraining
 from schemas.subjects import Catalogue
+from shared import outbox_relay
 from shared.bus import Bus
 from shared.database import Broken, Database, UniqueViolation
 from shared.errors import BusUnavailable, HodeiError
@@ -231,8 +232,9 @@ async def test_rows_that_wait_for_an_acknowledgement_are_merged_in_order(
 
 
 async def test_what_only_tells_people_lets_go_first_what_is_worked_on(
-    outbox: Outbox, bus: CuttableBus, database: Database
+    outbox: Outbox, bus: CuttableBus, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outbox_relay, "NO_HURRY", 2.0)  # longer than all of these transactions, however busy it is
     jobs, worker = [new_id() for _ in range(3)], new_id()
     for id in jobs:
         async with outbox.transaction() as transaction:
