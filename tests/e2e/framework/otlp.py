@@ -38,10 +38,12 @@ class Span:
     error: str | None
 
     def within(self, other: Span) -> bool:
-        """Whether it happened while the other one did; of another service's, whether it began then: a process that
-        waits for its turn may note an end when others have gone on with what it did."""
-        end = self.end if self.service == other.service else self.start
-        return other.start <= self.start <= self.end and end <= other.end
+        """Whether it happened while the other one did."""
+        return self.begins_within(other) and self.end <= other.end
+
+    def begins_within(self, other: Span) -> bool:
+        """Whether it began while the other one was under way, and ended after that."""
+        return other.start <= self.start <= min(self.end, other.end)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ async def test_what_cannot_start_says_what_is_missing(control: ControlPlane, run
 
 
 async def test_a_timeout_ends_the_whole_tree(control: ControlPlane) -> None:
-    run = RunSpec(command="trap '' TERM; setsid sleep 600 & sleep 600; sleep 600", timeout=0.5)
+    run = RunSpec(command=STUBBORN, type="python", timeout=3)  # by then it heeds no SIGTERM, however busy it is
     execution_id = await control.run(run)
     finished = await control.finished(execution_id)
     assert (finished.status, finished.reason) == (ExecutionStatus.TIMED_OUT, Reason.TIMEOUT)

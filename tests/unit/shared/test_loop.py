@@ -53,7 +53,8 @@ async def test_it_runs_when_woken_and_tells_what_it_did() -> None:
 
 async def test_it_runs_on_its_interval() -> None:
     async with running(Counting(interval=0.01)) as loop, asyncio.timeout(5):
-        assert (await loop.next_run())["runs"] >= 2
+        before = loop.runs  # on a busy machine the second run may be over already
+        assert await loop.next_run() == {"runs": before + 1}
 
 
 async def test_an_error_is_counted_and_does_not_end_it() -> None:
