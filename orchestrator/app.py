@@ -47,8 +47,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         apis=[
             pipelines.api(pipeline_store, outbox),
             jobs.api(job_store, run_store, submission, outbox, watch, deadlines, bus),
-            timeline.api(job_store, timeline_store, watch, outbox),
-            logs.api(job_store, bus, watch, outbox),
+            timeline.api(job_store, timeline_store, watch),
+            logs.api(job_store, bus, watch),
         ],
     )
     return [

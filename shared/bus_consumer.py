@@ -80,9 +80,9 @@ class Consumer(Generic[T]):
 
     `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `patient`: whether
     the patient events of the specification may wait just now. `yields`: the pause is at least so many times as long as
-    the handler took, so that the consumer never has more than its share of the process. `max_events`
-    and `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one
-    durable, in one process or many, share its messages.
+    the handler took, so that the consumer never has more than its share of the process. `max_events` and `max_bytes`
+    bound a batch (by whole messages: one message is always taken). Several consumers of one durable, in one process or
+    many, share its messages.
     """
 
     def __init__(

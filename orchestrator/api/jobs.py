@@ -148,12 +148,15 @@ def api(
         return web.Response(status=204)
 
     async def _status(id: str) -> JobStatus:
-        text = await jobs.status(outbox.database, id)
-        if text is None or JOB.is_final(JobStatus(text)):
+        """As the tables have it; from then on an end of which no word came is known."""
+        try:
+            status = await jobs.status(id)
+        except NotFound:
             runs.over(id)
-        if text is None:
-            raise NotFound("job", id)
-        return JobStatus(text)
+            raise
+        if JOB.is_final(status):
+            runs.over(id)
+        return status
 
     async def _load(tx: Transaction, id: str) -> JobRun:
         loaded = await runs.load(tx, [id])

@@ -14,11 +14,10 @@ from aiohttp import web
 from orchestrator.store.jobs import JobStore
 from orchestrator.watch import Listener, Watch
 from schemas.rest.jobs import JobLogs
-from schemas.states import EXECUTION, JOB, ExecutionStatus, JobStatus
+from schemas.states import EXECUTION, JOB, ExecutionStatus
 from shared.bus import Bus, LogReader
 from shared.database import Record
-from shared.errors import NotFound, Unavailable
-from shared.outbox import Outbox
+from shared.errors import Unavailable
 from shared.web.api import Api
 from shared.web.logs import PLAIN, UNCOUNTED, Log, send_logs
 from shared.web.openapi import Answer
@@ -33,7 +32,7 @@ _log = structlog.get_logger(__name__)
 _EVENT_ID: Final = re.compile(r"^([0-9a-f-]{36})\.(\d{1,9})\.(\d{1,9})$")
 
 
-def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
+def api(jobs: JobStore, bus: Bus, watch: Watch) -> Api:
     """The route."""
     api = Api(tag="jobs")
 
@@ -50,24 +49,18 @@ def api(jobs: JobStore, bus: Bus, watch: Watch, outbox: Outbox) -> Api:
     async def get_job_logs(request: web.Request, id: str) -> web.StreamResponse:
         if EVENT_STREAM in request.headers.get("Accept", ""):
             return await _follow(request, id)
-        await _status(id)
+        await jobs.status(id)
         began = [one for one in await jobs.executions(id) if _began(one) or one["log_chunks"]]
         return await send_logs(request, bus, [_log_of(one) for one in began], name="job_id", owner=id)
 
-    async def _status(id: str) -> JobStatus:
-        status = await jobs.status(outbox.database, id)
-        if status is None:
-            raise NotFound("job", id)
-        return JobStatus(status)
-
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
-        await _status(id)
+        await jobs.status(id)
         # Listening comes before looking, so that what falls in between is told.
         async with watch.steps_of(id) as listener, EventStream(request) as stream:
             resume = _EVENT_ID.match(stream.last_event_id or "")
             seen: set[str] = set()
             while True:
-                over = JOB.is_final(await _status(id))
+                over = JOB.is_final(await jobs.status(id))
                 executions = await jobs.executions(id)
                 if resume is not None:
                     order = [one["id"] for one in executions]

@@ -9,9 +9,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.timeline import TimelineStore
 from orchestrator.watch import Watch
 from schemas.rest.jobs import TimelineEvent
-from schemas.states import JOB, JobStatus
-from shared.errors import NotFound
-from shared.outbox import Outbox
+from schemas.states import JOB
 from shared.web.api import Api
 from shared.web.openapi import Answer
 from shared.web.responses import json_response
@@ -24,7 +22,7 @@ LOOK_AGAIN: Final = 2.0
 _EVENT_ID: Final = re.compile(r"^(\d{1,18})\.(\d{1,9})$")
 
 
-def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -> Api:
+def api(jobs: JobStore, timeline: TimelineStore, watch: Watch) -> Api:
     """The route."""
     api = Api(tag="jobs")
 
@@ -40,7 +38,7 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -
     async def get_job_events(request: web.Request, id: str) -> web.StreamResponse:
         if EVENT_STREAM in request.headers.get("Accept", ""):
             return await _follow(request, id)
-        await _status(id)
+        await jobs.status(id)
         bodies: list[str] = []
         row, position = 0, 0
         while rows := await timeline.after(id, row, position, AT_ONCE):
@@ -51,13 +49,13 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -
         return json_response(f"[{','.join(bodies)}]")
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
-        await _status(id)
+        await jobs.status(id)
         # Listening comes before looking, so that what falls in between is told.
         async with watch.steps_of(id) as listener, EventStream(request) as stream:
             found = _EVENT_ID.match(stream.last_event_id or "")
             row, position = (int(found[1]), int(found[2])) if found else (0, 0)
             while True:
-                over = JOB.is_final(await _status(id))
+                over = JOB.is_final(await jobs.status(id))
                 rows = await timeline.after(id, row, position, AT_ONCE)
                 for one in rows:
                     row, position = one["row"], one["position"]
@@ -68,11 +66,5 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch, outbox: Outbox) -
                 if not rows:
                     await listener.changed(LOOK_AGAIN)
         return stream.response
-
-    async def _status(id: str) -> JobStatus:
-        status = await jobs.status(outbox.database, id)
-        if status is None:
-            raise NotFound("job", id)
-        return JobStatus(status)
 
     return api

@@ -13,9 +13,10 @@ from orchestrator.store.timeline import timeline_rows
 from schemas.ids import is_id
 from schemas.rest.jobs import JobQuery
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
-from schemas.states import TaskStatus
+from schemas.states import JobStatus, TaskStatus
 from shared import queries
 from shared.database import Database, Record, Runner, Transaction
+from shared.errors import NotFound
 from shared.outbox import OutboxTransaction
 from shared.pages import Page
 from shared.statements import narrowed, sparse
@@ -91,10 +92,12 @@ class JobStore:
         row = await self._database.fetch_one(self._sql["get_job"], job_id)
         return None if row is None else f'{row["job"][:-1]},"tasks":{row["tasks"]}}}'
 
-    async def status(self, on: Runner, job_id: str) -> str | None:
-        """One job's status, None when there is no such job."""
-        status: str | None = await on.fetch_value(self._sql["get_job_status"], job_id)
-        return status
+    async def status(self, job_id: str) -> JobStatus:
+        """One job's status. Raises NotFound."""
+        status: str | None = await self._database.fetch_value(self._sql["get_job_status"], job_id)
+        if status is None:
+            raise NotFound("job", job_id)
+        return JobStatus(status)
 
     async def archived(self, on: Runner, job_id: str) -> bool | None:
         """Whether a job is of an archived pipeline, None when there is no such job."""
