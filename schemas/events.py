@@ -413,6 +413,12 @@ class LogChunk(EventData):
     event_type = "logs.appended"
     execution_id: str
     seq: int
+    stands_for: int = Field(
+        1,
+        ge=1,
+        le=1_000_000,
+        description="How many numbers this chunk stands for; more than 1 where some were dropped.",
+    )
     lines: list[LogLine]
 
     def entity_id(self) -> str:

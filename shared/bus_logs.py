@@ -153,9 +153,12 @@ class LogReader:
             log.warning("log_reader.chunk_unreadable", execution_id=self._execution_id, error=str(error))
             return
         for chunk in (event.data for event in events):
-            if isinstance(chunk, LogChunk) and chunk.seq not in self._seen:
-                self._seen.add(chunk.seq)
-                if chunk.seq > self._after:
+            if not isinstance(chunk, LogChunk):
+                continue
+            numbers = range(chunk.seq, chunk.seq + chunk.stands_for)
+            if not self._seen.issuperset(numbers):
+                self._seen.update(numbers)
+                if numbers[-1] > self._after:
                     self._chunks.append(chunk)
 
     async def _repair(self, reason: str) -> None:

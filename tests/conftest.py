@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.fixtures import databases, servers, streams
+from tests.fixtures import databases, disks, servers, streams
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -122,3 +122,16 @@ async def own_nats(
             return server
 
         yield start
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> disks.Disk:
+    """The disk of this process, to let the making of files fail."""
+    return disks.Disk(monkeypatch)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    with disks.mounted(tmp_path / "disk", size="1m") as folder:
+        yield folder

@@ -44,15 +44,15 @@ class Agent:
     """
 
     def __init__(self, settings: AgentSettings) -> None:
-        self._state = StateFolder(settings.state_dir, settings.worker_id)
+        self.state = StateFolder(settings.state_dir, settings.worker_id)
         self.identity = Identity(
-            self._state.worker_id,
+            self.state.worker_id,
             settings.worker_name,
             settings.worker_type,
             dict(settings.labels),
             (settings.capacity or Capacity()).over(machine.resources()),
         )
-        self._scratch = Scratch(self._state.scratch)
+        self._scratch = Scratch(self.state.scratch)
         self._launcher = Launcher()
         self._sentinel = Sentinel(self.identity.incarnation)
         self.tracing = Tracing(
@@ -61,7 +61,6 @@ class Agent:
             sample=settings.trace_sample,
             version=platform_version(),
         )
-        self.spool = Spool(self._state.spool, limit=settings.spool_limit)
         self.bus = Bus(
             settings.nats_url,
             name="agent",
@@ -69,7 +68,11 @@ class Agent:
             start_deadline=settings.start_deadline,
             linger_ms=settings.linger_ms,
         )
-        self.delivery = Delivery(self.bus, self.spool)
+        self.delivery = Delivery(
+            self.bus,
+            reports=Spool(self.state.spool, limit=settings.spool_limit),
+            logs=Spool(self.state.log_spool, limit=settings.spool_limit),
+        )
         catalogue = self.bus.catalogue
         self.reporter = Reporter(self.delivery, self.identity, catalogue, linger=settings.linger)
         prefetch = Prefetch(settings.prefetch_max, slots=settings.slots)
@@ -99,7 +102,7 @@ class Agent:
             self.delivery,
             interval=settings.heartbeat,
             version=platform_version(),
-            alive=self._state.alive,
+            alive=self.state.alive,
         )
         self.runner.changed = heart.look
         worker = Worker(
@@ -120,12 +123,12 @@ class Agent:
 
     async def prepare(self) -> None:
         """End what an earlier start of this worker left running, and open the folders."""
-        if self._state.known:
+        if self.state.known:
             killed = await asyncio.to_thread(reap, worker_id=self.identity.worker_id)
             if killed:
                 log.warning("worker.leftovers_ended", processes=killed)
         self._scratch.open()
-        self.spool.open()
+        self.delivery.open()
         self._sentinel.start()
         lifeline.watch(self._starter_is_gone, hard_after=0)
 
@@ -134,7 +137,7 @@ class Agent:
         self._launcher.close()
         await asyncio.to_thread(self._sentinel.stop)
         await self._scratch.close()
-        self._state.close()
+        self.state.close()
 
     def _starter_is_gone(self) -> None:
         """In another thread: end all trees; the process ends right after, and what it killed has no outcome."""

@@ -1,27 +1,32 @@
-"""Getting messages onto the bus whatever happens to it: at once while it takes them, through the spool while not.
+"""Getting messages onto the bus whatever happens to it: at once while it takes them, kept in a lane while not.
 
-Reports and log chunks go the same way. As long as anything is spooled everything new goes behind it, so that the
-order of one execution's messages holds. A message given to `deliver` is on the bus or on disk when it returns, and
-never both lost and unlogged.
+Reports and log chunks each have a lane of their own, on disk and, while the disk takes nothing, in memory. As long as
+anything waits in a lane everything new goes behind it, so that the order of one execution's messages holds. No log is
+published while a report waits: outcomes free slots, logs do not. A message given to `deliver` is on the bus or kept
+when it returns, and never both lost and unlogged.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import structlog
 
 from shared.errors import BusUnavailable, HodeiError
-from worker_manager.agent.spool import Message, Spool, SpoolFull
+from worker_manager.agent.lane import Lane, NoRoom
+from worker_manager.agent.spool import Message, Segment, Spool
 
 log = structlog.stdlib.get_logger(__name__)
 
 PUBLISH_DEADLINE: Final = 3.0
-"""Seconds until what is not acknowledged is spooled and tried again from there."""
+"""Seconds until what is not acknowledged is kept and tried again from there."""
 LAST_DEADLINE: Final = 0.5
 """The same for an agent that is about to leave: the disk is safe, and the next start tells."""
-_BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+REPORTS_IN_MEMORY: Final = 64 << 20
+LOGS_IN_MEMORY: Final = 16 << 20
+"""Bytes that wait in memory at most while the disk takes nothing."""
+_BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class MessageBus(Protocol):
@@ -36,26 +41,36 @@ class MessageBus(Protocol):
 
 
 class Delivery:
-    """The one way out for reports and logs; a service that publishes again what is spooled when the bus is back."""
+    """The one way out for reports and logs; a service that publishes again what is kept when the bus is back."""
 
     name = "delivery"
 
-    def __init__(self, bus: MessageBus, spool: Spool) -> None:
+    def __init__(self, bus: MessageBus, *, reports: Spool, logs: Spool) -> None:
         self._bus = bus
-        self._spool = spool
+        self._reports = Lane(reports, memory=REPORTS_IN_MEMORY)
+        self._logs = Lane(logs, memory=LOGS_IN_MEMORY)
         self._deadline = PUBLISH_DEADLINE
         self._unsettled: Counter[str] = Counter()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._connected = asyncio.Event()
+        self._kept = {id(lane): asyncio.Event() for lane in (self._reports, self._logs)}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._forget: Callable[[], None] = lambda: None
-        self._drained = asyncio.Event()
+        self._dropping = False
+        """Whether the last chunk of a log was dropped."""
         self.lost = 0
-        """Messages for which there was no room, neither on the bus nor on disk."""
+        """Messages for which there was no room, neither on the bus nor on disk nor in memory."""
+        self.troubled: Callable[[str], None] = lambda _reason: None
+        """Called with the reason when the disk does not take what has to be kept."""
 
     @property
     def unsettled(self) -> set[str]:
         """Executions of this start whose outcome is not on the bus yet."""
         return set(self._unsettled)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits for the bus."""
+        return self._reports.empty.is_set() and self._logs.empty.is_set()
 
     def hold(self, execution_id: str) -> None:
         """This execution's outcome is known, and will be delivered."""
@@ -65,104 +80,162 @@ class Delivery:
         """The agent is leaving: wait for the bus no longer than can be helped."""
         self._deadline = LAST_DEADLINE
 
+    def open(self) -> None:
+        """Take over what an earlier start of this worker left on disk. Raises OSError."""
+        self._reports.open()
+        self._logs.open()
+
+    def test_disk(self) -> None:
+        """Raises OSError while what has to be kept cannot be written."""
+        for lane in (self._reports, self._logs):
+            lane.test_disk()
+
     async def start(self) -> None:
         """Begin publishing what an earlier start left behind."""
-        self._forget = self._bus.on_change(lambda connected: self._wake.set() if connected else None)
-        if self._spool.empty:
-            self._drained.set()
-        else:
-            self._wake.set()
-        self._task = asyncio.create_task(self._replay(), name=self.name)
+        self._forget = self._bus.on_change(self._on_change)
+        self._on_change(self._bus.connected)
+        for lane in (self._reports, self._logs):
+            self._wake(lane)
+            self._tasks.add(asyncio.create_task(self._replay(lane), name=self.name))
 
     async def stop(self) -> None:
-        """What is not published by now stays on disk."""
+        """What is not published by now stays on disk, outcomes before logs."""
         self._forget()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-        self._spool.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._reports.spill()
+        while self._reports.in_memory() is not None and (segment := self._logs.spool.give_up_newest()) is not None:
+            log.warning("spool.log_given_up", segment=str(segment.path))
+            self._reports.spill()
+        self._logs.spill()
+        for lane in (self._reports, self._logs):
+            self._dropping = False
+            for message in lane.abandon():
+                self._give_up(message, lane.trouble or "the spool is full")
+            lane.spool.close()
 
     async def drained(self) -> None:
-        """Wait until nothing is spooled."""
-        await self._drained.wait()
+        """Wait until nothing is kept."""
+        while not self.empty:
+            await self._reports.empty.wait()
+            await self._logs.empty.wait()
 
     async def deliver(self, message: Message) -> bool:
-        """Publish, or spool. False when there was no room for it anywhere."""
-        if self._spool.empty and self._bus.connected:
+        """Publish, or keep. False when there was no room for it anywhere."""
+        lane = self._logs if message.log else self._reports
+        if self._bus.connected and lane.empty.is_set() and self._reports.empty.is_set():
             try:
-                await self._bus.publish(
-                    message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline
-                )
+                await self._publish(message)
             except BusUnavailable as error:
                 log.info("spool.begun", subject=message.subject, error=str(error))
             except HodeiError as error:  # it will never take this one
                 self._give_up(message, str(error))
                 return False
             else:
-                self._settle(message)
                 return True
-        return self._keep(message)
+        return self._keep(lane, message)
 
-    def _keep(self, message: Message) -> bool:
+    def _keep(self, lane: Lane, message: Message) -> bool:
         try:
-            self._spool.append(message)
-        except (SpoolFull, OSError) as error:
-            self._give_up(message, str(error) or "the spool is full")
+            lane.keep(message)
+        except NoRoom as error:
+            self._give_up(message, str(error))
             return False
-        self._drained.clear()
-        self._wake.set()
+        finally:
+            if lane.trouble is not None:
+                self.troubled(lane.trouble)
+        if message.log:
+            self._dropping = False
+        self._wake(lane)
         return True
 
     def _give_up(self, message: Message, error: str) -> None:
         self.lost += 1
-        level = log.error if message.essential else log.warning
-        level("message.lost", subject=message.subject, execution_ids=message.reports, error=error)
-        self._settle(message)
+        if not message.log:
+            log.error("message.lost", subject=message.subject, execution_ids=message.reports, error=error)
+        elif not self._dropping:  # of a run of them one line is enough: each log has a remark
+            self._dropping = True
+            log.warning("spool.drops_logs", subject=message.subject, error=error)
+        self._settle(message.reports)
 
-    def _settle(self, message: Message) -> None:
-        for execution_id in message.reports:
+    def _settle(self, execution_ids: Iterable[str]) -> None:
+        for execution_id in execution_ids:
             if self._unsettled[execution_id] <= 1:
                 del self._unsettled[execution_id]
             else:
                 self._unsettled[execution_id] -= 1
 
-    async def _replay(self) -> None:
-        failures = 0
+    def _on_change(self, connected: bool) -> None:
+        if connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+
+    def _wake(self, lane: Lane) -> None:
+        self._kept[id(lane)].set()
+
+    async def _replay(self, lane: Lane) -> None:
+        kept, failures = self._kept[id(lane)], 0
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if not self._bus.connected:
-                continue  # its return wakes us
+            await kept.wait()
+            kept.clear()
             try:
-                await self._publish_spooled()
-                failures = 0
+                count = await self._publish_kept(lane)
             except BusUnavailable as error:
                 pause = _BACKOFF[min(failures, len(_BACKOFF) - 1)]
                 failures += 1
                 log.info("spool.still_waiting", error=str(error), pause_seconds=pause)
                 await asyncio.sleep(pause)
-                self._wake.set()
+                kept.set()
+            else:
+                failures = 0
+                if count:
+                    log.info("spool.published", messages=count)
 
-    async def _publish_spooled(self) -> None:
+    async def _publish_kept(self, lane: Lane) -> int:
+        """Publish all that waits in the lane, the oldest first; returns how many messages. Raises BusUnavailable."""
         count = 0
-        while (segment := self._spool.oldest()) is not None:
-            try:
-                for message in self._spool.read(segment):
-                    await self._publish_one(message)
-                    count += 1
-            except (OSError, ValueError, KeyError) as error:
-                log.error("spool.segment_unreadable", segment=str(segment), error=str(error))
-            self._spool.remove(segment)
-        self._drained.set()
-        if count:
-            log.info("spool.published", messages=count)
+        while not lane.empty.is_set():
+            await self._connected.wait()
+            if lane is self._logs:
+                await self._reports.empty.wait()
+            if (segment := lane.spool.oldest()) is not None:
+                count += await self._publish_segment(lane, segment)
+            elif (message := lane.in_memory()) is not None:
+                with lane.publishing():
+                    await self._publish_kept_one(message)
+                count += 1
+        return count
 
-    async def _publish_one(self, message: Message) -> None:
+    async def _publish_segment(self, lane: Lane, segment: Segment) -> int:
+        count, left = 0, Counter(segment.reports)
         try:
-            await self._bus.publish(message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline)
+            for message in lane.spool.read(segment):
+                if lane is self._logs:
+                    await self._reports.empty.wait()
+                await self._publish_kept_one(message)
+                left.subtract(message.reports)
+                count += 1
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            lost = [execution_id for execution_id, reports in left.items() if reports > 0]
+            log.error("spool.segment_unreadable", segment=str(segment.path), execution_ids=lost, error=str(error))
+            self._settle(lost)  # nothing will be heard of them from here any more
+        finally:
+            segment.reports = list((+left).elements())
+        lane.spool.remove(segment)
+        lane.published()
+        return count
+
+    async def _publish_kept_one(self, message: Message) -> None:
+        try:
+            await self._publish(message)
         except BusUnavailable:
             raise
         except HodeiError as error:
             self._give_up(message, str(error))
-        else:
-            self._settle(message)
+
+    async def _publish(self, message: Message) -> None:
+        await self._bus.publish(message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline)
+        self._settle(message.reports)

@@ -6,6 +6,8 @@ output, and how lines are made, is `output`'s business.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from schemas.cloudevents import encode_batch
@@ -21,6 +23,27 @@ LINGER: Final = 0.05
 """Seconds that lines wait for more to come."""
 
 
+@dataclass(slots=True)
+class Dropped:
+    """Chunks, from `seq` on, that there was no room for and that are not remarked on yet."""
+
+    seq: int
+    timestamp: datetime
+    chunks: int = 0
+    lines: int = 0
+
+    def chunk(self, execution_id: str, following: LogChunk | None = None) -> LogChunk:
+        """One chunk that stands for all of them, with a remark in their place, and for the one that follows them."""
+        message = f"{self.lines} lines were lost here: neither the bus nor the worker had room for them"
+        remark = LogLine(timestamp=self.timestamp, stream="system", message=message)
+        return LogChunk(
+            execution_id=execution_id,
+            seq=self.seq,
+            stands_for=self.chunks + (following is not None),
+            lines=[remark, *(following.lines if following is not None else ())],
+        )
+
+
 class LogStream:
     """The way of one execution's output to the bus.
 
@@ -32,6 +55,7 @@ class LogStream:
         "_catalogue",
         "_closed",
         "_delivery",
+        "_dropped",
         "_execution_id",
         "_identity",
         "_output",
@@ -64,6 +88,7 @@ class LogStream:
         self._catalogue = catalogue
         self._pause, self._resume, self._taken = pause, resume, taken
         self._paused = self._closed = self._told = False
+        self._dropped: Dropped | None = None
         self._summary = LogSummary()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -91,7 +116,7 @@ class LogStream:
         self._closed = True
         self._output.close()
         self._tell_when_taken()
-        if self._task is None and not self._told:
+        if self._task is None:
             self._go()
 
     def _cancel_timer(self) -> None:
@@ -109,7 +134,7 @@ class LogStream:
 
     def _go(self) -> None:
         self._cancel_timer()
-        if not self._output.empty:
+        if not self._output.empty or (self._closed and self._dropped is not None):
             self._task = asyncio.create_task(self._publish())
             self._task.add_done_callback(self._published)
 
@@ -119,11 +144,26 @@ class LogStream:
             self._count(lines)
             chunk = LogChunk(execution_id=self._execution_id, seq=self._summary.chunks, lines=lines)
             self._tell_when_taken()
-            if not await self._delivery.deliver(self._message(chunk)):
-                await self._delivery.deliver(self._message(self._placeholder(chunk)))
+            await self._hand_on(chunk)
             self._let_in()
             if not self._closed and self._output.waiting < CHUNK_BYTES:
                 return
+        if self._closed and self._dropped is not None:
+            remark, self._dropped = self._dropped.chunk(self._execution_id), None
+            await self._delivery.deliver(self._message(remark, essential=True))
+
+    async def _hand_on(self, chunk: LogChunk) -> None:
+        """Deliver a chunk. What there is no room for is remarked on once, at the head of the next chunk that there is
+        room for, which stands for all those that were dropped: readers count on every number."""
+        dropped = self._dropped
+        whole = chunk if dropped is None else dropped.chunk(self._execution_id, chunk)
+        if await self._delivery.deliver(self._message(whole)):
+            self._dropped = None
+            return
+        if dropped is None:
+            dropped = self._dropped = Dropped(chunk.seq, chunk.lines[0].timestamp)
+        dropped.chunks += 1
+        dropped.lines += len(chunk.lines)
 
     def _published(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -132,7 +172,7 @@ class LogStream:
         task.result()
         if not self._closed:
             self._schedule()
-        elif not self._output.empty:
+        else:
             self._go()
 
     def _tell_when_taken(self) -> None:
@@ -154,18 +194,12 @@ class LogStream:
             truncated=self._output.truncated,
         )
 
-    def _message(self, chunk: LogChunk) -> Message:
+    def _message(self, chunk: LogChunk, *, essential: bool = False) -> Message:
         event = self._identity.sign(chunk, time=now())
         return Message(
             self._catalogue.logs(self._execution_id),
-            f"log-{self._execution_id}-{chunk.seq}",
+            f"log-{self._execution_id}-{chunk.seq}" + (f"-{chunk.stands_for}" if chunk.stands_for > 1 else ""),
             encode_batch([event]),
-            # A placeholder for what did not fit must fit itself.
-            essential=len(chunk.lines) == 1 and chunk.lines[0].stream == "system",
+            essential=essential,
+            log=True,
         )
-
-    def _placeholder(self, chunk: LogChunk) -> LogChunk:
-        """In place of a chunk that there was no room for: readers count on every number being there."""
-        message = f"{len(chunk.lines)} lines lost: the bus was away for too long"
-        line = LogLine(timestamp=chunk.lines[0].timestamp, stream="system", message=message)
-        return LogChunk(execution_id=chunk.execution_id, seq=chunk.seq, lines=[line])

@@ -105,7 +105,7 @@ class Reporter:
             self._catalogue.event(first.data.event_type),
             f"{self._identity.incarnation}-{first.id}",
             encode_batch(events),
-            essential=True,
+            essential=not isinstance(first.data, ExecutionStarted),
             reports=tuple(event.data.entity_id() for event in events if not isinstance(event.data, ExecutionStarted)),
         )
         while len(self._flights) >= _MAX_FLIGHTS:

@@ -3,13 +3,15 @@
 Append-only segment files in one folder. A record is two lengths (big-endian, 4 bytes each), a JSON header and the
 payload; a torn record at a segment's end (the agent was killed while writing) is where that segment ends. Records
 are read again segment by segment and a segment is deleted when all of it was published, so a message may be
-published twice, under the same id. What is published, and when, is `delivery`'s business.
+published twice, under the same id. A segment is read through the descriptor that wrote it, so that a file that
+somebody removes is still published. What is published, and when, is `delivery`'s business.
 """
 
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +23,18 @@ log = structlog.stdlib.get_logger(__name__)
 SEGMENT_BYTES: Final = 8 << 20
 _LENGTHS: Final = struct.Struct(">II")
 _SUFFIX: Final = ".spool"
+_TEST: Final = "test"
+TEST_BYTES: Final = 64 << 10
+"""What a disk must still take to be of use."""
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for the bus. `essential` ones (reports) have room in the spool when logs have none left.
+    """One message for the bus: a report, or a chunk of a `log`, which waits behind all reports.
 
-    `reports` are the executions whose outcome it carries: this worker answers for them until it is published.
+    `essential` ones (outcomes, remarks of what was dropped) have room when others have none left. `reports` are the
+    executions whose outcome it carries: this worker answers for them until it is published.
     """
 
     subject: str
@@ -35,10 +42,59 @@ class Message:
     payload: bytes
     essential: bool = False
     reports: tuple[str, ...] = ()
+    log: bool = False
 
 
 class SpoolFull(Exception):
     """There is no room left for this message."""
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """One file of the spool. `reports` are the executions whose outcomes this start of the agent put into it."""
+
+    path: Path
+    size: int = 0
+    fd: int = -1
+    at: int = 0
+    """Bytes that were published."""
+    reports: list[str] = field(default_factory=list)
+
+    def append(self, record: bytes) -> None:
+        """Write a record, or nothing of it. Raises OSError."""
+        rest = memoryview(record)
+        try:
+            while rest:
+                rest = rest[os.write(self.fd, rest) :]
+        except OSError:
+            with suppress(OSError):  # then it stays torn, and is its segment's last: nothing is added after an error
+                os.ftruncate(self.fd, self.size)
+            raise
+        self.size += len(record)
+
+    @property
+    def removed(self) -> bool:
+        """Whether its file has vanished from its folder, so that another start of the agent would not find it."""
+        return self.fd >= 0 and os.fstat(self.fd).st_nlink == 0
+
+    def read(self) -> Iterator[bytes]:
+        """The records that were not published yet; one counts as published when the next is asked for.
+
+        Raises OSError.
+        """
+        if self.fd < 0:
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        while len(lengths := os.pread(self.fd, _LENGTHS.size, self.at)) == _LENGTHS.size:
+            length = _LENGTHS.size + sum(_LENGTHS.unpack(lengths))
+            if self.at + length > self.size:
+                return
+            yield os.pread(self.fd, length, self.at)
+            self.at += length
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 class Spool:
@@ -47,19 +103,19 @@ class Spool:
     def __init__(self, folder: Path, *, limit: int) -> None:
         self._folder = folder
         self._limit = limit
-        self._segments: list[Path] = []
-        self._writing: Path | None = None
-        self._file: int = -1
+        self._segments: list[Segment] = []
+        self._writing: Segment | None = None
         self._size = 0
         self._next = 1
 
     def open(self) -> None:
         """Take over what an earlier start of this worker left. Raises OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._segments = sorted(self._folder.glob(f"*{_SUFFIX}"))
-        self._size = sum(path.stat().st_size for path in self._segments)
-        if self._segments:
-            self._next = int(self._segments[-1].stem) + 1
+        paths = sorted(path for path in self._folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
+        self._segments = [Segment(path, path.stat().st_size) for path in paths]
+        self._size = sum(segment.size for segment in self._segments)
+        if paths:
+            self._next = int(paths[-1].stem) + 1
 
     @property
     def empty(self) -> bool:
@@ -72,55 +128,98 @@ class Spool:
         return self._size
 
     def append(self, message: Message) -> None:
-        """Keep a message. Raises SpoolFull, and OSError when the disk does not take it."""
+        """Keep a message. Raises SpoolFull, and OSError when the disk does not take it: then none of it is kept, and
+        the next message begins anew, with a new segment."""
         header = orjson.dumps({"subject": message.subject, "msg_id": message.msg_id, "reports": message.reports})
         record = _LENGTHS.pack(len(header), len(message.payload)) + header + message.payload
         if self._size + len(record) > self._limit * (5 if message.essential else 4) // 4:
             raise SpoolFull
-        if self._writing is None:
-            self._writing = self._folder / f"{self._next:08d}{_SUFFIX}"
-            self._next += 1
-            self._file = os.open(self._writing, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        written = os.write(self._file, record)
-        self._size += written
-        if written < len(record):
-            self._rotate()  # the torn record must be its segment's last
-            raise OSError("the disk is full")
-        if os.fstat(self._file).st_size >= SEGMENT_BYTES:
+        if self._writing is not None and self._writing.removed:
+            self._rotate()
+        segment = self._writing if self._writing is not None else self._create()
+        try:
+            segment.append(record)
+        except OSError:
+            self._writing = segment
+            self._rotate()
+            raise
+        self._writing = segment
+        segment.reports += message.reports
+        self._size += len(record)
+        if segment.size >= SEGMENT_BYTES:
             self._rotate()
 
-    def oldest(self) -> Path | None:
+    def test(self) -> None:
+        """Write some bytes where the next segment would be, and remove them again. Raises OSError."""
+        segment = Segment(self._folder / _TEST)
+        with suppress(FileNotFoundError):
+            segment.path.unlink()
+        try:
+            segment.fd = self._open(segment.path)
+            segment.append(bytes(TEST_BYTES))
+        finally:
+            segment.close()
+            segment.path.unlink(missing_ok=True)
+
+    def oldest(self) -> Segment | None:
         """The segment to publish next; nothing is added to it any more."""
         if not self._segments:
             self._rotate()
         return self._segments[0] if self._segments else None
 
-    def read(self, segment: Path) -> Iterator[Message]:
-        """The messages of a segment. Raises OSError."""
-        with segment.open("rb") as file:
-            while len(lengths := file.read(_LENGTHS.size)) == _LENGTHS.size:
-                header_size, payload_size = _LENGTHS.unpack(lengths)
-                header, payload = file.read(header_size), file.read(payload_size)
-                if len(header) < header_size or len(payload) < payload_size:
-                    break
-                told = orjson.loads(header)
-                yield Message(told["subject"], told["msg_id"], payload, reports=tuple(told["reports"]))
+    def read(self, segment: Segment) -> Iterator[Message]:
+        """What of a segment was not published yet. Raises OSError, ValueError, KeyError or TypeError when it cannot be
+        read."""
+        for record in segment.read():
+            header_size, _ = _LENGTHS.unpack_from(record)
+            header = orjson.loads(record[_LENGTHS.size : _LENGTHS.size + header_size])
+            payload = record[_LENGTHS.size + header_size :]
+            yield Message(header["subject"], header["msg_id"], payload, reports=tuple(header["reports"]))
 
-    def remove(self, segment: Path) -> None:
-        """All of the segment was published."""
+    def remove(self, segment: Segment) -> None:
+        """Keep no more of a segment, published or not."""
         self._segments.remove(segment)
+        self._size -= segment.size
+        segment.close()
         try:
-            self._size -= segment.stat().st_size
-            segment.unlink()
+            segment.path.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("spool.segment_not_removed", segment=str(segment), error=str(error))
+            log.warning("spool.segment_not_removed", segment=str(segment.path), error=str(error))
+
+    def give_up_newest(self) -> Segment | None:
+        """Remove the newest segment, to make room on the disk for something else; None when there is none."""
+        self._rotate()
+        if not self._segments:
+            return None
+        segment = self._segments[-1]
+        self.remove(segment)
+        return segment
 
     def close(self) -> None:
         """Write nothing more; what is kept stays for the next start."""
         self._rotate()
+        for segment in self._segments:
+            segment.close()
+
+    def _create(self) -> Segment:
+        path = self._folder / f"{self._next:08d}{_SUFFIX}"
+        segment = Segment(path, fd=self._open(path))
+        self._next += 1
+        return segment
+
+    def _open(self, path: Path) -> int:
+        """A new file, in a folder that may have to be made again."""
+        try:
+            return os.open(path, _NEW, 0o600)
+        except FileNotFoundError:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(path, _NEW, 0o600)
 
     def _rotate(self) -> None:
-        if self._writing is not None:
-            os.close(self._file)
-            self._segments.append(self._writing)
-            self._writing, self._file = None, -1
+        """Begin a new segment with the next message."""
+        segment, self._writing = self._writing, None
+        if segment is None:
+            return
+        self._segments.append(segment)
+        if not segment.size:
+            self.remove(segment)

@@ -48,6 +48,10 @@ class StateFolder:
         return self.path / "spool"
 
     @property
+    def log_spool(self) -> Path:
+        return self.spool / "logs"
+
+    @property
     def alive(self) -> Path:
         return self.path / "alive"
 
@@ -57,7 +61,7 @@ class StateFolder:
 
     def close(self) -> None:
         """Let another agent have it; nothing stays of a temporary one unless something is still to be said."""
-        if self._temporary and not any(self.spool.glob("*")):
+        if self._temporary and not any(self.spool.rglob("*.spool")):
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 

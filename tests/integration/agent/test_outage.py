@@ -42,7 +42,7 @@ async def changed(bus: Bus, connected: bool) -> None:
 async def test_what_ends_while_the_bus_is_away_is_told_when_it_is_back(hire: Hire, own_nats: OwnNats) -> None:
     server = await own_nats()
     control = await hire(server.url, "outage")
-    gate = Path(control.agent.spool._folder).parent / "gate"
+    gate = control.agent.state.path / "gate"
     os.mkfifo(gate)
     execution_id = await control.run(f"echo before; cat {gate}; seq 1000")
     await control.printed(execution_id, "before")
@@ -51,7 +51,7 @@ async def test_what_ends_while_the_bus_is_away_is_told_when_it_is_back(hire: Hir
     await asyncio.to_thread(gate.write_text, "during\n")
     await asyncio.wait_for(control.agent.runner.idle.wait(), 20)
     await control.agent.reporter.settle()
-    assert not control.agent.spool.empty
+    assert not control.agent.delivery.empty
     assert control.agent.delivery.unsettled == {execution_id}
     await server.start()
     await control.catch_up()
@@ -67,7 +67,7 @@ async def test_what_ends_while_the_bus_is_away_is_told_when_it_is_back(hire: Hir
 async def test_what_an_agent_could_not_say_its_next_start_says(hire: Hire, own_nats: OwnNats) -> None:
     server = await own_nats()
     first = await hire(server.url, "outage")
-    gate = Path(first.agent.spool._folder).parent / "gate"
+    gate = first.agent.state.path / "gate"
     os.mkfifo(gate)
     execution_id = await first.run(f"echo before; cat {gate}")
     await first.printed(execution_id, "before")
@@ -76,7 +76,7 @@ async def test_what_an_agent_could_not_say_its_next_start_says(hire: Hire, own_n
     await asyncio.to_thread(gate.write_text, "during\n")
     services, first.agent.services = first.agent.services, ()
     await stop_all(services, deadline=20)
-    assert not first.agent.spool.empty
+    assert not first.agent.delivery.empty
     await server.start()
     second = await hire(server.url, "outage")
     finished = await second.finished(execution_id)

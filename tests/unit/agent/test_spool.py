@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from shared.errors import BusUnavailable
+from tests.fixtures.disks import Disk, fill
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.spool import Message, Spool, SpoolFull
 
@@ -70,6 +74,58 @@ def test_reports_have_room_when_logs_have_none_left(tmp_path: Path) -> None:
         spool.append(message(3, size=400, essential=True))
 
 
+def test_a_segment_that_could_not_be_made_is_made_for_the_next_message(tmp_path: Path, disk: Disk) -> None:
+    spool = opened(tmp_path)
+    spool.append(message(0))
+    assert drain(spool) == [message(0)]
+    disk.fault = errno.ENOSPC
+    with pytest.raises(OSError, match="No space left"):
+        spool.append(message(1))
+    assert spool.empty
+    disk.fault = None
+    spool.append(message(2))
+    assert [one.msg_id for one in drain(spool)] == ["id-2"]
+
+
+def test_a_folder_that_was_removed_is_made_again_and_what_was_in_it_is_still_read(tmp_path: Path) -> None:
+    spool = opened(tmp_path / "state" / "spool")
+    spool.append(message(0))
+    shutil.rmtree(tmp_path / "state")
+    spool.append(message(1))
+    assert [path.name for path in (tmp_path / "state" / "spool").iterdir()] == ["00000002.spool"]
+    assert [one.msg_id for one in drain(spool)] == ["id-0", "id-1"]
+    assert (spool.empty, spool.size, os.listdir(tmp_path / "state" / "spool")) == (True, 0, [])
+
+
+def test_foreign_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.spool").write_text("mine")
+    spool = opened(tmp_path)
+    spool.append(message(0))
+    assert [one.msg_id for one in drain(spool)] == ["id-0"]
+    assert os.listdir(tmp_path) == ["notes.spool"]
+
+
+def test_a_full_disk_leaves_nothing_torn_and_takes_messages_again_once_there_is_room(small_disk: Path) -> None:
+    spool = opened(small_disk / "spool", limit=64 << 20)
+    kept: list[Message] = []
+    with pytest.raises(OSError, match="No space left"):
+        keep_on(spool, kept)
+    assert len(kept) > 5
+    with pytest.raises(OSError, match="No space left"):
+        spool.append(message(0, size=50_000))
+    assert drain(spool) == kept
+    spool.append(message(0))
+    assert drain(spool) == [message(0)]
+
+
+def keep_on(spool: Spool, kept: list[Message]) -> None:
+    """Append messages for as long as the disk takes them."""
+    while True:
+        one = message(len(kept), size=50_000)
+        spool.append(one)
+        kept.append(one)
+
+
 class Bus:
     """A bus that takes messages or does not, as told."""
 
@@ -77,10 +133,14 @@ class Bus:
         self.connected = True
         self.taken: list[str] = []
         self.failing = False
+        self.refused: set[str] = set()
+        """The first letters of message ids that it has no room for."""
+        self.tried = asyncio.Event()
         self._listeners: list[Callable[[bool], None]] = []
 
     async def publish(self, subject: str, payload: bytes, *, msg_id: str, deadline: float = 5.0) -> None:
-        if self.failing or not self.connected:
+        self.tried.set()
+        if self.failing or not self.connected or msg_id[0] in self.refused:
             raise BusUnavailable("away")
         self.taken.append(msg_id)
 
@@ -90,53 +150,201 @@ class Bus:
 
     def come_back(self) -> None:
         self.connected, self.failing = True, False
+        self.refused.clear()
         for listener in self._listeners:
             listener(True)
 
-
-async def test_nothing_is_written_while_the_bus_takes_it(tmp_path: Path) -> None:
-    bus, spool = Bus(), opened(tmp_path)
-    delivery = Delivery(bus, spool)
-    await delivery.start()
-    delivery.hold("e")
-    assert await delivery.deliver(message(0, reports=("e",)))
-    assert (bus.taken, delivery.unsettled, os.listdir(tmp_path)) == (["id-0"], set(), [])
-    await delivery.stop()
+    def go_away(self) -> None:
+        self.connected = False
+        for listener in self._listeners:
+            listener(False)
 
 
-async def test_what_comes_while_something_is_spooled_goes_behind_it(tmp_path: Path) -> None:
-    bus, spool = Bus(), opened(tmp_path)
-    delivery = Delivery(bus, spool)
-    await delivery.start()
-    bus.connected = False
-    delivery.hold("e")
-    assert await delivery.deliver(message(0, reports=("e",)))
-    assert delivery.unsettled == {"e"}
+Start = Callable[..., Awaitable[Delivery]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts deliveries over folders of the test's own, and stops them at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(bus: Bus, *, limit: int = 1 << 20, folder: Path = tmp_path) -> Delivery:
+            delivery = Delivery(
+                bus, reports=Spool(folder / "spool", limit=limit), logs=Spool(folder / "spool" / "logs", limit=limit)
+            )
+            delivery.open()
+            await delivery.start()
+            stack.push_async_callback(delivery.stop)
+            return delivery
+
+        yield begin
+
+
+def report(number: int, **fields: object) -> Message:
+    return Message("reports", f"r-{number}", b"r", essential=True, reports=(f"e{number}",), **fields)  # type: ignore[arg-type]
+
+
+def chunk(number: int, *, size: int = 10) -> Message:
+    return Message("logs.e", f"l-{number}", b"l" * size, log=True)
+
+
+def files(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.spool")]
+
+
+async def drained(delivery: Delivery) -> None:
+    await asyncio.wait_for(delivery.drained(), 10)
+
+
+async def test_nothing_is_written_while_the_bus_takes_it(start: Start, tmp_path: Path) -> None:
+    bus = Bus()
+    delivery = await start(bus)
+    delivery.hold("e0")
+    assert await delivery.deliver(report(0))
+    assert (bus.taken, delivery.unsettled, files(tmp_path)) == (["r-0"], set(), [])
+
+
+async def test_what_comes_while_something_is_spooled_goes_behind_it(start: Start) -> None:
+    bus = Bus()
+    delivery = await start(bus)
+    bus.go_away()
+    delivery.hold("e0")
+    assert await delivery.deliver(report(0))
+    assert delivery.unsettled == {"e0"}
     bus.connected = True
-    assert await delivery.deliver(message(1))
+    assert await delivery.deliver(report(1))
     assert bus.taken == []
     bus.come_back()
-    await asyncio.wait_for(delivery.drained(), 5)
-    assert bus.taken == ["id-0", "id-1"]
+    await drained(delivery)
+    assert bus.taken == ["r-0", "r-1"]
     assert delivery.unsettled == set()
-    await delivery.stop()
 
 
-async def test_a_publish_that_fails_is_tried_again(tmp_path: Path) -> None:
-    bus, spool = Bus(), opened(tmp_path)
-    delivery = Delivery(bus, spool)
-    await delivery.start()
+async def test_a_publish_that_fails_is_tried_again(start: Start) -> None:
+    bus = Bus()
+    delivery = await start(bus)
     bus.failing = True
-    assert await delivery.deliver(message(0))
+    assert await delivery.deliver(report(0))
     bus.failing = False
-    await asyncio.wait_for(delivery.drained(), 5)
-    assert bus.taken == ["id-0"]
-    await delivery.stop()
+    await drained(delivery)
+    assert bus.taken == ["r-0"]
 
 
-async def test_what_has_no_room_anywhere_is_counted(tmp_path: Path) -> None:
-    bus, spool = Bus(), opened(tmp_path, limit=100)
-    delivery = Delivery(bus, spool)
-    bus.connected = False
-    assert not await delivery.deliver(message(0, size=1000))
+async def test_what_has_no_room_anywhere_is_counted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker_manager.agent.delivery.LOGS_IN_MEMORY", 100)
+    bus = Bus()
+    delivery = await start(bus, limit=100)
+    bus.go_away()
+    assert not await delivery.deliver(chunk(0, size=1000))
     assert delivery.lost == 1
+
+
+async def test_an_agent_whose_spool_could_not_be_made_once_goes_on_when_it_can(start: Start, disk: Disk) -> None:
+    bus = Bus()
+    delivery = await start(bus)
+    bus.go_away()
+    disk.fault = errno.ENOENT
+    for number in range(3):
+        delivery.hold(f"e{number}")
+        assert await delivery.deliver(report(number))
+    disk.fault = None
+    assert await delivery.deliver(report(3))
+    bus.come_back()
+    await drained(delivery)
+    assert await delivery.deliver(report(4))
+    assert bus.taken == [f"r-{number}" for number in range(5)]
+    assert (delivery.unsettled, delivery.lost) == (set(), 0)
+
+
+async def test_with_a_full_disk_one_publish_that_times_out_costs_nothing(start: Start, small_disk: Path) -> None:
+    fill(small_disk)
+    bus, reasons = Bus(), list[str]()
+    delivery = await start(bus, folder=small_disk)
+    delivery.troubled = reasons.append
+    bus.failing = True
+    for number in range(100):
+        assert await delivery.deliver(chunk(number, size=50_000))
+        assert await delivery.deliver(report(number))
+    assert (bus.taken, delivery.lost) == ([], 0)
+    assert "No space left on device" in reasons[0]
+    bus.failing = False
+    await drained(delivery)
+    assert [id for id in bus.taken if id[0] == "r"] == [f"r-{number}" for number in range(100)]
+    assert [id for id in bus.taken if id[0] == "l"] == [f"l-{number}" for number in range(100)]
+
+
+async def test_what_waits_in_memory_moves_to_the_disk_once_it_has_room(start: Start, small_disk: Path) -> None:
+    ballast = fill(small_disk)
+    bus = Bus()
+    delivery = await start(bus, folder=small_disk)
+    bus.go_away()
+    assert await delivery.deliver(report(0))
+    assert files(small_disk) == []
+    ballast.unlink()
+    delivery.test_disk()
+    assert len(files(small_disk)) == 1
+
+
+async def test_outcomes_do_not_wait_for_logs_that_the_bus_has_no_room_for(start: Start) -> None:
+    bus = Bus()
+    delivery = await start(bus)
+    bus.refused = {"l"}
+    for number in range(3):
+        assert await delivery.deliver(chunk(number))
+        assert await delivery.deliver(report(number))
+    assert bus.taken == ["r-0", "r-1", "r-2"]
+    bus.come_back()
+    await drained(delivery)
+    assert bus.taken[3:] == ["l-0", "l-1", "l-2"]
+
+
+async def test_no_log_is_published_while_an_outcome_waits(start: Start) -> None:
+    bus = Bus()
+    delivery = await start(bus)
+    bus.refused = {"r"}
+    assert await delivery.deliver(report(0))
+    assert await delivery.deliver(chunk(0))
+    assert bus.taken == []
+    bus.come_back()
+    await drained(delivery)
+    assert bus.taken == ["r-0", "l-0"]
+
+
+async def test_an_outcome_is_the_last_thing_that_is_dropped(start: Start, small_disk: Path) -> None:
+    ballast = fill(small_disk)
+    bus, reasons = Bus(), list[str]()
+    first = await start(bus, folder=small_disk, limit=64 << 20)
+    first.troubled = reasons.append
+    bus.go_away()
+    ballast.unlink()
+    while not reasons:
+        assert await first.deliver(chunk(0, size=50_000))
+    for number in range(300):
+        first.hold(f"e{number}")
+        assert await first.deliver(report(number))
+    await first.stop()  # with a full disk and no bus: some of the log has to make room
+    first.stop = _already  # type: ignore[method-assign]
+    bus.come_back()
+    second = await start(bus, folder=small_disk, limit=64 << 20)
+    await drained(second)
+    assert [id for id in bus.taken if id[0] == "r"] == [f"r-{number}" for number in range(300)]
+
+
+async def _already() -> None:
+    """It was stopped."""
+
+
+async def test_outcomes_in_a_segment_that_cannot_be_read_are_not_waited_for(start: Start, tmp_path: Path) -> None:
+    bus = Bus()
+    delivery = await start(bus)
+    bus.go_away()
+    for number in range(2):
+        delivery.hold(f"e{number}")
+        assert await delivery.deliver(report(number))
+    [segment] = (tmp_path / "spool").glob("*.spool")
+    content = segment.read_bytes()
+    half = len(content) // 2
+    segment.write_bytes(content[:half] + content[half:].replace(b"{", b"?"))
+    bus.come_back()
+    await drained(delivery)
+    assert (bus.taken, delivery.unsettled) == (["r-0"], set())
