@@ -21,6 +21,7 @@ from orchestrator.watch import Watch
 from schemas.cloudevents import CloudEvent
 from schemas.events import (
     EventData,
+    ExecutionCompleted,
     ExecutionRefused,
     ExecutionRequested,
     JobTarget,
@@ -197,9 +198,22 @@ class Requests:
                 )
                 tx.emit(refusal)
             else:
-                wanted.id, wanted.task_ids = asked.job_id, [asked.task_id]
-                wanted.execution_id = asked.execution_id
+                wanted.id, wanted.execution_id = asked.job_id, asked.execution_id
+                if wanted.definitions:
+                    wanted.task_ids = [asked.task_id]
+                else:
+                    tx.emit(_completed(asked))
                 await self._submission.write_missing(tx, [wanted])
+
+
+def _completed(asked: ExecutionRequested) -> ExecutionCompleted:
+    return ExecutionCompleted(
+        execution_id=asked.execution_id,
+        task_id=asked.task_id,
+        job_id=asked.job_id,
+        attempt=asked.attempt,
+        finished_at=now(),
+    )
 
 
 def _without_pipeline(target: JobTarget) -> JobTarget:

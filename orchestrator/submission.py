@@ -92,8 +92,8 @@ class Submission:
         return wanted
 
     async def of_target(self, tx: Transaction, target: JobTarget, *, single: bool = False) -> Wanted:
-        """What a schedule or a direct execution names. Raises NotFound, Conflict for a job of an archived pipeline
-        or, for `single`, Invalid when it has several steps."""
+        """The job that a schedule or a direct execution names. Raises NotFound, Conflict for a job of an archived
+        pipeline or, for `single`, Invalid when it has several steps."""
         if target.command is not None:
             job = _of_command(target.command, target.name, env=target.env)
         elif target.pipeline_id is not None:
@@ -105,7 +105,7 @@ class Submission:
             former = await self._former(tx, target.job_id or "")
             job = _of_former(former, rerun_of=target.job_id or "", env=target.env, params=target.params)
             job.name = target.name or job.name
-        if single and len(job.definitions) != 1:
+        if single and len(job.definitions) > 1:
             says = f"has {len(job.definitions)} steps, and an execution is of one: run the job again instead"
             raise Invalid([FieldError(("body", "job_id"), says, "several_steps")])
         job.priority = target.priority

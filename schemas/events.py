@@ -295,6 +295,14 @@ class ExecutionRefused(_ExecutionEvent):
     detail: str
 
 
+class ExecutionCompleted(_ExecutionEvent):
+    """By the orchestrator: the requested execution ended well without a process. Its job has no steps: there was
+    nothing to run."""
+
+    event_type = "executions.completed"
+    finished_at: Instant
+
+
 # ------------------------------------------------------------------ workers
 
 

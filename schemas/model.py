@@ -1,11 +1,24 @@
 """The base of every model here: what all of them share in how they parse and print."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticUseDefault, core_schema
+
+T = TypeVar("T")
 
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 9998
@@ -46,6 +59,7 @@ Timestamp = Annotated[
     AwareDatetime,
     AfterValidator(_in_utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An aware time; in JSON, RFC 3339 in UTC with `Z`."""
 
@@ -54,9 +68,44 @@ Instant = AwareDatetime
 printed by pydantic itself (RFC 3339 with `Z`): a call back into Python for each time costs more than all the rest."""
 
 
+class _NullIsAbsent:
+    """Lets a field that has a default take `null` for it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(_or_default, core_schema.nullable_schema(handler(source)))
+
+
+def _or_default(value: T | None) -> T:
+    if value is None:
+        raise PydanticUseDefault
+    return value
+
+
+OrDefault = Annotated[T, _NullIsAbsent()]
+"""A field of a request with a default that is not null: `null` means absent there, as many JSON encoders write it."""
+
+Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+"""A UUIDv7 as text, in answers and events. Requests name things by any text: what is not an id is not found."""
+
+_BELONGS_TO_WRITING: Final = frozenset(
+    "\u00ad\u200b\u200c\u200d\u2060"  # soft hyphen, places to break or not to break a line, joiners (Persian, emoji)
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # visible number signs
+) | {chr(tag) for tag in range(0xE0020, 0xE0080)}  # the letters in the flags of England, Scotland and Wales
+"""Format characters (Unicode category Cf) that a name may hold; the others control the direction of text."""
+_ACTS: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories (Unicode, chapter 4.5) that act instead of being shown: controls, formats, lone surrogates, line ends."""
+
+
+def acts(character: str) -> bool:
+    """Tell whether a character controls a terminal, a line or the direction of text instead of being shown."""
+    return unicodedata.category(character) in _ACTS and character not in _BELONGS_TO_WRITING
+
+
 def _printable(text: str) -> str:
-    if not text.isprintable() or not text.strip():
-        raise ValueError("must have a visible character, and none that controls a terminal or the direction of text")
+    if not (text.isascii() and text.isprintable()) and any(map(acts, text)):
+        raise ValueError("must not contain characters that control a terminal or the direction of text")
+    if not any(unicodedata.category(character) not in ("Zs", "Cf") for character in text):
+        raise ValueError("must have a visible character")
     return text
 
 

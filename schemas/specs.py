@@ -18,8 +18,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from typing_extensions import TypeAliasType
 
-from schemas.model import EventModel, Model
+from schemas.model import EventModel, Model, OrDefault
 
 MAX_STEPS: Final = 1000
 MAX_SECONDS: Final = 366 * 24 * 3600.0
@@ -52,9 +53,10 @@ Command = Annotated[
 ]
 """Told apart before they are looked at, so that an error speaks of what was meant."""
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
-StepType = Literal["shell", "bash", "python", "exec"]
-When = Literal["on_success", "on_failure", "always"]
-Priority = Literal["low", "normal", "high", "critical"]
+StepType = TypeAliasType("StepType", Literal["shell", "bash", "python", "exec"])
+When = TypeAliasType("When", Literal["on_success", "on_failure", "always"])
+Priority = TypeAliasType("Priority", Literal["low", "normal", "high", "critical"])
+"""Named types are components of the OpenAPI documents, and so one class each in generated clients."""
 PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
 
 
@@ -74,11 +76,15 @@ def read_labels(text: str) -> dict[str, str]:
 class RetrySpec(Model):
     """How often, and how long after a failure, a step is tried again: delay * factor^(attempt-1), capped."""
 
-    max_attempts: int = Field(1, ge=1, le=100, description="Attempts in all, the first one included.")
-    delay: float = Field(1.0, ge=0, le=86_400, description="Seconds before the second attempt.")
-    factor: float = Field(2.0, ge=1, le=100, description="Each further delay is this many times longer.")
-    max_delay: float = Field(3600.0, ge=0, le=86_400, description="No delay is longer than this, in seconds.")
-    jitter: bool = Field(True, description="Draw each delay at random from its upper half, so that retries spread.")
+    max_attempts: OrDefault[int] = Field(1, ge=1, le=100, description="Attempts in all, the first one included.")
+    delay: OrDefault[float] = Field(1.0, ge=0, le=86_400, description="Seconds before the second attempt.")
+    factor: OrDefault[float] = Field(2.0, ge=1, le=100, description="Each further delay is this many times longer.")
+    max_delay: OrDefault[float] = Field(
+        3600.0, ge=0, le=86_400, description="No delay is longer than this, in seconds."
+    )
+    jitter: OrDefault[bool] = Field(
+        True, description="Draw each delay at random from its upper half, so that retries spread."
+    )
     on_exit_codes: list[Annotated[int, Field(ge=1, le=255)]] | None = Field(
         None, max_length=255, description="Retry only after these exit codes; by default after any failure."
     )
@@ -87,9 +93,9 @@ class RetrySpec(Model):
 class Resources(Model):
     """What one execution needs of its worker; zero means that it does not matter."""
 
-    cpu_m: int = Field(0, ge=0, le=1_000_000, description="CPU in thousandths of a core.")
-    memory_mb: int = Field(0, ge=0, le=100_000_000, description="Memory in MiB.")
-    gpu: int = Field(0, ge=0, le=1024, description="Whole GPUs.")
+    cpu_m: OrDefault[int] = Field(0, ge=0, le=1_000_000, description="CPU in thousandths of a core.")
+    memory_mb: OrDefault[int] = Field(0, ge=0, le=100_000_000, description="Memory in MiB.")
+    gpu: OrDefault[int] = Field(0, ge=0, le=1024, description="Whole GPUs.")
 
 
 class Capacity(Model):
@@ -132,16 +138,20 @@ class CommandSpec(Model):
     """The fields that a step and an inline job share."""
 
     command: Command = Field(description="A string for a shell or interpreter, or an argv list.")
-    type: StepType = Field("shell", description="shell = /bin/sh -c, bash, python = python3 -c, exec = argv as it is.")
-    env: Env = Field(default_factory=dict)
-    working_dir: str | None = Field(None, min_length=1, max_length=4096)
+    type: OrDefault[StepType] = Field(
+        "shell", description="shell = /bin/sh -c, bash, python = python3 -c, exec = argv as it is."
+    )
+    env: OrDefault[Env] = Field(default_factory=dict, description="Environment variables of the process.")
+    working_dir: str | None = Field(
+        None, min_length=1, max_length=4096, description="A folder on the worker; by default a new, empty one."
+    )
     timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
     queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
-    retry: RetrySpec | None = None
-    retry_on_lost: bool = Field(True, description="false: at most once; a lost worker fails the task.")
-    max_crashes: int = Field(3, ge=0, le=100, description="How many lost workers a task survives.")
-    requires: Labels = Field(default_factory=dict, description="Labels that the worker must have.")
-    resources: Resources | None = None
+    retry: RetrySpec | None = Field(None, description="Whether and when a failure is tried again; by default never.")
+    retry_on_lost: OrDefault[bool] = Field(True, description="false: at most once; a lost worker fails the task.")
+    max_crashes: OrDefault[int] = Field(3, ge=0, le=100, description="How many lost workers a task survives.")
+    requires: OrDefault[Labels] = Field(default_factory=dict, description="Labels that the worker must have.")
+    resources: Resources | None = Field(None, description="What one execution claims of its worker.")
 
     @field_validator("command")
     @classmethod
@@ -182,10 +192,12 @@ class CommandSpec(Model):
 class StepSpec(CommandSpec):
     """One step of a pipeline."""
 
-    name: Slug
-    depends_on: list[Slug] = Field(default_factory=list, max_length=MAX_STEPS)
-    when: When = "on_success"
-    allow_failure: bool = Field(
+    name: Slug = Field(description="Unique in its pipeline: letters, digits, `_`, `.` and `-`.")
+    depends_on: OrDefault[list[Slug]] = Field(
+        default_factory=list, max_length=MAX_STEPS, description="Names of the steps that must be over before it starts."
+    )
+    when: OrDefault[When] = Field("on_success", description="Only on_success is supported yet.")
+    allow_failure: OrDefault[bool] = Field(
         False, description="A failure of this step fails neither the job nor what depends on it."
     )
 
@@ -201,22 +213,26 @@ class InlineCommand(Model):
 
     command: Command | None = Field(None, description="A string for a shell or interpreter, or an argv list.")
     type: StepType | None = Field(None, description="shell (default), bash, python or exec.")
-    env: Env = Field(default_factory=dict)
-    working_dir: str | None = Field(None, min_length=1, max_length=4096)
+    env: OrDefault[Env] = Field(default_factory=dict, description="Environment variables of the processes.")
+    working_dir: str | None = Field(
+        None, min_length=1, max_length=4096, description="A folder on the worker; by default a new, empty one."
+    )
     timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
     queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
-    retry: RetrySpec | None = None
-    retry_on_lost: bool | None = None
-    max_crashes: int | None = Field(None, ge=0, le=100)
-    requires: Labels | None = None
-    resources: Resources | None = None
+    retry: RetrySpec | None = Field(None, description="Whether and when a failure is tried again; by default never.")
+    retry_on_lost: bool | None = Field(None, description="false: at most once; a lost worker fails the task.")
+    max_crashes: int | None = Field(None, ge=0, le=100, description="How many lost workers a task survives.")
+    requires: Labels | None = Field(None, description="Labels that the worker must have.")
+    resources: Resources | None = Field(None, description="What one execution claims of its worker.")
     _spec: CommandSpec | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _step_fields_need_a_command(self) -> Self:
         if self.command is not None:
             self._spec = self._make_spec()  # its own rules, told as this model's errors
-        elif stray := sorted((self.model_fields_set & set(CommandSpec.model_fields)) - {"env", "command"}):
+        elif stray := sorted(
+            name for name in CommandSpec.model_fields if name != "env" and getattr(self, name) is not None
+        ):
             raise ValueError(f"{', '.join(stray)}: only with an inline command")
         return self
 

@@ -95,6 +95,7 @@ _RECORDED: Final = (
     "executions.lost",
     "executions.returned",
     "executions.refused",
+    "executions.completed",
     "tasks.withdrawn",
     "tasks.expired",
 )

@@ -4,7 +4,14 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
-from schemas.events import ExecutionFinished, ExecutionLost, ExecutionRefused, ExecutionReturned, JobCreated
+from schemas.events import (
+    ExecutionCompleted,
+    ExecutionFinished,
+    ExecutionLost,
+    ExecutionRefused,
+    ExecutionReturned,
+    JobCreated,
+)
 from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
@@ -47,7 +54,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     recorder = Recorder(database, execution_store, counters)
     redelivery = Redelivery(execution_store, dispatcher.send, counters)
     announcements = Announcements(
-        bus, [JobCreated, ExecutionRefused, ExecutionFinished, ExecutionLost, ExecutionReturned]
+        bus, [JobCreated, ExecutionCompleted, ExecutionRefused, ExecutionFinished, ExecutionLost, ExecutionReturned]
     )
 
     web = base.web(

@@ -93,7 +93,7 @@ class Recorder:
         self, folded: Folded, orders: Sequence[handover.Order]
     ) -> tuple[list[tuple[str, float | None]], list[str]]:
         """In one transaction; the statuses that rows newly came to: with how long they ran, and of those unplaced."""
-        if folded.reports and not (orders or folded.unplaced or folded.refused):
+        if folded.reports and not (orders or folded.unplaced or folded.settled):
             return await self._store.record_reports(self._database, folded.reports), []
         changed: list[tuple[str, float | None]] = []
         closed: list[str] = []
@@ -104,6 +104,6 @@ class Recorder:
                 changed = await self._store.record_reports(tx, folded.reports)
             if folded.unplaced:
                 closed += await self._store.close_unplaced(tx, folded.unplaced)
-            if folded.refused:
-                closed += await self._store.close_refused(tx, folded.refused)
+            if folded.settled:
+                closed += await self._store.close_settled(tx, folded.settled)
         return changed, closed

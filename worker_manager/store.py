@@ -15,7 +15,7 @@ from shared.pages import Page
 from shared.statements import narrowed, sparse
 from worker_manager.domain.endings import Ending, Intent
 from worker_manager.domain.handover import Order
-from worker_manager.domain.reports import Refused, Report, Unplaced
+from worker_manager.domain.reports import Report, Settled, Unplaced
 from worker_manager.providers.base import Handle, WorkerSpec
 
 
@@ -174,14 +174,21 @@ class ExecutionStore:
         )
         return [row["status"] for row in rows]
 
-    async def close_refused(self, on: Transaction, refused: Sequence[Refused]) -> list[str]:
+    async def close_settled(self, on: Runner, settled: Sequence[Settled]) -> list[str]:
+        """Write what the orchestrator closed itself. Returns the status of each row that was still open."""
         rows = await on.fetch(
-            self._sql["close_refused"],
-            [one.execution_id for one in refused],
-            [one.detail for one in refused],
-            [one.finished_at for one in refused],
+            self._sql["close_settled"],
+            [one.execution_id for one in settled],
+            [one.status.value for one in settled],
+            [one.reason for one in settled],
+            [one.detail for one in settled],
+            [one.finished_at for one in settled],
         )
         return [row["status"] for row in rows]
+
+    async def settle(self, settled: Settled) -> None:
+        """Write one that the orchestrator closed itself, before the recorder does."""
+        await self.close_settled(self._database, [settled])
 
     async def claim_unheard(
         self, workers: Sequence[tuple[str, str]], held: Collection[str], *, limit: int, after: float

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.domain.environment import merged
+from schemas.model import acts
 from schemas.specs import CommandSpec, Resources, RetrySpec, RunSpec, StepSpec
 
 DEFAULT_TASK_NAME: Final = "main"
@@ -69,9 +70,10 @@ def again(
 
 
 def job_name(command: CommandSpec) -> str:
-    """What a job is called that was not given a name: the beginning of its command."""
+    """The name of a job that was not given one: the beginning of its command, without what no name may hold."""
     text = command.command if isinstance(command.command, str) else " ".join(command.command)
-    return " ".join(text.split())[:_NAME_LENGTH].strip() or DEFAULT_TASK_NAME
+    shown = "".join(" " if acts(character) else character for character in text[: 4 * _NAME_LENGTH])
+    return " ".join(shown.split())[:_NAME_LENGTH].strip() or DEFAULT_TASK_NAME
 
 
 def slug(name: str | None) -> str:

@@ -2,9 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.model import Model, Name, Timestamp
+from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import InlineCommand, Priority
 from schemas.states import ExecutionStatus, Reason
@@ -13,9 +13,11 @@ from schemas.states import ExecutionStatus, Reason
 class ExecuteRequest(InlineCommand):
     """Run a `command` (with the fields of a step), or the command of an earlier job (`job_id`) once more."""
 
-    job_id: str | None = None
-    name: Name | None = None
-    priority: Priority = "normal"
+    model_config = ConfigDict(json_schema_extra={"examples": [{"command": ["echo", "hello"]}]})
+
+    job_id: str | None = Field(None, description="An earlier job of one step, to run once more.")
+    name: Name | None = Field(None, description="What people call the job that this makes.")
+    priority: OrDefault[Priority] = Field("normal", description="Of the jobs that wait, a higher one starts first.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -24,38 +26,44 @@ class ExecuteRequest(InlineCommand):
 
 
 class ManagedExecution(Model):
-    id: str
-    task_id: str
-    job_id: str
-    worker_id: str | None
-    attempt: int
-    status: ExecutionStatus
-    reason: Reason | None
-    detail: str | None
-    exit_code: int | None
-    continued_as: str | None = Field(
+    """One attempt of a task on a worker, as the worker manager knows it."""
+
+    id: Id = Field(description="The execution's id.")
+    task_id: Id = Field(description="The task that it is an attempt of.")
+    job_id: Id = Field(description="The job of that task.")
+    worker_id: Id | None = Field(description="The worker that it was placed on; null until then.")
+    attempt: int = Field(description="Which attempt of the task this is, counted from 1.")
+    status: ExecutionStatus = Field(description="How far it is, or how it ended.")
+    reason: Reason | None = Field(description="Why it did not succeed.")
+    detail: str | None = Field(description="The reason in words, where there is more to tell.")
+    exit_code: int | None = Field(description="The process's exit code; 128 + N when signal N ended it.")
+    continued_as: Id | None = Field(
         None,
         description="The execution that took its place, when its worker gave it back before it began (`returned`).",
     )
-    created_at: Timestamp
-    started_at: Timestamp | None
-    finished_at: Timestamp | None
+    created_at: Timestamp = Field(description="When it was asked for, or placed.")
+    started_at: Timestamp | None = Field(description="When its process started.")
+    finished_at: Timestamp | None = Field(description="When its process ended.")
 
 
 class ExecutionQuery(PageQuery):
-    status: ExecutionStatus | None = None
-    job_id: str | None = None
-    task_id: str | None = None
-    worker_id: str | None = None
+    status: ExecutionStatus | None = Field(None, description="Only executions of this status.")
+    job_id: str | None = Field(None, description="Only executions of this job.")
+    task_id: str | None = Field(None, description="Only executions of this task.")
+    worker_id: str | None = Field(None, description="Only executions on this worker.")
 
 
 class LogLineView(Model):
-    timestamp: Timestamp
-    stream: Literal["stdout", "stderr", "system"]
-    message: str
+    """One line of an execution's output."""
+
+    timestamp: Timestamp = Field(description="When the worker read it.")
+    stream: Literal["stdout", "stderr", "system"] = Field(description="system lines are the platform's own remarks.")
+    message: str = Field(description="The line, without its end.")
 
 
 class ExecutionLogs(Model):
-    execution_id: str
-    logs: list[LogLineView]
-    truncated: bool
+    """The output of one execution."""
+
+    execution_id: Id = Field(description="The execution's id.")
+    logs: list[LogLineView] = Field(description="The lines, in order.")
+    truncated: bool = Field(description="Whether something of the output was not kept.")

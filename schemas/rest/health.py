@@ -2,17 +2,21 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from schemas.model import Model
 
 
 class Health(Model):
     """`degraded` still takes work; `unhealthy` (503) does not."""
 
-    status: Literal["healthy", "degraded", "unhealthy"]
-    service: str
-    version: str
-    checks: dict[str, Literal["up", "down"]]
+    status: Literal["healthy", "degraded", "unhealthy"] = Field(description="What the checks come to.")
+    service: str = Field(description="Which service answers.")
+    version: str = Field(description="Its version.")
+    checks: dict[str, Literal["up", "down"]] = Field(description="Each thing that the service needs.")
 
 
 class Liveness(Model):
-    status: Literal["alive"] = "alive"
+    """The process is there."""
+
+    status: Literal["alive"] = Field("alive", description="Always the same.")

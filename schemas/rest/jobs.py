@@ -2,9 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.model import Model, Name, Timestamp
+from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import EnvName, EnvValue, InlineCommand, Labels, Priority
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
@@ -13,15 +13,25 @@ from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 class JobCreate(InlineCommand):
     """Either `pipeline_id` (with `params` and `env`) or the fields of one step inline (`command`, …)."""
 
-    pipeline_id: str | None = None
-    params: dict[EnvName, EnvValue] = Field(
-        default_factory=dict, max_length=500, description="Reach every step's environment as HODEI_PARAM_<NAME>."
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "greeting", "command": "echo hello", "labels": {"team": "web"}}]}
     )
-    name: Name | None = None
-    priority: Priority = "normal"
+
+    pipeline_id: str | None = Field(None, description="The pipeline to run; not together with `command`.")
+    params: OrDefault[dict[EnvName, EnvValue]] = Field(
+        default_factory=dict,
+        max_length=500,
+        description="For a job of a pipeline; they reach every step's environment as HODEI_PARAM_<NAME>.",
+    )
+    name: Name | None = Field(
+        None, description="What people call the job; by default the pipeline's name, or the command's beginning."
+    )
+    priority: OrDefault[Priority] = Field("normal", description="Of the jobs that wait, a higher one starts first.")
     run_at: Timestamp | None = Field(None, description="Not before this moment.")
     concurrency_key: str | None = Field(None, max_length=200, description="Not yet supported.")
-    labels: Labels = Field(default_factory=dict)
+    labels: OrDefault[Labels] = Field(
+        default_factory=dict, description="Any words of your own, for finding the job again."
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -34,65 +44,73 @@ class JobCreate(InlineCommand):
 class Execution(Model):
     """One attempt of a task on a worker, as the orchestrator knows it."""
 
-    id: str
-    attempt: int
-    worker_id: str | None
-    status: ExecutionStatus
-    reason: Reason | None
-    detail: str | None
-    exit_code: int | None
-    started_at: Timestamp | None
-    finished_at: Timestamp | None
+    id: Id = Field(description="The execution's id.")
+    attempt: int = Field(description="Which attempt of the task this is, counted from 1.")
+    worker_id: Id | None = Field(description="The worker that it was placed on.")
+    status: ExecutionStatus = Field(description="How far it is, or how it ended.")
+    reason: Reason | None = Field(description="Why it did not succeed.")
+    detail: str | None = Field(description="The reason in words, where there is more to tell.")
+    exit_code: int | None = Field(description="The process's exit code; 128 + N when signal N ended it.")
+    started_at: Timestamp | None = Field(description="When its process started.")
+    finished_at: Timestamp | None = Field(description="When its process ended.")
 
 
 class Task(Model):
-    id: str
-    name: str
-    status: TaskStatus
-    reason: Reason | None
-    attempt: int
-    depends_on: list[str]
-    exit_code: int | None
-    queued_at: Timestamp | None
-    started_at: Timestamp | None
-    finished_at: Timestamp | None
-    executions: list[Execution]
+    """One step of one job."""
+
+    id: Id = Field(description="The task's id.")
+    name: str = Field(description="The step's name.")
+    status: TaskStatus = Field(description="How far the task is, or how it ended.")
+    reason: Reason | None = Field(description="Why it did not succeed.")
+    attempt: int = Field(description="The current attempt, counted from 1.")
+    depends_on: list[str] = Field(description="The steps that must be over before this one starts.")
+    exit_code: int | None = Field(description="The last attempt's exit code.")
+    queued_at: Timestamp | None = Field(description="When the current attempt became ready to run.")
+    started_at: Timestamp | None = Field(description="When the current attempt's process started.")
+    finished_at: Timestamp | None = Field(description="When the task was over.")
+    executions: list[Execution] = Field(description="Its attempts on workers, the oldest first.")
 
 
 class Job(Model):
-    id: str
-    name: str
-    status: JobStatus
-    reason: Reason | None
-    pipeline_id: str | None
-    pipeline_version: int | None
-    priority: Priority
-    params: dict[str, str]
-    labels: dict[str, str]
-    run_at: Timestamp | None
-    rerun_of: str | None
-    schedule_id: str | None
-    created_at: Timestamp
-    started_at: Timestamp | None
-    finished_at: Timestamp | None
+    """One run, of a pipeline or of a single command."""
+
+    id: Id = Field(description="The job's id.")
+    name: str = Field(description="What people call the job.")
+    status: JobStatus = Field(description="How far the job is, or how it ended.")
+    reason: Reason | None = Field(description="Why it did not succeed.")
+    pipeline_id: Id | None = Field(description="The pipeline that it is a run of.")
+    pipeline_version: int | None = Field(description="The version of the pipeline that it runs.")
+    priority: Priority = Field(description="Of the jobs that wait, a higher one starts first.")
+    params: dict[str, str] = Field(description="Its parameters, as they were given.")
+    labels: dict[str, str] = Field(description="Its labels, as they were given.")
+    run_at: Timestamp | None = Field(description="It does not start before this moment.")
+    rerun_of: Id | None = Field(description="The job that this one runs again.")
+    schedule_id: Id | None = Field(description="The schedule that made it.")
+    created_at: Timestamp = Field(description="When it was accepted.")
+    started_at: Timestamp | None = Field(description="When its first process started.")
+    finished_at: Timestamp | None = Field(description="When it was over.")
 
 
 class JobDetail(Job):
-    tasks: list[Task]
+    """One job with its tasks."""
+
+    tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 
 
 class JobState(Model):
-    id: str
-    status: JobStatus
+    """How far a job is."""
+
+    id: Id = Field(description="The job's id.")
+    status: JobStatus = Field(description="How far the job is, or how it ended.")
 
 
 class JobQuery(PageQuery):
-    status: JobStatus | None = None
-    pipeline_id: str | None = None
-    name: str | None = None
-    priority: Priority | None = None
-    rerun_of: str | None = None
-    schedule_id: str | None = None
+    status: JobStatus | None = Field(None, description="Only jobs of this status.")
+    pipeline_id: str | None = Field(None, description="Only jobs of this pipeline.")
+    name: str | None = Field(None, description="Only jobs of exactly this name.")
+    priority: Priority | None = Field(None, description="Only jobs of this priority.")
+    rerun_of: str | None = Field(None, description="Only jobs that run this job again.")
+    schedule_id: str | None = Field(None, description="Only jobs that this schedule made.")
 
 
 class WaitQuery(Model):
@@ -100,28 +118,38 @@ class WaitQuery(Model):
 
 
 class RerunRequest(Model):
-    from_: Literal["start", "failed"] = Field("start", alias="from", description="failed keeps what succeeded.")
+    """What of an earlier job to run again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"from": "failed"}]})
+
+    from_: OrDefault[Literal["start", "failed"]] = Field(
+        "start", alias="from", description="start runs everything, failed keeps what succeeded."
+    )
 
 
 class TimelineEvent(Model):
     """One entry of a job's timeline; `id` resumes a stream after it (Last-Event-ID)."""
 
-    id: str
-    type: str = Field(examples=["tasks.queued"])
-    time: Timestamp
-    data: dict[str, object]
+    id: str = Field(description="Where it stands in the timeline; opaque.")
+    type: str = Field(examples=["tasks.queued"], description="The event's type, as on the bus.")
+    time: Timestamp = Field(description="When it happened.")
+    data: dict[str, object] = Field(description="The event's own fields: docs/events.md lists them.")
 
 
 class JobLogLine(Model):
-    timestamp: Timestamp
-    task: str
-    attempt: int
-    execution_id: str
-    stream: Literal["stdout", "stderr", "system"]
-    message: str
+    """One line of a job's output."""
+
+    timestamp: Timestamp = Field(description="When the worker read it.")
+    task: str = Field(description="The step that wrote it.")
+    attempt: int = Field(description="The attempt that wrote it.")
+    execution_id: Id = Field(description="The execution that wrote it.")
+    stream: Literal["stdout", "stderr", "system"] = Field(description="system lines are the platform's own remarks.")
+    message: str = Field(description="The line, without its end.")
 
 
 class JobLogs(Model):
-    job_id: str
-    logs: list[JobLogLine]
-    truncated: bool
+    """The output of all of a job's tasks."""
+
+    job_id: Id = Field(description="The job's id.")
+    logs: list[JobLogLine] = Field(description="The lines, in order.")
+    truncated: bool = Field(description="Whether something of the output was not kept.")

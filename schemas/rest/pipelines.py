@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from schemas.model import Model, Name, Timestamp
+from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import MAX_STEPS, Env, Seconds, StepSpec
 
@@ -12,25 +12,43 @@ from schemas.specs import MAX_STEPS, Env, Seconds, StepSpec
 class PipelineCreate(Model):
     """A named graph of steps. One without steps is legal: a job of it succeeds at once."""
 
-    name: Name = Field(examples=["nightly-build"])
-    description: str | None = Field(None, max_length=10_000)
-    steps: list[StepSpec] = Field(default_factory=list, max_length=MAX_STEPS)
-    env: Env = Field(default_factory=dict, description="For every step; a step's own env wins.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "nightly-build",
+                    "steps": [
+                        {"name": "fetch", "command": "echo fetching"},
+                        {"name": "test", "command": "echo testing", "depends_on": ["fetch"], "timeout": 60},
+                    ],
+                }
+            ]
+        }
+    )
+
+    name: Name = Field(description="What people call the pipeline; several may have the same name.")
+    description: str | None = Field(None, max_length=10_000, description="What it is for, in as many words as needed.")
+    steps: OrDefault[list[StepSpec]] = Field(
+        default_factory=list, max_length=MAX_STEPS, description="The graph: each step names what it depends on."
+    )
+    env: OrDefault[Env] = Field(default_factory=dict, description="For every step; a step's own env wins.")
     timeout: Seconds | None = Field(None, description="Seconds that a whole job may take.")
 
 
 class Pipeline(Model):
-    id: str
-    name: str
-    description: str | None
-    status: Literal["active", "archived"]
-    version: int
-    steps: list[StepSpec]
-    env: dict[str, str]
-    timeout: float | None
-    created_at: Timestamp
-    updated_at: Timestamp
+    """A named graph of steps, at its newest version."""
+
+    id: Id = Field(description="The pipeline's id.")
+    name: str = Field(description="What people call the pipeline.")
+    description: str | None = Field(description="What it is for.")
+    status: Literal["active", "archived"] = Field(description="No new jobs are made of an archived one.")
+    version: int = Field(description="Counts the changes, from 1; a job keeps the version that it was made of.")
+    steps: list[StepSpec] = Field(description="The graph: each step names what it depends on.")
+    env: dict[str, str] = Field(description="For every step; a step's own env wins.")
+    timeout: float | None = Field(description="Seconds that a whole job may take.")
+    created_at: Timestamp = Field(description="When the pipeline was made.")
+    updated_at: Timestamp = Field(description="When its newest version was made.")
 
 
 class PipelineQuery(PageQuery):
-    name: str | None = None
+    name: str | None = Field(None, description="Only pipelines of exactly this name.")

@@ -9,17 +9,17 @@ class FieldProblem(EventModel):
     """One thing that is wrong with a request, and where."""
 
     loc: list[str | int] = Field(description='The way to the field: ["body", "steps", 0, "name"].')
-    msg: str
-    type: str
+    msg: str = Field(description="What is wrong, in words.")
+    type: str = Field(description="What is wrong, for programs.")
 
 
 class Problem(EventModel):
     """RFC 9457 problem details, served as application/problem+json."""
 
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
+    type: str = Field("about:blank", description="The kind of problem: none beyond the HTTP status.")
+    title: str = Field(description="The HTTP status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What went wrong this time, and what would be right.")
     instance: str = Field(description="The path that was asked for.")
     request_id: str | None = Field(None, description="The `X-Request-ID` of the answer; the log lines carry it, too.")
     trace_id: str | None = Field(None, description="The trace that the request belongs to, if there is one.")

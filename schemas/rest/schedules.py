@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.model import Model, Name, Timestamp
+from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import Command, EnvName, EnvValue, InlineCommand, Labels, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
@@ -13,82 +13,92 @@ from schemas.states import ScheduleStatus, TaskStatus
 class ScheduleCreate(InlineCommand):
     """Run `job_id` again, a `pipeline_id`, or an inline `command`: at `run_at`, or on `cron`; neither means now."""
 
-    job_id: str | None = None
-    pipeline_id: str | None = None
-    run_at: Timestamp | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"command": "echo good morning", "run_at": "2030-01-01T06:00:00Z"}]}
+    )
+
+    job_id: str | None = Field(None, description="An earlier job to run again.")
+    pipeline_id: str | None = Field(None, description="A pipeline to run.")
+    run_at: Timestamp | None = Field(None, description="When it is due; without it, now.")
     cron: str | None = Field(None, max_length=200, description="Not yet supported.")
     timezone: str | None = Field(None, max_length=100, description="For cron. Not yet supported.")
-    name: Name | None = None
-    priority: Priority = "normal"
-    params: dict[EnvName, EnvValue] = Field(default_factory=dict, max_length=500)
-    labels: Labels = Field(default_factory=dict)
+    name: Name | None = Field(None, description="What people call the schedule, and the job that it makes.")
+    priority: OrDefault[Priority] = Field("normal", description="The priority of the job that it makes.")
+    params: OrDefault[dict[EnvName, EnvValue]] = Field(
+        default_factory=dict, max_length=500, description="Parameters of the job; not beside an inline `command`."
+    )
+    labels: OrDefault[Labels] = Field(default_factory=dict, description="The labels of the job that it makes.")
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
         self.exactly_one_of("job_id", "pipeline_id", "command")
         if self.run_at is not None and self.cron is not None:
             raise ValueError("a schedule has run_at or cron, not both")
+        if self.command is not None and self.params:
+            raise ValueError("params belong to a job of a pipeline; give a single command its env")
         return self
 
 
 class Schedule(Model):
-    id: str
-    status: ScheduleStatus
-    name: str | None
-    job_id: str | None = Field(description="The job that it runs again.")
-    pipeline_id: str | None
-    command: Command | None
-    run_at: Timestamp | None
-    cron: str | None
-    timezone: str | None
-    next_run_at: Timestamp | None
-    last_run_at: Timestamp | None
-    last_job_id: str | None = Field(description="The job that its last firing made.")
-    last_error: str | None
-    created_at: Timestamp
+    """Something that runs at a certain time."""
+
+    id: Id = Field(description="The schedule's id.")
+    status: ScheduleStatus = Field(description="Whether it is still to fire, or how it ended.")
+    name: str | None = Field(description="What people call it.")
+    job_id: Id | None = Field(description="The job that it runs again.")
+    pipeline_id: Id | None = Field(description="The pipeline that it runs.")
+    command: Command | None = Field(description="The command that it runs.")
+    run_at: Timestamp | None = Field(description="When it was asked to run; null for now.")
+    cron: str | None = Field(description="Not yet supported: null.")
+    timezone: str | None = Field(description="Not yet supported: null.")
+    next_run_at: Timestamp | None = Field(description="When it fires next.")
+    last_run_at: Timestamp | None = Field(description="When it fired last.")
+    last_job_id: Id | None = Field(description="The job that its last firing made.")
+    last_error: str | None = Field(description="Why its last firing made no job.")
+    created_at: Timestamp = Field(description="When it was accepted.")
 
 
 class ScheduleQuery(PageQuery):
-    status: ScheduleStatus | None = None
-    job_id: str | None = None
-    pipeline_id: str | None = None
+    status: ScheduleStatus | None = Field(None, description="Only schedules of this status.")
+    job_id: str | None = Field(None, description="Only schedules that run this job again.")
+    pipeline_id: str | None = Field(None, description="Only schedules of this pipeline.")
 
 
 class QueuedTask(Model):
     """A task that waits, in the order in which it would run."""
 
-    task_id: str
-    job_id: str
-    name: str
-    position: int
-    priority: Priority
-    attempt: int
-    requires: dict[str, str]
-    resources: Resources | None
-    queued_at: Timestamp
-    run_at: Timestamp | None
+    task_id: Id = Field(description="The task's id.")
+    job_id: Id = Field(description="The job that it is a task of.")
+    name: str = Field(description="The step's name.")
+    position: int = Field(description="1 is next.")
+    priority: Priority = Field(description="The job's priority.")
+    attempt: int = Field(description="The attempt that waits, counted from 1.")
+    requires: dict[str, str] = Field(description="Labels that its worker must have.")
+    resources: Resources | None = Field(description="What it needs of its worker.")
+    queued_at: Timestamp = Field(description="When it became ready to run.")
+    run_at: Timestamp | None = Field(description="It does not start before this moment.")
 
 
 class QueueQuery(PageQuery):
-    priority: Priority | None = None
-    job_id: str | None = None
+    priority: Priority | None = Field(None, description="Only tasks of this priority.")
+    job_id: str | None = Field(None, description="Only tasks of this job.")
 
 
 class WorkerVerdict(Model):
     """What one worker says to a waiting task: `fits`, or why not."""
 
-    worker_id: str
-    name: str
-    fits: bool
+    worker_id: Id = Field(description="The worker's id.")
+    name: str = Field(description="The worker's name.")
+    fits: bool = Field(description="Whether the task could run there now.")
     refusal: str | None = Field(description="In words: what the task needs and the worker lacks.")
 
 
 class Explanation(Model):
     """Why a task waits, or where it is."""
 
-    task_id: str
-    job_id: str
-    status: TaskStatus
+    task_id: Id = Field(description="The task's id.")
+    job_id: Id = Field(description="The job that it is a task of.")
+    status: TaskStatus = Field(description="How far the task is.")
     position: int | None = Field(description="1 is next; null when it does not wait for a worker.")
-    summary: str
-    workers: list[WorkerVerdict]
+    summary: str = Field(description="The answer in one sentence.")
+    workers: list[WorkerVerdict] = Field(description="What each worker has to say, while the task waits for one.")

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from schemas.model import Model, Name, Timestamp
+from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import Capacity, Labels, Resources
 from schemas.states import WorkerProcessStatus, WorkerStatus
@@ -13,80 +13,92 @@ from schemas.states import WorkerProcessStatus, WorkerStatus
 class WorkerRegister(Model):
     """Scheduler: make a worker known. Without an agent behind it, it is listed and never sent anything."""
 
-    type: str = Field("default", min_length=1, max_length=100, examples=["rust"])
-    name: Name | None = None
-    labels: Labels = Field(default_factory=dict)
-    capacity: Resources | None = None
+    model_config = ConfigDict(json_schema_extra={"examples": [{"type": "rust", "labels": {"zone": "north"}}]})
+
+    type: OrDefault[str] = Field(
+        "default", min_length=1, max_length=100, examples=["rust"], description="Steps may require it, as a label."
+    )
+    name: Name | None = Field(None, description="What people call the worker; by default the beginning of its id.")
+    labels: OrDefault[Labels] = Field(default_factory=dict, description="What steps may require of it.")
+    capacity: Resources | None = Field(None, description="What it has for executions that state their resources.")
 
 
 class RegisteredWorker(Model):
     """A worker as the scheduler sees it: may work be placed there?"""
 
-    id: str
-    type: str
-    name: str
-    status: WorkerStatus
-    labels: dict[str, str]
-    capacity: Resources | None
-    slots: int
+    id: Id = Field(description="The worker's id.")
+    type: str = Field(description="Its type; steps may require it, as a label.")
+    name: str = Field(description="What people call the worker.")
+    status: WorkerStatus = Field(description="Whether work may be placed there.")
+    labels: dict[str, str] = Field(description="What steps may require of it.")
+    capacity: Resources | None = Field(description="What it has for executions that state their resources.")
+    slots: int = Field(description="How many executions run there at once.")
     busy: int = Field(description="How many executions are placed there.")
-    has_agent: bool
-    registered_at: Timestamp
-    last_heartbeat: Timestamp | None
+    has_agent: bool = Field(description="Whether an agent stands behind it; without one it is sent nothing.")
+    registered_at: Timestamp = Field(description="When it was first heard of.")
+    last_heartbeat: Timestamp | None = Field(description="When it was last heard of.")
 
 
 class RegisteredWorkerQuery(PageQuery):
-    status: WorkerStatus | None = None
-    type: str | None = None
-    name: str | None = None
+    status: WorkerStatus | None = Field(None, description="Only workers of this status.")
+    type: str | None = Field(None, description="Only workers of this type.")
+    name: str | None = Field(None, description="Only workers of exactly this name.")
 
 
 class WorkerHeartbeat(Model):
     """Optional news in a heartbeat over REST."""
 
-    labels: Labels | None = None
+    model_config = ConfigDict(json_schema_extra={"examples": [{"labels": {"zone": "south"}}]})
+
+    labels: Labels | None = Field(None, description="Its labels from now on; without them nothing changes.")
 
 
 class WorkerStart(Model):
     """Worker manager: start a real worker process."""
 
-    type: str = Field("default", min_length=1, max_length=100, examples=["rust"])
-    name: Name | None = None
-    labels: Labels = Field(default_factory=dict)
+    model_config = ConfigDict(json_schema_extra={"examples": [{"type": "rust", "slots": 2}]})
+
+    type: OrDefault[str] = Field(
+        "default", min_length=1, max_length=100, examples=["rust"], description="Steps may require it, as a label."
+    )
+    name: Name | None = Field(None, description="What people call the worker; by default the beginning of its id.")
+    labels: OrDefault[Labels] = Field(default_factory=dict, description="What steps may require of it.")
     slots: int | None = Field(None, ge=1, le=10_000, description="How many executions run at once.")
     capacity: Capacity | None = Field(
         None, description="What it has for executions that state their resources; by default the machine's, no GPU."
     )
-    provider: Literal["process"] = "process"
+    provider: OrDefault[Literal["process"]] = Field("process", description="Where it runs: a process of this machine.")
 
 
 class ManagedWorker(Model):
     """A worker as the worker manager sees it: what is its process doing?"""
 
-    id: str
-    type: str
-    name: str
-    status: WorkerProcessStatus
-    provider: str
-    labels: dict[str, str]
-    slots: int
-    pid: int | None
-    exit_code: int | None
-    detail: str | None
-    created_at: Timestamp
-    started_at: Timestamp | None
-    stopped_at: Timestamp | None
+    id: Id = Field(description="The worker's id.")
+    type: str = Field(description="Its type; steps may require it, as a label.")
+    name: str = Field(description="What people call the worker.")
+    status: WorkerProcessStatus = Field(description="What its process does.")
+    provider: str = Field(description="Where it runs.")
+    labels: dict[str, str] = Field(description="What steps may require of it.")
+    slots: int = Field(description="How many executions run there at once.")
+    pid: int | None = Field(description="Its process id, on the worker manager's machine.")
+    exit_code: int | None = Field(description="Its process's exit code; 128 + N when signal N ended it.")
+    detail: str | None = Field(description="How it ended, in words.")
+    created_at: Timestamp = Field(description="When it was asked for.")
+    started_at: Timestamp | None = Field(description="When its process started.")
+    stopped_at: Timestamp | None = Field(description="When its process was gone.")
 
 
 class ManagedWorkerState(Model):
-    id: str
-    status: WorkerProcessStatus
+    """What a worker's process does."""
+
+    id: Id = Field(description="The worker's id.")
+    status: WorkerProcessStatus = Field(description="What its process does.")
 
 
 class ManagedWorkerQuery(PageQuery):
-    status: WorkerProcessStatus | None = None
-    type: str | None = None
-    name: str | None = None
+    status: WorkerProcessStatus | None = Field(None, description="Only workers of this status.")
+    type: str | None = Field(None, description="Only workers of this type.")
+    name: str | None = Field(None, description="Only workers of exactly this name.")
 
 
 class StopQuery(Model):

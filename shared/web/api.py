@@ -134,7 +134,7 @@ class Api:
             endpoint = _endpoint(handler, path, names, body, query, strict=not self.system)
             described = _with_headers(answers_of(answers), query, creates=creates)
             implied = () if self.system else _problems(method, names, body)
-            parameters = [_path_parameter(name) for name in names]
+            parameters = [_path_parameter(name, path) for name in names]
             if creates:
                 parameters.append(dict(_IDEMPOTENCY_PARAMETER))
             docs(
@@ -249,9 +249,12 @@ def _path_names(path: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(path) if name]
 
 
-def _path_parameter(name: str) -> dict[str, object]:
+def _path_parameter(name: str, path: str) -> dict[str, object]:
     schema = {"type": "string", "format": "uuid"} if _is_id_name(name) else {"type": "string"}
-    return {"in": "path", "name": name, "required": True, "schema": schema}
+    # /api/v1/jobs/{id}: what stands before a parameter is the resource that it names one of.
+    resource = path.partition(f"/{{{name}}}")[0].rpartition("/")[2].removesuffix("s")
+    description = f"The {resource}'s {name.removeprefix(f'{resource}_')}."
+    return {"in": "path", "name": name, "required": True, "schema": schema, "description": description}
 
 
 def _is_id_name(name: str) -> bool:

@@ -26,6 +26,8 @@ from shared.web.system import Document, add_assets, system_api
 
 METRICS: Final = web.AppKey("metrics", Metrics)
 """What the application's `/metrics` shows."""
+DOCUMENT: Final = web.AppKey("document", Document)
+"""What the application's `/openapi.json` shows."""
 
 
 class WebSettings(Protocol):
@@ -64,7 +66,7 @@ def create_web_app(
     app.on_shutdown.append(streams.close)
     app[METRICS] = metrics
 
-    document = Document()
+    document = app[DOCUMENT] = Document()
     health = HealthChecks(service, version, checks, metrics=metrics, deadline=health_deadline)
     system = system_api(health, metrics, document)
     for api in (*apis, system):

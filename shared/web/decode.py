@@ -15,6 +15,7 @@ from multidict import MultiMapping
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+from typing_extensions import TypeAliasType
 
 from schemas.model import readable_location
 from shared.errors import FieldError, Invalid, Malformed
@@ -143,8 +144,8 @@ def _named_fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def _unannotated(kind: object) -> object:
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
+    while get_origin(kind) is Annotated or isinstance(kind, TypeAliasType):
+        kind = kind.__value__ if isinstance(kind, TypeAliasType) else get_args(kind)[0]
     return kind
 
 

@@ -11,11 +11,11 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 Schema: TypeAlias = dict[str, Json]
 
 _NULL: Final[Schema] = {"nullable": True, "enum": [None]}  # what a translated `type: null` looks like
-_DROPPED: Final = frozenset(
-    {"$comment", "$schema", "propertyNames", "patternProperties", "contentMediaType", "contentEncoding"}
-)
-_NAMED_SCHEMAS: Final = frozenset({"properties"})
+_DROPPED: Final = frozenset({"$comment", "$schema", "propertyNames", "contentMediaType", "contentEncoding"})
+_NAMED_SCHEMAS: Final = frozenset({"properties", "patternProperties"})
 _VERBATIM: Final = frozenset({"default", "enum", "const", "examples", "example", "required", "discriminator"})
+OR_NULL: Final = "OrNull"
+"""What the name of a component's nullable twin ends with."""
 _LIMITS: Final = (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum"))
 
 
@@ -30,6 +30,10 @@ def to_openapi_30(schema: Mapping[str, Json]) -> Schema:
         _nullable(out, union)
     if "const" in out:
         out["enum"] = [out.pop("const")]
+    if isinstance(patterns := out.pop("patternProperties", None), dict):
+        # 3.0 cannot say how a key looks; what the values are, it can.
+        values = list(patterns.values())
+        out["additionalProperties"] = values[0] if len(values) == 1 else {"anyOf": values}
     for exclusive, limit in _LIMITS:
         if exclusive in out and not isinstance(out[exclusive], bool):
             out[limit] = out[exclusive]
@@ -72,19 +76,43 @@ def _type_lists(out: Schema) -> None:
 
 
 def _nullable(out: Schema, union: str) -> None:
-    """One type or null is that type and `nullable`; any other union keeps null as a member of its own.
+    """A union with null becomes a union without it, one member of which is `nullable`.
 
-    `nullable` beside a reference would say nothing: it only widens a `type` of the same schema (OpenAPI 3.0.3,
-    proposal "Clarify semantics of nullable").
+    `nullable` only widens a `type` of the same schema (OpenAPI 3.0.3, proposal "Clarify semantics of nullable"), so
+    that beside a reference it would say nothing: such a member refers to the component's nullable twin instead
+    (`or_null`), which the document's writer adds. An enum of null alone would be a class of its own to generators.
     """
     members = out.get(union)
     if not isinstance(members, list) or _NULL not in members:
         return
-    match [member for member in members if member != _NULL]:
-        case [dict() as only] if "type" in only and "enum" not in only:
-            del out[union]
-            out["nullable"] = True
-            for key, value in only.items():
-                out.setdefault(key, value)
-        case _:
-            pass
+    first, *others = [member for member in members if isinstance(member, dict) and member != _NULL]
+    if others:
+        out[union] = [or_null(first), *others]
+        return
+    del out[union]
+    for key, value in or_null(first).items():
+        out.setdefault(key, value)
+
+
+def or_null(schema: Schema) -> Schema:
+    """The translated schema with null among its values; a reference to a component becomes one to its twin."""
+    if isinstance(reference := schema.get("$ref"), str):
+        return {**schema, "$ref": reference + OR_NULL}
+    if isinstance(parts := schema.get("allOf"), list) and len(parts) == 1 and isinstance(parts[0], dict):
+        return {**schema, "allOf": [or_null(parts[0])]}
+    if isinstance(values := schema.get("enum"), list):
+        return {**schema, "nullable": True, "enum": [*values, None]}
+    return {**schema, "nullable": True}
+
+
+def without_null(schema: Schema) -> Schema:
+    """The opposite of `or_null`, for places where null cannot be written: the parameters of a query."""
+    out = {key: value for key, value in schema.items() if key != "nullable"}
+    if isinstance(reference := out.get("$ref"), str):
+        out["$ref"] = reference.removesuffix(OR_NULL)
+    if isinstance(values := out.get("enum"), list):
+        out["enum"] = [value for value in values if value is not None]
+    for union in ("allOf", "anyOf", "oneOf"):
+        if isinstance(members := out.get(union), list):
+            out[union] = [without_null(member) if isinstance(member, dict) else member for member in members]
+    return out

@@ -21,7 +21,7 @@ from apispec import APISpec
 from pydantic import TypeAdapter
 
 from schemas.rest.problem import Problem
-from shared.web.dialect import Schema, to_openapi_30
+from shared.web.dialect import OR_NULL, Schema, or_null, to_openapi_30, without_null
 from shared.web.problems import PROBLEM_JSON
 
 Mode: TypeAlias = Literal["validation", "serialization"]
@@ -31,7 +31,6 @@ OPENAPI: Final = "3.0.3"
 JSON: Final = "application/json"
 
 _COMPONENT: Final = "#/components/schemas/"
-_QUERY_NOISE: Final = frozenset({"nullable", "title"})
 _HEADER_TEXTS: Final[Mapping[str, str]] = {
     "Location": "The path of what was created.",
     "Link": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288).',
@@ -115,7 +114,9 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
         ]
         schemas, top = TypeAdapter.json_schemas(adapters, ref_template=_COMPONENT + "{model}")
         definitions = top.get("$defs", {})
-        self._definitions = {name: to_openapi_30(schema) for name, schema in definitions.items()}
+        # A nullable twin keeps the title, by which generators know that both are one class.
+        self._definitions = {name: {"title": name, **to_openapi_30(one)} for name, one in definitions.items()}
+        self._definitions |= {name + OR_NULL: or_null(schema) for name, schema in self._definitions.items()}
         self._refs = {use: to_openapi_30(schemas[index, use.mode]) for index, use in enumerate(wanted)}
 
     def _update_paths(self, data: Mapping[str, Any], method: str, url_path: str) -> None:
@@ -169,7 +170,7 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
         assert isinstance(properties, dict), f"{use.kind!r} is no flat model"
         for name, sub in properties.items():
             assert isinstance(sub, dict)
-            inner = {key: value for key, value in sub.items() if key not in _QUERY_NOISE}
+            inner = without_null({key: value for key, value in sub.items() if key != "title"})
             if inner.get("default", ...) is None:
                 del inner["default"]
             parameter: Operation = {"in": "query", "name": name, "schema": inner}

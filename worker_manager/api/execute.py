@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from schemas.events import ExecutionRefused, ExecutionRequested, JobTarget
+from schemas.events import ExecutionCompleted, ExecutionRefused, ExecutionRequested, JobTarget
 from schemas.rest.executions import ExecuteRequest, ManagedExecution
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound
 from shared.ids import new_id
@@ -16,7 +16,9 @@ from shared.outbox import Outbox
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.idempotency import idempotent
 from shared.web.load import waiting
+from shared.web.responses import json_response
 from worker_manager.announcements import Announcements
+from worker_manager.domain.reports import settle
 from worker_manager.store import ExecutionStore
 
 VERDICT: Final = 2.0
@@ -37,7 +39,8 @@ def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, 
     async def execute(request: web.Request, body: ExecuteRequest) -> web.StreamResponse:
         """The execution is `pending` until a worker has room for it. A worker that drains or has no room after all
         gives it back: it is `cancelled` then, for the reason `returned`, and `continued_as` names the execution that
-        took its place. An unknown `job_id` is 404, one whose pipeline is archived 409."""
+        took its place. The execution of a job without steps is `succeeded` at once. An unknown `job_id` is 404, one
+        whose pipeline is archived 409."""
         execution_id, task_id, job_id = new_id(), new_id(), new_id()
         with announcements.about(execution_id, job_id) as listener:
             async with idempotent(request, outbox) as tx:
@@ -56,7 +59,15 @@ def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, 
                     key = request.headers.get(IDEMPOTENCY_KEY)
                     await store.forget(execution_id, route=f"{request.method} {request.path}", key=key)
                     raise _refusal(said, body.job_id)
+                if isinstance(said, ExecutionCompleted):
+                    return await closed(execution_id, said)
         return response
+
+    async def closed(execution_id: str, said: ExecutionCompleted) -> web.Response:
+        """The answer for an execution that was over before it could be answered."""
+        await store.settle(settle(said, said.finished_at))
+        headers = {"Location": f"/api/v1/executions/{execution_id}"}
+        return json_response(await store.get(execution_id) or "", status=201, headers=headers)
 
     return api
 

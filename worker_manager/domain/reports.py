@@ -11,6 +11,7 @@ from datetime import datetime
 from schemas.cloudevents import CloudEvent
 from schemas.events import (
     EventData,
+    ExecutionCompleted,
     ExecutionFinished,
     ExecutionLost,
     ExecutionRefused,
@@ -63,12 +64,14 @@ class Unplaced:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A direct request that the orchestrator turned down."""
+class Settled:
+    """A direct request that the orchestrator closed itself: turned down, or with nothing to run."""
 
     execution_id: str
-    detail: str
+    status: ExecutionStatus
     finished_at: datetime
+    reason: Reason | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,14 @@ class Folded:
 
     reports: list[Report]
     unplaced: list[Unplaced]
-    refused: list[Refused]
+    settled: list[Settled]
 
 
 def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
     """Fold events, in the order in which they were said. The first outcome of an execution holds."""
     reports: dict[str, Report] = {}
     unplaced: dict[tuple[str, int], Unplaced] = {}
-    refused: dict[str, Refused] = {}
+    settled: dict[str, Settled] = {}
     placed: dict[str, datetime] = {}
     for event in events:
         match event.data:
@@ -92,15 +95,24 @@ def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
                 placed[data.execution_id] = data.scheduled_at
             case TaskWithdrawn() | TaskExpired() as data:
                 unplaced.setdefault((data.task_id, data.attempt), _unplaced(data, event.time))
-            case ExecutionRefused() as data:
-                refused.setdefault(data.execution_id, Refused(data.execution_id, data.detail, event.time))
+            case ExecutionRefused() | ExecutionCompleted() as data:
+                settled.setdefault(data.execution_id, settle(data, event.time))
             case ExecutionStarted() | ExecutionFinished() | ExecutionLost() | ExecutionReturned() as data:
                 report = _report(data, event.time)
                 if report.execution_id in placed:
                     report = replace(report, placed_at=placed[report.execution_id])
                 before = reports.get(report.execution_id)
                 reports[report.execution_id] = report if before is None else _later(before, report)
-    return Folded(list(reports.values()), list(unplaced.values()), list(refused.values()))
+    return Folded(list(reports.values()), list(unplaced.values()), list(settled.values()))
+
+
+def settle(data: ExecutionRefused | ExecutionCompleted, said_at: datetime) -> Settled:
+    """What the orchestrator's answer makes of a direct request."""
+    match data:
+        case ExecutionRefused():
+            return Settled(data.execution_id, ExecutionStatus.FAILED, said_at, Reason.START_FAILED, data.detail)
+        case ExecutionCompleted():
+            return Settled(data.execution_id, ExecutionStatus.SUCCEEDED, data.finished_at)
 
 
 def _later(before: Report, report: Report) -> Report:

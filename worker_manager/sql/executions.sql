@@ -59,11 +59,12 @@ from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::times
 where e.task_id = c.task_id and e.attempt = c.attempt and e.rank = 0 and e.worker_id is null
 returning e.status;
 
--- name: close_refused
--- Close requested executions that the orchestrator refused.
+-- name: close_settled
+-- Close requested executions that the orchestrator refused, or that had nothing to run: none of them wrote a log.
 update executions e
-set status = 'failed', rank = 2, reason = 'start_failed', detail = c.detail, finished_at = c.finished_at
-from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as c (id, detail, finished_at)
+set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at, log_chunks = 0
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    as c (id, status, reason, detail, finished_at)
 where e.id = c.id and e.rank = 0
 returning e.status;
 

@@ -18,6 +18,7 @@ from orchestrator.store.runs import RunStore
 from orchestrator.traces import Traces
 from orchestrator.watch import Listener
 from schemas.events import (
+    ExecutionCompleted,
     ExecutionRefused,
     ExecutionRequested,
     JobCancelled,
@@ -346,6 +347,18 @@ async def test_a_direct_execution_gets_the_ids_that_were_promised(house: House) 
     await house.say(asked)
     order = await house.queued({"id": asked.job_id})
     assert (order.task_id, order.execution_id) == (asked.task_id, asked.execution_id)
+
+
+async def test_a_direct_execution_of_a_job_without_steps_is_over_at_once(house: House) -> None:
+    pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
+    job = await house.post("/api/v1/jobs", {"pipeline_id": pipeline["id"]})
+    asked = ExecutionRequested(
+        execution_id=new_id(), task_id=new_id(), job_id=new_id(), attempt=1, target=JobTarget(job_id=job["id"])
+    )
+    await house.say(asked)
+    [completed] = await house.ears.wait(ExecutionCompleted)
+    assert (completed.execution_id, completed.job_id) == (asked.execution_id, asked.job_id)
+    assert (await house.get(f"/api/v1/jobs/{asked.job_id}"))["status"] == "succeeded"
 
 
 async def test_a_direct_execution_of_nothing_is_refused(house: House) -> None:

@@ -6,11 +6,18 @@ from itertools import permutations
 import pytest
 
 from schemas.agents import Dispatch, Heartbeat, Stop
-from schemas.events import EventData, ExecutionRefused, ExecutionRequested, TaskExpired, TaskWithdrawn
+from schemas.events import (
+    EventData,
+    ExecutionCompleted,
+    ExecutionRefused,
+    ExecutionRequested,
+    TaskExpired,
+    TaskWithdrawn,
+)
 from schemas.states import ExecutionStatus
 from shared.ids import new_id
 from tests.integration.worker_manager.conftest import Platform, Running, events_in
-from tests.unit.worker_manager.events import NOON, Script
+from tests.unit.worker_manager.events import LATER, NOON, Script
 
 
 async def test_orders_of_one_batch_reach_each_worker_as_one_message(platform: Platform, manager: Running) -> None:
@@ -178,6 +185,21 @@ async def test_a_requested_execution_whose_task_leaves_the_queue_is_closed(
     await manager.recorded(1)
 
     assert (await manager.call("GET", f"/executions/{made['id']}"))["status"] == status
+
+
+async def test_an_execution_with_nothing_to_run_is_answered_as_succeeded(platform: Platform, manager: Running) -> None:
+    requests = await platform.listen(platform.bus.catalogue.event("executions.requested"))
+    answering = asyncio.create_task(manager.call("POST", "/execute", expect=201, json={"job_id": new_id()}))
+
+    [asked] = events_in(await requests.next(), ExecutionRequested)
+    ids = {"execution_id": asked.execution_id, "task_id": asked.task_id, "job_id": asked.job_id, "attempt": 1}
+    await platform.say(ExecutionCompleted(**ids, finished_at=LATER))
+
+    answered = await answering
+    assert (answered["id"], answered["status"], answered["reason"]) == (asked.execution_id, "succeeded", None)
+    await manager.recorded(1)
+    assert await manager.call("GET", f"/executions/{asked.execution_id}") == answered
+    assert (await manager.call("GET", f"/executions/{asked.execution_id}/logs"))["logs"] == []
 
 
 async def test_an_unknown_job_is_not_found_and_leaves_nothing(platform: Platform, manager: Running) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytest
 from jsonschema import Draft7Validator
 from pydantic import AwareDatetime, BaseModel
+from typing_extensions import TypeAliasType
 
 from docs import asyncapi
 from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, encode, encode_batch, wrap
@@ -42,6 +43,8 @@ def at(reference: str) -> Any:
 
 def example(kind: Any, *, full: bool) -> Any:
     """A value of this type: with everything that it may have, or with nothing that it need not."""
+    if isinstance(kind, TypeAliasType):
+        kind = kind.__value__
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return example(arguments[0], full=full)

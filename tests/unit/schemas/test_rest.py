@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from schemas.model import readable_location
-from schemas.rest.jobs import JobCreate
+from schemas.model import Model, readable_location
+from schemas.rest.executions import ExecuteRequest
+from schemas.rest.jobs import JobCreate, RerunRequest
+from schemas.rest.pipelines import PipelineCreate
+from schemas.rest.schedules import ScheduleCreate
+from schemas.rest.workers import WorkerHeartbeat, WorkerRegister, WorkerStart
+from schemas.specs import Capacity, Resources, RetrySpec, StepSpec
+
+REQUESTS: dict[type[Model], dict[str, Any]] = {
+    JobCreate: {"command": "true"},
+    PipelineCreate: {"name": "p"},
+    ScheduleCreate: {"command": "true"},
+    ExecuteRequest: {"command": "true"},
+    RerunRequest: {},
+    WorkerRegister: {},
+    WorkerHeartbeat: {},
+    WorkerStart: {},
+    StepSpec: {"name": "s", "command": "true"},
+    RetrySpec: {},
+    Resources: {},
+    Capacity: {},
+}
+"""Everything that a person sends, with what it needs at the least."""
 
 
 @pytest.mark.parametrize(
@@ -23,13 +47,52 @@ def test_a_time_that_leaves_the_calendar_in_utc_is_refused(moment: str) -> None:
         JobCreate.model_validate({"command": "true", "run_at": moment})
 
 
-@pytest.mark.parametrize("name", ["\x1b[2Jred", "two\nlines", "\u202ebackwards", "   ", ""])
+@pytest.mark.parametrize("model", REQUESTS)
+def test_null_means_absent_in_every_field_that_may_be_absent(model: type[Model]) -> None:
+    least = REQUESTS[model]
+    optional = {field.alias or name: None for name, field in model.model_fields.items() if not field.is_required()}
+
+    sent = json.dumps({**optional, **least})
+
+    assert model.model_validate_json(sent, strict=True) == model.model_validate_json(json.dumps(least), strict=True)
+
+
+def test_null_beside_a_pipeline_is_not_a_field_of_a_step() -> None:
+    fields = dict.fromkeys(set(JobCreate.model_fields) - {"pipeline_id"})
+    assert JobCreate.model_validate_json(json.dumps({"pipeline_id": "p", **fields}), strict=True).pipeline_id == "p"
+    with pytest.raises(ValidationError, match="timeout: only with an inline command"):
+        JobCreate.model_validate({"pipeline_id": "p", "timeout": 5})
+
+
+@pytest.mark.parametrize("model", [JobCreate, ScheduleCreate])
+def test_parameters_beside_a_single_command_are_refused(model: type[Model]) -> None:
+    with pytest.raises(ValidationError, match="params belong to a job of a pipeline"):
+        model.model_validate({"command": "true", "params": {"a": "1"}})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("\x1b[2Jred", "two\nlines", "\x7f", "\x9bred", "line\u2028line", "line\u2029line", "\ufeffmark"),
+        *("\u202ebackwards", "\u202aleft", "\u2066isolate", "\u2069", "\u200fmark", "\u061cmark", "\U000e0001"),
+        *("   ", "", "\u3000", "\u00a0\u200d", "\u200b"),
+    ],
+)
 def test_a_name_cannot_act_where_it_is_shown(name: str) -> None:
     with pytest.raises(ValidationError, match="name"):
         JobCreate.model_validate({"command": "true", "name": name})
 
 
-@pytest.mark.parametrize("name", ["nightly build", "Überprüfung №5", "构建", "a" * 200])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("nightly build", "Überprüfung №5", "构建", "a" * 200),
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian, with a zero-width non-joiner
+        *("夜間\u3000バッチ", "a\u00a0b", "ภาษา\u200bไทย"),  # an ideographic space, a no-break space, a place to break
+        *("\U0001f469\u200d\U0001f527", "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"),
+        *("\U0001fae8", "\ue0b0"),  # newer than this Python's Unicode, and of a private use
+    ],
+)
 def test_a_name_may_be_of_any_language(name: str) -> None:
     assert JobCreate.model_validate({"command": "true", "name": name}).name == name
 

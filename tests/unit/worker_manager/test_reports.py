@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from schemas.events import EventData, ExecutionRefused, TaskExpired, TaskWithdrawn
+from schemas.events import EventData, ExecutionCompleted, ExecutionRefused, TaskExpired, TaskWithdrawn
 from schemas.states import ExecutionStatus, Reason
 from shared.ids import new_id
 from tests.unit.worker_manager.events import LATER, NOON, Script, said
@@ -62,6 +62,17 @@ def test_a_task_that_leaves_the_queue_closes_what_was_asked_for(
     assert unplaced.finished_at == LATER
 
 
+def test_a_request_with_nothing_to_run_succeeds() -> None:
+    script = Script()
+    ids = {"execution_id": script.execution_id, "task_id": script.task_id, "job_id": script.job_id, "attempt": 1}
+    completed = ExecutionCompleted(**ids, finished_at=LATER)
+
+    [settled] = fold([said(completed), said(completed)]).settled
+
+    assert (settled.execution_id, settled.status) == (script.execution_id, ExecutionStatus.SUCCEEDED)
+    assert (settled.reason, settled.finished_at) == (None, LATER)
+
+
 def test_a_refusal_says_why() -> None:
     script = Script()
     refused = ExecutionRefused(
@@ -75,5 +86,5 @@ def test_a_refusal_says_why() -> None:
 
     folded = fold([said(refused), said(refused)])
 
-    assert [one.detail for one in folded.refused] == ["there is no job x"]
+    assert [one.detail for one in folded.settled] == ["there is no job x"]
     assert folded.reports == []
