@@ -19,7 +19,8 @@ from scheduler.settings import SchedulerSettings
 from schemas import states
 from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE
 from schemas.events import EVENT_TYPES
-from schemas.subjects import CONSUMERS
+from schemas.questions import QUESTIONS
+from schemas.subjects import CONSUMERS, Catalogue
 from shared.lifecycle import Service
 from shared.metrics import Declared
 from shared.web.app import METRICS, WebServer
@@ -70,7 +71,26 @@ def event_catalogue() -> str:
             f"Consumers: {', '.join(takers) or 'none'}",
         ]
         parts.append("\n\n".join(lines) + "\n")
+    parts.append(_questions())
     return "\n".join(parts)
+
+
+def _questions() -> str:
+    """What services ask each other."""
+    lines = [
+        "## Questions between services\n\nInternal, and no promise to users: while a request waits, one service may ask"
+        " another on core NATS (request and reply). One replica of the owner answers, within two seconds; without an"
+        ' answer the request gets a 503. The reply is `{"answer": {...}}` or `{"refusal": {"status": 404, ...}}`. A'
+        " question changes nothing; facts travel as events only.\n",
+        "| subject | question | answer |",
+        "|---|---|---|",
+    ]
+    for spec in QUESTIONS:
+        asked, answered = (
+            ", ".join(f"`{field}`" for field in model.model_fields) for model in (spec.question, spec.answer)
+        )
+        lines.append(f"| `{Catalogue().question(spec)}` | {asked} | {answered} |")
+    return "\n".join(lines) + "\n"
 
 
 def log_event_catalogue() -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from orchestrator.api import jobs, logs, pipelines, timeline
 from orchestrator.consumers import Requests, Runs
 from orchestrator.loops import Deadlines, Reminders
+from orchestrator.questions import Questions
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.memory import RunMemory
@@ -15,11 +16,13 @@ from orchestrator.store.timeline import TimelineStore
 from orchestrator.submission import Submission
 from orchestrator.traces import Traces
 from orchestrator.watch import Watch
+from schemas.questions import TASK
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.feed import Feed
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
 from shared.lifecycle import Service
+from shared.questions import Answering, answer
 from shared.web.idempotency import purge
 
 
@@ -59,6 +62,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         *([Feed(bus)] if settings.feed == "on" else []),
         deadlines,
         Reminders(outbox, run_store),
+        Answering(bus, metrics, [answer(TASK, Questions(job_store).task)]),
         Housekeeping(idempotency_keys=partial(purge, database)),
         web,
     ]

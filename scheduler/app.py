@@ -66,7 +66,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             schedules.api(listing, outbox, verdicts, bus),
             workers.api(listing, outbox, bus),
             queue.api(listing),
-            explain.api(listing),
+            explain.api(listing, bus),
         ],
     )
     return [

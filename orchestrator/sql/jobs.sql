@@ -178,3 +178,21 @@ select
 from tasks t
 where t.job_id = $1::uuid
 order by t.position
+
+-- name: describe_task
+-- One task by its id alone, with its job's status, what it depends on and where it runs.
+select
+    t.id::text as task_id, t.job_id::text as job_id, t.name, t.status, t.reason, t.attempt, t.exit_code, t.run_at,
+    t.started_at, t.execution_id::text as execution_id, x.worker_id::text as worker_id, j.status as job_status,
+    (
+        select coalesce(json_agg(json_build_object(
+            'name', d.name, 'status', d.status,
+            'satisfied', d.status = 'succeeded' or (d.status = 'failed' and d.allow_failure)
+        ) order by d.position), '[]'::json)
+        from tasks d
+        where d.job_id = t.job_id and d.name in (select json_array_elements_text(t.depends_on))
+    ) as depends_on
+from tasks t
+join jobs j on j.id = t.job_id
+left join executions x on x.job_id = t.job_id and x.id = t.execution_id
+where t.id = $1::uuid

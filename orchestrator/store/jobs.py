@@ -99,6 +99,10 @@ class JobStore:
             raise NotFound("job", job_id)
         return JobStatus(status)
 
+    async def describe_task(self, task_id: str) -> Record | None:
+        """One task by its id alone: the fields of `schemas.questions.TaskAnswer`."""
+        return await self._database.fetch_one(self._sql["describe_task"], task_id)
+
     async def archived(self, on: Runner, job_id: str) -> bool | None:
         """Whether a job is of an archived pipeline, None when there is no such job."""
         archived: bool | None = await on.fetch_value(self._sql["is_job_archived"], job_id) if is_id(job_id) else None

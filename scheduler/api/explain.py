@@ -6,11 +6,16 @@ from aiohttp import web
 
 from scheduler.domain.explain import summary, verdicts
 from scheduler.domain.model import Outcome, TaskState
+from scheduler.domain.whereabouts import in_words
 from scheduler.listing import KnownTask, Listing
 from schemas.model import rfc3339
+from schemas.questions import TASK, TaskQuestion
 from schemas.rest.schedules import Explanation
 from schemas.states import TaskStatus
-from shared.errors import NotFound
+from shared.bus import Bus
+from shared.clock import now
+from shared.errors import NotFound, Unavailable
+from shared.questions import ask
 from shared.web.api import Api
 from shared.web.responses import json_response
 
@@ -25,29 +30,48 @@ _STATUS: Final = {
 }
 
 
-def api(listing: Listing) -> Api:
-    """The route, over the tables and the rules that place."""
+def api(listing: Listing, bus: Bus) -> Api:
+    """The route, over the tables, the rules that place, and what the orchestrator answers."""
     api = Api(tag="queue", description="What waits for a worker, and why.")
 
     @api.get("/api/v1/tasks/{id}/explain", summary="Explain why a task waits", answers={200: Explanation})
     async def explain_task(_request: web.Request, id: str) -> web.StreamResponse:
-        """Its position, and per worker what refuses it. The status is that of the attempt which the scheduler knows
-        last; what comes after it is the orchestrator's to decide."""
+        """For a task that waits for a worker: its position, and per worker what refuses it. For any other: the step
+        that it waits for, where it runs, or how it ended. The orchestrator is asked for that: 503 when it does not
+        answer and the scheduler does not know the task either."""
         task = await listing.task(id)
-        if task is None:
-            raise NotFound("task", id)
-        match task.state:
-            case TaskState.WAITING:
-                return json_response(await _waiting(listing, task))
-            case TaskState.PLACED:
-                text = f"is placed on worker {task.worker_id} as execution {task.execution_id}"
-                return json_response(_elsewhere(task, TaskStatus.SCHEDULED, text))
-            case TaskState.DONE:
-                outcome = task.outcome or Outcome.FAILED
-                text = f"does not wait: attempt {task.attempt} ended as {outcome.value}"
-                return json_response(_elsewhere(task, _STATUS[outcome], text))
+        if task is not None and task.state is TaskState.WAITING:
+            return json_response(await _waiting(listing, task))
+        try:
+            told = await ask(bus, TASK, TaskQuestion(task_id=id))
+        except (NotFound, Unavailable):
+            if task is None:
+                raise
+            return json_response(_as_known_here(task))
+        return json_response(
+            Explanation(
+                task_id=told.task_id,
+                job_id=told.job_id,
+                status=told.status,
+                position=None,
+                summary=in_words(told, now()),
+                workers=[],
+            )
+        )
 
     return api
+
+
+def _as_known_here(task: KnownTask) -> Explanation:
+    """The attempt that the scheduler saw last, where the orchestrator has nothing to add."""
+    if task.state is TaskState.PLACED:
+        text = f"is placed on worker {task.worker_id} as execution {task.execution_id}"
+        status = TaskStatus.SCHEDULED
+    else:
+        outcome = task.outcome or Outcome.FAILED
+        text = f"does not wait: attempt {task.attempt} ended as {outcome.value}"
+        status = _STATUS[outcome]
+    return Explanation(task_id=task.task_id, job_id=task.job_id, status=status, position=None, summary=text, workers=[])
 
 
 async def _waiting(listing: Listing, task: KnownTask) -> Explanation:
@@ -65,7 +89,3 @@ async def _waiting(listing: Listing, task: KnownTask) -> Explanation:
         summary=text,
         workers=answers,
     )
-
-
-def _elsewhere(task: KnownTask, status: TaskStatus, text: str) -> Explanation:
-    return Explanation(task_id=task.task_id, job_id=task.job_id, status=status, position=None, summary=text, workers=[])

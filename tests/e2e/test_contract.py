@@ -12,17 +12,16 @@ import aiohttp
 import pytest
 from openapi_spec_validator import validate
 
-from hodei.client import ApiError, Client
+from hodei.client import Client
 from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate
-from schemas.rest.schedules import Explanation, ScheduleCreate
+from schemas.rest.schedules import ScheduleCreate
 from schemas.rest.workers import WorkerRegister, WorkerStart
 from tests.e2e.framework.config import E2EConfig
 from tests.e2e.framework.data import command_job, pipeline, step, unique
 from tests.e2e.framework.http import RawHttp, checked_client
 from tests.e2e.framework.openapi import OpenApiCheck
 from tests.e2e.framework.platform import SERVICES, Platform
-from tests.e2e.framework.waiting import eventually
 
 PROMISED = {
     "orchestrator": """
@@ -110,14 +109,7 @@ async def _visit_scheduler(client: Client, raw: RawHttp) -> None:
     await client.registered_worker(worker.id)
     await raw("DELETE", f"/api/v1/workers/{worker.id}")
     job = await client.submit(command_job("true", requires={"zone": unique("nowhere")}))
-
-    async def explained() -> Explanation | None:
-        try:
-            return await client.explain(job.tasks[0].id)
-        except ApiError:
-            return None  # it has not come to the scheduler yet
-
-    await eventually(explained)
+    await client.explain(job.tasks[0].id)
     await client.queue()
     await client.cancel(job.id)
 

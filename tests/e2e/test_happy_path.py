@@ -12,7 +12,7 @@ import pytest
 from hodei.client import ApiError, Client
 from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate, JobDetail
-from schemas.rest.schedules import ScheduleCreate
+from schemas.rest.schedules import Explanation, ScheduleCreate
 from schemas.rest.workers import WorkerStart
 from schemas.specs import Capacity
 from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus, TaskStatus, WorkerProcessStatus, WorkerStatus
@@ -232,7 +232,7 @@ async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> 
     job = await client.submit(command_job("true", requires={"type": unique("nowhere")}))
     task = (await client.job(job.id)).tasks[0]
 
-    explanation = await eventually(lambda: _if_there(client.explain(task.id)))
+    explanation = await eventually(lambda: _in_the_queue(client, task.id))
 
     assert explanation.position is not None
     assert all(not verdict.fits and verdict.refusal for verdict in explanation.workers)
@@ -249,7 +249,7 @@ async def test_a_job_that_needs_a_gpu_waits_for_a_worker_that_has_one(client: Cl
     assert (known.capacity.cpu_m > 0, known.capacity.memory_mb > 0, known.capacity.gpu) == (True, True, 0)
     job = await client.submit(command_job("true", requires={"type": kind}, resources={"gpu": 1}))
     task = (await client.job(job.id)).tasks[0]
-    explanation = await eventually(lambda: _if_there(client.explain(task.id)))
+    explanation = await eventually(lambda: _in_the_queue(client, task.id))
     refusals = {verdict.worker_id: verdict.refusal for verdict in explanation.workers}
     assert refusals[plain.id] == "needs gpu 1, 0 in all"
 
@@ -259,6 +259,39 @@ async def test_a_job_that_needs_a_gpu_waits_for_a_worker_that_has_one(client: Cl
     assert [execution.worker_id for execution in done.tasks[0].executions] == [able.id]
     for worker in (plain, able):
         await client.stop_worker(worker.id, force=True)
+
+
+async def test_every_task_of_a_job_can_be_explained_at_any_time(client: Client) -> None:
+    nowhere = unique("nowhere")
+    steps = [
+        step("build", "exit 1"),
+        step("slow", "true", requires={"type": nowhere}),
+        step("test", "true", depends_on=["slow"]),
+        step("deploy", "true", depends_on=["build"]),
+    ]
+    made = await client.create_pipeline(pipeline(*steps))
+    job = await client.submit(JobCreate(pipeline_id=made.id))
+    ids = {task.name: task.id for task in job.tasks}
+
+    waits = await client.explain(ids["test"])
+    assert (waits.status, waits.summary) == (TaskStatus.PENDING, "waits for step slow, which is queued")
+    await eventually(lambda: _in_the_queue(client, ids["slow"]))
+
+    await client.cancel(job.id)
+    await expect.ends(client, job.id, JobStatus.CANCELLED)
+    told = {name: await client.explain(id) for name, id in ids.items()}
+    after = {task.name: task.status for task in (await client.job(job.id)).tasks}
+    assert {name: one.status for name, one in told.items()} == after
+    assert told["test"].summary == "does not wait: it was cancelled (cancelled)"
+    with pytest.raises(ApiError) as refused:
+        await client.explain(job.id)  # no task has this id
+    assert refused.value.status == 404
+
+
+async def _in_the_queue(client: Client, task_id: str) -> Explanation | None:
+    """Why a task waits, once the scheduler has it; None until then."""
+    explanation = await client.explain(task_id)
+    return None if explanation.position is None else explanation
 
 
 async def _if_there(ask: Awaitable[T]) -> T | None:

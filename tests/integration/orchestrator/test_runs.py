@@ -23,6 +23,7 @@ from schemas.events import (
     ExecutionRequested,
     JobCancelled,
     JobFailed,
+    JobStarted,
     JobSucceeded,
     JobTarget,
     ScheduleConfirmed,
@@ -34,11 +35,14 @@ from schemas.events import (
     TaskQueued,
     TaskWithdrawn,
 )
+from schemas.questions import TASK, TaskQuestion
 from schemas.specs import CommandSpec
-from schemas.states import Reason
+from schemas.states import Reason, TaskStatus
 from shared.clock import now
+from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
+from shared.questions import ask
 from shared.tracing import Tracing
 from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, lost, scheduled, started
 
@@ -486,3 +490,29 @@ async def test_what_waits_for_long_is_said_again_but_seldom(house: House) -> Non
         assert await reminders.run_once() == {"reminded": 0}
     finally:
         await outbox.stop()
+
+
+async def test_it_answers_how_far_a_task_is_and_what_that_waits_for(house: House) -> None:
+    job = await house.submit(pipeline_id=(await house.pipeline(A, B, C))["id"])
+    first, second, third = (task["id"] for task in job["tasks"])
+    placed = scheduled(await house.queued(job, "a"))
+    await house.say(placed)
+    await house.say(started(placed))
+    await house.ears.wait(JobStarted, where=lambda event: event.job_id == job["id"])
+
+    runs = await ask(house.bus, TASK, TaskQuestion(task_id=first))
+    assert (runs.status, runs.execution_id, runs.worker_id) == (
+        TaskStatus.RUNNING,
+        placed.execution_id,
+        placed.worker_id,
+    )
+    waits = await ask(house.bus, TASK, TaskQuestion(task_id=second))
+    assert [(one.name, one.status, one.satisfied) for one in waits.depends_on] == [("a", TaskStatus.RUNNING, False)]
+
+    await house.say(finished(placed, "failed", exit_code=3))
+    await house.over(job)
+    skipped = await ask(house.bus, TASK, TaskQuestion(task_id=third))
+    assert [(one.name, one.status) for one in skipped.depends_on] == [("b", TaskStatus.SKIPPED)]
+    for unknown in (new_id(), "nonsense"):
+        with pytest.raises(NotFound):
+            await ask(house.bus, TASK, TaskQuestion(task_id=unknown))

@@ -1,0 +1,20 @@
+"""What the orchestrator answers to other services (`schemas.questions`)."""
+
+from orchestrator.store.jobs import JobStore
+from schemas.ids import is_id
+from schemas.questions import TaskAnswer, TaskQuestion
+from shared.errors import NotFound
+
+
+class Questions:
+    """The answers, out of the tables; any replica gives them."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
+
+    async def task(self, asked: TaskQuestion) -> TaskAnswer:
+        """How far a task is, and what it waits for. Raises NotFound."""
+        found = await self._jobs.describe_task(asked.task_id) if is_id(asked.task_id) else None
+        if found is None:
+            raise NotFound("task", asked.task_id)
+        return TaskAnswer.model_validate(dict(found))

@@ -1,0 +1,85 @@
+"""Where a task is that waits for no worker, in words: it waits for another step, runs, was skipped, or is over.
+
+Made of what the orchestrator answers. Why a task waits for a worker is in `scheduler.domain.explain`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, assert_never
+
+from schemas.model import rfc3339
+from schemas.questions import StepState, TaskAnswer
+from schemas.states import TASK, JobStatus, Reason, TaskStatus
+
+MOST_STEPS: Final = 10
+"""How many steps one sentence names."""
+
+
+def in_words(task: TaskAnswer, now: datetime) -> str:
+    """One sentence about the task."""
+    match task.status:
+        case TaskStatus.PENDING:
+            return _pending(task)
+        case TaskStatus.QUEUED:
+            return _queued(task, now)
+        case TaskStatus.SCHEDULED:
+            return f"is placed on {_place(task)} and about to start"
+        case TaskStatus.RUNNING:
+            since = f" since {rfc3339(task.started_at)}" if task.started_at else ""
+            return f"runs on {_place(task)}{since}"
+        case TaskStatus.SUCCEEDED:
+            return f"does not wait: it succeeded in attempt {task.attempt}"
+        case TaskStatus.FAILED:
+            return f"does not wait: it failed in attempt {task.attempt}{_because(task)}"
+        case TaskStatus.CANCELLED:
+            return f"does not wait: it was cancelled{_because(task)}"
+        case TaskStatus.SKIPPED:
+            return _skipped(task)
+    assert_never(task.status)
+
+
+def _pending(task: TaskAnswer) -> str:
+    missing = [step for step in task.depends_on if not step.satisfied]
+    if len(missing) == 1:
+        return f"waits for step {missing[0].name}, which is {missing[0].status.value}"
+    if missing:
+        return f"waits for steps {_named(missing)}"
+    if task.job_status is JobStatus.PENDING:
+        return "waits for its job to begin"
+    return "waits for no other step: it is about to be queued"
+
+
+def _queued(task: TaskAnswer, now: datetime) -> str:
+    if task.run_at is not None and task.run_at > now:
+        return f"is not due before {rfc3339(task.run_at)} (attempt {task.attempt})"
+    return f"is queued as attempt {task.attempt}, and on its way to the scheduler"
+
+
+def _skipped(task: TaskAnswer) -> str:
+    causes = [step for step in task.depends_on if not step.satisfied and TASK.is_final(step.status)]
+    if len(causes) == 1:
+        return f"does not wait: it was skipped, because step {causes[0].name} {_past(causes[0].status)}"
+    if causes:
+        return f"does not wait: it was skipped, because of steps {_named(causes)}"
+    return f"does not wait: it was skipped{_because(task)}"
+
+
+def _past(status: TaskStatus) -> str:
+    return status.value if status is TaskStatus.FAILED else f"was {status.value}"
+
+
+def _place(task: TaskAnswer) -> str:
+    worker = f"worker {task.worker_id}" if task.worker_id else "a worker"
+    return f"{worker} as execution {task.execution_id}" if task.execution_id else worker
+
+
+def _because(task: TaskAnswer) -> str:
+    if task.reason is None:
+        return ""
+    code = f" {task.exit_code}" if task.reason is Reason.EXIT_CODE and task.exit_code is not None else ""
+    return f" ({task.reason.value}{code})"
+
+
+def _named(steps: Sequence[StepState]) -> str:
+    named = ", ".join(f"{step.name} ({step.status.value})" for step in steps[:MOST_STEPS])
+    return named if len(steps) <= MOST_STEPS else f"{named} and {len(steps) - MOST_STEPS} more"

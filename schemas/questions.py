@@ -1,0 +1,76 @@
+"""What one service asks another over the bus while a request waits: typed questions and answers, on core NATS.
+
+Internal: users have REST and the events. A question changes nothing and may go unanswered; then the request that
+waits for it gets a 503. Facts travel as events (`schemas.events`), never in here.
+
+To add a question: its two models and a `QuestionSpec` below; its owner serves it (`shared.questions.Answering`), and
+any other service asks with `shared.questions.ask`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from schemas.model import EventModel, Instant
+from schemas.states import JobStatus, Reason, TaskStatus
+
+Q = TypeVar("Q", bound=EventModel)
+A = TypeVar("A", bound=EventModel)
+Owner = Literal["orchestrator", "scheduler", "worker_manager"]
+
+
+@dataclass(frozen=True)
+class QuestionSpec(Generic[Q, A]):
+    """One kind of question: its name, the service that answers it, and the models of both messages."""
+
+    name: str
+    owner: Owner
+    question: type[Q]
+    answer: type[A]
+
+
+class Refusal(EventModel):
+    """The owner cannot answer: 404 (there is no such thing: `kind`, `id`) or 503 (it lacks something it needs)."""
+
+    status: Literal[404, 503]
+    detail: str
+    kind: str = ""
+    id: str = ""
+
+
+class TaskQuestion(EventModel):
+    """How far is this task?"""
+
+    task_id: str
+
+
+class StepState(EventModel):
+    """Another step of the same job."""
+
+    name: str
+    status: TaskStatus
+    satisfied: bool = Field(description="Whether what depends on it may run.")
+
+
+class TaskAnswer(EventModel):
+    """A task as the orchestrator knows it."""
+
+    task_id: str
+    job_id: str
+    name: str
+    status: TaskStatus
+    reason: Reason | None = None
+    attempt: int
+    exit_code: int | None = None
+    run_at: Instant | None = None
+    started_at: Instant | None = None
+    execution_id: str | None = None
+    worker_id: str | None = None
+    job_status: JobStatus
+    depends_on: list[StepState] = Field(default_factory=list)
+
+
+TASK: Final = QuestionSpec("task", "orchestrator", TaskQuestion, TaskAnswer)
+
+QUESTIONS: Final = (TASK,)
