@@ -1,8 +1,9 @@
 """PostgreSQL: one pool per process, transactions, and sessions outside the pool. The only importer of asyncpg.
 
 Everything runs in the service's own schema (`search_path`). `json` and `jsonb` columns take and give Python
-objects; a hot read selects `…::text` and passes it on unparsed. A lost or silent server is
-`Unavailable("database")`, a statement that did not end in time on a server that answers `TooSlow("database")`; every
+objects; a hot read selects `…::text` and passes it on unparsed. A server that is lost, is silent, or takes no writes
+(read-only, in recovery, its disk full, shutting down, all its connections taken, our rights withdrawn) is
+`Unavailable("database")`; a statement that did not end in time on a server that answers is `TooSlow("database")`; every
 other error of PostgreSQL arrives as it is (`UniqueViolation`, `Deadlock`, …).
 Which statements there are is the stores' business (`shared.queries`), which tables `shared.migrations`'.
 """
@@ -38,19 +39,40 @@ CONNECT_DEADLINE: Final = 5.0
 PROOF_DEADLINE: Final = 2.0
 """Seconds for the little that is asked of a connection after a failure; without an answer it is cut."""
 
+_TAKES_WRITES: Final = "select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'"
+_WRITE_SOMETHING: Final = """
+create temporary table room_for_something on commit drop as
+select string_agg(md5(random()::text), '') as something from generate_series(1, 2000)
+"""
+"""A new file with some pages: what a full disk refuses first."""
+
 _T = TypeVar("_T")
 _Tx = TypeVar("_Tx", bound="Transaction")
 Block = asyncpg.transaction.Transaction
 _log = structlog.get_logger(__name__)
 
+_TAKES_NOTHING: Final = (
+    asyncpg.ReadOnlySQLTransactionError,  # default_transaction_read_only, or a standby
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.PostgresSystemError,  # a file of the server's that cannot be written, or read
+    asyncpg.InsufficientPrivilegeError,
+)
+"""The server answers, and does not take what it is told: no fault of what it was told."""
 _AWAY: Final = (
     OSError,  # TimeoutError, ConnectionError, a missing socket
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
+    asyncpg.CannotConnectNowError,  # starting up, shutting down, in recovery
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # the password was changed, or the role may not log in any more
+    asyncpg.InvalidCatalogNameError,  # the database is being replaced
+    *_TAKES_NOTHING,
 )
 _CLOSED_WORDS: Final = ("is closed", "is closing", "been closed", "been released", "not initialized")
 _HOPELESS: Final = (
@@ -59,6 +81,14 @@ _HOPELESS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
     asyncpg.InvalidCatalogNameError,
 )
+
+
+class TakesNoWrites(Unavailable):
+    """The server answers, and takes no writes (HTTP 503)."""
+
+    def __init__(self) -> None:
+        super().__init__("database")
+        self.args = ("the database takes no writes at the moment",)
 
 
 class Transaction:
@@ -131,8 +161,12 @@ class Transaction:
 
     async def _explain(self, error: Exception) -> None:
         """Raise what says that the server is away, or too slow; nothing for every other error."""
-        if isinstance(error, TimeoutError) and await _answers(self._connection):
+        # A canceled query met a statement_timeout of the server's, or an administrator.
+        slow = isinstance(error, asyncpg.QueryCanceledError)
+        if slow or (isinstance(error, TimeoutError) and await _answers(self._connection)):
             raise TooSlow("database") from error
+        if isinstance(error, _TAKES_NOTHING):
+            self._connection.refused()
         _raise_if_away(error)
 
     async def _begin(self) -> None:
@@ -185,6 +219,8 @@ class Database:
             "idle_in_transaction_session_timeout": "60s",
         }
         self._pool: asyncpg.Pool[Record] | None = None
+        self._refused = False
+        """Whether a write was refused since one was last seen to succeed."""
 
     async def start(self) -> None:
         """Connect, trying again until the start deadline. Raises Unavailable, or ConfigError where waiting is vain."""
@@ -284,10 +320,19 @@ class Database:
                 connection.terminate()
 
     async def healthy(self) -> bool:
-        """Tell whether the server answers, within two seconds."""
+        """Tell whether the server answers and takes writes, within two seconds.
+
+        After a write was refused (a full disk still answers questions), one is tried until it succeeds.
+        """
         try:
             async with asyncio.timeout(2.0):
-                return bool(await self.fetch_value("select true"))
+                if not await self.fetch_value(_TAKES_WRITES):
+                    return False
+                if self._refused:
+                    async with self.transaction() as transaction:
+                        await transaction.execute(_WRITE_SOMETHING)
+                    self._refused = False
+                return True
         except (Unavailable, TimeoutError):
             return False
 
@@ -305,8 +350,15 @@ class Database:
             max_cached_statement_lifetime=0,
             server_settings=self._server_settings,
             connection_class=Connection,
-            init=_teach_json,
+            init=self._prepare,
         )
+
+    async def _prepare(self, connection: "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]") -> None:
+        await _teach_json(connection)
+        cast(Connection, connection).on_refusal(self._note_refusal)
+
+    def _note_refusal(self) -> None:
+        self._refused = True
 
     async def acquire(self) -> "Connection":
         """Take a connection out of the pool; `release` has to follow. Raises Unavailable after a few seconds."""
@@ -358,6 +410,14 @@ class Connection(_AsyncpgConnection):
 
     def get_reset_query(self) -> str:
         return ""
+
+    def on_refusal(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when the server does not take what it is told."""
+        self._refusal = listener
+
+    def refused(self) -> None:
+        """Tell the listener, if there is one."""
+        getattr(self, "_refusal", lambda: None)()
 
 
 class _SessionTransaction:
@@ -458,6 +518,8 @@ async def _answers(connection: Connection) -> bool:
 
 def _raise_if_away(error: Exception) -> None:
     """Raise Unavailable for an error that says that the server is away; nothing for every other."""
+    if isinstance(error, _TAKES_NOTHING):
+        raise TakesNoWrites from error
     if _is_away(error):
         raise Unavailable("database") from error
 

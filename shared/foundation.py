@@ -4,10 +4,16 @@ Here: making these parts of the settings, and the order in which they start. Not
 has and another has not; that is wired in each service's app.py.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
+from typing import Final
+
+import structlog
 
 from shared.bus import Bus
 from shared.database import Database
+from shared.errors import Unavailable
 from shared.event_loop import EventLoopLag
 from shared.lifecycle import Service
 from shared.metrics import Metrics
@@ -18,6 +24,10 @@ from shared.tracing import Tracing
 from shared.version import platform_version
 from shared.web.api import Api
 from shared.web.app import WebServer, create_web_app
+
+MIGRATION_PAUSE: Final = 0.5
+
+_log = structlog.get_logger(__name__)
 
 
 class Foundation:
@@ -58,7 +68,8 @@ class Foundation:
     @property
     def services(self) -> list[Service]:
         """In the order in which they start; all else starts after them."""
-        schema = _Schema(self.database, self.bus, package=self._settings.service)
+        settings = self._settings
+        schema = _Schema(self.database, self.bus, package=settings.service, deadline=settings.start_deadline)
         return [EventLoopLag(self.metrics), self.tracing, self.database, self.bus, schema, self.outbox]
 
     def web(self, *, title: str, description: str, apis: Sequence[Api], port: int) -> WebServer:
@@ -82,13 +93,24 @@ class _Schema:
 
     name = "schema"
 
-    def __init__(self, database: Database, bus: Bus, *, package: str) -> None:
+    def __init__(self, database: Database, bus: Bus, *, package: str, deadline: float) -> None:
         self._database = database
         self._bus = bus
         self._package = package
+        self._deadline = deadline
 
     async def start(self) -> None:
-        await migrate(self._database, self._package)
+        """Migrate and declare. Raises Unavailable when the database takes no writes until the start deadline."""
+        give_up = time.monotonic() + self._deadline
+        while True:
+            try:
+                await migrate(self._database, self._package)
+                break
+            except Unavailable as error:
+                if time.monotonic() > give_up:
+                    raise
+                _log.info("database.waiting", error=str(error))
+            await asyncio.sleep(MIGRATION_PAUSE)
         await self._bus.declare()
 
     async def stop(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -34,6 +34,7 @@ from shared.lifecycle import Service, start_all, stop_all
 from shared.web.app import WebServer
 
 E = TypeVar("E", bound=EventData)
+S = TypeVar("S")
 DEADLINE = 10.0
 Outcome = Literal["succeeded", "failed", "cancelled", "timed_out"]
 
@@ -75,6 +76,26 @@ class House:
     ears: Ears
     http: aiohttp.ClientSession
     database: Database
+    services: Sequence[Service] = ()
+
+    def part(self, kind: type[S]) -> S:
+        """One of the orchestrator's own parts."""
+        return next(one for one in self.services if isinstance(one, kind))
+
+    async def healthy(self) -> bool:
+        """Whether its health is as good as can be."""
+        async with self.http.get(f"{self.url}/health") as answer:
+            return answer.status == 200 and (await answer.json())["status"] == "healthy"
+
+    async def until_waiting(self, durable: str) -> None:
+        """Return once the handler of a consumer has found its database away, and waits for it."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                async with self.http.get(f"{self.url}/metrics") as answer:
+                    for line in (await answer.text()).splitlines():
+                        if line.startswith(f'hodei_bus_handler_waits_total{{consumer="{durable}"}}') and line[-3:] != "0.0":
+                            return
+                await asyncio.sleep(0.05)  # nothing tells of it but this number
 
     async def call(
         self,
@@ -151,7 +172,7 @@ async def house(nats_url: str, migrated_database_url: str, namespace: str) -> As
         await start_all(services, started)
         [web] = [service for service in services if isinstance(service, WebServer)]
         async with aiohttp.ClientSession() as http:
-            yield House(f"http://127.0.0.1:{web.port}", bus, ears, http, database)
+            yield House(f"http://127.0.0.1:{web.port}", bus, ears, http, database, services)
     finally:
         await stop_all(started, deadline=10)
         await database.stop()

@@ -5,12 +5,15 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared import database as database_module
+from shared import foundation
 from shared.database import Database, Deadlock, Transaction, UniqueViolation, retry_deadlock
 from shared.errors import ConfigError, TooSlow, Unavailable
 from shared.ids import new_id
 from shared.metrics import Metrics
+from tests.fixtures.databases import read_only
 from tests.fixtures.hush import Hush
 from tests.fixtures.servers import PostgresServer
 
@@ -225,5 +228,90 @@ async def test_the_metrics_tell_who_waits_for_a_connection(database_url: str) ->
         assert metrics.value("hodei_database_pool_wait_seconds_count") == 1, "who found a free one did not wait"
         assert metrics.value("hodei_database_pool_limit") == 2
         assert metrics.value("hodei_database_pool_failures_total") == 0
+    finally:
+        await database.stop()
+
+
+def _raising(sqlstate: str) -> str:
+    return f"do $$ begin raise exception using errcode = '{sqlstate}', message = 'as the test wishes'; end $$"
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    ["25006", "53100", "53200", "53300", "57P01", "57P02", "57P03", "57P04", "58030", "42501", "28P01", "3D000", "08006"],
+)
+@pytest.mark.parametrize("in_a_transaction", [False, True])
+async def test_a_server_that_takes_nothing_is_away(database: Database, sqlstate: str, in_a_transaction: bool) -> None:
+    async def work() -> None:
+        if in_a_transaction:
+            async with database.transaction() as transaction:
+                await transaction.execute(_raising(sqlstate))
+        else:
+            await database.execute(_raising(sqlstate))
+
+    with pytest.raises(Unavailable) as caught:
+        await work()
+    assert not isinstance(caught.value, TooSlow)
+
+
+async def test_a_statement_that_the_server_cuts_short_was_too_slow(database: Database) -> None:
+    async def dawdle() -> None:
+        async with database.transaction() as transaction:
+            await transaction.execute("set local statement_timeout = '10ms'")
+            await transaction.execute("select pg_sleep(60)")
+
+    with pytest.raises(TooSlow):
+        await dawdle()
+    assert await database.fetch_value("select 1") == 1
+
+
+async def test_a_read_only_database_is_unhealthy_until_it_takes_writes(database: Database, database_url: str) -> None:
+    await read_only(database_url, True)
+    with pytest.raises(Unavailable, match="takes no writes"):
+        await database.execute("create table things (id int)")
+    assert await database.fetch_value("select 1") == 1, "it can still be read"
+    assert not await database.healthy()
+    await read_only(database_url, False)
+    assert await database.healthy()
+    await database.execute("create table things (id int)")
+
+
+async def test_a_full_disk_is_unhealthy_until_something_can_be_written(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Unavailable, match="takes no writes"):
+        await database.execute(_raising("53100"))
+    with monkeypatch.context() as full:
+        full.setattr(database_module, "_WRITE_SOMETHING", _raising("53100"))
+        assert not await database.healthy()
+        assert not await database.healthy()
+    assert await database.healthy()
+
+
+async def test_a_service_that_starts_waits_for_a_database_that_takes_no_writes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foundation, "MIGRATION_PAUSE", 0.05)
+    declared = asyncio.Event()
+
+    class Bus:
+        async def declare(self) -> None:
+            declared.set()
+
+    await read_only(database_url, True)
+    database = Database(database_url, schema="shared", name="trial", min_size=1, max_size=2)
+    await database.start()
+    try:
+        schema = foundation._Schema(database, Bus(), package="shared", deadline=0)  # type: ignore[arg-type]
+        with pytest.raises(Unavailable, match="takes no writes"):
+            await schema.start()
+        schema = foundation._Schema(database, Bus(), package="shared", deadline=30)  # type: ignore[arg-type]
+        with capture_logs() as said:
+            starting = asyncio.create_task(schema.start())
+            while not any(line["event"] == "database.waiting" for line in said):
+                await asyncio.sleep(0.01)
+            await read_only(database_url, False)
+            await starting
+        assert declared.is_set()
     finally:
         await database.stop()
