@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import orjson
 
-from scheduler.domain.desk import Changes, scheduled
+from scheduler.domain.desk import Changes
 from scheduler.domain.fleet import Worker
 from scheduler.domain.model import Outcome, Shape, Task, TaskState
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
@@ -275,12 +275,12 @@ def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
 
 def _say(tx: OutboxTransaction, changes: Changes, refused: Set[str]) -> None:
     """Emit what a turn has to say, and the orders for what it placed."""
-    orders = [scheduled(task) for task in changes.scheduled if task.task_id not in refused]
+    events = changes.said(refused)
     traces = _traces(changes)
     if not traces:
-        tx.emit(*changes.events, *orders)
+        tx.emit(*events)
         return
-    for event in (*changes.events, *orders):
+    for event in events:
         tx.emit(event, traceparent=traces.get(getattr(event, "task_id", "")))
 
 

@@ -353,7 +353,9 @@ class Database:
             init=self._prepare,
         )
 
-    async def _prepare(self, connection: "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]") -> None:
+    async def _prepare(
+        self, connection: "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]"
+    ) -> None:
         await _teach_json(connection)
         cast(Connection, connection).on_refusal(self._note_refusal)
 
@@ -400,6 +402,7 @@ Runner = Database | Transaction
 
 
 if TYPE_CHECKING:
+    RawConnection = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
     _AsyncpgConnection = asyncpg.Connection[Record]
 else:  # generic in its stubs only
     _AsyncpgConnection = asyncpg.Connection
@@ -530,7 +533,7 @@ def _is_away(error: Exception) -> bool:
     return isinstance(error, _AWAY)
 
 
-async def _teach_json(connection: "asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]") -> None:
+async def _teach_json(connection: "RawConnection") -> None:
     await connection.set_type_codec(
         "json", schema="pg_catalog", encoder=orjson.dumps, decoder=orjson.loads, format="binary"
     )

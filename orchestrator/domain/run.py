@@ -130,6 +130,9 @@ class JobRun:
     """Tasks that were placed once more within one attempt, and the execution that counts now."""
     emptied: set[str] = field(default_factory=set)
     """Ids of tasks that the scheduler took back: executions of theirs that never began are to be closed."""
+    late: set[str] = field(default_factory=set)
+    """Ids of executions whose placement was heard of after their task had moved past them: to be closed, if they are
+    not over already."""
     stale: int = 0
     queued_before: dict[str, datetime | None] = field(default_factory=dict)
     """Of a job with a trace: since when its tasks' attempts wait or run, as it was loaded."""
@@ -147,7 +150,7 @@ class JobRun:
         self.job.version += self.touched
         if self.job.traceparent is not None:
             self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
-        self.journal, self.changed, self.replaced, self.emptied = [], set(), {}, set()
+        self.journal, self.changed, self.replaced, self.emptied, self.late = [], set(), {}, set(), set()
         self.job_changed, self.stale = False, 0
 
     # ------------------------------------------------------------------ commands
@@ -181,6 +184,8 @@ class JobRun:
         task = self.tasks.get(report.task_id)
         if task is None or report.attempt != task.attempt or task.status not in _ACTIVE:
             self.stale += 1
+            if task is not None and isinstance(report, TaskScheduled):
+                self._placed_late(task, report)
             return
         match report:
             case TaskScheduled():
@@ -191,6 +196,7 @@ class JobRun:
                 self._finished(task, report, now)
             case ExecutionLost():
                 self._observe(report, now)
+                self._replace(task, report.execution_id)
                 self._lost(task, report.worker_id, now)
             case TaskExpired():
                 self._observe(report, now)
@@ -209,16 +215,28 @@ class JobRun:
             # Placed once more: the worker gave it back before it began. Ids ascend, so an older one is an echo.
             if task.execution_id is not None and report.execution_id <= task.execution_id:
                 self.stale += 1
+                self._placed_late(task, report)
                 return
-            self.replaced[task.id] = report.execution_id
+            self._replace(task, report.execution_id)
         elif TASK.allows(task.status, TaskStatus.SCHEDULED):
             task.status = TASK.advance(task.status, TaskStatus.SCHEDULED)
         else:
             self.stale += 1
+            self._placed_late(task, report)
             return
         task.execution_id = report.execution_id
         self.changed.add(task.id)
         self._observe(report, now)
+
+    def _replace(self, task: TaskState, execution_id: str) -> None:
+        """The attempt goes on, or ended, as this execution: an earlier one was given back by its worker."""
+        if task.execution_id is not None and task.execution_id < execution_id:
+            self.replaced[task.id] = execution_id
+
+    def _placed_late(self, task: TaskState, report: TaskScheduled) -> None:
+        """The placement was overtaken by what came of the task; an echo of the current one is of no interest."""
+        if report.execution_id != task.execution_id or report.attempt < task.attempt:
+            self.late.add(report.execution_id)
 
     def _started(self, task: TaskState, report: ExecutionStarted, now: datetime) -> None:
         if not TASK.allows(task.status, TaskStatus.RUNNING):
@@ -226,6 +244,7 @@ class JobRun:
             return
         task.status = TASK.advance(task.status, TaskStatus.RUNNING)
         task.started_at = report.started_at
+        self._replace(task, report.execution_id)
         task.execution_id = report.execution_id
         self.changed.add(task.id)
         self._observe(report, now)
@@ -233,6 +252,7 @@ class JobRun:
 
     def _finished(self, task: TaskState, report: ExecutionFinished, now: datetime) -> None:
         self._observe(report, now)
+        self._replace(task, report.execution_id)
         task.execution_id = report.execution_id
         if report.started_at is not None:
             task.started_at = report.started_at

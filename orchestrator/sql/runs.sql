@@ -93,6 +93,13 @@ where
     x.job_id = task.job_id and x.task_id = task.id and x.status = 'pending'
     and x.id < coalesce(task.before, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 
+-- name: close_late_executions
+-- Close executions of which it is heard only now that they were placed, when their task has moved past them.
+update executions x
+set status = 'cancelled', reason = 'returned', finished_at = $3
+from unnest($1::uuid[], $2::uuid[]) as late (job_id, id)
+where x.job_id = late.job_id and x.id = late.id and x.status = 'pending'
+
 -- name: due_jobs
 -- Jobs whose deadline has come, oldest first.
 select id::text from jobs

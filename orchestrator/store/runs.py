@@ -124,9 +124,13 @@ class RunStore:
             *columns(timeline_rows((run.job.id, run.journal) for run in runs), 2),
         ]
         closed = [(run.job.id, task, before) for run in runs for task, before in _superseded(run)]
-        if closed:
+        late = [(run.job.id, execution) for run in loaded for execution in run.late]
+        if closed or late:
             await tx.execute(self._sql["save_runs"], *values)
-            await tx.execute(self._sql["close_returned_executions"], *columns(closed, 3), moment)
+            if closed:
+                await tx.execute(self._sql["close_returned_executions"], *columns(closed, 3), moment)
+            if late:
+                await tx.execute(self._sql["close_late_executions"], *columns(late, 2), moment)
         else:
             tx.close_with(self._sql["save_runs"], *values)
 

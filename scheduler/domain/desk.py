@@ -68,6 +68,24 @@ class Changes:
     cancelled: list[TaskCancelRequested] = field(default_factory=list)
     events: list[EventData] = field(default_factory=list)
 
+    def said(self, refused: Iterable[str] = ()) -> list[EventData]:
+        """The events of the turn, the orders to run included. Of an arrival that the tables `refused`, because they
+        know more of its attempt, nothing is said: it was neither placed nor withdrawn.
+        """
+        unknown = set(refused)
+        orders = [scheduled(task) for task in self.scheduled if task.task_id not in unknown]
+        if not unknown:
+            return [*self.events, *orders]
+        void = {(task.task_id, task.attempt) for task in self.arrivals if task.task_id in unknown}
+        return [
+            *(
+                event
+                for event in self.events
+                if (getattr(event, "task_id", ""), getattr(event, "attempt", 0)) not in void
+            ),
+            *orders,
+        ]
+
     def __bool__(self) -> bool:
         return bool(self.arrivals or self.updates or self.workers or self.finished or self.cancelled or self.events)
 
@@ -96,6 +114,8 @@ class Desk:
         """Removed workers with the incarnation that was removed: it is not met again."""
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._touched: dict[str, Task] = {}
+        self._ended_now: dict[str, int] = {}
+        """Tasks that ended in this turn, with the latest attempt that did."""
         self._placed_now: dict[str, Task] = {}
         self._workers_touched: dict[str, Worker] = {}
         self._changes = Changes()
@@ -126,6 +146,9 @@ class Desk:
                 self.stale += known.attempt > event.attempt
                 return
             self._supersede(known)
+        elif self._just_ended(event.task_id, event.attempt):
+            self.stale += 1
+            return
         task = Task(
             task_id=event.task_id,
             job_id=event.job_id,
@@ -151,8 +174,11 @@ class Desk:
     def cancel(self, event: TaskCancelRequested) -> None:
         """Withdraw a waiting task, or have its execution stopped. What is unknown is settled by the tables."""
         task = self._current(event.task_id, event.attempt)
-        if task is None:
+        if task is None and self._just_ended(event.task_id, event.attempt):
+            self.stale += 1
+        elif task is None:
             self._changes.cancelled.append(event)
+            self._ended_now[event.task_id] = event.attempt
         elif task.attempt > event.attempt:
             self.stale += 1
         elif task.state is TaskState.WAITING:
@@ -174,8 +200,11 @@ class Desk:
     def finish(self, event: ExecutionFinished) -> None:
         """An execution is over: its room is free."""
         task = self._current(event.task_id, event.attempt)
-        if task is None:
+        if task is None and self._just_ended(event.task_id, event.attempt):
+            self.stale += 1
+        elif task is None:
             self._changes.finished.append(event)
+            self._ended_now[event.task_id] = event.attempt
         elif task.execution_id == event.execution_id and task.state is TaskState.PLACED:
             self._leave_worker(task)
             self._end(task, Outcome(event.status.value))
@@ -344,6 +373,7 @@ class Desk:
         changes.scheduled = [task for task in self._placed_now.values() if task.state is TaskState.PLACED]
         changes.workers = list(self._workers_touched.values())
         self._touched, self._placed_now, self._workers_touched = {}, {}, {}
+        self._ended_now = {}
         return changes
 
     def written(self, changes: Changes, refused: Iterable[str]) -> int:
@@ -373,6 +403,10 @@ class Desk:
             return None
         return task
 
+    def _just_ended(self, task_id: str, attempt: int) -> bool:
+        """Whether this very turn has ended the attempt, or a later one: the tables do not know yet."""
+        return self._ended_now.get(task_id, 0) >= attempt
+
     def _supersede(self, task: Task) -> None:
         """A later attempt exists, so whatever this one holds is over; its row becomes the later one's."""
         self.queue.remove(task)
@@ -391,6 +425,7 @@ class Desk:
     def _end(self, task: Task, outcome: Outcome) -> None:
         task.state, task.outcome = TaskState.DONE, outcome
         self._touched[task.task_id] = task
+        self._ended_now[task.task_id] = task.attempt
         self.tasks.pop(task.task_id, None)
 
     def _leave_worker(self, task: Task) -> None:

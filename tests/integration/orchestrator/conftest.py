@@ -27,7 +27,7 @@ from schemas.events import (
     TaskScheduled,
 )
 from schemas.states import Reason
-from shared.bus import Bus
+from shared.bus import Bus, Consumer
 from shared.database import Database
 from shared.ids import new_id
 from shared.lifecycle import Service, start_all, stop_all
@@ -82,6 +82,9 @@ class House:
         """One of the orchestrator's own parts."""
         return next(one for one in self.services if isinstance(one, kind))
 
+    def consumer(self, durable: str) -> Consumer[Any]:
+        return next(one for one in self.services if isinstance(one, Consumer) and one.spec.durable == durable)
+
     async def healthy(self) -> bool:
         """Whether its health is as good as can be."""
         async with self.http.get(f"{self.url}/health") as answer:
@@ -93,7 +96,10 @@ class House:
             while True:
                 async with self.http.get(f"{self.url}/metrics") as answer:
                     for line in (await answer.text()).splitlines():
-                        if line.startswith(f'hodei_bus_handler_waits_total{{consumer="{durable}"}}') and line[-3:] != "0.0":
+                        if (
+                            line.startswith(f'hodei_bus_handler_waits_total{{consumer="{durable}"}}')
+                            and line[-3:] != "0.0"
+                        ):
                             return
                 await asyncio.sleep(0.05)  # nothing tells of it but this number
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import permutations
 from typing import Any
 
 import aiohttp
@@ -257,6 +258,23 @@ async def test_what_a_worker_gave_back_is_closed_when_it_is_placed_again(house: 
     assert [(one["status"], one["reason"]) for one in task["executions"]] == [
         ("cancelled", "returned"),
         ("succeeded", None),
+    ]
+
+
+@pytest.mark.parametrize("order_of_news", list(permutations(range(3))))
+async def test_no_execution_stays_pending_in_a_job_that_is_over(house: House, order_of_news: tuple[int, ...]) -> None:
+    job = await house.submit()
+    order = await house.queued(job)
+    first, second = scheduled(order), scheduled(order)
+    news = [first, second, finished(second)]
+    for index in order_of_news:
+        await house.say(news[index])
+    consumer = house.consumer("orchestrator-runs")
+    await consumer.until(lambda: consumer.handled >= len(news))
+    [task] = (await house.over(job))["tasks"]
+    assert [(one["id"], one["status"], one["reason"]) for one in task["executions"]] == [
+        (first.execution_id, "cancelled", "returned"),
+        (second.execution_id, "succeeded", None),
     ]
 
 

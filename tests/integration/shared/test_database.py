@@ -238,7 +238,21 @@ def _raising(sqlstate: str) -> str:
 
 @pytest.mark.parametrize(
     "sqlstate",
-    ["25006", "53100", "53200", "53300", "57P01", "57P02", "57P03", "57P04", "58030", "42501", "28P01", "3D000", "08006"],
+    [
+        "25006",
+        "53100",
+        "53200",
+        "53300",
+        "57P01",
+        "57P02",
+        "57P03",
+        "57P04",
+        "58030",
+        "42501",
+        "28P01",
+        "3D000",
+        "08006",
+    ],
 )
 @pytest.mark.parametrize("in_a_transaction", [False, True])
 async def test_a_server_that_takes_nothing_is_away(database: Database, sqlstate: str, in_a_transaction: bool) -> None:
@@ -308,7 +322,7 @@ async def test_a_service_that_starts_waits_for_a_database_that_takes_no_writes(
         schema = foundation._Schema(database, Bus(), package="shared", deadline=30)  # type: ignore[arg-type]
         with capture_logs() as said:
             starting = asyncio.create_task(schema.start())
-            while not any(line["event"] == "database.waiting" for line in said):
+            while not any(line["event"] == "database.waiting" for line in said):  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0.01)
             await read_only(database_url, False)
             await starting
