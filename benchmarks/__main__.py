@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hodei.client import Client
-from hodei.up import Platform, up, variable_of
+from hodei.up import Platform, up
+from hodei.up_settings import variable_of
 from schemas.rest.jobs import JobCreate
 
 TRUE = JobCreate(command=["/bin/true"], type="exec", name="true")

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from hodei.client import ApiError, Client, ClientError
-from hodei.up import Platform, say, up, variable_of
+from hodei.embedded.terminal import say
+from hodei.up import Platform, up
+from hodei.up_settings import variable_of
 from hodei.views import print_table, status_text, steps_table
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.pipelines import PipelineCreate

@@ -16,86 +16,28 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from hodei.embedded.errors import EmbeddedError, PortTaken
+from hodei.embedded.keeping import Server, heal_nats, keep_server
 from hodei.embedded.lifeline import Lifeline
 from hodei.embedded.nats import EmbeddedNats
-from hodei.embedded.ports import LOOPBACK, free_port, is_taken
+from hodei.embedded.ports import free_port, is_taken
 from hodei.embedded.postgres import EmbeddedPostgres
-from hodei.embedded.service import FIRST_DELAY, LONGEST_DELAY, ProcessSpec, ServiceProcess
-from schemas.specs import Capacity, read_capacity, read_labels
+from hodei.embedded.service import ProcessSpec, ServiceProcess
+from hodei.embedded.terminal import say, show
+from hodei.embedded.worker import ALIVE, KeptWorker
+from hodei.up_settings import SERVICES, UpSettings, variable_of
 
-SERVICES: Final = (("orchestrator", 8080), ("scheduler", 8081), ("worker_manager", 8082))
-WORKER_STATES_ALIVE: Final = frozenset({"starting", "running", "draining"})
 HEALTH_DEADLINE: Final = 30.0  # seconds for a service to become healthy
 WORKERS_DEADLINE: Final = 5.0  # for the worker manager to take the request to stop its workers
 SERVICE_DEADLINE: Final = 15.0  # for a service to stop after SIGTERM
 STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed to be gone
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class UpSettings:
-    """What the environment says. Raises EmbeddedError, in one line, for a value that cannot be."""
-
-    data_dir: Path
-    host: str
-    ports: Mapping[str, int]
-    nats_port: int | None
-    postgres_port: int | None
-    nats_url: str | None
-    database_url: str | None
-    worker_slots: int
-    worker_labels: Mapping[str, str]
-    worker_capacity: Capacity
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str], *, data_dir: Path | None = None) -> UpSettings:
-        def number(name: str, default: int | None, *, least: int = 0, most: int = 65535) -> int | None:
-            text = environment.get(name, "")
-            if not text:
-                return default
-            if not text.isdecimal() or not least <= int(text) <= most:
-                raise EmbeddedError(f"{name}={text!r}: should be a number from {least} to {most}")
-            return int(text)
-
-        try:
-            labels = read_labels(environment.get("HODEI_WORKER_LABELS", ""))
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            raise EmbeddedError(f"HODEI_WORKER_LABELS: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from None
-        except ValueError as error:
-            raise EmbeddedError(f"HODEI_WORKER_LABELS: {error}") from None
-        try:
-            capacity = read_capacity(environment.get("HODEI_WORKER_CAPACITY", ""))
-        except ValueError as error:
-            raise EmbeddedError(f"HODEI_WORKER_CAPACITY: {error}") from None
-        return cls(
-            data_dir=(data_dir or Path(environment.get("HODEI_DATA_DIR") or ".hodei")).absolute(),
-            host=environment.get("HODEI_HOST") or LOOPBACK,
-            ports={name: number(variable_of(name), port) or 0 for name, port in SERVICES},
-            nats_port=number("NATS_PORT", None, least=1),
-            postgres_port=number("POSTGRES_PORT", None, least=1),
-            nats_url=environment.get("NATS_URL") or None,
-            database_url=environment.get("DATABASE_URL") or None,
-            worker_slots=number("HODEI_WORKER_SLOTS", None, least=1, most=10_000) or max(8, 2 * (os.cpu_count() or 1)),
-            worker_labels=labels,
-            worker_capacity=capacity,
-        )
-
-    @property
-    def reach(self) -> str:
-        """The host under which the services are reached from here."""
-        if self.host in ("0.0.0.0", "::", ""):
-            return LOOPBACK
-        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 @dataclass(frozen=True)
@@ -110,18 +52,7 @@ class Platform:
     postgres: EmbeddedPostgres | None
 
 
-class _Server(Protocol):
-    async def start(self) -> None: ...
-    async def wait(self) -> int: ...
-    async def restart(self) -> None: ...
-
-
 Specs = Callable[[UpSettings, Mapping[str, int], Mapping[str, str], Sequence[int]], Sequence[ProcessSpec]]
-
-
-def variable_of(service: str) -> str:
-    """The environment variable of a service's port."""
-    return f"{service.upper()}_PORT"
 
 
 def run(*, data_dir: Path | None = None, verbose: bool = False) -> int:
@@ -169,10 +100,6 @@ async def up(
     return 0
 
 
-def say(line: str) -> None:
-    print(f"hodei: {line}", file=sys.stderr, flush=True)
-
-
 async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Callable[[Platform], None]) -> None:
     settings = UpSettings.read(os.environ, data_dir=data_dir)
     async with AsyncExitStack() as stack:
@@ -203,15 +130,18 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
         await _together(*(child.healthy(session, deadline=HEALTH_DEADLINE) for child in children))
 
         urls = {child.spec.name: child.spec.url for child in children}
-        if manager := urls.get("worker_manager"):
-            stack.push_async_callback(_stop_workers, session, manager)
-            await _start_worker(session, manager, settings)
+        worker = KeptWorker(session, urls["worker_manager"], settings.worker, say=say)
+        stack.push_async_callback(_stop_workers, session, urls["worker_manager"])
+        await worker.start()
         for child in children:
             child.keep()
         async with asyncio.TaskGroup() as watching:
-            for name, server in (("NATS", nats), ("PostgreSQL", postgres)):
-                if server is not None:
-                    watching.create_task(_keep_server(name, server))
+            watching.create_task(worker.keep())
+            if postgres is not None:
+                watching.create_task(keep_server("PostgreSQL", postgres, say))
+            if nats is not None:
+                watching.create_task(keep_server("NATS", nats, say))
+                watching.create_task(heal_nats(nats, session, say))
             started(Platform(settings, urls, nats_url, database_url, nats, postgres))
             await asyncio.Event().wait()  # until we are cancelled
 
@@ -298,7 +228,7 @@ async def _start_servers(
     return nats, postgres
 
 
-async def _start_server(server: _Server, variable: str) -> None:
+async def _start_server(server: Server, variable: str) -> None:
     try:
         await server.start()
     except PortTaken as error:
@@ -316,23 +246,6 @@ async def _together(*work: Coroutine[None, None, None]) -> None:
         if others is not None or ours is None:
             raise
         raise next(error for error in ours.exceptions if isinstance(error, EmbeddedError)) from None
-
-
-async def _keep_server(name: str, server: _Server) -> None:
-    """Start an embedded server again, in place, whenever it dies."""
-    delay = FIRST_DELAY
-    while True:
-        code = await server.wait()
-        say(f"{name} ended with exit code {code}, starting it again")
-        while True:
-            try:
-                await server.restart()
-                delay = FIRST_DELAY
-                break
-            except EmbeddedError as error:
-                say(f"{error}; trying again in {delay:g} s")
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, LONGEST_DELAY)
 
 
 # -- the services and their worker -------------------------------------------------------------------
@@ -372,24 +285,6 @@ async def _stop_services(children: Sequence[ServiceProcess]) -> None:
         await child.stop(deadline=SERVICE_DEADLINE)
 
 
-async def _start_worker(session: aiohttp.ClientSession, manager: str, settings: UpSettings) -> None:
-    """One worker, unless one is left of before. Raises EmbeddedError."""
-    try:
-        if await _living_workers(session, manager):
-            return
-        worker = {
-            "type": "default",
-            "slots": settings.worker_slots,
-            "labels": dict(settings.worker_labels),
-            "capacity": settings.worker_capacity.model_dump(exclude_none=True),
-        }
-        async with session.post(f"{manager}/api/v1/workers", json=worker) as answer:
-            if answer.status != 200:
-                raise EmbeddedError(f"the worker manager started no worker: {await answer.text()}")
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise EmbeddedError(f"the worker manager started no worker: {error}") from error
-
-
 async def _stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
     """Have the workers stopped; what they run is queued again and runs after the next start."""
     try:
@@ -407,7 +302,7 @@ async def _living_workers(session: aiohttp.ClientSession, manager: str) -> list[
     async with session.get(f"{manager}/api/v1/workers", params={"limit": "1000"}) as answer:
         answer.raise_for_status()
         workers = await answer.json()
-    return [worker["id"] for worker in workers if worker["status"] in WORKER_STATES_ALIVE]
+    return [worker["id"] for worker in workers if worker["status"] in ALIVE]
 
 
 # -- the table ---------------------------------------------------------------------------------------
@@ -431,8 +326,7 @@ def print_table(platform: Platform) -> None:
         table.add_row("PostgreSQL", platform.postgres.tcp_url)
         table.add_row("", f"password in {platform.postgres.password_file}")
     table.add_row("data, logs", str(platform.settings.data_dir))
-    # Addresses are for copying: into a file or a pipe they go unbroken, whatever their length.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    show(table)
 
 
 def _without_password(url: str) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from hodei.embedded import folder
 from hodei.embedded.errors import EmbeddedError, PortTaken
 from hodei.embedded.ports import LOOPBACK, settle
@@ -27,6 +29,9 @@ MAX_PAYLOAD: Final = 8 * 1024 * 1024  # bytes; the largest that the server takes
 # free today, would refuse streams that would never fill.
 MAX_STORE: Final = "64GB"
 STOPS: Final = ((signal.SIGTERM, 10.0),)
+QUESTION: Final = aiohttp.ClientTimeout(total=2)
+WRITE_ERROR: Final = "write error"
+"""What /healthz says of a stream or consumer that could not be written to its file."""
 
 
 def program() -> Path:
@@ -102,6 +107,8 @@ class EmbeddedNats:
                 if not self._may_move:
                     raise
                 await self._start(command, lock)
+        except OSError as error:
+            raise EmbeddedError(f"NATS cannot use {self.data_dir}: {error.strerror}") from error
         finally:
             os.close(lock)  # the server holds it from here on
 
@@ -119,6 +126,20 @@ class EmbeddedNats:
         if self._server is None:
             raise EmbeddedError("this NATS server is not running")
         return await self._server.wait()
+
+    def ask_to_stop(self) -> None:
+        """It ends by itself soon; `wait` tells when."""
+        if self._server is not None:
+            self._server.ask_to_stop()
+
+    async def write_error(self, session: aiohttp.ClientSession) -> str | None:
+        """What keeps the server from storing messages, None when it stores them or does not answer."""
+        try:
+            async with session.get(f"{self.monitoring_url}/healthz", timeout=QUESTION) as answer:
+                error = str((await answer.json(content_type=None)).get("error", ""))
+        except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError):
+            return None
+        return error if WRITE_ERROR in error else None
 
     async def _start(self, command: str, lock: int) -> None:
         if self.port:

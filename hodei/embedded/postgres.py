@@ -132,6 +132,8 @@ class EmbeddedPostgres:
                 if not self._may_move:
                     raise
                 await self._start(lock)
+        except OSError as error:
+            raise EmbeddedError(f"PostgreSQL cannot use {self.data_dir}: {error.strerror}") from error
         finally:
             os.close(lock)  # the server holds it from here on
 

@@ -101,10 +101,14 @@ class KeptProcess:
         """The exit code, once it is there. Raises TimeoutError."""
         return await wait_for_exit(self._process, patience)
 
-    async def stop(self) -> int:
-        """Ask, wait for the end within the order's deadlines, and give the exit code."""
+    def ask_to_stop(self) -> None:
+        """The server ends within the order's deadlines."""
         if not self._lifeline.closed:
             self._lifeline.close()
+
+    async def stop(self) -> int:
+        """Ask, wait for the end, and give the exit code."""
+        self.ask_to_stop()
         try:
             return await self.wait(self._patience)
         except TimeoutError:

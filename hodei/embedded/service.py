@@ -10,21 +10,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import aiohttp
 
 from hodei.embedded import folder
+from hodei.embedded.backoff import Backoff
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.process import wait_for_exit
-
-FIRST_DELAY: Final = 0.25  # seconds before a service that died is started again; doubles up to LONGEST_DELAY
-LONGEST_DELAY: Final = 15.0
-STEADY: Final = 60.0  # a service that lived this long starts again without a past
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class ServiceProcess:
         self._verbose = verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._since = 0
-        self._begun = 0.0
+        self._backoff = Backoff()
         self._asked = False
         self._keeping: asyncio.Task[None] | None = None
 
@@ -59,22 +56,22 @@ class ServiceProcess:
     def start(self) -> None:
         self.spec.log.parent.mkdir(parents=True, exist_ok=True)
         self._since = folder.size_of(self.spec.log)
-        self._begun = time.monotonic()
         self._asked = False
-        output = self.spec.log.open("ab", buffering=0)
-        self._process = subprocess.Popen(
-            list(self.spec.command),
-            env={**os.environ, **self.spec.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if self._verbose else output,
-            stderr=subprocess.STDOUT,
-            pass_fds=list(self.spec.fds),
-            start_new_session=True,  # a Ctrl-C in the terminal is for us: we stop the services in their order
-        )
-        if self._process.stdout is None:
-            output.close()
-        else:
-            _copy_output(self._process.stdout, output)
+        with ExitStack() as opened:
+            output = opened.enter_context(self.spec.log.open("ab", buffering=0))
+            self._process = subprocess.Popen(
+                list(self.spec.command),
+                env={**os.environ, **self.spec.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self._verbose else output,
+                stderr=subprocess.STDOUT,
+                pass_fds=list(self.spec.fds),
+                start_new_session=True,  # a Ctrl-C in the terminal is for us: we stop the services in their order
+            )
+            if self._process.stdout is not None:
+                opened.pop_all()
+                _copy_output(self._process.stdout, output)
+        self._backoff.began()
 
     async def healthy(self, session: aiohttp.ClientSession, *, deadline: float) -> None:
         """Return once /health says healthy. Raises EmbeddedError: it died (with its last lines), or too late."""
@@ -101,21 +98,25 @@ class ServiceProcess:
         self._keeping = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
 
     async def _keep(self) -> None:
-        delay = FIRST_DELAY
         while self._process is not None:
             code = await wait_for_exit(self._process)
-            if time.monotonic() - self._begun > STEADY:
-                delay = FIRST_DELAY
+            delay = self._backoff.delay()
             self._say(
                 f"the {self.spec.name} ended with exit code {code}, "
                 f"starting it again in {delay:g} s (see {self.spec.log})"
             )
             await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_DELAY)
-            try:
-                self.start()
-            except OSError as error:
-                self._say(f"the {self.spec.name} cannot be started: {error}")
+            while (problem := self._cannot_start()) is not None:
+                delay = self._backoff.delay()
+                self._say(f"the {self.spec.name} cannot be started: {problem}; trying again in {delay:g} s")
+                await asyncio.sleep(delay)
+
+    def _cannot_start(self) -> OSError | None:
+        try:
+            self.start()
+        except OSError as error:
+            return error
+        return None
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, once, for a second one means at once; and start it no more."""
@@ -152,9 +153,11 @@ def _copy_output(source: IO[bytes], log: IO[bytes]) -> None:
     def copy() -> None:
         data = os.read(descriptor, 65536)
         if data:
-            log.write(data)
-            sys.stderr.buffer.write(data)
-            sys.stderr.flush()
+            with suppress(OSError):  # a full disk: what comes later may find room
+                log.write(data)
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                sys.stderr.buffer.write(data)
+                sys.stderr.flush()
         else:
             loop.remove_reader(descriptor)
             source.close()

@@ -99,3 +99,18 @@ async def test_a_running_job_outlives_the_three_services(
     done = await expect.succeeds(client, job.id, within=60)
     assert len(done.tasks[0].executions) == 1
     assert await expect.output(client, job.id) == ["up", "done"]
+
+
+async def test_the_worker_of_the_platform_is_replaced_when_it_is_killed(client: Client, own_platform: Platform) -> None:
+    job = await client.submit(command_job("echo here"))
+    first = (await expect.succeeds(client, job.id)).tasks[0].executions[0].worker_id
+    assert first is not None
+    pid = (await client.worker(first)).pid
+    assert pid is not None
+
+    os.kill(pid, signal.SIGKILL)
+
+    job = await client.submit(command_job("echo back"))
+    done = await expect.succeeds(client, job.id)
+    assert done.tasks[0].executions[-1].worker_id != first
+    assert (await client.worker(first)).status is WorkerProcessStatus.FAILED

@@ -102,7 +102,13 @@ async def health(url: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, number: signal.Signals) -> None:
-    up = await start(HODEI_WORKER_SLOTS="5", HODEI_WORKER_LABELS="zone=north", HODEI_WORKER_CAPACITY="gpu=1")
+    up = await start(
+        HODEI_WORKER_NAME="me",
+        HODEI_WORKER_TYPE="big",
+        HODEI_WORKER_SLOTS="5",
+        HODEI_WORKER_LABELS="zone=north",
+        HODEI_WORKER_CAPACITY="gpu=1",
+    )
     await up.ready()
     children = descendants(up.pid)
     assert len(children) > 5
@@ -114,7 +120,8 @@ async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, n
         assert await gone(pid, within=1)
     log = (tmp_path / "data" / "logs" / "worker_manager.log").read_text()
     assert log == (
-        'started worker {"type": "default", "slots": 5, "labels": {"zone": "north"}, "capacity": {"gpu": 1}}\n'
+        'started worker {"name": "me", "type": "big", "slots": 5, '
+        '"labels": {"zone": "north"}, "capacity": {"gpu": 1}}\n'
         "stopped worker /api/v1/workers/0?force=true\nstopped\n"
     )
 
@@ -210,6 +217,49 @@ async def test_a_server_that_dies_is_started_again_in_place(start: Start) -> Non
                 await asyncio.sleep(0)
     writer.close()
     await writer.wait_closed()
+
+
+async def worker(up: Up, number: int = 0) -> dict[str, Any]:
+    """The worker of this number, once there is one that runs."""
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while True:  # the stand-in tells nobody when it has started one
+            async with session.get(f"{up.facts['urls']['worker_manager']}/api/v1/workers") as answer:
+                found: list[dict[str, Any]] = await answer.json()
+            if len(found) > number and found[number]["status"] == "running":
+                return found[number]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_worker_that_dies_is_replaced_each_time(start: Start, number: signal.Signals) -> None:
+    up = await start()
+    await up.ready()
+    for n in range(2):
+        os.kill((await worker(up, n))["pid"], number)
+        line = await up.error_line(containing=f"the worker worker {n} ended (exit code -{number})")
+        assert "starting another one in" in line
+    await worker(up, 2)
+
+
+async def test_a_worker_that_dies_with_the_worker_manager_is_replaced_as_well(start: Start) -> None:
+    up = await start()
+    await up.ready()
+    manager = (await health(up.facts["urls"]["worker_manager"]))["pid"]
+    pid = (await worker(up))["pid"]
+    os.kill(manager, signal.SIGSTOP)  # so that it hears of the worker's end no more
+    os.kill(pid, signal.SIGKILL)
+    os.kill(manager, signal.SIGKILL)
+    await up.error_line(containing="the worker worker 0 ended")
+    await worker(up)
+
+
+async def test_a_worker_that_somebody_stops_stays_stopped(start: Start) -> None:
+    up = await start()
+    await up.ready()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.delete(f"{up.facts['urls']['worker_manager']}/api/v1/workers/0?force=true"),
+    ):
+        await up.error_line(containing="the worker worker 0 was stopped over REST, so no other one is started")
 
 
 async def test_servers_of_the_user_are_used(start: Start, nats_url: str, database_url: str) -> None:

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from hodei.cli import app
 from hodei.embedded.errors import EmbeddedError
-from hodei.up import UpSettings, _without_password
+from hodei.up import _without_password
+from hodei.up_settings import UpSettings
 
 
 def test_an_empty_environment_gives_the_promised_ports() -> None:

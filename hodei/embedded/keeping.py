@@ -1,0 +1,91 @@
+"""Keeps an embedded server running: starts it again when it dies, and NATS also when it cannot be healed otherwise.
+
+Here: when a server is restarted. How that is done is in nats.py and postgres.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiohttp
+
+from hodei.embedded.backoff import Backoff
+from hodei.embedded.errors import EmbeddedError
+from hodei.embedded.nats import EmbeddedNats
+
+LOOK: Final = 1.0
+"""Seconds between two looks at a NATS server."""
+ROOM: Final = 1 << 20
+"""Bytes that can be written where there is room again."""
+
+Say = Callable[[str], None]
+
+
+class Server(Protocol):
+    async def start(self) -> None: ...
+    async def wait(self) -> int: ...
+    async def restart(self) -> None: ...
+
+
+async def keep_server(name: str, server: Server, say: Say) -> None:
+    """Start a server again, in place, whenever it dies."""
+    backoff = Backoff()
+    while True:
+        backoff.began()
+        code = await server.wait()
+        delay = backoff.delay()
+        say(f"{name} ended with exit code {code}, starting it again in {delay:g} s")
+        await asyncio.sleep(delay)
+        await _restart(name, server, backoff, say)
+
+
+async def heal_nats(nats: EmbeddedNats, session: aiohttp.ClientSession, say: Say) -> None:
+    """Restart a NATS server whose streams keep a write error although its disk has room again.
+
+    JetStream remembers the first write error of a stream until the server ends: from then on it stores nothing there.
+    """
+    told = ""
+    backoff = Backoff()
+    while True:
+        await asyncio.sleep(LOOK)
+        problem = await nats.write_error(session)
+        if problem is None:
+            told = ""
+            continue
+        if problem != told:
+            say(f"NATS cannot store messages: {problem}")
+            told = problem
+        if await asyncio.to_thread(_has_room, nats.data_dir):
+            say("there is room again, but NATS keeps its write error: it is restarted")
+            nats.ask_to_stop()  # keep_server starts it again
+            await asyncio.sleep(backoff.delay())
+            backoff.began()
+
+
+async def _restart(name: str, server: Server, backoff: Backoff, say: Say) -> None:
+    told = ""
+    while True:
+        try:
+            await server.restart()
+            return
+        except EmbeddedError as error:
+            delay = backoff.delay()
+            if str(error) != told:  # once for each reason, however long it takes
+                told = str(error)
+                say(f"{name} cannot be started again: {told}; trying every {delay:g} s or later")
+            await asyncio.sleep(delay)
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether a file of ROOM bytes can be written: quotas and inodes count, too."""
+    probe = folder / "room"
+    try:
+        probe.write_bytes(bytes(ROOM))
+        return True
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)

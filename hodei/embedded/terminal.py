@@ -1,0 +1,31 @@
+"""Words for the person at the terminal. A line that cannot be written ends nothing: `hodei up | head` goes on."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+
+
+def say(line: str) -> None:
+    """One line on standard error."""
+    write(sys.stderr, f"hodei: {line}\n")
+
+
+def show(what: RenderableType) -> None:
+    """Something larger on standard output. Into a file or a pipe it goes unbroken, whatever its width."""
+    width = None if sys.stdout.isatty() else 1000
+    drawn = io.StringIO()
+    Console(file=drawn, width=width, force_terminal=sys.stdout.isatty()).print(what)
+    write(sys.stdout, drawn.getvalue())
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write as much as the stream takes: its reader may have gone, its disk may be full, its encoding may be poor."""
+    encoding = stream.encoding or "utf-8"
+    with suppress(OSError, ValueError):  # there is no other place to report it to
+        stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.flush()

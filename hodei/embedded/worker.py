@@ -1,0 +1,126 @@
+"""The worker of `hodei up`: asked of the worker manager, watched, and replaced when it ends without being asked to.
+
+The worker manager owns the process. It starts no worker again by itself, for a worker is somebody's request there, and
+no promise. Linux only, as the worker manager's processes are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from hodei.embedded.backoff import Backoff
+from hodei.embedded.errors import EmbeddedError
+from schemas.rest.workers import ManagedWorker
+from schemas.states import WorkerProcessStatus
+
+ALIVE: Final = frozenset({WorkerProcessStatus.STARTING, WorkerProcessStatus.RUNNING, WorkerProcessStatus.DRAINING})
+ASK_AGAIN: Final = 0.2
+"""Seconds between two questions to a worker manager that is away, or that has yet to notice the end of a process."""
+LOOK_AGAIN: Final = 30.0
+"""Seconds after which the worker manager is asked although the process seems to live."""
+QUESTION: Final = aiohttp.ClientTimeout(total=5)
+START: Final = aiohttp.ClientTimeout(total=60)
+"""The worker manager answers a request for a worker when that has spoken, which takes long on a busy machine."""
+
+
+class KeptWorker:
+    """One worker. `wanted` is the body of `POST /api/v1/workers`; `say` gets the lines for the person at the
+    terminal.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, manager: str, wanted: Mapping[str, Any], *, say: Callable[[str], None]
+    ) -> None:
+        self._session = session
+        self._workers = f"{manager}/api/v1/workers"
+        self._wanted = wanted
+        self._say = say
+        self._backoff = Backoff()
+        self._key = uuid.uuid4().hex
+        self._worker: ManagedWorker | None = None
+
+    async def start(self) -> None:
+        """Return once the worker runs. Raises EmbeddedError; what was asked may be under way nevertheless, and asking
+        again gives that."""
+        headers = {"Idempotency-Key": self._key}
+        try:
+            async with self._session.post(self._workers, json=self._wanted, headers=headers, timeout=START) as answer:
+                if answer.status != 200:
+                    raise EmbeddedError(f"the worker manager started no worker: {await answer.text()}")
+                self._worker = ManagedWorker.model_validate_json(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise EmbeddedError(f"the worker manager started no worker: {str(error) or 'no answer'}") from error
+        self._key = uuid.uuid4().hex
+        self._backoff.began()
+
+    async def keep(self) -> None:
+        """Replace the worker whenever it ends; return when somebody asked it to stop. `start` has returned before."""
+        while True:
+            worker = await self._over()
+            if worker.stop_requested:
+                self._say(f"the worker {worker.name} was stopped over REST, so no other one is started")
+                return
+            delay = self._backoff.delay()
+            self._say(f"the worker {worker.name} ended ({worker.detail}), starting another one in {delay:g} s")
+            await asyncio.sleep(delay)
+            await self._replace()
+
+    async def _replace(self) -> None:
+        told = ""
+        while True:
+            try:
+                await self.start()
+                return
+            except EmbeddedError as error:
+                if str(error) != told:  # once for each reason
+                    told = str(error)
+                    self._say(f"{told}; trying again")
+                await asyncio.sleep(self._backoff.delay())
+
+    async def _over(self) -> ManagedWorker:
+        """The worker, once the worker manager has recorded its end."""
+        assert self._worker is not None
+        while self._worker.status in ALIVE:
+            if self._worker.pid is not None:
+                await _ended(self._worker.pid, within=LOOK_AGAIN)
+            # The worker manager notices the end of a process a moment later than we do, or after its own restart.
+            await asyncio.sleep(ASK_AGAIN)
+            await self._look(self._worker)
+        return self._worker
+
+    async def _look(self, worker: ManagedWorker) -> None:
+        """Take over what the worker manager says of the worker, if it can say now."""
+        try:
+            async with self._session.get(f"{self._workers}/{worker.id}", timeout=QUESTION) as answer:
+                if answer.status == 200:
+                    self._worker = ManagedWorker.model_validate_json(await answer.read())
+                elif answer.status == 404:
+                    gone = {"status": WorkerProcessStatus.FAILED, "detail": "the worker manager does not know it"}
+                    self._worker = worker.model_copy(update=gone)
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return  # it is restarting, or its database is
+
+
+async def _ended(pid: int, *, within: float) -> None:
+    """Return when the process has ended, or after so many seconds."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
+    try:
+        async with asyncio.timeout(within):
+            await gone.wait()
+    except TimeoutError:
+        return
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
