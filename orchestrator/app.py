@@ -38,7 +38,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     pipeline_store = PipelineStore(database)
     job_store = JobStore(database)
     run_store = RunStore(database, traces, memory)
-    submission = Submission(job_store, pipeline_store, traces, memory)
+    submission = Submission(job_store, pipeline_store, traces, memory, largest_event=outbox.largest_event)
     deadlines = Deadlines(outbox, run_store, watch)
     runs = Runs(outbox, run_store, watch, metrics)
     requests = Requests(outbox, submission, deadlines, base.tracing)
@@ -48,7 +48,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         description="What runs: pipelines and jobs, their tasks, timelines and output.",
         port=settings.port,
         apis=[
-            pipelines.api(pipeline_store, outbox),
+            pipelines.api(pipeline_store, submission, outbox),
             jobs.api(job_store, run_store, submission, outbox, watch, deadlines, bus),
             timeline.api(job_store, timeline_store, watch),
             logs.api(job_store, bus, watch),

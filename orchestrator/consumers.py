@@ -164,8 +164,8 @@ class Requests:
     async def _confirm(self, asked: ScheduleCreated) -> None:
         async with self._outbox.transaction() as tx:
             try:
-                await self._submission.check_target(tx, asked.target)
-            except (NotFound, Conflict) as error:
+                await self._submission.of_target(tx, asked.target)
+            except (NotFound, Conflict, Invalid) as error:
                 tx.emit(_refused(asked.schedule_id, error))
             else:
                 tx.emit(ScheduleConfirmed(schedule_id=asked.schedule_id))

@@ -5,24 +5,29 @@ the same one.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
-from orchestrator.domain.run import Entry, JobRun, JobState, TaskState
+from orchestrator.domain.environment import merged
+from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
+from orchestrator.domain.sizes import Scale
 from orchestrator.store.jobs import FormerJob, JobStore, NewJob
 from orchestrator.store.memory import RunMemory
 from orchestrator.store.pipelines import PipelineStore, RunnablePipeline
 from orchestrator.store.runs import Command, said
 from orchestrator.traces import Traces
+from schemas.cloudevents import travelling_bytes
 from schemas.events import JobCreated, JobTarget
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobCreate, JobDetail, Task
+from schemas.rest.pipelines import PipelineCreate
+from schemas.sizes import parameter_variable
 from schemas.specs import CommandSpec, Priority
 from schemas.states import TaskStatus
 from shared.clock import now
@@ -31,6 +36,9 @@ from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.ids import new_id
 from shared.outbox import OutboxTransaction
 from shared.tracing import inject, tracestate
+
+_LATE_ATTEMPT: Final = 999
+"""The number of an attempt that is as long as any."""
 
 
 @dataclass(slots=True)
@@ -45,6 +53,8 @@ class Wanted:
     priority: Priority = "normal"
     pipeline_id: str | None = None
     pipeline_version: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What all its tasks have in common, but for the parameters."""
     params: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
@@ -58,15 +68,25 @@ class Wanted:
 class Submission:
     """The one place where jobs come from."""
 
-    def __init__(self, jobs: JobStore, pipelines: PipelineStore, traces: Traces, memory: RunMemory) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        pipelines: PipelineStore,
+        traces: Traces,
+        memory: RunMemory,
+        *,
+        largest_event: Callable[[], int],
+    ) -> None:
+        """`largest_event` gives how many bytes the bus takes for one event."""
+        self._largest_event = largest_event
         self._jobs = jobs
         self._pipelines = pipelines
         self._traces = traces
         self._memory = memory
 
     async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
-        """What requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for what is
-        not yet supported; of a `batch`, the error names the job's index."""
+        """What requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for what is too
+        large or not yet supported; of a `batch`, the error names the job's index."""
         if unsupported := [
             FieldError(
                 ("body", *([index] if batch else []), "concurrency_key"),
@@ -89,11 +109,12 @@ class Submission:
                 raise NotFound("pipeline", request.pipeline_id + (f" (job {index} of the batch)" if batch else ""))
             job.priority, job.labels, job.run_at = request.priority, request.labels, request.run_at
             wanted.append(job)
+        self._check_sizes(wanted, batch=batch)
         return wanted
 
     async def of_target(self, tx: Transaction, target: JobTarget, *, single: bool = False) -> Wanted:
         """The job that a schedule or a direct execution names. Raises NotFound, Conflict for a job of an archived
-        pipeline or, for `single`, Invalid when it has several steps."""
+        pipeline, Invalid for one that is too large or, for `single`, has several steps."""
         if target.command is not None:
             job = _of_command(target.command, target.name, env=target.env)
         elif target.pipeline_id is not None:
@@ -110,6 +131,7 @@ class Submission:
             raise Invalid([FieldError(("body", "job_id"), says, "several_steps")])
         job.priority = target.priority
         job.labels = target.labels or job.labels
+        self._check_sizes([job])
         return job
 
     async def of_rerun(self, tx: Transaction, job_id: str, *, from_failed: bool) -> Wanted:
@@ -134,19 +156,13 @@ class Submission:
                 for task in former.tasks
                 if task.status is TaskStatus.SUCCEEDED
             }
+        self._check_sizes([job])
         return job
 
-    async def check_target(self, tx: Transaction, target: JobTarget) -> None:
-        """Whether what a schedule names could run now. Raises NotFound, or Conflict for a job of an archived
-        pipeline."""
-        if target.job_id is not None:
-            archived = await self._jobs.archived(tx, target.job_id)
-            if archived is None:
-                raise NotFound("job", target.job_id)
-            if archived:
-                raise _archived(target.job_id)
-        elif target.pipeline_id is not None and not await self._pipelines.is_active(tx, target.pipeline_id):
-            raise NotFound("pipeline", target.pipeline_id)
+    def check_pipeline(self, pipeline: PipelineCreate) -> None:
+        """Whether a job of a pipeline could be made, as far as sizes go. Raises Invalid."""
+        runnable = RunnablePipeline("", pipeline.name, 1, pipeline.steps, pipeline.env, pipeline.timeout)
+        self._check_sizes([_of_pipeline(runnable, None, env={}, params={})])
 
     def write(self, tx: OutboxTransaction, wanted: Sequence[Wanted]) -> list[JobRun]:
         """Have jobs written and said when the transaction ends. Their ids are new: nobody else can have written them.
@@ -164,6 +180,15 @@ class Submission:
         fresh = await self._jobs.insert_missing(tx, new)
         return self._say(tx, [job for job in new if job.run.job.id in fresh])
 
+    def _check_sizes(self, wanted: Sequence[Wanted], *, batch: bool = False) -> None:
+        """Raises Invalid for the first job that is too large to be run."""
+        scale = Scale(payload=self._largest_event())
+        for index, job in enumerate(wanted):
+            shared = merged(job.env, params=job.params)
+            fault = scale.fault(shared, job.definitions, partial(_order_bytes, job, shared))
+            if fault is not None:
+                raise Invalid([FieldError(("body", *([index] if batch else []), "env"), fault, "too_large")])
+
     async def _former(self, tx: Transaction, job_id: str) -> FormerJob:
         former = await self._jobs.former(tx, job_id)
         if former is None:
@@ -174,8 +199,9 @@ class Submission:
 
     def _say(self, tx: OutboxTransaction, new: Sequence[NewJob]) -> list[JobRun]:
         for job in new:
+            shared = merged(job.env, params=job.params)
             commands = {
-                task_id: _command_of(definition, job.run.job.name, job.priority)
+                task_id: _command_of(definition, shared, job.run.job.name, job.priority)
                 for task_id, definition in job.definitions.items()
             }
             self._traces.say(tx, job.run.job, said(job.run, job.run.journal, commands))
@@ -245,9 +271,10 @@ def _of_pipeline(
 ) -> Wanted:
     return Wanted(
         name or pipeline.name,
-        of_steps(pipeline.steps, pipeline_env=pipeline.env, job_env=env, params=params),
+        of_steps(pipeline.steps, over=merged(env, params=params)),
         pipeline_id=pipeline.id,
         pipeline_version=pipeline.version,
+        env=merged(pipeline.env, env),
         params=params,
         timeout=pipeline.timeout,
     )
@@ -260,13 +287,17 @@ def _of_former(
     env: Mapping[str, str] | None = None,
     params: Mapping[str, str] | None = None,
 ) -> Wanted:
+    env, params = env or {}, params or {}
+    over = merged(env, params=params)
+    kept = {name: value for name, value in former.params.items() if parameter_variable(name) not in over}
     return Wanted(
         former.name,
-        again([task.definition for task in former.tasks], env=env or {}, params=params or {}),
+        again([task.definition for task in former.tasks], over=over),
         priority=former.priority,
         pipeline_id=former.pipeline_id,
         pipeline_version=former.pipeline_version,
-        params={**former.params, **(params or {})},
+        env=merged(former.env, env),
+        params={**kept, **params},
         labels=former.labels,
         timeout=former.timeout,
         rerun_of=rerun_of,
@@ -313,6 +344,7 @@ def _begin(wanted: Wanted, moment: datetime) -> NewJob:
         definitions,
         priority=wanted.priority,
         pipeline_version=wanted.pipeline_version,
+        env=wanted.env,
         params=wanted.params,
         labels=wanted.labels,
         timeout=wanted.timeout,
@@ -340,12 +372,21 @@ def _task(id: str, definition: TaskDefinition, wanted: Wanted) -> TaskState:
     )
 
 
-def _command_of(definition: TaskDefinition, job_name: str, priority: Priority) -> Command:
+def _order_bytes(wanted: Wanted, shared: Mapping[str, str], definition: TaskDefinition) -> int:
+    """How many bytes a task's order takes on the bus."""
+    moment, id = now(), new_id()
+    command = _command_of(definition, shared, wanted.name, wanted.priority)
+    queued = Queued(id, _LATE_ATTEMPT, moment, wanted.run_at or moment, id, id)
+    return travelling_bytes(command.queued(wanted.id, queued, tracestate=tracestate()))
+
+
+def _command_of(definition: TaskDefinition, shared: Mapping[str, str], job_name: str, priority: Priority) -> Command:
     return Command(
         name=definition.name,
         job_name=job_name,
         priority=priority,
         run=definition.run,
+        shared=shared,
         requires=definition.requires or {},
         resources=definition.resources,
         queue_timeout=definition.queue_timeout,

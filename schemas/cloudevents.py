@@ -6,6 +6,7 @@ CloudEvents JSON format, section 4.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final, Generic, Literal, TypeVar
 
@@ -19,6 +20,8 @@ BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json"
 EVENT_CONTENT_TYPE: Final = "application/cloudevents+json"
 
 D = TypeVar("D", bound=EventData)
+
+_SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MalformedEvents(ValueError):
@@ -89,6 +92,23 @@ def encode_batch(events: Sequence[CloudEvent[D]]) -> bytes:
     if len(kinds) != 1:
         raise ValueError(f"a batch holds events of exactly one type, not {sorted(k.__name__ for k in kinds)}")
     return b"[%b]" % b",".join([encode(event) for event in events])
+
+
+def encode_batches(events: Sequence[CloudEvent[D]], *, limit: int) -> list[tuple[Sequence[CloudEvent[D]], bytes]]:
+    """Print events of one type as batches of at most `limit` bytes each; a single event stays whole, whatever its
+    size."""
+    payload = encode_batch(events)
+    if len(payload) <= limit or len(events) == 1:
+        return [(events, payload)]
+    half = len(events) // 2
+    return [*encode_batches(events[:half], limit=limit), *encode_batches(events[half:], limit=limit)]
+
+
+def travelling_bytes(data: EventData) -> int:
+    """How many bytes the event takes as a message by itself, as large as it can become: in a trace."""
+    placeholder = "0" * 36
+    event = wrap(data, id=placeholder, source="/hodei/worker_manager", time=_SOME_TIME, traceparent="0" * 55)
+    return len(encode_batch([event]))
 
 
 def decode_batch(event_type: str, raw: bytes) -> list[CloudEvent[EventData]]:

@@ -8,6 +8,7 @@ import shlex
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
     PrivateAttr,
@@ -20,7 +21,9 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+from schemas import sizes
 from schemas.model import EventModel, Model, OrDefault
+from schemas.sizes import MAX_ARGUMENT, MAX_PATH, MAX_PROCESS
 
 MAX_STEPS: Final = 1000
 MAX_SECONDS: Final = 366 * 24 * 3600.0
@@ -34,10 +37,39 @@ _LABELS: Final = TypeAdapter[dict[str, str]](Labels)
 _CAPACITY_FORM: Final = "cpu_m=4000,memory_mb=8000,gpu=1"
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 EnvValue = Annotated[str, StringConstraints(max_length=100_000)]
-Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500)]
-MAX_ARGUMENT: Final = 131_071
-"""Bytes in one argument of a process: Linux's MAX_ARG_STRLEN without the NUL at its end (execve(2))."""
+
+
+def _variables_fit(env: dict[str, str]) -> dict[str, str]:
+    if faults := sizes.too_large_variables(env):
+        raise ValueError("; ".join(faults))
+    return env
+
+
+def _parameters_fit(params: dict[str, str]) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for name, value in params.items():
+        variable = sizes.parameter_variable(name)
+        if variable in variables:
+            raise ValueError(f"{name} and another parameter both become {variable}")
+        variables[variable] = value
+    _variables_fit(variables)
+    return params
+
+
+Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500), AfterValidator(_variables_fit)]
+"""An environment. Each variable fits a process; whether all of them do, depends on what else the process is given."""
+Parameters = Annotated[dict[EnvName, EnvValue], Field(max_length=500), AfterValidator(_parameters_fit)]
+"""What a job hands to its steps as `HODEI_PARAM_<NAME>`; each is a variable that fits a process."""
 Argument = Annotated[str, StringConstraints(max_length=MAX_ARGUMENT)]
+
+
+def _path_fits(path: str) -> str:
+    if (size := len(path.encode())) > MAX_PATH:
+        raise ValueError(f"takes {size:,} bytes; a path takes at most {MAX_PATH:,}")
+    return path
+
+
+Folder = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_path_fits)]
 
 
 def _form(command: object) -> str | None:
@@ -142,9 +174,7 @@ class CommandSpec(Model):
         "shell", description="shell = /bin/sh -c, bash, python = python3 -c, exec = argv as it is."
     )
     env: OrDefault[Env] = Field(default_factory=dict, description="Environment variables of the process.")
-    working_dir: str | None = Field(
-        None, min_length=1, max_length=4096, description="A folder on the worker; by default a new, empty one."
-    )
+    working_dir: Folder | None = Field(None, description="A folder on the worker; by default a new, empty one.")
     timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
     queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
     retry: RetrySpec | None = Field(None, description="Whether and when a failure is tried again; by default never.")
@@ -166,8 +196,9 @@ class CommandSpec(Model):
 
     @model_validator(mode="after")
     def _can_be_started(self) -> Self:
-        length = len(self.command) if isinstance(self.command, str) else sum(map(len, self.command))
-        if length <= MAX_ARGUMENT // 8 and self.type != "exec":
+        length = sizes.command_characters(self.command)
+        variables = sizes.environment_characters(self.env)
+        if length <= MAX_ARGUMENT // 8 and variables <= MAX_PROCESS // 8 and self.type != "exec":
             return self  # whatever quoting and UTF-8 make of it, it fits
         try:
             arguments = self.run_spec(env={}).argv()
@@ -179,6 +210,11 @@ class CommandSpec(Model):
             raise ValueError(
                 f"command: an argument of {longest} bytes is more than a process takes ({MAX_ARGUMENT}): "
                 "put it into a file, or hand it over in parts"
+            )
+        if (size := sizes.argument_bytes(arguments) + sizes.environment_bytes(self.env)) > MAX_PROCESS:
+            raise ValueError(
+                f"env: the variables and the arguments of the command take {size:,} bytes together; "
+                f"a process takes at most {MAX_PROCESS:,}"
             )
         return self
 
@@ -214,9 +250,7 @@ class InlineCommand(Model):
     command: Command | None = Field(None, description="A string for a shell or interpreter, or an argv list.")
     type: StepType | None = Field(None, description="shell (default), bash, python or exec.")
     env: OrDefault[Env] = Field(default_factory=dict, description="Environment variables of the processes.")
-    working_dir: str | None = Field(
-        None, min_length=1, max_length=4096, description="A folder on the worker; by default a new, empty one."
-    )
+    working_dir: Folder | None = Field(None, description="A folder on the worker; by default a new, empty one.")
     timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
     queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
     retry: RetrySpec | None = Field(None, description="Whether and when a failure is tried again; by default never.")

@@ -5,14 +5,14 @@ work is still taken, and nothing that was accepted is lost. How rows travel is `
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Final, TypeVar, overload
 
 import structlog
 
-from schemas.cloudevents import CloudEvent, encode_batch, wrap
+from schemas.cloudevents import CloudEvent, encode_batches, wrap
 from schemas.events import EventData
 from shared import queries
 from shared.clock import now
@@ -23,6 +23,9 @@ from shared.outbox_messages import MERGE_LIMIT, Row
 from shared.outbox_relay import MAX_ROWS, Publisher, Relay
 from shared.statements import Call, joined
 from shared.tracing import common, inject
+
+HEAD_ROOM: Final = 4096
+"""Bytes of a message that are left for its headers, and for what an event that follows from this one has beside."""
 
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +86,7 @@ class Outbox:
         max_rows: int = MAX_ROWS,
     ) -> None:
         self.database = database
+        self._bus = bus
         self._id = new_id()
         self._source = f"/hodei/{source}"
         self._insert = queries.load("shared")["insert_outbox"]
@@ -103,6 +107,10 @@ class Outbox:
     async def stop(self) -> None:
         """Publish what is committed, for a moment; what remains waits in the table."""
         await self.relay.stop()
+
+    def largest_event(self) -> int:
+        """How many bytes of one event the bus takes, envelope included."""
+        return self._bus.max_payload - HEAD_ROOM
 
     @overload
     def transaction(self) -> AbstractAsyncContextManager[OutboxTransaction]: ...
@@ -174,14 +182,5 @@ class Outbox:
                 payload=payload,
             )
             for same in by_type.values()
-            for events, payload in _split(same)
+            for events, payload in encode_batches(same, limit=min(MERGE_LIMIT, self.largest_event()))
         ]
-
-
-def _split(events: Sequence[CloudEvent[EventData]]) -> list[tuple[Sequence[CloudEvent[EventData]], bytes]]:
-    """Encode events of one type as batches that each fit a message; a single event stays whole, whatever its size."""
-    payload = encode_batch(events)
-    if len(payload) <= MERGE_LIMIT or len(events) == 1:
-        return [(events, payload)]
-    half = len(events) // 2
-    return [*_split(events[:half]), *_split(events[half:])]

@@ -62,6 +62,9 @@ class Publisher(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def max_payload(self) -> int: ...
+
     def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]: ...
 
     def publish(

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from schemas.sizes import PARAMETER
 from schemas.specs import Capacity, read_capacity
 from schemas.subjects import Catalogue
 from shared.errors import ConfigError
@@ -53,9 +54,6 @@ KNOWN_ELSEWHERE: Final = frozenset(
     }
 )
 """Variables that mean something to another process of the platform: one environment serves them all."""
-
-PARAMETERS: Final = "HODEI_PARAM_"
-"""What a job's parameters begin with: a service may be started from inside a job."""
 
 
 def _with_scheme(*schemes: str) -> AfterValidator:
@@ -163,7 +161,7 @@ def _variable(name: str, field: FieldInfo) -> str:
 
 
 def _is_unknown(name: str, known: set[str]) -> bool:
-    if not name.startswith("HODEI_") or name.startswith(PARAMETERS):
+    if not name.startswith("HODEI_") or name.startswith(PARAMETER):  # a service may be started from inside a job
         return False
     return name not in known and name not in KNOWN_ELSEWHERE
 

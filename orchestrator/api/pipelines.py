@@ -4,6 +4,7 @@ from aiohttp import web
 
 from orchestrator.domain.graph import InvalidGraph, check
 from orchestrator.store.pipelines import PipelineStore
+from orchestrator.submission import Submission
 from schemas.events import PipelineArchived, PipelineCreated, PipelineUpdated
 from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelineQuery
 from shared.errors import FieldError, Invalid, NotFound
@@ -15,7 +16,7 @@ from shared.web.paging import decode_cursor, encode_cursor, page
 from shared.web.responses import json_response
 
 
-def api(store: PipelineStore, outbox: Outbox) -> Api:
+def api(store: PipelineStore, submission: Submission, outbox: Outbox) -> Api:
     """The routes."""
     api = Api(tag="pipelines", description="Pipelines: named graphs of steps, in versions.")
 
@@ -25,6 +26,7 @@ def api(store: PipelineStore, outbox: Outbox) -> Api:
     async def create_pipeline(request: web.Request, body: PipelineCreate) -> web.StreamResponse:
         """A cycle, an unknown or a repeated step is refused, naming the steps."""
         _check(body)
+        submission.check_pipeline(body)
         pipeline_id = new_id()
         async with idempotent(request, outbox) as tx:
             shown = await store.insert(tx, pipeline_id, body)
@@ -57,6 +59,7 @@ def api(store: PipelineStore, outbox: Outbox) -> Api:
     async def update_pipeline(_request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
         """Jobs that exist keep the version that they were made of."""
         _check(body)
+        submission.check_pipeline(body)
         async with outbox.transaction() as tx:
             updated = await store.update(tx, id, body)
             if updated is None:

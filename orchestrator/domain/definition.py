@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from orchestrator.domain.environment import merged
+from orchestrator.domain.environment import merged, own
 from schemas.model import acts
 from schemas.specs import CommandSpec, Resources, RetrySpec, RunSpec, StepSpec
 
@@ -18,7 +18,7 @@ _NAME_LENGTH: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """One task: its place in the graph, its rules, and `run` with the environment resolved."""
+    """One task: its place in the graph, its rules, and `run`, whose environment is laid over its job's."""
 
     name: str
     run: RunSpec
@@ -32,19 +32,13 @@ class TaskDefinition:
     queue_timeout: float | None = None
 
 
-def of_steps(
-    steps: Sequence[StepSpec],
-    *,
-    pipeline_env: Mapping[str, str],
-    job_env: Mapping[str, str],
-    params: Mapping[str, str],
-) -> list[TaskDefinition]:
-    """The tasks of a pipeline's steps, in the order written."""
+def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[TaskDefinition]:
+    """The tasks of a pipeline's steps, in the order written. `over` is what the job sets in all of them."""
     return [
         _of_command(
             step,
             name=step.name,
-            env=merged(pipeline_env, step.env, job_env, params=params),
+            env=own(step.env, over),
             depends_on=tuple(step.depends_on),
             allow_failure=step.allow_failure,
         )
@@ -57,16 +51,11 @@ def of_command(command: CommandSpec, *, name: str | None, env: Mapping[str, str]
     return _of_command(command, name=slug(name), env=merged(command.env, env or {}))
 
 
-def again(
-    tasks: Sequence[TaskDefinition], *, env: Mapping[str, str], params: Mapping[str, str]
-) -> list[TaskDefinition]:
-    """The tasks of an earlier job with more environment laid over."""
-    if not env and not params:
+def again(tasks: Sequence[TaskDefinition], *, over: Mapping[str, str]) -> list[TaskDefinition]:
+    """The tasks of an earlier job, of which the new job sets `over` in all."""
+    if not over:
         return list(tasks)
-    return [
-        replace(task, run=task.run.model_copy(update={"env": merged(task.run.env, env, params=params)}))
-        for task in tasks
-    ]
+    return [replace(task, run=task.run.model_copy(update={"env": own(task.run.env, over)})) for task in tasks]
 
 
 def job_name(command: CommandSpec) -> str:

@@ -2,9 +2,14 @@
 
 A pipeline's env, then the step's, then the job's; a later one wins. Parameters arrive as `HODEI_PARAM_<NAME>` and
 the platform's own variables last, so that neither can be overridden. The agent adds the execution's id.
+
+What all steps of a job have in common is kept once, with the job: the pipeline's env under the job's (`merged`). With a
+task is kept only what its step sets and the job does not (`own`), so that laying that over the job's gives the whole.
 """
 
 from collections.abc import Mapping
+
+from schemas.sizes import parameter_variable
 
 
 def merged(
@@ -17,8 +22,13 @@ def merged(
         if layer:
             env.update(layer)
     if params:
-        env.update((f"HODEI_PARAM_{name.upper()}", value) for name, value in params.items())
+        env.update((parameter_variable(name), value) for name, value in params.items())
     return env
+
+
+def own(step: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
+    """What of a step's environment stays when its job lays `over` on it."""
+    return {name: value for name, value in step.items() if name not in over} if over else dict(step)
 
 
 def of_attempt(

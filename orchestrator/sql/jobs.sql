@@ -3,19 +3,19 @@
 -- ids that are new as one array, for a job may be asked for twice.
 with fresh as (
     insert into jobs (
-        id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
-        rerun_of, schedule_id, created_at, started_at, finished_at, traceparent, tracestate
+        id, name, status, reason, pipeline_id, pipeline_version, priority, env, params, labels, timeout, run_at,
+        deadline, rerun_of, schedule_id, created_at, started_at, finished_at, traceparent, tracestate
     )
     select
-        id, name, status, reason, pipeline_id, pipeline_version, priority, params::json, labels::json, timeout, run_at,
-        deadline, rerun_of, schedule_id, created_at, null, finished_at, traceparent, tracestate
+        id, name, status, reason, pipeline_id, pipeline_version, priority, env::json, params::json, labels::json,
+        timeout, run_at, deadline, rerun_of, schedule_id, created_at, null, finished_at, traceparent, tracestate
     from unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[],
-        $10::float8[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::timestamptz[],
-        $16::timestamptz[], $17::text[], $18::text[]
+        $10::text[], $11::float8[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[],
+        $16::timestamptz[], $17::timestamptz[], $18::text[], $19::text[]
     ) as new (
-        id, name, status, reason, pipeline_id, pipeline_version, priority, params, labels, timeout, run_at, deadline,
-        rerun_of, schedule_id, created_at, finished_at, traceparent, tracestate
+        id, name, status, reason, pipeline_id, pipeline_version, priority, env, params, labels, timeout, run_at,
+        deadline, rerun_of, schedule_id, created_at, finished_at, traceparent, tracestate
     )
     on conflict (id) do nothing
     returning id
@@ -31,9 +31,9 @@ tasks_of_them as (
         requires::json, resources::json, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at,
         queued_at, started_at, finished_at
     from unnest(
-        $19::uuid[], $20::uuid[], $21::integer[], $22::text[], $23::text[], $24::boolean[], $25::text[], $26::boolean[],
-        $27::integer[], $28::text[], $29::text[], $30::text[], $31::float8[], $32::text[], $33::text[], $34::integer[],
-        $35::integer[], $36::uuid[], $37::timestamptz[], $38::timestamptz[], $39::timestamptz[], $40::timestamptz[]
+        $20::uuid[], $21::uuid[], $22::integer[], $23::text[], $24::text[], $25::boolean[], $26::text[], $27::boolean[],
+        $28::integer[], $29::text[], $30::text[], $31::text[], $32::float8[], $33::text[], $34::text[], $35::integer[],
+        $36::integer[], $37::uuid[], $38::timestamptz[], $39::timestamptz[], $40::timestamptz[], $41::timestamptz[]
     ) as new (
         job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires,
         resources, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at,
@@ -44,7 +44,7 @@ tasks_of_them as (
 timelines as (
     insert into timeline (job_id, entries)
     select job_id, entries::json
-    from unnest($41::uuid[], $42::text[]) as new (job_id, entries)
+    from unnest($42::uuid[], $43::text[]) as new (job_id, entries)
     where job_id in (select id from fresh)
 )
 select array(select id::text from fresh) as fresh
@@ -101,12 +101,6 @@ where j.id = $1::uuid
 -- name: get_job_status
 -- One job's status.
 select status from jobs where id = $1::uuid
-
--- name: is_job_archived
--- Whether a job's pipeline is archived; without a row there is no such job.
-select p.archived_at is not null as archived
-from jobs j left join pipelines p on p.id = j.pipeline_id
-where j.id = $1::uuid
 
 -- name: list_jobs
 -- A page of jobs as JSON, newest first.
@@ -165,8 +159,8 @@ order by x.started_at nulls last, x.id
 -- name: get_job_to_rerun
 -- What a job was made of.
 select
-    j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.params, j.labels, j.timeout,
-    p.archived_at is not null as archived
+    j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.env, j.params, j.labels,
+    j.timeout, p.archived_at is not null as archived
 from jobs j left join pipelines p on p.id = j.pipeline_id
 where j.id = $1::uuid
 

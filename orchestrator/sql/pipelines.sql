@@ -41,7 +41,3 @@ limit $3
 select p.id::text as id, p.name, p.version, v.steps, v.env, v.timeout
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
 where p.id = any($1::uuid[]) and p.archived_at is null
-
--- name: pipeline_is_active
--- Whether a pipeline may be run.
-select exists (select from pipelines where id = $1::uuid and archived_at is null)

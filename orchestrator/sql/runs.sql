@@ -21,11 +21,18 @@ where job_id = any($1::uuid[])
 order by job_id, position
 
 -- name: get_commands
--- What the scheduler and the worker need to know of tasks that are ready.
+-- What the scheduler and the worker need to know of tasks that are ready. What the tasks of a job have in common stands
+-- in the first row of each job.
 select
-    job_id::text as job_id, id::text as id, name, run, requires, resources, queue_timeout
-from tasks
-where job_id = any($1::uuid[]) and id = any($2::uuid[])
+    t.job_id::text as job_id, t.id::text as id, t.name, t.run, t.requires, t.resources, t.queue_timeout,
+    case when t.first then j.env end as env, case when t.first then j.params end as params
+from (
+    select *, row_number() over (partition by job_id order by id) = 1 as first
+    from tasks
+    where job_id = any($1::uuid[]) and id = any($2::uuid[])
+) t
+join jobs j on j.id = t.job_id
+order by t.job_id, t.id
 
 -- name: save_runs
 -- Write how far jobs, tasks and executions are, and add what happened to the timelines (one row per job), all in one
@@ -112,15 +119,13 @@ limit $2
 select min(deadline) from jobs where deadline is not null and stopping is null and finished_at is null
 
 -- name: remind_queued_tasks
--- Tasks that have been waiting in the queue for long, a bounded number: their tasks.queued may have been lost. The
--- first reminder comes soon, others seldom.
-update tasks t
-set reminded_at = $1::timestamptz
-from (
-    select task.job_id, task.id
+-- Tasks that have been waiting in the queue for long, a bounded number ($3) and about so many bytes ($4): their
+-- tasks.queued may have been lost. The first reminder comes soon, others seldom.
+with waiting as (
+    select task.job_id, task.id, task.bytes
     from jobs j
     cross join lateral (
-        select queued.job_id, queued.id
+        select queued.job_id, queued.id, octet_length(queued.run::text) + octet_length(j.env::text) as bytes
         from tasks queued
         where
             queued.job_id = j.id and queued.status = 'queued'
@@ -136,11 +141,19 @@ from (
     ) as task
     where j.status in ('pending', 'running') and j.stopping is null
     limit $3
-) as waiting
-where t.job_id = waiting.job_id and t.id = waiting.id
+),
+counted as (
+    select job_id, id, sum(bytes) over (order by job_id, id) - bytes as bytes_before from waiting
+)
+update tasks t
+set reminded_at = $1::timestamptz
+from counted
+where t.job_id = counted.job_id and t.id = counted.id and counted.bytes_before < $4
 returning
     t.job_id::text as job_id, t.id::text as id, t.name, t.run, t.requires, t.resources, t.queue_timeout, t.attempt,
     t.run_at, t.avoid_worker_id::text as avoid_worker_id, t.execution_id::text as execution_id, t.queued_at,
+    (select j.env from jobs j where j.id = t.job_id) as env,
+    (select j.params from jobs j where j.id = t.job_id) as params,
     (select j.name from jobs j where j.id = t.job_id) as job_name,
     (select j.priority from jobs j where j.id = t.job_id) as priority,
     (select j.traceparent from jobs j where j.id = t.job_id) as traceparent,

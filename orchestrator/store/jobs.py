@@ -34,6 +34,8 @@ class NewJob:
     """By task id, in the order of the steps."""
     priority: Priority
     pipeline_version: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What all its tasks have in common; the environment of a task's definition is laid over it."""
     params: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
@@ -66,6 +68,7 @@ class FormerJob:
     archived: bool
     """Whether its pipeline is, so that it may not run again."""
     priority: Priority
+    env: Mapping[str, str]
     params: Mapping[str, str]
     labels: Mapping[str, str]
     timeout: float | None
@@ -103,11 +106,6 @@ class JobStore:
         """One task by its id alone: the fields of `schemas.questions.TaskAnswer`."""
         return await self._database.fetch_one(self._sql["describe_task"], task_id)
 
-    async def archived(self, on: Runner, job_id: str) -> bool | None:
-        """Whether a job is of an archived pipeline, None when there is no such job."""
-        archived: bool | None = await on.fetch_value(self._sql["is_job_archived"], job_id) if is_id(job_id) else None
-        return archived
-
     async def find(self, query: JobQuery, before: str | None) -> Page:
         """A page of jobs, newest first."""
         values = [getattr(query, name) for name in _FILTERS]
@@ -142,6 +140,7 @@ class JobStore:
             pipeline_version=job["pipeline_version"],
             archived=job["archived"],
             priority=job["priority"],
+            env=job["env"],
             params=job["params"],
             labels=job["labels"],
             timeout=job["timeout"],
@@ -159,7 +158,7 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
 def _rows(jobs: Sequence[NewJob]) -> list[list[object]]:
     """The parameters of `insert_jobs`."""
     return [
-        *columns([_job_row(job) for job in jobs], 18),
+        *columns([_job_row(job) for job in jobs], 19),
         *columns([row for job in jobs for row in _task_rows(job)], 22),
         *columns(timeline_rows((job.run.job.id, job.run.journal) for job in jobs), 2),
     ]
@@ -175,8 +174,9 @@ def _job_row(new: NewJob) -> tuple[object, ...]:
         job.pipeline_id,
         new.pipeline_version,
         new.priority,
-        _json(new.params),
-        _json(new.labels),
+        _object(new.env),
+        _object(new.params),
+        _object(new.labels),
         new.timeout,
         new.run_at,
         new.deadline,
@@ -206,7 +206,7 @@ def _definition_columns(task: TaskDefinition) -> tuple[object, ...]:
         task.retry_on_lost,
         task.max_crashes,
         task.run.model_dump_json(),
-        _json(task.requires or {}),
+        _object(task.requires),
         task.resources.model_dump_json() if task.resources else None,
         task.queue_timeout,
     )
@@ -251,3 +251,7 @@ def _former_task(row: Record) -> FormerTask:
 
 def _json(value: object) -> str:
     return to_json(value).decode()
+
+
+def _object(value: Mapping[str, str] | None) -> str:
+    return to_json(value).decode() if value else "{}"

@@ -68,10 +68,6 @@ class PipelineStore:
         rows = await self._database.fetch(sql, *arguments)
         return Page.of(rows, query.limit)
 
-    async def is_active(self, on: Runner, pipeline_id: str) -> bool:
-        """Whether a job of it could be made."""
-        return is_id(pipeline_id) and bool(await on.fetch_value(self._sql["pipeline_is_active"], pipeline_id))
-
     async def runnable(self, on: Runner, pipeline_ids: Collection[str]) -> dict[str, RunnablePipeline]:
         """Those of these pipelines that may run, by id."""
         ids = [one for one in set(pipeline_ids) if is_id(one)]

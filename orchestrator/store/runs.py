@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from orchestrator.domain.environment import of_attempt
+from orchestrator.domain.environment import merged, of_attempt
 from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
 from orchestrator.store.jobs import columns
@@ -22,6 +22,8 @@ from shared.database import Database, Record, Transaction
 from shared.outbox import OutboxTransaction
 
 REMIND_LIMIT: Final = 500
+REMIND_BYTES: Final = 8 << 20
+"""What the orders of one round of reminders may carry, about: all of them are in memory at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Command:
     job_name: str
     priority: Priority
     run: RunSpec
+    shared: Mapping[str, str]
+    """What the tasks of its job have in common, parameters included; the environment of `run` is laid over it."""
     requires: Mapping[str, str]
     resources: Resources | None
     queue_timeout: float | None
@@ -39,7 +43,7 @@ class Command:
     def queued(self, job_id: str, queued: Queued, *, tracestate: str | None) -> TaskQueued:
         """The order to the scheduler, for one attempt."""
         env = of_attempt(
-            self.run.env,
+            merged(self.shared, self.run.env),
             job_id=job_id,
             job_name=self.job_name,
             task_id=queued.task_id,
@@ -145,7 +149,7 @@ class RunStore:
 
     async def remind(self, tx: OutboxTransaction, moment: datetime, after: float) -> int:
         """Emit tasks.queued again for tasks that have waited longer than `after` seconds; how many."""
-        rows = await tx.fetch(self._sql["remind_queued_tasks"], moment, after, REMIND_LIMIT)
+        rows = await tx.fetch(self._sql["remind_queued_tasks"], moment, after, REMIND_LIMIT, REMIND_BYTES)
         for row in rows:
             queued = Queued(
                 row["id"],
@@ -155,7 +159,8 @@ class RunStore:
                 row["avoid_worker_id"],
                 row["execution_id"],
             )
-            command = _command(row, job_name=row["job_name"], priority=row["priority"])
+            shared = merged(row["env"], params=row["params"])
+            command = _command(row, shared, job_name=row["job_name"], priority=row["priority"])
             trace = row["traceparent"]
             tx.emit(
                 command.queued(row["job_id"], queued, tracestate=row["tracestate"]),
@@ -166,8 +171,11 @@ class RunStore:
     async def _commands(self, tx: Transaction, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
         jobs = {run.job.id: run.job for run, _ in queued}
         rows = await tx.ask(self._sql["get_commands"], list(jobs), [one.task_id for _, one in queued])
+        shared = {row["job_id"]: merged(row["env"], params=row["params"]) for row in rows if row["env"] is not None}
         return {
-            row["id"]: _command(row, job_name=jobs[row["job_id"]].name, priority=jobs[row["job_id"]].priority)
+            row["id"]: _command(
+                row, shared[row["job_id"]], job_name=jobs[row["job_id"]].name, priority=jobs[row["job_id"]].priority
+            )
             for row in rows
         }
 
@@ -235,12 +243,13 @@ def _task(row: Record) -> TaskState:
     )
 
 
-def _command(row: Record, *, job_name: str, priority: Priority) -> Command:
+def _command(row: Record, shared: Mapping[str, str], *, job_name: str, priority: Priority) -> Command:
     return Command(
         name=row["name"],
         job_name=job_name,
         priority=priority,
         run=RunSpec.model_validate(row["run"]),
+        shared=shared,
         requires=row["requires"],
         resources=Resources.model_validate(row["resources"]) if row["resources"] else None,
         queue_timeout=row["queue_timeout"],

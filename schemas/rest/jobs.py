@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
-from schemas.specs import EnvName, EnvValue, InlineCommand, Labels, Priority
+from schemas.specs import InlineCommand, Labels, Parameters, Priority
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 
 
@@ -18,9 +18,8 @@ class JobCreate(InlineCommand):
     )
 
     pipeline_id: str | None = Field(None, description="The pipeline to run; not together with `command`.")
-    params: OrDefault[dict[EnvName, EnvValue]] = Field(
+    params: OrDefault[Parameters] = Field(
         default_factory=dict,
-        max_length=500,
         description="For a job of a pipeline; they reach every step's environment as HODEI_PARAM_<NAME>.",
     )
     name: Name | None = Field(

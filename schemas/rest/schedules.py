@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
-from schemas.specs import Command, EnvName, EnvValue, InlineCommand, Labels, Priority, Resources
+from schemas.specs import Command, InlineCommand, Labels, Parameters, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
 
 
@@ -24,8 +24,8 @@ class ScheduleCreate(InlineCommand):
     timezone: str | None = Field(None, max_length=100, description="For cron. Not yet supported.")
     name: Name | None = Field(None, description="What people call the schedule, and the job that it makes.")
     priority: OrDefault[Priority] = Field("normal", description="The priority of the job that it makes.")
-    params: OrDefault[dict[EnvName, EnvValue]] = Field(
-        default_factory=dict, max_length=500, description="Parameters of the job; not beside an inline `command`."
+    params: OrDefault[Parameters] = Field(
+        default_factory=dict, description="Parameters of the job; not beside an inline `command`."
     )
     labels: OrDefault[Labels] = Field(default_factory=dict, description="The labels of the job that it makes.")
 

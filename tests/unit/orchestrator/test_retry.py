@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain import retry
-from orchestrator.domain.environment import merged, of_attempt
 from schemas.specs import RetrySpec
 
 specs = st.builds(
@@ -47,11 +46,3 @@ def test_crashes_have_a_budget_of_their_own() -> None:
     assert retry.again_after_loss(retry_on_lost=True, crashes=3, max_crashes=3)
     assert not retry.again_after_loss(retry_on_lost=True, crashes=4, max_crashes=3)
     assert not retry.again_after_loss(retry_on_lost=False, crashes=1, max_crashes=3)
-
-
-def test_the_environment_nearest_to_the_job_wins_and_the_platform_has_the_last_word() -> None:
-    env = merged({"A": "pipeline", "B": "pipeline"}, {"B": "step", "C": "step"}, {"C": "job"}, params={"tag": "v1"})
-    assert env == {"A": "pipeline", "B": "step", "C": "job", "HODEI_PARAM_TAG": "v1"}
-    full = of_attempt({"HODEI_JOB_ID": "mine"}, job_id="j", job_name="n", task_id="t", step="s", attempt=2)
-    assert full["HODEI_JOB_ID"] == "j"
-    assert full["HODEI_ATTEMPT"] == "2"
