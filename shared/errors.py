@@ -51,6 +51,14 @@ class Conflict(HodeiError):
         self.detail = detail
 
 
+class Forbidden(HodeiError):
+    """Who asks may not do this (HTTP 403)."""
+
+
+class Misdirected(HodeiError):
+    """The request names a host that this service is not (HTTP 421)."""
+
+
 class Invalid(HodeiError):
     """The request was understood but its content is not acceptable (HTTP 422)."""
 

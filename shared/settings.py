@@ -19,6 +19,7 @@ from schemas.sizes import PARAMETER
 from schemas.specs import Capacity, read_capacity
 from schemas.subjects import Catalogue
 from shared.errors import ConfigError
+from shared.origins import LOOPBACK, Hosts, Origins
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 """A TCP port; 0 lets the system choose one."""
@@ -75,11 +76,12 @@ def _collector(url: str) -> str:
 
 
 def _origins(listed: str) -> str:
-    """Origins as browsers name them (RFC 6454): a scheme, a host and perhaps a port, and nothing behind them."""
-    for origin in filter(None, (one.strip() for one in listed.split(","))):
-        parts = urlsplit(origin)
-        if origin != "*" and (not parts.scheme or not parts.netloc or parts.path.strip("/") or parts.query):
-            raise ValueError(f"{origin} is no origin: * or https://host:port, more than one separated by commas")
+    Origins(listed)
+    return listed
+
+
+def _hosts(listed: str) -> str:
+    Hosts(listed)
     return listed
 
 
@@ -113,7 +115,10 @@ class ServiceSettings(BaseSettings):
     )
     namespace: Annotated[str, AfterValidator(_namespace)] = Field(default="hodei", validation_alias="HODEI_NAMESPACE")
     host: str = Field(default="127.0.0.1", validation_alias="HODEI_HOST")
-    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(default="*", validation_alias="HODEI_CORS_ORIGINS")
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        default=LOOPBACK, validation_alias="HODEI_CORS_ORIGINS"
+    )
+    allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(default="", validation_alias="HODEI_ALLOWED_HOSTS")
     body_limit: int = Field(default=1 << 20, ge=1024, le=64 << 20, validation_alias="HODEI_BODY_LIMIT")
     log_format: Literal["auto", "json", "console"] = Field(default="auto", validation_alias="HODEI_LOG_FORMAT")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="HODEI_LOG_LEVEL")

@@ -37,7 +37,9 @@ _IDEMPOTENCY_PARAMETER: Final[Mapping[str, object]] = {
 }
 BODY_DEADLINE: Final = 60.0
 """Seconds for a body to come after the head of its request."""
-_ALWAYS: Final = (405, 422, 429, 500, 503)
+_ANYWHERE: Final = (400, 421)
+"""What every route may answer, the service's own included: the request was not understood, or is for another host."""
+_ALWAYS: Final = (*_ANYWHERE, 405, 422, 429, 500, 503)
 
 
 class Api:
@@ -133,7 +135,7 @@ class Api:
             _check_signature(handler, names, body=body, query=query)
             endpoint = _endpoint(handler, path, names, body, query, strict=not self.system)
             described = _with_headers(answers_of(answers), query, creates=creates)
-            implied = () if self.system else _problems(method, names, body)
+            implied = _ANYWHERE if self.system else _problems(method, names, body)
             parameters = [_path_parameter(name, path) for name in names]
             if creates:
                 parameters.append(dict(_IDEMPOTENCY_PARAMETER))
@@ -212,7 +214,7 @@ def _problems(method: str, names: Sequence[str], body: object) -> set[int]:
     if names:
         statuses.add(404)
     if method != "GET":
-        statuses.add(409)
+        statuses |= {403, 409}
     return statuses
 
 

@@ -17,9 +17,10 @@ from shared.errors import ConfigError
 from shared.metrics import Metrics
 from shared.tracing import Tracing
 from shared.web.api import Api
+from shared.web.door import Door
 from shared.web.health import Check, HealthChecks
 from shared.web.load import LOAD, Load
-from shared.web.middlewares import Cors, Edge, RequestMetrics
+from shared.web.middlewares import Edge, RequestMetrics
 from shared.web.openapi import PydanticApiSpec
 from shared.web.sse import OPEN_STREAMS, OpenStreams
 from shared.web.system import Document, add_assets, system_api
@@ -28,13 +29,18 @@ METRICS: Final = web.AppKey("metrics", Metrics)
 """What the application's `/metrics` shows."""
 DOCUMENT: Final = web.AppKey("document", Document)
 """What the application's `/openapi.json` shows."""
+DOOR: Final = web.AppKey("door", Door)
 
 
 class WebSettings(Protocol):
     """What of a service's settings matters here."""
 
     @property
+    def host(self) -> str: ...
+    @property
     def cors_origins(self) -> str: ...
+    @property
+    def allowed_hosts(self) -> str: ...
     @property
     def body_limit(self) -> int: ...
 
@@ -65,6 +71,7 @@ def create_web_app(
     streams = app[OPEN_STREAMS] = OpenStreams()
     app.on_shutdown.append(streams.close)
     app[METRICS] = metrics
+    door = app[DOOR] = Door(origins=settings.cors_origins, hosts=settings.allowed_hosts, host=settings.host)
 
     document = app[DOCUMENT] = Document()
     health = HealthChecks(service, version, checks, metrics=metrics, deadline=health_deadline)
@@ -74,7 +81,7 @@ def create_web_app(
     add_assets(app)
 
     Edge(
-        cors=Cors(settings.cors_origins),
+        door=door,
         load=load,
         metrics=RequestMetrics(metrics, load),
         system_routes=frozenset(resource.canonical for resource in app.router.resources())
@@ -144,7 +151,9 @@ class WebServer:
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
             raise ConfigError(f"cannot listen on {self.host}:{self.port}: {_why(error)}") from error
-        self.port = int(self._runner.addresses[0][1])
+        addresses = self._runner.addresses
+        self.port = int(addresses[0][1])
+        self.app[DOOR].listening_at(str(address[0]) for address in addresses)
 
     async def stop(self) -> None:
         await self._runner.cleanup()

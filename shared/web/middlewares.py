@@ -1,12 +1,12 @@
-"""What happens around every request, in one pass: request id, CORS, load limit, errors, metrics, access log.
+"""What happens around every request, in one pass: request id, door, load limit, errors, metrics, access log.
 
 It is one middleware rather than six, because each one costs a coroutine and a few lookups on every request.
 Headers are set when a response is about to be sent, so that streams and refusals carry them too. Not here: what an
-error looks like (`problems`) and what a route needs (`api`).
+error looks like (`problems`), who may ask (`door`) and what a route needs (`api`).
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Set
 from typing import Final
 
 import structlog
@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from shared.metrics import Metrics
 from shared.tracing import TRACEPARENT, TRACESTATE, SpanKind, Tracing
+from shared.web.door import Door
 from shared.web.load import Load
 from shared.web.problems import problem_response
 from shared.web.request_id import HEADER, request_id
@@ -25,41 +26,7 @@ Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 UNMATCHED: Final = "unmatched"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-_PREFLIGHT_HEADERS: Final[Mapping[str, str]] = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-    "Access-Control-Max-Age": "600",
-}
-_EXPOSED: Final = "Location, Link, X-Request-ID, Idempotency-Replayed, Retry-After"
 _SENT: Final = web.RequestKey("sent", web.StreamResponse)
-
-
-class Cors:
-    """The CORS headers (Fetch standard) for the configured origins: `*`, or a comma-separated list."""
-
-    def __init__(self, origins: str) -> None:
-        listed = frozenset(origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip())
-        self._any = "*" in listed
-        self._origins = listed
-
-    def apply(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Allow the asking origin, if it may ask."""
-        headers = response.headers
-        if self._any:
-            headers["Access-Control-Allow-Origin"] = "*"
-        else:
-            headers["Vary"] = "Origin"
-            origin = request.headers.get("Origin")
-            if origin is None or origin not in self._origins:
-                return
-            headers["Access-Control-Allow-Origin"] = origin
-        headers["Access-Control-Expose-Headers"] = _EXPOSED
-
-    def preflight(self, request: web.Request) -> web.Response:
-        """The answer to a browser's question whether it may send what it is about to send."""
-        headers = dict(_PREFLIGHT_HEADERS)
-        if asked := request.headers.get("Access-Control-Request-Headers"):
-            headers["Access-Control-Allow-Headers"] = asked
-        return web.Response(status=204, headers=headers)
 
 
 class RequestMetrics:
@@ -94,13 +61,13 @@ class Edge:
     def __init__(
         self,
         *,
-        cors: Cors,
+        door: Door,
         load: Load,
         metrics: RequestMetrics,
         system_routes: Set[str],
         tracing: Tracing | None = None,
     ) -> None:
-        self._cors = cors
+        self._door = door
         self._load = load
         self._metrics = metrics
         self._system_routes = system_routes
@@ -173,8 +140,9 @@ class Edge:
 
     async def _answer(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
         try:
+            self._door.admit(request)
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-                return self._cors.preflight(request)
+                return self._door.preflight(request)
             if route in self._system_routes:
                 return await handler(request)
             self._load.enter()
@@ -198,4 +166,4 @@ class Edge:
         request[_SENT] = response
         response.headers[HEADER] = request_id(request)
         response.headers["Server"] = "hodei"
-        self._cors.apply(request, response)
+        self._door.finish(request, response)

@@ -19,8 +19,10 @@ from shared.errors import (
     BusUnavailable,
     Conflict,
     FieldError,
+    Forbidden,
     Invalid,
     Malformed,
+    Misdirected,
     NotFound,
     Overloaded,
     Unavailable,
@@ -49,6 +51,10 @@ def problem_response(request: web.Request, error: Exception) -> web.Response:
             return error.response()
         case Malformed():
             return _problem(request, 400, "malformed", str(error))
+        case Forbidden():
+            return _problem(request, 403, "forbidden", str(error))
+        case Misdirected():
+            return _problem(request, 421, "misdirected", str(error))
         case NotFound():
             return _problem(request, 404, "not-found", str(error))
         case Conflict() | IllegalTransition():

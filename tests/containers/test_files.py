@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from compose.standins.images import ALL
+from shared.origins import Host, Hosts
 from tests.containers.stack import ROOT, Stack, docker
 
 # The production shape is not even valid without them.
@@ -83,6 +84,18 @@ def test_nothing_is_published_beyond_loopback(file: str) -> None:
 
     assert ports
     assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_each_service_answers_under_the_names_that_the_others_call_it_by(file: str) -> None:
+    services = {name: one for name, one in _services(file).items() if "DATABASE_URL" in one["environment"]}
+
+    assert len(services) >= 3
+    for name, service in services.items():
+        hosts = Hosts(service["environment"]["HODEI_ALLOWED_HOSTS"])
+        assert hosts.accept(Host(name)), name
+        assert hosts.accept(Host("localhost", 8080))
+        assert not hosts.accept(Host("evil.example"))
 
 
 def test_stand_ins_bear_the_names_that_the_files_use() -> None:

@@ -277,15 +277,19 @@ async def test_a_worker_without_an_agent_swallows_no_job(client: Client, http: H
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_other_origins_may_ask(http: Http, service: str) -> None:
-    headers = {"Origin": "https://ui.example", "Access-Control-Request-Method": "POST"}
+async def test_pages_of_this_machine_may_ask_and_no_others(http: Http, service: str) -> None:
+    for origin, allowed in (("http://localhost:3000", True), ("https://ui.example", False), ("null", False)):
+        asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = await http(service)("OPTIONS", "/api/v1/workers", headers=asks)
+        plain = await http(service)("GET", "/health", headers={"Origin": origin})
+        path = "/api/v1/jobs" if service == "orchestrator" else "/api/v1/workers"
+        change = await http(service)("POST", path, headers={"Origin": origin}, data="[]")
 
-    preflight = await http(service)("OPTIONS", "/api/v1/workers", headers=headers)
-    plain = await http(service)("GET", "/health", headers={"Origin": "https://ui.example"})
-
-    assert preflight.status in (200, 204)
-    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
-    assert plain.headers["Access-Control-Allow-Origin"] == "*"
+        assert preflight.status == (204 if allowed else 403)
+        assert plain.status == 200
+        assert (change.status != 403) is allowed
+        for answer in (preflight, plain, change):
+            assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
 
 
 async def test_paging_neither_skips_nor_repeats_while_jobs_come_in(client: Client) -> None:

@@ -32,7 +32,9 @@ class NoteIn(Model):
 
 @dataclass
 class Settings:
+    host: str = "127.0.0.1"
     cors_origins: str = "*"
+    allowed_hosts: str = ""
     body_limit: int = 100_000
 
 

@@ -60,16 +60,30 @@ def test_a_collectors_address_is_one_and_carries_no_password(monkeypatch: pytest
     assert "s3cret" not in line
 
 
-@pytest.mark.parametrize("origins", ["foo", "https://one.example/path", "https://one.example, two.example", "https://"])
+@pytest.mark.parametrize(
+    "origins", ["foo", "https://one.example/path", "https://one.example, two.example", "https://", "null"]
+)
 def test_what_is_no_origin_is_named(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
     line = fault(monkeypatch, HODEI_CORS_ORIGINS=origins)
-    assert "is no origin: * or https://host:port" in line
+    assert "is not an origin: *, loopback or https://host:port" in line
 
 
 def test_origins_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    for origins in ("*", "https://one.example,http://localhost:3000", "https://one.example/ , *"):
+    for origins in (
+        "*",
+        "https://one.example,http://localhost:3000",
+        "https://one.example/ , *",
+        "loopback,http://a:*",
+    ):
         monkeypatch.setenv("HODEI_CORS_ORIGINS", origins)
         assert settings.load(TrialSettings).cors_origins == origins
+
+
+@pytest.mark.parametrize("hosts", ["https://one.example", "one.example/path", "one example", "*.example", "a:70000"])
+def test_what_is_not_a_host_is_named(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
+    line = fault(monkeypatch, HODEI_ALLOWED_HOSTS=hosts)
+    assert line.startswith("HODEI_ALLOWED_HOSTS")
+    assert "is not a host: *, a name or name:port, separated by commas" in line
 
 
 def test_every_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,9 @@ class ThingQuery(PageQuery):
 
 @dataclass
 class Settings:
-    cors_origins: str = "*"
+    host: str = "127.0.0.1"
+    cors_origins: str = "loopback"
+    allowed_hosts: str = ""
     body_limit: int = 2000
 
 

@@ -50,7 +50,7 @@ async def test_a_client_that_does_not_read_gives_its_place_back(
     server = WebServer(app, "127.0.0.1", 0)
     await server.start()
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(f"GET {PATH} HTTP/1.1\r\nHost: hodei\r\n\r\n".encode())
+    writer.write(f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     await asyncio.wait_for(left.wait(), 5)
 

@@ -1,0 +1,158 @@
+"""The browser's door: which web pages may use a service, and under which names it may be addressed.
+
+A browser sends what any page asks it to send, from inside the user's network, and our bodies are JSON whatever their
+type: without this every page could run commands on the machine of whoever looks at it. Here: the check of `Host`
+against DNS rebinding, of `Origin` against foreign pages, and CORS (Fetch standard). Not here: who a person is; programs
+such as curl send no `Origin`, and pass.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from shared.errors import Forbidden, Malformed, Misdirected
+from shared.origins import Host, Hosts, Origins, read_host, read_origin
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110, section 9.2.1)."""
+
+_METHODS: Final = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+_EXPOSED: Final = "Location, Link, X-Request-ID, Idempotency-Replayed, Retry-After"
+_MAX_AGE: Final = "600"
+_REMEMBERED: Final = 256
+_SHOWN: Final = 100
+"""Characters of a header that are repeated in logs and answers."""
+
+_log = structlog.stdlib.get_logger("hodei.web")
+
+
+class Door:
+    """Admits requests. `origins` and `hosts` are lists as the settings have them, `host` is where the service listens.
+
+    `Host` is checked until `listening_at` says that other machines reach this one, and then still if `hosts` says what
+    to expect.
+    """
+
+    def __init__(self, *, origins: str, hosts: str = "", host: str = "") -> None:
+        self._origins = Origins(origins)
+        self._hosts = Hosts(hosts)
+        self._own = read_host(host)
+        self._checks_hosts = not self._hosts.any
+        self._accepted: set[str] = set()
+        """`Host` headers that were accepted before: there are few, and each request has one."""
+
+    def listening_at(self, addresses: Iterable[str]) -> None:
+        """To be told once it is known where the service listens."""
+        if not self._hosts and not all(ip_address(address).is_loopback for address in addresses):
+            self._checks_hosts = False
+
+    def admit(self, request: web.Request) -> None:
+        """Raises Misdirected for a host that is not ours, Forbidden when a foreign page asks for a change, and
+        Malformed for a `Host` that is not one."""
+        if self._checks_hosts:
+            self._check_host(request)
+        if request.method not in SAFE:
+            self._check_origin(request)
+
+    def admits_page(self, request: web.Request) -> bool:
+        """Does the request come from a page that may read the answer?"""
+        given = request.headers.get("Origin")
+        if given is None:
+            return False
+        if self._origins.any:
+            return True
+        origin = read_origin(given)
+        if origin is None:
+            return False
+        if self._origins.accept(origin):
+            return True
+        # The service's own page, if nobody else can be behind the name by which it was loaded.
+        hosts = [read_host(text) for text in _named(request)]
+        return bool(hosts) and all(host and origin.serves(host) and self._is_ours(host, request) for host in hosts)
+
+    def finish(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Set the CORS headers of an answer: none for a page that may not read it."""
+        headers = response.headers
+        headers["X-Content-Type-Options"] = "nosniff"
+        if self._origins.any:
+            headers["Access-Control-Allow-Origin"] = "*"
+        else:
+            headers["Vary"] = "Origin"
+            if "Origin" not in request.headers or not self.admits_page(request):
+                return
+            headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        headers["Access-Control-Expose-Headers"] = _EXPOSED
+
+    def preflight(self, request: web.Request) -> web.Response:
+        """The answer to a browser that asks whether a page may send what it is about to send. Raises Forbidden."""
+        if not self.admits_page(request):
+            raise self._foreign(request)
+        headers = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": _MAX_AGE}
+        if asked := request.headers.get("Access-Control-Request-Headers"):
+            headers["Access-Control-Allow-Headers"] = asked
+        if request.headers.get("Access-Control-Request-Private-Network") == "true":
+            headers["Access-Control-Allow-Private-Network"] = "true"
+        return web.Response(status=204, headers=headers)
+
+    def _check_host(self, request: web.Request) -> None:
+        given = request.headers.get("Host")
+        plain = request.raw_path.startswith("/")
+        if plain and (given is None or given in self._accepted):
+            return  # without a Host it is HTTP/1.0, as health checks of proxies speak it: every browser names one
+        for text in _named(request):
+            host = read_host(text)
+            if host is None and text:
+                raise Malformed(f"the header Host is not a host: {text[:_SHOWN]!r}")
+            if host is None or not self._is_ours(host, request):
+                _log.info("request.refused", header="Host", value=text[:_SHOWN])
+                raise Misdirected(
+                    f"{text[:_SHOWN] or 'an empty Host'} is not a name of this service: call it by a loopback name,"
+                    " or add the name to HODEI_ALLOWED_HOSTS"
+                )
+            if text == given and self._hosts.accept(host):
+                self._remember(text)
+
+    def _remember(self, text: str) -> None:
+        if len(self._accepted) >= _REMEMBERED:
+            self._accepted.clear()
+        self._accepted.add(text)
+
+    def _check_origin(self, request: web.Request) -> None:
+        if "Origin" in request.headers:
+            if not self.admits_page(request):
+                raise self._foreign(request)
+        elif request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not self._origins.any:
+            raise self._foreign(request)  # a browser that does not say for whom it asks
+
+    def _foreign(self, request: web.Request) -> Forbidden:
+        origin = request.headers.get("Origin", "")[:_SHOWN]
+        _log.info("request.refused", header="Origin", value=origin)
+        return Forbidden(
+            f"pages of {origin or 'another site'} may not call this service: name their origin in HODEI_CORS_ORIGINS"
+        )
+
+    def _is_ours(self, host: Host, request: web.Request) -> bool:
+        """Is it listed, a loopback name, where we listen, or the very address to which the client connected? That last
+        one needs no name server, so there is nothing that could be rebound."""
+        if self._hosts.accept(host) or (self._own is not None and host.name == self._own.name):
+            return True
+        transport = request.transport
+        local = None if transport is None else transport.get_extra_info("sockname")
+        return isinstance(local, tuple) and host.name == _address(local[0])
+
+
+def _named(request: web.Request) -> list[str]:
+    """The hosts that a request names: in its header and, where that is a whole URL, in its target."""
+    named = [request.headers["Host"]] if "Host" in request.headers else []
+    if not request.raw_path.startswith(("/", "*")):
+        named.append(request.url.authority)
+    return named
+
+
+def _address(text: str) -> str:
+    """An address of a socket as a `Host` has it."""
+    host = read_host(f"[{text.partition('%')[0]}]" if ":" in text else text)
+    return "" if host is None else host.name
