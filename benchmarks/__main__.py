@@ -24,7 +24,7 @@ from rich.table import Table
 
 from hodei.client import Client
 from hodei.up import Platform, up
-from hodei.up_settings import variable_of
+from hodei.up_settings import stand_alone, variable_of
 from schemas.rest.jobs import JobCreate
 
 TRUE = JobCreate(command=["/bin/true"], type="exec", name="true")
@@ -228,9 +228,9 @@ async def measure(platform: Platform, started_in: float, *, jobs: int, rounds: i
 
 
 async def run(*, jobs: int, rounds: int) -> int:
-    for service in ("orchestrator", "scheduler", "worker_manager"):
-        os.environ[variable_of(service)] = "0"
-    os.environ.setdefault("HODEI_WORKER_SLOTS", "8")
+    slots = os.environ.get("HODEI_WORKER_SLOTS") or "8"
+    stand_alone(os.environ)
+    os.environ["HODEI_WORKER_SLOTS"] = slots
     with tempfile.TemporaryDirectory(prefix="hodei-bench-") as folder:
         start = time.perf_counter()
         ready: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()

@@ -16,7 +16,7 @@ from rich.text import Text
 from hodei.client import ApiError, Client, ClientError
 from hodei.embedded.terminal import say
 from hodei.up import Platform, up
-from hodei.up_settings import variable_of
+from hodei.up_settings import stand_alone
 from hodei.views import print_table, status_text, steps_table
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.pipelines import PipelineCreate
@@ -42,8 +42,7 @@ def run(pipeline: Path | None) -> int:
         first = error.errors(include_url=False)[0]
         say(f"{pipeline}: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}")
         return 1
-    for service in ("orchestrator", "scheduler", "worker_manager"):
-        os.environ[variable_of(service)] = "0"  # any free port, so that a demo runs beside `hodei up`
+    stand_alone(os.environ)
     with tempfile.TemporaryDirectory(prefix="hodei-demo-") as folder:
         return asyncio.run(_run(wanted, Path(folder)))
 

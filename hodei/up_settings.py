@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,14 @@ SERVICES: Final = (("orchestrator", 8080), ("scheduler", 8081), ("worker_manager
 def variable_of(service: str) -> str:
     """The environment variable of a service's port."""
     return f"{service.upper()}_PORT"
+
+
+def stand_alone(environment: MutableMapping[str, str]) -> None:
+    """Make the environment that of a platform of its own: with servers of its own, any free ports, and the defaults."""
+    for name in list(environment):
+        if name.startswith("HODEI_") or name in ("NATS_URL", "NATS_PORT", "DATABASE_URL", "POSTGRES_PORT"):
+            del environment[name]
+    environment.update({variable_of(service): "0" for service, _ in SERVICES})
 
 
 @dataclass(frozen=True)
