@@ -33,6 +33,10 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,9
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=200)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+LabelFilter = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}=.{0,200}$"), Field(examples=["team=web"])
+]
+"""KEY=VALUE in a query."""
 _LABELS: Final = TypeAdapter[dict[str, str]](Labels)
 _CAPACITY_FORM: Final = "cpu_m=4000,memory_mb=8000,gpu=1"
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]

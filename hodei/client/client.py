@@ -30,6 +30,8 @@ from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWo
 from schemas.states import JOB
 
 M = TypeVar("M", bound=BaseModel)
+Filter = str | int | Sequence[str] | None
+"""What a list may be narrowed to; a sequence where the parameter may be repeated (`label=["team=web", "tier=1"]`)."""
 LONGEST_WAIT = 60.0
 
 
@@ -100,7 +102,7 @@ class Client:
         """Take a pipeline out of use; its jobs stay readable and do not run again."""
         await self.orchestrator.request("DELETE", f"/api/v1/pipelines/{_id(pipeline_id)}")
 
-    def pipelines(self, **filters: str | int | None) -> AsyncIterator[Pipeline]:
+    def pipelines(self, **filters: Filter) -> AsyncIterator[Pipeline]:
         """All pipelines, newest first, page by page."""
         return _pages(self.orchestrator, Pipeline, "/api/v1/pipelines", filters)
 
@@ -125,7 +127,7 @@ class Client:
         """One job with its tasks and their executions."""
         return _one(JobDetail, await self.orchestrator.request("GET", f"/api/v1/jobs/{_id(job_id)}"))
 
-    def jobs(self, **filters: str | int | None) -> AsyncIterator[Job]:
+    def jobs(self, **filters: Filter) -> AsyncIterator[Job]:
         """All jobs that match, newest first, page by page."""
         return _pages(self.orchestrator, Job, "/api/v1/jobs", filters)
 
@@ -190,7 +192,7 @@ class Client:
         """One schedule."""
         return _one(Schedule, await self.scheduler.request("GET", f"/api/v1/scheduled/{_id(schedule_id)}"))
 
-    def schedules(self, **filters: str | int | None) -> AsyncIterator[Schedule]:
+    def schedules(self, **filters: Filter) -> AsyncIterator[Schedule]:
         """All schedules, newest first."""
         return _pages(self.scheduler, Schedule, "/api/v1/scheduled", filters)
 
@@ -203,7 +205,7 @@ class Client:
         answer = await self.scheduler.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
         return _one(RegisteredWorker, answer)
 
-    def registered_workers(self, **filters: str | int | None) -> AsyncIterator[RegisteredWorker]:
+    def registered_workers(self, **filters: Filter) -> AsyncIterator[RegisteredWorker]:
         """All workers that the scheduler knows, newest first."""
         return _pages(self.scheduler, RegisteredWorker, "/api/v1/workers", filters)
 
@@ -215,7 +217,7 @@ class Client:
         """Place nothing new on a worker."""
         await self.scheduler.request("POST", f"/api/v1/workers/{_id(worker_id)}/drain")
 
-    async def queue(self, **filters: str | int | None) -> list[QueuedTask]:
+    async def queue(self, **filters: Filter) -> list[QueuedTask]:
         """What waits, in the order in which it would run (the first page)."""
         return _many(QueuedTask, await self.scheduler.request("GET", "/api/v1/queue", query=filters))
 
@@ -230,7 +232,7 @@ class Client:
         answer = await self.worker_manager.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
         return _one(ManagedWorker, answer)
 
-    def workers(self, **filters: str | int | None) -> AsyncIterator[ManagedWorker]:
+    def workers(self, **filters: Filter) -> AsyncIterator[ManagedWorker]:
         """All workers that the worker manager started, newest first."""
         return _pages(self.worker_manager, ManagedWorker, "/api/v1/workers", filters)
 
@@ -250,7 +252,7 @@ class Client:
         answer = await self.worker_manager.request("POST", "/api/v1/execute", body=_body(request), creates=True)
         return _one(ManagedExecution, answer)
 
-    def executions(self, **filters: str | int | None) -> AsyncIterator[ManagedExecution]:
+    def executions(self, **filters: Filter) -> AsyncIterator[ManagedExecution]:
         """All executions that match, newest first."""
         return _pages(self.worker_manager, ManagedExecution, "/api/v1/executions", filters)
 

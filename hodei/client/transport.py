@@ -6,7 +6,7 @@ every creating call here does. Anything else is sent once.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -22,7 +22,7 @@ RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 5.0
 
-Query = Mapping[str, str | int | float | None]
+Query = Mapping[str, str | int | float | Sequence[str] | None]
 
 
 class Transport:
@@ -174,8 +174,14 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _clean(query: Query | None) -> dict[str, str]:
-    return {name: str(value) for name, value in (query or {}).items() if value is not None}
+def _clean(query: Query | None) -> list[tuple[str, str]]:
+    """The parameters as they are sent: without those that are None, and once for each value of a sequence."""
+    return [
+        (name, str(one))
+        for name, value in (query or {}).items()
+        for one in (value if isinstance(value, list | tuple) else [value])
+        if one is not None
+    ]
 
 
 def _delay(attempt: int) -> float:

@@ -7,7 +7,7 @@ with fresh as (
         deadline, rerun_of, schedule_id, created_at, started_at, finished_at, traceparent, tracestate
     )
     select
-        id, name, status, reason, pipeline_id, pipeline_version, priority, env::json, params::json, labels::json,
+        id, name, status, reason, pipeline_id, pipeline_version, priority, env::json, params::json, labels::jsonb,
         timeout, run_at, deadline, rerun_of, schedule_id, created_at, null, finished_at, traceparent, tracestate
     from unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[],
@@ -114,8 +114,12 @@ where true
     and j.priority = $5::text -- if given
     and j.rerun_of = $6::uuid -- if given
     and j.schedule_id = $7::uuid -- if given
+    and j.reason = $8::text -- if given
+    and j.pipeline_version = $9::integer -- if given
+    and right(j.id::text, 8) = $10::text -- if given
+    and j.labels @> $11::jsonb and j.labels <> '{}' -- if given
 order by j.id desc
-limit $8
+limit $12
 
 -- name: delete_jobs
 -- Delete a job that is over.

@@ -21,7 +21,9 @@ from shared.outbox import OutboxTransaction
 from shared.pages import Page
 from shared.statements import narrowed, sparse
 
-_FILTERS: Final = ("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")
+_FILTERS: Final = (
+    *("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "pipeline_version", "short_id"),
+)
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
 
 
@@ -111,7 +113,7 @@ class JobStore:
         values = [getattr(query, name) for name in _FILTERS]
         if not all(value is None or is_id(value) for name, value in zip(_FILTERS, values, strict=True) if name in _IDS):
             return Page([], None)  # what is no id names nothing, so nothing belongs to it
-        sql, arguments = narrowed(self._sql["list_jobs"], before, *values, query.limit + 1)
+        sql, arguments = narrowed(self._sql["list_jobs"], before, *values, query.labels() or None, query.limit + 1)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def executions(self, job_id: str) -> list[Record]:

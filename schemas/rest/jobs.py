@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
-from schemas.specs import InlineCommand, Labels, Parameters, Priority
+from schemas.specs import InlineCommand, LabelFilter, Labels, Parameters, Priority
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 
 
@@ -110,6 +110,24 @@ class JobQuery(PageQuery):
     priority: Priority | None = Field(None, description="Only jobs of this priority.")
     rerun_of: str | None = Field(None, description="Only jobs that run this job again.")
     schedule_id: str | None = Field(None, description="Only jobs that this schedule made.")
+    reason: Reason | None = Field(None, description="Only jobs that did not succeed for this reason.")
+    pipeline_version: int | None = Field(None, ge=1, le=2**31 - 1, description="Only jobs of this version.")
+    short_id: str | None = Field(
+        None, pattern="^[0-9a-f]{8}$", description="Only jobs whose id ends with these 8 characters: mostly one."
+    )
+    label: list[LabelFilter] | None = Field(
+        None, max_length=64, description="Only jobs with this label, as KEY=VALUE; repeated: with all of them."
+    )
+
+    def labels(self) -> dict[str, str]:
+        """The labels that a job must have."""
+        return dict(pair.split("=", 1) for pair in self.label or ())
+
+    @model_validator(mode="after")
+    def _no_two_values(self) -> Self:
+        if len(self.labels()) < len(set(self.label or ())):
+            raise ValueError("label: one key has two values, and no job has both")
+        return self
 
 
 class WaitQuery(Model):

@@ -30,7 +30,7 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
         select lpad(to_hex(n), 32, '0')::uuid, 'job-' || n % 500,
                case when n % 100 = 0 then 'running' when n % 10 = 1 then 'failed' else 'succeeded' end,
                lpad(to_hex(n % 200), 32, '0')::uuid, (array['low', 'normal', 'high', 'critical'])[n % 4 + 1],
-               '{}', '{}',
+               '{}', case when n % 100 = 7 then '{"team": "web", "tier": "1"}' else '{}' end::jsonb,
                case when n % 50 = 0 then now() end,
                case when n % 40 = 0 then lpad(to_hex(n - 1), 32, '0')::uuid end,
                case when n % 40 = 1 then lpad(to_hex(n % 400), 32, '0')::uuid end,
@@ -75,8 +75,8 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 
 
 def _list(**values: object) -> list[object]:
-    names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id")
-    return [*(values.get(name) for name in names), 101]
+    names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "version")
+    return [*(values.get(name) for name in (*names, "short_id", "labels")), 101]
 
 
 SAVED: list[object] = [
@@ -102,6 +102,9 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("list_jobs", _list(rerun_of=IDS[0]), {"jobs_rerun_of"}),
     ("list_jobs", _list(schedule_id=IDS[0]), {"jobs_schedule"}),
     ("list_jobs", _list(priority="low"), set()),
+    ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
+    ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
+    ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),
     ("get_timeline", [IDS[0], 0, 0, 100], {"timeline_pkey"}),
     ("get_job_executions", [IDS[0]], {"executions_pkey", "tasks_pkey"}),
     ("due_jobs", [NOW, 100], {"jobs_deadline"}),

@@ -132,6 +132,32 @@ async def test_jobs_are_found_by_each_field(house: House) -> None:
     assert await found("status=succeeded&priority=low") == []
 
 
+async def test_jobs_are_found_by_their_labels(house: House) -> None:
+    web = await house.submit(labels={"team": "web", "tier": "1"})
+    other = await house.submit(labels={"team": "data", "tier": "1", "note": "a=b c"})
+    await house.submit()
+
+    async def found(query: str) -> list[str]:
+        return [job["id"] for job in await house.get(f"/api/v1/jobs?{query}")]
+
+    assert await found("label=team=web") == [web["id"]]
+    assert await found("label=tier=1") == [other["id"], web["id"]]
+    assert await found("label=tier=1&label=team=data") == [other["id"]]
+    assert await found("label=note=a%3Db%20c") == [other["id"]]
+    assert await found("label=tier=2") == []
+    for query, says in (("label=team", "pattern"), ("label=a=1&label=a=2", "one key has two values")):
+        problem = await house.get(f"/api/v1/jobs?{query}", status=422)
+        assert says in problem["errors"][0]["msg"]
+
+
+async def test_a_job_is_found_by_the_end_of_its_id(house: House) -> None:
+    jobs = [await house.submit() for _ in range(3)]
+
+    for job in jobs:
+        assert [one["id"] for one in await house.get(f"/api/v1/jobs?short_id={job['id'][-8:]}")] == [job["id"]]
+    await house.get("/api/v1/jobs?short_id=xyz", status=422)
+
+
 async def test_paging_neither_skips_nor_repeats(house: House) -> None:
     await house.post("/api/v1/jobs/batch", [{"command": "true"}] * 5)
     seen: list[str] = []
