@@ -15,6 +15,8 @@ from shared.process_tree import EXECUTION_MARK, INCARNATION_MARK, WORKER_MARK
 INHERITED: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
 )
+UNBUFFERED: Final = {"PYTHONUNBUFFERED": "1"}
+"""Python holds back what it writes to a pipe until it ends: nobody could follow it, and a kill would lose it all."""
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _NO_TRACE: Final[Mapping[str, str]] = {}
@@ -23,7 +25,7 @@ _NO_TRACE: Final[Mapping[str, str]] = {}
 def base_environment(own: Mapping[str, str], *, worker_id: str, incarnation: str) -> dict[str, str]:
     """What every execution of this agent has in common; `own` is the agent's environment."""
     inherited = {name: value for name, value in own.items() if name in INHERITED or name.startswith("LC_")}
-    return {"PATH": DEFAULT_PATH, **inherited, WORKER_MARK: worker_id, INCARNATION_MARK: incarnation}
+    return {"PATH": DEFAULT_PATH, **UNBUFFERED, **inherited, WORKER_MARK: worker_id, INCARNATION_MARK: incarnation}
 
 
 def execution_environment(

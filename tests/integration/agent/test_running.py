@@ -125,6 +125,38 @@ async def test_cancelling_ends_the_whole_tree(control: ControlPlane) -> None:
     assert leftovers(execution_id) == []
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        RunSpec(command="import time\nprint('begin')\ntime.sleep(600)", type="python"),
+        RunSpec(command=["import time", "print('begin')", "time.sleep(600)"], type="python"),
+        RunSpec(command="exec python3 -c 'import time; print(\"begin\"); time.sleep(600)'"),
+    ],
+    ids=["python", "python by lines", "python in a shell"],
+)
+async def test_what_python_writes_is_seen_while_it_runs_and_kept_when_it_is_cancelled(
+    control: ControlPlane, run: RunSpec
+) -> None:
+    execution_id = await control.run(run)
+    await control.printed(execution_id, "begin")
+    await control.stop(execution_id)
+    assert (await control.finished(execution_id)).status is ExecutionStatus.CANCELLED
+    assert [line.message for line in await control.log(execution_id)] == ["begin"]
+
+
+async def test_what_python_wrote_is_kept_when_its_time_is_over(control: ControlPlane) -> None:
+    source = "import time\nprint('begin')\ntime.sleep(600)"
+    execution_id = await control.run(RunSpec(command=source, type="python", timeout=2))
+    assert (await control.finished(execution_id)).status is ExecutionStatus.TIMED_OUT
+    assert [line.message for line in await control.log(execution_id)] == ["begin"]
+
+
+async def test_a_step_may_have_python_buffer_its_output(control: ControlPlane) -> None:
+    run = RunSpec(command="import sys\nprint(sys.stdout.write_through)", type="python", env={"PYTHONUNBUFFERED": ""})
+    execution_id = await control.run(run)
+    assert [line.message for line in await control.log(execution_id)] == ["False"]
+
+
 async def test_a_process_that_heeds_term_has_time_to_end(control: ControlPlane) -> None:
     execution_id = await control.run("trap 'echo tidy; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
     await control.printed(execution_id, "ready")

@@ -28,6 +28,7 @@ def test_nothing_of_the_agents_environment_leaks() -> None:
     assert base_environment(own, worker_id="w", incarnation="i") == {
         "PATH": "/bin",
         "LC_ALL": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
         "HODEI_WORKER_ID": "w",
         "HODEI_WORKER_INCARNATION": "i",
     }
