@@ -198,6 +198,7 @@ def _sight(workers: Sequence[Worker]) -> list[object]:
         [w.type for w in workers],
         [w.name for w in workers],
         [w.status.value for w in workers],
+        [w.reason for w in workers],
         [dict(w.labels) for w in workers],
         [None if w.capacity is None else w.capacity.model_dump() for w in workers],
         [w.slots for w in workers],
@@ -229,6 +230,7 @@ def worker_of(row: Record) -> Worker:
         prefetch=row["prefetch"],
         online=status is not WorkerStatus.OFFLINE,
         drained=status is WorkerStatus.DRAINING,
+        unhealthy=row["reason"],
     )
 
 

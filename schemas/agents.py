@@ -19,6 +19,7 @@ class Offer(EventModel):
     slots: int = Field(ge=0)
     prefetch: int = Field(0, ge=0)
     draining: bool = False
+    unhealthy: str | None = Field(None, description="Why no command can start there at the moment; it takes none.")
 
 
 class Heartbeat(Offer):

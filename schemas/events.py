@@ -354,6 +354,21 @@ class WorkerDraining(_WorkerEvent):
     incarnation: str | None = None
 
 
+class WorkerUnhealthy(_WorkerEvent):
+    """By the scheduler: no command can start on the worker's machine, as its agent says; it gets none."""
+
+    event_type = "workers.unhealthy"
+    incarnation: str | None = None
+    detail: str
+
+
+class WorkerRecovered(_WorkerEvent):
+    """By the scheduler: commands can start again on a worker that was unhealthy."""
+
+    event_type = "workers.recovered"
+    incarnation: str | None = None
+
+
 class WorkerOffline(_WorkerEvent):
     event_type = "workers.offline"
     incarnation: str | None = None

@@ -48,6 +48,8 @@ class WorkerStatus(StrEnum):
 
     ONLINE = "online"
     DRAINING = "draining"
+    UNHEALTHY = "unhealthy"
+    """Its agent is there, and says that no command can start on its machine."""
     OFFLINE = "offline"
 
 
@@ -200,11 +202,12 @@ WORKER: Final = _machine(
     "worker",
     _W.ONLINE,
     {
-        _W.ONLINE: {_W.DRAINING, _W.OFFLINE},
-        _W.DRAINING: {_W.OFFLINE, _W.ONLINE},
-        _W.OFFLINE: {_W.ONLINE},
+        _W.ONLINE: {_W.UNHEALTHY, _W.DRAINING, _W.OFFLINE},
+        _W.UNHEALTHY: {_W.ONLINE, _W.DRAINING, _W.OFFLINE},
+        _W.DRAINING: {_W.OFFLINE, _W.ONLINE, _W.UNHEALTHY},
+        _W.OFFLINE: {_W.ONLINE, _W.UNHEALTHY},
     },
-    {_W.ONLINE: 0, _W.DRAINING: 1, _W.OFFLINE: 2},
+    {_W.ONLINE: 0, _W.UNHEALTHY: 1, _W.DRAINING: 2, _W.OFFLINE: 3},
 )
 
 WORKER_PROCESS: Final = _machine(

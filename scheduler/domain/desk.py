@@ -34,8 +34,10 @@ from schemas.events import (
     TaskWithdrawn,
     WorkerDraining,
     WorkerOffline,
+    WorkerRecovered,
     WorkerRegistered,
     WorkerStopped,
+    WorkerUnhealthy,
 )
 from schemas.specs import PRIORITY_RANK
 
@@ -462,6 +464,7 @@ class Desk:
         self._workers_touched[worker.id] = worker
 
     def _take_offer(self, worker: Worker, offer: Offer) -> None:
+        self._take_health(worker, offer.unhealthy)
         told = (offer.slots, offer.prefetch, offer.draining)
         if told == (worker.slots, worker.prefetch, worker.draining):
             return
@@ -470,6 +473,19 @@ class Desk:
         if offer.draining and not worker.draining and not worker.drained:
             self._changes.events.append(WorkerDraining(worker_id=worker.id, incarnation=worker.incarnation))
         worker.slots, worker.prefetch, worker.draining = told
+        self.fleet.touch(worker)
+
+    def _take_health(self, worker: Worker, reason: str | None) -> None:
+        if reason == worker.unhealthy:
+            return
+        if reason is None:
+            self._changes.events.append(WorkerRecovered(worker_id=worker.id, incarnation=worker.incarnation))
+        elif worker.unhealthy is None:
+            self._changes.events.append(
+                WorkerUnhealthy(worker_id=worker.id, incarnation=worker.incarnation, detail=reason)
+            )
+        worker.unhealthy = reason
+        self._workers_touched[worker.id] = worker
         self.fleet.touch(worker)
 
     def _foreign(self, worker: Worker, beat: Heartbeat, now: Moment) -> list[str]:

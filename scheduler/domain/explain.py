@@ -27,6 +27,8 @@ def refusal(shape: Shape, candidate: Candidate) -> str | None:
         return "is offline"
     if worker.status is WorkerStatus.DRAINING:
         return "is draining and takes nothing new"
+    if worker.status is WorkerStatus.UNHEALTHY:
+        return f"is unhealthy: {worker.unhealthy}"
     if missing := _missing_labels(shape, worker):
         return missing
     if lacking := _lacking(shape, worker, free=False):

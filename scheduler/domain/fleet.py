@@ -34,6 +34,8 @@ class Worker:
     """Somebody asked for a drain, of this incarnation."""
     draining: bool = False
     """The agent says that it drains."""
+    unhealthy: str | None = None
+    """Why no command can start there, as the agent says."""
     lease_until: float = 0.0
     heard_at: datetime | None = None
     placed: dict[str, Task] = field(default_factory=dict)
@@ -52,7 +54,14 @@ class Worker:
     def status(self) -> WorkerStatus:
         if not self.online:
             return WorkerStatus.OFFLINE
-        return WorkerStatus.DRAINING if self.draining or self.drained else WorkerStatus.ONLINE
+        if self.draining or self.drained:
+            return WorkerStatus.DRAINING
+        return WorkerStatus.ONLINE if self.unhealthy is None else WorkerStatus.UNHEALTHY
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is unhealthy."""
+        return self.unhealthy if self.status is WorkerStatus.UNHEALTHY else None
 
     def room(self) -> Room | None:
         """What it can still take; None when it takes nothing."""

@@ -2,23 +2,24 @@
 
 -- name: load_workers
 -- The workers with an agent: a new leader's memory.
-select id::text, type, name, status, labels, capacity, slots, prefetch, incarnation::text, since, last_heartbeat
+select id::text, type, name, status, reason, labels, capacity, slots, prefetch, incarnation::text, since, last_heartbeat
 from workers
 where has_agent;
 
 -- name: write_workers
 -- The leader's view of workers with an agent; the row is made if the worker is new.
 with seen as (
-    insert into workers as w (id, type, name, status, labels, capacity, slots, prefetch, has_agent, incarnation, since,
-                              registered_at, last_heartbeat)
-    select id, type, name, status, labels, capacity, slots, prefetch, true, incarnation, since, since, last_heartbeat
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::int[], $8::int[], $9::uuid[],
-                $10::timestamptz[], $11::timestamptz[])
-         as n (id, type, name, status, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat)
+    insert into workers as w (id, type, name, status, reason, labels, capacity, slots, prefetch, has_agent, incarnation,
+                              since, registered_at, last_heartbeat)
+    select id, type, name, status, reason, labels, capacity, slots, prefetch, true, incarnation, since, since,
+           last_heartbeat
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::int[], $9::int[],
+                $10::uuid[], $11::timestamptz[], $12::timestamptz[])
+         as n (id, type, name, status, reason, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat)
     on conflict (id) do update
-    set type = excluded.type, name = excluded.name, status = excluded.status, labels = excluded.labels,
-        capacity = excluded.capacity, slots = excluded.slots, prefetch = excluded.prefetch, has_agent = true,
-        incarnation = excluded.incarnation, since = excluded.since,
+    set type = excluded.type, name = excluded.name, status = excluded.status, reason = excluded.reason,
+        labels = excluded.labels, capacity = excluded.capacity, slots = excluded.slots, prefetch = excluded.prefetch,
+        has_agent = true, incarnation = excluded.incarnation, since = excluded.since,
         last_heartbeat = greatest(excluded.last_heartbeat, w.last_heartbeat)
 )
 select true as seen;
@@ -48,7 +49,7 @@ returning w.type, w.name, w.labels, not w.has_agent and old.status = 'offline' a
 
 -- name: drain_worker
 -- Take a worker out of placement.
-update workers set status = 'draining' where id = $1 and status = 'online';
+update workers set status = 'draining', reason = null where id = $1 and status in ('online', 'unhealthy');
 
 -- name: lock_worker
 -- A worker before it is removed, with how much is placed there.
@@ -82,8 +83,8 @@ where not has_agent and status <> 'offline';
 -- name: list_workers
 -- A page of workers, newest first, as JSON.
 select json_build_object(
-           'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'labels', w.labels, 'capacity', w.capacity,
-           'slots', w.slots,
+           'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'reason', w.reason,
+           'labels', w.labels, 'capacity', w.capacity, 'slots', w.slots,
            'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
            'has_agent', w.has_agent, 'registered_at', rfc3339(w.registered_at),
            'last_heartbeat', rfc3339(w.last_heartbeat))::text as body,
@@ -100,8 +101,8 @@ limit $5;
 -- name: get_worker
 -- One worker as JSON.
 select json_build_object(
-           'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'labels', w.labels, 'capacity', w.capacity,
-           'slots', w.slots,
+           'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'reason', w.reason,
+           'labels', w.labels, 'capacity', w.capacity, 'slots', w.slots,
            'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
            'has_agent', w.has_agent, 'registered_at', rfc3339(w.registered_at),
            'last_heartbeat', rfc3339(w.last_heartbeat))::text
@@ -110,7 +111,7 @@ where w.id = $1;
 
 -- name: workers_to_explain
 -- Every worker with its load and what that claims, oldest first.
-select w.id::text, w.type, w.name, w.status, w.labels, w.capacity, w.slots, w.prefetch, w.has_agent, w.since,
+select w.id::text, w.type, w.name, w.status, w.reason, w.labels, w.capacity, w.slots, w.prefetch, w.has_agent, w.since,
        w.incarnation::text, coalesce(t.busy, 0) as busy, coalesce(t.cpu_m, 0) as cpu_m,
        coalesce(t.memory_mb, 0) as memory_mb, coalesce(t.gpu, 0) as gpu
 from workers w

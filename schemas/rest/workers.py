@@ -30,6 +30,7 @@ class RegisteredWorker(Model):
     type: str = Field(description="Its type; steps may require it, as a label.")
     name: str = Field(description="What people call the worker.")
     status: WorkerStatus = Field(description="Whether work may be placed there.")
+    reason: str | None = Field(description="Why it is unhealthy.")
     labels: dict[str, str] = Field(description="What steps may require of it.")
     capacity: Resources | None = Field(description="What it has for executions that state their resources.")
     slots: int = Field(description="How many executions run there at once.")

@@ -11,6 +11,7 @@ import structlog
 from schemas.specs import Capacity
 from shared import lifeline
 from shared.bus import Bus
+from shared.errors import ConfigError
 from shared.lifecycle import Service
 from shared.process_tree import INCARNATION_MARK, kill_marked, mark, reap
 from shared.tracing import Tracing
@@ -19,11 +20,12 @@ from worker_manager.agent import machine
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.environment import base_environment
 from worker_manager.agent.execution import Means
+from worker_manager.agent.health import Health
 from worker_manager.agent.heartbeat import Heart
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.logs import LogStream
 from worker_manager.agent.prefetch import Prefetch
-from worker_manager.agent.process import Launcher
+from worker_manager.agent.process import Launcher, try_process
 from worker_manager.agent.reporter import Reporter
 from worker_manager.agent.runner import Runner
 from worker_manager.agent.scratch import Scratch
@@ -93,18 +95,28 @@ class Agent:
                 catalogue=catalogue,
             ),
         )
-        self.runner = Runner(means, self.reporter, prefetch, slots=settings.slots)
+        self.health = Health(
+            [self.state.restore, self.delivery.test_disk],
+            [self._scratch.test, try_process],
+            interval=settings.heartbeat,
+        )
+        self.runner = Runner(means, self.reporter, prefetch, self.health, slots=settings.slots)
         heart = Heart(
             self.bus,
             self.identity,
             self.runner,
             prefetch,
             self.delivery,
+            self.health,
             interval=settings.heartbeat,
             version=platform_version(),
             alive=self.state.alive,
         )
         self.runner.changed = heart.look
+        self.health.changed = self.runner.health_changed
+        self.health.tested = self.delivery.disk_works
+        self.health.leave = _ask_to_stop
+        self.delivery.troubled = self.health.blame
         worker = Worker(
             self.bus,
             self.identity,
@@ -114,7 +126,15 @@ class Agent:
             patience=settings.stop_deadline,
             leave=_ask_to_stop,
         )
-        self.services: Sequence[Service] = [_Ground(self), self.tracing, self.bus, self.delivery, self.reporter, worker]
+        self.services: Sequence[Service] = [
+            _Ground(self),
+            self.tracing,
+            self.bus,
+            self.delivery,
+            self.reporter,
+            worker,
+            self.health,
+        ]
 
     @property
     def clean(self) -> bool:
@@ -122,13 +142,16 @@ class Agent:
         return not self.runner.lost
 
     async def prepare(self) -> None:
-        """End what an earlier start of this worker left running, and open the folders."""
+        """End what an earlier start of this worker left running, and open the folders. Raises ConfigError."""
         if self.state.known:
             killed = await asyncio.to_thread(reap, worker_id=self.identity.worker_id)
             if killed:
                 log.warning("worker.leftovers_ended", processes=killed)
-        self._scratch.open()
-        self.delivery.open()
+        try:
+            await asyncio.to_thread(self._scratch.open)
+            self.delivery.open()
+        except OSError as error:
+            raise ConfigError(f"the state folder cannot be used: {error.filename}: {error.strerror}") from error
         self._sentinel.start()
         lifeline.watch(self._starter_is_gone, hard_after=0)
 
@@ -136,7 +159,8 @@ class Agent:
         """Give back the folders."""
         self._launcher.close()
         await asyncio.to_thread(self._sentinel.stop)
-        await self._scratch.close()
+        if self.state.ours:
+            await self._scratch.close()
         self.state.close()
 
     def _starter_is_gone(self) -> None:

@@ -86,9 +86,14 @@ class Delivery:
         self._logs.open()
 
     def test_disk(self) -> None:
-        """Raises OSError while what has to be kept cannot be written."""
+        """Raises OSError while what has to be kept cannot be written. May be called in a thread."""
         for lane in (self._reports, self._logs):
-            lane.test_disk()
+            lane.spool.test()
+
+    def disk_works(self) -> None:
+        """Its test went well: move to disk what waits in memory."""
+        for lane in (self._reports, self._logs):
+            lane.disk_works()
 
     async def start(self) -> None:
         """Begin publishing what an earlier start left behind."""

@@ -19,7 +19,7 @@ from shared.clock import now
 from worker_manager.agent.environment import execution_environment
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.logs import LogStream
-from worker_manager.agent.process import Launcher, Process, StartFailed, Stream
+from worker_manager.agent.process import FolderRefused, Launcher, MachineFailed, Process, StartFailed, Stream
 from worker_manager.agent.scratch import Scratch
 from worker_manager.agent.traces import Traces
 from worker_manager.agent.tree import end_tree
@@ -117,7 +117,8 @@ class Execution:
         return self._log.task if self._log is not None else None
 
     def start(self) -> None:
-        """Start the process. Raises StartFailed; then nothing is left behind and no callback comes."""
+        """Start the process. Raises StartFailed; then nothing is left behind and no callback comes. A MachineFailed
+        among them is the worker's fault."""
         run = self.assignment.run
         try:
             argv = run.argv()
@@ -125,23 +126,34 @@ class Execution:
             raise StartFailed(f"the command cannot be read: {error}") from error
         if not argv:
             raise StartFailed("the command is empty")
-        folder = run.working_dir
-        if folder is None:
-            try:
-                folder = self._folder = self._means.scratch.take()
-            except OSError as error:
-                raise StartFailed(f"no scratch folder could be made: {error.strerror or error}") from error
         environment = execution_environment(
             self._means.environment, self.assignment, trace=self._means.traces.environment(self.assignment)
         )
         try:
-            self._process = self._means.launcher.start(argv, env=environment, cwd=folder, listener=self)
+            self._process = self._launch(argv, environment, run.working_dir)
         except StartFailed:
             self._leave_folder()
             raise
         self.started_at = now()
         if run.timeout is not None:
             self._timer = asyncio.get_running_loop().call_later(run.timeout, self.end, Reason.TIMEOUT)
+
+    def _launch(self, argv: list[str], environment: dict[str, str], working_dir: str | None) -> Process:
+        """In the folder that was asked for, or else in one of our own, which may have to be made anew."""
+        launcher, scratch = self._means.launcher, self._means.scratch
+        if working_dir is not None:
+            return launcher.start(argv, env=environment, cwd=working_dir, listener=self)
+        try:
+            self._folder = scratch.take()
+            try:
+                return launcher.start(argv, env=environment, cwd=self._folder, listener=self)
+            except FolderRefused:
+                self._folder = scratch.renew(self._folder)
+                return launcher.start(argv, env=environment, cwd=self._folder, listener=self)
+        except OSError as error:
+            raise MachineFailed(f"no scratch folder can be made: {error.strerror or error}") from error
+        except FolderRefused as error:
+            raise MachineFailed(f"no scratch folder can be entered: {error}") from error
 
     def end(self, reason: Reason, *, grace: float | None = None, silent: bool = False) -> None:
         """End the whole tree for `reason`; the first reason given stays. `grace` 0 kills at once."""

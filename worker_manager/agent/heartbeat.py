@@ -19,6 +19,7 @@ from schemas.subjects import Catalogue
 from shared.clock import now
 from shared.errors import BusUnavailable
 from worker_manager.agent.delivery import Delivery
+from worker_manager.agent.health import Health
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.prefetch import Prefetch
 from worker_manager.agent.runner import Runner
@@ -61,6 +62,7 @@ class Heart:
         runner: Runner,
         prefetch: Prefetch,
         delivery: Delivery,
+        health: Health,
         *,
         interval: float,
         version: str = "",
@@ -71,11 +73,13 @@ class Heart:
         self._runner = runner
         self._prefetch = prefetch
         self._delivery = delivery
+        self._health = health
         self._interval = interval
         self._version = version
         self._alive = alive
         self._host = socket.gethostname()
-        self._draining = False
+        self._readiness: tuple[bool, str | None] = (False, None)
+        """What was said last: whether it drains, and why it is unhealthy."""
         self._offered_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._beat_now = asyncio.Event()
@@ -125,6 +129,7 @@ class Heart:
             slots=runner.slots,
             prefetch=self._prefetch.offered,
             draining=runner.draining,
+            unhealthy=self._health.reason,
             name=identity.name,
             type=identity.type,
             labels=identity.labels,
@@ -142,19 +147,20 @@ class Heart:
 
     def look(self) -> None:
         """Offer anew, if the room or the readiness changed notably."""
-        if self._look is not None and self._runner.draining == self._draining and self._prefetch.offered:
+        readiness = (self._runner.draining, self._health.reason)
+        same = readiness == self._readiness
+        if self._look is not None and same and self._prefetch.offered:
             return  # under load this is asked for every execution that ends, and the answer is soon looked at anyway
         moment = time.monotonic()
-        draining = self._runner.draining
-        room = 0 if draining else self._prefetch.notable(moment)
-        if draining == self._draining and (room is None or room == self._prefetch.offered):
+        room = 0 if any(readiness) else self._prefetch.notable(moment)
+        if same and (room is None or room == self._prefetch.offered):
             if self._prefetch.offered:
                 self._look_again(OFFER_GAP)
             return
-        if moment - self._offered_at < OFFER_GAP:
+        if same and moment - self._offered_at < OFFER_GAP:
             self._look_again(OFFER_GAP)
             return
-        self._draining = draining
+        self._readiness = readiness
         self._prefetch.offer(room or 0, moment)
         self._offered_at = moment
         self._spawn_offer()
@@ -175,7 +181,8 @@ class Heart:
             incarnation=self._identity.incarnation,
             slots=self._runner.slots,
             prefetch=self._prefetch.offered,
-            draining=self._draining,
+            draining=self._runner.draining,
+            unhealthy=self._health.reason,
         )
         task = asyncio.create_task(self._send(offer))
         self._sending.add(task)

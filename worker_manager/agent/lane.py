@@ -90,15 +90,10 @@ class Lane:
         self._look()
         return left
 
-    def test_disk(self) -> None:
-        """Move to disk what waits in memory, and find out whether more can be written. Raises OSError."""
-        self.spill()
-        try:
-            self.spool.test()
-        except OSError as error:
-            self._note(error)
-            raise
+    def disk_works(self) -> None:
+        """Something could be written: move there what waits in memory."""
         self._note(None)
+        self.spill()
 
     def _to_disk(self, message: Message) -> bool:
         try:

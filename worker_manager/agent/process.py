@@ -21,8 +21,22 @@ SETTLE: Final = 0.005
 _READS_AT_ONCE: Final = 16
 
 
+SHELL: Final = "/bin/sh"
+_PROBE_DEADLINE: Final = 10.0
+_UNCLEAR: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO})
+"""Errors of execve(2) for which the machine or the program may be to blame."""
+
+
 class StartFailed(Exception):
     """The process could not be started; the message says what was missing or refused."""
+
+
+class FolderRefused(StartFailed):
+    """The folder to start it in is missing, or cannot be entered."""
+
+
+class MachineFailed(StartFailed):
+    """No process can be started here, whatever it is: this machine is to blame, not the command."""
 
 
 class Listener(Protocol):
@@ -75,7 +89,11 @@ class Process:
         self._paused = self._closed = self._held = False
         self._closing: asyncio.Future[None] | None = None
         self._pidfd = os.pidfd_open(popen.pid)
-        loop.add_reader(self._pidfd, self._on_pidfd)
+        try:
+            loop.add_reader(self._pidfd, self._on_pidfd)
+        except OSError:
+            os.close(self._pidfd)
+            raise
 
     @property
     def exited(self) -> bool:
@@ -229,7 +247,9 @@ class Launcher:
         self._fresh: list[Process] = []
 
     def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, listener: Listener) -> Process:
-        """Start `argv` in a new session, with empty input and exactly `env`. Raises StartFailed.
+        """Start `argv` in a new session, with empty input and exactly `env`.
+
+        Raises FolderRefused, MachineFailed, or StartFailed for what is the command's own fault.
 
         The program is looked for in the PATH of `env`; `cwd` must exist.
         """
@@ -250,12 +270,19 @@ class Launcher:
         except (OSError, ValueError) as error:
             for fd in ends:
                 os.close(fd)
-            raise StartFailed(_explain(error, argv, cwd)) from error
+            raise _refusal(error, argv, cwd) from error
         os.close(ends[1])
         os.close(ends[3])
         os.set_blocking(ends[0], False)
         os.set_blocking(ends[2], False)
-        process = Process(popen, {"stdout": ends[0], "stderr": ends[2]}, loop=self._loop, listener=listener)
+        try:
+            process = Process(popen, {"stdout": ends[0], "stderr": ends[2]}, loop=self._loop, listener=listener)
+        except OSError as error:  # it runs, and there is no descriptor left to watch it by
+            popen.kill()
+            popen.wait()
+            os.close(ends[0])
+            os.close(ends[2])
+            raise MachineFailed(f"a process cannot be watched: {error.strerror or error}") from error
         if not self._fresh:
             self._loop.call_later(SETTLE, self._settle)
         self._fresh.append(process)
@@ -270,6 +297,43 @@ class Launcher:
         for process in fresh:
             if not process.exited:
                 process.watch()
+
+
+def try_process() -> None:
+    """Start a process that does nothing, and wait for its end. Raises MachineFailed."""
+    try:
+        subprocess.run(
+            [SHELL, "-c", ":"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            timeout=_PROBE_DEADLINE,
+            check=True,
+        )
+    except OSError as error:
+        raise MachineFailed(f"no process can be started: {_where(error)}{error.strerror or error}") from error
+    except subprocess.SubprocessError as error:
+        raise MachineFailed(f"no process can be run: {error}") from error
+
+
+def _refusal(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> StartFailed:
+    """Who is to blame that `argv` could not be started in `cwd`, in words."""
+    if isinstance(error, OSError):
+        if error.filename == cwd:
+            return FolderRefused(_explain(error, argv, cwd))
+        if error.filename is None or (argv[0] == SHELL and error.errno != errno.E2BIG):
+            return MachineFailed(f"no process can be started: {_where(error)}{error.strerror or error}")
+        if error.errno in _UNCLEAR:
+            try:
+                try_process()
+            except MachineFailed as failure:
+                return failure
+    return StartFailed(_explain(error, argv, cwd))
+
+
+def _where(error: OSError) -> str:
+    return f"{error.filename}: " if error.filename is not None else ""
 
 
 def _explain(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> str:

@@ -18,9 +18,10 @@ from schemas.ids import is_id
 from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
 from worker_manager.agent.execution import Execution, Means
+from worker_manager.agent.health import Health
 from worker_manager.agent.memory import Memory
 from worker_manager.agent.prefetch import Prefetch
-from worker_manager.agent.process import StartFailed
+from worker_manager.agent.process import MachineFailed, StartFailed
 from worker_manager.agent.reporter import Reporter
 
 log = structlog.stdlib.get_logger(__name__)
@@ -44,6 +45,7 @@ class Runner:
         means: Means,
         reporter: Reporter,
         prefetch: Prefetch,
+        health: Health,
         *,
         slots: int,
         changed: Callable[[], None] = lambda: None,
@@ -51,6 +53,7 @@ class Runner:
         self._means = means
         self._reporter = reporter
         self._prefetch = prefetch
+        self._health = health
         self.slots = slots
         self.changed = changed
         self._waiting: deque[Assignment] = deque()
@@ -100,6 +103,8 @@ class Runner:
                 self._report_unstarted(assignment, reason)
             elif self.draining:
                 self._return(assignment, "the worker is draining")
+            elif self._health.reason is not None:
+                self._return(assignment, f"the worker is unhealthy: {self._health.reason}")
             elif len(self._running) + len(self._waiting) >= limit:
                 self._return(assignment, "the worker has no room")
             else:
@@ -134,6 +139,13 @@ class Runner:
         self.changed()
         self._settle()
 
+    def health_changed(self) -> None:
+        """Give back what waits while nothing can start, and offer anew."""
+        if self._health.reason is not None:
+            self._return_waiting(f"the worker is unhealthy: {self._health.reason}")
+            self._settle()
+        self.changed()
+
     def abandon(self) -> None:
         """End what runs at once. It has no outcome: it is lost, and to be queued again."""
         for execution in list(self._running.values()):
@@ -157,6 +169,10 @@ class Runner:
         execution = Execution(assignment, self._means, ended=self._on_ended, complete=self._on_complete)
         try:
             execution.start()
+        except MachineFailed as error:
+            self._return(assignment, f"the worker is unhealthy: {error}")
+            self._health.blame(str(error))
+            return
         except StartFailed as error:
             self._report_unstarted(assignment, Reason.START_FAILED, detail=str(error))
             return

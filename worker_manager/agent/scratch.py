@@ -5,15 +5,19 @@ back to be used again and only one that something was left in is removed, in a t
 """
 
 import asyncio
+import fcntl
 import os
-import shutil
 import stat
+import struct
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
+
+from shared.ids import new_id
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -21,6 +25,10 @@ _KEPT: Final = 256
 _TICK: Final = 2_500_000_000
 """Nanoseconds, more than the clock of any file system takes to tick (two seconds on the oldest): whoever changes a
 folder later than this after its last change gives it another change time."""
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
+"""FS_IOC_GETFLAGS and FS_IOC_SETFLAGS (ioctl_iflags(2))."""
+_HELD_FAST: Final = 0x10 | 0x20
+"""FS_IMMUTABLE_FL and FS_APPEND_FL."""
 
 
 class Scratch:
@@ -36,28 +44,69 @@ class Scratch:
 
     def open(self) -> None:
         """Make the root, empty. Raises OSError."""
-        shutil.rmtree(self._root, ignore_errors=True)
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_root()
+        self._clear()
 
     def take(self) -> str:
         """An empty folder for one execution. Raises OSError."""
-        return self._free.pop() if self._free else tempfile.mkdtemp(dir=self._root)
+        return self._free.pop() if self._free else self._make()
+
+    def renew(self, folder: str) -> str:
+        """A new folder, in place of one that has vanished or cannot be entered. Raises OSError."""
+        log.warning("scratch.renewed", folder=folder)
+        self.give_back(folder)
+        for one in self._free:  # what befell one may have befallen all
+            self._discard(one)
+        self._free.clear()
+        return self.take()
+
+    def test(self) -> None:
+        """Make a folder, and remove it. Raises OSError."""
+        os.rmdir(self._make())
 
     def give_back(self, folder: str) -> None:
         """The execution is over and nothing of it runs any more."""
         if len(self._free) < _KEPT and self._untouched(folder):
             self._free.append(folder)
-            return
-        self._empty.pop(folder, None)
-        removal = asyncio.get_running_loop().run_in_executor(None, _remove, folder)
-        self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
+        else:
+            self._discard(folder)
 
     async def close(self) -> None:
         """Remove everything; at most a few seconds, what remains is removed at the next start."""
         if self._removals:
             await asyncio.wait(self._removals, timeout=2)
-        await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
+        await asyncio.to_thread(self._remove_root)
+
+    def _make(self) -> str:
+        try:
+            return tempfile.mkdtemp(dir=self._root)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            self._make_root()
+            return tempfile.mkdtemp(dir=self._root)
+
+    def _make_root(self) -> None:
+        """Make the root, or make it ours again. Raises OSError."""
+        if not self._root.is_dir() or self._root.is_symlink():
+            self._root.unlink(missing_ok=True)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root.chmod(0o700)
+
+    def _clear(self) -> None:
+        for name in os.listdir(self._root):
+            remove(self._root / name)
+
+    def _remove_root(self) -> None:
+        try:
+            self._clear()
+            self._root.rmdir()
+        except OSError as error:
+            log.info("scratch.not_removed", folder=str(self._root), error=str(error))
+
+    def _discard(self, folder: str) -> None:
+        self._empty.pop(folder, None)
+        removal = asyncio.get_running_loop().run_in_executor(None, remove, Path(folder))
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
 
     def _untouched(self, folder: str) -> bool:
         try:
@@ -73,10 +122,71 @@ class Scratch:
         return True
 
 
-def _remove(folder: str) -> None:
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, whatever its permissions, marks and depth; log what stays.
+
+    The folders in it are moved beside it first, so that neither the depth nor the length of a path matters. What
+    belongs to another user, or is a mount point, stays; it is tried again at the next start.
+    """
+    waiting, failures = [path], list[OSError]()
+    while waiting:
+        folder = waiting.pop()
+        try:
+            if _is_folder(folder):
+                _open_up(folder)
+                for name in os.listdir(folder):
+                    try:
+                        _take_out(folder / name, path.parent, waiting)
+                    except OSError as error:
+                        failures.append(error)
+                folder.rmdir()
+            else:
+                _unlink(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        log.warning("scratch.not_removed", folder=str(path), error=str(failures[0]))
+
+
+def _take_out(entry: Path, beside: Path, waiting: list[Path]) -> None:
+    if not _is_folder(entry):
+        _unlink(entry)
         return
-    except OSError as error:
-        log.warning("scratch.not_removed", folder=folder, error=str(error))
+    _open_up(entry)
+    aside = beside / f".removed-{new_id()}"
+    entry.rename(aside)
+    waiting.append(aside)
+
+
+def _is_folder(path: Path) -> bool:
+    return stat.S_ISDIR(os.lstat(path).st_mode)
+
+
+def _unlink(file: Path) -> None:
+    try:
+        file.unlink()
+    except PermissionError:
+        _release(file)
+        file.unlink()
+
+
+def _open_up(folder: Path) -> None:
+    """Let us look into a folder and change it, as far as it is ours."""
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        _release(folder)
+        folder.chmod(0o700)
+
+
+def _release(path: Path) -> None:
+    """Take the marks away that keep even root from changing a file."""
+    with suppress(OSError):  # no right to, or a file system without such marks
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            (flags,) = struct.unpack("l", fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l"))))
+            fcntl.ioctl(fd, _SET_FLAGS, struct.pack("l", flags & ~_HELD_FAST))
+        finally:
+            os.close(fd)

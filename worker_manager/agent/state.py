@@ -1,7 +1,8 @@
 """The agent's folder: its worker id, the spool of what it could not say yet, and the scratch folders.
 
-One agent at a time works on a folder (a lock says so). Without HODEI_STATE_DIR it is a private folder below the
-system's temporary one, named after the worker, and removed at a clean end.
+One agent at a time works on a folder: the folder itself is locked, so that no file in it can vanish and take the lock
+along. What vanishes is made again (`restore`). Without HODEI_STATE_DIR it is a private folder below the system's
+temporary one, named after the worker, and removed at a clean end.
 """
 
 import fcntl
@@ -11,9 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from schemas.ids import is_id
 from shared.errors import ConfigError
 from shared.ids import new_id
+
+log = structlog.stdlib.get_logger(__name__)
 
 _ID_FILE: Final = "worker-id"
 _LOCK_FILE: Final = "agent.lock"
@@ -31,15 +36,13 @@ class StateFolder:
                 worker_id = worker_id or new_id()
                 self.path = _private_root() / worker_id
             else:
-                self.path = given
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self.path = given.absolute()
+            self._lock = self._take()
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(self._lock)
-                raise ConfigError(f"another agent is working in {self.path}") from None
-            self.worker_id = worker_id or self._kept_id()
+                self.worker_id = worker_id or self._kept_id()
+            except BaseException:
+                self._lock.close()
+                raise
         except OSError as error:
             raise ConfigError(f"the state folder cannot be used: {error.filename}: {error.strerror}") from error
 
@@ -59,23 +62,86 @@ class StateFolder:
     def scratch(self) -> Path:
         return self.path / "scratch"
 
+    @property
+    def ours(self) -> bool:
+        """Whether what is at its path is still the folder that this agent has locked."""
+        return self._lock.there
+
+    def restore(self) -> None:
+        """Make again what of the folder has vanished.
+
+        Raises OSError when that cannot be done, and ConfigError when another agent has made the folder anew and works
+        in it: then this one has to leave.
+        """
+        if not self.ours:
+            fresh = self._take()
+            self._lock.close()
+            self._lock = fresh
+            log.warning("state.folder_made_again", folder=str(self.path))
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            self.path.chmod(0o700)  # a command may have closed it
+        if not self._temporary and not (self.path / _ID_FILE).exists():
+            self._keep_id(self.worker_id)
+
     def close(self) -> None:
         """Let another agent have it; nothing stays of a temporary one unless something is still to be said."""
-        if self._temporary and not any(self.spool.rglob("*.spool")):
+        if self._temporary and self.ours and not any(self.spool.rglob("*.spool")):
             shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        self._lock.close()
+
+    def _take(self) -> "_Lock":
+        """Make the folder and lock it. Raises OSError, and ConfigError when another agent holds it."""
+        if self._temporary:
+            _private_root()
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            try:
+                return _Lock(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            except BlockingIOError:
+                raise
+            except OSError:  # a network file system may lock files only
+                return _Lock(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT)
+        except BlockingIOError:
+            raise ConfigError(f"another agent is working in {self.path}") from None
 
     def _kept_id(self) -> str:
         file = self.path / _ID_FILE
-        if file.exists():
-            kept = file.read_text().strip()
+        kept = file.read_text().strip() if file.exists() else ""
+        if kept:  # an empty one was being written on a full disk
             if not is_id(kept):
                 raise ConfigError(f"{file} holds no worker id")
             self.known = True
             return kept
         fresh = new_id()
-        file.write_text(fresh + "\n")
+        self._keep_id(fresh)
         return fresh
+
+    def _keep_id(self, worker_id: str) -> None:
+        (self.path / _ID_FILE).write_text(worker_id + "\n")
+
+
+class _Lock:
+    """A lock on a file or folder that holds while this process lives. Raises BlockingIOError when it is taken."""
+
+    def __init__(self, path: Path, flags: int) -> None:
+        self._path = path
+        self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            raise
+
+    @property
+    def there(self) -> bool:
+        """Whether what was locked is still what others find under its path."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        os.close(self._fd)
 
 
 def _private_root() -> Path:

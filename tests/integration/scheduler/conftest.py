@@ -96,6 +96,7 @@ class Agent:
         running: Sequence[str] = (),
         over: Sequence[str] = (),
         draining: bool = False,
+        unhealthy: str | None = None,
         leaving: bool = False,
     ) -> Heartbeat:
         return Heartbeat(
@@ -104,6 +105,7 @@ class Agent:
             slots=self.slots,
             prefetch=self.prefetch,
             draining=draining,
+            unhealthy=unhealthy,
             name=f"agent-{self.id[-4:]}",
             type="default",
             labels=self.labels,
@@ -119,9 +121,10 @@ class Agent:
         running: Sequence[str] = (),
         over: Sequence[str] = (),
         draining: bool = False,
+        unhealthy: str | None = None,
         leaving: bool = False,
     ) -> None:
-        heartbeat = self.heartbeat(running=running, over=over, draining=draining, leaving=leaving)
+        heartbeat = self.heartbeat(running=running, over=over, draining=draining, unhealthy=unhealthy, leaving=leaving)
         await self.bus.send(self.bus.catalogue.agent(self.id, "heartbeat"), heartbeat.model_dump_json().encode())
 
 

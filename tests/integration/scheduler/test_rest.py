@@ -15,10 +15,14 @@ from schemas.events import (
     ScheduleDeleted,
     ScheduleFired,
     ScheduleRefused,
+    TaskCancelRequested,
     TaskScheduled,
+    TaskWithdrawn,
     WorkerDraining,
     WorkerOffline,
+    WorkerRecovered,
     WorkerRegistered,
+    WorkerUnhealthy,
 )
 from schemas.model import rfc3339
 from schemas.rest.schedules import Explanation, QueuedTask, Schedule
@@ -212,6 +216,32 @@ async def test_a_drain_that_the_agent_begins_is_told_of_once(house: Opener) -> N
     await agent.beat(draining=True, leaving=True)
     await here.ears.wait(WorkerOffline)
     assert len(here.ears.of(WorkerDraining)) == 1
+
+
+async def test_an_unhealthy_worker_is_shown_with_its_reason_and_gets_nothing(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent()
+    await agent.beat(unhealthy="the disk is full")
+    [told] = await here.ears.wait(WorkerUnhealthy)
+    assert (told.worker_id, told.incarnation, told.detail) == (agent.id, agent.incarnation, "the disk is full")
+    [shown] = await rows(here, "/api/v1/workers?status=unhealthy")
+    assert (shown["id"], shown["reason"]) == (agent.id, "the disk is full")
+    task, other = queued(), queued()
+    await here.say(task, other)
+    await here.say(TaskCancelRequested(task_id=other.task_id, job_id=other.job_id, attempt=1))
+    await here.ears.wait(TaskWithdrawn)  # so that both have arrived
+    found = Explanation.model_validate(await here.get(f"/api/v1/tasks/{task.task_id}/explain"))
+    assert [verdict.refusal for verdict in found.workers] == ["is unhealthy: the disk is full"]
+    async with here.http.get(f"{here.url}/metrics") as answer:
+        assert 'hodei_scheduler_workers{status="unhealthy"} 1.0' in await answer.text()
+    await agent.beat()
+    await here.ears.wait(WorkerRecovered)
+    [order] = await here.ears.wait(TaskScheduled)
+    assert order.worker_id == agent.id
+    assert RegisteredWorker.model_validate(await here.get(f"/api/v1/workers/{agent.id}")).reason is None
+    await agent.beat(unhealthy="the disk is full")
+    await here.ears.wait(WorkerUnhealthy, 2)
+    assert (await here.post(f"/api/v1/workers/{agent.id}/drain", None, 202))["status"] == "draining"
 
 
 async def test_a_worker_is_removed_unless_something_is_placed_there(house: Opener) -> None:

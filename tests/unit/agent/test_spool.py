@@ -282,6 +282,7 @@ async def test_what_waits_in_memory_moves_to_the_disk_once_it_has_room(start: St
     assert files(small_disk) == []
     ballast.unlink()
     delivery.test_disk()
+    delivery.disk_works()
     assert len(files(small_disk)) == 1
 
 

@@ -18,8 +18,10 @@ from schemas.events import (
     TaskWithdrawn,
     WorkerDraining,
     WorkerOffline,
+    WorkerRecovered,
     WorkerRegistered,
     WorkerStopped,
+    WorkerUnhealthy,
 )
 from schemas.specs import Resources
 from schemas.states import Reason, WorkerProcessStatus, WorkerStatus
@@ -501,3 +503,32 @@ def test_room_is_never_miscounted_whatever_happens(actions: list[tuple[str, int]
 def finished_copy(placed: object) -> object:
     """What was placed, as it was then: the desk goes on changing its own."""
     return copy.copy(placed)
+
+
+def test_an_unhealthy_worker_gets_nothing_until_it_has_recovered() -> None:
+    one = with_worker()
+    one.offer(beat(unhealthy="no process can be started"), at(1))
+    one.arrive(queued("t1"), at(1))
+    changes = settle(one)
+    [worker] = changes.workers
+    assert (worker.status, worker.reason) == (WorkerStatus.UNHEALTHY, "no process can be started")
+    assert kinds(changes) == [WorkerUnhealthy]
+    one.heartbeat(beat(unhealthy="the disk is full"), at(2))
+    changes = settle(one)
+    assert ([worker.reason for worker in changes.workers], kinds(changes)) == (["the disk is full"], [])
+    one.heartbeat(beat(), at(3))
+    changes = settle(one)
+    assert kinds(changes) == [WorkerRecovered]
+    assert [task.worker_id for task in changes.scheduled] == ["w1"]
+
+
+def test_what_an_unhealthy_worker_gives_back_is_the_same_attempt_and_is_not_sent_there_again() -> None:
+    one = with_worker()
+    one.arrive(queued("t1"), at(1))
+    [placed] = settle(one).scheduled
+    one.offer(beat(unhealthy="no process can be started"), at(2))
+    one.give_back(returned(placed), at(2))
+    assert settle(one).scheduled == []
+    one.heartbeat(beat("w2"), at(3))
+    [again] = settle(one).scheduled
+    assert (again.worker_id, again.attempt) == ("w2", placed.attempt)

@@ -25,6 +25,7 @@ def worker(**changes: object) -> Worker:
         (Candidate(worker(), False), Shape(), "no agent stands behind it"),
         (Candidate(worker(online=False), True), Shape(), "is offline"),
         (Candidate(worker(drained=True), True), Shape(), "is draining and takes nothing new"),
+        (Candidate(worker(unhealthy="no fork"), True), Shape(), "is unhealthy: no fork"),
         (Candidate(worker(), True), Shape((("gpu", "yes"),)), "lacks the label gpu=yes"),
         (Candidate(worker(), True), Shape((("type", "go"),)), "has type=rust, the task requires type=go"),
         (Candidate(worker(busy=2), True), Shape(), "has no free slot: 2 placed, 2 slots"),
