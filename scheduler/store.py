@@ -4,8 +4,9 @@ One turn is one transaction of a few set-based statements, whatever it holds, wi
 The REST side has queries of its own, in `scheduler.listing`; what a change means is decided in `domain`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import timedelta
+from sys import intern
 from typing import Final, TypeVar
 
 import orjson
@@ -13,6 +14,7 @@ import orjson
 from scheduler.domain.desk import Changes
 from scheduler.domain.fleet import Worker
 from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.payloads import KEPT_BYTES, Payloads
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import Resources, RunSpec
 from schemas.states import Reason, WorkerStatus
@@ -26,18 +28,23 @@ from shared.statements import sparse
 MARKS_KEPT: Final = timedelta(hours=24)
 """How long it is known of an attempt that it has ended."""
 
+LOAD_PAGE: Final = 2000
+"""How many waiting tasks a new leader reads at a time."""
+
 _R = TypeVar("_R", ExecutionFinished, TaskCancelRequested)
 
 
 class Store:
     """The leader's side of the tables."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._database = database
         self._outbox = outbox
+        self._payloads = Payloads(database, kept_bytes=kept_bytes)
         sql = queries.load("scheduler")
         self._begin_epoch, self._hold_epoch = sql["begin_epoch"], sql["hold_epoch"]
-        self._load_tasks, self._load_workers = sql["load_tasks"], sql["load_workers"]
+        self._load_placed, self._load_waiting = sql["load_placed"], sql["load_waiting"]
+        self._load_workers = sql["load_workers"]
         self._write_arrivals, self._write_updates = sql["write_arrivals"], sql["write_updates"]
         self._write_done, self._write_workers = sql["write_done"], sql["write_workers"]
         self._marks = sql["write_marks"]
@@ -58,7 +65,11 @@ class Store:
     async def load(self) -> tuple[list[Task], list[Worker]]:
         """All that waits or is placed, and every worker with an agent."""
         workers = [_worker(row) for row in await self._database.fetch(self._load_workers)]
-        tasks = [_task(row) for row in await self._database.fetch(self._load_tasks)]
+        tasks = [_task(row) for row in await self._database.fetch(self._load_placed)]
+        after: tuple[object, ...] = (None, None, None)
+        while page := [_task(row) for row in await self._database.fetch(self._load_waiting, *after, LOAD_PAGE)]:
+            tasks += page
+            after = (page[-1].priority, page[-1].ready_at, page[-1].task_id)
         return tasks, workers
 
     async def write(self, epoch: int, changes: Changes) -> list[str]:
@@ -66,26 +77,34 @@ class Store:
 
         Raises Unavailable when another leader has taken over: nothing is written then.
         """
+        waited = [task for task in changes.scheduled if task.stored]
+        runs = changes.runs | await self._payloads.take(waited) if waited else changes.runs
+        refused = await self._write(epoch, changes, runs)
+        self._payloads.forget([task for task in changes.updates if task.state is TaskState.DONE])
+        self._payloads.keep([task for task in changes.arrivals if task.task_id not in refused], changes.runs)
+        return refused
+
+    async def _write(self, epoch: int, changes: Changes, runs: Mapping[str, RunSpec]) -> list[str]:
         if not changes.finished and not changes.cancelled:
             try:
-                await self._write_whole(epoch, changes)
+                await self._write_whole(epoch, changes, runs)
             except Broken:
                 pass  # it is refused in part, or altogether: step by step it will tell
             else:
                 return []
-        return await self._write_in_steps(epoch, changes)
+        return await self._write_in_steps(epoch, changes, runs)
 
-    async def _write_whole(self, epoch: int, changes: Changes) -> None:
+    async def _write_whole(self, epoch: int, changes: Changes, runs: Mapping[str, RunSpec]) -> None:
         """As one statement. Raises Broken, and writes nothing, unless this is the leader and nothing is refused."""
         async with self._outbox.transaction() as tx:
             tx.close_with(self._hold_epoch, epoch)
             for query, arguments in self._known(changes):
                 tx.close_with(query, *arguments)
             if changes.arrivals:
-                tx.close_with(self._write_arrivals, *_arrivals(changes.arrivals, all_of_them=True))
-            _say(tx, changes, frozenset())
+                tx.close_with(self._write_arrivals, *_arrivals(changes.arrivals, runs, all_of_them=True))
+            _say(tx, changes, runs, frozenset())
 
-    async def _write_in_steps(self, epoch: int, changes: Changes) -> list[str]:
+    async def _write_in_steps(self, epoch: int, changes: Changes, runs: Mapping[str, RunSpec]) -> list[str]:
         refused: list[str] = []
         async with self._outbox.transaction() as tx:
             try:
@@ -102,9 +121,11 @@ class Store:
             for query, arguments in self._known(changes):
                 await tx.execute(query, *arguments)
             if changes.arrivals:
-                taken = await tx.fetch_value(self._write_arrivals, *_arrivals(changes.arrivals, all_of_them=False))
+                taken = await tx.fetch_value(
+                    self._write_arrivals, *_arrivals(changes.arrivals, runs, all_of_them=False)
+                )
                 refused = list({task.task_id for task in changes.arrivals} - set(taken))
-            _say(tx, changes, frozenset(refused))
+            _say(tx, changes, runs, frozenset(refused))
         return refused
 
     def _known(self, changes: Changes) -> Iterator[tuple[str, list[object]]]:
@@ -142,7 +163,7 @@ class Store:
         return [row["task_id"] for row in rows]
 
 
-def _arrivals(tasks: Sequence[Task], *, all_of_them: bool) -> list[object]:
+def _arrivals(tasks: Sequence[Task], runs: Mapping[str, RunSpec], *, all_of_them: bool) -> list[object]:
     return [
         [t.task_id for t in tasks],
         [t.job_id for t in tasks],
@@ -152,7 +173,7 @@ def _arrivals(tasks: Sequence[Task], *, all_of_them: bool) -> list[object]:
         [t.priority for t in tasks],
         [_requires(t.shape) for t in tasks],
         sparse([_resources(t.shape) for t in tasks]),
-        [None if t.state is TaskState.DONE else t.run.model_dump_json() for t in tasks],
+        [None if t.state is TaskState.DONE else runs[t.task_id].model_dump_json() for t in tasks],
         [t.queued_at for t in tasks],
         [t.ready_at for t in tasks],
         sparse([t.run_at for t in tasks]),
@@ -245,10 +266,9 @@ def _task(row: Record) -> Task:
         task_id=row["task_id"],
         job_id=row["job_id"],
         attempt=row["attempt"],
-        name=row["name"],
+        name=intern(row["name"]),
         priority=row["priority"],
         shape=shape_of(row),
-        run=RunSpec.model_validate_json(row["run"]),
         queued_at=row["queued_at"],
         ready_at=row["ready_at"],
         run_at=row["run_at"],
@@ -275,9 +295,9 @@ def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
     return ended, moved
 
 
-def _say(tx: OutboxTransaction, changes: Changes, refused: Set[str]) -> None:
+def _say(tx: OutboxTransaction, changes: Changes, runs: Mapping[str, RunSpec], refused: Set[str]) -> None:
     """Emit what a turn has to say, and the orders for what it placed."""
-    events = changes.said(refused)
+    events = changes.said(runs, refused)
     traces = _traces(changes)
     if not traces:
         tx.emit(*events)

@@ -126,7 +126,6 @@ class Consumer(Generic[T]):
         self._may_wait = patient
         self._patient = frozenset(catalogue.event(event_type) for event_type in spec.patient)
         self._all_patient = set(spec.patient) == set(spec.event_types)
-        self._pull_batch = pull_batch
         self._metrics = ConsumerMetrics(connection.metrics, self._durable)
         self._dead_letters = DeadLetters(self._durable, publisher=publisher, catalogue=catalogue, metrics=self._metrics)
         self._held: dict[str, Msg] = {}
@@ -243,13 +242,13 @@ class Consumer(Generic[T]):
         if not self._patient or not self._may_wait():
             return
         if self._all_patient:  # nothing that may come has to be looked at
-            if len(self._pull.buffer) < self._pull_batch // 2:
+            if len(self._pull.buffer) < self._pull.room // 2:
                 await self._pause(self.spec.patience)
             return
         loop = asyncio.get_running_loop()
         until = loop.time() + self.spec.patience
         buffer, seen = self._pull.buffer, 0
-        while not self._stopping.is_set() and len(buffer) < self._pull_batch // 2:
+        while not self._stopping.is_set() and len(buffer) < self._pull.room // 2:
             if any(message.subject not in self._patient for message in islice(buffer, seen, None)):
                 return
             seen = len(buffer)

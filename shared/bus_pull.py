@@ -32,6 +32,10 @@ HEARTBEAT: Final = 2.0
 """Seconds between signs of life of an idle pull; after two and a half without any, the pull is made again."""
 FIRST_WAIT: Final = 0.05
 LONGEST_WAIT: Final = 2.0
+BUFFER_BYTES: Final = 8 << 20
+"""What may wait here or be on its way, about: fewer messages are asked for where they are large."""
+LARGE: Final = 512 * 1024
+"""Bytes that a message is taken to have before any has been seen."""
 
 _HEARTBEAT_STATUS: Final = "100"
 _ENDED: Final = frozenset({"404", "408"})
@@ -92,6 +96,8 @@ class Pull:
         self._fresh = fresh
         self._heartbeat = heartbeat
         self._left = 0
+        self._size = LARGE
+        """The size of messages of late, in bytes: of a large one at once, of small ones after some."""
         self._generation = 0
         self._inbox = ""
         self._subscription: RawSubscription | None = None
@@ -151,8 +157,9 @@ class Pull:
         """To be called after taking from the buffer: asks for more when half of what may be on its way is
         used.
         """
-        if self._left + len(self.buffer) <= self._batch // 2 and not self._trouble.is_set():
-            await self._ask(self._batch - self._left - len(self.buffer))
+        room = self.room
+        if self._left + len(self.buffer) <= room // 2 and not self._trouble.is_set():
+            await self._ask(room - self._left - len(self.buffer))
 
     def wake(self) -> None:
         """End the present wait of `ready`, though nothing may have arrived."""
@@ -166,14 +173,21 @@ class Pull:
         self._generation += 1
         self._left = 0
         self._last_sign = time.monotonic()
-        room = self._batch - len(self.buffer)
+        room = self.room - len(self.buffer)
         if room > 0:
             await self._ask(room)
+
+    @property
+    def room(self) -> int:
+        """How many messages may be in the buffer or on their way."""
+        return max(2, min(self._batch, BUFFER_BYTES // self._size))
 
     async def _ask(self, count: int) -> None:
         if self._closed or not self._connection.connected:
             return
         request = {"batch": count, "expires": int(EXPIRES * NANOS), "idle_heartbeat": int(self._heartbeat * NANOS)}
+        # Should they grow all of a sudden. A request that no message fits would never be answered.
+        request["max_bytes"] = BUFFER_BYTES + self._connection.max_payload
         self._left += count
         try:
             await self._connection.publish(
@@ -188,6 +202,7 @@ class Pull:
         headers = message.headers
         if message.reply or not headers or STATUS not in headers:
             self.buffer.append(message)
+            self._size = max(len(message.data), self._size * 9 // 10, 1)
             self._left -= 1
             self._last_sign = time.monotonic()
             self._wait = 0.0

@@ -9,9 +9,10 @@ wins, and whatever is no longer in memory is decided by the tables (`Changes.arr
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from sys import intern
 from typing import Final
 
 from scheduler.domain import answers
@@ -39,7 +40,7 @@ from schemas.events import (
     WorkerStopped,
     WorkerUnhealthy,
 )
-from schemas.specs import PRIORITY_RANK
+from schemas.specs import PRIORITY_RANK, RunSpec
 
 MAX_ENDED: Final = 20_000
 MAX_DISMISSED: Final = 10_000
@@ -57,12 +58,13 @@ class Moment:
 class Changes:
     """What one turn did, to be written in one transaction.
 
-    `arrivals` are attempts that the tables do not know yet and may refuse; `updates` are rows that exist;
-    `scheduled` are the tasks of either kind that were placed; `unknown` are ends and cancellations of attempts
-    that are not in memory: the tables say what they mean.
+    `arrivals` are attempts that the tables do not know yet and may refuse, `runs` what they run, by task id;
+    `updates` are rows that exist; `scheduled` are the tasks of either kind that were placed; `unknown` are ends and
+    cancellations of attempts that are not in memory: the tables say what they mean.
     """
 
     arrivals: list[Task] = field(default_factory=list)
+    runs: dict[str, RunSpec] = field(default_factory=dict)
     updates: list[Task] = field(default_factory=list)
     scheduled: list[Task] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
@@ -70,12 +72,13 @@ class Changes:
     cancelled: list[TaskCancelRequested] = field(default_factory=list)
     events: list[EventData] = field(default_factory=list)
 
-    def said(self, refused: Iterable[str] = ()) -> list[EventData]:
-        """The events of the turn, the orders to run included. Of an arrival that the tables `refused`, because they
-        know more of its attempt, nothing is said: it was neither placed nor withdrawn.
+    def said(self, runs: Mapping[str, RunSpec], refused: Iterable[str] = ()) -> list[EventData]:
+        """The events of the turn, the orders to run included; `runs` says what is placed runs, by task id. Of an
+        arrival that the tables `refused`, because they know more of its attempt, nothing is said: it was neither placed
+        nor withdrawn.
         """
         unknown = set(refused)
-        orders = [scheduled(task) for task in self.scheduled if task.task_id not in unknown]
+        orders = [scheduled(task, runs[task.task_id]) for task in self.scheduled if task.task_id not in unknown]
         if not unknown:
             return [*self.events, *orders]
         void = {(task.task_id, task.attempt) for task in self.arrivals if task.task_id in unknown}
@@ -155,10 +158,9 @@ class Desk:
             task_id=event.task_id,
             job_id=event.job_id,
             attempt=event.attempt,
-            name=event.name,
+            name=intern(event.name),
             priority=PRIORITY_RANK[event.priority],
             shape=Shape.of(event.requires, event.resources),
-            run=event.run,
             queued_at=event.queued_at,
             ready_at=event.queued_at if event.run_at is None else max(event.queued_at, event.run_at),
             run_at=event.run_at,
@@ -169,6 +171,7 @@ class Desk:
         )
         self.tasks[task.task_id] = task
         self._touched[task.task_id] = task
+        self._changes.runs[task.task_id] = event.run
         self.queue.add(task, now.wall)
         if task.run_at is not None or task.queue_deadline is not None:
             self.timing_changed = True
@@ -539,7 +542,7 @@ class Desk:
         self._end(task, Outcome.LOST)
 
 
-def scheduled(task: Task) -> TaskScheduled:
+def scheduled(task: Task, run: RunSpec) -> TaskScheduled:
     """The order to run a placed task."""
     if task.placed_at is None:
         raise ValueError(f"task {task.task_id} is not placed")
@@ -551,7 +554,7 @@ def scheduled(task: Task) -> TaskScheduled:
         execution_id=_named(task.execution_id),
         worker_id=_named(task.worker_id),
         incarnation=_named(task.incarnation),
-        run=task.run,
+        run=run,
         scheduled_at=task.placed_at,
     )
 

@@ -7,9 +7,10 @@ store's.
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from schemas.specs import PRIORITY_RANK, Priority, Resources, RunSpec
+from schemas.specs import PRIORITY_RANK, Priority, Resources
 from schemas.states import Reason
 
 PRIORITY_NAMES: Final[dict[int, Priority]] = {rank: name for name, rank in PRIORITY_RANK.items()}
@@ -48,8 +49,8 @@ class Shape:
     def of(cls, requires: dict[str, str], resources: Resources | None) -> "Shape":
         labels = tuple(sorted(requires.items())) if requires else ()
         if resources is None:
-            return cls(labels)
-        return cls(labels, resources.cpu_m, resources.memory_mb, resources.gpu)
+            return _shape(labels, 0, 0, 0)
+        return _shape(labels, resources.cpu_m, resources.memory_mb, resources.gpu)
 
     @property
     def needs_resources(self) -> bool:
@@ -57,9 +58,17 @@ class Shape:
         return bool(self.cpu_m or self.memory_mb or self.gpu)
 
 
+@lru_cache(maxsize=4096)  # many tasks are of few shapes, and share them
+def _shape(requires: tuple[tuple[str, str], ...], cpu_m: int, memory_mb: int, gpu: int) -> Shape:
+    return Shape(requires, cpu_m, memory_mb, gpu)
+
+
 @dataclass(slots=True, eq=False)
 class Task:
-    """One attempt of one task. Higher `priority` goes first, then the earlier `ready_at`, then the lower id."""
+    """One attempt of one task. Higher `priority` goes first, then the earlier `ready_at`, then the lower id.
+
+    What it runs is not here: however many tasks wait, that costs no memory.
+    """
 
     task_id: str
     job_id: str
@@ -67,7 +76,6 @@ class Task:
     name: str
     priority: int
     shape: Shape
-    run: RunSpec
     queued_at: datetime
     ready_at: datetime
     """The later of `queued_at` and `run_at`: since when it could run."""

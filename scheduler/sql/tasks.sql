@@ -11,13 +11,33 @@ with leader as (
 )
 select must(exists (select from leader), 'another scheduler leads');
 
--- name: load_tasks
--- All that waits or is placed: a new leader's memory.
-select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
-       run_at, queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
+-- name: load_placed
+-- All that is placed, without what it runs: a part of a new leader's memory.
+select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
+       queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
        incarnation::text, placed_at, cancel_reason, traceparent
 from tasks
-where status in ('waiting', 'placed');
+where status = 'placed';
+
+-- name: load_waiting
+-- A page of what waits, without what it runs, in the order in which it would run, from a place in that order on
+-- (priority, ready_at, task_id) or nulls: the other part of a new leader's memory.
+select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
+       queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
+       incarnation::text, placed_at, cancel_reason, traceparent
+from tasks
+where status = 'waiting'
+  and ($1::smallint is null or priority <= $1)
+  and ($1::smallint is null or priority < $1 or (ready_at, tasks.task_id) > ($2::timestamptz, $3::uuid))
+order by tasks.priority desc, tasks.ready_at, tasks.task_id
+limit $4;
+
+-- name: get_runs
+-- What attempts that wait are to run, as JSON.
+select t.task_id::text, t.run
+from tasks t
+join unnest($1::uuid[], $2::int[]) as n (task_id, attempt) on t.task_id = n.task_id and t.attempt = n.attempt
+where t.run is not null;
 
 -- name: write_arrivals
 -- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken. With $22,

@@ -62,6 +62,10 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("list_schedules", [None, None, None, None, 101], {"schedules_pkey"}),
     ("due_schedules", [NOW, 100], {"schedules_due"}),
     ("next_due", [], {"schedules_due"}),
+    ("load_placed", [], {"tasks_placed"}),
+    ("load_waiting", [None, None, None, 101], {"tasks_waiting"}),
+    ("load_waiting", [1, NOW, new_id(), 101], {"tasks_waiting"}),
+    ("get_runs", [[new_id()], [1]], {"tasks_pkey"}),
     ("write_done", [[new_id()], [1], ["succeeded"]], {"tasks_pkey"}),
 ]
 

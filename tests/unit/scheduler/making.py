@@ -32,7 +32,6 @@ def task(number: int, *, priority: int = 1, shape: Shape = ANY, ready: float = 0
         name="",
         priority=priority,
         shape=shape,
-        run=TRUE,
         queued_at=moment,
         ready_at=moment,
         avoid_worker_id=avoid,

@@ -50,7 +50,8 @@ class Tables:
             if known == one.attempt and not over:
                 self.rows[one.task_id] = known, one.state is TaskState.DONE
         refused = [task.task_id for task in changes.arrivals if not self._arrive(task)]
-        self.said += [one for one in changes.said(refused) if isinstance(one, TaskWithdrawn | TaskScheduled)]
+        runs = {task.task_id: TRUE for task in changes.scheduled}
+        self.said += [one for one in changes.said(runs, refused) if isinstance(one, TaskWithdrawn | TaskScheduled)]
         return refused
 
     def _mark(self, task_id: str, attempt: int) -> bool:
