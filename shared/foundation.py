@@ -85,7 +85,8 @@ class Foundation:
             metrics=self.metrics,
             tracing=self.tracing,
         )
-        return WebServer(app, self._settings.host, port)
+        # Twice this, if it must be, and the other parts still have a fifth of the time to stop in.
+        return WebServer(app, self._settings.host, port, stop_deadline=self._settings.stop_deadline * 0.4)
 
 
 class _Schema:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn, Protocol, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import structlog
 import uvloop
@@ -57,6 +57,15 @@ class Service(Protocol):
         ...
 
 
+@runtime_checkable
+class Drainable(Protocol):
+    """A service that others reach, and so should tell them before it stops."""
+
+    async def drain(self, seconds: float) -> None:
+        """For so long, go on and say that the end is near."""
+        ...
+
+
 class StopTimeout(HodeiError):
     """Something did not stop within the deadline."""
 
@@ -76,7 +85,7 @@ def main(settings_class: type[S], build: Callable[[S], Sequence[Service]]) -> No
     logging.configure(service=name, format=loaded.log_format, level=loaded.log_level)
 
     async def live() -> None:
-        await run(build(loaded), stop_deadline=loaded.stop_deadline)
+        await run(build(loaded), stop_deadline=loaded.stop_deadline, drain=loaded.drain_seconds)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -95,24 +104,29 @@ def main(settings_class: type[S], build: Callable[[S], Sequence[Service]]) -> No
     sys.exit(0)
 
 
-async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
+async def run(services: Sequence[Service], *, stop_deadline: float, drain: float = 0.0) -> None:
     """Start the services in order, wait for SIGTERM, SIGINT or the lifeline's end, stop them in reverse.
 
-    A signal during the start stops what had started. A second signal ends the process at once. Raises what a
-    service's `start` raised, after stopping the others, and StopTimeout after `stop_deadline` seconds of stopping.
+    SIGTERM comes from whoever runs many such processes: before the stop, the parts that others reach have `drain`
+    seconds to say so. SIGINT comes from a terminal, where nobody waits for that. A signal during the start stops what
+    had started. A second signal ends the process at once. Raises what a service's `start` raised, after stopping the
+    others, and StopTimeout after `stop_deadline` seconds of stopping.
     """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 
+    reasons: list[str] = []
+
     def ask(reason: str) -> None:
         if asked.is_set():
             force(reason)
+        reasons.append(reason)
         _log.info("process.stopping", reason=reason)
         asked.set()
 
     for number in SIGNALS:
         loop.add_signal_handler(number, ask, number.name)
-    lifeline.watch(lambda: _ask_from_thread(loop, asked, ask), hard_after=stop_deadline + HARD_AFTER)
+    lifeline.watch(lambda: _ask_from_thread(loop, asked, ask), hard_after=drain + stop_deadline + HARD_AFTER)
     started: list[Service] = []
     try:
         if await _start(services, started, asked):
@@ -121,6 +135,8 @@ async def run(services: Sequence[Service], *, stop_deadline: float) -> None:
             gc.set_threshold(*GC_THRESHOLD)
             _log.info("process.ready")
             await asked.wait()
+            if reasons == [signal.SIGTERM.name]:
+                await asyncio.gather(*(service.drain(drain) for service in started if isinstance(service, Drainable)))
     finally:
         try:
             await stop_all(started, deadline=stop_deadline)

@@ -125,6 +125,7 @@ class ServiceSettings(BaseSettings):
     linger_ms: int = Field(default=40, ge=0, le=1000, validation_alias="HODEI_LINGER_MS")
     start_deadline: float = Field(default=30.0, gt=0, le=3600, validation_alias="HODEI_START_DEADLINE")
     stop_deadline: float = Field(default=10.0, gt=0, le=3600, validation_alias="HODEI_STOP_DEADLINE")
+    drain_seconds: float = Field(default=0.5, ge=0, le=300, validation_alias="HODEI_DRAIN_SECONDS")
     feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")
     otlp_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
         default="", validation_alias="HODEI_OTLP_ENDPOINT"

@@ -23,7 +23,7 @@ from shared.errors import BusUnavailable, Conflict, NotFound
 from shared.outbox import Outbox
 from shared.web.api import Api
 from shared.web.idempotency import idempotent
-from shared.web.load import waiting
+from shared.web.load import is_stopping, polling
 from shared.web.paging import decode_cursor, encode_cursor, page
 from shared.web.responses import json_response
 
@@ -88,18 +88,18 @@ def api(
         "/api/v1/jobs/{id}/status", summary="Show or await a job's status", query=WaitQuery, answers={200: JobState}
     )
     async def get_job_status(request: web.Request, id: str, query: WaitQuery) -> web.StreamResponse:
-        """With `wait`, answers as soon as the job is over, or after so many seconds."""
+        """With `wait`, answers as soon as the job is over, or after so many seconds; earlier when the service stops."""
         with watch.end_of(id) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
             if query.wait and bus.connected and runs.under_way(id):  # so far, the tables say no more
-                with waiting(request):
+                async with polling(request):
                     await listener.changed(min(query.wait, LOOK_AGAIN))
             while listener.ended is None:
                 status = await _status(id)
                 left = give_up - asyncio.get_running_loop().time()
-                if JOB.is_final(status) or left <= 0:
+                if JOB.is_final(status) or left <= 0 or is_stopping(request):
                     return json_response(JobState(id=id, status=status))
-                with waiting(request):
+                async with polling(request):
                     await listener.changed(min(left, LOOK_AGAIN))
             return json_response(JobState(id=id, status=listener.ended))
 

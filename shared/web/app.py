@@ -4,9 +4,11 @@ Here: putting the parts of this package together around a service's apis. Not he
 there are (each service's app.py).
 """
 
+import asyncio
 import errno
 import logging
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -75,6 +77,7 @@ def create_web_app(
 
     document = app[DOCUMENT] = Document()
     health = HealthChecks(service, version, checks, metrics=metrics, deadline=health_deadline)
+    health.draining = lambda: load.draining
     system = system_api(health, metrics, document)
     for api in (*apis, system):
         app.router.add_routes(api.routes)
@@ -94,6 +97,12 @@ def create_web_app(
     spec.collect(app)
     document.content = spec.document()
     return app
+
+
+HEARD_OF: Final = 15.0
+"""Seconds for which somebody who has asked anything counts as still there: health checks come more often."""
+PATIENCE: Final = 0.8
+"""The part of the time for stopping after which requests that wait are answered with 503."""
 
 
 class _ClientsFault(logging.Filter):
@@ -116,8 +125,9 @@ class WebServer:
     """Serves an application on one address; a service of the process's lifecycle.
 
     `port` 0 lets the system choose; `port` is the real one once started. A connection that idles is closed after
-    `keep_alive` seconds. Stopping closes the door first, ends the event streams, and gives what is being answered
-    `stop_deadline` seconds.
+    `keep_alive` seconds. Draining says that the end is near, and still serves. Stopping closes the door first, ends the
+    event streams, answers long polls with what is known, and gives whatever else is being answered `stop_deadline`
+    seconds; what does not end then either is cut off after as many again.
     """
 
     name = "web"
@@ -129,11 +139,12 @@ class WebServer:
         port: int,
         *,
         keep_alive: float = 75.0,
-        stop_deadline: float = 5.0,
+        stop_deadline: float = 4.0,
     ) -> None:
         self.host = host
         self.port = port
         self.app = app
+        self._stop_deadline = stop_deadline
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -155,8 +166,24 @@ class WebServer:
         self.port = int(addresses[0][1])
         self.app[DOOR].listening_at(str(address[0]) for address in addresses)
 
+    async def drain(self, seconds: float) -> None:
+        """Answer long polls at once, and say for so long, in `/health` and by closing connections after each answer,
+        that the service is about to stop; not where nobody is there to hear it."""
+        load = self.app[LOAD]
+        load.drain()
+        server = self._runner.server
+        connected = bool(server and server.connections)
+        if connected or time.perf_counter() - load.last_request < HEARD_OF:
+            await asyncio.sleep(seconds)
+
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        load = self.app[LOAD]
+        load.drain()
+        closing = asyncio.create_task(self._runner.cleanup())
+        await asyncio.wait({closing}, timeout=self._stop_deadline * PATIENCE)
+        if not closing.done():
+            load.interrupt()
+        await closing
 
 
 def _why(error: Exception) -> str:

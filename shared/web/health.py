@@ -32,6 +32,8 @@ class HealthChecks:
         self._checks = dict(checks)
         self._deadline = deadline
         up = metrics.gauge("health_check_up", "1 when what the service needs answers, as /health sees it.", ["check"])
+        self.draining: Callable[[], bool] = lambda: False
+        """Is the service about to stop?"""
         self._up = {name: up.labels(name) for name in checks}
         metrics.before_scrape("health", self._measure)
 
@@ -42,9 +44,11 @@ class HealthChecks:
             name: "up" if up else "down" for name, up in zip(self._checks, ups, strict=True)
         }
         down = {name for name, state in states.items() if state == "down"}
-        status: Literal["healthy", "degraded", "unhealthy"] = "healthy"
+        status: Literal["healthy", "degraded", "unhealthy", "draining"] = "healthy"
         if down:
             status = "unhealthy" if down & CRITICAL else "degraded"
+        if self.draining():
+            status = "draining"
         return Health(status=status, service=self._service, version=self._version, checks=states)
 
     async def _measure(self) -> None:

@@ -117,7 +117,7 @@ class Edge:
         return response  # outside, because to mypy a span may swallow an exception
 
     async def _told(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
-        began = time.perf_counter()
+        began = self._load.last_request = time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id(request))
         status = 499  # the client went away before there was an answer
@@ -166,4 +166,7 @@ class Edge:
         request[_SENT] = response
         response.headers[HEADER] = request_id(request)
         response.headers["Server"] = "hodei"
+        if self._load.draining:
+            response.force_close()
+            response.headers["Connection"] = "close"
         self._door.finish(request, response)

@@ -46,12 +46,15 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
     @api.get(
         "/health",
         summary="Is everything there?",
-        answers={200: Health, 503: Answer(Health, description="unhealthy")},
-        description="`degraded` (200) still takes and keeps work; `unhealthy` (503) cannot.",
+        answers={200: Health, 503: Answer(Health, description="unhealthy, or draining")},
+        description="`degraded` (200) still takes and keeps work; `unhealthy` (503) cannot. `draining` (503): the "
+        "service was asked to stop and closes its door shortly; send what is new elsewhere.",
     )
     async def get_health(_request: web.Request) -> web.Response:
         answer = await health.ask()
-        return json_response(answer, status=503 if answer.status == "unhealthy" else 200, headers=_NO_STORE)
+        return json_response(
+            answer, status=503 if answer.status in ("unhealthy", "draining") else 200, headers=_NO_STORE
+        )
 
     @api.get("/health/live", summary="Does the process answer?", answers={200: Liveness})
     async def get_liveness(_request: web.Request) -> web.Response:

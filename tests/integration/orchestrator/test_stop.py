@@ -1,0 +1,102 @@
+"""SIGTERM of the real process while clients wait for a job: all are answered, and nobody is turned away unwarned."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from tests.e2e.framework.platform import free_ports
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass
+class Running:
+    process: asyncio.subprocess.Process
+    url: str
+
+
+@asynccontextmanager
+async def orchestrator(nats_url: str, database_url: str, namespace: str) -> AsyncIterator[Running]:
+    [port] = free_ports(1)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HODEI_", "NATS_", "DATABASE_"))}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator"),
+        cwd=ROOT,
+        env={
+            **kept,
+            "NATS_URL": nats_url,
+            "DATABASE_URL": database_url,
+            "HODEI_NAMESPACE": namespace,
+            "ORCHESTRATOR_PORT": str(port),
+            "HODEI_LOG_FORMAT": "json",
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            while b"process.ready" not in (line := await process.stderr.readline()):
+                assert line, "it did not start"
+        reading = asyncio.create_task(process.stderr.read())  # a full pipe would stop it
+        yield Running(process, f"http://127.0.0.1:{port}")
+        reading.cancel()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_who_waits_for_a_job_is_answered_and_the_end_is_said_before_the_door_closes(
+    nats_url: str, migrated_database_url: str, namespace: str
+) -> None:
+    async with (
+        orchestrator(nats_url, migrated_database_url, namespace) as running,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as newcomer,
+    ):
+        loop = asyncio.get_running_loop()
+        async with session.post(f"{running.url}/api/v1/jobs", data='{"command": "true"}') as answer:
+            job = (await answer.json())["id"]
+
+        async def wait() -> tuple[int, str, float]:
+            async with session.get(f"{running.url}/api/v1/jobs/{job}/status?wait=60") as answer:
+                return answer.status, (await answer.json())["status"], loop.time()
+
+        async def knock() -> list[str]:
+            """What /health says to new connections until there are none any more."""
+            heard = []
+            while True:
+                try:
+                    async with newcomer.get(f"{running.url}/health") as answer:
+                        heard.append((await answer.json())["status"])
+                except aiohttp.ClientConnectionError:
+                    return heard
+
+        waits = [asyncio.create_task(wait()) for _ in range(20)]
+        while True:
+            async with newcomer.get(f"{running.url}/metrics") as answer:
+                if "hodei_http_requests_waiting 20.0" in await answer.text():
+                    break
+        knocking = asyncio.create_task(knock())
+        began = loop.time()
+        running.process.send_signal(signal.SIGTERM)
+
+        answers = await asyncio.gather(*waits)
+        heard = await knocking
+        async with asyncio.timeout(20):
+            code = await running.process.wait()
+
+    assert {(status, word) for status, word, _ in answers} == {(200, "pending")}
+    assert max(when for _, _, when in answers) - began < 1 + 2  # a second, and room for a busy machine
+    assert heard[-1] == "draining"
+    assert code == 0
