@@ -25,6 +25,7 @@ class CuttableBus:
 
     def __init__(self) -> None:
         self.catalogue = Catalogue("trial")
+        self.max_payload = 8 << 20
         self.connected = True
         self.messages: list[tuple[str, str, bytes]] = []
         self.headers: list[Mapping[str, str] | None] = []
