@@ -24,7 +24,9 @@ STREAM_EXISTS: Final = 10058
 """A stream of this name has another configuration."""
 NO_STORAGE: Final = 10047
 """The server cannot set aside as many bytes as the stream may grow to."""
-SMALLEST_STREAM: Final = 16 << 20
+NO_STREAM: Final = 10059
+SMALLEST_SHARE: Final = 4096
+"""The least that a stream is declared with is this part of what the catalogue names: a MiB of four GiB."""
 
 
 class Declarations:
@@ -59,9 +61,22 @@ class Declarations:
     async def streams(self) -> bool:
         """Every stream of the catalogue: any service may publish to any of them. True if one had to be
         created.
+
+        On a server with less room than they may take, all are smaller in proportion: logs leave their share to events.
         """
-        created = [await self._stream(self._stream_config(spec)) for spec in STREAMS]
-        return any(created)
+        share, created = 1, False
+        while True:
+            try:
+                for spec in STREAMS:
+                    created |= await self._stream(self._stream_config(spec, share))
+            except BusError as error:
+                if error.code != NO_STORAGE or share >= SMALLEST_SHARE:
+                    raise
+                share *= 2
+            else:
+                if share > 1:
+                    log.warning("streams.declared_smaller", share=f"1/{share}")
+                return created
 
     def on_recreated(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Have `listener()` called when `streams_again` had to create a stream, whose consumers are gone
@@ -120,22 +135,22 @@ class Declarations:
         await asyncio.sleep(RETRY_WAIT)
 
     async def _stream(self, config: dict[str, Any]) -> bool:
+        """Create a stream, or make an existing one what it should be; it is not made smaller than what it holds.
+
+        Raises BusError with NO_STORAGE when the server has no room for a new one.
+        """
         name = config["name"]
         try:
             answer = await self._connection.api(f"STREAM.CREATE.{name}", config)
             return bool(answer.get("did_create"))
         except BusError as error:
-            if error.code == NO_STORAGE and config["max_bytes"] // 2 >= SMALLEST_STREAM:
-                smaller = config["max_bytes"] // 2
-                log.warning("stream.declared_smaller", stream=name, max_bytes=smaller)
-                return await self._stream({**config, "max_bytes": smaller})
-            if error.code != STREAM_EXISTS:
+            if error.code not in (STREAM_EXISTS, NO_STORAGE):
                 raise
-        await self._update(config)
-        return False
-
-    async def _update(self, config: dict[str, Any]) -> None:
-        name = config["name"]
+            there = await self._there(name)
+            if there is None:
+                raise
+        if there["state"]["bytes"] > config["max_bytes"]:
+            config = {**config, "max_bytes": there["config"]["max_bytes"]}
         try:
             await self._connection.api(f"STREAM.UPDATE.{name}", config)
             log.info("stream.updated", stream=name)
@@ -143,8 +158,18 @@ class Declarations:
             if error.code != NO_STORAGE:
                 raise
             log.warning("stream.not_enlarged", stream=name)
+        return False
 
-    def _stream_config(self, spec: StreamSpec) -> dict[str, Any]:
+    async def _there(self, name: str) -> dict[str, Any] | None:
+        """What the server tells of a stream; None when there is no such stream."""
+        try:
+            return await self._connection.api(f"STREAM.INFO.{name}", {})
+        except BusError as error:
+            if error.code == NO_STREAM:
+                return None
+            raise
+
+    def _stream_config(self, spec: StreamSpec, share: int = 1) -> dict[str, Any]:
         return {
             "name": self._catalogue.stream(spec),
             "subjects": self._catalogue.stream_subjects(spec),
@@ -153,7 +178,7 @@ class Declarations:
             "storage": "file",
             "num_replicas": self._replicas,
             "max_age": spec.max_age * NANOS,
-            "max_bytes": spec.max_bytes,
+            "max_bytes": spec.max_bytes // share,
             "duplicate_window": spec.duplicate_window * NANOS,
             "max_consumers": -1,
             "max_msgs": -1,

@@ -25,9 +25,11 @@ from hodei.embedded.process import KeptProcess, Order
 
 PROGRAM: Final = "nats-server"
 MAX_PAYLOAD: Final = 8 * 1024 * 1024  # bytes; the largest that the server takes without a warning
-# Streams reserve their limits against this. The server's own choice, a share of the disk that happens to be
-# free today, would refuse streams that would never fill.
-MAX_STORE: Final = "64GB"
+MAX_STORE: Final = 64 << 30
+"""Bytes. Streams reserve their limits against this. The server's own choice, a share of the disk that happens to be
+free today, would refuse streams that would never fill."""
+DISK_SHARE: Final = 0.8
+"""Of the size of a file system that is smaller: logs that could fill it would leave no room for outcomes."""
 STOPS: Final = ((signal.SIGTERM, 10.0),)
 QUESTION: Final = aiohttp.ClientTimeout(total=2)
 WRITE_ERROR: Final = "write error"
@@ -194,6 +196,12 @@ class EmbeddedNats:
             return True
         return False
 
+    def _max_store(self) -> int:
+        """How many bytes JetStream may take on the file system that it is on."""
+        disk = os.statvfs(self.data_dir)
+        size = disk.f_blocks * disk.f_frsize
+        return min(MAX_STORE, int(size * DISK_SHARE)) if size else MAX_STORE
+
     def _write_configuration(self) -> Path:
         path = self.data_dir / "nats.conf"
         path.write_text(
@@ -205,7 +213,7 @@ max_payload: {MAX_PAYLOAD}
 ports_file_dir: {json.dumps(str(self._run_dir))}
 jetstream {{
   store_dir: {json.dumps(str(self.data_dir))}
-  max_file_store: {MAX_STORE}
+  max_file_store: {self._max_store()}
 }}
 """
         )
