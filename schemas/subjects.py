@@ -32,7 +32,9 @@ class ConsumerSpec:
     """A durable pull consumer on the events stream: which event types it takes, and which service owns it.
 
     Events of the `patient` types wait up to `patience` seconds for one that is not, or for more of their kind: nobody
-    waits for them, and handled together they cost one transaction in place of several.
+    waits for them, and handled together they cost one transaction in place of several. An event whose handler fails
+    `max_failures` times goes to the dead letters. `ack_wait`, in seconds, is how long what a process held stays out of
+    reach of others after the process fell silent.
     """
 
     durable: str
@@ -40,8 +42,8 @@ class ConsumerSpec:
     event_types: tuple[str, ...]
     patient: tuple[str, ...] = ()
     patience: float = 0.02
-    max_deliver: int = 5
-    ack_wait: int = 30
+    max_failures: int = 5
+    ack_wait: int = 2
     max_ack_pending: int = 5000
 
 

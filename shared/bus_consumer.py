@@ -10,9 +10,13 @@ returns: every message of the batch is acknowledged. - It raises Unavailable or 
 fault of the events. The batch is kept and tried again, with growing pauses, for as long as it takes. - It
 raises TooSlow (the database answers, but does not end this in time) several times in a row, or anything else:
 the batch is run again message by message, and a failing message event by event, so that the culprits are
-known. Their messages come again after a growing delay; after `max_deliver` deliveries the culprits go to the
-dead letters (what is too slow, only while other events are not), and the rest of the message counts as
+known. Their messages come again after a growing delay; after `max_failures` failures in this process the culprits
+go to the dead letters (what is too slow, only while other events are not), and the rest of the message counts as
 handled. A message that cannot be decoded goes to the dead letters at once.
+
+What a process held when it was killed, frozen or cut off, comes again after the consumer's short `ack_wait`; a
+process that lives tells the server several times in that period that it still works on what it holds. How often a
+message came again is no failure of its handler (`shared.bus_failures`).
 
 What fails here, outside the handler, gives the batch back, to come again after the same growing delay. Such a
 delay is a NAK with a pause in it, which is right for the back-off of a delivery and for nothing else: a job's
@@ -35,6 +39,7 @@ from schemas.subjects import EVENTS, Catalogue, ConsumerSpec
 from shared.bus_connection import BusError, Connection
 from shared.bus_dead_letters import DeadLetters
 from shared.bus_declare import NANOS, Declarations
+from shared.bus_failures import Failures, HandedOutTooOften, groups
 from shared.bus_metrics import ConsumerMetrics
 from shared.bus_publish import Publisher
 from shared.bus_pull import RENEWAL_REASONS, Position, Pull, stored_at
@@ -53,12 +58,14 @@ IN_PROGRESS: Final = b"+WPI"
 NAK_FIRST_DELAY: Final = 0.1
 NAK_LONGEST_DELAY: Final = 10.0
 RETRY_FIRST_WAIT: Final = 0.05
-RETRY_LONGEST_WAIT: Final = 2.0
+RETRY_LONGEST_WAIT: Final = 1.0
 WORKS_WITHIN: Final = 300.0
 """Seconds: longer than the tries of one delivery of an event that is too slow, shorter than those of all of them."""
 TOO_SLOW_AT_MOST: Final = 3
 """Times in a row that the handler may be too slow before that is the events' own fault."""
 LONGEST_YIELD: Final = 0.5
+SIGNS_OF_LIFE: Final = 4
+"""How often within `ack_wait` the server is told that we still work on what we hold: two may come late or get lost."""
 
 T = TypeVar("T")
 
@@ -129,6 +136,7 @@ class Consumer(Generic[T]):
         self._metrics = ConsumerMetrics(connection.metrics, self._durable)
         self._dead_letters = DeadLetters(self._durable, publisher=publisher, catalogue=catalogue, metrics=self._metrics)
         self._held: dict[str, Msg] = {}
+        self._failures = Failures()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -139,6 +147,7 @@ class Consumer(Generic[T]):
             repair=self._repair,
             renewed=self._on_renewed,
             batch=pull_batch,
+            expires=float(spec.ack_wait),
         )
 
     async def start(self) -> None:
@@ -218,9 +227,12 @@ class Consumer(Generic[T]):
                     self._metrics.delivery_seconds.observe(max(0.0, time.time() - stored_at(messages[0].raw.reply)))
                     self._newest = stored_at(messages[-1].raw.reply), time.time()
                 # What comes again is handled apart, so that poison spoils no other batch.
-                for again in (True, False):
-                    group = [one for one in messages if (one.position.deliveries > 1) is again]
-                    if group and not await self._handle(group):
+                handled_together = groups(messages)
+                if handled_together and self._failures.deadly(handled_together[0][0].position):
+                    await self._bury_unhandled(handled_together.pop(0)[0])
+                    outcome = "failed"
+                for group in handled_together:
+                    if not await self._handle(group):
                         outcome = "failed"
             except _Stopping:
                 return
@@ -354,6 +366,7 @@ class Consumer(Generic[T]):
             self.handled += count
             self._metrics.handled(message.event_type, count)
             self._held.pop(message.raw.reply, None)
+            self._failures.forget(message.position.stream_seq)
         await self._reply([message.raw for message in messages], ACK)
 
     # -- failures
@@ -368,9 +381,19 @@ class Consumer(Generic[T]):
                 if failed is not None:
                     culprits.append((index, failed))
         too_slow = any(isinstance(failed, TooSlow) for _, failed in culprits)
-        if culprits and (message.position.deliveries < self.spec.max_deliver or (too_slow and not self._works())):
+        last = self._failures.of(message.position.stream_seq) + 1 >= self.spec.max_failures
+        if culprits and (not last or (too_slow and not self._works())):
             await self._again(message.raw, message.position)
-            return
+        else:
+            await self._bury(message, culprits)
+
+    async def _bury_unhandled(self, message: _Message[T]) -> None:
+        """Of the messages that are left after so many deliveries, the first; the others get their turn alone."""
+        error = HandedOutTooOften(message.position.deliveries)
+        await self._bury(message, [(index, error) for index in range(len(message.items))])
+
+    async def _bury(self, message: _Message[T], culprits: Sequence[tuple[int, Exception]]) -> None:
+        """Move the culprits of a message to the dead letters, by their place in it; the rest counts as handled."""
         try:
             for index, failed in culprits:
                 await self._dead_letters.bury(message.raw, index, failed)
@@ -386,7 +409,8 @@ class Consumer(Generic[T]):
         return time.monotonic() - self._worked_at < WORKS_WITHIN
 
     async def _again(self, raw: Msg, position: Position) -> None:
-        delay = min(NAK_FIRST_DELAY * 2 ** (position.deliveries - 1), NAK_LONGEST_DELAY)
+        failures = self._failures.note(position.stream_seq)
+        delay = min(NAK_FIRST_DELAY * 2 ** (failures - 1), NAK_LONGEST_DELAY)
         self._held.pop(raw.reply, None)
         await self._reply([raw], NAK + b" " + orjson.dumps({"delay": int(delay * NANOS)}))
 
@@ -412,7 +436,7 @@ class Consumer(Generic[T]):
         another.
         """
         while True:
-            await asyncio.sleep(self.spec.ack_wait / 3)
+            await asyncio.sleep(self.spec.ack_wait / SIGNS_OF_LIFE)
             if not self._connection.connected:
                 continue  # it would only pile up; what was held comes again
             await self._reply([*self._held.values(), *self._pull.buffer], IN_PROGRESS)

@@ -103,7 +103,7 @@ class Declarations:
         configuration.
 
         The server is told no `max_deliver`: it would drop a message in silence. Our consumers count
-        deliveries themselves and move what they cannot digest to the dead letters.
+        failures themselves and move what they cannot digest to the dead letters.
         """
         stream, durable = self._catalogue.stream(EVENTS), self._catalogue.durable(spec)
         await self._connection.api(

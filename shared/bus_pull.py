@@ -29,7 +29,9 @@ log = structlog.get_logger(__name__)
 PENDING: Final = "Nats-Pending-Messages"
 EXPIRES: Final = 30.0
 HEARTBEAT: Final = 2.0
-"""Seconds between signs of life of an idle pull; after two and a half without any, the pull is made again."""
+"""Seconds between signs of life of an idle pull."""
+SILENCE: Final = 5.0
+"""Seconds without any, after which the pull is made again."""
 FIRST_WAIT: Final = 0.05
 LONGEST_WAIT: Final = 2.0
 BUFFER_BYTES: Final = 8 << 20
@@ -73,7 +75,8 @@ class Pull:
     `target` names the consumer as `<stream>.<consumer>`, anew after each repair. `repair(reason)` makes
     sure that the consumer exists; it may raise BusUnavailable or BusError, and is then called again after a
     growing pause. `renewed(reason)` is called whenever the requests had to be made anew. With `fresh`,
-    every renewal begins with a repair (consumers that remember nothing).
+    every renewal begins with a repair (consumers that remember nothing). A request is good for `expires` seconds: for
+    that long the server goes on sending to a process that has stopped without a word.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Pull:
         renewed: Callable[[str], None],
         batch: int = 256,
         fresh: bool = False,
-        heartbeat: float = HEARTBEAT,
+        expires: float = EXPIRES,
     ) -> None:
         self.buffer: deque[Msg] = deque()
         self._connection = connection
@@ -94,7 +97,8 @@ class Pull:
         self._renewed = renewed
         self._batch = batch
         self._fresh = fresh
-        self._heartbeat = heartbeat
+        self._expires = expires
+        self._heartbeat = min(HEARTBEAT, 0.45 * expires)  # the server takes no more than half of it
         self._left = 0
         self._size = LARGE
         """The size of messages of late, in bytes: of a large one at once, of small ones after some."""
@@ -185,9 +189,13 @@ class Pull:
     async def _ask(self, count: int) -> None:
         if self._closed or not self._connection.connected:
             return
-        request = {"batch": count, "expires": int(EXPIRES * NANOS), "idle_heartbeat": int(self._heartbeat * NANOS)}
-        # Should they grow all of a sudden. A request that no message fits would never be answered.
-        request["max_bytes"] = BUFFER_BYTES + self._connection.max_payload
+        request = {
+            "batch": count,
+            "expires": int(self._expires * NANOS),
+            "idle_heartbeat": int(self._heartbeat * NANOS),
+            # Should they grow all of a sudden. A request that no message fits would never be answered.
+            "max_bytes": BUFFER_BYTES + self._connection.max_payload,
+        }
         self._left += count
         try:
             await self._connection.publish(
@@ -254,16 +262,15 @@ class Pull:
             log.info("consumer.pulling_anew", consumer=self._target(), reason=reason)
 
     async def _until_trouble(self) -> None:
-        limit = 2.5 * self._heartbeat
         while not self._trouble.is_set():
             if self._left <= 0:
                 self._last_sign = time.monotonic()  # nothing asked: no sign of life is due
             silence = time.monotonic() - self._last_sign
-            if silence >= limit and self._connection.connected:
+            if silence >= SILENCE and self._connection.connected:
                 self._complain("missed heartbeats")
                 return
             try:
-                async with asyncio.timeout(max(limit - silence, 0.1)):
+                async with asyncio.timeout(max(SILENCE - silence, 0.1)):
                     await self._trouble.wait()
             except TimeoutError:
                 continue

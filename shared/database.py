@@ -36,6 +36,7 @@ Broken = asyncpg.SerializationError
 ACQUIRE_DEADLINE: Final = 5.0
 STATEMENT_DEADLINE: Final = 30.0
 CONNECT_DEADLINE: Final = 5.0
+IDLE_IN_TRANSACTION: Final = "3s"
 PROOF_DEADLINE: Final = 2.0
 """Seconds for the little that is asked of a connection after a failure; without an answer it is cut."""
 
@@ -69,6 +70,7 @@ _AWAY: Final = (
     asyncpg.IdleSessionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InternalClientError,
     asyncpg.InvalidAuthorizationSpecificationError,  # the password was changed, or the role may not log in any more
     asyncpg.InvalidCatalogNameError,  # the database is being replaced
@@ -215,8 +217,8 @@ class Database:
             "search_path": schema,
             "application_name": name,
             "timezone": "UTC",
-            # A process that hangs inside a transaction must not hold its locks for ever.
-            "idle_in_transaction_session_timeout": "60s",
+            # A process that hangs inside a transaction must not hold its locks: others wait for them.
+            "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
         }
         self._pool: asyncpg.Pool[Record] | None = None
         self._refused = False

@@ -12,12 +12,19 @@ from typing import Final
 
 import structlog
 
+from shared.errors import BusUnavailable, Unavailable
+
 _log = structlog.get_logger(__name__)
 
 Counts = Mapping[str, int]
 """How much one run did, by kind: `{"published": 3}`."""
 
 LONGEST_BACKOFF: Final = 30.0
+"""Seconds between two runs of a loop that keeps failing."""
+LONGEST_WHILE_AWAY: Final = 1.0
+"""The same while something is away: nobody tells when it is back, and work may wait for this very loop."""
+
+_AWAY: Final = (Unavailable, BusUnavailable)
 
 
 class Loop(ABC):
@@ -29,6 +36,7 @@ class Loop(ABC):
         self.failures = 0
         """How many runs in a row have failed."""
         self.failures_total = 0
+        self._longest = LONGEST_BACKOFF
         self._wake = asyncio.Event()
         self._next: asyncio.Future[Counts] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -67,6 +75,7 @@ class Loop(ABC):
             except Exception as error:  # noqa: BLE001  # a loop outlives whatever one run comes across
                 self.failures += 1
                 self.failures_total += 1
+                self._longest = LONGEST_WHILE_AWAY if isinstance(error, _AWAY) else LONGEST_BACKOFF
                 _log.warning(
                     "loop.failed", loop=self.name, failures=self.failures, error=str(error), exc_info=self.failures == 1
                 )
@@ -80,7 +89,7 @@ class Loop(ABC):
     async def _pause(self) -> None:
         if self.failures:
             # A broken loop is not to be woken into a spin: it waits out its back-off whoever calls.
-            await asyncio.sleep(min(0.1 * 2 ** min(self.failures, 10), LONGEST_BACKOFF))
+            await asyncio.sleep(min(0.1 * 2 ** min(self.failures, 10), self._longest))
         else:
             # Not wait_for: in Python 3.11 it swallows a cancellation that meets the wake, and stop() never ends.
             with suppress(TimeoutError):  # the interval is over

@@ -38,9 +38,9 @@ STOP_PATIENCE: Final = 2.0
 REFUSED_PAUSE: Final = 60.0
 """Seconds until the sweep tries again what the bus refused for its own sake (too large, say)."""
 
-PAGE_DEADLINE: Final = 20.0
-"""Seconds after which nothing more of a page is begun: PostgreSQL ends the transaction that locks its rows when that
-lies idle for 60 s, and what is begun takes a publish's deadline at the most."""
+PAGE_DEADLINE: Final = 4.0
+"""Seconds after which nothing more of a page is begun: the transaction that locks its rows ends when it lies idle for
+10 s (`allow_idle_page`), and what is begun takes a publish's deadline at the most."""
 
 COUNT_BOUND: Final = 10_000
 
@@ -105,6 +105,7 @@ class Relay(Loop):
         sql = queries.load("shared")
         self._delete_rows, self._measure = sql["delete_outbox"], sql["measure_outbox"]
         self._lock_own, self._lock_leftovers = sql["lock_outbox_of_relay"], sql["lock_outbox_leftovers"]
+        self._allow_idle = sql["allow_idle_page"]
         self._pending: deque[Row] = deque()
         self._pending_bytes = 0
         self._busy: set[str] = set()
@@ -397,6 +398,7 @@ class Relay(Loop):
         failure: BusUnavailable | None = None
         published = 0
         async with self._database.transaction() as transaction:
+            await transaction.fetch_value(self._allow_idle)
             rows = [_row(record) for record in await transaction.fetch(query, *args)]
             until = clock() + self._page_deadline
             waiting = rows

@@ -15,6 +15,10 @@ select array(select id from outbox_rows order by id) as outbox_ids
 with quick as (select set_config('synchronous_commit', 'off', true) as done)
 delete from outbox using quick where quick.done is not null and id = any($1::bigint[])
 
+-- name: allow_idle_page
+-- Let this transaction lie idle for as long as its rows may take to be published.
+select set_config('idle_in_transaction_session_timeout', '10s', true)
+
 -- name: lock_outbox_of_relay
 -- The next page of what one relay has to catch up with: its own rows, and anybody's that have waited too long.
 with page as (

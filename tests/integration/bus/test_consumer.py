@@ -134,12 +134,12 @@ async def test_a_poison_event_alone_goes_to_the_dead_letters(bus: Bus, consume: 
     assert consumer.dead == 1
     (letter,) = await dead_letters(bus)
     assert letter.consumer == SPEC.durable
-    assert letter.deliveries == SPEC.max_deliver
+    assert letter.deliveries == SPEC.max_failures
     assert letter.error == "ValueError: seven is bad luck"
     assert isinstance(letter.event, dict)
     assert letter.event["data"] == {"worker_id": "7"}
     assert metrics.value("hodei_bus_dead_letters_total", consumer=SPEC.durable) == 1
-    assert metrics.value("hodei_bus_redeliveries_total", consumer=SPEC.durable) == SPEC.max_deliver - 1
+    assert metrics.value("hodei_bus_redeliveries_total", consumer=SPEC.durable) == SPEC.max_failures - 1
     await nothing_pending(bus)
 
 
@@ -199,13 +199,13 @@ async def test_what_is_away_is_waited_for(bus: Bus, consume: Start) -> None:
 
     async def handler(events: Events) -> None:
         calls.append([number(event) for event in events])
-        if len(calls) < SPEC.max_deliver + 2:
+        if len(calls) < SPEC.max_failures + 2:
             raise Unavailable("the database")
 
     await publish(bus, numbered(3))
     consumer = await consume(handler)
     await consumer.until(lambda: consumer.handled == 3)
-    assert calls == [[0, 1, 2]] * (SPEC.max_deliver + 2)
+    assert calls == [[0, 1, 2]] * (SPEC.max_failures + 2)
     assert await dead_letters(bus) == []
 
 
@@ -456,7 +456,7 @@ async def test_every_batch_leaves_one_line(bus: Bus, consume: Start) -> None:
     assert first["types"] == ["workers.draining"]
     assert first["trace_id"] == "a" * 32
     assert first["duration_ms"] >= 0
-    assert [line["redeliveries"] for line in failed] == [0, *[1] * (SPEC.max_deliver - 1)]
+    assert [line["redeliveries"] for line in failed] == [0, *[1] * (SPEC.max_failures - 1)]
     assert {line["outcome"] for line in failed} == {"failed"}
     assert all("trace_id" not in line for line in failed)
 
