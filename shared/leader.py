@@ -4,6 +4,12 @@ The lock is an advisory lock of PostgreSQL on a connection of its own: whoever h
 connection. A replica that waits takes over at the moment the lock is free. Losing the lock stops the leader's
 services, and the waiting begins anew when all of them are over: a process in which one cannot be stopped ends itself,
 for no term may run into the next. What leading means is the service's business.
+
+A process that hangs keeps its connection, so the lock is a lease as well: the leader asks something of its session
+every half second, PostgreSQL notes when, and a standby that sees no sign for some seconds has PostgreSQL end that
+session. The old leader learns of it when it wakes; what it writes until then must be fenced by what it leads (the
+scheduler's epoch). A leader that could not do its work gives no sign, and a standby that could not either takes nothing
+over: `fit` tells.
 """
 
 import asyncio
@@ -21,12 +27,19 @@ from shared.lifecycle import Service, StopTimeout, force, start_all, stop_all
 from shared.metrics import Metrics
 
 LOCK_WAIT: Final = "10s"
-PROOF_INTERVAL: Final = 2.0
-PROOF_DEADLINE: Final = 4.0
+SIGN_INTERVAL: Final = 0.5
+SIGN_DEADLINE: Final = 4.0
+SILENCE: Final = 3.0
+"""Seconds without a sign of life, after which a standby ends the leader's session: with looking and starting, others
+lead within five."""
+LOOK_INTERVAL: Final = 0.5
+LOOK_DEADLINE: Final = 2.0
 STOP_DEADLINE: Final = 20.0
 """Seconds for all services of a term: more than two handlers take that hang on a database which does not answer."""
 PAUSE_FIRST: Final = 0.1
 PAUSE_MOST: Final = 5.0
+PAUSE_WHILE_AWAY: Final = 1.0
+"""Seconds between two attempts while the database is away: nobody tells when it is back."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +49,8 @@ class Leadership:
 
     `lock_name` names the role within the database's schema. `services` makes the leader's services anew for each
     term, in the order in which they start; whatever they remember, they read from the tables when they start.
-    `stop_deadline` is in seconds; `force(reason)` ends the process when a term is not over by then.
+    `stop_deadline` is in seconds; `force(reason)` ends the process when a term is not over by then. `fit` tells whether
+    this process could do a leader's work now.
     """
 
     def __init__(
@@ -46,6 +60,7 @@ class Leadership:
         services: Callable[[], Sequence[Service]],
         metrics: Metrics,
         *,
+        fit: Callable[[], bool] = lambda: True,
         stop_deadline: float = STOP_DEADLINE,
         force: Callable[[str], object] = force,
     ) -> None:
@@ -53,10 +68,12 @@ class Leadership:
         self._database = database
         self._lock_name = lock_name
         self._services = services
+        self._fit = fit
         self._stop_deadline = stop_deadline
         self._force = force
         sql = queries.load("shared")
-        self._limit, self._take, self._proof = sql["limit_lock_wait"], sql["take_leadership"], sql["still_here"]
+        self._limit, self._take, self._sign = sql["limit_lock_wait"], sql["take_leadership"], sql["sign_of_life"]
+        self._look, self._end_session = sql["leader_sign"], sql["end_session"]
         self._leading = asyncio.Event()
         self._following = asyncio.Event()
         self._following.set()
@@ -95,6 +112,8 @@ class Leadership:
     async def _stand(self) -> None:
         pause = PAUSE_FIRST
         while True:
+            while not self._fit():  # a term could not even start
+                await asyncio.sleep(LOOK_INTERVAL)
             try:
                 async with self._database.session() as session:
                     await self._acquire(session)
@@ -107,6 +126,7 @@ class Leadership:
                 raise
             except Unavailable as error:
                 _log.warning("leadership.waiting", lock=self._lock_name, error=str(error))
+                pause = min(pause, PAUSE_WHILE_AWAY)
             except Exception:  # noqa: BLE001  # a term that failed must not be the last one this process stands for
                 _log.exception("leadership.failed", lock=self._lock_name)
             await sleep(pause)
@@ -114,10 +134,39 @@ class Leadership:
 
     async def _acquire(self, session: Session) -> None:
         await session.fetch_value(self._limit, LOCK_WAIT)
+        watching = asyncio.create_task(self._watch(), name=f"{self.name} watch")
+        try:
+            while True:
+                with suppress(LockTimeout):  # somebody else leads: go on waiting, with a new snapshot
+                    await session.fetch(self._take, self._lock_name)
+                    return
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def _watch(self) -> None:
+        """While another process leads, end its session when it falls silent.
+
+        Two looks, shortly one after the other, must find the same old sign: after a pause of the database, or of this
+        process, the leader is given the time to speak first.
+        """
+        clock = asyncio.get_running_loop().time
+        before: tuple[object, ...] | None = None
+        looked_at = clock()
         while True:
-            with suppress(LockTimeout):  # somebody else leads: go on waiting, with a new snapshot
-                await session.fetch(self._take, self._lock_name)
-                return
+            await asyncio.sleep(LOOK_INTERVAL)
+            try:
+                async with asyncio.timeout(LOOK_DEADLINE):
+                    holder = await self._database.fetch_one(self._look, self._lock_name, SILENCE)
+                    late = clock() - looked_at > LOOK_INTERVAL + LOOK_DEADLINE
+                    sign = None if holder is None else (holder["pid"], holder["backend_start"], holder["sign"])
+                    if holder and sign and holder["silent"] and sign == before and not late and self._fit():
+                        _log.warning("leadership.silent", lock=self._lock_name, pid=holder["pid"])
+                        await self._database.fetch(self._end_session, *sign)
+            except Exception as error:  # noqa: BLE001  # who cannot look cannot judge; the lock itself is waited for
+                _log.info("leadership.not_watched", lock=self._lock_name, error=str(error) or type(error).__name__)
+                sign = None
+            before, looked_at = sign, clock()
 
     async def _lead(self, session: Session) -> bool:
         """Run the leader's services until the session is lost; whether they started. Raises what their start raises."""
@@ -152,15 +201,17 @@ class Leadership:
         self._following.set()
 
     async def _until_lost(self, session: Session) -> None:
-        """Return when the server says goodbye, or does not answer any more."""
+        """Give signs of life; return when the server says goodbye, or does not answer any more."""
         while not session.lost.is_set():
             with suppress(TimeoutError):  # nothing heard: ask
-                async with asyncio.timeout(PROOF_INTERVAL):
+                async with asyncio.timeout(SIGN_INTERVAL):
                     await session.lost.wait()
                 return
+            if not self._fit():
+                continue
             try:
-                async with asyncio.timeout(PROOF_DEADLINE):
-                    await session.fetch_value(self._proof)
+                async with asyncio.timeout(SIGN_DEADLINE):
+                    await session.fetch_value(self._sign)
             except (TimeoutError, Unavailable):
                 return
 

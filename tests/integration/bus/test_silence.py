@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from shared.bus import Bus, Consumer
 from shared.bus_failures import DEADLY_AFTER
 from shared.metrics import Metrics
 from tests.fixtures.events import SPEC, number, numbered, publish
+from tests.fixtures.processes import running, said
 
 Events = list[CloudEvent[EventData]]
 Handler = Callable[[Events], Awaitable[None]]
@@ -43,29 +43,9 @@ async def consuming(bus: Bus, handler: Handler, **options: object) -> AsyncItera
 @pytest.fixture
 async def holder(nats_url: str, bus: Bus) -> AsyncIterator[asyncio.subprocess.Process]:
     """Another process of the same durable consumer, which takes messages and never answers them."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.integration.bus.holder",
-        nats_url,
-        bus.catalogue.namespace,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(30):
-            await said(process, b"ready")
+    async with running("tests.integration.bus.holder", nats_url, bus.catalogue.namespace) as process:
+        await said(process, "ready")
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def said(process: asyncio.subprocess.Process, line: bytes) -> None:
-    assert process.stdout is not None
-    while (heard := await process.stdout.readline()).strip() != line:
-        assert heard, "the process ended"
 
 
 async def test_what_a_killed_process_held_is_handled_soon(bus: Bus, holder: asyncio.subprocess.Process) -> None:
@@ -73,8 +53,7 @@ async def test_what_a_killed_process_held_is_handled_soon(bus: Bus, holder: asyn
         return None
 
     await publish(bus, numbered(1))
-    async with asyncio.timeout(10):
-        await said(holder, b"0")
+    await said(holder, "0")
     for n in range(1, 20):  # they wait in its buffer
         await publish(bus, numbered(1, start=n))
     holder.kill()

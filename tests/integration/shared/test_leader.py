@@ -1,15 +1,22 @@
 """Leadership on a real server: one at a time, handed over at once, given up when the lock is lost."""
 
 import asyncio
-from collections.abc import Sequence
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.database import Database
 from shared.errors import Unavailable
-from shared.leader import Leadership
+from shared.leader import LOOK_INTERVAL, SILENCE, Leadership
 from shared.lifecycle import StopTimeout
 from shared.metrics import Metrics
+from tests.fixtures.processes import running, said
+
+SOON = 5.0
+"""Seconds within which another leads when the leader fell silent."""
 
 LOCK_HOLDERS = "select pid from pg_locks where locktype = 'advisory' and granted"
 
@@ -19,13 +26,13 @@ class Duty:
 
     name = "duty"
 
-    def __init__(self, diary: list[str], *, fails: bool = False) -> None:
+    def __init__(self, diary: list[str], *, fails: Exception | None = None) -> None:
         self._diary = diary
         self._fails = fails
 
     async def start(self) -> None:
         if self._fails:
-            raise Unavailable("trial")
+            raise self._fails
         self._diary.append("started")
 
     async def stop(self) -> None:
@@ -87,7 +94,7 @@ async def test_a_duty_that_cannot_start_is_tried_again(database: Database) -> No
     def services() -> Sequence[Duty]:
         nonlocal terms
         terms += 1
-        return [Duty(diary), Duty(diary, fails=terms == 1)]
+        return [Duty(diary), Duty(diary, fails=Unavailable("trial") if terms == 1 else None)]
 
     leadership = Leadership(database, "trial", services, Metrics())
     async with asyncio.timeout(20):
@@ -97,8 +104,13 @@ async def test_a_duty_that_cannot_start_is_tried_again(database: Database) -> No
     assert diary == ["started", "stopped", "started", "started", "stopped", "stopped"]
 
 
+@pytest.mark.parametrize(
+    ("error", "longest"),
+    [(LookupError("trial"), [1.6, 3.2, 5.0, 5.0]), (Unavailable("trial"), [1.0, 1.0, 1.0, 1.0])],
+    ids=["broken", "away"],
+)
 async def test_a_duty_that_never_can_start_is_tried_ever_more_seldom(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception, longest: list[float]
 ) -> None:
     pauses: list[float] = []
     enough = asyncio.Event()
@@ -110,12 +122,13 @@ async def test_a_duty_that_never_can_start_is_tried_ever_more_seldom(
             await asyncio.Event().wait()
 
     monkeypatch.setattr("shared.leader.sleep", sleep)
-    leadership = Leadership(database, "trial", lambda: [Duty([], fails=True)], Metrics())
-    async with asyncio.timeout(20):
-        await leadership.start()
-        await enough.wait()
-        await leadership.stop()
-    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    leadership = Leadership(database, "trial", lambda: [Duty([], fails=error)], Metrics())
+    with capture_logs():
+        async with asyncio.timeout(20):
+            await leadership.start()
+            await enough.wait()
+            await leadership.stop()
+    assert pauses == [0.1, 0.2, 0.4, 0.8, *longest]
 
 
 async def test_other_roles_have_other_leaders(database: Database) -> None:
@@ -199,3 +212,71 @@ async def test_a_stop_that_takes_too_long_is_told_to_who_asked(database: Databas
         with pytest.raises(StopTimeout):
             await leadership.stop()
     let_go.set()
+
+
+@pytest.fixture
+async def leader(database: Database, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Another process, which leads."""
+    async with running("tests.integration.shared.candidate", database_url) as process:
+        await said(process, "started")
+        yield process
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+async def test_a_standby_leads_soon_after_the_leader_fell_silent(
+    database: Database, leader: asyncio.subprocess.Process, fault: signal.Signals
+) -> None:
+    standby = candidate(database, [])
+    await standby.start()
+    leader.send_signal(fault)
+    fallen = time.monotonic()
+    async with asyncio.timeout(30):
+        await standby.led()
+        assert time.monotonic() - fallen < SOON
+        if fault is signal.SIGSTOP:
+            leader.send_signal(signal.SIGCONT)
+            await said(leader, "stopped")  # it learns of it, ends its term, and stands by
+            await standby.stop()
+            await said(leader, "started")
+        else:
+            await standby.stop()
+
+
+async def test_a_frozen_leader_leads_on_where_there_is_no_standby(
+    database: Database, leader: asyncio.subprocess.Process
+) -> None:
+    [before] = await database.fetch(LOCK_HOLDERS)
+    leader.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(SILENCE + 1)  # it is the absence of a change that is looked at
+    leader.send_signal(signal.SIGCONT)
+    standby = candidate(database, [])
+    await standby.start()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3 * LOOK_INTERVAL):
+            await standby.led()
+    assert [before] == await database.fetch(f"{LOCK_HOLDERS} and pid = {before['pid']}")
+    await standby.stop()
+
+
+async def test_a_leader_that_cannot_work_gives_way_to_one_that_can(database: Database) -> None:
+    fitness = {"first": True, "second": False, "third": False}
+
+    def candidate_of(name: str) -> Leadership:
+        return Leadership(database, "trial", lambda: [], Metrics(), fit=lambda: fitness[name])
+
+    first, second, third = map(candidate_of, fitness)
+    async with asyncio.timeout(20):
+        await first.start()
+        await first.led()
+        await second.start()
+        await third.start()
+        fitness["first"] = False
+        with pytest.raises(TimeoutError):  # nobody can do better
+            async with asyncio.timeout(SILENCE + 3 * LOOK_INTERVAL):
+                await first.lost()
+        fitness["third"] = True
+        await third.led()
+        await first.lost()
+        assert not second.leading
+        for leadership in (first, second, third):
+            await leadership.stop()
