@@ -8,6 +8,7 @@ from scheduler.api import explain, queue, schedules, workers
 from scheduler.consumers import AgentNews, Placement, VerdictRecords
 from scheduler.counters import Counters
 from scheduler.dispatcher import Dispatcher
+from scheduler.hearing import HeardTime, Hearing
 from scheduler.listing import Listing
 from scheduler.loops import HeartbeatTimes, Silence, Timers
 from scheduler.schedules import Firing, Schedules, Verdicts
@@ -22,7 +23,7 @@ from shared.lifecycle import Service
 from shared.web.idempotency import purge
 
 REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait
-"""Seconds by which an outcome has come again that was handed to a process just as it died."""
+"""Seconds by which an outcome has come again that was handed to a process just as it died or froze."""
 
 
 def build(settings: SchedulerSettings) -> Sequence[Service]:
@@ -37,23 +38,26 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     table = Schedules(outbox, traces)
 
     def leads() -> Sequence[Service]:
+        lease = settings.lease_seconds
+        heard = HeardTime(lease=lease)
         dispatcher = Dispatcher(
-            store, bus, counters, traces, lease=settings.lease_seconds, patience=settings.lease_seconds + REDELIVERED
+            store, bus, counters, traces, lease=lease, patience=lease + REDELIVERED, heard=heard.now
         )
         timers = Timers(dispatcher)
         dispatcher.timed = timers.wake
-        silence = Silence(outbox, lease=settings.lease_seconds)
+        silence = Silence(outbox, heard, dispatcher.hold, lease=lease)
         placement = Placement(dispatcher, store, silence)
         placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits)
         dispatcher.delay = placing.delay
         return [
             dispatcher,
             AgentNews(bus, dispatcher),
+            Hearing(bus, heard, dispatcher.idle_turn, counters),
             placing,
             bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(table)),
             timers,
             silence,
-            Firing(table, bus, counters),
+            Firing(table, bus, counters, dispatcher.hold),
             HeartbeatTimes(dispatcher),
             Housekeeping(tasks=store.purge_done, idempotency_keys=partial(purge, database)),
         ]
@@ -72,6 +76,6 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     return [
         *base.services,
         verdicts,
-        Leadership(database, "scheduler", leads, metrics),
+        Leadership(database, "scheduler", leads, metrics, fit=lambda: bus.connected),
         web,
     ]

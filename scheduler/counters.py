@@ -37,6 +37,9 @@ class Counters:
         )
         self._waits = {rank: waits.series(name) for name, rank in PRIORITY_RANK.items()}
         self._leases = metrics.counter("scheduler_lease_losses_total", "Workers whose lease ran out.")
+        self.deaf_seconds = metrics.counter(
+            "scheduler_deaf_seconds_total", "Seconds in which no heartbeat could be heard: leases do not count them."
+        )
         self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
         self.schedules_fired = metrics.counter("scheduler_schedules_fired_total", "Schedules that became jobs.")
         self._depth = metrics.gauge(

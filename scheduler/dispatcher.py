@@ -26,6 +26,7 @@ from schemas.states import Reason
 from schemas.subjects import AgentVerb
 from shared.bus import Bus
 from shared.clock import now
+from shared.database import Transaction
 from shared.errors import BusUnavailable, Unavailable
 from shared.ids import new_id
 
@@ -46,7 +47,8 @@ class Turn:
 class Dispatcher:
     """A service of the leader: begins a new epoch at its start and holds the desk until its end.
 
-    `timed` is called when something with a time of its own was added. `lease` and `patience` are in seconds.
+    `timed` is called when something with a time of its own was added. `lease` and `patience` are in seconds of `heard`,
+    the clock that runs while workers can be heard.
     """
 
     name: Final = "dispatcher"
@@ -60,6 +62,7 @@ class Dispatcher:
         *,
         lease: float,
         patience: float,
+        heard: Callable[[], float] = time.monotonic,
         timed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -68,6 +71,7 @@ class Dispatcher:
         self._traces = traces
         self._lease = lease
         self._patience = patience
+        self._heard = heard
         self.timed = timed
         self.delay: Callable[[], float] = lambda: 0.0
         """Seconds that what was handled last had waited in the stream."""
@@ -79,8 +83,7 @@ class Dispatcher:
     async def start(self) -> None:
         """Take over: nothing that an earlier leader has under way can be written after this."""
         self._epoch = await self._store.begin_epoch()
-        async with self.turn():
-            pass
+        await self.idle_turn()
         _log.info("scheduler.leads", epoch=self._epoch)
 
     async def stop(self) -> None:
@@ -89,6 +92,19 @@ class Dispatcher:
         async with self._lock:
             self._desk = None
             self._counters.watch(None)
+
+    def moment(self) -> Moment:
+        """Now."""
+        return Moment(now(), self._heard())
+
+    async def hold(self, tx: Transaction) -> None:
+        """Keep the next leader off until a transaction ends. Raises Unavailable when this term is over."""
+        await self._store.hold(tx, self._epoch)
+
+    async def idle_turn(self) -> None:
+        """Wait for a turn and do nothing with it. Raises Unavailable when there is none to be had."""
+        async with self.turn():
+            pass
 
     def nothing_waits(self) -> bool:
         """Whether no task waits for a worker, so that news of a free slot is of no use to anybody yet."""
@@ -107,7 +123,7 @@ class Dispatcher:
             if desk is None:
                 desk = await self._rebuild()
             self._desk = None  # whatever fails from here on, the tables are the truth
-            turn = Turn(desk, moment())
+            turn = Turn(desk, self.moment())
             yield turn
             await self._finish(turn)
             self._desk = desk
@@ -148,7 +164,8 @@ class Dispatcher:
             heard = [worker for worker, moment in moments.items() if moment > since]
             if not heard:
                 return 0, since
-            return await self._store.write_heartbeats(heard), max(moments.values())
+            await self._store.write_heartbeats(self._epoch, heard)
+            return len(heard), max(moments.values())
 
     async def _finish(self, turn: Turn) -> None:
         desk = turn.desk
@@ -171,9 +188,9 @@ class Dispatcher:
 
     async def _rebuild(self) -> Desk:
         started = time.perf_counter()
-        desk = Desk(lease=self._lease, patience=self._patience, new_id=new_id, born=moment())
+        desk = Desk(lease=self._lease, patience=self._patience, new_id=new_id, born=self.moment())
         tasks, workers = await self._store.load()
-        desk.restore(tasks, workers, moment())
+        desk.restore(tasks, workers, self.moment())
         desk.timing_changed = True
         _log.info(
             "desk.rebuilt",
@@ -201,8 +218,3 @@ class Dispatcher:
             await self._bus.send(self._bus.catalogue.agent(worker_id, verb), order.model_dump_json().encode())
         except BusUnavailable as error:  # its next heartbeat asks again
             _log.info("worker.order_unsent", worker_id=worker_id, order=verb, error=str(error))
-
-
-def moment() -> Moment:
-    """Now."""
-    return Moment(now(), time.monotonic())

@@ -4,15 +4,23 @@ Here: timers and leases (`Timers`), workers that only REST knows (`Silence`), an
 (`HeartbeatTimes`). Schedules have a loop of their own, in `scheduler.schedules`.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from scheduler.dispatcher import Dispatcher, moment
+from scheduler.dispatcher import Dispatcher
+from scheduler.hearing import HeardTime
 from schemas.events import WorkerOffline
 from shared import queries
+from shared.database import Transaction
 from shared.lifecycle import Counts, Loop
 from shared.outbox import Outbox
 
 NOTHING_DUE: Final = 600.0
+SHORTEST: Final = 0.01
+"""Seconds: what is due by a clock that stands still must not be asked for without a pause."""
+
+Hold = Callable[[Transaction], Awaitable[None]]
+"""Keeps the next leader off until a transaction ends; raises Unavailable when this term is over."""
 
 
 class Timers(Loop):
@@ -27,27 +35,36 @@ class Timers(Loop):
             leases = turn.desk.leases_lost
             turn.desk.tick(turn.now)
             lost = turn.desk.leases_lost - leases
-            self.interval = min(NOTHING_DUE, _or(turn.desk.due_in(moment()), NOTHING_DUE))
+            due = turn.desk.due_in(self._dispatcher.moment())
+            self.interval = max(SHORTEST, min(NOTHING_DUE, _or(due, NOTHING_DUE)))
         return {"leases_lost": lost}
 
 
 class Silence(Loop):
-    """The leases of workers without an agent, kept in SQL."""
+    """The leases of workers without an agent, kept in SQL. None ends before there was a whole one of hearing without
+    an interruption.
+    """
 
-    def __init__(self, outbox: Outbox, *, lease: float) -> None:
+    def __init__(self, outbox: Outbox, heard: HeardTime, hold: Hold, *, lease: float) -> None:
         super().__init__("silence", interval=NOTHING_DUE)
         self._outbox = outbox
+        self._heard = heard
+        self._hold = hold
         self._lease = lease
         sql = queries.load("scheduler")
         self._expire, self._following = sql["expire_silent"], sql["next_silence"]
 
     async def run_once(self) -> Counts:
+        if (missing := self._lease - self._heard.stretch()) > 0:
+            self.interval = max(SHORTEST, missing)
+            return {}
         async with self._outbox.transaction() as tx:
+            await self._hold(tx)
             silent = [row["id"] for row in await tx.fetch(self._expire, self._lease)]
             detail = f"no heartbeat for {self._lease:g} s"
             tx.emit(*(WorkerOffline(worker_id=id, detail=detail) for id in silent))
             due = await tx.fetch_value(self._following, self._lease)
-        self.interval = max(0.01, min(NOTHING_DUE, _or(due, NOTHING_DUE)))
+        self.interval = max(SHORTEST, min(NOTHING_DUE, _or(due, NOTHING_DUE)))
         return {"offline": len(silent)}
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from scheduler.counters import Counters
+from scheduler.loops import Hold
 from scheduler.traces import Traces
 from schemas.cloudevents import MalformedEvents, decode_batch
 from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFired, ScheduleRefused
@@ -41,12 +42,16 @@ class Schedules:
         self._due, self._fired, self._next = sql["due_schedules"], sql["mark_fired"], sql["next_due"]
         self._refuse = sql["refuse_schedules"]
 
-    async def fire(self, moment: datetime) -> tuple[int, float | None]:
-        """Fire what is due at `moment`, a bounded number; how many, and in how many seconds the next is due."""
+    async def fire(self, moment: datetime, hold: Hold) -> tuple[int, float | None]:
+        """Fire what is due at `moment`, a bounded number; how many, and in how many seconds the next is due.
+
+        Raises Unavailable when something is due and this is not the leader any more.
+        """
         async with self._outbox.transaction() as tx:
             rows = await tx.fetch(self._due, moment, FIRE_LIMIT)
             jobs = [new_id() for _ in rows]
             if rows:
+                await hold(tx)
                 await tx.execute(self._fired, [row["id"] for row in rows], jobs, moment)
                 for row, job_id in zip(rows, jobs, strict=True):
                     self._say_fired(tx, row, job_id)
@@ -77,9 +82,10 @@ class Schedules:
 class Firing(Loop):
     """Fires schedules at their time; a loop of the leader, woken when a schedule is made anywhere."""
 
-    def __init__(self, schedules: Schedules, bus: Bus, counters: Counters) -> None:
+    def __init__(self, schedules: Schedules, bus: Bus, counters: Counters, hold: Hold) -> None:
         super().__init__("firing", interval=LONGEST_SLEEP)
         self._schedules = schedules
+        self._hold = hold
         self._bus = bus
         self._counters = counters
         self._subscription: Subscription | None = None
@@ -94,7 +100,7 @@ class Firing(Loop):
         await super().stop()
 
     async def run_once(self) -> Counts:
-        count, following = await self._schedules.fire(now())
+        count, following = await self._schedules.fire(now(), self._hold)
         self._counters.schedules_fired.inc(count)
         self.interval = max(0.001, min(LONGEST_SLEEP, LONGEST_SLEEP if following is None else following))
         return {"fired": count}

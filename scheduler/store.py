@@ -20,14 +20,13 @@ from schemas.specs import Resources, RunSpec
 from schemas.states import Reason, WorkerStatus
 from shared import queries
 from shared.clock import now
-from shared.database import Broken, Database, Record, Transaction
+from shared.database import Broken, Database, Record, Runner, Transaction
 from shared.errors import Unavailable
 from shared.outbox import Outbox, OutboxTransaction
 from shared.statements import sparse
 
 MARKS_KEPT: Final = timedelta(hours=24)
 """How long it is known of an attempt that it has ended."""
-
 LOAD_PAGE: Final = 2000
 """How many waiting tasks a new leader reads at a time."""
 
@@ -57,8 +56,12 @@ class Store:
 
     async def confirm_epoch(self, epoch: int) -> None:
         """Raises Unavailable when another leader has taken over."""
+        await self.hold(self._database, epoch)
+
+    async def hold(self, runner: Runner, epoch: int) -> None:
+        """As `confirm_epoch`; in a transaction it also keeps the next leader off until that ends."""
         try:
-            await self._database.fetch_value(self._hold_epoch, epoch)
+            await runner.fetch_value(self._hold_epoch, epoch)
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
 
@@ -107,10 +110,7 @@ class Store:
     async def _write_in_steps(self, epoch: int, changes: Changes, runs: Mapping[str, RunSpec]) -> list[str]:
         refused: list[str] = []
         async with self._outbox.transaction() as tx:
-            try:
-                await tx.fetch_one(self._hold_epoch, epoch)
-            except Broken:
-                raise Unavailable("this scheduler's leadership") from None
+            await self.hold(tx, epoch)
             if changes.finished:
                 ends = _latest(changes.finished)
                 await self._write_marks(tx, ends, [Outcome(event.status.value) for event in ends])
@@ -138,11 +138,15 @@ class Store:
         if moved:
             yield self._write_updates, _moves(moved)
 
-    async def write_heartbeats(self, workers: Sequence[Worker]) -> int:
-        """When workers were last heard of, many at a time."""
-        return await self._database.execute(
-            self._heartbeats, [w.id for w in workers], [w.heard_at for w in workers], [w.prefetch for w in workers]
-        )
+    async def write_heartbeats(self, epoch: int, workers: Sequence[Worker]) -> None:
+        """When workers were last heard of, many at a time. Raises Unavailable when another leader has taken over."""
+        heard = [w.id for w in workers], [w.heard_at for w in workers], [w.prefetch for w in workers]
+        try:
+            async with self._outbox.transaction() as tx:
+                tx.close_with(self._hold_epoch, epoch)
+                tx.close_with(self._heartbeats, *heard)
+        except Broken:
+            raise Unavailable("this scheduler's leadership") from None
 
     async def existing_workers(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers have a row."""

@@ -112,7 +112,7 @@ class Leadership:
     async def _stand(self) -> None:
         pause = PAUSE_FIRST
         while True:
-            while not self._fit():  # a term could not even start
+            while not self._fit():  # noqa: ASYNC110  # a term could not even start, and nobody tells when it could
                 await asyncio.sleep(LOOK_INTERVAL)
             try:
                 async with self._database.session() as session:

@@ -26,10 +26,13 @@ select true as seen;
 
 -- name: write_heartbeats
 -- When workers were last heard and what they offer; many at a time, not one by one.
-update workers w
-set last_heartbeat = n.last_heartbeat, prefetch = n.prefetch
-from unnest($1::uuid[], $2::timestamptz[], $3::int[]) as n (id, last_heartbeat, prefetch)
-where w.id = n.id;
+with beaten as (
+    update workers w
+    set last_heartbeat = n.last_heartbeat, prefetch = n.prefetch
+    from unnest($1::uuid[], $2::timestamptz[], $3::int[]) as n (id, last_heartbeat, prefetch)
+    where w.id = n.id
+)
+select true as beaten;
 
 -- name: insert_worker
 -- A worker without an agent, registered over REST.
