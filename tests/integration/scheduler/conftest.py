@@ -198,12 +198,12 @@ async def scheduler_process(settings: SchedulerSettings) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def house(nats_url: str, migrated_database_url: str, namespace: str) -> AsyncIterator[Opener]:
-    """Opens the house: `await house(lease=15)`."""
+    """Opens the house: `await house(lease=15)`, on a NATS of one's own with `nats=`."""
     async with AsyncExitStack() as stack:
 
-        async def open_house(*, lease: float = 15.0) -> House:
+        async def open_house(*, lease: float = 15.0, nats: str = nats_url) -> House:
             settings = SchedulerSettings(
-                nats_url=nats_url,
+                nats_url=nats,
                 database_url=migrated_database_url,
                 namespace=namespace,
                 port=0,
@@ -212,7 +212,7 @@ async def house(nats_url: str, migrated_database_url: str, namespace: str) -> As
                 start_deadline=10,
                 linger_ms=2,
             )
-            bus = Bus(nats_url, name="test", namespace=namespace, start_deadline=10)
+            bus = Bus(nats, name="test", namespace=namespace, start_deadline=10)
             await bus.start()
             stack.push_async_callback(bus.stop)
             await bus.declare()
