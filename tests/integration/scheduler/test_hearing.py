@@ -52,11 +52,11 @@ async def placed(here: House) -> TaskScheduled:
     return (await here.ears.wait(TaskScheduled))[0]
 
 
-async def nobody_but_the_dead_is_lost(here: House, alive: Agent, dead: Agent) -> None:
+async def only_who_is_silent_alone_is_lost(here: House) -> None:
     """Whoever falls silent from now on is lost, and with that it is sure that leases are watched again."""
-    await here.until_heard(dead)
+    dead = await here.agent()
     await here.ears.wait(WorkerOffline, where=lambda event: event.worker_id == dead.id)
-    assert [event for event in here.ears.of(WorkerOffline) if event.worker_id == alive.id] == []
+    assert [event.worker_id for event in here.ears.of(WorkerOffline)] == [dead.id]
     assert here.ears.of(ExecutionLost) == []
 
 
@@ -69,7 +69,7 @@ async def test_a_frozen_bus_loses_nobody(house: Opener, own_nats: Callable[[], A
         await server.freeze()
         await asyncio.sleep(LONGER)  # it is the lease that is to run out, if it does
         await server.thaw()
-        await nobody_but_the_dead_is_lost(here, agent, await listening(here))
+        await only_who_is_silent_alone_is_lost(here)
 
 
 async def test_a_bus_that_was_away_loses_nobody(house: Opener, own_nats: Callable[[], Awaitable[NatsServer]]) -> None:
@@ -87,7 +87,7 @@ async def test_a_bus_that_was_away_loses_nobody(house: Opener, own_nats: Callabl
             await back.wait()
     forget()
     async with beating(agent, execution):
-        await nobody_but_the_dead_is_lost(here, agent, await listening(here))
+        await only_who_is_silent_alone_is_lost(here)
 
 
 async def test_a_scheduler_that_stood_still_loses_nobody(house: Opener) -> None:
@@ -96,26 +96,21 @@ async def test_a_scheduler_that_stood_still_loses_nobody(house: Opener) -> None:
     execution = (await placed(here)).execution_id
     async with beating(agent, execution):
         time.sleep(LONGER)  # noqa: ASYNC251  # the event loop stands still, as in a process that was stopped
-        await nobody_but_the_dead_is_lost(here, agent, await listening(here))
+        await only_who_is_silent_alone_is_lost(here)
 
 
 async def test_a_database_that_holds_a_turn_up_loses_nobody(house: Opener) -> None:
+    """The leases run out while everyone waits for the turn; of two heartbeats, one is behind the watch over leases."""
     here = await house(lease=LEASE)
-    agent = await here.agent()
+    agent, other = await here.agent(), await here.agent(slots=0)
     execution = (await placed(here)).execution_id
-    async with beating(agent, execution), here.database.transaction() as tx:
-        await tx.execute("update leadership set epoch = epoch")  # a turn that writes waits for this
-        await here.say(queued())
-        await tx.execute("select pg_sleep($1)", LONGER)
-    async with beating(agent, execution):
+    async with beating(agent, execution), beating(other):
+        async with here.database.transaction() as tx:
+            await tx.execute("update leadership set epoch = epoch")  # a turn that writes waits for this
+            await here.say(queued())
+            await tx.execute("select pg_sleep($1)", LONGER)
         await here.ears.wait(TaskScheduled, 2)
-        await nobody_but_the_dead_is_lost(here, agent, await listening(here))
-
-
-async def listening(here: House) -> Agent:
-    agent = Agent(here.bus)
-    await agent.listen()
-    return agent
+        await only_who_is_silent_alone_is_lost(here)
 
 
 async def test_a_scheduler_that_stood_still_takes_no_rest_worker_for_dead(house: Opener) -> None:
