@@ -33,6 +33,7 @@ M = TypeVar("M", bound=BaseModel)
 Filter = str | int | Sequence[str] | None
 """What a list may be narrowed to; a sequence where the parameter may be repeated (`label=["team=web", "tier=1"]`)."""
 LONGEST_WAIT = 60.0
+LARGEST_PAGE = 1000
 
 
 class Client:
@@ -42,6 +43,8 @@ class Client:
     the ports that `hodei up` takes there: ORCHESTRATOR_PORT and so on, or the standard ones. `timeout` is seconds for
     one answer. Raises BadAddress for what is no address. Every method raises ApiError when the platform refuses and
     Unreachable when nobody answers.
+
+    Lists take the filters of their route; `limit` is the most that they yield, `page_size` what they ask for at once.
     """
 
     def __init__(
@@ -294,13 +297,25 @@ def _address(text: str, name: str) -> URL:
 
 
 async def _pages(service: Transport, model: type[M], path: str, filters: Query) -> AsyncIterator[M]:
+    """Everything that matches, at most `limit` of it; `page_size` is how many are asked for at once."""
+    left, size = _whole(filters.get("limit")), _whole(filters.get("page_size"))
+    query: Query | None = {name: value for name, value in filters.items() if name != "page_size"}
+    if size is not None or (left is not None and left > LARGEST_PAGE):
+        query = {**(query or {}), "limit": min(size or LARGEST_PAGE, left or LARGEST_PAGE)}
     next_path: str | None = path
-    query: Query | None = filters
     while next_path is not None:
         answer = await service.request("GET", next_path, query=query)
         for item in _many(model, answer):
             yield item
+            if left is not None:
+                left -= 1
+                if left <= 0:
+                    return
         next_path, query = answer.next_page, None
+
+
+def _whole(value: object) -> int | None:
+    return None if value is None else int(str(value))
 
 
 def _body(model: BaseModel) -> bytes:

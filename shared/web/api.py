@@ -16,9 +16,11 @@ from aiohttp import web
 from aiohttp_apispec import docs, json_schema, querystring_schema
 
 from schemas.ids import is_id
+from schemas.model import Model
 from shared.errors import NotFound
 from shared.web.decode import BodyReader, QueryReader, refuse_query
 from shared.web.openapi import Answer, Documented, Uses, answers_of, uses_of
+from shared.web.problems import CODINGS
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,9 +39,13 @@ _IDEMPOTENCY_PARAMETER: Final[Mapping[str, object]] = {
 }
 BODY_DEADLINE: Final = 60.0
 """Seconds for a body to come after the head of its request."""
-_ANYWHERE: Final = (400, 421)
-"""What every route may answer, the service's own included: the request was not understood, or is for another host."""
+_ANYWHERE: Final = (400, 414, 417, 421, 431)
+"""What every route may answer, the service's own included: the request cannot be read, or is for another host."""
 _ALWAYS: Final = (*_ANYWHERE, 405, 422, 429, 500, 503)
+
+
+class Nothing(Model):
+    """The body of a POST that takes none: empty, or an object without fields."""
 
 
 class Api:
@@ -133,7 +139,7 @@ class Api:
 
         def register(handler: H) -> H:
             _check_signature(handler, names, body=body, query=query)
-            endpoint = _endpoint(handler, path, names, body, query, strict=not self.system)
+            endpoint = _endpoint(handler, method, path, names, body, query, strict=not self.system)
             described = _with_headers(answers_of(answers), query, creates=creates)
             implied = _ANYWHERE if self.system else _problems(method, names, body)
             parameters = [_path_parameter(name, path) for name in names]
@@ -159,6 +165,7 @@ class Api:
 
 def _endpoint(
     handler: Handler,
+    method: str,
     path: str,
     names: Sequence[str],
     body: type[Any] | None,
@@ -167,7 +174,9 @@ def _endpoint(
     strict: bool,
 ) -> Endpoint:
     """The aiohttp handler around ours: decode, then call. On the hot path, so all is prepared here."""
-    read_body = BodyReader(body).read if body is not None else None
+    # What takes no body is told so, rather than left to believe that it was understood.
+    read_body = BodyReader(Nothing if body is None else body).read if body is not None or method == "POST" else None
+    named = body is not None
     read_query = QueryReader(query).read if query is not None else None
     kinds = {name: _kind(path, name) for name in names if _is_id_name(name)}
 
@@ -186,14 +195,19 @@ def _endpoint(
         elif strict and request.query_string:
             refuse_query(request.query)
         if read_body is not None:
-            arguments["body"] = read_body(await _whole_body(request))
+            read = read_body(await _whole_body(request))
+            if named:
+                arguments["body"] = read
         return await handler(request, **arguments)
 
     return endpoint
 
 
 async def _whole_body(request: web.Request) -> bytes:
-    """Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout."""
+    """Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout, HTTPUnsupportedMediaType."""
+    coding = request.headers.get("Content-Encoding")
+    if coding and coding.strip().lower() not in (*CODINGS, "identity"):
+        raise web.HTTPUnsupportedMediaType
     length = request.content_length
     if length is not None and length > request.client_max_size:
         raise web.HTTPRequestEntityTooLarge(request.client_max_size, length)
@@ -209,8 +223,10 @@ async def _whole_body(request: web.Request) -> bytes:
 def _problems(method: str, names: Sequence[str], body: object) -> set[int]:
     """The statuses that follow from what a route is."""
     statuses = set(_ALWAYS)
+    if method == "POST" or body is not None:
+        statuses |= {408, 413, 415}
     if body is not None:
-        statuses |= {400, 404, 408, 413}
+        statuses.add(404)
     if names:
         statuses.add(404)
     if method != "GET":

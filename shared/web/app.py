@@ -24,6 +24,7 @@ from shared.web.health import Check, HealthChecks
 from shared.web.load import LOAD, Load
 from shared.web.middlewares import Edge, RequestMetrics
 from shared.web.openapi import PydanticApiSpec
+from shared.web.protocol import ProblemRunner
 from shared.web.sse import OPEN_STREAMS, OpenStreams
 from shared.web.system import Document, add_assets, system_api
 
@@ -32,6 +33,7 @@ METRICS: Final = web.AppKey("metrics", Metrics)
 DOCUMENT: Final = web.AppKey("document", Document)
 """What the application's `/openapi.json` shows."""
 DOOR: Final = web.AppKey("door", Door)
+EDGE: Final = web.AppKey("edge", Edge)
 
 
 class WebSettings(Protocol):
@@ -83,14 +85,15 @@ def create_web_app(
         app.router.add_routes(api.routes)
     add_assets(app)
 
-    Edge(
+    edge = app[EDGE] = Edge(
         door=door,
         load=load,
         metrics=RequestMetrics(metrics, load),
         system_routes=frozenset(resource.canonical for resource in app.router.resources())
         - frozenset(route.path for api in apis for route in api.routes),
         tracing=tracing,
-    ).install(app)
+    )
+    edge.install(app)
 
     tags = {api.tag: {"name": api.tag, "description": api.description} for api in (*apis, system)}
     spec = PydanticApiSpec(title=title, version=version, description=description, tags=list(tags.values()))
@@ -145,8 +148,9 @@ class WebServer:
         self.port = port
         self.app = app
         self._stop_deadline = stop_deadline
-        self._runner = web.AppRunner(
+        self._runner = ProblemRunner(
             app,
+            refuse=app[EDGE].refuse,
             handle_signals=False,
             access_log=None,
             keepalive_timeout=keep_alive,

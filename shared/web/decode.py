@@ -48,9 +48,11 @@ class BodyReader(Generic[T]):
             _refuse_the_unstorable(raw)
         try:
             # Strict, as JSON has types of its own: "5" is no number, and 1 is neither true nor a time.
-            return self._validate(raw, strict=True)  # type: ignore[no-any-return]  # pydantic-core is typed loosely
+            value: T = self._validate(raw, strict=True)
         except ValidationError as error:
             _raise(error, self._kind, "body")
+        _refuse_repeated_keys(raw)
+        return value
 
 
 class QueryReader(Generic[T]):
@@ -177,6 +179,50 @@ def _refuse_the_unstorable(raw: bytes) -> None:
         return  # pydantic reads it again and says where it is wrong
     if errors := [_nul(loc) for loc in _nuls(value, ("body",))]:
         raise Invalid(errors)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object of JSON as it was written."""
+
+
+class _Repeated(Exception):
+    pass
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise _Repeated
+
+
+# Python refuses to read a whole number of thousands of digits, and here nobody asks for its value.
+_LOOK: Final = json.JSONDecoder(object_pairs_hook=_without_repeated_keys, parse_int=float, strict=False)
+"""Builds nothing, which makes it a fraction of the work of validating."""
+
+
+def _refuse_repeated_keys(raw: bytes) -> None:
+    """Of a key that an object has twice, parsers take either the first or the last: the sender meant something else.
+
+    `raw` is known to be JSON. Raises Invalid.
+    """
+    try:
+        _LOOK.decode(raw.decode())
+    except _Repeated:
+        whole = json.loads(raw, object_pairs_hook=_Pairs, parse_int=float, strict=False)
+        raise Invalid(list(_repeated(whole, ("body",)))) from None
+
+
+def _repeated(value: Any, loc: tuple[str | int, ...]) -> Iterator[FieldError]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, inner in value:
+            if key in seen:
+                yield FieldError((*loc, key), f"the key {key} is given more than once", "repeated_key")
+            seen.add(key)
+            yield from _repeated(inner, (*loc, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            if isinstance(inner, list):
+                yield from _repeated(inner, (*loc, index))
 
 
 def _nuls(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:

@@ -84,6 +84,25 @@ class Edge:
         app.middlewares.append(edge)
         app.on_response_prepare.append(self._finish_headers)
 
+    def refuse(self, request: web.BaseRequest, error: Exception) -> web.Response:
+        """The answer to a request that reaches no handler: counted and logged like any other."""
+        method = request.method if request.method in _METHODS else "OTHER"
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id(request))
+        response = problem_response(request, error)
+        response.headers[HEADER] = request_id(request)
+        response.headers["Server"] = "hodei"
+        self._metrics.observe(method, UNMATCHED, response.status, 0.0)
+        self._log.info(
+            "http_request",
+            method=method,
+            route=UNMATCHED,
+            path=request.rel_url.raw_path,
+            status=response.status,
+            duration_ms=0.0,
+        )
+        return response
+
     async def _around(self, request: web.Request, handler: Endpoint) -> web.StreamResponse:
         resource = request.match_info.route.resource
         route = UNMATCHED if resource is None else resource.canonical

@@ -12,6 +12,13 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import (
+    BadHttpMessage,
+    ContentEncodingError,
+    HttpProcessingError,
+    InvalidURLError,
+    LineTooLong,
+)
 
 from schemas.rest.problem import FieldProblem, Problem
 from schemas.states import IllegalTransition
@@ -28,10 +35,14 @@ from shared.errors import (
     Unavailable,
 )
 from shared.tracing import trace_id
+from shared.web.protocol import MAX_FIELD, MAX_TARGET
 from shared.web.request_id import request_id
 from shared.web.responses import Replay
 
 PROBLEM_JSON: Final = "application/problem+json"
+
+CODINGS: Final = ("gzip", "deflate")
+"""In which a body may be sent."""
 
 _TYPE: Final = "urn:hodei:problem:"
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
@@ -39,12 +50,14 @@ _HTTP_DETAILS: Final[Mapping[int, str]] = {
     404: "there is no such route",
     408: "the body did not come in time",
     413: "the body is larger than this service takes",
+    415: f"a body may be sent with Content-Encoding {' or '.join(CODINGS)}, or without; no other coding is read",
+    417: "Expect may be 100-continue; nothing else is understood",
 }
 
 _log = structlog.stdlib.get_logger("hodei.web")
 
 
-def problem_response(request: web.Request, error: Exception) -> web.Response:
+def problem_response(request: web.BaseRequest, error: Exception) -> web.Response:
     """The answer to a request that ended in `error`, whatever it is. Logs it when it is our fault."""
     match error:
         case Replay():
@@ -75,6 +88,8 @@ def problem_response(request: web.Request, error: Exception) -> web.Response:
         case ConnectionResetError():
             _log.info("request.client_gone", method=request.method, path=request.path)
             return _problem(request, 400, "client-gone", "the connection was closed before the request was read")
+        case HttpProcessingError():
+            return _broken(request, error)
         case web.RequestPayloadError():
             return _problem(request, 400, "malformed", "the body cannot be decoded as its headers say")
         case _:
@@ -82,7 +97,25 @@ def problem_response(request: web.Request, error: Exception) -> web.Response:
             return _problem(request, 500, "internal", "an unexpected error; the log has it under this request id")
 
 
-def _http_problem(request: web.Request, error: web.HTTPException) -> web.Response:
+def _broken(request: web.BaseRequest, error: HttpProcessingError) -> web.Response:
+    """What the parser could not read as HTTP."""
+    detail = (error.message or "the request is not HTTP").splitlines()[0].rstrip(":")
+    match error:
+        case LineTooLong(args=(_, limit, *_)) if limit == MAX_TARGET:
+            return _problem(request, 414, "uri-too-long", f"the path and query are longer than {MAX_TARGET} bytes")
+        case LineTooLong():
+            detail = f"a header field is larger than {MAX_FIELD} bytes"
+            return _problem(request, 431, "headers-too-large", detail)
+        case BadHttpMessage() if error.message.startswith("Too many headers"):
+            return _problem(request, 431, "headers-too-large", "there are too many header fields")
+        case ContentEncodingError() if "install" in error.message:  # a library, which the coding would need
+            return _http_problem(request, web.HTTPUnsupportedMediaType())
+        case InvalidURLError():
+            detail = "the request's target is not a path with a query, or has characters that are not percent-encoded"
+    return _problem(request, 400, "malformed", detail)
+
+
+def _http_problem(request: web.BaseRequest, error: web.HTTPException) -> web.Response:
     """What aiohttp itself refuses: unknown routes, wrong methods, bodies over the limit, broken uploads."""
     headers: dict[str, str] = {}
     detail = _HTTP_DETAILS.get(error.status, error.reason)
@@ -92,6 +125,8 @@ def _http_problem(request: web.Request, error: web.HTTPException) -> web.Respons
         detail = f"{error.method} is not allowed here, only {' and '.join(allowed)}"
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
         detail = f"the body is larger than the limit of {request.client_max_size} bytes"
+    elif isinstance(error, web.HTTPUnsupportedMediaType):
+        headers["Accept-Encoding"] = ", ".join(CODINGS)
     if error.status >= 500:
         _log.error("request.failed", method=request.method, path=request.path, exc_info=error)
         detail = "an unexpected error; the log has it under this request id"
@@ -103,7 +138,7 @@ def _http_problem(request: web.Request, error: web.HTTPException) -> web.Respons
 
 
 def _problem(
-    request: web.Request,
+    request: web.BaseRequest,
     status: int,
     slug: str,
     detail: str,

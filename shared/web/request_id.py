@@ -16,7 +16,7 @@ _SANE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 _KEY: Final = web.RequestKey("request_id", str)
 
 
-def request_id(request: web.Request) -> str:
+def request_id(request: web.BaseRequest) -> str:
     """The request's id: the client's own if it is 1 to 128 printable ASCII characters, else one of ours."""
     known = request.get(_KEY)
     if known is None:

@@ -297,7 +297,7 @@ async def test_paging_neither_skips_nor_repeats_while_jobs_come_in(client: Clien
     first = await client.submit_many([command_job("true", name=name) for _ in range(25)])
     seen: list[str] = []
 
-    async for job in client.jobs(name=name, limit=4):
+    async for job in client.jobs(name=name, page_size=4):
         seen.append(job.id)
         if len(seen) % 5 == 0:
             await client.submit(command_job("true", name=name))

@@ -125,6 +125,10 @@ def toy_api(behaviour: Behaviour) -> Api:
         behaviour.seen.append(body)
         return json_response(Thing(id=id, name="a"), status=202)
 
+    @api.post("/api/v1/things/{id}/wake", answers={202: None}, summary="Wake it")
+    async def wake_thing(request: web.Request, id: str) -> web.StreamResponse:
+        return web.Response(status=202)
+
     @api.get("/api/v1/stream", answers={200: Answer(also=("text/event-stream",))}, summary="Events")
     async def stream_things(request: web.Request) -> web.StreamResponse:
         async with EventStream(request, keep_alive=0.05, look_every=0.01) as stream:

@@ -40,6 +40,7 @@ async def test_it_has_every_route_once_and_no_head(document: dict[str, Any]) -> 
         "put /api/v1/things/{id}": "update_thing",
         "delete /api/v1/things/{id}": "delete_thing",
         "post /api/v1/things/{id}/cancel": "cancel_thing",
+        "post /api/v1/things/{id}/wake": "wake_thing",
         "get /api/v1/stream": "stream_things",
         "get /health": "get_health",
         "get /health/live": "get_liveness",

@@ -259,3 +259,38 @@ def test_a_cursor_gives_back_what_it_was_given() -> None:
         decode_cursor(encode_cursor("2026-11-23T08:15:30", 1), "time", "int")
     with pytest.raises(Invalid):
         decode_cursor(encode_cursor("a\x00"), "text")
+
+
+@pytest.mark.parametrize(
+    ("body", "loc"),
+    [
+        ('{"name": "a", "name": "b"}', ["body", "name"]),
+        ('{"name": "a", "n\\u0061me": "a"}', ["body", "name"]),
+        ('{"name": "a", "steps": [{"name": "b"}, {"name": "c", "name": "d"}]}', ["body", "steps", 1, "name"]),
+        ('{"name": "a", "env": {"X": "1", "Y": "2", "X": "3"}}', ["body", "env", "X"]),
+    ],
+)
+async def test_a_key_that_is_given_twice_is_named(client: Client, body: str, loc: list[str | int]) -> None:
+    response = await client.post("/api/v1/things", data=body)
+    assert response.status == 422
+    errors = (await response.json())["errors"]
+    assert [(error["loc"], error["type"]) for error in errors] == [(loc, "repeated_key")]
+
+
+async def test_the_same_key_in_several_objects_is_no_repetition(client: Client) -> None:
+    body = r'[{"name": "{\"a\": 1, \"a\": 2}", "env": {"name": "x"}}, {"name": "name", "steps": [{"name": "name"}]}]'
+    assert (await client.post("/api/v1/things/batch", data=body)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [("", 202), ("{}", 202), (" ", 202), ("{", 400), ("x=1", 400), ("[]", 422)]
+)
+async def test_a_post_that_takes_no_body_reads_it_all_the_same(client: Client, body: str, status: int) -> None:
+    response = await client.post("/api/v1/things/0192f0c1-2345-7abc-8def-0123456789ab/wake", data=body)
+    assert response.status == status
+
+
+async def test_a_field_for_a_post_that_takes_none_is_refused(client: Client) -> None:
+    response = await client.post("/api/v1/things/0192f0c1-2345-7abc-8def-0123456789ab/wake", json={"force": True})
+    assert response.status == 422
+    assert (await response.json())["errors"][0]["loc"] == ["body", "force"]
