@@ -11,7 +11,7 @@ import structlog
 from schemas.specs import Capacity
 from shared import lifeline
 from shared.bus import Bus
-from shared.errors import ConfigError
+from shared.errors import ConfigError, Unavailable
 from shared.lifecycle import Service
 from shared.process_tree import INCARNATION_MARK, kill_marked, mark, reap
 from shared.tracing import Tracing
@@ -152,7 +152,10 @@ class Agent:
             self.delivery.open()
         except OSError as error:
             raise ConfigError(f"the state folder cannot be used: {error.filename}: {error.strerror}") from error
-        self._sentinel.start()
+        try:
+            self._sentinel.start()
+        except OSError as error:
+            raise Unavailable(f"a process of this machine ({error.strerror})") from error
         lifeline.watch(self._starter_is_gone, hard_after=0)
 
     async def clear(self) -> None:

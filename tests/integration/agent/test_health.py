@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tests.integration.agent.conftest import ControlPlane, Hire
 
 
+TRUE = RunSpec(command=["/bin/true"], type="exec")
+
+
 class Broken(subprocess.Popen[bytes]):
     """Starts no process as long as there is a fault."""
 
@@ -68,18 +71,22 @@ def no_memory_for_anything(argv: list[str]) -> OSError:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "run", "words"),
     [
-        (no_fork, "no process can be started: Resource temporarily unavailable"),
-        (no_shell, "no process can be started: /bin/sh: No such file or directory"),
-        (no_memory_for_anything, "Cannot allocate memory"),
+        (no_fork, "true", "no process can be started: Resource temporarily unavailable"),
+        (no_shell, "true", "no process can be started: /bin/sh: No such file or directory"),
+        (no_memory_for_anything, TRUE, "Cannot allocate memory"),
     ],
 )
 async def test_a_worker_that_can_start_nothing_gives_back_what_it_got_until_it_can(
-    control: ControlPlane, machine: type[Broken], fault: Callable[[list[str]], OSError | None], words: str
+    control: ControlPlane,
+    machine: type[Broken],
+    fault: Callable[[list[str]], OSError | None],
+    run: RunSpec | str,
+    words: str,
 ) -> None:
     machine.fault = fault
-    execution_id = await control.run("true")
+    execution_id = await control.run(run)
     assert words in (await control.returned(execution_id)).detail
     await control.until(lambda: words in (unhealthy(control) or ""))
     assert any(isinstance(offer, Offer) and words in (offer.unhealthy or "") for offer in control.offers)
@@ -97,7 +104,7 @@ async def test_what_only_one_program_cannot_do_is_not_the_workers_fault(
         return no_memory_for_anything(argv) if argv[0] == "/bin/true" else None
 
     machine.fault = greedy
-    finished = await control.finished(await control.run(RunSpec(command=["/bin/true"], type="exec")))
+    finished = await control.finished(await control.run(TRUE))
     assert finished.reason is Reason.START_FAILED
     assert unhealthy(control) is None
 
