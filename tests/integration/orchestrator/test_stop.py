@@ -3,64 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from tests.e2e.framework.platform import free_ports
-
-ROOT = Path(__file__).parents[3]
-
-
-@dataclass
-class Running:
-    process: asyncio.subprocess.Process
-    url: str
-
-
-@asynccontextmanager
-async def orchestrator(nats_url: str, database_url: str, namespace: str) -> AsyncIterator[Running]:
-    [port] = free_ports(1)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HODEI_", "NATS_", "DATABASE_"))}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator"),
-        cwd=ROOT,
-        env={
-            **kept,
-            "NATS_URL": nats_url,
-            "DATABASE_URL": database_url,
-            "HODEI_NAMESPACE": namespace,
-            "ORCHESTRATOR_PORT": str(port),
-            "HODEI_LOG_FORMAT": "json",
-        },
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(60):
-            while b"process.ready" not in (line := await process.stderr.readline()):
-                assert line, "it did not start"
-        reading = asyncio.create_task(process.stderr.read())  # a full pipe would stop it
-        yield Running(process, f"http://127.0.0.1:{port}")
-        reading.cancel()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+from tests.fixtures.services import running_service
 
 
 async def test_who_waits_for_a_job_is_answered_and_the_end_is_said_before_the_door_closes(
-    nats_url: str, migrated_database_url: str, namespace: str
+    nats_url: str, migrated_database_url: str, namespace: str, tmp_path: Path
 ) -> None:
     async with (
-        orchestrator(nats_url, migrated_database_url, namespace) as running,
+        running_service(
+            "orchestrator",
+            nats_url=nats_url,
+            database_url=migrated_database_url,
+            namespace=namespace,
+            folder=tmp_path,
+        ) as running,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as newcomer,
     ):
