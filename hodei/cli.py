@@ -3,18 +3,17 @@
 Exit codes: 0 well, 1 the job or the platform failed, 2 wrong usage; `run` exits with the command's own code.
 """
 
-import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from hodei import __version__
-from hodei.client import Client, ClientError
+from hodei import __version__, workers
+from hodei.asking import with_client
+from hodei.client import Client
 from schemas.model import readable_location
 from schemas.states import JobStatus
 
@@ -26,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(workers.app, name="workers")
 
 
 def main() -> None:
@@ -122,7 +123,7 @@ def run(
             return 0
         return await follow_to_the_end(client, submitted.id)
 
-    raise typer.Exit(_with_client(submit))
+    raise typer.Exit(with_client(submit))
 
 
 @app.command()
@@ -147,7 +148,7 @@ def jobs(
             print_table(jobs_table(found))
         return 0
 
-    raise typer.Exit(_with_client(show))
+    raise typer.Exit(with_client(show))
 
 
 @app.command()
@@ -178,7 +179,7 @@ def logs(
             typer.echo("hodei: the middle of this output was too long to keep", err=True)
         return 0
 
-    raise typer.Exit(_with_client(show))
+    raise typer.Exit(with_client(show))
 
 
 @app.command()
@@ -189,7 +190,7 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
         await client.cancel(job)
         return 0
 
-    raise typer.Exit(_with_client(ask))
+    raise typer.Exit(with_client(ask))
 
 
 @app.command()
@@ -221,20 +222,6 @@ def worker(
     sys.stdout.flush()
     # The agent takes this process's place, so that signals and the exit code are its own.
     os.execve(sys.executable, [sys.executable, "-m", "worker_manager.agent"], environment)
-
-
-def _with_client(work: Callable[[Client], Awaitable[int]]) -> int:
-    async def go() -> int:
-        async with Client() as client:
-            return await work(client)
-
-    try:
-        return asyncio.run(go())
-    except ClientError as error:
-        typer.echo(f"hodei: {error}", err=True)
-        return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _pairs(option: str, texts: list[str]) -> dict[str, str]:

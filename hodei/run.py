@@ -103,5 +103,7 @@ async def _cancel(client: Client, job_id: str) -> bool:
 
 
 def _why(job: JobDetail) -> str:
+    if job.reason is Reason.JOB_TIMEOUT and job.detail:
+        return f"{job.reason.value}: {job.detail}"
     failed = [failure_in_words(task) for task in job.tasks if task.reason is not None]
     return "; ".join(failed) or (job.reason.value if job.reason else job.status.value)

@@ -91,6 +91,6 @@ def print_log_line(line: JobLogLine, *, prefix: str = "") -> None:
 def failure_in_words(task: Task) -> str:
     """Why a step did not succeed."""
     reason = task.reason.value if task.reason else task.status.value
-    detail = next((e.detail for e in reversed(task.executions) if e.detail), None)
+    detail = task.detail or next((e.detail for e in reversed(task.executions) if e.detail), None)
     code = f" {task.exit_code}" if task.reason is Reason.EXIT_CODE and task.exit_code is not None else ""
     return f"{task.name}: {reason}{code}" + (f": {detail}" if detail else "")

@@ -15,7 +15,7 @@ import orjson
 
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.environment import merged
-from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
+from orchestrator.domain.run import MOST_AVOIDED, Entry, JobRun, JobState, Queued, TaskState
 from orchestrator.domain.sizes import Scale
 from orchestrator.store.jobs import FormerJob, JobStore, NewJob
 from orchestrator.store.memory import RunMemory
@@ -228,6 +228,7 @@ def shown_in_detail(run: JobRun, wanted: Wanted) -> JobDetail:
             name=task.name,
             status=task.status,
             reason=task.reason,
+            detail=task.detail,
             attempt=task.attempt,
             depends_on=list(task.depends_on),
             exit_code=task.exit_code,
@@ -248,6 +249,7 @@ def _job_fields(run: JobRun, wanted: Wanted) -> dict[str, Any]:
         "name": job.name,
         "status": job.status,
         "reason": job.reason,
+        "detail": job.detail,
         "pipeline_id": job.pipeline_id,
         "pipeline_version": wanted.pipeline_version,
         "priority": wanted.priority,
@@ -368,6 +370,8 @@ def _task(id: str, definition: TaskDefinition, wanted: Wanted) -> TaskState:
         retry=definition.retry,
         retry_on_lost=definition.retry_on_lost,
         max_crashes=definition.max_crashes,
+        requires=definition.requires,
+        resources=definition.resources,
         execution_id=wanted.execution_id,
     )
 
@@ -376,7 +380,7 @@ def _order_bytes(wanted: Wanted, shared: Mapping[str, str], definition: TaskDefi
     """How many bytes a task's order takes on the bus."""
     moment, id = now(), new_id()
     command = _command_of(definition, shared, wanted.name, wanted.priority)
-    queued = Queued(id, _LATE_ATTEMPT, moment, wanted.run_at or moment, id, id)
+    queued = Queued(id, _LATE_ATTEMPT, moment, wanted.run_at or moment, (id,) * MOST_AVOIDED, id)
     return travelling_bytes(command.queued(wanted.id, queued, tracestate=tracestate()))
 
 

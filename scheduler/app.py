@@ -10,7 +10,7 @@ from scheduler.counters import Counters
 from scheduler.dispatcher import Dispatcher
 from scheduler.hearing import HeardTime, Hearing
 from scheduler.listing import Listing
-from scheduler.loops import HeartbeatTimes, Silence, Timers
+from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
 from scheduler.schedules import Firing, Schedules, Verdicts
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
@@ -59,6 +59,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             silence,
             Firing(table, bus, counters, dispatcher.hold),
             HeartbeatTimes(dispatcher),
+            Forgetting(dispatcher, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
             Housekeeping(tasks=store.purge_done, idempotency_keys=partial(purge, database)),
         ]
 

@@ -26,6 +26,7 @@ from schemas.events import (
     WorkerDraining,
     WorkerOffline,
     WorkerRegistered,
+    WorkerResumed,
     WorkerStopped,
 )
 from shared.bus import Bus, Subscription
@@ -47,6 +48,7 @@ class Placement:
         async with self._dispatcher.turn() as turn:
             offline: set[str] = set()
             drained: list[str] = []
+            resumed: list[str] = []
             for event in events:
                 match event.data:
                     case WorkerOffline(worker_id=id):
@@ -56,11 +58,16 @@ class Placement:
                     case WorkerDraining() as data:
                         if turn.desk.drain(data):
                             drained.append(data.worker_id)
+                    case WorkerResumed() as data:
+                        if turn.desk.resume(data):
+                            resumed.append(data.worker_id)
                     case data:
                         _apply(turn, data, event)
             await self._remove(turn, offline)
         for id in drained:
             await self._dispatcher.tell_to_drain(id)
+        for id in resumed:
+            await self._dispatcher.tell_to_resume(id)
 
     async def _remove(self, turn: Turn, offline: set[str]) -> None:
         """Most of these are our own words coming back; of a worker that was removed over REST the row is gone."""

@@ -41,6 +41,9 @@ class Counters:
             "scheduler_deaf_seconds_total", "Seconds in which no heartbeat could be heard: leases do not count them."
         )
         self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+        self.workers_forgotten = metrics.counter(
+            "scheduler_workers_forgotten_total", "Workers that were offline for so long that they were forgotten."
+        )
         self.schedules_fired = metrics.counter("scheduler_schedules_fired_total", "Schedules that became jobs.")
         self._depth = metrics.gauge(
             "scheduler_queue_depth", "Tasks that could run and wait for a worker, by priority.", ("priority",)
@@ -51,6 +54,9 @@ class Counters:
             ("priority",),
         )
         self._delayed = metrics.gauge("scheduler_queue_delayed", "Tasks whose time to run is still to come.")
+        self._reserved = metrics.gauge(
+            "scheduler_workers_reserved", "Workers that are kept for a task which needs more room than is free."
+        )
         self._workers = metrics.gauge("scheduler_workers", "Workers with an agent, by status.", ("status",))
         self._slots = metrics.gauge("scheduler_slots", "Slots of the workers that are not offline.")
         self._free = metrics.gauge("scheduler_slots_free", "Slots of online workers on which nothing is placed.")
@@ -88,6 +94,7 @@ class Counters:
         statuses = Counter(worker.status for worker in fleet)
         for status in WorkerStatus:
             self._workers.labels(status.value).set(statuses[status])
+        self._reserved.set(sum(worker.reservation is not None for worker in fleet))
         self._slots.set(sum(worker.slots for worker in fleet if worker.online))
         self._busy.set(sum(worker.busy for worker in fleet))
         self._free.set(

@@ -20,7 +20,8 @@ from scheduler.domain.answers import Answer
 from scheduler.domain.desk import Desk, Moment
 from scheduler.store import Store
 from scheduler.traces import Traces
-from schemas.agents import Drain, Heartbeat, Offer, Seek, Stop
+from schemas.agents import Drain, Heartbeat, Offer, Resume, Seek, Stop
+from schemas.events import WorkerDraining, WorkerResumed
 from schemas.model import EventModel
 from schemas.states import Reason
 from schemas.subjects import AgentVerb
@@ -154,10 +155,15 @@ class Dispatcher:
         """
         await self._send(worker_id, "drain", Drain(exit=False))
 
+    async def tell_to_resume(self, worker_id: str) -> None:
+        """Have an agent take work again; best effort, for its next heartbeat is answered with the same."""
+        await self._send(worker_id, "resume", Resume())
+
     async def note_heartbeats(self, since: float) -> tuple[int, float]:
         """Write who was heard of after `since` (a wall-clock timestamp); how many, and when the last of them was.
 
-        Under the lock, because a turn may be about to write the same rows in another order.
+        Under the lock, because a turn may be about to write the same rows in another order. Drains that the tables
+        know and the desk does not are made good on the way.
         """
         async with self._lock:
             moments = {} if self._desk is None else {w: w.heard_at.timestamp() for w in self._desk.fleet if w.heard_at}
@@ -165,7 +171,19 @@ class Dispatcher:
             if not heard:
                 return 0, since
             await self._store.write_heartbeats(self._epoch, heard)
-            return len(heard), max(moments.values())
+        for worker_id, drained in (await self._store.drained_otherwise(heard)).items():
+            await self.set_drained(worker_id, drained)
+        return len(heard), max(moments.values())
+
+    async def set_drained(self, worker_id: str, drained: bool) -> None:
+        """A drain was ordered, or lifted, in the tables."""
+        async with self.turn() as turn:
+            if drained:
+                unheard = turn.desk.drain(WorkerDraining(worker_id=worker_id, ordered=True))
+            else:
+                unheard = turn.desk.resume(WorkerResumed(worker_id=worker_id))
+        if unheard:
+            await (self.tell_to_drain(worker_id) if drained else self.tell_to_resume(worker_id))
 
     async def _finish(self, turn: Turn) -> None:
         desk = turn.desk
@@ -189,8 +207,8 @@ class Dispatcher:
     async def _rebuild(self) -> Desk:
         started = time.perf_counter()
         desk = Desk(lease=self._lease, patience=self._patience, new_id=new_id, born=self.moment())
-        tasks, workers = await self._store.load()
-        desk.restore(tasks, workers, self.moment())
+        tasks, workers, reserved = await self._store.load()
+        desk.restore(tasks, workers, self.moment(), reserved=reserved)
         desk.timing_changed = True
         _log.info(
             "desk.rebuilt",
@@ -208,7 +226,9 @@ class Dispatcher:
             _log.info("worker.told_again", worker_id=worker_id, execution_ids=ids[:MANY], count=len(ids))
             await self._send(worker_id, "stop", Stop(execution_ids=ids, reason=reason))
         if answer.drain:
-            await self._send(worker_id, "drain", Drain(exit=False))
+            await self.tell_to_drain(worker_id)
+        if answer.resume:
+            await self.tell_to_resume(worker_id)
         if ids := answer.sought:
             _log.warning("worker.asked", worker_id=worker_id, execution_ids=ids[:MANY], count=len(ids))
             await self._send(worker_id, "seek", Seek(execution_ids=ids))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from scheduler.domain.explain import Candidate
+from scheduler.domain.explain import Candidate, ReservedFor
 from scheduler.domain.model import Outcome, Shape, TaskState
 from scheduler.store import shape_of, worker_of
 from schemas.ids import is_id
 from schemas.rest.schedules import QueueQuery, ScheduleQuery
 from schemas.rest.workers import RegisteredWorkerQuery
-from schemas.specs import PRIORITY_RANK
+from schemas.specs import PRIORITY_RANK, Resources
 from shared import queries
 from shared.database import Database, Record
 from shared.pages import Page
@@ -46,6 +46,7 @@ class KnownTask:
     delayed: bool
     worker_id: str | None
     execution_id: str | None
+    shuns: tuple[str, ...]
     outcome: Outcome | None
 
 
@@ -62,7 +63,7 @@ class Listing:
         self._list_workers, self._get_worker = sql["list_workers"], sql["get_worker"]
         self._ready, self._delayed = sql["queue_ready"], sql["queue_delayed"]
         self._find_task, self._position = sql["find_task"], sql["task_position"]
-        self._to_explain = sql["workers_to_explain"]
+        self._to_explain, self._count_offline = sql["workers_to_explain"], sql["count_offline"]
 
     async def schedules(self, query: ScheduleQuery, before: str | None) -> Page:
         if not _may_match(query.job_id, query.pipeline_id):
@@ -133,6 +134,7 @@ class Listing:
             delayed=row["delayed"],
             worker_id=row["worker_id"],
             execution_id=row["execution_id"],
+            shuns=tuple(row["shuns"] or ()),
             outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
         )
 
@@ -141,15 +143,30 @@ class Listing:
         before = await self._database.fetch_value(self._position, task.priority, task.ready_at, task.task_id)
         return int(before) + 1
 
+    async def offline(self) -> int:
+        """How many workers are offline."""
+        return int(await self._database.fetch_value(self._count_offline))
+
     async def candidates(self) -> list[Candidate]:
-        """Every worker with its load, oldest first."""
+        """Every worker that is not offline, with its load, oldest first."""
         found = []
         for row in await self._database.fetch(self._to_explain):
             worker = worker_of(row)
             worker.busy = row["busy"]
             worker.used = (row["cpu_m"], row["memory_mb"], row["gpu"])
-            found.append(Candidate(worker, row["has_agent"]))
+            found.append(Candidate(worker, row["has_agent"], _reserved_for(row)))
         return found
+
+
+def _reserved_for(row: Record) -> ReservedFor | None:
+    if row["reserved_for"] is None:
+        return None
+    needs = row["reserved_resources"]
+    return ReservedFor(
+        row["reserved_for"],
+        (-row["reserved_priority"], row["reserved_ready_at"], row["reserved_for"]),
+        Shape.of({}, None if needs is None else Resources(**needs)),
+    )
 
 
 def _may_match(*ids: str | None) -> bool:

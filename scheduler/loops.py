@@ -7,13 +7,16 @@ Here: timers and leases (`Timers`), workers that only REST knows (`Silence`), an
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from prometheus_client import Counter
+
 from scheduler.dispatcher import Dispatcher
 from scheduler.hearing import HeardTime
-from schemas.events import WorkerOffline
+from schemas.events import WorkerForgotten, WorkerOffline
 from shared import queries
 from shared.database import Transaction
 from shared.lifecycle import Counts, Loop
 from shared.outbox import Outbox
+from shared.worker_ttl import time_to_live
 
 NOTHING_DUE: Final = 600.0
 SHORTEST: Final = 0.01
@@ -21,6 +24,8 @@ SHORTEST: Final = 0.01
 
 Hold = Callable[[Transaction], Awaitable[None]]
 """Keeps the next leader off until a transaction ends; raises Unavailable when this term is over."""
+LOOK_EVERY: Final = 60.0
+"""Seconds between two looks for workers to forget, at the most."""
 
 
 class Timers(Loop):
@@ -66,6 +71,30 @@ class Silence(Loop):
             due = await tx.fetch_value(self._following, self._lease)
         self.interval = max(SHORTEST, min(NOTHING_DUE, _or(due, NOTHING_DUE)))
         return {"offline": len(silent)}
+
+
+class Forgetting(Loop):
+    """Forgets workers that have been offline for long; `ttl` is in seconds, None for what suits each worker."""
+
+    def __init__(self, dispatcher: Dispatcher, outbox: Outbox, *, ttl: float | None, forgotten: Counter) -> None:
+        super().__init__("forgetting", interval=LOOK_EVERY if ttl is None else min(LOOK_EVERY, max(0.5, ttl / 4)))
+        self._dispatcher = dispatcher
+        self._outbox = outbox
+        self._ttl = ttl
+        self._forgotten = forgotten
+        self._forget_silent = queries.load("scheduler")["forget_silent"]
+
+    async def run_once(self) -> Counts:
+        async with self._dispatcher.turn() as turn:
+            count = turn.desk.forget(turn.now, lambda worker: time_to_live(self._ttl, durable=worker.durable))
+        ttl = time_to_live(self._ttl, durable=False).total_seconds()
+        async with self._outbox.transaction() as tx:
+            await self._dispatcher.hold(tx)
+            silent = await tx.fetch(self._forget_silent, ttl)
+            detail = f"offline for longer than {ttl:g} s"
+            tx.emit(*(WorkerForgotten(worker_id=row["id"], name=row["name"], detail=detail) for row in silent))
+        self._forgotten.inc(count + len(silent))
+        return {"forgotten": count + len(silent)}
 
 
 class HeartbeatTimes(Loop):

@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from shared.settings import Port, ServiceSettings
+from shared.worker_ttl import WorkerTtl
 
 
 class SchedulerSettings(ServiceSettings):
@@ -13,4 +14,5 @@ class SchedulerSettings(ServiceSettings):
     service: ClassVar[str] = "scheduler"
 
     port: Port = Field(default=8081, validation_alias="SCHEDULER_PORT")
+    worker_ttl: WorkerTtl = Field(default=None, validation_alias="HODEI_WORKER_TTL")
     lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")

@@ -48,7 +48,8 @@ class Store:
         self._write_done, self._write_workers = sql["write_done"], sql["write_workers"]
         self._marks = sql["write_marks"]
         self._heartbeats, self._purge = sql["write_heartbeats"], sql["purge_done"]
-        self._existing = sql["existing_workers"]
+        self._drained_otherwise = sql["drained_otherwise"]
+        self._existing, self._forget = sql["existing_workers"], sql["forget_workers"]
 
     async def begin_epoch(self) -> int:
         """Count a new leader in, after whatever its predecessor had under way; its number."""
@@ -65,15 +66,16 @@ class Store:
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
 
-    async def load(self) -> tuple[list[Task], list[Worker]]:
-        """All that waits or is placed, and every worker with an agent."""
-        workers = [_worker(row) for row in await self._database.fetch(self._load_workers)]
+    async def load(self) -> tuple[list[Task], list[Worker], dict[str, str]]:
+        """All that waits or is placed, every worker with an agent, and the tasks that workers are reserved for."""
+        rows = await self._database.fetch(self._load_workers)
+        reserved = {row["id"]: row["reserved_for"] for row in rows if row["reserved_for"] is not None}
         tasks = [_task(row) for row in await self._database.fetch(self._load_placed)]
         after: tuple[object, ...] = (None, None, None)
         while page := [_task(row) for row in await self._database.fetch(self._load_waiting, *after, LOAD_PAGE)]:
             tasks += page
             after = (page[-1].priority, page[-1].ready_at, page[-1].task_id)
-        return tasks, workers
+        return tasks, [_worker(row) for row in rows], reserved
 
     async def write(self, epoch: int, changes: Changes) -> list[str]:
         """Write one turn and say what it did; answers the arrivals that the tables refuse, which are not placed.
@@ -132,6 +134,8 @@ class Store:
         """What is written of workers and of tasks that the tables know, which nothing can refuse."""
         if changes.workers:
             yield self._write_workers, _sight(changes.workers)
+        if changes.forgotten:
+            yield self._forget, [[worker.id for worker in changes.forgotten]]
         ended, moved = _by_end(changes.updates)
         if ended:
             yield self._write_done, _ends(ended)
@@ -147,6 +151,13 @@ class Store:
                 tx.close_with(self._heartbeats, *heard)
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
+
+    async def drained_otherwise(self, workers: Sequence[Worker]) -> dict[str, bool]:
+        """Of these, the ones that are believed to be drained or not, and are otherwise in the tables."""
+        rows = await self._database.fetch(
+            self._drained_otherwise, [w.id for w in workers], [w.drained for w in workers]
+        )
+        return {row["id"]: row["drained"] for row in rows}
 
     async def existing_workers(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers have a row."""
@@ -190,6 +201,7 @@ def _arrivals(tasks: Sequence[Task], runs: Mapping[str, RunSpec], *, all_of_them
         sparse([t.placed_at for t in tasks]),
         sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
         sparse([t.traceparent for t in tasks]),
+        sparse(["{" + ",".join(t.shuns) + "}" if t.shuns else None for t in tasks]),
         all_of_them,
     ]
 
@@ -231,6 +243,8 @@ def _sight(workers: Sequence[Worker]) -> list[object]:
         [w.incarnation for w in workers],
         [w.since for w in workers],
         [w.heard_at for w in workers],
+        [w.durable for w in workers],
+        sparse([None if w.reservation is None else w.reservation.task.task_id for w in workers]),
     ]
 
 
@@ -254,7 +268,9 @@ def worker_of(row: Record) -> Worker:
         slots=row["slots"],
         prefetch=row["prefetch"],
         online=status is not WorkerStatus.OFFLINE,
-        drained=status is WorkerStatus.DRAINING,
+        drained=row["drained"],
+        draining=status is WorkerStatus.DRAINING and not row["drained"],
+        durable=row["durable"],
         unhealthy=row["reason"],
     )
 
@@ -279,6 +295,7 @@ def _task(row: Record) -> Task:
         queue_deadline=row["queue_deadline"],
         wanted_execution_id=row["wanted_execution_id"],
         avoid_worker_id=row["avoid_worker_id"],
+        shuns=tuple(row["shuns"] or ()),
         state=TaskState(row["status"]),
         execution_id=row["execution_id"],
         worker_id=row["worker_id"],

@@ -1,7 +1,8 @@
 """What a worker's agent and the control plane say to each other beside the bus, on core NATS.
 
 Nothing here is a fact of its own: a lost message is made good by the next heartbeat. Subjects are in
-`schemas.subjects`: `agents.<worker_id>.heartbeat|offer` go out from the agent, `.run|stop|seek|drain` come to it.
+`schemas.subjects`: `agents.<worker_id>.heartbeat|offer` go out from the agent, `.run|stop|seek|drain|resume` come to
+it.
 """
 
 from pydantic import Field
@@ -39,6 +40,8 @@ class Heartbeat(Offer):
     over: list[str] = Field(
         default_factory=list, description="Of what was sought: taken once, and held no more. Their outcomes are gone."
     )
+    durable: bool = Field(False, description="It has a state folder, and so keeps its id over restarts.")
+    exiting: bool = Field(False, description="It drains in order to end: no resume lifts that.")
     leaving: bool = Field(False, description="The last word of an agent that stops with nothing left on it.")
 
     def held(self) -> set[str]:
@@ -79,6 +82,10 @@ class Seek(EventModel):
     """
 
     execution_ids: list[str]
+
+
+class Resume(EventModel):
+    """Take work again after a drain. An agent that drains in order to end does not."""
 
 
 class Drain(EventModel):

@@ -84,6 +84,7 @@ class _JobOver(_JobEvent):
     name: str
     pipeline_id: str | None = None
     reason: Reason | None = None
+    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
     created_at: Instant
     started_at: Instant | None = None
     finished_at: Instant
@@ -126,7 +127,12 @@ class TaskQueued(_TaskEvent):
     queued_at: Instant
     queue_deadline: Instant | None = Field(None, description="Give up waiting for a worker at this moment.")
     execution_id: str | None = Field(None, description="The id that this attempt's execution must get, if any.")
-    avoid_worker_id: str | None = Field(None, description="The worker that the attempt before was lost with.")
+    avoid_worker_id: str | None = Field(None, description="No longer sent: see avoid_worker_ids.")
+    avoid_worker_ids: list[str] = Field(
+        default_factory=list,
+        max_length=10,
+        description="The workers on which earlier attempts failed or were lost, the last one first: others are better.",
+    )
 
 
 class TaskScheduled(_TaskEvent):
@@ -168,6 +174,7 @@ class TaskFailed(_TaskEvent):
     event_type = "tasks.failed"
     name: str
     reason: Reason
+    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
     exit_code: int | None = None
 
 
@@ -175,6 +182,7 @@ class TaskCancelled(_TaskEvent):
     event_type = "tasks.cancelled"
     name: str
     reason: Reason = Reason.CANCELLED
+    detail: str | None = Field(None, description="What it was doing or waiting for, if its time was over.")
 
 
 class TaskSkipped(_TaskEvent):
@@ -241,11 +249,14 @@ class ExecutionFinished(_ExecutionEvent):
 
 
 class ExecutionLost(_ExecutionEvent):
-    """By the scheduler: the worker's lease ran out, or its process died, with the execution on it."""
+    """By the scheduler: the worker's lease ran out, or its process ended, with the execution on it."""
 
     event_type = "executions.lost"
     worker_id: str
     incarnation: str
+    reason: Literal[Reason.LOST, Reason.WORKER_STOPPED] = Field(
+        Reason.LOST, description="worker_stopped: the worker was stopped on order; that uses up no crashes."
+    )
     detail: str
     lost_at: Instant
 
@@ -325,11 +336,13 @@ class WorkerStarted(_WorkerEvent):
 
 
 class WorkerStopped(_WorkerEvent):
-    """By the worker manager: the worker's process is gone. `clean` tells that it left nothing unfinished."""
+    """By the worker manager: the worker's process is gone. `clean` tells that it left nothing unfinished, `ordered`
+    that it was told to end and did."""
 
     event_type = "workers.stopped"
     status: WorkerProcessStatus
     clean: bool
+    ordered: bool = False
     exit_code: int | None = None
     detail: str
 
@@ -344,14 +357,32 @@ class WorkerRegistered(_WorkerEvent):
     slots: int
     has_agent: bool
     incarnation: str | None = None
+    draining: bool = Field(False, description="A drain that was ordered earlier still lasts: it takes nothing new.")
 
 
 class WorkerDraining(_WorkerEvent):
     """By the scheduler: the worker takes nothing new and finishes what it has. Once for each drain, however it began:
-    over REST, by the worker manager, or by a signal to the agent."""
+    over REST, by the worker manager, or by a signal to the agent. An `ordered` one (over REST) lasts over restarts of
+    the worker until workers.resumed; any other ends with the worker's process."""
 
     event_type = "workers.draining"
     incarnation: str | None = None
+    ordered: bool = False
+
+
+class WorkerResumed(_WorkerEvent):
+    """By the scheduler: the drain that was ordered is lifted, and the worker may be given work again."""
+
+    event_type = "workers.resumed"
+
+
+class WorkerForgotten(_WorkerEvent):
+    """By the scheduler, or by the worker manager for a process that it started (see `source`): the worker was offline
+    for so long that it is no longer listed. Should it come back, it is registered again."""
+
+    event_type = "workers.forgotten"
+    name: str
+    detail: str
 
 
 class WorkerUnhealthy(_WorkerEvent):

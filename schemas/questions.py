@@ -61,6 +61,7 @@ class TaskAnswer(EventModel):
     name: str
     status: TaskStatus
     reason: Reason | None = None
+    detail: str | None = None
     attempt: int
     exit_code: int | None = None
     run_at: Instant | None = None

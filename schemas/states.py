@@ -84,6 +84,8 @@ class Reason(StrEnum):
     """The process could not be started: no such program, no such directory, not permitted."""
     RETURNED = "returned"
     """The worker gave the execution back before it began (draining, or no room left)."""
+    WORKER_STOPPED = "worker_stopped"
+    """The worker was stopped on order while it ran: no crash, and none of the attempts that may fail."""
     FENCED = "fenced"
     """The worker was told to stop an attempt that is no longer the current one."""
 
@@ -197,7 +199,7 @@ EXECUTION: Final = _machine(
     {_E.PENDING: 0, _E.RUNNING: 1} | dict.fromkeys(_CLOSED, 2),
 )
 
-# An offline worker may come back: the same worker under a new incarnation.
+# An offline worker may come back: the same worker under a new incarnation, still draining if that was ordered.
 WORKER: Final = _machine(
     "worker",
     _W.ONLINE,
@@ -205,7 +207,7 @@ WORKER: Final = _machine(
         _W.ONLINE: {_W.UNHEALTHY, _W.DRAINING, _W.OFFLINE},
         _W.UNHEALTHY: {_W.ONLINE, _W.DRAINING, _W.OFFLINE},
         _W.DRAINING: {_W.OFFLINE, _W.ONLINE, _W.UNHEALTHY},
-        _W.OFFLINE: {_W.ONLINE, _W.UNHEALTHY},
+        _W.OFFLINE: {_W.ONLINE, _W.UNHEALTHY, _W.DRAINING},
     },
     {_W.ONLINE: 0, _W.UNHEALTHY: 1, _W.DRAINING: 2, _W.OFFLINE: 3},
 )

@@ -80,6 +80,7 @@ SCHEDULER_PLACEMENT: Final = ConsumerSpec(
         "executions.returned",
         "workers.registered",
         "workers.draining",
+        "workers.resumed",
         "workers.offline",
         "workers.stopped",
     ),
@@ -120,7 +121,7 @@ CONSUMERS: Final = (
 FOR_PEOPLE: Final = frozenset(_ALL) - {one for spec in CONSUMERS if spec is not FEED for one in spec.event_types}
 """The event types that no service works on: they tell what happened, to people and to requests that wait."""
 
-AgentVerb = Literal["run", "stop", "seek", "drain", "heartbeat", "offer"]
+AgentVerb = Literal["run", "stop", "seek", "drain", "resume", "heartbeat", "offer"]
 
 _NAMESPACE: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 

@@ -51,6 +51,7 @@ KNOWN_ELSEWHERE: Final = frozenset(
         "HODEI_WORKER_MANAGER_URL",
         "HODEI_WORKER_NAME",
         "HODEI_WORKER_SLOTS",
+        "HODEI_WORKER_TTL",
         "HODEI_WORKER_TYPE",
     }
 )

@@ -23,6 +23,7 @@ from worker_manager.api import execute, executions, logs, workers
 from worker_manager.consumers import Dispatcher, Recorder
 from worker_manager.counters import Counters
 from worker_manager.fleet import Fleet
+from worker_manager.forgetting import Forgetting
 from worker_manager.heartbeats import Heartbeats
 from worker_manager.instance import instance_id
 from worker_manager.providers.base import Provider
@@ -82,6 +83,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         redelivery,
         bus.consumer(WORKER_MANAGER_DISPATCH.durable, dispatcher.handle),
         bus.consumer(WORKER_MANAGER_EXECUTIONS.durable, recorder.handle),
+        Forgetting(worker_store, outbox, providers, counters, ttl=settings.worker_ttl),
         Housekeeping(idempotency_keys=partial(purge, database)),
         web,
     ]

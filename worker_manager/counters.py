@@ -17,6 +17,9 @@ class Counters:
         self.workers = metrics.gauge("workers", "Worker processes that are not over, by status.", ["status"])
         starts = metrics.counter("worker_starts_total", "Workers started, by result.", ["result"])
         self.worker_started, self.worker_not_started = starts.labels("running"), starts.labels("failed")
+        self.worker_forgotten = metrics.counter(
+            "workers_forgotten_total", "Workers that ended so long ago that they were forgotten."
+        )
         executions = metrics.counter("executions_total", "Executions that are over, by outcome.", ["outcome"])
         self._outcomes = {status.value: executions.labels(status.value) for status in EXECUTION.final}
         run_seconds = metrics.batch_histogram(

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -296,13 +296,14 @@ class Fleet:
             if member.failure is not None:
                 ending = Ending(WorkerProcessStatus.FAILED, False, member.failure)
             elif said and ending.status is WorkerProcessStatus.FAILED:
-                ending = Ending(ending.status, ending.clean, f"{ending.detail}; the last it said: {said}")
+                ending = replace(ending, detail=f"{ending.detail}; the last it said: {said}")
             if await self._store.close(tx, member.worker_id, ending, exit.code):
                 tx.emit(
                     WorkerStopped(
                         worker_id=member.worker_id,
                         status=ending.status,
                         clean=ending.clean,
+                        ordered=ending.ordered,
                         exit_code=exit.code,
                         detail=ending.detail,
                     )

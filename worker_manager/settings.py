@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from shared.settings import GivenCapacity, Port, ServiceSettings
+from shared.worker_ttl import WorkerTtl
 
 
 class WorkerManagerSettings(ServiceSettings):
@@ -18,6 +19,7 @@ class WorkerManagerSettings(ServiceSettings):
     data_dir: Path = Field(Path(".hodei"), validation_alias="HODEI_DATA_DIR")
     worker_slots: int | None = Field(None, ge=1, le=10_000, validation_alias="HODEI_WORKER_SLOTS")
 
+    worker_ttl: WorkerTtl = Field(None, validation_alias="HODEI_WORKER_TTL")
     worker_capacity: GivenCapacity = Field(None, validation_alias="HODEI_WORKER_CAPACITY")
 
     @property

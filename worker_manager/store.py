@@ -38,6 +38,17 @@ class Adoptee:
     handle: Handle | None
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A worker whose row is gone; `ours` tells that this instance started it."""
+
+    id: str
+    name: str
+    provider: str
+    failed: bool
+    ours: bool
+
+
 class WorkerStore:
     """The workers that were started here or by other instances."""
 
@@ -80,6 +91,11 @@ class WorkerStore:
         """Write the end; False when that was done before."""
         row = await on.fetch_one(self._sql["close_worker"], worker_id, ending.status.value, exit_code, ending.detail)
         return row is not None
+
+    async def forget(self, on: Transaction, *, stopped: float, failed: float, limit: int) -> list[Forgotten]:
+        """Delete workers that stopped or failed longer ago than so many seconds; which they were."""
+        rows = await on.fetch(self._sql["forget_workers"], self.instance, stopped, failed, limit)
+        return [Forgotten(row["id"], row["name"], row["provider"], row["failed"], row["ours"]) for row in rows]
 
     async def to_adopt(self) -> list[Adoptee]:
         rows = await self._database.fetch(self._sql["workers_to_adopt"], self.instance)

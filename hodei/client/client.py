@@ -216,9 +216,13 @@ class Client:
         """One worker as the scheduler sees it."""
         return _one(RegisteredWorker, await self.scheduler.request("GET", f"/api/v1/workers/{_id(worker_id)}"))
 
-    async def drain_worker(self, worker_id: str) -> None:
-        """Place nothing new on a worker."""
-        await self.scheduler.request("POST", f"/api/v1/workers/{_id(worker_id)}/drain")
+    async def drain_worker(self, worker_id: str) -> RegisteredWorker:
+        """Place nothing new on a worker, until `resume_worker`."""
+        return _one(RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{_id(worker_id)}/drain"))
+
+    async def resume_worker(self, worker_id: str) -> RegisteredWorker:
+        """Lift a worker's drain. Raises ApiError (409) for one that drains in order to stop."""
+        return _one(RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{_id(worker_id)}/resume"))
 
     async def queue(self, **filters: Filter) -> list[QueuedTask]:
         """What waits, in the order in which it would run (the first page)."""

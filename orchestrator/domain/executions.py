@@ -69,7 +69,7 @@ def _row(report: ExecutionReport) -> ExecutionRow:
             row.started_at, row.finished_at = report.started_at, report.finished_at
             row.log_chunks, row.log_truncated = report.log.chunks, report.log.truncated
         case ExecutionLost():
-            row.reason, row.detail, row.finished_at = Reason.LOST, report.detail, report.lost_at
+            row.reason, row.detail, row.finished_at = report.reason, report.detail, report.lost_at
         case TaskScheduled():
             pass
     return row

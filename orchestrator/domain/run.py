@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from orchestrator.domain import retry
+from orchestrator.domain import retry, waiting
 from orchestrator.domain.graph import dependants
 from schemas.events import (
     EventData,
@@ -33,10 +33,13 @@ from schemas.events import (
     TaskSucceeded,
     TaskWithdrawn,
 )
-from schemas.specs import Priority, RetrySpec
+from schemas.specs import Priority, Resources, RetrySpec
 from schemas.states import JOB, TASK, ExecutionStatus, IllegalTransition, JobStatus, Reason, TaskStatus
 
 TaskReport = TaskScheduled | TaskExpired | TaskWithdrawn | ExecutionStarted | ExecutionFinished | ExecutionLost
+
+MOST_AVOIDED: Final = 10
+"""On how many workers a task remembers to have failed."""
 
 _FINAL: Final = TASK.final
 _ACTIVE: Final = frozenset({TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.RUNNING})
@@ -53,6 +56,8 @@ class JobState:
     pipeline_id: str | None = None
     status: JobStatus = JobStatus.PENDING
     reason: Reason | None = None
+    detail: str | None = None
+    """In words, where the reason alone does not say it."""
     stopping: Reason | None = None
     """Why the job is being stopped: `cancelled` or `job_timeout`."""
     started_at: datetime | None = None
@@ -75,15 +80,21 @@ class TaskState:
     retry: RetrySpec | None = None
     retry_on_lost: bool = True
     max_crashes: int = 3
+    requires: Mapping[str, str] | None = None
+    resources: Resources | None = None
     status: TaskStatus = TaskStatus.PENDING
     reason: Reason | None = None
+    detail: str | None = None
     attempt: int = 1
     crashes: int = 0
+    stops: int = 0
+    """How many attempts ended because their worker was stopped on order."""
     exit_code: int | None = None
     execution_id: str | None = None
     """The execution of this attempt: the one that was wished for, or the one that was placed last."""
     run_at: datetime | None = None
-    avoid_worker_id: str | None = None
+    avoids: tuple[str, ...] = ()
+    """The workers on which earlier attempts failed or were lost, the last one first."""
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -102,7 +113,7 @@ class Queued:
     attempt: int
     at: datetime
     run_at: datetime | None
-    avoid_worker_id: str | None
+    avoids: tuple[str, ...]
     execution_id: str | None
 
 
@@ -197,14 +208,14 @@ class JobRun:
             case ExecutionLost():
                 self._observe(report, now)
                 self._replace(task, report.execution_id)
-                self._lost(task, report.worker_id, now)
+                self._lost(task, report.worker_id, now, reason=report.reason, detail=report.detail)
             case TaskExpired():
                 self._observe(report, now)
                 self.emptied.add(task.id)
                 if self.job.stopping is not None:
                     self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping)
                 else:
-                    self._end(task, TaskStatus.FAILED, now, reason=Reason.QUEUE_TIMEOUT)
+                    self._end(task, TaskStatus.FAILED, now, reason=Reason.QUEUE_TIMEOUT, detail=_waited(task, now))
             case TaskWithdrawn():
                 self._observe(report, now)
                 self.emptied.add(task.id)
@@ -271,39 +282,52 @@ class JobRun:
             case ExecutionStatus.FAILED | ExecutionStatus.TIMED_OUT:
                 timed_out = report.status is ExecutionStatus.TIMED_OUT
                 reason = report.reason or (Reason.TIMEOUT if timed_out else Reason.EXIT_CODE)
-                self._failed(task, reason, now, at=report.finished_at)
+                self._failed(task, report, reason, now)
 
-    def _failed(self, task: TaskState, reason: Reason, now: datetime, *, at: datetime) -> None:
-        failures = task.attempt - task.crashes
+    def _failed(self, task: TaskState, report: ExecutionFinished, reason: Reason, now: datetime) -> None:
+        at = report.finished_at
+        failures = task.attempt - task.crashes - task.stops
         if task.retry is None or not retry.again_after_failure(task.retry, failures=failures, exit_code=task.exit_code):
-            self._end(task, TaskStatus.FAILED, now, reason=reason, at=at)
+            self._end(task, TaskStatus.FAILED, now, reason=reason, detail=report.detail, at=at)
         elif self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping, at=at)
         else:
             wait = retry.delay(task.retry, failures, draw=self.draw())
-            self._again(task, reason, now, run_at=now + timedelta(seconds=wait) if wait else None)
+            run_at = now + timedelta(seconds=wait) if wait else None
+            self._again(task, reason, now, run_at=run_at, avoids=_and(task.avoids, report.worker_id))
 
-    def _lost(self, task: TaskState, worker_id: str, now: datetime) -> None:
+    def _lost(
+        self,
+        task: TaskState,
+        worker_id: str,
+        now: datetime,
+        *,
+        reason: Reason = Reason.LOST,
+        detail: str | None = None,
+    ) -> None:
+        """The attempt has no outcome. Where its worker was stopped on order, nothing speaks against that worker, and
+        the task has used up nothing."""
         task.exit_code = None
         if self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping)
+        elif reason is Reason.WORKER_STOPPED and task.retry_on_lost:
+            task.stops += 1
+            self._again(task, reason, now, avoids=task.avoids)
         elif retry.again_after_loss(
             retry_on_lost=task.retry_on_lost, crashes=task.crashes + 1, max_crashes=task.max_crashes
         ):
             task.crashes += 1
-            self._again(task, Reason.LOST, now, avoid_worker_id=worker_id)
+            self._again(task, reason, now, avoids=_and(task.avoids, worker_id))
         else:
-            self._end(task, TaskStatus.FAILED, now, reason=Reason.LOST)
+            self._end(task, TaskStatus.FAILED, now, reason=reason, detail=detail)
 
     # ------------------------------------------------------------------ moves
 
-    def _queue(
-        self, task: TaskState, now: datetime, *, run_at: datetime | None = None, avoid_worker_id: str | None = None
-    ) -> None:
+    def _queue(self, task: TaskState, now: datetime, *, run_at: datetime | None = None) -> None:
         task.status = TASK.advance(task.status, TaskStatus.QUEUED)
-        task.queued_at, task.run_at, task.avoid_worker_id = now, run_at, avoid_worker_id
+        task.queued_at, task.run_at = now, run_at
         self.changed.add(task.id)
-        queued = Queued(task.id, task.attempt, now, run_at, avoid_worker_id, task.execution_id)
+        queued = Queued(task.id, task.attempt, now, run_at, task.avoids, task.execution_id)
         self.journal.append(Entry(queued, now))
 
     def _again(
@@ -313,15 +337,16 @@ class JobRun:
         now: datetime,
         *,
         run_at: datetime | None = None,
-        avoid_worker_id: str | None = None,
+        avoids: tuple[str, ...],
     ) -> None:
         task.attempt += 1
+        task.avoids = avoids
         task.exit_code = task.started_at = task.execution_id = None
         retrying = TaskRetrying(
             task_id=task.id, job_id=self.job.id, attempt=task.attempt, name=task.name, reason=reason, run_at=run_at
         )
         self._say(retrying, now)
-        self._queue(task, now, run_at=run_at, avoid_worker_id=avoid_worker_id)
+        self._queue(task, now, run_at=run_at)
 
     def _end(
         self,
@@ -330,10 +355,11 @@ class JobRun:
         now: datetime,
         *,
         reason: Reason | None = None,
+        detail: str | None = None,
         at: datetime | None = None,
     ) -> None:
         """End the task and do what follows from it: queue or skip what waited for it, close the job."""
-        self._set_final(task, status, now, reason=reason, at=at)
+        self._set_final(task, status, now, reason=reason, detail=detail, at=at)
         if not task.satisfied:
             self._skip_after(task, now)
         elif self.job.stopping is None:
@@ -358,18 +384,23 @@ class JobRun:
         now: datetime,
         *,
         reason: Reason | None = None,
+        detail: str | None = None,
         at: datetime | None = None,
     ) -> None:
         still_open = self._count_open()
         task.status = TASK.advance(task.status, status)
         self._open = still_open - 1
         task.reason, task.finished_at = reason, at or now
+        if status is not TaskStatus.CANCELLED or reason is not Reason.JOB_TIMEOUT:
+            task.detail = detail  # what it was doing at the job's time limit was noted then
         self.changed.add(task.id)
         self._say(_ending(self.job.id, task), now)
 
     def _stop(self, reason: Reason, now: datetime) -> None:
         self.job.stopping = reason
         self.job_changed = True
+        if reason is Reason.JOB_TIMEOUT:
+            self._note_doings(now)
         for task in self.tasks.values():
             if task.status is TaskStatus.PENDING:
                 self._set_final(task, TaskStatus.CANCELLED, now, reason=reason)
@@ -377,6 +408,16 @@ class JobRun:
                 request = TaskCancelRequested(task_id=task.id, job_id=self.job.id, attempt=task.attempt, reason=reason)
                 self._say(request, now)
         self._close_if_done(now)
+
+    def _note_doings(self, now: datetime) -> None:
+        """Keep what the job is doing or waiting for at its time limit."""
+        doings = []
+        for task in self.tasks.values():
+            if task.status in _ACTIVE:
+                task.detail = _doing(task, now)
+                self.changed.add(task.id)
+                doings.append(f"step {task.name} {task.detail}")
+        self.job.detail = waiting.summed_up(self.job.started_at is not None, doings)
 
     def _job_runs(self, since: datetime, now: datetime) -> None:
         job = self.job
@@ -390,9 +431,11 @@ class JobRun:
         if self._count_open() or JOB.is_final(self.job.status):
             return
         job = self.job
-        status, reason = _outcome(self.tasks.values(), job.stopping)
+        status, reason, cause = _outcome(self.tasks.values(), job.stopping)
         job.status = JOB.advance(job.status, status)
         job.reason, job.finished_at = reason, now
+        if reason is not Reason.JOB_TIMEOUT:
+            job.detail = f"step {cause.name}: {cause.detail}" if cause is not None and cause.detail else None
         self.job_changed = True
         event = {
             JobStatus.SUCCEEDED: JobSucceeded,
@@ -405,6 +448,7 @@ class JobRun:
                 name=job.name,
                 pipeline_id=job.pipeline_id,
                 reason=reason,
+                detail=job.detail,
                 created_at=job.created_at,
                 started_at=job.started_at,
                 finished_at=now,
@@ -444,28 +488,52 @@ def _ending(job_id: str, task: TaskState) -> EventData:
         case TaskStatus.SUCCEEDED:
             return TaskSucceeded.model_validate(ids)
         case TaskStatus.FAILED:
-            return TaskFailed.model_validate({**ids, "reason": task.reason, "exit_code": task.exit_code})
+            why = {"reason": task.reason, "detail": task.detail, "exit_code": task.exit_code}
+            return TaskFailed.model_validate({**ids, **why})
         case TaskStatus.CANCELLED:
-            return TaskCancelled.model_validate({**ids, "reason": task.reason})
+            return TaskCancelled.model_validate({**ids, "reason": task.reason, "detail": task.detail})
         case _:
             return TaskSkipped.model_validate({**ids, "reason": task.reason})
 
 
-def _outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobStatus, Reason | None]:
-    """What became of a job whose tasks are all over. One that was stopped too late has simply ended."""
+def _outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobStatus, Reason | None, TaskState | None]:
+    """What became of a job whose tasks are all over, and the task that it failed by. One that was stopped too late has
+    simply ended."""
     cancelled = False
+    cause: TaskState | None = None
     failure: Reason | None = None
     for task in tasks:
         if task.status is TaskStatus.CANCELLED:
             cancelled = True
         elif failure is None and not task.satisfied:
-            failure = task.reason or Reason.EXIT_CODE
+            failure, cause = task.reason or Reason.EXIT_CODE, task
         elif failure is Reason.DEPENDENCY_FAILED and task.status is TaskStatus.FAILED and not task.satisfied:
-            failure = task.reason  # the cause says more than its consequence
+            failure, cause = task.reason, task  # the cause says more than its consequence
     if cancelled and stopping is Reason.JOB_TIMEOUT:
-        return JobStatus.FAILED, Reason.JOB_TIMEOUT
+        return JobStatus.FAILED, Reason.JOB_TIMEOUT, None
     if cancelled:
-        return JobStatus.CANCELLED, Reason.CANCELLED
+        return JobStatus.CANCELLED, Reason.CANCELLED, None
     if failure is not None:
-        return JobStatus.FAILED, failure
-    return JobStatus.SUCCEEDED, None
+        return JobStatus.FAILED, failure, cause
+    return JobStatus.SUCCEEDED, None, None
+
+
+def _doing(task: TaskState, now: datetime) -> str:
+    """What a task that is not over has been doing, in words."""
+    if task.status is TaskStatus.RUNNING:
+        return f"had run for {waiting.in_seconds(waiting.since(task.started_at, now))}"
+    if task.status is TaskStatus.SCHEDULED:
+        return "was placed on a worker and had not started"
+    if task.run_at is not None and task.run_at > now:
+        return f"was not yet due for its attempt {task.attempt}"
+    return _waited(task, now)
+
+
+def _waited(task: TaskState, now: datetime) -> str:
+    ready = max(filter(None, (task.queued_at, task.run_at)), default=None)
+    return waiting.for_a_worker(waiting.since(ready, now), task.requires, task.resources)
+
+
+def _and(avoids: tuple[str, ...], worker_id: str) -> tuple[str, ...]:
+    """The workers to avoid, with one more at their head."""
+    return (worker_id, *(one for one in avoids if one != worker_id))[:MOST_AVOIDED]

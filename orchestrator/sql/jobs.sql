@@ -61,6 +61,7 @@ select
                     'name', t.name,
                     'status', t.status,
                     'reason', t.reason,
+                    'detail', t.detail,
                     'attempt', t.attempt,
                     'depends_on', t.depends_on,
                     'exit_code', t.exit_code,
@@ -180,8 +181,8 @@ order by t.position
 -- name: describe_task
 -- One task by its id alone, with its job's status, what it depends on and where it runs.
 select
-    t.id::text as task_id, t.job_id::text as job_id, t.name, t.status, t.reason, t.attempt, t.exit_code, t.run_at,
-    t.started_at, t.execution_id::text as execution_id, x.worker_id::text as worker_id, j.status as job_status,
+    t.id::text as task_id, t.job_id::text as job_id, t.name, t.status, t.reason, t.detail, t.attempt, t.exit_code,
+    t.run_at, t.started_at, t.execution_id::text as execution_id, x.worker_id::text as worker_id, j.status as job_status,
     (
         select coalesce(json_agg(json_build_object(
             'name', d.name, 'status', d.status,

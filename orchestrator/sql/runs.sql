@@ -2,8 +2,8 @@
 -- Lock jobs in the order of their ids, and read what of them changes. To be followed by the reading of their tasks,
 -- which must see what whoever held the lock before has written.
 select
-    id::text as id, version, name, status, reason, stopping, pipeline_id::text as pipeline_id, priority, created_at,
-    started_at, finished_at, traceparent, tracestate
+    id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
+    created_at, started_at, finished_at, traceparent, tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id
@@ -15,7 +15,8 @@ select
     job_id::text as job_id, id::text as id, name,
     case when depends_on::text <> '[]' then depends_on end as depends_on, allow_failure, retry, retry_on_lost,
     max_crashes, status, reason, attempt, crashes, exit_code, execution_id::text as execution_id, run_at,
-    avoid_worker_id::text as avoid_worker_id, queued_at, started_at, finished_at
+    avoid_worker_ids::text[] as avoid_worker_ids, queued_at, started_at, finished_at, stops, detail,
+    case when requires::text <> '{}' then requires end as requires, resources
 from tasks
 where job_id = any($1::uuid[])
 order by job_id, position
@@ -41,10 +42,11 @@ order by t.job_id, t.id
 with jobs_written as (
     update jobs j
     set version = j.version + 1, status = new.status, reason = new.reason, stopping = new.stopping,
-        started_at = new.started_at, finished_at = new.finished_at
+        started_at = new.started_at, finished_at = new.finished_at, detail = new.detail
     from unnest(
-        $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[]
-    ) as new (id, version, status, reason, stopping, started_at, finished_at)
+        $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+        $8::text[]
+    ) as new (id, version, status, reason, stopping, started_at, finished_at, detail)
     where j.id = new.id and j.version = new.version
     returning j.id
 ),
@@ -52,14 +54,15 @@ tasks_written as (
     update tasks t
     set status = new.status, reason = new.reason, attempt = new.attempt, crashes = new.crashes,
         exit_code = new.exit_code, execution_id = new.execution_id, run_at = new.run_at,
-        avoid_worker_id = new.avoid_worker_id, queued_at = new.queued_at, started_at = new.started_at,
-        finished_at = new.finished_at, reminded_at = null
+        avoid_worker_ids = new.avoid_worker_ids::uuid[], queued_at = new.queued_at, started_at = new.started_at,
+        finished_at = new.finished_at, stops = new.stops, detail = new.detail, reminded_at = null
     from unnest(
-        $8::uuid[], $9::uuid[], $10::text[], $11::text[], $12::integer[], $13::integer[], $14::integer[], $15::uuid[],
-        $16::timestamptz[], $17::uuid[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]
+        $9::uuid[], $10::uuid[], $11::text[], $12::text[], $13::integer[], $14::integer[], $15::integer[], $16::uuid[],
+        $17::timestamptz[], $18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::integer[],
+        $23::text[]
     ) as new (
-        job_id, id, status, reason, attempt, crashes, exit_code, execution_id, run_at, avoid_worker_id, queued_at,
-        started_at, finished_at
+        job_id, id, status, reason, attempt, crashes, exit_code, execution_id, run_at, avoid_worker_ids, queued_at,
+        started_at, finished_at, stops, detail
     )
     where t.job_id = new.job_id and t.id = new.id
 ),
@@ -72,8 +75,8 @@ executions_written as (
         job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
         log_chunks, log_truncated
     from unnest(
-        $21::uuid[], $22::uuid[], $23::uuid[], $24::integer[], $25::uuid[], $26::text[], $27::text[], $28::text[],
-        $29::integer[], $30::timestamptz[], $31::timestamptz[], $32::timestamptz[], $33::integer[], $34::boolean[]
+        $24::uuid[], $25::uuid[], $26::uuid[], $27::integer[], $28::uuid[], $29::text[], $30::text[], $31::text[],
+        $32::integer[], $33::timestamptz[], $34::timestamptz[], $35::timestamptz[], $36::integer[], $37::boolean[]
     ) as new (
         job_id, id, task_id, attempt, worker_id, status, reason, detail, exit_code, placed_at, started_at, finished_at,
         log_chunks, log_truncated
@@ -86,7 +89,7 @@ executions_written as (
 ),
 timelines as (
     insert into timeline (job_id, entries)
-    select job_id, entries::json from unnest($35::uuid[], $36::text[]) as new (job_id, entries)
+    select job_id, entries::json from unnest($38::uuid[], $39::text[]) as new (job_id, entries)
 )
 select must((select count(*) from jobs_written) = cardinality($1), 'a job was changed meanwhile')
 
@@ -151,7 +154,7 @@ from counted
 where t.job_id = counted.job_id and t.id = counted.id and counted.bytes_before < $4
 returning
     t.job_id::text as job_id, t.id::text as id, t.name, t.run, t.requires, t.resources, t.queue_timeout, t.attempt,
-    t.run_at, t.avoid_worker_id::text as avoid_worker_id, t.execution_id::text as execution_id, t.queued_at,
+    t.run_at, t.avoid_worker_ids::text[] as avoid_worker_ids, t.execution_id::text as execution_id, t.queued_at,
     (select j.env from jobs j where j.id = t.job_id) as env,
     (select j.params from jobs j where j.id = t.job_id) as params,
     (select j.name from jobs j where j.id = t.job_id) as job_name,

@@ -65,7 +65,7 @@ class Command:
             queued_at=queued.at,
             queue_deadline=ready + timedelta(seconds=self.queue_timeout) if self.queue_timeout else None,
             execution_id=queued.execution_id,
-            avoid_worker_id=queued.avoid_worker_id,
+            avoid_worker_ids=list(queued.avoids),
         )
 
 
@@ -122,8 +122,8 @@ class RunStore:
         if not runs and not reports:
             return
         values = [
-            *columns([_job_columns(run.job) for run in runs], 7),
-            *columns([_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)], 13),
+            *columns([_job_columns(run.job) for run in runs], 8),
+            *columns([_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)], 15),
             *columns([_execution_columns(one) for one in reports], 14),
             *columns(timeline_rows((run.job.id, run.journal) for run in runs), 2),
         ]
@@ -156,7 +156,7 @@ class RunStore:
                 row["attempt"],
                 row["queued_at"],
                 row["run_at"],
-                row["avoid_worker_id"],
+                tuple(row["avoid_worker_ids"] or ()),
                 row["execution_id"],
             )
             shared = merged(row["env"], params=row["params"])
@@ -211,6 +211,7 @@ def _job(row: Record) -> JobState:
         pipeline_id=row["pipeline_id"],
         status=JobStatus(row["status"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
+        detail=row["detail"],
         stopping=Reason(row["stopping"]) if row["stopping"] else None,
         started_at=row["started_at"],
         finished_at=row["finished_at"],
@@ -229,14 +230,18 @@ def _task(row: Record) -> TaskState:
         retry=RetrySpec.model_validate(row["retry"]) if row["retry"] else None,
         retry_on_lost=row["retry_on_lost"],
         max_crashes=row["max_crashes"],
+        requires=row["requires"],
+        resources=Resources.model_validate(row["resources"]) if row["resources"] else None,
         status=TaskStatus(row["status"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
+        detail=row["detail"],
         attempt=row["attempt"],
         crashes=row["crashes"],
+        stops=row["stops"],
         exit_code=row["exit_code"],
         execution_id=row["execution_id"],
         run_at=row["run_at"],
-        avoid_worker_id=row["avoid_worker_id"],
+        avoids=tuple(row["avoid_worker_ids"] or ()),
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
@@ -265,6 +270,7 @@ def _job_columns(job: JobState) -> tuple[object, ...]:
         job.stopping.value if job.stopping else None,
         job.started_at,
         job.finished_at,
+        job.detail,
     )
 
 
@@ -279,10 +285,12 @@ def _task_columns(job_id: str, task: TaskState) -> tuple[object, ...]:
         task.exit_code,
         task.execution_id,
         task.run_at,
-        task.avoid_worker_id,
+        "{" + ",".join(task.avoids) + "}" if task.avoids else None,
         task.queued_at,
         task.started_at,
         task.finished_at,
+        task.stops,
+        task.detail,
     )
 
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from aiohttp import web
 
-from scheduler.domain.explain import summary, verdicts
-from scheduler.domain.model import Outcome, TaskState
+from scheduler.domain.explain import Waiting, summary, verdicts
+from scheduler.domain.model import SHUN_FOR, Outcome, TaskState
 from scheduler.domain.whereabouts import in_words
 from scheduler.listing import KnownTask, Listing
 from schemas.model import rfc3339
@@ -75,12 +75,21 @@ def _as_known_here(task: KnownTask) -> Explanation:
 
 
 async def _waiting(listing: Listing, task: KnownTask) -> Explanation:
-    answers = verdicts(task.shape, await listing.candidates())
+    patient_until = task.ready_at + SHUN_FOR if task.shuns else None
+    waiting = Waiting(
+        task.task_id,
+        (-task.priority, task.ready_at, task.task_id),
+        task.shuns,
+        rfc3339(patient_until) if patient_until is not None and patient_until > now() else None,
+    )
+    candidates = await listing.candidates()
+    answers, others = verdicts(task.shape, candidates, waiting, offline=await listing.offline())
     if task.delayed:
         position, text = None, f"is not due before {rfc3339(task.ready_at)}"
     else:
         position = await listing.position(task)
-        text = summary(position, answers)
+        kept = (one.worker.name for one in candidates if one.reserved and one.reserved.task_id == task.task_id)
+        text = summary(position, answers, others, kept=next(kept, None))
     return Explanation(
         task_id=task.task_id,
         job_id=task.job_id,
@@ -88,4 +97,5 @@ async def _waiting(listing: Listing, task: KnownTask) -> Explanation:
         position=position,
         summary=text,
         workers=answers,
+        others=others,
     )

@@ -5,9 +5,9 @@ from aiohttp import web
 
 from scheduler.listing import Listing
 from schemas.agents import Drain
-from schemas.events import WorkerDraining, WorkerOffline, WorkerRegistered
+from schemas.events import WorkerDraining, WorkerOffline, WorkerRegistered, WorkerResumed
 from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery, WorkerHeartbeat, WorkerRegister
-from schemas.states import WORKER, WorkerStatus
+from schemas.states import WorkerStatus
 from shared import queries
 from shared.bus import Bus
 from shared.errors import BusUnavailable, Conflict, NotFound
@@ -27,6 +27,7 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
     sql = queries.load("scheduler")
     insert, get, beat = sql["insert_worker"], sql["get_worker"], sql["beat_worker"]
     drain, lock, delete = sql["drain_worker"], sql["lock_worker"], sql["delete_worker"]
+    resume = sql["resume_worker"]
 
     async def tell_agent(worker_id: str, order: Drain) -> None:
         """Best effort: what the scheduler places does not depend on it."""
@@ -100,27 +101,45 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
                         labels=row["labels"],
                         slots=0,
                         has_agent=False,
+                        draining=row["drained"],
                     )
                 )
             return json_response(await tx.fetch_value(get, id))
 
     @api.post("/api/v1/workers/{id}/drain", summary="Drain a worker", answers={202: RegisteredWorker})
     async def drain_worker(_request: web.Request, id: str) -> web.StreamResponse:
-        """It gets nothing new, gives back what has not started and finishes the rest. 409 when it is offline."""
+        """It gets nothing new, gives back what has not started and finishes the rest. That lasts, over restarts of the
+        worker and of the scheduler, until `resume`. 409 when it is offline."""
         async with outbox.transaction() as tx:
             row = await tx.fetch_one(lock, id)
             if row is None:
                 raise NotFound("worker", id)
             status = WorkerStatus(row["status"])
-            again = status is WorkerStatus.DRAINING
+            again: bool = row["drained"]
+            if status is WorkerStatus.OFFLINE:
+                raise Conflict(f"worker {id} is offline")
             if not again:
-                WORKER.advance(status, WorkerStatus.DRAINING)
                 await tx.execute(drain, id)
-                tx.emit(WorkerDraining(worker_id=id, incarnation=row["incarnation"]))
+                tx.emit(WorkerDraining(worker_id=id, incarnation=row["incarnation"], ordered=True))
             body = await tx.fetch_value(get, id)
         if again and row["has_agent"]:
             await tell_agent(id, Drain(exit=False))  # the first time the leader does, which may not have reached it
         return json_response(body, status=202)
+
+    @api.post("/api/v1/workers/{id}/resume", summary="Lift a worker's drain", answers={202: RegisteredWorker})
+    async def resume_worker(_request: web.Request, id: str) -> web.StreamResponse:
+        """The worker may be given work again; one that is offline, when it comes back. Where nothing was drained this
+        changes nothing. 409 when the worker drains in order to stop: nothing keeps it."""
+        async with outbox.transaction() as tx:
+            row = await tx.fetch_one(lock, id)
+            if row is None:
+                raise NotFound("worker", id)
+            if row["drained"]:
+                await tx.execute(resume, id)
+                tx.emit(WorkerResumed(worker_id=id))
+            elif row["status"] == WorkerStatus.DRAINING:
+                raise Conflict(f"worker {id} drains in order to stop; start another one")
+            return json_response(await tx.fetch_value(get, id), status=202)
 
     @api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})
     async def delete_worker(_request: web.Request, id: str) -> web.StreamResponse:

@@ -27,9 +27,11 @@ class Answer:
     """They are its own, and it has not named them for long."""
     drain: bool = False
     """It takes work though a drain was asked for: perhaps it has not heard."""
+    resume: bool = False
+    """It drains, and nothing was ordered (any more): perhaps it has not heard."""
 
     def __bool__(self) -> bool:
-        return bool(self.fenced or self.stopped or self.sought or self.drain)
+        return bool(self.fenced or self.stopped or self.sought or self.drain or self.resume)
 
 
 def foreign(worker: Worker, beat: Heartbeat, *, ended: Container[str]) -> list[str]:

@@ -11,9 +11,9 @@ wins, and whatever is no longer in memory is decided by the tables (`Changes.arr
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from sys import intern
-from typing import Final
+from typing import Final, Literal
 
 from scheduler.domain import answers
 from scheduler.domain.answers import Answer
@@ -21,6 +21,7 @@ from scheduler.domain.fleet import Fleet, Worker
 from scheduler.domain.model import Outcome, Shape, Task, TaskState
 from scheduler.domain.placement import Snapshot, place
 from scheduler.domain.queue import Queue
+from scheduler.domain.reservations import Reservations
 from schemas.agents import Heartbeat, Offer
 from schemas.events import (
     EventData,
@@ -34,16 +35,24 @@ from schemas.events import (
     TaskScheduled,
     TaskWithdrawn,
     WorkerDraining,
+    WorkerForgotten,
     WorkerOffline,
     WorkerRecovered,
     WorkerRegistered,
+    WorkerResumed,
     WorkerStopped,
     WorkerUnhealthy,
 )
 from schemas.specs import PRIORITY_RANK, RunSpec
+from schemas.states import Reason
 
 MAX_ENDED: Final = 20_000
 MAX_DISMISSED: Final = 10_000
+MAX_FORGOTTEN: Final = 500
+"""Workers that one turn forgets."""
+
+
+LostReason = Literal[Reason.LOST, Reason.WORKER_STOPPED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ class Changes:
     updates: list[Task] = field(default_factory=list)
     scheduled: list[Task] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
+    forgotten: list[Worker] = field(default_factory=list)
     finished: list[ExecutionFinished] = field(default_factory=list)
     cancelled: list[TaskCancelRequested] = field(default_factory=list)
     events: list[EventData] = field(default_factory=list)
@@ -104,6 +114,7 @@ class Desk:
     def __init__(self, *, lease: float, patience: float, new_id: Callable[[], str], born: Moment) -> None:
         self.queue = Queue()
         self.fleet = Fleet()
+        self.reservations = Reservations(self.fleet)
         self.tasks: dict[str, Task] = {}
         self.stale = 0
         """Reports of attempts that are no longer current, so far."""
@@ -125,8 +136,16 @@ class Desk:
         self._workers_touched: dict[str, Worker] = {}
         self._changes = Changes()
 
-    def restore(self, tasks: Iterable[Task], workers: Iterable[Worker], now: Moment) -> None:
-        """Fill an empty desk from the tables. Every lease is good for one whole period from now on."""
+    def restore(
+        self,
+        tasks: Iterable[Task],
+        workers: Iterable[Worker],
+        now: Moment,
+        *,
+        reserved: Mapping[str, str] | None = None,
+    ) -> None:
+        """Fill an empty desk from the tables. Every lease is good for one whole period from now on. `reserved` are the
+        workers that were kept for a task (ids)."""
         for worker in workers:
             worker.lease_until = now.monotonic + self._lease
             self.fleet.add(worker)
@@ -140,6 +159,10 @@ class Desk:
                 self.fleet.occupy(worker_there, task)
             else:
                 self._lose(task, now, "its worker is not known any more")
+        for worker_id, task_id in (reserved or {}).items():
+            worker_of, waits = self.fleet.get(worker_id), self.tasks.get(task_id)
+            if worker_of is not None and waits is not None and waits.state is TaskState.WAITING:
+                self.reservations.restore(worker_of, waits)
 
     # ------------------------------------------------------------------ tasks
 
@@ -166,14 +189,14 @@ class Desk:
             run_at=event.run_at,
             queue_deadline=event.queue_deadline,
             wanted_execution_id=event.execution_id,
-            avoid_worker_id=event.avoid_worker_id,
+            shuns=tuple(event.avoid_worker_ids) or ((event.avoid_worker_id,) if event.avoid_worker_id else ()),
             traceparent=traceparent,
         )
         self.tasks[task.task_id] = task
         self._touched[task.task_id] = task
         self._changes.runs[task.task_id] = event.run
         self.queue.add(task, now.wall)
-        if task.run_at is not None or task.queue_deadline is not None:
+        if task.run_at is not None or task.queue_deadline is not None or task.shuns:
             self.timing_changed = True
 
     def cancel(self, event: TaskCancelRequested) -> None:
@@ -253,19 +276,24 @@ class Desk:
             self._reincarnate(worker, beat, now)
         if beat.leaving:
             worker.former.append(worker.incarnation)
+            worker.left = True
+            for id in beat.running:  # it was ended without an outcome
+                if (task := worker.placed.get(id)) is not None:
+                    self._leave_worker(task)
+                    self._lose(task, now, "its worker was stopped while it ran", reason=Reason.WORKER_STOPPED)
             self._leave(worker, now, "its agent has left")
             return Answer()
         if not worker.online:
-            worker.online = True
+            worker.online, worker.left = True, False
             self.fleet.touch(worker)  # it may offer what it offered before, and be wanted now
             self.timing_changed = True
             self._workers_touched[worker.id] = worker
             self._changes.events.append(_registered(worker))
         worker.lease_until = now.monotonic + self._lease
         worker.heard_at = now.wall
-        told = (beat.name, beat.type, beat.labels, beat.capacity)
-        if told != (worker.name, worker.type, worker.labels, worker.capacity):
-            worker.name, worker.type, worker.labels, worker.capacity = told
+        told = (beat.name, beat.type, beat.labels, beat.capacity, beat.durable)
+        if told != (worker.name, worker.type, worker.labels, worker.capacity, worker.durable):
+            worker.name, worker.type, worker.labels, worker.capacity, worker.durable = told
             self._workers_touched[worker.id] = worker
             self.fleet.touch(worker)
         self._take_offer(worker, beat)
@@ -275,6 +303,7 @@ class Desk:
             stopped=answers.stopped(worker, beat),
             sought=answers.missed(worker, beat, now.monotonic, patience=self._patience, timely=timely),
             drain=worker.drained and not beat.draining,
+            resume=beat.draining and not beat.exiting and not worker.drained,
         )
 
     def offer(self, offer: Offer, now: Moment) -> None:
@@ -287,14 +316,24 @@ class Desk:
         self._take_offer(worker, offer)
 
     def drain(self, event: WorkerDraining) -> bool:
-        """Somebody asked for a drain; it holds for this incarnation. Tells whether its agent does not know yet."""
+        """A drain was ordered; it lasts until it is lifted. Tells whether the agent has to be told."""
         worker = self.fleet.get(event.worker_id)
-        if worker is None or event.incarnation not in (None, worker.incarnation) or worker.drained or worker.draining:
-            return False  # of an earlier incarnation, or our own word coming back
+        if worker is None or not event.ordered or worker.drained:
+            return False  # or our own word coming back, of a drain that the agent began
         worker.drained = True
         self.fleet.touch(worker)
         self._workers_touched[worker.id] = worker
-        return True
+        return worker.online and not worker.draining
+
+    def resume(self, event: WorkerResumed) -> bool:
+        """The drain is lifted. Tells whether the agent has to be told; it takes work once it has said so."""
+        worker = self.fleet.get(event.worker_id)
+        if worker is None or not worker.drained:
+            return False
+        worker.drained = False
+        self.fleet.touch(worker)
+        self._workers_touched[worker.id] = worker
+        return worker.online and worker.draining
 
     def stopped(self, event: WorkerStopped, said_at: datetime, now: Moment) -> None:
         """The worker's process is gone. Unless it left nothing behind, all that is placed there is lost."""
@@ -302,6 +341,8 @@ class Desk:
         if worker is None or said_at < worker.since:
             return
         worker.former.append(worker.incarnation)  # a heartbeat that was under way must not revive it
+        worker.durable = False  # whoever started its process starts another worker, and never this one again
+        worker.left = worker.left or event.ordered
         if event.clean:
             self._leave(worker, now, event.detail)
         else:
@@ -314,12 +355,27 @@ class Desk:
             return
         for task in list(worker.placed.values()):
             self._leave_worker(task)
-            self._lose(task, now, "its worker was removed")
+            self._lose(task, now, "its worker was removed", reason=Reason.WORKER_STOPPED)
         self.fleet.remove(worker_id)
         self._workers_touched.pop(worker_id, None)
         self._dismissed[worker_id] = worker.incarnation
         if len(self._dismissed) > MAX_DISMISSED:
             self._dismissed.popitem(last=False)
+
+    def forget(self, now: Moment, ttl: Callable[[Worker], timedelta]) -> int:
+        """Forget workers that have been offline for longer than `ttl` of them; returns how many."""
+        found = [
+            worker
+            for worker in self.fleet
+            if not worker.online and not worker.placed and now.wall - (worker.heard_at or worker.since) >= ttl(worker)
+        ][:MAX_FORGOTTEN]
+        for worker in found:
+            self.fleet.remove(worker.id)
+            self._workers_touched.pop(worker.id, None)
+            self._changes.forgotten.append(worker)
+            detail = f"offline for longer than {ttl(worker).total_seconds():g} s"
+            self._changes.events.append(WorkerForgotten(worker_id=worker.id, name=worker.name, detail=detail))
+        return len(found)
 
     # ------------------------------------------------------------------ time
 
@@ -348,13 +404,23 @@ class Desk:
 
     def place(self, now: Moment) -> int:
         """Hand out what fits; returns how many tasks were placed."""
-        if not self.queue.changed and not self.fleet.changed:
-            return 0
+        count = 0
+        while True:
+            self._note_reserved(self.reservations.prune())
+            if not self.queue.changed and not self.fleet.changed:
+                return count
+            count += self._place_once(now)
+
+    def _place_once(self, now: Moment) -> int:
         self.queue.changed = self.fleet.changed = False
         rooms = self.fleet.rooms()
         if not rooms or not len(self.queue):
             return 0
-        plan = place(Snapshot(self.queue.lanes(), rooms))
+
+        def waits(task: Task) -> bool:
+            return now.wall < task.patient_until and self.fleet.another_fits(task)
+
+        plan = place(Snapshot(self.queue.lanes(), rooms, self.reservations.held(), waits))
         for placement in plan:
             task, worker = placement.task, self.fleet.get(placement.worker_id)
             if worker is None:
@@ -366,9 +432,14 @@ class Desk:
             self.fleet.occupy(worker, task)
             self._touched[task.task_id] = task
             self._placed_now[task.task_id] = task
+        self._note_reserved(self.reservations.review(plan, now.wall))
         self.fleet.changed = False  # by our own placements: they only took room
         self.placed += len(plan)
         return len(plan)
+
+    def _note_reserved(self, workers: Iterable[Worker]) -> None:
+        """Have written whom workers are kept for."""
+        self._workers_touched.update((worker.id, worker) for worker in workers if self.fleet.get(worker.id) is worker)
 
     def take(self) -> Changes:
         """What has changed since it was last asked; it is the caller's to write now."""
@@ -451,6 +522,7 @@ class Desk:
             capacity=beat.capacity,
             slots=beat.slots,
             prefetch=beat.prefetch,
+            durable=beat.durable,
             lease_until=now.monotonic + self._lease,
         )
         self.fleet.add(worker)
@@ -463,7 +535,7 @@ class Desk:
         if worker.online or worker.placed:
             self._lose_all(worker, now, "the worker was started anew")
         worker.former.append(worker.incarnation)
-        worker.incarnation, worker.since, worker.drained, worker.draining = beat.incarnation, now.wall, False, False
+        worker.incarnation, worker.since, worker.draining, worker.left = beat.incarnation, now.wall, False, False
         self._workers_touched[worker.id] = worker
 
     def _take_offer(self, worker: Worker, offer: Offer) -> None:
@@ -512,11 +584,12 @@ class Desk:
         self._say_offline(worker, detail)
 
     def _lose_all(self, worker: Worker, now: Moment, detail: str) -> None:
+        reason: LostReason = Reason.WORKER_STOPPED if worker.left else Reason.LOST
         for task in list(worker.placed.values()):
             execution_id = _named(task.execution_id)
             self._leave_worker(task)
             del self._ended[execution_id]  # should it still run somewhere, it is to be stopped
-            self._lose(task, now, detail)
+            self._lose(task, now, detail, reason=reason)
         if worker.online:
             worker.online = False
             self._say_offline(worker, detail)
@@ -526,7 +599,7 @@ class Desk:
         self._workers_touched[worker.id] = worker
         self._changes.events.append(WorkerOffline(worker_id=worker.id, incarnation=worker.incarnation, detail=detail))
 
-    def _lose(self, task: Task, now: Moment, detail: str) -> None:
+    def _lose(self, task: Task, now: Moment, detail: str, *, reason: LostReason = Reason.LOST) -> None:
         self._changes.events.append(
             ExecutionLost(
                 execution_id=_named(task.execution_id),
@@ -535,6 +608,7 @@ class Desk:
                 attempt=task.attempt,
                 worker_id=_named(task.worker_id),
                 incarnation=_named(task.incarnation),
+                reason=reason,
                 detail=detail,
                 lost_at=now.wall,
             )
@@ -568,6 +642,7 @@ def _registered(worker: Worker) -> WorkerRegistered:
         slots=worker.slots,
         has_agent=True,
         incarnation=worker.incarnation,
+        draining=worker.drained,
     )
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from scheduler.domain.model import Task
-from scheduler.domain.placement import UNLIMITED, Room
+from scheduler.domain.model import Reservation, Shape, Task
+from scheduler.domain.placement import UNLIMITED, Room, has_labels
 from schemas.specs import Resources
 from schemas.states import WorkerStatus
 
@@ -31,11 +31,16 @@ class Worker:
     prefetch: int = 0
     online: bool = True
     drained: bool = False
-    """Somebody asked for a drain, of this incarnation."""
+    """A drain was ordered; it lasts, over restarts, until it is lifted."""
     draining: bool = False
     """The agent says that it drains."""
     unhealthy: str | None = None
     """Why no command can start there, as the agent says."""
+    durable: bool = False
+    """It keeps its id over restarts, and so may come back after a long time."""
+    left: bool = False
+    """Its agent has said goodbye: it was stopped on order, and has not come back since."""
+    reservation: Reservation | None = None
     lease_until: float = 0.0
     heard_at: datetime | None = None
     placed: dict[str, Task] = field(default_factory=dict)
@@ -71,7 +76,23 @@ class Worker:
         prefetch = max(0, self.slots + self.prefetch - max(self.busy, self.slots))
         if not slots and not prefetch:
             return None
-        return Room(self.id, tags(self.type, self.labels), slots, prefetch, self.free_resources())
+        return Room(self.id, self.tags(), slots, prefetch, self.free_resources())
+
+    def tags(self) -> dict[str, str]:
+        """Its labels with its type among them, as `requires` sees them."""
+        return tags(self.type, self.labels)
+
+    def could_hold(self, shape: Shape) -> bool:
+        """Whether it takes work and would have room for the shape, were nothing placed there."""
+        if self.status is not WorkerStatus.ONLINE or self.slots < 1 or not has_labels(shape, self.tags()):
+            return False
+        cpu_m, memory_mb, gpu = self.whole()
+        return shape.cpu_m <= cpu_m and shape.memory_mb <= memory_mb and shape.gpu <= gpu
+
+    def whole(self) -> tuple[int, int, int]:
+        """(cpu_m, memory_mb, gpu) that it has in all."""
+        capacity = self.capacity
+        return UNLIMITED if capacity is None else (capacity.cpu_m, capacity.memory_mb, capacity.gpu)
 
     def free_resources(self) -> tuple[int, int, int]:
         """(cpu_m, memory_mb, gpu) that nothing placed there has claimed; none where it states less than before."""
@@ -154,6 +175,10 @@ class Fleet:
                 self._roomy[id] = room
         self._stale.clear()
         return list(self._roomy.values())
+
+    def another_fits(self, task: Task) -> bool:
+        """Whether a worker on which the task has not failed could hold it, sooner or later."""
+        return any(worker.id not in task.shuns and worker.could_hold(task.shape) for worker in self)
 
     def expired(self, monotonic: float) -> list[Worker]:
         """The workers whose lease is over and who still count for something."""

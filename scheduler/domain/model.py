@@ -5,13 +5,16 @@ store's.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
 from schemas.specs import PRIORITY_RANK, Priority, Resources
 from schemas.states import Reason
+
+SHUN_FOR: Final = timedelta(seconds=15)
+"""How long an attempt waits for another fit worker to have room before it goes back to one where it failed."""
 
 PRIORITY_NAMES: Final[dict[int, Priority]] = {rank: name for name, rank in PRIORITY_RANK.items()}
 
@@ -83,6 +86,9 @@ class Task:
     queue_deadline: datetime | None = None
     wanted_execution_id: str | None = None
     avoid_worker_id: str | None = None
+    """The worker that gave this attempt back: another is better, if there is room now."""
+    shuns: tuple[str, ...] = ()
+    """The workers on which earlier attempts failed or were lost: another is worth a short wait."""
     state: TaskState = TaskState.WAITING
     execution_id: str | None = None
     worker_id: str | None = None
@@ -96,3 +102,20 @@ class Task:
     """The trace of this attempt, if it has one."""
     ticket: int = 0
     """Which of the queue's entries for it is the valid one; 0 when it is not in the queue."""
+
+    def claim(self) -> tuple[int, datetime, str]:
+        """Its place among all that waits: the lower, the earlier it goes."""
+        return (-self.priority, self.ready_at, self.task_id)
+
+    @property
+    def patient_until(self) -> datetime:
+        """Until when it waits for a worker on which it has not failed."""
+        return self.ready_at + SHUN_FOR
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A worker is kept for `task`; `before` are the executions that were placed there when that was decided."""
+
+    task: Task
+    before: frozenset[str]

@@ -15,6 +15,9 @@ from scheduler.domain.placement import Lane
 _Entry = tuple[datetime, str, int]
 """When, which task, and the ticket that makes it valid."""
 
+_Kind = tuple[Shape, int, tuple[str, ...]]
+"""Tasks of one lane: of one shape and priority, and shy of the same workers."""
+
 _COMPACT_FROM: Final = 256
 
 
@@ -23,9 +26,11 @@ class Queue:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
-        self._lanes: dict[tuple[Shape, int], _ReadyLane] = {}
+        self._lanes: dict[_Kind, _ReadyLane] = {}
         self._delayed: list[_Entry] = []
         self._deadlines: list[_Entry] = []
+        self._patience: list[_Entry] = []
+        """When tasks stop waiting for a worker on which they have not failed."""
         self._tickets = 0
         self.changed = False
         """Whether something became ready since somebody last looked."""
@@ -42,6 +47,8 @@ class Queue:
             heappush(self._delayed, (task.ready_at, task.task_id, task.ticket))
         else:
             self._make_ready(task)
+        if task.shuns and task.patient_until > now:
+            heappush(self._patience, (task.patient_until, task.task_id, task.ticket))
         if task.queue_deadline is not None:
             heappush(self._deadlines, (task.queue_deadline, task.task_id, task.ticket))
 
@@ -51,19 +58,23 @@ class Queue:
             return
         del self._tasks[task.task_id]
         task.ticket = 0
-        key = (task.shape, task.priority)
+        key = (task.shape, task.priority, task.shuns)
         lane = self._lanes.get(key)
         if lane is not None and lane.discard(task.task_id, self._tasks) == 0:
             del self._lanes[key]
 
     def ripen(self, now: datetime) -> int:
-        """Make ready every task whose time has come; returns how many."""
+        """Make ready every task whose time has come; returns how many. One that has waited long enough for another
+        worker may go anywhere from now on."""
         count = 0
         while self._delayed and self._delayed[0][0] <= now:
             task = self._valid(heappop(self._delayed))
             if task is not None:
                 self._make_ready(task)
                 count += 1
+        while self._patience and self._patience[0][0] <= now:
+            if self._valid(heappop(self._patience)) is not None:
+                self.changed = True
         return count
 
     def overdue(self, now: datetime) -> list[Task]:
@@ -78,7 +89,7 @@ class Queue:
     def next_moment(self) -> datetime | None:
         """When `ripen` or `overdue` next has something to do; None while nothing is timed."""
         moments = []
-        for heap in (self._delayed, self._deadlines):
+        for heap in (self._delayed, self._deadlines, self._patience):
             while heap and self._valid(heap[0]) is None:
                 heappop(heap)
             if heap:
@@ -87,19 +98,22 @@ class Queue:
 
     def lanes(self) -> list[Lane]:
         """What could run now, to be placed."""
-        return [Lane(shape, priority, lane.in_order(self._tasks)) for (shape, priority), lane in self._lanes.items()]
+        return [
+            Lane(shape, priority, lane.in_order(self._tasks), shuns)
+            for (shape, priority, shuns), lane in self._lanes.items()
+        ]
 
     def depths(self) -> dict[int, tuple[int, datetime]]:
         """Per priority: how many could run now, and since when the oldest of them could."""
         found: dict[int, tuple[int, datetime]] = {}
-        for (_, priority), lane in self._lanes.items():
+        for (_, priority, _), lane in self._lanes.items():
             count, oldest = found.get(priority, (0, lane.oldest()))
             found[priority] = (count + len(lane), min(oldest, lane.oldest()))
         return found
 
     def _make_ready(self, task: Task) -> None:
         self.changed = True
-        self._lanes.setdefault((task.shape, task.priority), _ReadyLane()).add(task)
+        self._lanes.setdefault((task.shape, task.priority, task.shuns), _ReadyLane()).add(task)
 
     def _valid(self, entry: _Entry) -> Task | None:
         task = self._tasks.get(entry[1])

@@ -77,7 +77,7 @@ def _because(task: TaskAnswer) -> str:
     if task.reason is None:
         return ""
     code = f" {task.exit_code}" if task.reason is Reason.EXIT_CODE and task.exit_code is not None else ""
-    return f" ({task.reason.value}{code})"
+    return f" ({task.reason.value}{code})" + (f": {task.detail}" if task.detail else "")
 
 
 def _named(steps: Sequence[StepState]) -> str:

@@ -15,7 +15,7 @@ select must(exists (select from leader), 'another scheduler leads');
 -- All that is placed, without what it runs: a part of a new leader's memory.
 select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
        queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
-       incarnation::text, placed_at, cancel_reason, traceparent
+       incarnation::text, placed_at, cancel_reason, traceparent, shuns::text[]
 from tasks
 where status = 'placed';
 
@@ -24,7 +24,7 @@ where status = 'placed';
 -- (priority, ready_at, task_id) or nulls: the other part of a new leader's memory.
 select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
        queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
-       incarnation::text, placed_at, cancel_reason, traceparent
+       incarnation::text, placed_at, cancel_reason, traceparent, shuns::text[]
 from tasks
 where status = 'waiting'
   and ($1::smallint is null or priority <= $1)
@@ -40,21 +40,22 @@ join unnest($1::uuid[], $2::int[]) as n (task_id, attempt) on t.task_id = n.task
 where t.run is not null;
 
 -- name: write_arrivals
--- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken. With $22,
+-- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken. With $23,
 -- all must be.
 with arrived as (
     insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
                             run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-                            incarnation, placed_at, outcome, done_at, traceparent)
+                            incarnation, placed_at, outcome, done_at, traceparent, shuns)
     select task_id, job_id, attempt, status, name, priority, requires::jsonb, resources::jsonb, run, queued_at, ready_at,
            run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-           incarnation, placed_at, outcome, case when status = 'done' then now() end, traceparent
+           incarnation, placed_at, outcome, case when status = 'done' then now() end, traceparent, shuns::uuid[]
     from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
                 $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[],
-                $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[], $21::text[])
+                $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[], $21::text[],
+                $22::text[])
          as n (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
                run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-               incarnation, placed_at, outcome, traceparent)
+               incarnation, placed_at, outcome, traceparent, shuns)
     on conflict (task_id) do update
     set attempt = excluded.attempt, status = excluded.status, name = excluded.name, priority = excluded.priority,
         requires = excluded.requires, resources = excluded.resources, run = excluded.run, queued_at = excluded.queued_at,
@@ -62,12 +63,12 @@ with arrived as (
         wanted_execution_id = excluded.wanted_execution_id, avoid_worker_id = excluded.avoid_worker_id,
         execution_id = excluded.execution_id, worker_id = excluded.worker_id, incarnation = excluded.incarnation,
         placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null,
-        traceparent = excluded.traceparent
+        traceparent = excluded.traceparent, shuns = excluded.shuns
     where t.attempt < excluded.attempt
     returning task_id::text
 )
 select array(select task_id from arrived) as taken,
-       must(not $22 or (select count(*) from arrived) = cardinality($1), 'a task is known already');
+       must(not $23 or (select count(*) from arrived) = cardinality($1), 'a task is known already');
 
 -- name: write_updates
 -- What became of attempts that have their row: placed, waiting again, to be cancelled.
@@ -151,7 +152,7 @@ order by page.ready_at, page.task_id;
 -- name: find_task
 -- One task with what an explanation needs of it.
 select task_id::text, job_id::text, attempt, status, priority, requires, resources, ready_at, run_at, worker_id::text,
-       execution_id::text, placed_at, outcome, run_at is not null and ready_at > now() as delayed
+       execution_id::text, placed_at, outcome, run_at is not null and ready_at > now() as delayed, shuns::text[]
 from tasks
 where task_id = $1;
 

@@ -2,7 +2,8 @@
 
 -- name: load_workers
 -- The workers with an agent: a new leader's memory.
-select id::text, type, name, status, reason, labels, capacity, slots, prefetch, incarnation::text, since, last_heartbeat
+select id::text, type, name, status, reason, labels, capacity, slots, prefetch, incarnation::text, since, last_heartbeat,
+       drained, durable, reserved_for::text
 from workers
 where has_agent;
 
@@ -10,16 +11,18 @@ where has_agent;
 -- The leader's view of workers with an agent; the row is made if the worker is new.
 with seen as (
     insert into workers as w (id, type, name, status, reason, labels, capacity, slots, prefetch, has_agent, incarnation,
-                              since, registered_at, last_heartbeat)
+                              since, registered_at, last_heartbeat, durable, reserved_for)
     select id, type, name, status, reason, labels, capacity, slots, prefetch, true, incarnation, since, since,
-           last_heartbeat
+           last_heartbeat, durable, reserved_for
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::int[], $9::int[],
-                $10::uuid[], $11::timestamptz[], $12::timestamptz[])
-         as n (id, type, name, status, reason, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat)
+                $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], $14::uuid[])
+         as n (id, type, name, status, reason, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat,
+               durable, reserved_for)
     on conflict (id) do update
     set type = excluded.type, name = excluded.name, status = excluded.status, reason = excluded.reason,
         labels = excluded.labels, capacity = excluded.capacity, slots = excluded.slots, prefetch = excluded.prefetch,
-        has_agent = true, incarnation = excluded.incarnation, since = excluded.since,
+        has_agent = true, incarnation = excluded.incarnation, since = excluded.since, durable = excluded.durable,
+        reserved_for = excluded.reserved_for,
         last_heartbeat = greatest(excluded.last_heartbeat, w.last_heartbeat)
 )
 select true as seen;
@@ -34,6 +37,14 @@ with beaten as (
 )
 select true as beaten;
 
+-- name: drained_otherwise
+-- Those whose drain was ordered or lifted while the leader believes ($2) otherwise: the event that says so was lost, or
+-- is under way.
+select w.id::text, w.drained
+from unnest($1::uuid[], $2::boolean[]) as n (id, believed)
+join workers w on w.id = n.id
+where w.drained <> n.believed;
+
 -- name: insert_worker
 -- A worker without an agent, registered over REST.
 insert into workers (id, type, name, status, labels, capacity, slots, prefetch, has_agent, since, registered_at,
@@ -44,19 +55,45 @@ values ($1, $2, $3, 'online', $4, $5, 0, 0, false, now(), now(), now());
 -- A heartbeat over REST; status and labels are only its own to say of a worker without an agent. Was it offline?
 update workers w
 set last_heartbeat = now(),
-    status = case when not w.has_agent and w.status = 'offline' then 'online' else w.status end,
+    status = case
+        when w.has_agent or w.status <> 'offline' then w.status
+        when w.drained then 'draining' else 'online'
+    end,
     labels = case when not w.has_agent and $2::jsonb is not null then $2 else w.labels end
 from (select id, status from workers where id = $1 for update) old
 where w.id = old.id
-returning w.type, w.name, w.labels, not w.has_agent and old.status = 'offline' as revived;
+returning w.type, w.name, w.labels, w.drained, not w.has_agent and old.status = 'offline' as revived;
 
 -- name: drain_worker
--- Take a worker out of placement.
-update workers set status = 'draining', reason = null where id = $1 and status in ('online', 'unhealthy');
+-- Take a worker out of placement until that is lifted.
+update workers set drained = true, status = 'draining', reason = null where id = $1;
+
+-- name: resume_worker
+-- Lift a drain. The status of a worker with an agent follows once that agent has said that it takes work.
+update workers
+set drained = false, status = case when not has_agent and status = 'draining' then 'online' else status end
+where id = $1;
+
+-- name: forget_workers
+-- Forget workers that the leader no longer knows.
+with forgotten as (
+    delete from workers where id = any($1::uuid[]) and status = 'offline'
+)
+select true as forgotten;
+
+-- name: forget_silent
+-- Forget workers without an agent that have been offline for longer than $1 seconds, a bounded number; answers which.
+delete from workers
+where id in (
+    select id from workers
+    where not has_agent and status = 'offline' and last_heartbeat <= now() - make_interval(secs => $1)
+    limit 500
+)
+returning id::text, name;
 
 -- name: lock_worker
 -- A worker before it is removed, with how much is placed there.
-select w.status, w.has_agent, w.incarnation::text,
+select w.status, w.drained, w.has_agent, w.incarnation::text,
        (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id) as busy
 from workers w
 where w.id = $1
@@ -89,7 +126,8 @@ select json_build_object(
            'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'reason', w.reason,
            'labels', w.labels, 'capacity', w.capacity, 'slots', w.slots,
            'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
-           'has_agent', w.has_agent, 'registered_at', rfc3339(w.registered_at),
+           'has_agent', w.has_agent, 'drained', w.drained, 'reserved_for', w.reserved_for,
+           'registered_at', rfc3339(w.registered_at),
            'last_heartbeat', rfc3339(w.last_heartbeat))::text as body,
        w.id::text
 from workers w
@@ -107,16 +145,19 @@ select json_build_object(
            'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'reason', w.reason,
            'labels', w.labels, 'capacity', w.capacity, 'slots', w.slots,
            'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
-           'has_agent', w.has_agent, 'registered_at', rfc3339(w.registered_at),
+           'has_agent', w.has_agent, 'drained', w.drained, 'reserved_for', w.reserved_for,
+           'registered_at', rfc3339(w.registered_at),
            'last_heartbeat', rfc3339(w.last_heartbeat))::text
 from workers w
 where w.id = $1;
 
 -- name: workers_to_explain
--- Every worker with its load and what that claims, oldest first.
-select w.id::text, w.type, w.name, w.status, w.reason, w.labels, w.capacity, w.slots, w.prefetch, w.has_agent, w.since,
-       w.incarnation::text, coalesce(t.busy, 0) as busy, coalesce(t.cpu_m, 0) as cpu_m,
-       coalesce(t.memory_mb, 0) as memory_mb, coalesce(t.gpu, 0) as gpu
+-- Every worker that is not offline, with its load, what that claims and the task that it is reserved for, oldest first.
+select w.id::text, w.type, w.name, w.status, w.reason, w.labels, w.capacity, w.slots, w.prefetch, w.has_agent,
+       w.since, w.incarnation::text, w.drained, w.durable, coalesce(t.busy, 0) as busy, coalesce(t.cpu_m, 0) as cpu_m,
+       coalesce(t.memory_mb, 0) as memory_mb, coalesce(t.gpu, 0) as gpu,
+       r.task_id::text as reserved_for, r.priority as reserved_priority, r.ready_at as reserved_ready_at,
+       r.resources as reserved_resources
 from workers w
 left join (
     select worker_id, count(*) as busy, sum((resources->>'cpu_m')::bigint)::bigint as cpu_m,
@@ -125,4 +166,10 @@ left join (
     where status = 'placed'
     group by worker_id
 ) t on t.worker_id = w.id
+left join tasks r on r.task_id = w.reserved_for and r.status = 'waiting'
+where w.status <> 'offline'
 order by w.id;
+
+-- name: count_offline
+-- How many workers are offline.
+select count(*) from workers where status = 'offline';

@@ -61,6 +61,9 @@ class Task(Model):
     name: str = Field(description="The step's name.")
     status: TaskStatus = Field(description="How far the task is, or how it ended.")
     reason: Reason | None = Field(description="Why it did not succeed.")
+    detail: str | None = Field(
+        description="In words, where the reason alone does not say it: what it waited for, or why it did not start."
+    )
     attempt: int = Field(description="The current attempt, counted from 1.")
     depends_on: list[str] = Field(description="The steps that must be over before this one starts.")
     exit_code: int | None = Field(description="The last attempt's exit code.")
@@ -77,6 +80,9 @@ class Job(Model):
     name: str = Field(description="What people call the job.")
     status: JobStatus = Field(description="How far the job is, or how it ended.")
     reason: Reason | None = Field(description="Why it did not succeed.")
+    detail: str | None = Field(
+        description="In words, where the reason alone does not say it: what it was waiting for at its time limit."
+    )
     pipeline_id: Id | None = Field(description="The pipeline that it is a run of.")
     pipeline_version: int | None = Field(description="The version of the pipeline that it runs.")
     priority: Priority = Field(description="Of the jobs that wait, a higher one starts first.")

@@ -93,6 +93,13 @@ class WorkerVerdict(Model):
     refusal: str | None = Field(description="In words: what the task needs and the worker lacks.")
 
 
+class WorkerGroup(Model):
+    """Workers that are not listed one by one, because they all say the same."""
+
+    count: int = Field(description="How many there are.")
+    refusal: str | None = Field(description="What keeps the task from them, in words; null for those that fit.")
+
+
 class Explanation(Model):
     """Why a task waits, or where it is."""
 
@@ -101,4 +108,9 @@ class Explanation(Model):
     status: TaskStatus = Field(description="How far the task is.")
     position: int | None = Field(description="1 is next; null when it does not wait for a worker.")
     summary: str = Field(description="The answer in one sentence.")
-    workers: list[WorkerVerdict] = Field(description="What each worker has to say, while the task waits for one.")
+    workers: list[WorkerVerdict] = Field(
+        description="What each worker has to say, while the task waits for one: at most 100, those that fit first."
+    )
+    others: list[WorkerGroup] = Field(
+        default_factory=list, description="The workers that are not listed: the offline ones, and those beyond 100."
+    )

@@ -35,6 +35,8 @@ class RegisteredWorker(Model):
     capacity: Resources | None = Field(description="What it has for executions that state their resources.")
     slots: int = Field(description="How many executions run there at once.")
     busy: int = Field(description="How many executions are placed there.")
+    drained: bool = Field(description="Whether a drain was ordered; it lasts, over restarts, until it is resumed.")
+    reserved_for: Id | None = Field(description="The task, in need of much room, that the worker is kept for.")
     has_agent: bool = Field(description="Whether an agent stands behind it; without one it is sent nothing.")
     registered_at: Timestamp = Field(description="When it was first heard of.")
     last_heartbeat: Timestamp | None = Field(description="When it was last heard of.")

@@ -53,6 +53,7 @@ class Agent:
             settings.worker_type,
             dict(settings.labels),
             (settings.capacity or Capacity()).over(machine.resources()),
+            durable=settings.state_dir is not None,
         )
         self._scratch = Scratch(self.state.scratch)
         self._launcher = Launcher()

@@ -142,6 +142,8 @@ class Heart:
             waiting=runner.waiting,
             reporting=sorted(self._delivery.unsettled),
             over=over,
+            durable=identity.durable,
+            exiting=runner.exiting,
             leaving=leaving,
         )
 

@@ -33,6 +33,8 @@ class Identity:
     type: str
     labels: dict[str, str] = field(default_factory=dict)
     capacity: Resources | None = None
+    durable: bool = False
+    """Whether it keeps its id over restarts."""
     incarnation: str = field(default_factory=new_id)
 
     def sign(self, data: D, *, time: datetime, traceparent: str | None = None) -> CloudEvent[D]:

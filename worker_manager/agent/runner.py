@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import structlog
 
-from schemas.agents import Assignment, Dispatch, Drain, Stop
+from schemas.agents import Assignment, Dispatch, Drain, Resume, Stop
 from schemas.events import ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.ids import is_id
 from schemas.states import ExecutionStatus, Reason
@@ -63,6 +63,8 @@ class Runner:
         self._stopped: Memory[Reason] = Memory(SEEN, seconds=STOPPED_SECONDS)
         self._stale: asyncio.TimerHandle | None = None
         self.draining = False
+        self.exiting = False
+        """Whether it drains in order to end, so that nothing lifts the drain."""
         self.forsaken = False
         """Set when all that runs is being killed because nobody is left to run it for: what ends now has no outcome."""
         self.lost: list[str] = []
@@ -133,6 +135,7 @@ class Runner:
     def drain(self, drain: Drain) -> None:
         """Take nothing new and give back what waits; with `force`, end what runs, without an outcome."""
         self.draining = True
+        self.exiting = self.exiting or drain.exit
         self._return_waiting("the worker is draining")
         if drain.force:
             self.abandon()
@@ -145,6 +148,12 @@ class Runner:
             self._return_waiting(f"the worker is unhealthy: {self._health.reason}")
             self._settle()
         self.changed()
+
+    def resume(self, _resume: Resume) -> None:
+        """Take work again, unless the agent is about to end."""
+        if self.draining and not self.exiting:
+            self.draining = False
+            self.changed()
 
     def abandon(self) -> None:
         """End what runs at once. It has no outcome: it is lost, and to be queued again."""

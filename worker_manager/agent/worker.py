@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from schemas.agents import Dispatch, Drain, Seek, Stop
+from schemas.agents import Dispatch, Drain, Resume, Seek, Stop
 from schemas.subjects import AgentVerb
 from shared.bus import Bus, Subscription
 from worker_manager.agent.heartbeat import Heart
@@ -62,6 +62,7 @@ class Worker:
             await self._hear("stop", Stop, self._runner.stop),
             await self._hear("seek", Seek, self._heart.seek),
             await self._hear("drain", Drain, self._drain),
+            await self._hear("resume", Resume, self._runner.resume),
         ]
         await self._bus.flush()
         await self._heart.start()
@@ -69,7 +70,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Give back what waits, let what runs end while there is time, kill the rest, and say goodbye."""
-        self._runner.drain(Drain())
+        self._runner.drain(Drain(exit=True))
         if self._leaving is not None:
             self._leaving.cancel()
         if not await self._idle(self._patience):

@@ -15,11 +15,13 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """`clean` tells that nothing which had been handed to the worker is left without an outcome."""
+    """`clean` tells that nothing which had been handed to the worker is left without an outcome, `ordered` that the
+    process ended because it was told to."""
 
     status: WorkerProcessStatus
     clean: bool
     detail: str
+    ordered: bool = False
 
 
 def judge(intent: Intent | None, *, exit_code: int | None, took_leave: bool) -> Ending:
@@ -31,10 +33,11 @@ def judge(intent: Intent | None, *, exit_code: int | None, took_leave: bool) -> 
     """
     clean = took_leave and exit_code in (0, None)
     if intent is Intent.FORCE:
-        return Ending(WorkerProcessStatus.STOPPED, clean, "stopped by force, as asked")
+        return Ending(WorkerProcessStatus.STOPPED, clean, "stopped by force, as asked", ordered=True)
     if clean or exit_code == 0:
         how = "drained and stopped, as asked" if intent is Intent.DRAIN else "left by itself"
-        return Ending(WorkerProcessStatus.STOPPED, clean, how if clean else f"{how}, without its last word")
+        words = how if clean else f"{how}, without its last word"
+        return Ending(WorkerProcessStatus.STOPPED, clean, words, ordered=intent is Intent.DRAIN)
     return Ending(WorkerProcessStatus.FAILED, False, _words(exit_code))
 
 

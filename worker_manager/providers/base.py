@@ -78,3 +78,7 @@ class Provider(Protocol):
     async def forget(self, worker_id: str) -> None:
         """Remove what is kept for a worker that is gone and left nothing unfinished; its log stays."""
         ...
+
+    async def erase(self, worker_id: str) -> None:
+        """Remove all that is kept for a worker that is gone, its log included."""
+        ...

@@ -139,6 +139,9 @@ class ProcessProvider:
     async def forget(self, worker_id: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._home(worker_id) / "state", ignore_errors=True)
 
+    async def erase(self, worker_id: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._home(worker_id), ignore_errors=True)
+
     def _home(self, worker_id: str) -> Path:
         return self._folder / worker_id
 

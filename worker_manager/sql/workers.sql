@@ -75,3 +75,15 @@ order by workers.id desc limit $5;
 -- How many workers there are in each status that is not final.
 select status, count(*)::int as workers from workers
 where status in ('starting', 'running', 'draining') group by status;
+
+-- name: forget_workers
+-- Delete a bounded number of workers that stopped longer than $2 or failed longer than $3 seconds ago; answers which.
+delete from workers
+where id in (
+    select id from workers
+    where (status = 'stopped' and stopped_at <= now() - make_interval(secs => $2::float8))
+       or (status = 'failed' and stopped_at <= now() - make_interval(secs => $3::float8))
+    limit $4
+    for update skip locked
+)
+returning id::text, name, provider, status = 'failed' as failed, instance = $1 as ours;

@@ -80,7 +80,23 @@ def _list(**values: object) -> list[object]:
 
 
 SAVED: list[object] = [
-    *([IDS[0]], [IDS[1]], ["running"], [None], [1], [0], [None], [None], [None], [None], [NOW], [NOW], [None]),
+    *(
+        [IDS[0]],
+        [IDS[1]],
+        ["running"],
+        [None],
+        [1],
+        [0],
+        [None],
+        [None],
+        [None],
+        [None],
+        [NOW],
+        [NOW],
+        [None],
+        [0],
+        [None],
+    ),
     *([IDS[0]], [IDS[2]], [IDS[1]], [1], [IDS[3]], ["running"], [None], [None], [None], [NOW], [NOW], [None], [0]),
     *([False], [IDS[0]], ["[]"]),
 ]
@@ -110,7 +126,11 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("due_jobs", [NOW, 100], {"jobs_deadline"}),
     ("next_deadline", [], {"jobs_deadline"}),
     ("remind_queued_tasks", [NOW, 60.0, 500, 1 << 20], {"jobs_status", "tasks_pkey"}),
-    ("save_runs", [[IDS[0]], [1], ["running"], [None], [None], [NOW], [None], *SAVED], {"jobs_pkey", "tasks_id"}),
+    (
+        "save_runs",
+        [[IDS[0]], [1], ["running"], [None], [None], [NOW], [None], [None], *SAVED],
+        {"jobs_pkey", "tasks_id"},
+    ),
     ("get_pipeline", [IDS[0]], {"pipeline_versions_pkey"}),
     ("list_pipelines", [None, None, 101], {"pipelines_active"}),
     ("list_pipelines", [None, "p-7", 101], {"pipelines_name"}),

@@ -229,7 +229,7 @@ async def test_a_lost_execution_runs_again_elsewhere(house: House) -> None:
     await house.say(started(first))
     await house.say(lost(first))
     order = await house.queued(job, attempt=2)
-    assert (order.avoid_worker_id, order.run.env["HODEI_ATTEMPT"]) == (first.worker_id, "2")
+    assert (order.avoid_worker_ids, order.run.env["HODEI_ATTEMPT"]) == ([first.worker_id], "2")
     await house.say(finished(first))  # too late: that attempt no longer counts
     await house.say(finished(scheduled(order)))
     over = await house.over(job)

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import pytest
 
 from scheduler.app import build
 from scheduler.settings import SchedulerSettings
-from schemas.agents import Drain, Heartbeat, Seek, Stop
+from schemas.agents import Drain, Heartbeat, Resume, Seek, Stop
 from schemas.cloudevents import decode_batch, encode_batch, wrap
 from schemas.events import EventData, ExecutionFinished, TaskQueued, TaskScheduled, WorkerRegistered
 from schemas.specs import RunSpec
@@ -74,6 +74,7 @@ class Agent:
     stops: asyncio.Queue[Stop] = field(default_factory=asyncio.Queue)
     seeks: asyncio.Queue[Seek] = field(default_factory=asyncio.Queue)
     drains: asyncio.Queue[Drain] = field(default_factory=asyncio.Queue)
+    resumes: asyncio.Queue[Resume] = field(default_factory=asyncio.Queue)
 
     async def listen(self) -> None:
         async def on_stop(_subject: str, payload: bytes, _reply: str) -> None:
@@ -85,6 +86,10 @@ class Agent:
         async def on_drain(_subject: str, payload: bytes, _reply: str) -> None:
             await self.drains.put(Drain.model_validate_json(payload))
 
+        async def on_resume(_subject: str, payload: bytes, _reply: str) -> None:
+            await self.resumes.put(Resume.model_validate_json(payload))
+
+        await self.bus.subscribe(self.bus.catalogue.agent(self.id, "resume"), on_resume)
         await self.bus.subscribe(self.bus.catalogue.agent(self.id, "stop"), on_stop)
         await self.bus.subscribe(self.bus.catalogue.agent(self.id, "seek"), on_seek)
         await self.bus.subscribe(self.bus.catalogue.agent(self.id, "drain"), on_drain)
@@ -170,6 +175,15 @@ class House:
             found: dict[str, object] = await answer.json(content_type=None)
             return found
 
+    async def explained_in_queue(self, task_id: str) -> Any:
+        """Why a task waits, once it is in the queue."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                async with self.http.get(f"{self.url}/api/v1/tasks/{task_id}/explain") as answer:
+                    if answer.status == 200:
+                        return await answer.json()
+                await asyncio.sleep(0.02)
+
     async def delete(self, path: str, status: int = 204) -> None:
         async with self.http.delete(self.url + path) as answer:
             assert answer.status == status, await answer.text()
@@ -201,13 +215,14 @@ async def house(nats_url: str, migrated_database_url: str, namespace: str) -> As
     """Opens the house: `await house(lease=15)`, on a NATS of one's own with `nats=`."""
     async with AsyncExitStack() as stack:
 
-        async def open_house(*, lease: float = 15.0, nats: str = nats_url) -> House:
+        async def open_house(*, lease: float = 15.0, nats: str = nats_url, worker_ttl: float | None = None) -> House:
             settings = SchedulerSettings(
                 nats_url=nats,
                 database_url=migrated_database_url,
                 namespace=namespace,
                 port=0,
                 lease_seconds=lease,
+                worker_ttl=worker_ttl,
                 database_pool=4,
                 start_deadline=10,
                 linger_ms=2,

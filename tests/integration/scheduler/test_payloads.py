@@ -103,7 +103,7 @@ async def test_a_new_leader_reads_all_that_waits_page_by_page_and_nothing_of_wha
 
     monkeypatch.setattr(Database, "fetch", noted)
     monkeypatch.setattr(store, "LOAD_PAGE", 2)
-    tasks, [worker] = await Store(here.database, Outbox(here.database, here.bus, source="scheduler")).load()
+    tasks, [worker], _ = await Store(here.database, Outbox(here.database, here.bus, source="scheduler")).load()
     assert worker.id == agent.id
     assert [task.state for task in tasks] == [TaskState.PLACED, *[TaskState.WAITING] * 6]
     assert {task.task_id for task in tasks} == {one.task_id for one in events}

@@ -204,7 +204,7 @@ async def test_a_drained_worker_gets_nothing_new_and_its_agent_is_told(house: Op
     await here.post(f"/api/v1/workers/{agent.id}/drain", None, 409)
 
 
-async def test_a_drain_that_the_agent_begins_is_told_of_once(house: Opener) -> None:
+async def test_a_drain_that_the_agent_begins_is_told_of_once_and_an_ordered_one_besides(house: Opener) -> None:
     here = await house()
     agent = await here.agent()
     await agent.beat(draining=True)
@@ -215,7 +215,7 @@ async def test_a_drain_that_the_agent_begins_is_told_of_once(house: Opener) -> N
     await here.post(f"/api/v1/workers/{agent.id}/drain", None, 202)
     await agent.beat(draining=True, leaving=True)
     await here.ears.wait(WorkerOffline)
-    assert len(here.ears.of(WorkerDraining)) == 1
+    assert [event.ordered for event in here.ears.of(WorkerDraining)] == [False, True]
 
 
 async def test_an_unhealthy_worker_is_shown_with_its_reason_and_gets_nothing(house: Opener) -> None:
@@ -306,7 +306,7 @@ async def test_the_queue_is_shown_in_the_order_in_which_it_would_run(house: Open
 
 async def test_what_nobody_knows_is_not_found(house: Opener) -> None:
     here = await house()
-    for path in ("tasks/{}/explain", "workers/{}", "scheduled/{}"):
+    for path in ("workers/{}", "scheduled/{}"):
         await here.get(f"/api/v1/{path.format(new_id())}", 404)
         await here.get(f"/api/v1/{path.format('nonsense')}", 404)
 
@@ -324,6 +324,7 @@ async def test_the_openapi_document_is_valid_and_names_every_route(house: Opener
         "/api/v1/workers/{id}",
         "/api/v1/workers/{id}/heartbeat",
         "/api/v1/workers/{id}/drain",
+        "/api/v1/workers/{id}/resume",
         "/api/v1/queue",
         "/api/v1/tasks/{id}/explain",
     } <= set(document["paths"])

@@ -12,13 +12,14 @@ from schemas.events import (
     ExecutionFinished,
     ExecutionLost,
     ExecutionStarted,
+    JobFailed,
     TaskCancelRequested,
     TaskExpired,
     TaskRetrying,
     TaskScheduled,
     TaskWithdrawn,
 )
-from schemas.specs import RetrySpec, RunSpec
+from schemas.specs import Resources, RetrySpec, RunSpec
 from schemas.states import JOB, TASK, IllegalTransition, JobStatus, Reason, TaskStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,6 +85,10 @@ def finished(
             "finished_at": NOW,
         }
     )
+
+
+def stopped(task: str, attempt: int = 1) -> ExecutionLost:
+    return lost(task, attempt).model_copy(update={"reason": Reason.WORKER_STOPPED, "detail": "stopped by force"})
 
 
 def lost(task: str, attempt: int = 1) -> ExecutionLost:
@@ -167,7 +172,7 @@ def test_a_lost_attempt_is_queued_at_once_and_elsewhere() -> None:
     run = run_of(TaskState("a", "a", max_crashes=1))
     apply(run, started("a"), lost("a"))
     queued = [entry.event for entry in run.journal if isinstance(entry.event, Queued)][-1]
-    assert (queued.attempt, queued.run_at, queued.avoid_worker_id) == (2, None, "w")
+    assert (queued.attempt, queued.run_at, queued.avoids) == (2, None, ("w",))
     apply(run, lost("a", 2))
     assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.LOST)
 
@@ -381,3 +386,79 @@ def test_every_task_of_a_stopped_job_ends(
     cancelled = any(task.status is TaskStatus.CANCELLED for task in run.tasks.values())
     if cancelled:
         assert run.job.status is (JobStatus.CANCELLED if stop == "cancel" else JobStatus.FAILED)
+
+
+def avoided(run: JobRun) -> tuple[str, ...]:
+    return [entry.event for entry in run.journal if isinstance(entry.event, Queued)][-1].avoids
+
+
+@pytest.mark.parametrize("status", ["failed", "timed_out"])
+def test_a_failed_attempt_is_tried_elsewhere_and_so_are_all_before_it(status: Literal["failed", "timed_out"]) -> None:
+    run = run_of(TaskState("a", "a", retry=RetrySpec(max_attempts=9, delay=0)))
+    for attempt, worker in enumerate(["w1", "w2", "w1"], 1):
+        apply(run, finished("a", status, attempt, exit_code=1).model_copy(update={"worker_id": worker}))
+    assert avoided(run) == ("w1", "w2")
+
+
+def test_no_more_workers_are_avoided_than_an_order_names() -> None:
+    run = run_of(TaskState("a", "a", retry=RetrySpec(max_attempts=50, delay=0)))
+    for attempt in range(1, 15):
+        apply(run, finished("a", "failed", attempt, exit_code=1).model_copy(update={"worker_id": f"w{attempt}"}))
+    assert avoided(run) == tuple(f"w{number}" for number in range(14, 4, -1))
+
+
+def test_stops_that_were_ordered_use_up_neither_crashes_nor_attempts() -> None:
+    run = run_of(TaskState("a", "a", retry=RetrySpec(max_attempts=2, delay=0), max_crashes=1))
+    apply(run, *(stopped("a", attempt) for attempt in range(1, 8)))
+    assert statuses(run) == {"a": "queued"}
+    assert avoided(run) == (), "nothing speaks against that worker"
+    apply(run, lost("a", 8), stopped("a", 9), finished("a", "failed", 10, exit_code=1))
+    assert statuses(run) == {"a": "queued"}, "one crash and one failure are allowed"
+    retrying = [entry.event.reason for entry in run.journal if isinstance(entry.event, TaskRetrying)]
+    assert retrying == [Reason.WORKER_STOPPED] * 7 + [Reason.LOST, Reason.WORKER_STOPPED, Reason.EXIT_CODE]
+    apply(run, finished("a", "failed", 11, exit_code=1))
+    assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.EXIT_CODE)
+
+
+def test_an_ordered_stop_ends_what_may_run_once_only() -> None:
+    run = run_of(TaskState("a", "a", retry_on_lost=False))
+    apply(run, stopped("a"))
+    assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.WORKER_STOPPED)
+    assert run.job.detail == "step a: stopped by force"
+
+
+def test_a_job_whose_time_is_over_says_that_nothing_began_and_what_it_waited_for() -> None:
+    build = TaskState("a", "build", requires={"x": "1"}, resources=Resources(cpu_m=4000))
+    run = run_of(build, TaskState("b", "test", ("build",)))
+    run.time_out(NOW + timedelta(seconds=5))
+    apply(run, TaskWithdrawn(task_id="a", job_id="job", attempt=1, reason=Reason.JOB_TIMEOUT))
+    assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.JOB_TIMEOUT)
+    waited = "waited 5 s for a worker with labels x=1 and cpu_m 4000"
+    assert run.job.detail == f"nothing began: step build {waited}"
+    assert run.tasks["a"].detail == waited
+    said_of = [entry.event.detail for entry in run.journal if isinstance(entry.event, JobFailed)]
+    assert said_of == [run.job.detail]
+
+
+def test_a_job_whose_time_is_over_says_what_ran_and_what_waited() -> None:
+    run = run_of(TaskState("a", "build"), TaskState("b", "test"))
+    apply(run, started("a"))
+    run.time_out(NOW + timedelta(seconds=5))
+    apply(run, TaskWithdrawn(task_id="b", job_id="job", attempt=1, reason=Reason.JOB_TIMEOUT))
+    apply(run, finished("a", "cancelled", exit_code=None, reason=Reason.JOB_TIMEOUT))
+    assert run.job.detail == "step build had run for 5 s; step test waited 5 s for a worker"
+
+
+def test_a_job_that_ended_well_just_before_its_time_was_over_has_nothing_to_explain() -> None:
+    run = run_of(TaskState("a", "build"))
+    apply(run, started("a"))
+    run.time_out(NOW + timedelta(seconds=5))
+    apply(run, finished("a"))
+    assert (run.job.status, run.job.detail, run.tasks["a"].detail) == (JobStatus.SUCCEEDED, None, None)
+
+
+def test_a_task_that_waited_too_long_says_for_what() -> None:
+    run = run_of(TaskState("a", "build", requires={"gpu": "yes", "zone": "a"}))
+    run.apply(TaskExpired(task_id="a", job_id="job", attempt=1), NOW + timedelta(seconds=0.4))
+    assert run.job.reason is Reason.QUEUE_TIMEOUT
+    assert run.job.detail == "step build: waited 0.4 s for a worker with labels gpu=yes, zone=a"

@@ -49,7 +49,7 @@ def queued(
     run_at: float | None = None,
     deadline: float | None = None,
     execution_id: str | None = None,
-    avoid: str | None = None,
+    avoid: Sequence[str] = (),
 ) -> TaskQueued:
     return TaskQueued(
         task_id=task_id,
@@ -64,7 +64,7 @@ def queued(
         run_at=None if run_at is None else at(run_at).wall,
         queue_deadline=None if deadline is None else at(deadline).wall,
         execution_id=execution_id,
-        avoid_worker_id=avoid,
+        avoid_worker_ids=list(avoid),
     )
 
 
@@ -79,7 +79,9 @@ def beat(
     over: Sequence[str] = (),
     draining: bool = False,
     unhealthy: str | None = None,
+    exiting: bool = False,
     leaving: bool = False,
+    durable: bool = False,
     labels: dict[str, str] | None = None,
     capacity: Resources | None = None,
 ) -> Heartbeat:
@@ -99,6 +101,8 @@ def beat(
         reporting=list(reporting),
         over=list(over),
         leaving=leaving,
+        exiting=exiting,
+        durable=durable,
     )
 
 

@@ -233,7 +233,7 @@ def test_nothing_is_missed_while_news_is_late() -> None:
 
 def test_a_drain_that_the_agent_did_not_hear_is_told_again() -> None:
     one = with_worker()
-    one.drain(WorkerDraining(worker_id="w1"))
+    one.drain(WorkerDraining(worker_id="w1", ordered=True))
     assert one.heartbeat(beat(), at(1)).drain
     assert not one.heartbeat(beat(draining=True), at(2))
 
@@ -427,12 +427,12 @@ def test_an_agent_that_begins_to_drain_is_told_of_once() -> None:
 
 def test_a_drain_that_was_asked_for_is_not_told_of_again_when_the_agent_obeys() -> None:
     one = with_worker()
-    assert one.drain(WorkerDraining(worker_id="w1", incarnation="i1"))
+    assert one.drain(WorkerDraining(worker_id="w1", incarnation="i1", ordered=True))
     one.offer(beat(draining=True), at(1))
     assert drains(settle(one)) == []
 
 
-def test_a_drain_holds_for_the_incarnation_that_it_names() -> None:
+def test_a_drain_that_the_agent_began_is_over_with_its_process() -> None:
     one = with_worker()
     one.offer(beat(draining=True), at(1))
     [told] = [event for event in settle(one).events if isinstance(event, WorkerDraining)]

@@ -50,7 +50,5 @@ def test_a_refusal_says_what_is_needed_and_what_is_lacking(
 
 def test_the_summary_says_why_it_waits() -> None:
     assert summary(1, []) == "waits: no worker is known"
-    offline = verdicts(Shape(), [Candidate(worker(online=False), True)])
-    assert summary(1, offline) == "waits: every worker refuses it: is offline"
-    fits = verdicts(Shape(), [Candidate(worker(), True)])
-    assert summary(3, fits) == "waits behind 2 others for 1 fitting workers"
+    assert summary(1, *verdicts(Shape(), [], offline=3)) == "waits: every worker refuses it: is offline"
+    assert summary(3, *verdicts(Shape(), [Candidate(worker(), True)])) == "waits behind 2 others for 1 fitting workers"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.domain.model import Shape, Task
-from scheduler.domain.placement import UNLIMITED, Lane, Plan, Room, Snapshot, has_labels, place
+from scheduler.domain.placement import UNLIMITED, Held, Lane, Plan, Room, Snapshot, has_labels, place
 from tests.unit.scheduler.making import task
 
 SHAPES = [
@@ -182,3 +182,49 @@ def test_only_as_much_of_a_lane_is_read_as_is_placed() -> None:
 
     plan = place(Snapshot([Lane(Shape(), 1, endless())], [Room("w0", {}, 3, 0)]))  # type: ignore[arg-type]
     assert (len(plan), read) == (3, 4)
+
+
+def test_the_worker_on_which_it_failed_is_left_alone_while_the_task_waits_for_another() -> None:
+    shy = task(1)
+    lane = Lane(Shape(), 1, [shy], ("bad",))
+    asked = []
+
+    def waits(one: Task) -> bool:
+        asked.append(one.task_id)
+        return True
+
+    bad, good = Room("bad", {}, 5, 0), Room("good", {}, 1, 0)
+    assert [p.worker_id for p in place(Snapshot([lane], [bad, good], waits=waits))] == ["good"]
+    assert asked == [], "nothing is asked where there is a choice"
+    assert place(Snapshot([lane], [bad], waits=waits)) == []
+    assert [p.worker_id for p in place(Snapshot([lane], [bad], waits=lambda _: False))] == ["bad"]
+
+
+def test_of_the_workers_on_which_it_failed_the_first_one_named_comes_last() -> None:
+    lane = Lane(Shape(), 1, [task(1)], ("worse", "bad"))
+    rooms = [Room("bad", {}, 1, 0), Room("worse", {}, 9, 0)]
+    assert [p.worker_id for p in place(Snapshot([lane], rooms))] == ["bad"]
+
+
+def test_a_held_room_takes_what_goes_before_and_what_fits_beside() -> None:
+    large = task(5, shape=Shape(cpu_m=3000))
+    held = Held("w", large, 1, (1000, 0, 0))
+    room = Room("w", {}, 2, 0, (2000, 0, 0))
+
+    def goes(one: Task) -> bool:
+        return bool(place(Snapshot([Lane(one.shape, one.priority, [one])], [room], [held])))
+
+    assert goes(task(6, shape=Shape(cpu_m=1000))), "there is room beside the large one"
+    assert not goes(task(6, shape=Shape(cpu_m=1001)))
+    assert goes(task(6, shape=Shape(cpu_m=2000), priority=2)), "it goes before"
+    assert goes(task(4, shape=Shape(cpu_m=2000))), "it became ready earlier"
+    both = [task(6, shape=Shape(cpu_m=600)), task(7, shape=Shape(cpu_m=600))]
+    assert len(place(Snapshot([Lane(Shape(cpu_m=600), 1, both)], [room], [held]))) == 1
+
+
+def test_what_is_held_is_free_for_others_once_the_task_has_its_place() -> None:
+    large, small = task(1, shape=Shape(cpu_m=1000)), task(2, shape=Shape(cpu_m=500))
+    held = Held("w", large, 0, (0, 0, 0))
+    lanes = [Lane(large.shape, 1, [large]), Lane(small.shape, 1, [small])]
+    plan = place(Snapshot(lanes, [Room("w", {}, 2, 0, (1500, 0, 0))], [held]))
+    assert [p.task.task_id for p in plan] == [large.task_id, small.task_id]

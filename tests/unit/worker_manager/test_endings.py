@@ -36,3 +36,13 @@ def test_only_an_end_that_was_wanted_or_orderly_is_no_failure(
 def test_a_failure_says_how_the_process_ended() -> None:
     assert "signal 9" in judge(None, exit_code=137, took_leave=False).detail
     assert "exit code 3" in judge(None, exit_code=3, took_leave=False).detail
+
+
+def test_an_end_was_ordered_when_the_process_did_as_it_was_told() -> None:
+    def ordered(intent: Intent | None, exit_code: int | None) -> bool:
+        return judge(intent, exit_code=exit_code, took_leave=False).ordered
+
+    assert ordered(Intent.FORCE, 137)
+    assert ordered(Intent.DRAIN, 0)
+    assert not ordered(Intent.DRAIN, 137), "it was killed while it drained"
+    assert not ordered(None, 0)

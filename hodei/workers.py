@@ -1,0 +1,88 @@
+"""`hodei workers list | drain | resume`: the workers as the scheduler sees them."""
+
+from typing import Annotated, Final
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from hodei.asking import with_client
+from hodei.client import Client
+from hodei.views import print_table
+from schemas.rest.workers import RegisteredWorker
+from schemas.states import WorkerStatus
+
+STYLES: Final = {WorkerStatus.ONLINE: "green", WorkerStatus.DRAINING: "yellow", WorkerStatus.OFFLINE: "dim"}
+
+app = typer.Typer(help="List workers, take them out of service and put them back.", no_args_is_help=True)
+
+WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@app.command("list")
+def list_workers(
+    status: Annotated[WorkerStatus | None, typer.Option(help="Only those in this state.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List workers, newest first."""
+
+    async def show(client: Client) -> int:
+        found = [one async for one in client.registered_workers(status=status and status.value)]
+        if as_json:
+            for one in found:
+                print(one.model_dump_json())
+        else:
+            print_table(workers_table(found))
+        return 0
+
+    raise typer.Exit(with_client(show))
+
+
+@app.command()
+def drain(worker: WorkerId, as_json: AsJson = False) -> None:
+    """Place nothing new on a worker, over its restarts, until `hodei workers resume`."""
+
+    async def ask(client: Client) -> int:
+        _show(await client.drain_worker(worker), as_json=as_json)
+        return 0
+
+    raise typer.Exit(with_client(ask))
+
+
+@app.command()
+def resume(worker: WorkerId, as_json: AsJson = False) -> None:
+    """Lift a worker's drain."""
+
+    async def ask(client: Client) -> int:
+        _show(await client.resume_worker(worker), as_json=as_json)
+        return 0
+
+    raise typer.Exit(with_client(ask))
+
+
+def workers_table(workers: list[RegisteredWorker]) -> Table:
+    """Workers, a line each."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("ID", no_wrap=True, min_width=36)
+    table.add_column("NAME", overflow="ellipsis", no_wrap=True)
+    for column in ("STATUS", "TYPE", "BUSY"):
+        table.add_column(column, no_wrap=True)
+    for worker in workers:
+        table.add_row(
+            worker.id,
+            Text(worker.name),
+            Text(_status(worker), style=STYLES[worker.status]),
+            Text(worker.type),
+            f"{worker.busy}/{worker.slots}",
+        )
+    return table
+
+
+def _status(worker: RegisteredWorker) -> str:
+    drained = worker.drained and worker.status is not WorkerStatus.DRAINING
+    return f"{worker.status.value} (drained)" if drained else worker.status.value
+
+
+def _show(worker: RegisteredWorker, *, as_json: bool) -> None:
+    print(worker.model_dump_json() if as_json else f"{worker.id} {_status(worker)}")

@@ -1,0 +1,145 @@
+"""Room for tasks that need much: a worker is kept for one that others overtake, until what ran there has ended.
+
+A task that needs resources waits in vain while smaller ones fill every gap. Once it has waited RESERVE_AFTER seconds
+and is overtaken, the worker that lacks least is reserved for it. From then on a task of lower claim (a lower priority,
+or the same and ready later) is placed there only if it fits beside the large one: how long executions run is not
+known, so that back-filling goes by room and not by time. So the large task begins, at the latest, when all is over
+that was placed there before, unless tasks of higher claim come. A reservation lasts until the task is placed, here or
+elsewhere, or leaves the queue, or the worker takes nothing new any more.
+
+Here: who is reserved for whom. What a plan makes of it is the placement's business.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from scheduler.domain.fleet import Fleet, Worker
+from scheduler.domain.model import Reservation, Shape, Task
+from scheduler.domain.placement import Held, Plan
+
+RESERVE_AFTER: Final = timedelta(seconds=2)
+"""How long a task may be overtaken before a worker is reserved for it."""
+MAX_RESERVED: Final = 16
+"""Workers that are reserved at the same time; a task of higher claim takes the place of the lowest."""
+MAX_NEW: Final = 4
+"""Reservations that one turn makes: each looks at every worker."""
+LOOKED_AT: Final = 200
+"""Placements of one plan that are looked through for one that overtook."""
+
+
+class Reservations:
+    """The reserved workers of one fleet. The reservation itself stands with the worker."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._reserved: dict[str, Worker] = {}
+
+    def restore(self, worker: Worker, task: Task) -> None:
+        """Take over a reservation of an earlier leader."""
+        self._reserve(worker, task)
+
+    def prune(self) -> list[Worker]:
+        """End what is of no use any more; the workers that are free again."""
+        over = [worker for worker in self._reserved.values() if not self._holds(worker)]
+        for worker in over:
+            self._release(worker)
+        return over
+
+    def held(self) -> list[Held]:
+        """What of the reserved workers' room a plan must leave alone."""
+        return [_held(worker, worker.reservation) for worker in self._reserved.values() if worker.reservation]
+
+    def review(self, plan: Plan, now: datetime) -> list[Worker]:
+        """Reserve for what this plan passed over; the workers whose reservation changed."""
+        changed: list[Worker] = []
+        waiting = {worker.reservation.task.task_id for worker in self._reserved.values() if worker.reservation}
+        for task, index in plan.passed:
+            if len(changed) >= MAX_NEW:
+                break
+            if task.task_id in waiting or now - task.ready_at < RESERVE_AFTER or not self._overtaken(task, plan, index):
+                continue
+            changed += self._make(task)
+        return changed
+
+    def _make(self, task: Task) -> list[Worker]:
+        worker = self._best(task)
+        if worker is None:
+            return []
+        lowest: list[Worker] = []
+        if len(self._reserved) >= MAX_RESERVED and worker.reservation is None:
+            lowest = [max(self._reserved.values(), key=_claim)]
+            if not task.claim() < _claim(lowest[0]):
+                return []
+            self._release(lowest[0])
+        self._reserve(worker, task)
+        return [*lowest, worker]
+
+    def _overtaken(self, task: Task, plan: Plan, index: int) -> bool:
+        """Whether something of lower claim got room on a worker that could hold the task."""
+        for placement in plan[index : index + LOOKED_AT]:
+            worker = self._fleet.get(placement.worker_id)
+            if worker is not None and worker.could_hold(task.shape):
+                return True
+        return False
+
+    def _best(self, task: Task) -> Worker | None:
+        """The worker that lacks least of what the task needs; one on which it failed, or that is kept for a task of
+        lower claim, only if there is no other."""
+        best: tuple[tuple[bool, bool, float, int, str], Worker] | None = None
+        for worker in self._fleet:
+            reserved = worker.reservation
+            if (reserved is None or task.claim() < reserved.task.claim()) and worker.could_hold(task.shape):
+                lack = _lack(worker, task.shape)
+                score = (worker.id in task.shuns, reserved is not None, lack, worker.busy, worker.id)
+                if best is None or score < best[0]:
+                    best = score, worker
+        return None if best is None else best[1]
+
+    def _holds(self, worker: Worker) -> bool:
+        reservation = worker.reservation
+        return (
+            reservation is not None
+            and reservation.task.ticket != 0
+            and self._fleet.get(worker.id) is worker
+            and worker.could_hold(reservation.task.shape)
+        )
+
+    def _reserve(self, worker: Worker, task: Task) -> None:
+        worker.reservation = Reservation(task, frozenset(worker.placed))
+        self._reserved[worker.id] = worker
+
+    def _release(self, worker: Worker) -> None:
+        worker.reservation = None
+        del self._reserved[worker.id]
+        self._fleet.touch(worker)
+
+
+def _held(worker: Worker, reservation: Reservation) -> Held:
+    """The room beside the task: all there is, less what it needs and what has been placed since."""
+    since = [task for id, task in worker.placed.items() if id not in reservation.before]
+    shapes: Sequence[Shape] = [reservation.task.shape, *(task.shape for task in since)]
+    total = worker.whole()
+    return Held(
+        worker.id,
+        reservation.task,
+        worker.slots + worker.prefetch - len(shapes),
+        (
+            total[0] - sum(shape.cpu_m for shape in shapes),
+            total[1] - sum(shape.memory_mb for shape in shapes),
+            total[2] - sum(shape.gpu for shape in shapes),
+        ),
+    )
+
+
+def _lack(worker: Worker, shape: Shape) -> float:
+    """The largest part of the need that is not free; 0 when only a slot is missing."""
+    free = worker.free_resources()
+    needs = (shape.cpu_m, shape.memory_mb, shape.gpu)
+    return max((max(0, need - has) / need for need, has in zip(needs, free, strict=True) if need), default=0.0)
+
+
+def _claim(worker: Worker) -> tuple[int, datetime, str]:
+    if worker.reservation is None:
+        raise ValueError(f"worker {worker.id} is not reserved")
+    return worker.reservation.task.claim()

@@ -1,0 +1,142 @@
+"""What is known of a worker outlasts its process and the scheduler's, for as long as it should."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas.events import (
+    ExecutionLost,
+    TaskScheduled,
+    WorkerDraining,
+    WorkerForgotten,
+    WorkerOffline,
+    WorkerRegistered,
+    WorkerResumed,
+)
+from schemas.states import Reason
+from shared.ids import new_id
+from tests.integration.scheduler.conftest import DEADLINE, Agent, House, Opener, queued, scheduler_process
+
+
+async def shown(url: str, here: House, agent: Agent) -> dict[str, object]:
+    async with here.http.get(f"{url}/api/v1/workers/{agent.id}") as answer:
+        found: dict[str, object] = await answer.json()
+        return found
+
+
+async def test_a_drain_lasts_over_restarts_of_the_worker_and_of_the_scheduler_until_it_is_lifted(
+    house: Opener,
+) -> None:
+    here = await house()
+    agent = await here.agent()
+    assert (await here.post(f"/api/v1/workers/{agent.id}/drain", None, 202))["drained"] is True
+    await here.ears.wait(WorkerDraining, where=lambda event: event.ordered)
+    await agent.beat(draining=True, leaving=True)
+    await here.ears.wait(WorkerOffline)
+    await here.stack.aclose()
+    async with scheduler_process(here.settings) as url:
+        agent.incarnation = new_id()
+        await agent.beat()
+        [again] = await here.ears.wait(WorkerRegistered, where=lambda event: event.incarnation == agent.incarnation)
+        assert again.draining
+        assert (await shown(url, here, agent))["status"] == "draining"
+        await here.say(queued())
+        async with asyncio.timeout(DEADLINE):
+            while not agent.drains.empty():
+                agent.drains.get_nowait()
+            await agent.beat()
+            await agent.drains.get()
+        assert here.ears.of(TaskScheduled) == []
+
+        async with here.http.post(f"{url}/api/v1/workers/{agent.id}/resume") as answer:
+            assert answer.status == 202
+        await here.ears.wait(WorkerResumed)
+        await agent.beat()
+        [placed] = await here.ears.wait(TaskScheduled)
+        assert placed.worker_id == agent.id
+        assert (await shown(url, here, agent))["drained"] is False
+
+
+async def test_an_agent_is_told_that_its_drain_is_lifted(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent()
+    await here.post(f"/api/v1/workers/{agent.id}/drain", None, 202)
+    await here.ears.wait(WorkerDraining)
+    await agent.beat(draining=True)
+    async with here.http.post(f"{here.url}/api/v1/workers/{agent.id}/resume") as answer:
+        assert answer.status == 202
+    async with asyncio.timeout(DEADLINE):
+        await agent.resumes.get()
+    await here.post(f"/api/v1/workers/{new_id()}/resume", None, 404)
+
+
+async def test_a_drain_of_which_the_leader_never_heard_is_found_in_the_tables(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent()
+    await here.database.execute("update workers set drained = true where id = $1", agent.id)
+    await agent.beat()
+    async with asyncio.timeout(DEADLINE):
+        assert not (await agent.drains.get()).exit
+
+
+async def test_a_drain_by_the_agents_own_signal_is_not_lifted_and_does_not_last(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent()
+    await agent.beat(draining=True)
+    await here.ears.wait(WorkerDraining)
+    await here.post(f"/api/v1/workers/{agent.id}/resume", None, 409)
+    await agent.beat(draining=True, leaving=True)
+    await here.ears.wait(WorkerOffline)
+    agent.incarnation = new_id()
+    await agent.beat()
+    registered = await here.ears.wait(WorkerRegistered, 2)
+    assert [event.draining for event in registered] == [False, False]
+
+
+async def test_a_worker_without_an_agent_is_drained_and_resumed_too(house: Opener) -> None:
+    here = await house()
+    id = (await here.post("/api/v1/workers", {"type": "rust"}, 200))["id"]
+    assert (await here.post(f"/api/v1/workers/{id}/drain", None, 202))["status"] == "draining"
+    assert (await here.post(f"/api/v1/workers/{id}/resume", None, 202))["status"] == "online"
+    assert (await here.post(f"/api/v1/workers/{id}/resume", None, 202))["status"] == "online"
+
+
+async def test_what_a_stopped_worker_ran_is_lost_by_order_and_at_once(house: Opener) -> None:
+    here = await house(lease=600)
+    agent = await here.agent()
+    await here.say(queued())
+    [placed] = await here.ears.wait(TaskScheduled)
+    await agent.beat(running=[placed.execution_id], draining=True, leaving=True)
+    [lost] = await here.ears.wait(ExecutionLost)
+    assert (lost.execution_id, lost.reason) == (placed.execution_id, Reason.WORKER_STOPPED)
+
+
+async def test_workers_that_are_gone_are_forgotten_and_explanations_sum_them_up(house: Opener) -> None:
+    here = await house(worker_ttl=3600)
+    for _ in range(3):
+        agent = await here.agent()
+        await agent.beat(leaving=True)
+    rest = (await here.post("/api/v1/workers", {"type": "rust"}, 200))["id"]
+    await here.ears.wait(WorkerOffline, 3)
+    task = queued()
+    await here.say(task)
+    waits = await here.explained_in_queue(task.task_id)
+    assert [worker["worker_id"] for worker in waits["workers"]] == [rest]
+    assert waits["others"] == [{"count": 3, "refusal": "is offline"}]
+    assert waits["summary"] == "waits: none of 4 workers can take it now"
+
+
+async def test_a_worker_that_is_offline_for_longer_than_the_setting_is_forgotten(house: Opener) -> None:
+    here = await house(worker_ttl=1)
+    agent = await here.agent()
+    rest = (await here.post("/api/v1/workers", {"type": "rust"}, 200))["id"]
+    await here.database.execute(
+        "update workers set status = 'offline', last_heartbeat = now() - interval '1 hour' where id = $1", rest
+    )
+    await agent.beat(leaving=True)
+    forgotten = await here.ears.wait(WorkerForgotten, 2)
+    assert {event.worker_id for event in forgotten} == {agent.id, rest}
+    assert await here.get("/api/v1/workers") == []
+    agent.incarnation = new_id()
+    await agent.beat()
+    await here.ears.wait(WorkerRegistered, where=lambda event: event.incarnation == agent.incarnation)
