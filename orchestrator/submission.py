@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from orchestrator.domain import masking
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.environment import merged
 from orchestrator.domain.run import MOST_AVOIDED, Entry, JobRun, JobState, Queued, TaskState
@@ -231,15 +232,29 @@ def shown_in_detail(run: JobRun, wanted: Wanted) -> JobDetail:
             detail=task.detail,
             attempt=task.attempt,
             depends_on=list(task.depends_on),
+            allow_failure=task.allow_failure,
+            command=definition.run.command,
+            type=definition.run.type,
+            env=masking.shown(definition.run.env),
+            working_dir=definition.run.working_dir,
+            timeout=definition.run.timeout,
+            queue_timeout=definition.queue_timeout,
+            retry=definition.retry,
+            retry_on_lost=definition.retry_on_lost,
+            max_crashes=definition.max_crashes,
+            requires=dict(definition.requires or {}),
+            resources=definition.resources,
             exit_code=task.exit_code,
             queued_at=task.queued_at,
             started_at=task.started_at,
             finished_at=task.finished_at,
             executions=[],
         )
-        for task in run.tasks.values()
+        for task, definition in zip(run.tasks.values(), wanted.definitions, strict=True)
     ]
-    return JobDetail.model_construct(**_job_fields(run, wanted), tasks=tasks)
+    return JobDetail.model_construct(
+        **_job_fields(run, wanted), env=masking.shown(wanted.env), timeout=wanted.timeout, tasks=tasks
+    )
 
 
 def _job_fields(run: JobRun, wanted: Wanted) -> dict[str, Any]:

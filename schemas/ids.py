@@ -5,6 +5,8 @@ package does no more than describe. Sorting by id is sorting by time of creation
 """
 
 import re
+from datetime import datetime
+from math import ceil
 from typing import Final, NewType
 
 PipelineId = NewType("PipelineId", str)
@@ -23,3 +25,10 @@ _UUID: Final = re.compile(UUID_PATTERN)
 def is_id(text: str) -> bool:
     """Tell whether `text` is a UUID in canonical form (any version); anything else names nothing (404)."""
     return _UUID.match(text) is not None
+
+
+def first_id_at(moment: datetime) -> str:
+    """The lowest UUIDv7 of a moment (to the millisecond, rounded up): what was made before it has a lower one."""
+    milliseconds = ceil(moment.timestamp() * 1000)
+    digits = f"{milliseconds:012x}70008000000000000000"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from schemas.rest.jobs import (
     JobDetail,
     JobLogLine,
     JobLogs,
+    JobsDeleted,
     JobState,
     RerunRequest,
     TimelineEvent,
@@ -96,6 +98,15 @@ class Client:
         """One pipeline, in its newest version."""
         return _one(Pipeline, await self.orchestrator.request("GET", f"/api/v1/pipelines/{_id(pipeline_id)}"))
 
+    async def pipeline_version(self, pipeline_id: str, version: int) -> Pipeline:
+        """A pipeline as it was at one of its versions, also when it is archived."""
+        path = f"/api/v1/pipelines/{_id(pipeline_id)}/versions/{version}"
+        return _one(Pipeline, await self.orchestrator.request("GET", path))
+
+    def pipeline_versions(self, pipeline_id: str, **filters: Filter) -> AsyncIterator[Pipeline]:
+        """A pipeline at all of its versions, newest first."""
+        return _pages(self.orchestrator, Pipeline, f"/api/v1/pipelines/{_id(pipeline_id)}/versions", filters)
+
     async def update_pipeline(self, pipeline_id: str, pipeline: PipelineCreate) -> Pipeline:
         """Give a pipeline its next version; running jobs keep theirs."""
         path = f"/api/v1/pipelines/{_id(pipeline_id)}"
@@ -163,6 +174,17 @@ class Client:
     async def delete_job(self, job_id: str) -> None:
         """Forget a job and its logs. Raises ApiError (409) while it runs."""
         await self.orchestrator.request("DELETE", f"/api/v1/jobs/{_id(job_id)}")
+
+    async def delete_jobs(self, *, finished_before: datetime, status: str | None = None) -> int:
+        """Forget all jobs that were over before a moment, with their logs. Returns how many."""
+        query = {"finished_before": finished_before.isoformat(), "status": status}
+        deleted = 0
+        while True:
+            answer = await self.orchestrator.request("DELETE", "/api/v1/jobs", query=query, timeout=LONGEST_WAIT)
+            page = _one(JobsDeleted, answer)
+            deleted += page.deleted
+            if not page.more:
+                return deleted
 
     async def events(self, job_id: str) -> list[TimelineEvent]:
         """A job's timeline so far."""

@@ -14,7 +14,17 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore
 from orchestrator.submission import Submission, shown, shown_in_detail
 from orchestrator.watch import Watch
-from schemas.rest.jobs import Job, JobCreate, JobDetail, JobQuery, JobState, RerunRequest, WaitQuery
+from schemas.rest.jobs import (
+    Job,
+    JobCreate,
+    JobDeletion,
+    JobDetail,
+    JobQuery,
+    JobsDeleted,
+    JobState,
+    RerunRequest,
+    WaitQuery,
+)
 from schemas.states import JOB, IllegalTransition, JobStatus
 from shared.bus import Bus, BusError
 from shared.clock import now
@@ -33,6 +43,8 @@ LOOK_AGAIN: Final = 5.0
 DELETING_LOGS: Final = 10.0
 """Seconds that deleting a job's logs may take."""
 LOGS_AT_ONCE: Final = 16
+DELETED_AT_ONCE: Final = 100
+"""Jobs that one transaction deletes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -144,8 +156,32 @@ def api(
         await _delete_logs(bus, [execution["id"] for execution in await jobs.executions(id)])
         async with outbox.transaction() as tx:
             await _load(tx, id)
-            await jobs.delete(tx, id)
+            await jobs.delete(tx, [id])
         return web.Response(status=204)
+
+    @api.delete(
+        "/api/v1/jobs",
+        summary="Delete many jobs that are over",
+        query=JobDeletion,
+        answers={200: JobsDeleted},
+    )
+    async def delete_jobs(_request: web.Request, query: JobDeletion) -> web.StreamResponse:
+        """With their logs, the oldest first, by the time of their end and their status. Where NATS does not delete the
+        logs, the answer is 503, and what is left can be deleted with the same request."""
+        deleted = 0
+        for status in [query.status] if query.status else sorted(JOB.final):
+            while deleted < query.limit:
+                found = await jobs.over_before(
+                    status, query.finished_before, min(DELETED_AT_ONCE, query.limit - deleted)
+                )
+                if not found:
+                    break
+                await _delete_logs(bus, [execution for executions in found.values() for execution in executions])
+                async with outbox.transaction() as tx:
+                    await runs.load(tx, list(found))
+                    await jobs.delete(tx, list(found))
+                deleted += len(found)
+        return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit))
 
     async def _status(id: str) -> JobStatus:
         """As the tables have it; from then on an end of which no word came is known."""

@@ -6,6 +6,7 @@ from orchestrator.domain.graph import InvalidGraph, check
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.submission import Submission
 from schemas.events import PipelineArchived, PipelineCreated, PipelineUpdated
+from schemas.rest.lists import PageQuery
 from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelineQuery
 from shared.errors import FieldError, Invalid, NotFound
 from shared.ids import new_id
@@ -48,6 +49,31 @@ def api(store: PipelineStore, submission: Submission, outbox: Outbox) -> Api:
         shown = await store.get(outbox.database, id)
         if shown is None:
             raise NotFound("pipeline", id)
+        return json_response(shown)
+
+    @api.get(
+        "/api/v1/pipelines/{id}/versions",
+        summary="List a pipeline's versions, newest first",
+        query=PageQuery,
+        answers={200: list[Pipeline]},
+    )
+    async def list_pipeline_versions(request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
+        """What the pipeline was at each of them. They stay when it is archived, for the jobs that were made of them."""
+        before = int(decode_cursor(query.cursor, "int")[0]) if query.cursor else None
+        found = await store.versions(id, before, query.limit)
+        if not found.rows and before is None:
+            raise NotFound("pipeline", id)
+        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+    @api.get(
+        "/api/v1/pipelines/{id}/versions/{version}", summary="Show a version of a pipeline", answers={200: Pipeline}
+    )
+    async def get_pipeline_version(_request: web.Request, id: str, version: str) -> web.StreamResponse:
+        """As jobs of that version run it, also when there are newer ones or the pipeline is archived."""
+        number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
+        shown = await store.get_version(id, number)
+        if shown is None:
+            raise NotFound("version", f"{version} of pipeline {id}")
         return json_response(shown)
 
     @api.put(

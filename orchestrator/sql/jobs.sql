@@ -50,9 +50,11 @@ timelines as (
 select array(select id::text from fresh) as fresh
 
 -- name: get_job
--- One job as JSON and, beside it, its tasks with their executions as a JSON array.
+-- One job as JSON and, beside it, what all of its tasks have in common, and its tasks with their executions as a JSON
+-- array.
 select
     job_json(j)::text as job,
+    json_build_object('env', shown_environment(j.env), 'timeout', j.timeout)::text as shared,
     coalesce(
         (
             select json_agg(
@@ -64,6 +66,18 @@ select
                     'detail', t.detail,
                     'attempt', t.attempt,
                     'depends_on', t.depends_on,
+                    'allow_failure', t.allow_failure,
+                    'command', t.run -> 'command',
+                    'type', coalesce(t.run ->> 'type', 'shell'),
+                    'env', shown_environment(coalesce(t.run -> 'env', '{}')),
+                    'working_dir', t.run ->> 'working_dir',
+                    'timeout', t.run -> 'timeout',
+                    'queue_timeout', t.queue_timeout,
+                    'retry', t.retry,
+                    'retry_on_lost', t.retry_on_lost,
+                    'max_crashes', t.max_crashes,
+                    'requires', t.requires,
+                    'resources', t.resources,
                     'exit_code', t.exit_code,
                     'queued_at', rfc3339(t.queued_at),
                     'started_at', rfc3339(t.started_at),
@@ -122,21 +136,31 @@ where true
 order by j.id desc
 limit $12
 
+-- name: jobs_over_before
+-- The oldest jobs of a status that were over before a moment, each with the ids of its executions, which name its logs.
+select
+    j.id::text as id,
+    array(select x.id::text from executions x where x.job_id = j.id) as executions
+from jobs j
+where j.status = $1::text and j.finished_at < $2 and j.id < $3::uuid -- which was made by then: ids ascend with time
+order by j.id
+limit $4
+
 -- name: delete_jobs
--- Delete a job that is over.
-delete from jobs where id = $1::uuid
+-- Delete jobs that are over.
+delete from jobs where id = any($1::uuid[])
 
 -- name: delete_tasks
--- Delete a job's tasks.
-delete from tasks where job_id = $1::uuid
+-- Delete the tasks of jobs.
+delete from tasks where job_id = any($1::uuid[])
 
 -- name: delete_executions
--- Delete a job's executions; their ids name the logs to delete.
-delete from executions where job_id = $1::uuid returning id::text
+-- Delete the executions of jobs.
+delete from executions where job_id = any($1::uuid[])
 
 -- name: delete_timeline
--- Delete a job's timeline.
-delete from timeline where job_id = $1::uuid
+-- Delete the timelines of jobs.
+delete from timeline where job_id = any($1::uuid[])
 
 -- name: get_timeline
 -- A job's timeline after one entry, as JSON.

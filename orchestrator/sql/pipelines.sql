@@ -5,8 +5,8 @@ values ($1::uuid, $2, $3, 1, $4, $4)
 
 -- name: insert_pipeline_version
 -- Write what a pipeline is at a version.
-insert into pipeline_versions (pipeline_id, version, steps, env, timeout, created_at)
-values ($1::uuid, $2, $3::text::json, $4::text::json, $5, $6)
+insert into pipeline_versions (pipeline_id, version, name, description, steps, env, timeout, created_at)
+values ($1::uuid, $2, $3, $4, $5::text::json, $6::text::json, $7, $8)
 
 -- name: update_pipeline
 -- Make the next version the current one; gives its number, or nothing when there is no such active pipeline.
@@ -25,6 +25,21 @@ returning name, version
 select pipeline_json(p, v)::text
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
 where p.id = $1::uuid and p.archived_at is null
+
+-- name: get_pipeline_version
+-- A pipeline at one of its versions as JSON, archived or not.
+select pipeline_json(p, v)::text
+from pipelines p join pipeline_versions v on v.pipeline_id = p.id
+where p.id = $1::uuid and v.version = $2
+
+-- name: list_pipeline_versions
+-- A page of a pipeline's versions as JSON, newest first.
+select v.version::text as id, pipeline_json(p, v)::text as body
+from pipelines p join pipeline_versions v on v.pipeline_id = p.id
+where p.id = $1::uuid
+    and v.version < $2::integer -- if given
+order by v.version desc
+limit $3
 
 -- name: list_pipelines
 -- A page of active pipelines as JSON, newest first.

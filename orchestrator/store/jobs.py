@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.run import JobRun, TaskState
 from orchestrator.store.timeline import timeline_rows
-from schemas.ids import is_id
+from schemas.ids import first_id_at, is_id
 from schemas.rest.jobs import JobQuery
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, TaskStatus
@@ -95,7 +95,7 @@ class JobStore:
     async def get(self, job_id: str) -> str | None:
         """One job with its tasks and their executions, as JSON."""
         row = await self._database.fetch_one(self._sql["get_job"], job_id)
-        return None if row is None else f'{row["job"][:-1]},"tasks":{row["tasks"]}}}'
+        return None if row is None else f'{row["job"][:-1]},{row["shared"][1:-1]},"tasks":{row["tasks"]}}}'
 
     async def status(self, job_id: str) -> JobStatus:
         """One job's status. Raises NotFound."""
@@ -120,12 +120,17 @@ class JobStore:
         """A job's executions in the order of their start: id, attempt, status, log_chunks, log_truncated, task."""
         return await self._database.fetch(self._sql["get_job_executions"], job_id)
 
-    async def delete(self, tx: Transaction, job_id: str) -> list[str]:
-        """Delete a job and what belongs to it; returns the ids of its executions, which name its logs."""
-        executions = await tx.fetch(self._sql["delete_executions"], job_id)
-        for part in ("delete_tasks", "delete_timeline", "delete_jobs"):
-            await tx.execute(self._sql[part], job_id)
-        return [row["id"] for row in executions]
+    async def over_before(self, status: JobStatus, moment: datetime, limit: int) -> dict[str, list[str]]:
+        """The oldest jobs of a final status that were over before `moment`: the ids of their executions, by job."""
+        rows = await self._database.fetch(
+            self._sql["jobs_over_before"], status.value, moment, first_id_at(moment), limit
+        )
+        return {row["id"]: row["executions"] for row in rows}
+
+    async def delete(self, tx: Transaction, job_ids: Sequence[str]) -> None:
+        """Delete jobs and what belongs to them."""
+        for part in ("delete_executions", "delete_tasks", "delete_timeline", "delete_jobs"):
+            await tx.execute(self._sql[part], job_ids)
 
     async def former(self, on: Runner, job_id: str) -> FormerJob | None:
         """What a job was made of and what became of it."""

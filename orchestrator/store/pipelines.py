@@ -62,6 +62,16 @@ class PipelineStore:
         body: str | None = await on.fetch_value(self._sql["get_pipeline"], pipeline_id)
         return body
 
+    async def get_version(self, pipeline_id: str, version: int) -> str | None:
+        """A pipeline at one of its versions as JSON, archived or not."""
+        body: str | None = await self._database.fetch_value(self._sql["get_pipeline_version"], pipeline_id, version)
+        return body
+
+    async def versions(self, pipeline_id: str, before: int | None, limit: int) -> Page:
+        """A page of a pipeline's versions, newest first, archived or not; empty when there is no such pipeline."""
+        sql, arguments = narrowed(self._sql["list_pipeline_versions"], pipeline_id, before, limit + 1)
+        return Page.of(await self._database.fetch(sql, *arguments), limit)
+
     async def find(self, query: PipelineQuery, before: str | None) -> Page:
         """A page of active pipelines, newest first."""
         sql, arguments = narrowed(self._sql["list_pipelines"], before, query.name, query.limit + 1)
@@ -79,7 +89,8 @@ class PipelineStore:
     ) -> str:
         steps, env = _STEPS.dump_json(wanted.steps).decode(), to_json(wanted.env).decode()
         sql = self._sql["insert_pipeline_version"]
-        await tx.execute(sql, pipeline_id, version, steps, env, wanted.timeout, moment)
+        of = (wanted.name, wanted.description, steps, env, wanted.timeout, moment)
+        await tx.execute(sql, pipeline_id, version, *of)
         body: str = await tx.fetch_value(self._sql["get_pipeline"], pipeline_id)
         return body
 

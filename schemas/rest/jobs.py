@@ -6,8 +6,18 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
-from schemas.specs import InlineCommand, LabelFilter, Labels, Parameters, Priority
-from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
+from schemas.specs import (
+    Command,
+    InlineCommand,
+    LabelFilter,
+    Labels,
+    Parameters,
+    Priority,
+    Resources,
+    RetrySpec,
+    StepType,
+)
+from schemas.states import JOB, ExecutionStatus, JobStatus, Reason, TaskStatus
 
 
 class JobCreate(InlineCommand):
@@ -66,6 +76,20 @@ class Task(Model):
     )
     attempt: int = Field(description="The current attempt, counted from 1.")
     depends_on: list[str] = Field(description="The steps that must be over before this one starts.")
+    allow_failure: bool = Field(description="A failure of this step fails neither the job nor what depends on it.")
+    command: Command = Field(description="What it runs, as it was given.")
+    type: StepType = Field(description="How the command is run.")
+    env: dict[str, str] = Field(
+        description="What this step adds to the job's `env`. Values that look like secrets are shown as `***`."
+    )
+    working_dir: str | None = Field(description="The folder on the worker; null for a new, empty one.")
+    timeout: float | None = Field(description="Seconds that one execution may run.")
+    queue_timeout: float | None = Field(description="Seconds that the task may wait for a worker.")
+    retry: RetrySpec | None = Field(description="Whether and when a failure is tried again.")
+    retry_on_lost: bool = Field(description="false: at most once; a lost worker fails the task.")
+    max_crashes: int = Field(description="How many lost workers the task survives.")
+    requires: dict[str, str] = Field(description="Labels that the worker must have.")
+    resources: Resources | None = Field(description="What one execution claims of its worker.")
     exit_code: int | None = Field(description="The last attempt's exit code.")
     queued_at: Timestamp | None = Field(description="When the current attempt became ready to run.")
     started_at: Timestamp | None = Field(description="When the current attempt's process started.")
@@ -97,8 +121,13 @@ class Job(Model):
 
 
 class JobDetail(Job):
-    """One job with its tasks."""
+    """One job with what it runs: its tasks, and what they have in common."""
 
+    env: dict[str, str] = Field(
+        description="The environment of all steps: the pipeline's, and over it the job's own, without `params`. "
+        "Values that look like secrets are shown as `***`."
+    )
+    timeout: float | None = Field(description="Seconds that the whole job may take.")
     tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 
 
@@ -134,6 +163,27 @@ class JobQuery(PageQuery):
         if len(self.labels()) < len(set(self.label or ())):
             raise ValueError("label: one key has two values, and no job has both")
         return self
+
+
+class JobDeletion(Model):
+    """Which jobs that are over are deleted."""
+
+    finished_before: Timestamp = Field(description="Only jobs that were over before this moment.")
+    status: JobStatus | None = Field(None, description="Only those that succeeded, failed or were cancelled.")
+    limit: int = Field(1000, ge=1, le=1000, description="How many at the most, the oldest first.")
+
+    @model_validator(mode="after")
+    def _over(self) -> Self:
+        if self.status is not None and not JOB.is_final(self.status):
+            raise ValueError(f"status: a job that is {self.status.value} is not deleted; cancel it first, or wait")
+        return self
+
+
+class JobsDeleted(Model):
+    """What a deletion came to."""
+
+    deleted: int = Field(description="How many jobs were deleted, with their logs.")
+    more: bool = Field(description="Whether there may be more: the same request deletes the next ones.")
 
 
 class WaitQuery(Model):

@@ -26,6 +26,7 @@ from tests.e2e.framework.platform import SERVICES, Platform
 PROMISED = {
     "orchestrator": """
         POST /api/v1/pipelines | GET /api/v1/pipelines | GET /api/v1/pipelines/{id} | PUT /api/v1/pipelines/{id}
+        GET /api/v1/pipelines/{id}/versions | GET /api/v1/pipelines/{id}/versions/{version} | DELETE /api/v1/jobs
         DELETE /api/v1/pipelines/{id} | POST /api/v1/jobs | POST /api/v1/jobs/batch | GET /api/v1/jobs
         GET /api/v1/jobs/{id} | GET /api/v1/jobs/{id}/status | GET /api/v1/jobs/{id}/events
         GET /api/v1/jobs/{id}/logs | POST /api/v1/jobs/{id}/cancel | POST /api/v1/jobs/{id}/rerun
@@ -82,6 +83,8 @@ async def _visit_orchestrator(client: Client) -> None:
     assert made.id in [each.id async for each in client.pipelines(name=made.name)]
     await client.update_pipeline(made.id, pipeline(step("one"), step("two")))
     assert (await client.pipeline(made.id)).version == 2
+    assert [each.version async for each in client.pipeline_versions(made.id)] == [2, 1]
+    assert [one.name for one in (await client.pipeline_version(made.id, 1)).steps] == ["one"]
     job = await client.submit(JobCreate(pipeline_id=made.id))
     await client.wait(job.id, timeout=30)
     await client.job(job.id)
@@ -94,6 +97,7 @@ async def _visit_orchestrator(client: Client) -> None:
     [waiting] = await client.submit_many([command_job("true", run_at=datetime.now(UTC) + timedelta(hours=1))])
     await client.cancel(waiting.id)
     await client.archive_pipeline(made.id)
+    assert await client.delete_jobs(finished_before=datetime(1980, 1, 1, tzinfo=UTC)) == 0
 
 
 async def _visit_scheduler(client: Client, raw: RawHttp) -> None:

@@ -65,8 +65,8 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     )
     await database.execute(
         """
-        insert into pipeline_versions (pipeline_id, version, steps, env, created_at)
-        select id, 1, '[]', '{}', now() from pipelines
+        insert into pipeline_versions (pipeline_id, version, name, steps, env, created_at)
+        select id, 1, name, '[]', '{}', now() from pipelines
         """
     )
     await database.execute("analyze")
@@ -121,6 +121,9 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
     ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
     ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),
+    ("jobs_over_before", ["failed", NOW, IDS[0], 100], {"jobs_status", "executions_pkey"}),
+    ("get_pipeline_version", [IDS[0], 1], {"pipeline_versions_pkey"}),
+    ("list_pipeline_versions", [IDS[0], None, 101], {"pipeline_versions_pkey"}),
     ("get_timeline", [IDS[0], 0, 0, 100], {"timeline_pkey"}),
     ("get_job_executions", [IDS[0]], {"executions_pkey", "tasks_pkey"}),
     ("due_jobs", [NOW, 100], {"jobs_deadline"}),

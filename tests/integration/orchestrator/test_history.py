@@ -1,0 +1,135 @@
+"""What a job ran can be read afterwards, for as long as it is kept; and what is no longer wanted goes in numbers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.domain import masking
+from schemas.ids import first_id_at
+from shared.ids import new_id
+from tests.integration.orchestrator.conftest import House
+
+STEP: dict[str, Any] = {
+    "name": "build",
+    "command": ["make", "all"],
+    "type": "exec",
+    "env": {"MODE": "fast", "API_TOKEN": "abc", "SHARED": "step"},
+    "working_dir": "/src",
+    "timeout": 60.0,
+    "queue_timeout": 30.0,
+    "retry": {"max_attempts": 3, "delay": 2.0},
+    "retry_on_lost": False,
+    "max_crashes": 1,
+    "requires": {"zone": "north"},
+    "resources": {"cpu_m": 500, "memory_mb": 64, "gpu": 0},
+    "allow_failure": True,
+}
+
+
+async def test_a_job_answers_with_what_it_runs(house: House) -> None:
+    env = {"SHARED": "pipeline", "DATABASE_URL": "postgres://me:hidden@db/x"}
+    pipeline = await house.post("/api/v1/pipelines", {"name": "p", "env": env, "timeout": 600.0, "steps": [STEP]})
+    wanted = {"pipeline_id": pipeline["id"], "params": {"who": "me"}, "env": {"DB_PASSWORD": "hidden"}}
+
+    made = await house.post("/api/v1/jobs", wanted)
+    shown = await house.get(f"/api/v1/jobs/{made['id']}")
+
+    for job in (made, shown):
+        assert (job["timeout"], job["params"]) == (600.0, {"who": "me"})
+        assert job["env"] == {
+            "SHARED": "pipeline",
+            "DATABASE_URL": "postgres://me:***@db/x",
+            "DB_PASSWORD": "***",
+        }
+        [task] = job["tasks"]
+        assert task["env"] == {"MODE": "fast", "API_TOKEN": "***", "SHARED": "step"}
+        assert task["retry"]["max_attempts"] == 3
+        for field in set(STEP) - {"env", "retry"}:
+            assert task[field] == STEP[field], field
+    assert "hidden" not in json.dumps([made, shown])
+    assert {**made, "tasks": []} == {**shown, "tasks": []}
+
+
+async def test_a_single_command_is_shown_with_its_defaults(house: House) -> None:
+    job = await house.get(f"/api/v1/jobs/{(await house.submit(command='echo hello', env={'A': 'b'}))['id']}")
+    [task] = job["tasks"]
+    assert (task["command"], task["type"], task["timeout"], task["retry"]) == ("echo hello", "shell", None, None)
+    assert {**job["env"], **task["env"]} == {"A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("API_KEY", "x"),
+            ("apikey", "x"),
+            ("Token", "x"),
+            ("DB_PASSWORD", "x"),
+            ("PGPASSFILE", "x"),
+            ("MY_KEY", "x"),
+        ),
+        *(("KEYBOARD", "de"), ("AUTHOR", "ann"), ("BASIC_AUTH", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("PWD", "/src")),
+        *(
+            ("URL", "https://user:pass@host/a https://u:p@b/"),
+            ("URL", "https://host/a:b@c"),
+            ("EMPTY", ""),
+            ("U", "ü\n"),
+        ),
+    ],
+)
+async def test_secrets_are_masked_alike_wherever_an_environment_is_shown(house: House, name: str, value: str) -> None:
+    sql = "select orchestrator.shown_environment($1::text::json)"
+    assert await house.database.fetch_value(sql, json.dumps({name: value})) == masking.shown({name: value})
+
+
+async def test_each_version_of_a_pipeline_stays_readable(house: House) -> None:
+    made = await house.post("/api/v1/pipelines", {"name": "first", "steps": [{"name": "one", "command": "true"}]})
+    path = f"/api/v1/pipelines/{made['id']}"
+    job = await house.submit(pipeline_id=made["id"])
+    body = {"name": "second", "description": "new", "steps": [{"name": "two", "command": "true"}]}
+    changed = await house.call("PUT", path, body, status=200)
+    await house.call("DELETE", path, status=204)
+
+    versions = await house.get(f"{path}/versions")
+    assert [(one["version"], one["name"], one["steps"][0]["name"]) for one in versions] == [
+        (2, "second", "two"),
+        (1, "first", "one"),
+    ]
+    assert versions[0] == {**changed, "status": "archived"}
+    assert (await house.get(f"{path}/versions/{job['pipeline_version']}"))["steps"] == made["steps"]
+    assert [one["version"] for one in await house.get(f"{path}/versions?limit=1")] == [2]
+    for missing in ("3", "0", "x", "99999999999"):
+        await house.get(f"{path}/versions/{missing}", status=404)
+    await house.get(f"/api/v1/pipelines/{new_id()}/versions", status=404)
+
+
+async def test_many_old_jobs_are_deleted_with_one_request(house: House) -> None:
+    pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
+    over = [await house.submit(pipeline_id=pipeline["id"]) for _ in range(4)]
+    waiting = await house.submit()
+    later = (datetime.now(UTC) + timedelta(seconds=10)).isoformat().replace("+00:00", "Z")
+    earlier = over[0]["created_at"]
+
+    async def delete(query: str) -> Any:
+        return await house.call("DELETE", f"/api/v1/jobs?{query}", status=200)
+
+    assert await delete(f"finished_before={earlier}") == {"deleted": 0, "more": False}
+    assert await delete(f"finished_before={later}&status=succeeded&limit=2") == {"deleted": 2, "more": True}
+    assert [job["id"] for job in await house.get("/api/v1/jobs")] == [waiting["id"], over[3]["id"], over[2]["id"]]
+    assert await delete(f"finished_before={later}&status=failed") == {"deleted": 0, "more": False}
+    assert await delete(f"finished_before={later}&limit=1") == {"deleted": 1, "more": True}
+    assert await delete(f"finished_before={later}") == {"deleted": 1, "more": False}
+    assert [job["id"] for job in await house.get("/api/v1/jobs")] == [waiting["id"]]
+    await house.get(f"/api/v1/jobs/{over[0]['id']}", status=404)
+    await house.call("DELETE", f"/api/v1/jobs?finished_before={later}&status=running", status=422)
+    await house.call("DELETE", "/api/v1/jobs", status=422)
+
+
+def test_ids_ascend_with_the_moments_that_they_were_made_at() -> None:
+    before = new_id()
+    assert before < first_id_at(datetime.now(UTC) + timedelta(milliseconds=2))
+    assert first_id_at(datetime.now(UTC) - timedelta(milliseconds=2)) < before
