@@ -211,7 +211,7 @@ async def test_a_dump_brings_everything_back(local: Stack, client: Client) -> No
 
 
 def _spool(container: str) -> set[str]:
-    return set(docker("exec", container, "find", f"{WORKER_STATE}/spool", "-type", "f").split())
+    return set(docker("exec", container, "find", f"{WORKER_STATE}/spool", "-name", "*.spool").split())
 
 
 async def _online(client: Client) -> set[str]:

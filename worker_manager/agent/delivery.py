@@ -52,7 +52,6 @@ class Delivery:
         self._deadline = PUBLISH_DEADLINE
         self._unsettled: Counter[str] = Counter()
         self._connected = asyncio.Event()
-        self._kept = {id(lane): asyncio.Event() for lane in (self._reports, self._logs)}
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget: Callable[[], None] = lambda: None
         self._dropping = False
@@ -100,7 +99,6 @@ class Delivery:
         self._forget = self._bus.on_change(self._on_change)
         self._on_change(self._bus.connected)
         for lane in (self._reports, self._logs):
-            self._wake(lane)
             self._tasks.add(asyncio.create_task(self._replay(lane), name=self.name))
 
     async def stop(self) -> None:
@@ -153,7 +151,6 @@ class Delivery:
                 self.troubled(lane.trouble)
         if message.log:
             self._dropping = False
-        self._wake(lane)
         return True
 
     def _give_up(self, message: Message, error: str) -> None:
@@ -178,14 +175,11 @@ class Delivery:
         else:
             self._connected.clear()
 
-    def _wake(self, lane: Lane) -> None:
-        self._kept[id(lane)].set()
-
     async def _replay(self, lane: Lane) -> None:
-        kept, failures = self._kept[id(lane)], 0
+        failures = 0
         while True:
-            await kept.wait()
-            kept.clear()
+            await lane.news.wait()
+            lane.news.clear()
             try:
                 count = await self._publish_kept(lane)
             except BusUnavailable as error:
@@ -193,7 +187,7 @@ class Delivery:
                 failures += 1
                 log.info("spool.still_waiting", error=str(error), pause_seconds=pause)
                 await asyncio.sleep(pause)
-                kept.set()
+                lane.news.set()
             else:
                 failures = 0
                 if count:
@@ -229,8 +223,7 @@ class Delivery:
             self._settle(lost)  # nothing will be heard of them from here any more
         finally:
             segment.reports = list((+left).elements())
-        lane.spool.remove(segment)
-        lane.published()
+        lane.remove(segment)
         return count
 
     async def _publish_kept_one(self, message: Message) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from worker_manager.agent.spool import Message, Spool, SpoolFull
+from worker_manager.agent.spool import Message, Segment, Spool, SpoolFull
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -27,7 +27,8 @@ class NoRoom(Exception):
 class Lane:
     """The messages that wait for the bus: `spool` on disk, `memory` bytes at most, a quarter more for essential ones.
 
-    `empty` is set while none waits. `trouble` says why the disk does not take messages, None while it does.
+    `empty` is set while none waits, `news` whenever one more does. `trouble` says why the disk takes no messages, None
+    while it does.
     """
 
     def __init__(self, spool: Spool, *, memory: int) -> None:
@@ -35,6 +36,7 @@ class Lane:
         self.trouble: str | None = None
         self.empty = asyncio.Event()
         self.empty.set()
+        self.news = asyncio.Event()
         self._memory: deque[Message] = deque()
         self._held = 0
         self._limit = memory
@@ -44,19 +46,19 @@ class Lane:
         """Take over what an earlier start left on disk. Raises OSError."""
         self.spool.open()
         self._look()
+        self.news.set()
 
     def keep(self, message: Message) -> None:
         """Have a message wait behind the others. Raises NoRoom."""
         self.spill()
-        if not self._memory and self._to_disk(message):
-            self.empty.clear()
-            return
-        size = len(message.payload) + OVERHEAD
-        if self._held + size > self._limit * (5 if message.essential else 4) // 4:
-            raise NoRoom(self.trouble or "the spool is full")
-        self._memory.append(message)
-        self._held += size
+        if self._memory or not self._to_disk(message):
+            size = len(message.payload) + OVERHEAD
+            if self._held + size > self._limit * (5 if message.essential else 4) // 4:
+                raise NoRoom(self.trouble or "the spool is full")
+            self._memory.append(message)
+            self._held += size
         self.empty.clear()
+        self.news.set()
 
     def spill(self) -> None:
         """Move to disk what waits in memory, as much as the disk takes."""
@@ -78,8 +80,9 @@ class Lane:
             self._publishing = False
         self._look()
 
-    def published(self) -> None:
-        """A segment was removed."""
+    def remove(self, segment: Segment) -> None:
+        """Keep no more of a segment: all of it was published."""
+        self.spool.remove(segment)
         self._look()
 
     def abandon(self) -> list[Message]:
