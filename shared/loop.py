@@ -6,6 +6,7 @@ and backed off from; they never end the loop. Tests wait for `next_run()` instea
 
 import asyncio
 from abc import ABC, abstractmethod
+from asyncio import sleep
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -89,7 +90,7 @@ class Loop(ABC):
     async def _pause(self) -> None:
         if self.failures:
             # A broken loop is not to be woken into a spin: it waits out its back-off whoever calls.
-            await asyncio.sleep(min(0.1 * 2 ** min(self.failures, 10), self._longest))
+            await sleep(min(0.1 * 2 ** min(self.failures, 10), self._longest))
         else:
             # Not wait_for: in Python 3.11 it swallows a cancellation that meets the wake, and stop() never ends.
             with suppress(TimeoutError):  # the interval is over

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
 from scheduler.counters import Counters
 from scheduler.dispatcher import Dispatcher
 from scheduler.domain.desk import Changes
+from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
 from scheduler.traces import Traces
 from schemas.events import TaskScheduled, WorkerOffline, WorkerRegistered
@@ -17,6 +22,7 @@ from shared.ids import new_id
 from shared.metrics import Metrics
 from shared.outbox import Outbox
 from shared.tracing import Tracing
+from tests.fixtures.processes import running, said
 from tests.integration.scheduler.conftest import DEADLINE, Agent, Opener, finished, queued, scheduler_process
 
 
@@ -104,3 +110,54 @@ async def test_a_dispatcher_that_was_stopped_has_no_further_turn(house: Opener) 
     await stopping
     with pytest.raises(Unavailable):
         await take_a_turn()
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+async def test_what_is_submitted_as_the_leader_falls_silent_runs_soon(house: Opener, fault: signal.Signals) -> None:
+    """Pushed to a scheduler that is gone, or stands still, it is placed by the standby within five seconds."""
+    here = await house()
+    agent = await here.agent(slots=4)
+    await here.stack.aclose()
+    settings = here.settings
+    environment = {
+        "NATS_URL": settings.nats_url,
+        "DATABASE_URL": settings.database_url,
+        "HODEI_NAMESPACE": settings.namespace,
+        "SCHEDULER_PORT": "0",
+        "HODEI_LOG_FORMAT": "console",
+    }
+    async with running("tests.integration.scheduler.leading", environment=environment) as leader:
+        await said(leader, "leads")
+        standing = asyncio.create_task(stand_by(here.settings))
+        try:
+            await agent.beat()
+            await here.say(queued())
+            await here.ears.wait(TaskScheduled)
+            leader.send_signal(fault)
+            fallen = time.monotonic()
+            await here.say(queued())
+            await beat_until(agent, here.ears.wait(TaskScheduled, 2))
+            assert time.monotonic() - fallen < 5
+            if fault is signal.SIGSTOP:
+                leader.send_signal(signal.SIGCONT)
+                await said(leader, "follows")
+                await here.say(queued())
+                await beat_until(agent, here.ears.wait(TaskScheduled, 3))
+                assert len({event.execution_id for event in here.ears.of(TaskScheduled)}) == 3
+        finally:
+            standing.cancel()
+            await asyncio.wait({standing})
+
+
+async def stand_by(settings: SchedulerSettings) -> None:
+    async with scheduler_process(settings):
+        await asyncio.Event().wait()
+
+
+async def beat_until(agent: Agent, work: Coroutine[Any, Any, object]) -> None:
+    """What waits for a slot is placed by whoever has heard of it."""
+    waiting = asyncio.ensure_future(work)
+    while not waiting.done():
+        await agent.beat()
+        await asyncio.wait({waiting}, timeout=0.2)
+    waiting.result()

@@ -329,3 +329,36 @@ async def test_a_service_that_starts_waits_for_a_database_that_takes_no_writes(
         assert declared.is_set()
     finally:
         await database.stop()
+
+
+async def test_a_process_that_stops_inside_a_transaction_keeps_nobody_waiting(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "IDLE_IN_TRANSACTION", "200ms")
+    database = Database(database_url, schema="public", name="trial", min_size=2, max_size=2)
+    await database.start()
+    try:
+        await database.execute("create table held as select 1 as id")
+        taken, go_on = asyncio.Event(), asyncio.Event()
+
+        async def stops() -> None:
+            async with database.transaction() as transaction:
+                await transaction.fetch("select * from held for update")
+                taken.set()
+                await go_on.wait()
+                await transaction.execute("update held set id = 2")
+
+        stopped = asyncio.create_task(stops())
+        async with asyncio.timeout(10):
+            await taken.wait()
+            await database.execute("update held set id = 3")
+            go_on.set()
+            with pytest.raises(Unavailable):  # it is told when it goes on, and tries anew
+                await stopped
+        assert await database.fetch_value("select id from held") == 3
+    finally:
+        await database.stop()
+
+
+def test_transactions_may_lie_idle_for_less_than_five_seconds() -> None:
+    assert database_module.IDLE_IN_TRANSACTION == "3s"

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
-from shared.loop import Counts, Loop
+from shared.errors import BusUnavailable, Unavailable
+from shared.loop import LONGEST_BACKOFF, Counts, Loop
 
 
 class Counting(Loop):
@@ -74,3 +76,31 @@ async def test_a_stopped_loop_runs_no_more() -> None:
     loop.wake()
     await asyncio.sleep(0)
     assert loop.runs == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "longest"),
+    [(LookupError("trial"), LONGEST_BACKOFF), (Unavailable("trial"), 1.0), (BusUnavailable(), 1.0)],
+)
+async def test_while_something_is_away_it_looks_every_second(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception, longest: float
+) -> None:
+    pauses: list[float] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 12:
+            enough.set()
+            await asyncio.Event().wait()
+
+    loop = Counting()
+    loop.fault = fault
+    monkeypatch.setattr("shared.loop.sleep", sleep)
+    with capture_logs():
+        await loop.start()
+        async with asyncio.timeout(10):
+            await enough.wait()
+        await loop.stop()
+    assert pauses[:3] == [0.2, 0.4, 0.8]
+    assert max(pauses) == pauses[-1] == longest
