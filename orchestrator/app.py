@@ -15,7 +15,9 @@ from orchestrator.store.runs import RunStore
 from orchestrator.store.timeline import TimelineStore
 from orchestrator.submission import Submission
 from orchestrator.traces import Traces
+from orchestrator.undeliverable import UndeliverableTasks
 from orchestrator.watch import Watch
+from schemas.events import TaskQueued
 from schemas.questions import TASK
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.feed import Feed
@@ -41,6 +43,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     submission = Submission(job_store, pipeline_store, traces, memory, largest_event=outbox.largest_event)
     deadlines = Deadlines(outbox, run_store, watch)
     runs = Runs(outbox, run_store, watch, metrics)
+    outbox.when_undeliverable(TaskQueued, UndeliverableTasks(outbox, run_store, watch))
     requests = Requests(outbox, submission, deadlines, base.tracing)
 
     web = base.web(

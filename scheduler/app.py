@@ -15,6 +15,8 @@ from scheduler.schedules import Firing, Schedules, Verdicts
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
 from scheduler.traces import Traces
+from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
+from schemas.events import ScheduleFired, TaskScheduled
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
@@ -36,6 +38,8 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     verdicts = Verdicts(bus)
     traces = Traces(base.tracing)
     table = Schedules(outbox, traces)
+    outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox))
+    outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(table))
 
     def leads() -> Sequence[Service]:
         lease = settings.lease_seconds

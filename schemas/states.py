@@ -86,6 +86,8 @@ class Reason(StrEnum):
     """The worker gave the execution back before it began (draining, or no room left)."""
     WORKER_STOPPED = "worker_stopped"
     """The worker was stopped on order while it ran: no crash, and none of the attempts that may fail."""
+    TOO_LARGE = "too_large"
+    """Its order is larger than the NATS server takes, which was not so when the job was submitted."""
     FENCED = "fenced"
     """The worker was told to stop an attempt that is no longer the current one."""
 

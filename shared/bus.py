@@ -23,6 +23,7 @@ from shared.bus_lag import Lag
 from shared.bus_logs import SETTLE, LogReader
 from shared.bus_metrics import BusMetrics
 from shared.bus_publish import DEADLINE, Publisher
+from shared.errors import ConfigError
 from shared.metrics import Metrics
 from shared.tracing import TRACEPARENT, inject
 
@@ -34,6 +35,9 @@ Event = CloudEvent[EventData]
 Handler = Callable[[list[Event]], Awaitable[None]]
 Callback = Callable[[str, bytes, str], Awaitable[None]]
 T = TypeVar("T")
+
+LEAST_PAYLOAD: Final = 512 * 1024
+"""Bytes that a message has to be allowed; NATS allows 1 MiB where nothing else is said."""
 
 _BATCH: Final[Mapping[str, str]] = {"Content-Type": BATCH_CONTENT_TYPE}
 
@@ -99,8 +103,15 @@ class Bus:
         return self.connected
 
     async def start(self) -> None:
-        """Connect. Raises Unavailable when no server answers within the start deadline."""
+        """Connect. Raises Unavailable when no server answers within the start deadline, and ConfigError when it takes
+        no messages as large as chunks of logs and batches are."""
         await self._connection.start()
+        if self.max_payload < LEAST_PAYLOAD:
+            await self._connection.stop()
+            raise ConfigError(
+                f"NATS takes messages of at most {self.max_payload:,} bytes; the platform needs {LEAST_PAYLOAD:,}: "
+                "raise max_payload in the server's configuration"
+            )
         await self._publisher.start()
 
     async def stop(self) -> None:

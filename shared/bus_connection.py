@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription as RawSubscription
 from nats.aio.transport import TcpTransport
 
 from shared.bus_metrics import BusMetrics
-from shared.errors import BusUnavailable, HodeiError, Unavailable
+from shared.errors import BusUnavailable, HodeiError, MessageTooLarge, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,10 @@ class BusError(HodeiError):
     def __init__(self, what: str, description: str, code: int = 0) -> None:
         super().__init__(f"{what}: {description}")
         self.code = code
+
+
+class TooLarge(BusError, MessageTooLarge):
+    """What was to be published is larger than the server takes."""
 
 
 class Connection:
@@ -158,7 +162,7 @@ class Connection:
         try:
             await self._nc.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
         except nats_errors.MaxPayloadError as error:
-            raise BusError(subject, f"{len(payload)} bytes is more than the server takes") from error
+            raise TooLarge(subject, f"{len(payload)} bytes is more than the server takes") from error
         except nats_errors.Error as error:
             raise BusUnavailable(f"{subject}: {error}") from error
 
@@ -315,7 +319,7 @@ def _publish_command(subject: str, payload: bytes, headers: Mapping[str, str], *
     head = ("\r\n".join(lines) + "\r\n\r\n").encode() if headers else b""
     size = len(head) + len(payload)
     if size > limit:
-        raise BusError(subject, f"{size} bytes is more than the server takes")
+        raise TooLarge(subject, f"{size} bytes is more than the server takes")
     address = f"{subject} {reply}" if reply else subject
     if not headers:
         return b"PUB %b %d\r\n%b\r\n" % (address.encode(), size, payload)

@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 LARGEST_LETTER: Final = 256 * 1024
 """Bytes of an event kept in a dead letter; beyond it, its beginning is kept as text."""
+LONGEST_ERROR: Final = 4000
 
 
 class DeadLetters:
@@ -59,7 +60,7 @@ class DeadLetters:
             subject=raw.subject,
             stream_seq=position.stream_seq,
             deliveries=position.deliveries,
-            error=f"{type(error).__name__}: {error}",
+            error=f"{type(error).__name__}: {error}"[:LONGEST_ERROR],
             event=event,
         )
         traceparent = (raw.headers or {}).get(TRACEPARENT)
@@ -74,4 +75,8 @@ class DeadLetters:
 
 
 def _as_text(payload: bytes) -> str:
-    return payload[:LARGEST_LETTER].decode("utf-8", "replace")
+    """Its beginning, as much as stays within the bound as JSON, where a character may take six bytes."""
+    text = payload[:LARGEST_LETTER].decode("utf-8", "replace")
+    while (size := len(orjson.dumps(text))) > LARGEST_LETTER:
+        text = text[: len(text) * LARGEST_LETTER // size - 1]
+    return text

@@ -16,10 +16,12 @@ import orjson
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
-from shared.bus_connection import NO_RESPONDERS, STATUS, BusError, Connection
+from shared.bus_connection import NO_RESPONDERS, STATUS, BusError, Connection, TooLarge
 from shared.errors import BusUnavailable
 
 MSG_ID: Final = "Nats-Msg-Id"
+_STREAM_TAKES_LESS: Final = 10054
+"""JetStream's code for a message over a limit that somebody has set on the stream."""
 DEADLINE: Final = 5.0
 """Seconds until a publish without an acknowledgement has failed."""
 
@@ -128,6 +130,8 @@ class Publisher:
             return False
         if b'"error"' in answer.data:
             error = orjson.loads(answer.data).get("error", {})
+            if error.get("err_code") == _STREAM_TAKES_LESS:
+                raise TooLarge(message.subject, str(error.get("description")), _STREAM_TAKES_LESS)
             raise BusUnavailable(f"{message.subject}: {error.get('description')}")
         return True
 

@@ -105,5 +105,9 @@ class BusUnavailable(HodeiError):
     """A message was not acknowledged by the broker within its deadline."""
 
 
+class MessageTooLarge(HodeiError):
+    """A message is larger than the broker takes: it is in vain to send it again."""
+
+
 class ConfigError(HodeiError):
     """The configuration cannot be used; the process ends with one line and exit code 2."""

@@ -5,27 +5,25 @@ work is still taken, and nothing that was accepted is lost. How rows travel is `
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Final, TypeVar, overload
 
 import structlog
 
-from schemas.cloudevents import CloudEvent, encode_batches, wrap
+from schemas.cloudevents import CloudEvent, encode_batches, travelling_bytes, wrap
 from schemas.events import EventData
 from shared import queries
 from shared.clock import now
 from shared.database import Block, Connection, Database, Transaction
+from shared.errors import FieldError, Invalid
 from shared.ids import new_id
 from shared.metrics import Metrics
-from shared.outbox_messages import MERGE_LIMIT, Row
+from shared.outbox_messages import HEAD_ROOM, MERGE_LIMIT, Row
 from shared.outbox_relay import MAX_ROWS, Publisher, Relay
 from shared.statements import Call, joined
 from shared.tracing import common, inject
-
-HEAD_ROOM: Final = 4096
-"""Bytes of a message that are left for its headers, and for what an event that follows from this one has beside."""
 
 _log = structlog.get_logger(__name__)
 
@@ -64,6 +62,7 @@ class OutboxTransaction(Transaction):
 
 
 _Tx = TypeVar("_Tx", bound=OutboxTransaction)
+_Event = TypeVar("_Event", bound=EventData)
 
 
 class Outbox:
@@ -111,6 +110,22 @@ class Outbox:
     def largest_event(self) -> int:
         """How many bytes of one event the bus takes, envelope included."""
         return self._bus.max_payload - HEAD_ROOM
+
+    def must_fit(self, event: EventData, *loc: str) -> None:
+        """Raises Invalid, naming the field at `loc`, when the bus does not take an event that a request causes."""
+        if (size := travelling_bytes(event)) > (limit := self.largest_event()):
+            says = (
+                f"the request takes {size:,} bytes as an event; the NATS server takes messages of at most {limit:,} "
+                "(its max_payload, less what a message needs beside)"
+            )
+            raise Invalid([FieldError(loc, says, "too_large")])
+
+    def when_undeliverable(self, kind: type[_Event], handler: Callable[[Sequence[_Event]], Awaitable[None]]) -> None:
+        """Have `handler` called with events that were committed and turn out to be larger than the bus takes: somebody
+        has lowered its limit since. It may be called again with the same ones. Without a handler they wait in the
+        table, and are tried again each minute.
+        """
+        self.relay.undeliverable[kind.event_type] = handler
 
     @overload
     def transaction(self) -> AbstractAsyncContextManager[OutboxTransaction]: ...

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+HEAD_ROOM: Final = 4096
+"""Bytes of a message that are left for its headers, and for what an event that follows from this one has beside."""
+
 MERGE_LIMIT: Final = 512 * 1024
 """Bytes above which nothing more is merged into a message. A single event may be larger."""
 
@@ -101,12 +104,12 @@ def compose(
     return [Message(kind, chosen[kind]) for kind in types], waiting
 
 
-def flight(rows: Iterable[Row]) -> tuple[list[Message], list[Row]]:
+def flight(rows: Iterable[Row], *, limit: int = MERGE_LIMIT) -> tuple[list[Message], list[Row]]:
     """As `compose`, of as many messages as may fail one by one: no two of them speak of the same entity.
 
     Whichever of them is not stored, and goes out again later, has been overtaken by nothing.
     """
-    messages, waiting = compose(rows)
+    messages, waiting = compose(rows, limit=limit)
     spoken: set[str] = set()
     for count, message in enumerate(messages):
         entities = frozenset().union(*(row.entities for row in message.rows))

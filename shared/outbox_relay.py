@@ -9,20 +9,22 @@ the table several types go at the same time, as long as they speak of different 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
 import structlog
 from prometheus_client import Counter
 
+from schemas.cloudevents import CloudEvent, decode_batch, encode_batch
+from schemas.events import EventData
 from schemas.subjects import FOR_PEOPLE, Catalogue
 from shared import queries
 from shared.database import Database, Record
-from shared.errors import BusUnavailable
+from shared.errors import BusUnavailable, MessageTooLarge
 from shared.loop import Counts, Loop
 from shared.metrics import Metrics
-from shared.outbox_messages import Message, Row, compose, flight
+from shared.outbox_messages import HEAD_ROOM, MERGE_LIMIT, Message, Row, compose, flight
 
 SWEEP_INTERVAL: Final = 2.0
 LEFTOVER_AGE: Final = 3.0
@@ -128,6 +130,8 @@ class Relay(Loop):
         self._changed = asyncio.Event()
         self._unlisten: Callable[[], None] = lambda: None
         self._running = False
+        self.undeliverable: dict[str, Callable[[Sequence[Any]], Awaitable[None]]] = {}
+        """By event type: what is done with events that are larger than the bus takes."""
         self._published = metrics.counter("outbox_published_total", "Events that the bus acknowledged.", ["type"])
         self._published_of: dict[str, Counter] = {}
         self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000.")
@@ -209,7 +213,7 @@ class Relay(Loop):
 
     def _dispatch(self) -> None:
         if self._pending and not self._behind:
-            messages, waiting = compose(self._pending, busy=self._busy)
+            messages, waiting = compose(self._pending, busy=self._busy, limit=self._limit())
             if messages:
                 self._pending = deque(waiting)
                 self._pending_bytes = sum(len(row.payload) for row in waiting)
@@ -272,7 +276,7 @@ class Relay(Loop):
     async def _publish(self, message: Message, stored: Coroutine[Any, Any, None]) -> bool:
         """Raises BusUnavailable; False for a message that the bus refuses for its own sake (it stays in the table)."""
         try:
-            await stored
+            await self._store(message, stored)
         except BusUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  # one message that cannot be sent must not hold up the others
@@ -286,6 +290,40 @@ class Relay(Loop):
             counter = self._published_of[message.event_type] = self._published.labels(message.event_type)
         counter.inc(message.events)
         return True
+
+    async def _store(self, message: Message, stored: Coroutine[Any, Any, None]) -> None:
+        """Wait until it is stored; of one that is too large, until each of its events is, or is dealt with."""
+        try:
+            await stored
+        except MessageTooLarge as error:
+            too_large = await self._store_apart(message)
+            if not too_large:
+                return
+            handler = self.undeliverable.get(message.event_type)
+            if handler is None:
+                raise
+            ids = [event.subject for event in too_large]
+            _log.error("outbox.undeliverable", event_type=message.event_type, entity_ids=ids, error=str(error))
+            await handler([event.data for event in too_large])
+
+    async def _store_apart(self, message: Message) -> list[CloudEvent[EventData]]:
+        """Publish the events of a message one by one; those that are too large by themselves are returned."""
+        too_large: list[CloudEvent[EventData]] = []
+        for number, event in enumerate(decode_batch(message.event_type, message.payload)):
+            try:
+                await self._bus.publish(
+                    self._bus.catalogue.event(message.event_type),
+                    encode_batch([event]),
+                    msg_id=f"{message.msg_id(self._source)}-{number}",
+                    headers={"traceparent": event.traceparent} if event.traceparent else None,
+                )
+            except MessageTooLarge:
+                too_large.append(event)
+        return too_large
+
+    def _limit(self) -> int:
+        """Bytes up to which rows are merged into a message."""
+        return min(MERGE_LIMIT, self._bus.max_payload - HEAD_ROOM)
 
     # ---------------------------------------------------------------- acknowledged: delete in batches
 
@@ -404,7 +442,7 @@ class Relay(Loop):
             waiting = rows
             done: list[int] = []
             while waiting and failure is None and (waiting is rows or clock() < until):
-                messages, waiting = flight(waiting)
+                messages, waiting = flight(waiting, limit=self._limit())
                 begun = [self._publish(message, self._begin(message)) for message in messages]
                 for message, outcome in zip(
                     messages, await asyncio.gather(*begun, return_exceptions=True), strict=True

@@ -9,6 +9,7 @@ from schemas.events import (
     ExecutionFinished,
     ExecutionLost,
     ExecutionRefused,
+    ExecutionRequested,
     ExecutionReturned,
     JobCreated,
 )
@@ -20,7 +21,7 @@ from shared.web.idempotency import purge
 from worker_manager.agents import Agents
 from worker_manager.announcements import Announcements
 from worker_manager.api import execute, executions, logs, workers
-from worker_manager.consumers import Dispatcher, Recorder
+from worker_manager.consumers import Dispatcher, Recorder, UndeliverableRequests
 from worker_manager.counters import Counters
 from worker_manager.fleet import Fleet
 from worker_manager.forgetting import Forgetting
@@ -51,7 +52,8 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     )
     providers: dict[str, Provider] = {process.name: process}
     fleet = Fleet(worker_store, outbox, bus, providers, counters)
-    dispatcher = Dispatcher(bus, counters, base.tracing)
+    dispatcher = Dispatcher(bus, outbox, counters, base.tracing)
+    outbox.when_undeliverable(ExecutionRequested, UndeliverableRequests(database, execution_store))
     recorder = Recorder(database, execution_store, counters)
     redelivery = Redelivery(execution_store, dispatcher.send, counters)
     announcements = Announcements(

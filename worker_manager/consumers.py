@@ -7,18 +7,25 @@ to hand it over at once, the other to write it down when there is time. Both may
 from collections.abc import Sequence
 from datetime import datetime
 
+import structlog
+
 from schemas.cloudevents import CloudEvent
-from schemas.events import EventData
+from schemas.events import EventData, ExecutionRequested
+from schemas.states import ExecutionStatus, Reason
 from shared.bus import Bus
 from shared.clock import now
 from shared.database import Database, retry_deadlock
+from shared.errors import MessageTooLarge
+from shared.outbox import Outbox
 from shared.tracing import SpanKind, Tracing
 from worker_manager.counters import Counters
 from worker_manager.domain import handover
-from worker_manager.domain.reports import Folded, fold
+from worker_manager.domain.reports import Folded, Settled, fold
 from worker_manager.store import ExecutionStore
 
 Event = CloudEvent[EventData]
+
+_log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
@@ -26,8 +33,9 @@ class Dispatcher:
     that its worker never hears is sent again from the record; an agent ignores what it has seen.
     """
 
-    def __init__(self, bus: Bus, counters: Counters, tracing: Tracing) -> None:
+    def __init__(self, bus: Bus, outbox: Outbox, counters: Counters, tracing: Tracing) -> None:
         self._bus = bus
+        self._outbox = outbox
         self._counters = counters
         self._tracing = tracing
 
@@ -43,9 +51,21 @@ class Dispatcher:
             await self._bus.send(self._bus.catalogue.agent(stop.worker_id, "stop"), stop.payload)
 
     async def send(self, orders: Sequence[tuple[str, str, bytes]]) -> None:
-        """Hand (worker, incarnation, assignment) over. Raises BusUnavailable while disconnected."""
+        """Hand (worker, incarnation, assignment) over. Raises BusUnavailable while disconnected.
+
+        An order that is larger than the server takes has failed, for it would never come to its worker.
+        """
         for message in handover.dispatches(orders):
-            await self._bus.send(self._bus.catalogue.agent(message.worker_id, "run"), message.payload)
+            try:
+                await self._bus.send(self._bus.catalogue.agent(message.worker_id, "run"), message.payload)
+            except MessageTooLarge as error:
+                outcomes = handover.undeliverable(message, now())
+                _log.error(
+                    "dispatch.undeliverable", execution_ids=[one.execution_id for one in outcomes], error=str(error)
+                )
+                async with self._outbox.transaction() as tx:
+                    tx.emit(*outcomes)
+                continue
             self._counters.dispatches.inc()
             self._counters.dispatched.inc(message.count)
 
@@ -107,3 +127,21 @@ class Recorder:
             if folded.settled:
                 closed += await self._store.close_settled(tx, folded.settled)
         return changed, closed
+
+
+class UndeliverableRequests:
+    """Handler of `executions.requested` that are larger than the bus takes: the execution has failed."""
+
+    def __init__(self, database: Database, store: ExecutionStore) -> None:
+        self._database = database
+        self._store = store
+
+    async def __call__(self, requests: Sequence[ExecutionRequested]) -> None:
+        moment = now()
+        await self._store.close_settled(
+            self._database,
+            [
+                Settled(one.execution_id, ExecutionStatus.FAILED, moment, Reason.TOO_LARGE, handover.TOO_LARGE)
+                for one in requests
+            ],
+        )

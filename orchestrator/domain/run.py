@@ -188,6 +188,16 @@ class JobRun:
         self._stop(Reason.JOB_TIMEOUT, now)
         return True
 
+    def refuse(self, task_id: str, attempt: int, now: datetime) -> None:
+        """The order for a task's attempt is larger than the bus takes, so that it will never run."""
+        task = self.tasks.get(task_id)
+        if task is None or task.attempt != attempt or task.status is not TaskStatus.QUEUED:
+            self.stale += 1
+        elif self.job.stopping is not None:
+            self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping)
+        else:
+            self._end(task, TaskStatus.FAILED, now, reason=Reason.TOO_LARGE)
+
     # ------------------------------------------------------------------ reports
 
     def apply(self, report: TaskReport, now: datetime) -> None:
@@ -287,7 +297,11 @@ class JobRun:
     def _failed(self, task: TaskState, report: ExecutionFinished, reason: Reason, now: datetime) -> None:
         at = report.finished_at
         failures = task.attempt - task.crashes - task.stops
-        if task.retry is None or not retry.again_after_failure(task.retry, failures=failures, exit_code=task.exit_code):
+        if (
+            task.retry is None
+            or reason is Reason.TOO_LARGE  # and so will be every other attempt
+            or not retry.again_after_failure(task.retry, failures=failures, exit_code=task.exit_code)
+        ):
             self._end(task, TaskStatus.FAILED, now, reason=reason, detail=report.detail, at=at)
         elif self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping, at=at)

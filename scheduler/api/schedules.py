@@ -6,7 +6,7 @@ from aiohttp import web
 
 from scheduler.listing import Listing
 from scheduler.schedules import Verdicts
-from schemas.events import JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleRefused
+from schemas.events import JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleFired, ScheduleRefused
 from schemas.ids import is_id
 from schemas.rest.schedules import Schedule, ScheduleCreate, ScheduleQuery
 from shared import queries
@@ -46,6 +46,7 @@ def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
             raise NotSupported("timezone", "it goes with cron")
         id, created_at, target = new_id(), now(), _target(body)
         due = body.run_at or created_at
+        outbox.must_fit(ScheduleFired(schedule_id=id, job_id=id, target=target, due_at=due), "body", "env")
         async with verdicts.expected(id) as verdict:
             async with idempotent(request, outbox) as tx:
                 await tx.execute(

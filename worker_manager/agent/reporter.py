@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Final
 
-from schemas.cloudevents import CloudEvent, encode_batch
+from schemas.cloudevents import CloudEvent, encode_batches
 from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.subjects import Catalogue
 from shared.clock import now
@@ -21,6 +21,8 @@ from worker_manager.agent.identity import Identity
 from worker_manager.agent.spool import Message
 
 _MAX_BATCH: Final = 500
+_MAX_BYTES: Final = 256 * 1024
+"""Bytes of one message, half of what a NATS server has to take."""
 _MAX_FLIGHTS: Final = 16
 STARTED_HOLD: Final = 0.02
 """Seconds that the news of a start may wait for company."""
@@ -100,11 +102,15 @@ class Reporter:
         return most
 
     async def _send(self, events: Sequence[CloudEvent[EventData]]) -> None:
+        for part, payload in encode_batches(events, limit=_MAX_BYTES):
+            await self._send_batch(part, payload)
+
+    async def _send_batch(self, events: Sequence[CloudEvent[EventData]], payload: bytes) -> None:
         first = events[0]
         message = Message(
             self._catalogue.event(first.data.event_type),
             f"{self._identity.incarnation}-{first.id}",
-            encode_batch(events),
+            payload,
             essential=not isinstance(first.data, ExecutionStarted),
             reports=tuple(event.data.entity_id() for event in events if not isinstance(event.data, ExecutionStarted)),
         )

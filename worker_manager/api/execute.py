@@ -42,14 +42,14 @@ def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, 
         took its place. The execution of a job without steps is `succeeded` at once. An unknown `job_id` is 404, one
         whose pipeline is archived 409."""
         execution_id, task_id, job_id = new_id(), new_id(), new_id()
+        requested = ExecutionRequested(
+            execution_id=execution_id, task_id=task_id, job_id=job_id, attempt=1, target=_target(body)
+        )
+        outbox.must_fit(requested, "body", "env")
         with announcements.about(execution_id, job_id) as listener:
             async with idempotent(request, outbox) as tx:
                 shown = await store.request(tx, execution_id, task_id, job_id)
-                tx.emit(
-                    ExecutionRequested(
-                        execution_id=execution_id, task_id=task_id, job_id=job_id, attempt=1, target=_target(body)
-                    )
-                )
+                tx.emit(requested)
                 response = tx.answer(201, shown, {"Location": f"/api/v1/executions/{execution_id}"})
             if body.job_id is not None and announcements.hearing:
                 with waiting(request):

@@ -11,13 +11,15 @@ from typing import Final
 
 from pydantic_core import to_json
 
-from schemas.agents import Assignment, Stop
+from schemas.agents import Assignment, Dispatch, Stop
 from schemas.cloudevents import CloudEvent
-from schemas.events import EventData, ExecutionCancelRequested, TaskScheduled
-from schemas.states import Reason
+from schemas.events import EventData, ExecutionCancelRequested, ExecutionFinished, TaskScheduled
+from schemas.states import ExecutionStatus, Reason
 
-LARGEST_DISPATCH: Final = 512 * 1024
-"""Bytes of one message to a worker, half of what a NATS server takes by default; a larger order goes alone."""
+LARGEST_DISPATCH: Final = 256 * 1024
+"""Bytes of one message to a worker, half of what a NATS server has to take; a larger order goes alone."""
+
+TOO_LARGE: Final = "larger than the NATS server takes: its max_payload was lowered since this was submitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,26 @@ def dispatches(worker_orders: Iterable[tuple[str, str, bytes]], *, limit: int = 
         for part in _parts(assignments, limit):
             payload = b'{"incarnation":%b,"assignments":[%b]}' % (to_json(incarnation), b",".join(part))
             yield Message(worker_id, payload, len(part))
+
+
+def undeliverable(message: Message, moment: datetime) -> list[ExecutionFinished]:
+    """What has become of the executions of a dispatch that is larger than the server takes."""
+    dispatch = Dispatch.model_validate_json(message.payload)
+    return [
+        ExecutionFinished(
+            execution_id=one.execution_id,
+            task_id=one.task_id,
+            job_id=one.job_id,
+            attempt=one.attempt,
+            worker_id=message.worker_id,
+            incarnation=dispatch.incarnation,
+            status=ExecutionStatus.FAILED,
+            reason=Reason.TOO_LARGE,
+            detail=TOO_LARGE,
+            finished_at=moment,
+        )
+        for one in dispatch.assignments
+    ]
 
 
 def stops(events: Iterable[CloudEvent[EventData]]) -> list[Message]:

@@ -9,8 +9,9 @@ from jsonschema import Draft7Validator
 
 from docs import asyncapi
 from schemas.subjects import CONSUMERS, EVENTS, FEED, LOGS
-from shared.bus import Bus, BusError
-from shared.errors import BusUnavailable
+from shared.bus import LEAST_PAYLOAD, Bus, BusError
+from shared.bus_connection import Connection
+from shared.errors import BusUnavailable, ConfigError, MessageTooLarge
 from shared.metrics import Metrics
 from shared.tracing import continued
 from tests.fixtures.events import chunk, numbered, publish
@@ -59,6 +60,24 @@ async def test_a_subject_without_a_stream_fails_within_the_deadline(bus: Bus) ->
 async def test_a_message_too_large_is_refused(bus: Bus) -> None:
     with pytest.raises(BusError, match="more than the server takes"):
         await bus.publish(bus.catalogue.event("jobs.created"), bytes(bus.max_payload + 1), msg_id="1")
+
+
+async def test_a_server_that_takes_no_large_messages_is_refused_at_the_start(
+    nats_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "max_payload", property(lambda _: LEAST_PAYLOAD - 1))
+    bus = Bus(nats_url, name="test", namespace=namespace, start_deadline=5)
+    with pytest.raises(ConfigError, match=r"at most 524,287 bytes; the platform needs 524,288: raise max_payload"):
+        await bus.start()
+    assert not bus.connected
+
+
+async def test_a_limit_that_somebody_set_on_a_stream_is_told_from_an_outage(bus: Bus) -> None:
+    stream = bus.catalogue.stream(EVENTS)
+    info = await bus._connection.api(f"STREAM.INFO.{stream}", {})
+    await bus._connection.api(f"STREAM.UPDATE.{stream}", {**info["config"], "max_msg_size": 1000})
+    with pytest.raises(MessageTooLarge):
+        await bus.publish(bus.catalogue.event("jobs.created"), bytes(2000), msg_id="1")
 
 
 async def test_what_is_said_at_once_overtakes_nothing(bus: Bus) -> None:

@@ -17,6 +17,8 @@ from schemas.events import (
     ScheduleRefused,
 )
 from schemas.ids import is_id
+from shared.bus import LEAST_PAYLOAD
+from shared.bus_connection import Connection
 from shared.ids import new_id
 from tests.integration.orchestrator.conftest import House, finished, lost, scheduled
 
@@ -165,3 +167,66 @@ async def test_a_job_that_was_made_before_environments_were_shared_runs_as_it_wa
     await house.say(lost(scheduled(await house.queued(job))))
     env = (await house.queued(job, attempt=2)).run.env
     assert (env["A"], env["HODEI_PARAM_TAG"]) == ("1", "v1")
+
+
+def allow(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """From now on the NATS server takes messages of so many bytes."""
+    monkeypatch.setattr(Connection, "max_payload", property(lambda _: size))
+
+
+CONTROLS = "\x01" * 99_000
+"""In JSON each of these takes six bytes."""
+
+
+@pytest.mark.parametrize(
+    ("of_pipeline", "of_job"), [(LARGE, FEWER), ({"A": CONTROLS}, {"B": CONTROLS})], ids=["plain", "escaped"]
+)
+async def test_what_the_bus_does_not_take_is_refused_whichever_step_it_is_for(
+    house: House, monkeypatch: pytest.MonkeyPatch, of_pipeline: dict[str, str], of_job: dict[str, str]
+) -> None:
+    allow(monkeypatch, 1 << 20)
+    later = [*steps(1), {"name": "later", "command": "true", "depends_on": ["step-0"], "env": of_pipeline}]
+    made = await house.pipeline(*later)
+    await house.submit(pipeline_id=made["id"])
+    error = await refusal(house, "/api/v1/jobs", {"pipeline_id": made["id"], "env": of_job})
+    assert "step later: its environment and its command take 1," in error["msg"]
+    assert "at most 1,044,480 (its max_payload" in error["msg"]
+    assert (error["loc"], error["type"]) == (["body", "env"], "too_large")
+
+
+async def test_the_largest_order_that_is_taken_is_heard_by_the_scheduler(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just below the limit it travels, whatever it says of itself beside; some bytes more, and it is refused."""
+    limit = 600 * 1024
+    allow(monkeypatch, limit)
+    sizes = range(560_000, 620_000, 5_000)
+    taken = 0
+    for size in sizes:
+        body = {"command": "true", "env": {f"V{number}": "x" * (size // 10) for number in range(10)}}
+        async with house.http.post(f"{house.url}/api/v1/jobs", json=body) as answer:
+            if answer.status == 201:
+                taken += 1
+                await house.queued(await answer.json())
+            else:
+                assert answer.status == 422
+    assert 0 < taken < len(sizes)
+
+
+async def test_a_task_whose_order_the_bus_no_longer_takes_fails_and_holds_nothing_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {f"V{number}": "x" * 99_500 for number in range(8)}
+    made = await house.pipeline(
+        {"name": "a", "command": "true"}, {"name": "b", "command": "true", "depends_on": ["a"], "env": large}
+    )
+    job = await house.submit(pipeline_id=made["id"])
+    first = await house.queued(job, "a")
+    allow(monkeypatch, LEAST_PAYLOAD)
+    await house.say(finished(scheduled(first)))
+    ended = await house.over(job)
+    assert (ended["status"], ended["reason"]) == ("failed", "too_large")
+    assert {task["name"]: task["status"] for task in ended["tasks"]} == {"a": "succeeded", "b": "failed"}
+    other = await house.submit()
+    await house.say(finished(scheduled(await house.queued(other))))
+    assert (await house.over(other))["status"] == "succeeded"

@@ -1,7 +1,7 @@
 """The outbox on a real PostgreSQL and, where it matters, a real NATS: nothing lost, nothing out of order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
@@ -11,7 +11,7 @@ from schemas.subjects import Catalogue
 from shared import outbox_relay
 from shared.bus import Bus
 from shared.database import Broken, Database, UniqueViolation
-from shared.errors import BusUnavailable, HodeiError
+from shared.errors import BusUnavailable, HodeiError, MessageTooLarge, Unavailable
 from shared.ids import new_id
 from shared.metrics import Metrics
 from shared.outbox import Outbox
@@ -26,6 +26,8 @@ class CuttableBus:
     def __init__(self) -> None:
         self.catalogue = Catalogue("trial")
         self.max_payload = 8 << 20
+        self.largest = self.max_payload
+        """What the server really takes."""
         self.connected = True
         self.messages: list[tuple[str, str, bytes]] = []
         self.headers: list[Mapping[str, str] | None] = []
@@ -51,6 +53,8 @@ class CuttableBus:
     ) -> None:
         if not self.connected:
             raise BusUnavailable("away")
+        if len(payload) > self.largest:
+            raise MessageTooLarge(f"{len(payload)} bytes")
         if subject in self.refused:
             raise HodeiError("too large")
         if any(msg_id == earlier for _, earlier, _ in self.messages):
@@ -496,3 +500,48 @@ async def test_what_fails_after_the_commit_changes_nothing_of_it(
     assert done.is_set()
     await settled(outbox, database)
     assert bus.entity_ids() == [id]
+
+
+async def test_events_that_together_are_larger_than_the_bus_takes_by_now_go_one_by_one(
+    database: Database, bus: CuttableBus
+) -> None:
+    ids = [new_id() for _ in range(5)]
+    await say(Outbox(database, bus, source="trial"), *ids)  # never started: another process publishes it
+    await database.execute("update outbox set created_at = created_at - interval '10 s'")
+    bus.largest = 600
+    assert await sweeper(database, bus).run_once() == {"swept": 5}
+    assert bus.entity_ids() == ids
+    assert len(bus.messages) == 5
+    assert await rows_left(database) == 0
+
+
+async def test_an_event_that_is_larger_than_the_bus_takes_is_given_to_who_knows_what_follows(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    told: list[WorkerDraining] = []
+
+    async def handler(events: Sequence[WorkerDraining]) -> None:
+        told.extend(events)
+
+    outbox.when_undeliverable(WorkerDraining, handler)
+    bus.largest = 600
+    long = "x" * 600
+    await say(outbox, "first", long, "last")
+    await say(outbox, "another")
+    await settled(outbox, database)
+    assert [event.worker_id for event in told] == [long]
+    assert sorted(bus.entity_ids()) == ["another", "first", "last"]
+
+
+async def test_what_follows_from_an_event_that_is_too_large_is_tried_again_where_it_failed(
+    outbox: Outbox, bus: CuttableBus, database: Database
+) -> None:
+    async def handler(events: Sequence[WorkerDraining]) -> None:
+        raise Unavailable("database")
+
+    outbox.when_undeliverable(WorkerDraining, handler)
+    bus.largest = 600
+    await say(outbox, "x" * 600)
+    await outbox.relay.idle()
+    await outbox.relay.flush()
+    assert await rows_left(database) == 1

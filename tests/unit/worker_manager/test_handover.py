@@ -1,11 +1,14 @@
 """What a batch of the scheduler's decisions becomes: which message each worker gets."""
 
+from datetime import UTC, datetime
+
 from schemas.agents import Assignment, Dispatch, Stop
 from schemas.states import Reason
 from shared.ids import new_id
 from tests.unit.worker_manager.events import Script, said
 from worker_manager.domain import handover
 
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -96,3 +99,14 @@ def test_stops_are_gathered_per_worker_and_reason() -> None:
     stop = Stop.model_validate_json(messages[0].payload)
     assert stop.execution_ids == [script.execution_id for script in scripts]
     assert stop.reason is Reason.CANCELLED
+
+
+def test_what_is_too_large_to_be_handed_over_has_failed() -> None:
+    script = Script()
+    [message] = handover.dispatches(sendable(handover.orders([said(script.scheduled())])))
+
+    [outcome] = handover.undeliverable(message, MOMENT)
+
+    ids = (outcome.execution_id, outcome.worker_id, outcome.incarnation, outcome.attempt)
+    assert ids == (script.execution_id, script.worker_id, script.incarnation, 1)
+    assert (outcome.status, outcome.reason, outcome.exit_code) == ("failed", Reason.TOO_LARGE, None)

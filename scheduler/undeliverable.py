@@ -1,0 +1,55 @@
+"""What the bus does not take for its size ends here, with a reason, instead of waiting for ever.
+
+What is submitted is weighed against the server's limit, so that this happens only when the limit is lowered later.
+"""
+
+from collections.abc import Sequence
+
+from scheduler.schedules import Schedules
+from schemas.events import ExecutionFinished, ScheduleFired, ScheduleRefused, TaskScheduled
+from schemas.states import ExecutionStatus, Reason
+from shared.clock import now
+from shared.outbox import Outbox
+
+DETAIL = "larger than the NATS server takes: its max_payload was lowered since this was submitted"
+
+
+class UndeliverableOrders:
+    """Handler of undeliverable `tasks.scheduled`: the execution fails before it begins, and its slot is free again."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def __call__(self, orders: Sequence[TaskScheduled]) -> None:
+        async with self._outbox.transaction() as tx:
+            tx.emit(*(_failed(order) for order in orders))
+
+
+class UndeliverableFirings:
+    """Handler of undeliverable `schedules.fired`: the schedule has failed."""
+
+    def __init__(self, schedules: Schedules) -> None:
+        self._schedules = schedules
+
+    async def __call__(self, firings: Sequence[ScheduleFired]) -> None:
+        await self._schedules.refuse(
+            [
+                ScheduleRefused(schedule_id=one.schedule_id, job_id=one.job_id, status=422, detail=DETAIL)
+                for one in firings
+            ]
+        )
+
+
+def _failed(order: TaskScheduled) -> ExecutionFinished:
+    return ExecutionFinished(
+        execution_id=order.execution_id,
+        task_id=order.task_id,
+        job_id=order.job_id,
+        attempt=order.attempt,
+        worker_id=order.worker_id,
+        incarnation=order.incarnation,
+        status=ExecutionStatus.FAILED,
+        reason=Reason.TOO_LARGE,
+        detail=DETAIL,
+        finished_at=now(),
+    )
