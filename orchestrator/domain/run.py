@@ -196,7 +196,8 @@ class JobRun:
         elif self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping)
         else:
-            self._end(task, TaskStatus.FAILED, now, reason=Reason.TOO_LARGE)
+            detail = "its order is larger than the NATS server takes: max_payload was lowered since it was submitted"
+            self._end(task, TaskStatus.FAILED, now, reason=Reason.TOO_LARGE, detail=detail)
 
     # ------------------------------------------------------------------ reports
 
