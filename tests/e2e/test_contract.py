@@ -34,8 +34,8 @@ PROMISED = {
     "scheduler": """
         POST /api/v1/schedule | GET /api/v1/scheduled | GET /api/v1/scheduled/{id} | DELETE /api/v1/scheduled/{id}
         POST /api/v1/workers | GET /api/v1/workers | GET /api/v1/workers/{id} | POST /api/v1/workers/{id}/heartbeat
-        POST /api/v1/workers/{id}/drain | DELETE /api/v1/workers/{id} | GET /api/v1/queue
-        GET /api/v1/tasks/{id}/explain""",
+        POST /api/v1/workers/{id}/drain | POST /api/v1/workers/{id}/resume | DELETE /api/v1/workers/{id}
+        GET /api/v1/queue | GET /api/v1/tasks/{id}/explain""",
     "worker_manager": """
         POST /api/v1/workers | GET /api/v1/workers | GET /api/v1/workers/{id} | GET /api/v1/workers/{id}/status
         DELETE /api/v1/workers/{id} | POST /api/v1/execute | GET /api/v1/executions | GET /api/v1/executions/{id}
@@ -111,6 +111,7 @@ async def _visit_scheduler(client: Client, raw: RawHttp) -> None:
     await raw("POST", f"/api/v1/workers/{worker.id}/heartbeat", json={})
     await client.drain_worker(worker.id)
     await client.registered_worker(worker.id)
+    await client.resume_worker(worker.id)
     await raw("DELETE", f"/api/v1/workers/{worker.id}")
     job = await client.submit(command_job("true", requires={"zone": unique("nowhere")}))
     await client.explain(job.tasks[0].id)
