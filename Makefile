@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 2
 ENGINE_testcontainers := $(BIN)/python -m compose.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-recovery docs lock clean
+.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-waiting bench-recovery docs lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ promtool: ## Check Prometheus's configuration and rules, and try every alert (ne
 
 bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a table
 	$(BIN)/python -m benchmarks
+
+# Options: make bench-waiting WAITING="--tasks 20000 --env-bytes 20000".
+bench-waiting: $(STAMP) ## Let 200,000 tasks wait, and print what memory they cost the scheduler
+	$(BIN)/python -m benchmarks.waiting $(WAITING)
 
 # Options: make bench-recovery RECOVERY="--faults kill:scheduler --repeats 5"; RECOVERY=--help explains them.
 bench-recovery: $(STAMP) ## Kill, stop, freeze and cut every part, and print how soon the platform is back

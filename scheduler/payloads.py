@@ -14,7 +14,7 @@ from shared import queries
 from shared.database import Database
 from shared.errors import Unavailable
 
-KEPT_BYTES: Final = 16 << 20
+KEPT_BYTES: Final = 8 << 20
 _COST: Final = 2048
 """What one payload takes beside its text, about."""
 

@@ -34,7 +34,7 @@ SILENCE: Final = 5.0
 """Seconds without any, after which the pull is made again."""
 FIRST_WAIT: Final = 0.05
 LONGEST_WAIT: Final = 2.0
-BUFFER_BYTES: Final = 8 << 20
+BUFFER_BYTES: Final = 4 << 20
 """What may wait here or be on its way, about: fewer messages are asked for where they are large."""
 LARGE: Final = 512 * 1024
 """Bytes that a message is taken to have before any has been seen."""
