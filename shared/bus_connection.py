@@ -6,8 +6,8 @@ JetStream API. Not here: acknowledged publishing (`shared.bus_publish`), streams
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
@@ -40,6 +40,7 @@ STATUS: Final = "Status"
 DESCRIPTION: Final = "Description"
 NO_RESPONDERS: Final = "503"
 
+T = TypeVar("T")
 Listener = Callable[[bool], None]
 RawCallback = Callable[[Msg], Awaitable[None]]
 
@@ -209,7 +210,7 @@ class Connection:
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
         try:
-            return (await self._nc.request(subject, payload, timeout=deadline)).data
+            return (await self._unless_broken(self._nc.request(subject, payload, timeout=deadline))).data
         except nats_errors.NoRespondersError as error:
             raise BusUnavailable(f"{subject}: nobody is there to answer") from error
         except nats_errors.TimeoutError as error:
@@ -249,9 +250,32 @@ class Connection:
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
         try:
-            await self._nc.flush(timeout=deadline)  # type: ignore[arg-type]  # annotated int, used as seconds
+            await self._unless_broken(
+                self._nc.flush(timeout=deadline)  # type: ignore[arg-type]  # annotated int, used as seconds
+            )
         except nats_errors.Error as error:
             raise BusUnavailable(f"flush: {error or repr(error)}") from error
+
+    async def _unless_broken(self, question: Coroutine[Any, Any, T]) -> T:
+        """Await an answer that does not come any more once the connection breaks: then raise BusUnavailable at once."""
+        asking = asyncio.ensure_future(question)
+        broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def note(_connected: bool) -> None:
+            if not broken.done():
+                broken.set_result(None)
+
+        forget = self.on_change(note)
+        either: set[asyncio.Future[Any]] = {asking, broken}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise BusUnavailable("disconnected from NATS")
+            return asking.result()
+        finally:
+            forget()
+            broken.cancel()
+            asking.cancel()
 
     async def release(self, subscription: RawSubscription, *, deadline: float = 2.0) -> None:
         """End a subscription, after what the server had already sent to it has gone through its callback."""

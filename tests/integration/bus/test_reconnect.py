@@ -156,3 +156,17 @@ async def test_no_server_at_all_is_one_clear_error(server: NatsServer) -> None:
     with pytest.raises(Unavailable, match=rf"NATS at {server.url.removeprefix('nats://')} .* is not available"):
         await bus.start()
     await bus.stop()
+
+
+async def test_a_question_that_gets_no_answer_any_more_is_given_up(lone_bus: Bus, server: NatsServer) -> None:
+    """Or the repair of a consumer would begin with a wait for what was asked before the server hung."""
+    await server.freeze()
+    questions = [
+        asyncio.create_task(lone_bus.request("$JS.API.INFO", b"", timeout=300)),
+        asyncio.create_task(lone_bus.request("$JS.API.INFO", b"", timeout=300)),
+    ]
+    await asyncio.sleep(0)
+    await server.kill()
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*questions, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [BusUnavailable] * 2
