@@ -11,17 +11,21 @@ from scheduler.dispatcher import Dispatcher
 from scheduler.hearing import HeardTime, Hearing
 from scheduler.listing import Listing
 from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
+from scheduler.recall import Recollection, UnheardSchedules, Unnamed
 from scheduler.schedules import Firing, Schedules, Verdicts
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
 from scheduler.traces import Traces
 from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
 from schemas.events import ScheduleFired, TaskScheduled
+from schemas.questions import RECALL_OF
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
 from shared.leader import Leadership
 from shared.lifecycle import Service
+from shared.questions import Answering, answer
+from shared.recall import Recall
 from shared.web.idempotency import purge
 
 REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait
@@ -40,6 +44,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     table = Schedules(outbox, traces)
     outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox))
     outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(table))
+    asked = Recall(bus, metrics)
 
     def leads() -> Sequence[Service]:
         lease = settings.lease_seconds
@@ -53,6 +58,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         placement = Placement(dispatcher, store, silence)
         placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits)
         dispatcher.delay = placing.delay
+        recollection = Recollection(dispatcher, outbox, asked)
         return [
             dispatcher,
             AgentNews(bus, dispatcher),
@@ -62,6 +68,9 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             timers,
             silence,
             Firing(table, bus, counters, dispatcher.hold),
+            Answering(bus, metrics, [answer(RECALL_OF["scheduler"], recollection.answer)]),
+            Unnamed(dispatcher, recollection, asked, lease=lease),
+            UnheardSchedules(outbox, asked, lease=lease),
             HeartbeatTimes(dispatcher),
             Forgetting(dispatcher, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
             Housekeeping(tasks=store.purge_done, idempotency_keys=partial(purge, database)),

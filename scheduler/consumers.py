@@ -20,6 +20,7 @@ from schemas.events import (
     EventData,
     ExecutionFinished,
     ExecutionReturned,
+    ScheduleConfirmed,
     ScheduleRefused,
     TaskCancelRequested,
     TaskQueued,
@@ -140,7 +141,7 @@ class AgentNews:
 
 
 class VerdictRecords:
-    """The handler of `scheduler-verdicts`: what was refused has failed."""
+    """The handler of `scheduler-verdicts`: what was refused has failed, and what was confirmed was heard."""
 
     def __init__(self, schedules: Schedules) -> None:
         self._schedules = schedules
@@ -149,3 +150,6 @@ class VerdictRecords:
         refused = {event.data.schedule_id: event.data for event in events if isinstance(event.data, ScheduleRefused)}
         if refused:
             await self._schedules.refuse(list(refused.values()))
+        confirmed = [event.data for event in events if isinstance(event.data, ScheduleConfirmed)]
+        if confirmed:
+            await self._schedules.confirm(confirmed)

@@ -18,11 +18,13 @@ import structlog
 from scheduler.counters import Counters
 from scheduler.domain.answers import Answer
 from scheduler.domain.desk import Desk, Moment
+from scheduler.domain.model import Task
 from scheduler.store import Store
 from scheduler.traces import Traces
 from schemas.agents import Drain, Heartbeat, Offer, Resume, Seek, Stop
 from schemas.events import WorkerDraining, WorkerResumed
 from schemas.model import EventModel
+from schemas.questions import Overdue
 from schemas.states import Reason
 from schemas.subjects import AgentVerb
 from shared.bus import Bus
@@ -140,13 +142,23 @@ class Dispatcher:
         answer = Answer()
         async with self.turn() as turn:
             if isinstance(news, Heartbeat):
-                answer = turn.desk.heartbeat(news, turn.now, timely=self.delay() <= self._lease / 3)
+                answer = turn.desk.heartbeat(news, turn.now, timely=self.timely())
             else:
                 turn.desk.offer(news, turn.now)
         if answer:
             # A turn that writes nothing does not notice that it is no longer ours.
             await self._store.confirm_epoch(self._epoch)
             await self._tell(news.worker_id, answer)
+
+    def timely(self) -> bool:
+        """Whether news from the stream comes without much delay, so that what was not heard of is not just late."""
+        return self.delay() <= self._lease / 3
+
+    async def unnamed(self, after: float, limit: int) -> list[Overdue]:
+        """What is placed and is not named by its worker's heartbeats for `after` seconds; so many at most."""
+        async with self._lock:
+            tasks = [] if self._desk is None else self._desk.unnamed(self.moment(), after=after, limit=limit)
+            return [_overdue(task) for task in tasks]
 
     async def tell_to_drain(self, worker_id: str) -> None:
         """Have an agent give back what waits there; best effort, as what is placed does not depend on it.
@@ -238,3 +250,15 @@ class Dispatcher:
             await self._bus.send(self._bus.catalogue.agent(worker_id, verb), order.model_dump_json().encode())
         except BusUnavailable as error:  # its next heartbeat asks again
             _log.info("worker.order_unsent", worker_id=worker_id, order=verb, error=str(error))
+
+
+def _overdue(task: Task) -> Overdue:
+    return Overdue(
+        task_id=task.task_id,
+        job_id=task.job_id,
+        attempt=task.attempt,
+        status="scheduled",
+        execution_id=task.execution_id,
+        worker_id=task.worker_id,
+        incarnation=task.incarnation,
+    )

@@ -69,7 +69,8 @@ class Silence(Loop):
             detail = f"no heartbeat for {self._lease:g} s"
             tx.emit(*(WorkerOffline(worker_id=id, detail=detail) for id in silent))
             due = await tx.fetch_value(self._following, self._lease)
-        self.interval = max(SHORTEST, min(NOTHING_DUE, _or(due, NOTHING_DUE)))
+        # No longer than a lease: that a worker was registered may not have been heard here.
+        self.interval = max(SHORTEST, min(self._lease, _or(due, self._lease)))
         return {"offline": len(silent)}
 
 

@@ -40,7 +40,7 @@ class Schedules:
         self._traces = traces
         sql = queries.load("scheduler")
         self._due, self._fired, self._next = sql["due_schedules"], sql["mark_fired"], sql["next_due"]
-        self._refuse = sql["refuse_schedules"]
+        self._refuse, self._confirm = sql["refuse_schedules"], sql["confirm_schedules"]
 
     async def fire(self, moment: datetime, hold: Hold) -> tuple[int, float | None]:
         """Fire what is due at `moment`, a bounded number; how many, and in how many seconds the next is due.
@@ -71,6 +71,12 @@ class Schedules:
         )
         if trace is not None:
             tx.on_commit(partial(self._traces.fired, trace, schedule_id=row["id"], job_id=job_id, due=due))
+
+    async def confirm(self, confirmed: Sequence[ScheduleConfirmed]) -> None:
+        """Note that the orchestrator has heard of these."""
+        await self._outbox.database.execute(
+            self._confirm, [one.schedule_id for one in confirmed], [one.job_id for one in confirmed]
+        )
 
     async def refuse(self, refusals: Sequence[ScheduleRefused]) -> None:
         """Mark these as failed; one that is gone meanwhile stays gone."""

@@ -15,4 +15,3 @@ class SchedulerSettings(ServiceSettings):
 
     port: Port = Field(default=8081, validation_alias="SCHEDULER_PORT")
     worker_ttl: WorkerTtl = Field(default=None, validation_alias="HODEI_WORKER_TTL")
-    lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")

@@ -174,6 +174,10 @@ class Store:
             [event.job_id for event in events],
             [event.attempt for event in events],
             [outcome.value for outcome in outcomes],
+            [
+                event.model_dump_json(exclude_none=True) if isinstance(event, ExecutionFinished) else None
+                for event in events
+            ],
         )
         return [row["task_id"] for row in rows]
 
@@ -211,6 +215,7 @@ def _ends(tasks: Sequence[Task]) -> list[object]:
         [t.task_id for t in tasks],
         [t.attempt for t in tasks],
         [None if t.outcome is None else t.outcome.value for t in tasks],
+        [None if t.report is None else t.report.model_dump_json(exclude_none=True) for t in tasks],
     ]
 
 

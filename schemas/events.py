@@ -436,9 +436,10 @@ class ScheduleDeleted(_ScheduleEvent):
 
 
 class ScheduleConfirmed(_ScheduleEvent):
-    """By the orchestrator: what the schedule names exists."""
+    """By the orchestrator: what the schedule names exists, or, with a `job_id`, that job was made of its firing."""
 
     event_type = "schedules.confirmed"
+    job_id: str | None = None
 
 
 class ScheduleRefused(_ScheduleEvent):

@@ -74,4 +74,37 @@ class TaskAnswer(EventModel):
 
 TASK: Final = QuestionSpec("task", "orchestrator", TaskQuestion, TaskAnswer)
 
-QUESTIONS: Final = (TASK,)
+
+class Overdue(EventModel):
+    """One attempt of which the asker has heard nothing new for long. `status` is as far as the asker knows."""
+
+    task_id: str
+    job_id: str
+    attempt: int
+    status: Literal["queued", "scheduled", "running"]
+    execution_id: str | None = None
+    worker_id: str | None = None
+    incarnation: str | None = None
+    stopping: Reason | None = Field(None, description="It is wanted to end, for this reason.")
+
+
+class RecallQuestion(EventModel):
+    """What do you know of these attempts? Whatever is further along than their `status` is published again."""
+
+    overdue: list[Overdue]
+
+
+class RecallAnswer(EventModel):
+    """How many events are published again, and the tasks of whose attempt the owner has never heard: it is for the
+    asker to publish again what the owner should have heard."""
+
+    repeated: int = 0
+    unknown: list[str] = Field(default_factory=list)
+
+
+RECALL_OF: Final[dict[Owner, QuestionSpec[RecallQuestion, RecallAnswer]]] = {
+    owner: QuestionSpec("recall", owner, RecallQuestion, RecallAnswer)
+    for owner in ("orchestrator", "scheduler", "worker_manager")
+}
+
+QUESTIONS: Final = (TASK, *RECALL_OF.values())

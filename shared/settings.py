@@ -132,6 +132,7 @@ class ServiceSettings(BaseSettings):
         default="", validation_alias="HODEI_OTLP_ENDPOINT"
     )
     trace_sample: float = Field(default=0.05, ge=0, le=1, validation_alias="HODEI_TRACE_SAMPLE")
+    lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")
     stream_replicas: int = Field(default=1, ge=1, le=5, validation_alias="HODEI_STREAM_REPLICAS")
     database_pool: int = Field(default=8, ge=2, le=200, validation_alias="HODEI_DATABASE_POOL")
 

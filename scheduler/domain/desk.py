@@ -235,6 +235,7 @@ class Desk:
             self._ended_now[event.task_id] = event.attempt
         elif task.execution_id == event.execution_id and task.state is TaskState.PLACED:
             self._leave_worker(task)
+            task.report = event
             self._end(task, Outcome(event.status.value))
         else:
             self.stale += 1
@@ -376,6 +377,18 @@ class Desk:
             detail = f"offline for longer than {ttl(worker).total_seconds():g} s"
             self._changes.events.append(WorkerForgotten(worker_id=worker.id, name=worker.name, detail=detail))
         return len(found)
+
+    def unnamed(self, now: Moment, *, after: float, limit: int) -> list[Task]:
+        """What is placed and was not named by its worker's heartbeats for `after` seconds; so many at most."""
+        found: list[Task] = []
+        for worker in self.fleet:
+            for execution_id, since in worker.missing.items():
+                task = worker.placed.get(execution_id)
+                if task is not None and (now.monotonic - since >= after or execution_id in worker.sought):
+                    found.append(task)
+                    if len(found) == limit:
+                        return found
+        return found
 
     # ------------------------------------------------------------------ time
 
@@ -600,19 +613,18 @@ class Desk:
         self._changes.events.append(WorkerOffline(worker_id=worker.id, incarnation=worker.incarnation, detail=detail))
 
     def _lose(self, task: Task, now: Moment, detail: str, *, reason: LostReason = Reason.LOST) -> None:
-        self._changes.events.append(
-            ExecutionLost(
-                execution_id=_named(task.execution_id),
-                task_id=task.task_id,
-                job_id=task.job_id,
-                attempt=task.attempt,
-                worker_id=_named(task.worker_id),
-                incarnation=_named(task.incarnation),
-                reason=reason,
-                detail=detail,
-                lost_at=now.wall,
-            )
+        task.report = ExecutionLost(
+            execution_id=_named(task.execution_id),
+            task_id=task.task_id,
+            job_id=task.job_id,
+            attempt=task.attempt,
+            worker_id=_named(task.worker_id),
+            incarnation=_named(task.incarnation),
+            reason=reason,
+            detail=detail,
+            lost_at=now.wall,
         )
+        self._changes.events.append(task.report)
         self._end(task, Outcome.LOST)
 
 

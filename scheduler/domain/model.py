@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from schemas.events import ExecutionFinished, ExecutionLost
 from schemas.specs import PRIORITY_RANK, Priority, Resources
 from schemas.states import Reason
 
@@ -96,6 +97,8 @@ class Task:
     placed_at: datetime | None = None
     cancel_reason: Reason | None = None
     outcome: Outcome | None = None
+    report: ExecutionFinished | ExecutionLost | None = None
+    """What ended it, where an execution's end did."""
     stored: bool = field(default=False)
     """Whether the tables know this attempt."""
     traceparent: str | None = None

@@ -48,7 +48,7 @@ for update skip locked;
 -- name: mark_fired
 -- These schedules have fired, each once, as these jobs.
 update schedules s
-set status = 'completed', last_run_at = $3, next_run_at = null, last_job_id = n.job_id
+set status = 'completed', last_run_at = $3, next_run_at = null, last_job_id = n.job_id, heard_at = null
 from unnest($1::uuid[], $2::uuid[]) as n (id, job_id)
 where s.id = n.id;
 
@@ -59,9 +59,26 @@ select extract(epoch from min(next_run_at) - now())::float8 from schedules where
 -- name: refuse_schedules
 -- What these schedules name does not exist or cannot run.
 update schedules s
-set status = 'failed', next_run_at = null, last_job_id = null, last_error = n.detail
+set status = 'failed', next_run_at = null, last_job_id = null, last_error = n.detail, heard_at = now()
 from unnest($1::uuid[], $2::text[]) as n (id, detail)
 where s.id = n.id;
+
+-- name: confirm_schedules
+-- The orchestrator has heard of these schedules, or, with a job, of their firing.
+update schedules s
+set heard_at = now()
+from unnest($1::uuid[], $2::uuid[]) as n (id, job_id)
+where s.id = n.id and s.heard_at is null and s.last_job_id is not distinct from n.job_id;
+
+-- name: unheard_schedules
+-- Schedules that were made or fired over $1 seconds ago, of which it is not known that the orchestrator has heard; at
+-- most $2.
+select id::text, target, next_run_at, last_run_at, last_job_id::text, traceparent
+from schedules
+where heard_at is null and coalesce(last_run_at, created_at) < now() - make_interval(secs => $1)
+order by id
+limit $2
+for update skip locked;
 
 -- name: forget_answer
 -- A creation that was refused after it was answered for: its Idempotency-Key is unused again.

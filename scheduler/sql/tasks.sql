@@ -63,7 +63,7 @@ with arrived as (
         wanted_execution_id = excluded.wanted_execution_id, avoid_worker_id = excluded.avoid_worker_id,
         execution_id = excluded.execution_id, worker_id = excluded.worker_id, incarnation = excluded.incarnation,
         placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null,
-        traceparent = excluded.traceparent, shuns = excluded.shuns
+        report = null, traceparent = excluded.traceparent, shuns = excluded.shuns
     where t.attempt < excluded.attempt
     returning task_id::text
 )
@@ -89,21 +89,30 @@ select true as updated;
 -- Attempts that are over; the row stays as a mark without what it no longer needs.
 with ended as (
     update tasks t
-    set status = 'done', outcome = n.outcome, done_at = now(), run = null
-    from unnest($1::uuid[], $2::int[], $3::text[]) as n (task_id, attempt, outcome)
+    set status = 'done', outcome = n.outcome, done_at = now(), run = null, report = n.report
+    from unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) as n (task_id, attempt, outcome, report)
     where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done'
 )
 select true as ended;
 
 -- name: write_marks
 -- Ends and cancellations of attempts that nobody has seen arrive, so that they never start; answers the new ones.
-insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, queued_at, ready_at, outcome, done_at)
-select task_id, job_id, attempt, 'done', '', 1, '{}', now(), now(), outcome, now()
-from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[]) as n (task_id, job_id, attempt, outcome)
+insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, queued_at, ready_at, outcome, done_at,
+                        report)
+select task_id, job_id, attempt, 'done', '', 1, '{}', now(), now(), outcome, now(), report
+from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[]) as n (task_id, job_id, attempt, outcome, report)
 on conflict (task_id) do update
-set attempt = excluded.attempt, status = 'done', outcome = excluded.outcome, done_at = excluded.done_at, run = null
+set attempt = excluded.attempt, status = 'done', outcome = excluded.outcome, done_at = excluded.done_at, run = null,
+    report = excluded.report
 where t.attempt < excluded.attempt
 returning task_id::text;
+
+-- name: recall_tasks
+-- All that is known of these tasks.
+select task_id::text, job_id::text, attempt, status, name, run, execution_id::text, worker_id::text, incarnation::text,
+       placed_at, cancel_reason, outcome, report, traceparent
+from tasks
+where task_id = any($1::uuid[]);
 
 -- name: purge_done
 -- Forget, a bounded number at a time, what was over long ago.

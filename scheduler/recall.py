@@ -1,0 +1,151 @@
+"""What the scheduler asks when it hears nothing, and what it answers when others ask (`shared.recall`).
+
+It asks about executions that are placed and that their worker's heartbeats do not name: the worker manager may never
+have heard of the order, or the outcome was lost on its way here. It answers from its tables.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from scheduler.dispatcher import Dispatcher
+from scheduler.domain import recall
+from scheduler.domain.model import Outcome, TaskState
+from scheduler.domain.recall import Known
+from schemas.events import EventData, JobTarget, ScheduleCreated, ScheduleFired, TaskCancelRequested
+from schemas.questions import Overdue, RecallAnswer, RecallQuestion
+from schemas.states import Reason
+from shared import queries
+from shared.database import Record
+from shared.loop import Counts, Loop
+from shared.outbox import Outbox
+from shared.recall import PAGE, Recall, answered
+
+SCHEDULES_AT_ONCE: Final = 100
+
+
+class Recollection:
+    """Answers from the tasks' table."""
+
+    def __init__(self, dispatcher: Dispatcher, outbox: Outbox, asked: Recall) -> None:
+        self._dispatcher = dispatcher
+        self._outbox = outbox
+        self._recall = asked
+        self._query = queries.load("scheduler")["recall_tasks"]
+
+    async def answer(self, question: RecallQuestion) -> RecallAnswer:
+        """Publish again what is known of these attempts, and cancel those that are wanted to end.
+
+        While news is late, nothing is called unknown: it may be in what has not been read.
+        """
+        rows = await self.read([one.task_id for one in question.overdue])
+        said: list[tuple[EventData, str | None]] = []
+        unknown: list[str] = []
+        unwanted: list[Overdue] = []
+        for one in question.overdue:
+            known = rows.get(one.task_id)
+            behind = known is None or known.attempt < one.attempt
+            over = known is not None and not behind and known.state is TaskState.DONE
+            if one.stopping is not None and not over and (known is None or known.cancel_reason is None):
+                unwanted.append(one)
+            elif behind:
+                unknown.append(one.task_id)
+            if known is not None:
+                said += [(event, known.traceparent) for event in recall.events(known, one)]
+        await self.publish(said)
+        if unwanted:
+            async with self._dispatcher.turn() as turn:
+                for one in unwanted:
+                    ids = {"task_id": one.task_id, "job_id": one.job_id, "attempt": one.attempt}
+                    turn.desk.cancel(TaskCancelRequested.model_validate({**ids, "reason": one.stopping}))
+        return answered(len(said), unknown if self._dispatcher.timely() else ())
+
+    async def read(self, task_ids: Collection[str]) -> dict[str, Known]:
+        """The rows of tasks, by id."""
+        return {row["task_id"]: _known(row) for row in await self._outbox.database.fetch(self._query, list(task_ids))}
+
+    async def publish(self, said: Sequence[tuple[EventData, str | None]]) -> None:
+        """Publish events, each with its trace."""
+        if not said:
+            return
+        async with self._outbox.transaction() as tx:
+            for event, traceparent in said:
+                tx.emit(event, traceparent=traceparent)
+                self._recall.repeated(event.event_type)
+
+
+class Unnamed(Loop):
+    """Asks about what is placed and not named by its worker's heartbeats: several times before it is sought there."""
+
+    def __init__(self, dispatcher: Dispatcher, recollection: Recollection, asked: Recall, *, lease: float) -> None:
+        super().__init__("unnamed", interval=lease / 3)
+        self._dispatcher = dispatcher
+        self._recollection = recollection
+        self._recall = asked
+        self._after = lease / 3
+
+    async def run_once(self) -> Counts:
+        """Ask about a bounded number."""
+        if not self._dispatcher.timely():
+            return {}
+        overdue = await self._dispatcher.unnamed(self._after, PAGE)
+        if not overdue:
+            return {}
+        await self._recall.ask("orchestrator", overdue)
+        unknown = await self._recall.ask("worker_manager", overdue)
+        rows = await self._recollection.read(unknown) if unknown else {}
+        still = {one.task_id: one for one in overdue if one.task_id in rows}
+        orders = [
+            (event, known.traceparent)
+            for id, known in rows.items()
+            if known.state is TaskState.PLACED and known.execution_id == still[id].execution_id
+            for event in recall.order(known)
+        ]
+        await self._recollection.publish(orders)
+        return {"asked": len(overdue), "ordered_again": len(orders)}
+
+
+class UnheardSchedules(Loop):
+    """Publishes again that schedules were made or fired, until the orchestrator is known to have heard of it."""
+
+    def __init__(self, outbox: Outbox, asked: Recall, *, lease: float) -> None:
+        super().__init__("unheard schedules", interval=lease / 2)
+        self._outbox = outbox
+        self._recall = asked
+        self._lease = lease
+        self._query = queries.load("scheduler")["unheard_schedules"]
+
+    async def run_once(self) -> Counts:
+        """Publish a bounded number again."""
+        async with self._outbox.transaction() as tx:
+            rows = await tx.fetch(self._query, self._lease, SCHEDULES_AT_ONCE)
+            for row in rows:
+                event = _schedule_event(row)
+                self._recall.repeated(event.event_type)
+                tx.emit(event, traceparent=row["traceparent"])
+        return {"told_again": len(rows)}
+
+
+def _schedule_event(row: Record) -> EventData:
+    target = JobTarget.model_validate(row["target"])
+    if row["last_job_id"] is None:
+        return ScheduleCreated(schedule_id=row["id"], target=target, next_run_at=row["next_run_at"])
+    return ScheduleFired(schedule_id=row["id"], job_id=row["last_job_id"], target=target, due_at=row["last_run_at"])
+
+
+def _known(row: Record) -> Known:
+    return Known(
+        task_id=row["task_id"],
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        name=row["name"],
+        state=TaskState(row["status"]),
+        run=row["run"],
+        execution_id=row["execution_id"],
+        worker_id=row["worker_id"],
+        incarnation=row["incarnation"],
+        placed_at=row["placed_at"],
+        cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        report=row["report"],
+        traceparent=row["traceparent"],
+    )

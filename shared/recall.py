@@ -1,0 +1,81 @@
+"""Finding what was never heard: whatever JetStream forgets, PostgreSQL remembers.
+
+A service that has waited for about a lease for news of an attempt asks the others what they know of it
+(`schemas.questions`, "recall"). Each of them looks into its own tables and publishes again what it knows more of; of
+what it has never heard, the asker publishes again the event that should have told it. Handlers are idempotent and
+guarded by the attempt number, so that a repeated event changes nothing where it is known.
+
+Here: asking in pages, and the counting. Not here: which attempts are overdue, and what a service knows of one: that is
+each service's own business (its `recall.py`). docs/reliability.md has the whole table.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import structlog
+
+from schemas.questions import RECALL_OF, Overdue, Owner, RecallAnswer, RecallQuestion
+from shared.bus import Bus
+from shared.errors import NotFound, Unavailable
+from shared.metrics import Metrics
+from shared.questions import ask
+
+PAGE: Final = 500
+"""Attempts in one question."""
+DEADLINE: Final = 5.0
+PAGE_GAP: Final = 1.0
+"""Seconds between two pages of one round, so that a long queue costs little."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Recall:
+    """Asks the other services, and counts what is told again."""
+
+    def __init__(self, bus: Bus, metrics: Metrics) -> None:
+        self._bus = bus
+        self._overdue = metrics.counter(
+            "overdue_attempts_total",
+            "Attempts that another service was asked about, for nothing was heard of them for a lease.",
+        )
+        self._repeated = metrics.counter(
+            "repeated_events_total", "Events published again because the one before was not heard, by type.", ["type"]
+        )
+
+    async def ask(self, owner: Owner, overdue: Sequence[Overdue]) -> frozenset[str]:
+        """Ask one service about these; the ids of the tasks of which it has never heard.
+
+        A service that does not answer is asked again in the next round: this returns nothing then.
+        """
+        unknown: set[str] = set()
+        for page in _pages(overdue):
+            self._overdue.inc(len(page))
+            try:
+                answer = await ask(self._bus, RECALL_OF[owner], RecallQuestion(overdue=page), deadline=DEADLINE)
+            except (Unavailable, NotFound) as error:
+                _log.info("recall.unanswered", owner=owner, attempts=len(page), error=str(error))
+                break
+            unknown.update(answer.unknown)
+            if answer.repeated or answer.unknown:
+                _log.warning(
+                    "recall.missed",
+                    owner=owner,
+                    attempts=len(page),
+                    repeated=answer.repeated,
+                    unknown=len(answer.unknown),
+                )
+        return frozenset(unknown)
+
+    def repeated(self, event_type: str, count: int = 1) -> None:
+        """Count events that are published again."""
+        self._repeated.labels(event_type).inc(count)
+
+
+def answered(events: int, unknown: Sequence[str] = ()) -> RecallAnswer:
+    """The answer of a service that publishes so many events again."""
+    return RecallAnswer(repeated=events, unknown=list(unknown))
+
+
+def _pages(overdue: Sequence[Overdue]) -> Iterator[list[Overdue]]:
+    for at in range(0, len(overdue), PAGE):
+        yield list(overdue[at : at + PAGE])
