@@ -5,8 +5,9 @@ from functools import partial
 
 from orchestrator.api import jobs, logs, pipelines, timeline
 from orchestrator.consumers import Requests, Runs
-from orchestrator.loops import Deadlines, Reminders
+from orchestrator.loops import Deadlines
 from orchestrator.questions import Questions
+from orchestrator.recall import Recollection, Unheard
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.memory import RunMemory
@@ -18,13 +19,14 @@ from orchestrator.traces import Traces
 from orchestrator.undeliverable import UndeliverableTasks
 from orchestrator.watch import Watch
 from schemas.events import TaskQueued
-from schemas.questions import TASK
+from schemas.questions import RECALL_OF, TASK
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.feed import Feed
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
 from shared.lifecycle import Service
 from shared.questions import Answering, answer
+from shared.recall import Recall
 from shared.web.idempotency import purge
 
 
@@ -44,6 +46,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     deadlines = Deadlines(outbox, run_store, watch)
     runs = Runs(outbox, run_store, watch, metrics)
     outbox.when_undeliverable(TaskQueued, UndeliverableTasks(outbox, run_store, watch))
+    reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
+    asked = Recall(bus, metrics)
     requests = Requests(outbox, submission, deadlines, base.tracing)
 
     web = base.web(
@@ -60,12 +64,19 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     return [
         *base.services,
         watch,
-        bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle),
+        reports,
         bus.consumer(ORCHESTRATOR_REQUESTS.durable, requests.handle),
         *([Feed(bus)] if settings.feed == "on" else []),
         deadlines,
-        Reminders(outbox, run_store),
-        Answering(bus, metrics, [answer(TASK, Questions(job_store).task)]),
+        Unheard(outbox, run_store, asked, late=reports.delay, lease=settings.lease_seconds),
+        Answering(
+            bus,
+            metrics,
+            [
+                answer(TASK, Questions(job_store).task),
+                answer(RECALL_OF["orchestrator"], Recollection(outbox, run_store, asked).answer),
+            ],
+        ),
         Housekeeping(idempotency_keys=partial(purge, database)),
         web,
     ]

@@ -180,6 +180,7 @@ class Requests:
             else:
                 wanted.id, wanted.schedule_id = fired.job_id, fired.schedule_id
                 await self._submission.write_missing(tx, [wanted])
+                tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
         self._deadlines.wake()
 
     async def _execute(self, asked: ExecutionRequested) -> None:

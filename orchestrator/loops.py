@@ -1,4 +1,4 @@
-"""What the orchestrator does by the clock: job deadlines, and reminders of what waits for long."""
+"""What the orchestrator does by the clock: job deadlines. Waiting for news that was lost: `orchestrator.recall`."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -13,8 +13,6 @@ from shared.outbox import Outbox
 
 LONGEST_SLEEP: Final = 60.0
 DUE_LIMIT: Final = 200
-REMIND_AFTER: Final = 60.0
-REMIND_EVERY: Final = 20.0
 
 
 class Deadlines(Loop):
@@ -44,19 +42,3 @@ class Deadlines(Loop):
                 run.time_out(moment)
             await self._store.save(tx, runs.values(), moment)
         return runs
-
-
-class Reminders(Loop):
-    """Says tasks.queued again for what waits long: should the first one be lost, no task is. The scheduler knows
-    what it has seen."""
-
-    def __init__(self, outbox: Outbox, store: RunStore, *, after: float = REMIND_AFTER) -> None:
-        super().__init__("reminders", interval=REMIND_EVERY)
-        self._outbox = outbox
-        self._store = store
-        self._after = after
-
-    async def run_once(self) -> Counts:
-        """Remind of a bounded number."""
-        async with self._outbox.transaction() as tx:
-            return {"reminded": await self._store.remind(tx, now(), self._after)}

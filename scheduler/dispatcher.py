@@ -257,7 +257,7 @@ def _overdue(task: Task) -> Overdue:
         task_id=task.task_id,
         job_id=task.job_id,
         attempt=task.attempt,
-        status="scheduled",
+        status="running",
         execution_id=task.execution_id,
         worker_id=task.worker_id,
         incarnation=task.incarnation,

@@ -13,10 +13,13 @@ from schemas.events import (
     ExecutionReturned,
     JobCreated,
 )
+from schemas.questions import RECALL_OF
 from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
 from shared.lifecycle import Service
+from shared.questions import Answering, answer
+from shared.recall import Recall
 from shared.web.idempotency import purge
 from worker_manager.agents import Agents
 from worker_manager.announcements import Announcements
@@ -29,6 +32,7 @@ from worker_manager.heartbeats import Heartbeats
 from worker_manager.instance import instance_id
 from worker_manager.providers.base import Provider
 from worker_manager.providers.process import AGENT, ProcessProvider
+from worker_manager.recall import Holdings, Recollection, Unheard
 from worker_manager.redelivery import Redelivery
 from worker_manager.settings import WorkerManagerSettings
 from worker_manager.store import ExecutionStore, WorkerStore
@@ -77,14 +81,19 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
             logs.api(execution_store, bus, announcements),
         ],
     )
+    recorded = bus.consumer(WORKER_MANAGER_EXECUTIONS.durable, recorder.handle)
+    asked, holdings = Recall(bus, metrics), Holdings(within=settings.lease_seconds)
+    recollection = Recollection(outbox, execution_store, asked)
     return [
         *base.services,
         announcements,
-        Heartbeats(bus, [fleet.hear, redelivery.hear, agents.hear]),
+        Heartbeats(bus, [fleet.hear, redelivery.hear, agents.hear, holdings.hear]),
         fleet,
         redelivery,
         bus.consumer(WORKER_MANAGER_DISPATCH.durable, dispatcher.handle),
-        bus.consumer(WORKER_MANAGER_EXECUTIONS.durable, recorder.handle),
+        recorded,
+        Unheard(outbox, execution_store, asked, holdings, late=recorded.delay, lease=settings.lease_seconds),
+        Answering(bus, metrics, [answer(RECALL_OF["worker_manager"], recollection.answer)]),
         Forgetting(worker_store, outbox, providers, counters, ttl=settings.worker_ttl),
         Housekeeping(idempotency_keys=partial(purge, database)),
         web,

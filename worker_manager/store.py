@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
-from schemas.states import WorkerProcessStatus
+from schemas.states import ExecutionStatus, WorkerProcessStatus
 from shared import queries
 from shared.database import Database, Record, Runner, Transaction
 from shared.pages import Page
@@ -130,10 +130,18 @@ class ExecutionStore:
         self._database = database
         self._sql = queries.load("worker_manager")
 
-    async def request(self, on: Runner, execution_id: str, task_id: str, job_id: str) -> str:
-        """Write a direct request; the execution as JSON."""
-        body: str = await on.fetch_value(self._sql["request_execution"], execution_id, task_id, job_id)
+    async def request(self, on: Runner, execution_id: str, task_id: str, job_id: str, target: str) -> str:
+        """Write a direct request for a JobTarget, as JSON; the execution as JSON."""
+        body: str = await on.fetch_value(self._sql["request_execution"], execution_id, task_id, job_id, target)
         return body
+
+    async def overdue(self, status: ExecutionStatus, after: str, age: float, limit: int) -> list[Record]:
+        """A page of executions in one status, older than `age` seconds, in the order of ids."""
+        return await self._database.fetch(self._sql["overdue_executions"], status.value, after, age, limit)
+
+    async def recall(self, task_ids: Collection[str]) -> list[Record]:
+        """All that is known of the executions of these tasks, the oldest first."""
+        return await self._database.fetch(self._sql["recall_executions"], list(task_ids))
 
     async def forget(self, execution_id: str, *, route: str, key: str | None) -> None:
         """Take a request back: neither its execution nor its idempotency key was ever there."""

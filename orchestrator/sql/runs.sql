@@ -55,7 +55,7 @@ tasks_written as (
     set status = new.status, reason = new.reason, attempt = new.attempt, crashes = new.crashes,
         exit_code = new.exit_code, execution_id = new.execution_id, run_at = new.run_at,
         avoid_worker_ids = new.avoid_worker_ids::uuid[], queued_at = new.queued_at, started_at = new.started_at,
-        finished_at = new.finished_at, stops = new.stops, detail = new.detail, reminded_at = null
+        finished_at = new.finished_at, stops = new.stops, detail = new.detail
     from unnest(
         $9::uuid[], $10::uuid[], $11::text[], $12::text[], $13::integer[], $14::integer[], $15::integer[], $16::uuid[],
         $17::timestamptz[], $18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::integer[],
@@ -121,43 +121,52 @@ limit $2
 -- When the next job is due.
 select min(deadline) from jobs where deadline is not null and stopping is null and finished_at is null
 
--- name: remind_queued_tasks
--- Tasks that have been waiting in the queue for long, a bounded number ($3) and about so many bytes ($4): their
--- tasks.queued may have been lost. The first reminder comes soon, others seldom.
-with waiting as (
-    select task.job_id, task.id, task.bytes
-    from jobs j
-    cross join lateral (
-        select queued.job_id, queued.id, octet_length(queued.run::text) + octet_length(j.env::text) as bytes
-        from tasks queued
-        where
-            queued.job_id = j.id and queued.status = 'queued'
-            and (
-                (
-                    queued.reminded_at is null
-                    and greatest(queued.queued_at, queued.run_at)
-                    < $1::timestamptz - make_interval(secs => $2::float8)
-                )
-                or queued.reminded_at < $1::timestamptz - make_interval(secs => 10 * $2::float8)
-            )
-        for no key update skip locked
-    ) as task
-    where j.status in ('pending', 'running') and j.stopping is null
-    limit $3
+-- name: overdue_tasks
+-- A page of tasks of jobs in one status that wait for news and have had none since $2, from a place in the order of ids
+-- on. A task that is placed counts from when it could run.
+select
+    t.job_id::text as job_id, t.id::text as task_id, t.attempt, t.status, t.execution_id::text as execution_id, j.stopping
+from jobs j
+cross join lateral (
+    select one.job_id, one.id, one.attempt, one.status, one.execution_id
+    from tasks one
+    where
+        one.job_id = j.id and one.status in ('queued', 'scheduled', 'running')
+        and coalesce(one.started_at, greatest(one.queued_at, one.run_at)) < $2
+        and (one.job_id, one.id) > ($3::uuid, $4::uuid)
+) t
+where j.status = $1 and j.created_at < $2 and j.id >= $3::uuid
+order by j.id, t.id
+limit $5
+
+-- name: queued_tasks
+-- What tasks.queued says of these tasks, as long as they are queued: about so many bytes ($3) at most.
+with queued as (
+    select t.*, j.env, j.params, j.name as job_name, j.priority, j.traceparent, j.tracestate,
+        octet_length(t.run::text) + octet_length(j.env::text) as bytes
+    from tasks t
+    join jobs j on j.id = t.job_id
+    where t.job_id = any($1::uuid[]) and t.id = any($2::uuid[]) and t.status = 'queued' and j.stopping is null
 ),
 counted as (
-    select job_id, id, sum(bytes) over (order by job_id, id) - bytes as bytes_before from waiting
+    select *, sum(bytes) over (order by job_id, id) - bytes as bytes_before from queued
 )
-update tasks t
-set reminded_at = $1::timestamptz
+select
+    job_id::text as job_id, id::text as id, name, run, requires, resources, queue_timeout, attempt, run_at,
+    avoid_worker_ids::text[] as avoid_worker_ids, execution_id::text as execution_id, queued_at, env, params, job_name,
+    priority, traceparent, tracestate
 from counted
-where t.job_id = counted.job_id and t.id = counted.id and counted.bytes_before < $4
-returning
-    t.job_id::text as job_id, t.id::text as id, t.name, t.run, t.requires, t.resources, t.queue_timeout, t.attempt,
-    t.run_at, t.avoid_worker_ids::text[] as avoid_worker_ids, t.execution_id::text as execution_id, t.queued_at,
-    (select j.env from jobs j where j.id = t.job_id) as env,
-    (select j.params from jobs j where j.id = t.job_id) as params,
-    (select j.name from jobs j where j.id = t.job_id) as job_name,
-    (select j.priority from jobs j where j.id = t.job_id) as priority,
-    (select j.traceparent from jobs j where j.id = t.job_id) as traceparent,
-    (select j.tracestate from jobs j where j.id = t.job_id) as tracestate
+where bytes_before < $3
+
+-- name: known_tasks
+-- Which of these tasks there are.
+select id::text as id from tasks where job_id = any($1::uuid[]) and id = any($2::uuid[])
+
+-- name: ended_executions
+-- What came of these executions, as far as they are over.
+select
+    x.id::text as id, x.worker_id::text as worker_id, x.status, x.reason, x.detail, x.exit_code, x.started_at,
+    x.finished_at, x.log_chunks, x.log_truncated
+from unnest($1::uuid[], $2::uuid[]) as asked (job_id, id)
+join executions x on x.job_id = asked.job_id and x.id = asked.id
+where execution_rank(x.status) = 2

@@ -15,13 +15,13 @@ from orchestrator.store.memory import RunMemory
 from orchestrator.store.timeline import timeline_rows
 from orchestrator.traces import Traces
 from schemas.events import EventData, TaskQueued
+from schemas.questions import Overdue
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, Reason, TaskStatus
 from shared import queries
 from shared.database import Database, Record, Transaction
 from shared.outbox import OutboxTransaction
 
-REMIND_LIMIT: Final = 500
 REMIND_BYTES: Final = 8 << 20
 """What the orders of one round of reminders may carry, about: all of them are in memory at the same time."""
 
@@ -147,9 +147,15 @@ class RunStore:
         deadline: datetime | None = await self._database.fetch_value(self._sql["next_deadline"])
         return deadline
 
-    async def remind(self, tx: OutboxTransaction, moment: datetime, after: float) -> int:
-        """Emit tasks.queued again for tasks that have waited longer than `after` seconds; how many."""
-        rows = await tx.fetch(self._sql["remind_queued_tasks"], moment, after, REMIND_LIMIT, REMIND_BYTES)
+    async def overdue(self, status: JobStatus, since: datetime, after: tuple[str, str], limit: int) -> list[Overdue]:
+        """A page of tasks that wait for news and have had none since a moment, in the order of (job, task)."""
+        rows = await self._database.fetch(self._sql["overdue_tasks"], status.value, since, *after, limit)
+        return [Overdue.model_validate(dict(row)) for row in rows]
+
+    async def queue_again(self, tx: OutboxTransaction, overdue: Sequence[Overdue]) -> int:
+        """Emit tasks.queued again for those of these tasks that are still queued; how many."""
+        ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
+        rows = await tx.fetch(self._sql["queued_tasks"], *ids, REMIND_BYTES)
         for row in rows:
             queued = Queued(
                 row["id"],
@@ -167,6 +173,17 @@ class RunStore:
                 traceparent=trace and self._traces.attempt(row["job_id"], trace, row["id"], row["attempt"]),
             )
         return len(rows)
+
+    async def known_tasks(self, overdue: Sequence[Overdue]) -> set[str]:
+        """The ids of those of these tasks that there are."""
+        ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
+        return {row["id"] for row in await self._database.fetch(self._sql["known_tasks"], *ids)}
+
+    async def ended_executions(self, overdue: Sequence[Overdue]) -> dict[str, Record]:
+        """What came of the executions that these name, by id, as far as they are over."""
+        named = [(one.job_id, one.execution_id) for one in overdue if one.execution_id is not None]
+        rows = await self._database.fetch(self._sql["ended_executions"], *columns(named, 2)) if named else []
+        return {row["id"]: row for row in rows}
 
     async def _commands(self, tx: Transaction, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
         jobs = {run.job.id: run.job for run, _ in queued}

@@ -48,7 +48,8 @@ def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, 
         outbox.must_fit(requested, "body", "env")
         with announcements.about(execution_id, job_id) as listener:
             async with idempotent(request, outbox) as tx:
-                shown = await store.request(tx, execution_id, task_id, job_id)
+                target = requested.target.model_dump_json(exclude_none=True)
+                shown = await store.request(tx, execution_id, task_id, job_id, target)
                 tx.emit(requested)
                 response = tx.answer(201, shown, {"Location": f"/api/v1/executions/{execution_id}"})
             if body.job_id is not None and announcements.hearing:

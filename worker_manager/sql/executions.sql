@@ -1,7 +1,7 @@
 -- name: request_execution
 -- Write an execution that somebody asked for directly; no worker is chosen yet.
-insert into executions as e (id, task_id, job_id, attempt, status, rank)
-values ($1, $2, $3, 1, 'pending', 0)
+insert into executions as e (id, task_id, job_id, attempt, status, rank, request)
+values ($1, $2, $3, 1, 'pending', 0, $4)
 returning execution_json(e) as body;
 
 -- name: forget_execution
@@ -21,7 +21,8 @@ from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[
     as o (id, task_id, job_id, worker_id, incarnation, attempt, assignment, created_at)
 order by o.id
 on conflict (id) do update
-set worker_id = excluded.worker_id, incarnation = excluded.incarnation, assignment = excluded.assignment, sent_at = excluded.sent_at
+set worker_id = excluded.worker_id, incarnation = excluded.incarnation, assignment = excluded.assignment,
+    sent_at = excluded.sent_at, request = null
 where e.rank = 0 and e.worker_id is null;
 
 -- name: record_reports
@@ -44,16 +45,17 @@ set worker_id = coalesce(e.worker_id, excluded.worker_id),
     rank = greatest(e.rank, excluded.rank),
     reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
     log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated,
-    started_at = coalesce(e.started_at, excluded.started_at),
+    -- The outcome knows best: a start that was only seen in a heartbeat is later than the real one.
+    started_at = coalesce(excluded.started_at, e.started_at),
     finished_at = coalesce(e.finished_at, excluded.finished_at),
-    assignment = null
+    assignment = null, request = null
 where e.rank < excluded.rank
 returning e.status, extract(epoch from e.finished_at - e.started_at)::float8 as seconds;
 
 -- name: close_unplaced
 -- Close requested executions whose task left the queue before any worker was chosen.
 update executions e
-set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at
+set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at, request = null
 from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
     as c (task_id, attempt, status, reason, detail, finished_at)
 where e.task_id = c.task_id and e.attempt = c.attempt and e.rank = 0 and e.worker_id is null
@@ -62,7 +64,8 @@ returning e.status;
 -- name: close_settled
 -- Close requested executions that the orchestrator refused, or that had nothing to run: none of them wrote a log.
 update executions e
-set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at, log_chunks = 0
+set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at, log_chunks = 0,
+    request = null
 from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
     as c (id, status, reason, detail, finished_at)
 where e.id = c.id and e.rank = 0
@@ -82,6 +85,22 @@ where e.id in (
     for update of p skip locked
 )
 returning e.worker_id::text, e.incarnation::text, e.assignment;
+
+-- name: overdue_executions
+-- A page of executions in one status, older than $3 seconds, from a place in the order of ids on.
+select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, incarnation::text, request
+from executions
+where status = $1 and id > $2::uuid and created_at < now() - make_interval(secs => $3)
+order by id
+limit $4;
+
+-- name: recall_executions
+-- All that is known of the executions of these tasks.
+select id::text, task_id::text, job_id::text, attempt, worker_id::text, incarnation::text, status, rank, reason, detail,
+       exit_code, log_chunks, log_truncated, started_at, finished_at
+from executions
+where task_id = any($1::uuid[])
+order by id;
 
 -- name: get_execution
 -- One execution as JSON.

@@ -1,0 +1,122 @@
+"""What the orchestrator asks when it hears nothing, and what it answers when others ask (`shared.recall`).
+
+It asks about every task that waits for news and has had none for a lease: whether it is queued, placed or running. The
+scheduler publishes again where it placed the task and what came of it, the worker manager what its worker reported; a
+task of which the scheduler has never heard is queued again. The answers come as ordinary events.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+from orchestrator.store.runs import RunStore
+from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, LogSummary
+from schemas.questions import Overdue, RecallAnswer, RecallQuestion
+from schemas.states import ExecutionStatus, JobStatus, Reason
+from shared.clock import now
+from shared.database import Record
+from shared.loop import Counts, Loop
+from shared.outbox import Outbox
+from shared.recall import PAGE, PAGE_GAP, Recall, answered
+
+START: Final = ("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000")
+ROUND: Final = (JobStatus.RUNNING, JobStatus.PENDING)
+
+
+class Unheard(Loop):
+    """Walks through the tasks that wait for news, a page at a time; a round every half lease, while it is short.
+
+    `late` gives the seconds by which the reports that are read come late: while it is long, what is waited for may be
+    among them, and nothing is asked.
+    """
+
+    def __init__(
+        self, outbox: Outbox, store: RunStore, asked: Recall, *, late: Callable[[], float], lease: float
+    ) -> None:
+        super().__init__("unheard", interval=lease / 2)
+        self._outbox = outbox
+        self._store = store
+        self._recall = asked
+        self._late = late
+        self._lease = lease
+        self._after = START
+        self._statuses = list(ROUND)
+
+    async def run_once(self) -> Counts:
+        """Ask about a page of tasks."""
+        if self._late() > self._lease / 3:
+            return {}
+        overdue = await self._page()
+        if not overdue:
+            return {}
+        unknown = await self._recall.ask("scheduler", overdue)
+        await self._recall.ask("worker_manager", overdue)
+        lost = [one for one in overdue if one.task_id in unknown and one.status == "queued"]
+        again = 0
+        if lost:
+            async with self._outbox.transaction() as tx:
+                again = await self._store.queue_again(tx, lost)
+            self._recall.repeated("tasks.queued", again)
+        return {"asked": len(overdue), "queued_again": again}
+
+    async def _page(self) -> list[Overdue]:
+        """The next page of the round; the round is over with a page that is not full."""
+        since = now() - timedelta(seconds=self._lease)
+        page: list[Overdue] = []
+        while self._statuses:
+            left = PAGE - len(page)
+            found = await self._store.overdue(self._statuses[0], since, self._after, left)
+            page += found
+            if len(found) == left:
+                self._after = found[-1].job_id, found[-1].task_id
+                self.interval = min(PAGE_GAP, self._lease / 2)
+                return page
+            self._statuses.pop(0)
+            self._after = START
+        self._statuses, self.interval = list(ROUND), self._lease / 2
+        return page
+
+
+class Recollection:
+    """Answers from the tables of jobs."""
+
+    def __init__(self, outbox: Outbox, store: RunStore, asked: Recall) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._recall = asked
+
+    async def answer(self, question: RecallQuestion) -> RecallAnswer:
+        """Publish again what came of the executions asked about; tasks that there are not are unknown."""
+        known = await self._store.known_tasks(question.overdue)
+        ended = await self._store.ended_executions(question.overdue)
+        events = list(_events(question.overdue, ended))
+        if events:
+            async with self._outbox.transaction() as tx:
+                tx.emit(*events)
+            for event in events:
+                self._recall.repeated(event.event_type)
+        return answered(len(events), [one.task_id for one in question.overdue if one.task_id not in known])
+
+
+def _events(overdue: list[Overdue], ended: Mapping[str, Record]) -> Iterator[EventData]:
+    for one in overdue:
+        row = ended.get(one.execution_id or "")
+        if row is None or one.worker_id is None or one.incarnation is None:
+            continue
+        ids = {
+            "execution_id": one.execution_id,
+            "task_id": one.task_id,
+            "job_id": one.job_id,
+            "attempt": one.attempt,
+            "worker_id": row["worker_id"] or one.worker_id,
+            "incarnation": one.incarnation,
+        }
+        if row["status"] == ExecutionStatus.LOST:
+            lost = {"detail": row["detail"] or "it was lost", "lost_at": row["finished_at"]}
+            yield ExecutionLost.model_validate(ids | lost)
+        elif row["reason"] == Reason.RETURNED:
+            yield ExecutionReturned.model_validate(ids | {"detail": row["detail"] or "it was given back"})
+        else:
+            log = LogSummary(chunks=row["log_chunks"] or 0, truncated=row["log_truncated"])
+            names = ("status", "reason", "detail", "exit_code", "started_at", "finished_at")
+            yield ExecutionFinished.model_validate(ids | {name: row[name] for name in names} | {"log": log})

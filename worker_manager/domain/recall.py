@@ -1,0 +1,50 @@
+"""What the worker manager's table says of an attempt that another service has heard nothing of: the events to publish
+again.
+
+Pure. Reading the rows and publishing is done in `worker_manager.recall`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, ExecutionStarted, LogSummary
+from schemas.questions import Overdue
+from schemas.states import EXECUTION, ExecutionStatus, Reason
+
+Row = Mapping[str, Any]
+
+
+def events(rows: Sequence[Row], overdue: Overdue) -> Iterator[EventData]:
+    """What the asker has missed of the attempt, out of all that is known of its task."""
+    for row in rows:
+        if row["attempt"] != overdue.attempt or row["worker_id"] is None or row["incarnation"] is None:
+            continue
+        status = ExecutionStatus(row["status"])
+        if EXECUTION.is_final(status):
+            # One that was given back matters to nobody but who still believes in it.
+            if row["reason"] != Reason.RETURNED or row["id"] == overdue.execution_id:
+                yield _ending(row, status)
+        elif status is ExecutionStatus.RUNNING and overdue.status != "running" and row["started_at"] is not None:
+            yield ExecutionStarted.model_validate(_ids(row) | {"started_at": row["started_at"]})
+
+
+def is_unknown(rows: Sequence[Row], overdue: Overdue) -> bool:
+    """Whether the order to run it has never been heard of here."""
+    if overdue.execution_id is None:
+        return False
+    return not any(row["id"] == overdue.execution_id and row["worker_id"] is not None for row in rows)
+
+
+def _ending(row: Row, status: ExecutionStatus) -> EventData:
+    if status is ExecutionStatus.LOST:
+        return ExecutionLost.model_validate(_ids(row) | {"detail": row["detail"] or "", "lost_at": row["finished_at"]})
+    if row["reason"] == Reason.RETURNED:
+        return ExecutionReturned.model_validate(_ids(row) | {"detail": row["detail"] or ""})
+    names = ("status", "reason", "detail", "exit_code", "started_at", "finished_at")
+    log = LogSummary(chunks=row["log_chunks"] or 0, truncated=row["log_truncated"])
+    return ExecutionFinished.model_validate(_ids(row) | {name: row[name] for name in names} | {"log": log})
+
+
+def _ids(row: Row) -> dict[str, Any]:
+    names = ("task_id", "job_id", "attempt", "worker_id", "incarnation")
+    return {"execution_id": row["id"]} | {name: row[name] for name in names}

@@ -1,0 +1,188 @@
+"""What the worker manager asks when it hears nothing, and what it answers when others ask (`shared.recall`).
+
+It asks about executions that are not over and that no heartbeat has named for a lease. The scheduler publishes again
+what it knows of their ends, the orchestrator what it has recorded; a request of which the orchestrator has never heard
+is published again. A start that was lost on its way is seen in the heartbeats.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemas.agents import Heartbeat
+from schemas.events import EventData, ExecutionRequested, ExecutionStarted, JobTarget
+from schemas.questions import Overdue, RecallAnswer, RecallQuestion
+from schemas.states import ExecutionStatus
+from shared.clock import now
+from shared.database import Record
+from shared.loop import Counts, Loop
+from shared.outbox import Outbox
+from shared.recall import PAGE, PAGE_GAP, Recall, answered
+from worker_manager.domain import recall
+from worker_manager.store import ExecutionStore
+
+START: Final = "00000000-0000-0000-0000-000000000000"
+ROUND: Final = (ExecutionStatus.RUNNING, ExecutionStatus.PENDING)
+MOST: Final = 20_000
+"""Workers whose holdings are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    at: float
+    incarnation: str
+    held: frozenset[str]
+    running: frozenset[str]
+
+
+class Holdings:
+    """What each worker named in its last heartbeat, if that was heard within `within` seconds."""
+
+    def __init__(self, *, within: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._within = within
+        self._clock = clock
+        self._holdings: dict[str, _Holding] = {}
+
+    def hear(self, heartbeat: Heartbeat) -> None:
+        """Only the latest heartbeat of each worker matters."""
+        if heartbeat.leaving:
+            self._holdings.pop(heartbeat.worker_id, None)
+        elif heartbeat.worker_id in self._holdings or len(self._holdings) < MOST:
+            self._holdings[heartbeat.worker_id] = _Holding(
+                self._clock(), heartbeat.incarnation, frozenset(heartbeat.held()), frozenset(heartbeat.running)
+            )
+
+    def holds(self, worker_id: str | None, execution_id: str) -> bool:
+        """Whether the worker answers for the execution."""
+        holding = self._latest(worker_id)
+        return holding is not None and execution_id in holding.held
+
+    def runs(self, worker_id: str | None, execution_id: str) -> bool:
+        """Whether the execution's process runs there."""
+        holding = self._latest(worker_id)
+        return holding is not None and execution_id in holding.running
+
+    def _latest(self, worker_id: str | None) -> _Holding | None:
+        holding = self._holdings.get(worker_id or "")
+        return holding if holding is not None and self._clock() - holding.at <= self._within else None
+
+
+class Unheard(Loop):
+    """Walks through the executions that are not over, a page at a time; a round every half lease, while it is short.
+
+    `late` gives the seconds by which the reports that are read come late: while it is long, nothing is asked.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        store: ExecutionStore,
+        asked: Recall,
+        holdings: Holdings,
+        *,
+        late: Callable[[], float],
+        lease: float,
+    ) -> None:
+        super().__init__("unheard", interval=lease / 2)
+        self._outbox = outbox
+        self._store = store
+        self._recall = asked
+        self._holdings = holdings
+        self._late = late
+        self._lease = lease
+        self._after = START
+        self._statuses = list(ROUND)
+
+    async def run_once(self) -> Counts:
+        """Ask about a page of executions."""
+        if self._late() > self._lease / 3:
+            return {}
+        rows = await self._page()
+        silent = [row for row in rows if not self._holdings.holds(row["worker_id"], row["id"])]
+        overdue = [_overdue(row) for row in silent]
+        unknown = await self._recall.ask("orchestrator", overdue)
+        await self._recall.ask("scheduler", overdue)
+        again = [_request(row) for row in silent if row["request"] is not None and row["task_id"] in unknown]
+        begun = [_started(row) for row in rows if self._has_begun(row)]
+        if again or begun:
+            async with self._outbox.transaction() as tx:
+                tx.emit(*again, *begun)
+            self._recall.repeated(ExecutionRequested.event_type, len(again))
+            self._recall.repeated(ExecutionStarted.event_type, len(begun))
+        return {"asked": len(overdue), "requested_again": len(again), "begun": len(begun)}
+
+    def _has_begun(self, row: Record) -> bool:
+        return row["status"] == ExecutionStatus.PENDING and self._holdings.runs(row["worker_id"], row["id"])
+
+    async def _page(self) -> list[Record]:
+        """The next page of the round; the round is over with a page that is not full."""
+        page: list[Record] = []
+        while self._statuses:
+            left = PAGE - len(page)
+            found = await self._store.overdue(self._statuses[0], self._after, self._lease, left)
+            page += found
+            if len(found) == left:
+                self._after = found[-1]["id"]
+                self.interval = min(PAGE_GAP, self._lease / 2)
+                return page
+            self._statuses.pop(0)
+            self._after = START
+        self._statuses, self.interval = list(ROUND), self._lease / 2
+        return page
+
+
+class Recollection:
+    """Answers from the executions' table."""
+
+    def __init__(self, outbox: Outbox, store: ExecutionStore, asked: Recall) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._recall = asked
+
+    async def answer(self, question: RecallQuestion) -> RecallAnswer:
+        """Publish again what is known of these attempts; executions without an order are unknown."""
+        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in await self._store.recall([one.task_id for one in question.overdue]):
+            rows[row["task_id"]].append(dict(row))
+        events: list[EventData] = []
+        for one in question.overdue:
+            events += recall.events(rows[one.task_id], one)
+        if events:
+            async with self._outbox.transaction() as tx:
+                tx.emit(*events)
+            for event in events:
+                self._recall.repeated(event.event_type)
+        unknown = [one.task_id for one in question.overdue if recall.is_unknown(rows[one.task_id], one)]
+        return answered(len(events), unknown)
+
+
+def _overdue(row: Record) -> Overdue:
+    placed: Any = "running" if row["status"] == ExecutionStatus.RUNNING else "scheduled"
+    return Overdue(
+        task_id=row["task_id"],
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        status="queued" if row["worker_id"] is None else placed,
+        execution_id=row["id"],
+        worker_id=row["worker_id"],
+        incarnation=row["incarnation"],
+    )
+
+
+def _request(row: Record) -> ExecutionRequested:
+    return ExecutionRequested(
+        execution_id=row["id"],
+        task_id=row["task_id"],
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        target=JobTarget.model_validate_json(row["request"]),
+    )
+
+
+def _started(row: Record) -> ExecutionStarted:
+    names = ("task_id", "job_id", "attempt", "worker_id", "incarnation")
+    return ExecutionStarted.model_validate(
+        {"execution_id": row["id"], "started_at": now()} | {name: row[name] for name in names}
+    )
