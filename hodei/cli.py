@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from hodei import __version__, workers
 from hodei.asking import with_client
 from hodei.client import Client
+from hodei.dead_letters import app as dead_letters
 from schemas.model import readable_location
 from schemas.states import JobStatus
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(dead_letters)
 
 app.add_typer(workers.app, name="workers")
 

@@ -15,11 +15,12 @@ from nats.aio.subscription import Subscription as RawSubscription
 
 from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch, encode_batch, wrap
 from schemas.events import EventData, LogChunk
-from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec
+from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec, Owner
 from shared.bus_connection import BusError, Connection
 from shared.bus_consumer import Consumer
 from shared.bus_declare import Declarations
 from shared.bus_lag import Lag
+from shared.bus_letters import Letters
 from shared.bus_logs import SETTLE, LogReader
 from shared.bus_metrics import BusMetrics
 from shared.bus_publish import DEADLINE, Publisher
@@ -274,6 +275,10 @@ class Bus:
             until_chunks=until_chunks,
             settle=settle,
         )
+
+    def letters(self, owner: Owner) -> Letters:
+        """The dead letters of one service's consumers."""
+        return Letters(self._connection, self.catalogue, owner=owner)
 
     async def delete_log(self, execution_id: str) -> None:
         """Delete what is stored of an execution's log. Raises BusUnavailable."""

@@ -7,13 +7,14 @@ has and another has not; that is wired in each service's app.py.
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast, get_args
 
 import structlog
 
+from schemas.subjects import Owner
 from shared.bus import Bus
 from shared.database import Database
-from shared.errors import Unavailable
+from shared.errors import ConfigError, Unavailable
 from shared.event_loop import EventLoopLag
 from shared.lifecycle import Service
 from shared.metrics import Metrics
@@ -22,6 +23,7 @@ from shared.outbox import Outbox
 from shared.settings import ServiceSettings
 from shared.tracing import Tracing
 from shared.version import platform_version
+from shared.web import dead_letters
 from shared.web.api import Api
 from shared.web.app import WebServer, create_web_app
 
@@ -80,13 +82,21 @@ class Foundation:
             version=platform_version(),
             service=self._settings.service,
             settings=self._settings,
-            apis=apis,
+            apis=[*apis, dead_letters.api(self.bus, self.bus.letters(_owner(self._settings)), self.metrics)],
             checks={"database": self.database.healthy, "nats": self.bus.healthy},
             metrics=self.metrics,
             tracing=self.tracing,
         )
         # Twice this, if it must be, and the other parts still have a fifth of the time to stop in.
         return WebServer(app, self._settings.host, port, stop_deadline=self._settings.stop_deadline * 0.4)
+
+
+def _owner(settings: ServiceSettings) -> Owner:
+    """The service as the catalogue of consumers names it. Raises ConfigError for one that owns none."""
+    for owner in get_args(Owner):
+        if owner == settings.service:
+            return cast(Owner, owner)
+    raise ConfigError(f"{settings.service} owns no consumers")
 
 
 class _Schema:

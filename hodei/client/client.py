@@ -13,6 +13,7 @@ from yarl import URL
 
 from hodei.client.errors import BadAddress
 from hodei.client.transport import Answer, Query, Transport
+from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.health import Health
 from schemas.rest.jobs import (
@@ -300,6 +301,34 @@ class Client:
         async for event in self.worker_manager.stream(f"/api/v1/executions/{_id(execution_id)}/logs"):
             if event.event != "end":
                 yield LogLineView.model_validate_json(event.data, extra="ignore")
+
+    # ---------------------------------------------------------------- dead letters, of each service
+
+    def dead_letters(self, service: str, **filters: str | int | None) -> AsyncIterator[DeadLetter]:
+        """The events that a service (`orchestrator`, `scheduler` or `worker-manager`) gave up, newest first. Raises
+        ValueError for another name."""
+        return _pages(self._service(service), DeadLetter, "/api/v1/dead-letters", filters)
+
+    async def dead_letter(self, service: str, letter_id: str) -> DeadLetterDetail:
+        """One dead letter with its event."""
+        answer = await self._service(service).request("GET", f"/api/v1/dead-letters/{_id(letter_id)}")
+        return _one(DeadLetterDetail, answer)
+
+    async def resend_dead_letter(self, service: str, letter_id: str) -> DeadLetter:
+        """Publish its event again, and take the letter out. Raises ApiError (409) when it was not kept whole."""
+        answer = await self._service(service).request("POST", f"/api/v1/dead-letters/{_id(letter_id)}/resend")
+        return _one(DeadLetter, answer)
+
+    async def delete_dead_letter(self, service: str, letter_id: str) -> None:
+        """Give its event up for good."""
+        await self._service(service).request("DELETE", f"/api/v1/dead-letters/{_id(letter_id)}")
+
+    def _service(self, name: str) -> Transport:
+        services = self._services()
+        found = services.get(name.replace("_", "-"))
+        if found is None:
+            raise ValueError(f"there is no service {name!r}: {', '.join(services)}")
+        return found
 
     def _services(self) -> Mapping[str, Transport]:
         return {

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from orchestrator.api import jobs
-from orchestrator.loops import Reminders
+from orchestrator.recall import Unheard
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.memory import RunMemory
 from orchestrator.store.runs import RunStore
@@ -36,14 +36,16 @@ from schemas.events import (
     TaskQueued,
     TaskWithdrawn,
 )
-from schemas.questions import TASK, TaskQuestion
+from schemas.questions import RECALL_OF, TASK, RecallAnswer, RecallQuestion, TaskQuestion
 from schemas.specs import CommandSpec
 from schemas.states import Reason, TaskStatus
 from shared.clock import now
 from shared.errors import NotFound
 from shared.ids import new_id
+from shared.metrics import Metrics
 from shared.outbox import Outbox
-from shared.questions import ask
+from shared.questions import Answering, answer, ask
+from shared.recall import Recall
 from shared.tracing import Tracing
 from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, lost, scheduled, started
 
@@ -491,22 +493,35 @@ async def _in_turn(*steps: Any) -> None:
         await step
 
 
-async def test_what_waits_for_long_is_said_again_but_seldom(house: House) -> None:
+async def test_what_another_service_is_asked_about_is_what_waits_for_long(house: House) -> None:
     job = await house.submit()
     later = await house.submit(run_at="2100-01-01T00:00:00Z")
     order = await house.queued(job)
     await house.queued(later)
+    store = RunStore(house.database, Traces(Tracing("orchestrator")), RunMemory())
     outbox = Outbox(house.database, house.bus, source="orchestrator")
-    traces = Traces(Tracing("orchestrator"))
+    asked: list[RecallQuestion] = []
+
+    async def never_heard_of(question: RecallQuestion) -> RecallAnswer:
+        asked.append(question)
+        return RecallAnswer(unknown=[one.task_id for one in question.overdue])
+
+    answering = Answering(house.bus, Metrics(), [answer(RECALL_OF["scheduler"], never_heard_of)])
     await outbox.start()
+    await answering.start()
+    await house.bus.flush()
     try:
-        reminders = Reminders(outbox, RunStore(house.database, traces, RunMemory()), after=0.0)
-        assert await reminders.run_once() == {"reminded": 1}
-        reminded = await house.ears.wait(TaskQueued, 2, where=lambda one: one.job_id == job["id"])
-        assert reminded[1] == order
-        reminders = Reminders(outbox, RunStore(house.database, traces, RunMemory()), after=60.0)
-        assert await reminders.run_once() == {"reminded": 0}
+        unheard = Unheard(outbox, store, Recall(house.bus, Metrics()), late=lambda: 0.0, lease=0.0)
+        assert await unheard.run_once() == {"asked": 1, "queued_again": 1}
+        assert [one.task_id for one in asked[0].overdue] == [order.task_id]
+        again = await house.ears.wait(TaskQueued, 2, where=lambda one: one.job_id == job["id"])
+        assert again[1] == order
+        unheard = Unheard(outbox, store, Recall(house.bus, Metrics()), late=lambda: 0.0, lease=60.0)
+        assert await unheard.run_once() == {}, "nothing has waited for so long"
+        unheard = Unheard(outbox, store, Recall(house.bus, Metrics()), late=lambda: 9.0, lease=0.0)
+        assert await unheard.run_once() == {}, "what it waits for may be among the reports that come late"
     finally:
+        await answering.stop()
         await outbox.stop()
 
 

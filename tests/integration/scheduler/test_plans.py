@@ -42,8 +42,9 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     )
     await database.execute(
         """
-        insert into schedules (id, status, target, next_run_at, created_at)
-        select lpad(to_hex(n), 32, '0')::uuid, 'completed', '{}', case when n % 1000 = 0 then now() end, now()
+        insert into schedules (id, status, target, next_run_at, created_at, heard_at)
+        select lpad(to_hex(n), 32, '0')::uuid, 'completed', '{}', case when n % 1000 = 0 then now() end, now(),
+               case when n % 1000 > 0 then now() end
         from generate_series(1, 20000) n
         """
     )
@@ -66,7 +67,9 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("load_waiting", [None, None, None, 101], {"tasks_waiting"}),
     ("load_waiting", [1, NOW, new_id(), 101], {"tasks_waiting"}),
     ("get_runs", [[new_id()], [1]], {"tasks_pkey"}),
-    ("write_done", [[new_id()], [1], ["succeeded"]], {"tasks_pkey"}),
+    ("write_done", [[new_id()], [1], ["succeeded"], [None]], {"tasks_pkey"}),
+    ("recall_tasks", [[new_id()]], {"tasks_pkey"}),
+    ("unheard_schedules", [15.0, 100], {"schedules_unheard"}),
 ]
 
 
