@@ -91,7 +91,7 @@ returning e.worker_id::text, e.incarnation::text, e.assignment;
 select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, incarnation::text, request
 from executions
 where status = $1 and id > $2::uuid and created_at < now() - make_interval(secs => $3)
-order by id
+order by executions.id
 limit $4;
 
 -- name: recall_executions
@@ -100,7 +100,7 @@ select id::text, task_id::text, job_id::text, attempt, worker_id::text, incarnat
        exit_code, log_chunks, log_truncated, started_at, finished_at
 from executions
 where task_id = any($1::uuid[])
-order by id;
+order by executions.id;
 
 -- name: get_execution
 -- One execution as JSON.

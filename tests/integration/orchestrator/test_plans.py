@@ -128,7 +128,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("get_job_executions", [IDS[0]], {"executions_pkey", "tasks_pkey"}),
     ("due_jobs", [NOW, 100], {"jobs_deadline"}),
     ("next_deadline", [], {"jobs_deadline"}),
-    ("overdue_tasks", ["running", NOW, IDS[0], IDS[0], 500], {"jobs_status", "tasks_pkey"}),
+    ("overdue_tasks", ["running", NOW, IDS[0], IDS[0], 500], {"tasks_pkey"}),
     ("queued_tasks", [IDS, IDS, 1 << 20], {"tasks_id"}),
     ("known_tasks", [IDS, IDS], {"tasks_id"}),
     ("ended_executions", [IDS, IDS], {"executions_pkey"}),
