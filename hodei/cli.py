@@ -159,27 +159,31 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Show a job's output."""
-    from hodei.views import print_log_line
+    """Show a job's output. Exit code 1 tells that some of it is no longer kept."""
+    from hodei.views import Output
     from schemas.rest.jobs import JobLogLine
 
-    def out(line: JobLogLine) -> None:
-        if as_json:
-            print(line.model_dump_json(), flush=True)
-        else:
-            print_log_line(line)
-
     async def show(client: Client) -> int:
+        # Steps that are followed side by side are named in each line.
+        output = Output(named=follow and not as_json and len((await client.job(job)).tasks) > 1)
+        expired = False
+
+        def out(line: JobLogLine) -> None:
+            nonlocal expired
+            expired = expired or line.remark == "expired"
+            if as_json:
+                print(line.model_dump_json(exclude_none=True), flush=True)
+            else:
+                output.show(line)
+
         if follow:
             async for line in client.follow_logs(job):
                 out(line)
-            return 0
-        answer = await client.logs(job)
-        for line in answer.logs:
-            out(line)
-        if answer.truncated:
-            typer.echo("hodei: the middle of this output was too long to keep", err=True)
-        return 0
+        else:
+            for line in (await client.logs(job)).logs:
+                out(line)
+        output.close()
+        return int(expired)
 
     raise typer.Exit(with_client(show))
 

@@ -123,7 +123,8 @@ async def _print_steps(
 async def _print_output(client: Client, execution_id: str, name: str, line: Line) -> None:
     await _recorded(client, execution_id)
     async for entry in client.follow_execution_logs(execution_id):
-        line(name, Text(entry.message, style="" if entry.stream == "stdout" else "italic"))
+        if entry.message or not entry.partial:
+            line(name, Text(entry.message, style="" if entry.stream == "stdout" else "italic"))
 
 
 async def _recorded(client: Client, execution_id: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 from hodei.client import ApiError, Client, ClientError
-from hodei.views import failure_in_words, print_log_line
+from hodei.views import Output, failure_in_words
 from schemas.rest.jobs import JobDetail
 from schemas.states import JobStatus, Reason
 
@@ -80,8 +80,9 @@ def exit_code(job: JobDetail) -> int:
 
 
 async def _follow(client: Client, job_id: str) -> JobDetail:
+    output = Output()
     async for line in client.follow_logs(job_id):
-        print_log_line(line)
+        output.show(line)
     await client.wait(job_id, timeout=LONGEST)
     return await client.job(job_id)
 

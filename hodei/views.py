@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.output import written
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
 from schemas.states import Reason
 
@@ -82,10 +83,55 @@ def duration(start: datetime | None, end: datetime | None) -> str:
     return f"{hours} h {minutes} m" if hours else f"{minutes} m {rest} s"
 
 
-def print_log_line(line: JobLogLine, *, prefix: str = "") -> None:
-    """One line of output to where the command wrote it; the platform's own remarks go to stderr."""
-    stream = sys.stdout if line.stream == "stdout" else sys.stderr
-    print(f"{prefix}{line.message}", file=stream, flush=True)
+class Output:
+    """Shows what commands wrote, byte for byte, where they wrote it; the platform's remarks go to stderr.
+
+    With `named`, for several steps at a time, each line stands behind the name of its step, and a line that is not over
+    is broken off when another step goes on.
+    """
+
+    def __init__(self, *, named: bool = False) -> None:
+        self._named = named
+        self._open: tuple[str, str] | None = None
+
+    def show(self, line: JobLogLine) -> None:
+        """Print one line, or one piece of a line."""
+        if line.stream == "system":
+            self._print(line, f"hodei: {line.message}\n".encode(), own_line=True)
+        else:
+            self._print(line, written(line), own_line=False)
+
+    def close(self) -> None:
+        """End a line that is not over, where names stand before lines."""
+        if self._named and self._open is not None:
+            self._break_off()
+
+    def _print(self, line: JobLogLine, data: bytes, *, own_line: bool) -> None:
+        source = (line.execution_id, line.stream)
+        if self._open is not None and self._open != source and (self._named or own_line):
+            self._break_off()
+        if self._named and self._open is None:
+            data = f"{line.task} | ".encode() + data
+        _write(line.stream, data)
+        self._open = None if data.endswith(b"\n") else source
+
+    def _break_off(self) -> None:
+        assert self._open is not None
+        # What goes into a pipe or a file stays as it was written, unless names stand in it anyway.
+        if self._named or _file(self._open[1]).isatty():
+            _write(self._open[1], b"\n")
+        self._open = None
+
+
+def _file(stream: str) -> TextIO:
+    return sys.stdout if stream == "stdout" else sys.stderr
+
+
+def _write(stream: str, data: bytes) -> None:
+    file = _file(stream)
+    file.flush()
+    file.buffer.write(data)
+    file.buffer.flush()
 
 
 def failure_in_words(task: Task) -> str:

@@ -21,7 +21,7 @@ from shared.bus_consumer import Consumer
 from shared.bus_declare import Declarations
 from shared.bus_lag import Lag
 from shared.bus_letters import Letters
-from shared.bus_logs import SETTLE, LogReader
+from shared.bus_logs import SETTLE, LogReader, Settle, has_log, logs_kept_since
 from shared.bus_metrics import BusMetrics
 from shared.bus_publish import DEADLINE, Publisher
 from shared.errors import ConfigError
@@ -263,7 +263,7 @@ class Bus:
         after: int = 0,
         follow: bool = True,
         until_chunks: int | None = None,
-        settle: float = SETTLE,
+        settle: Settle = SETTLE,
     ) -> LogReader:
         """Read an execution's log, chunk by chunk; see `LogReader`. To be closed after use (`async with`)."""
         return LogReader(
@@ -279,6 +279,14 @@ class Bus:
     def letters(self, owner: Owner) -> Letters:
         """The dead letters of one service's consumers."""
         return Letters(self._connection, self.catalogue, owner=owner)
+
+    async def has_log(self, execution_id: str) -> bool:
+        """Whether anything is stored of an execution's log. Raises BusUnavailable."""
+        return await has_log(self._connection, self.catalogue, execution_id)
+
+    async def logs_kept_since(self) -> datetime:
+        """The time before which nothing is kept of any log. Raises BusUnavailable."""
+        return await logs_kept_since(self._connection, self.catalogue)
 
     async def delete_log(self, execution_id: str) -> None:
         """Delete what is stored of an execution's log. Raises BusUnavailable."""

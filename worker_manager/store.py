@@ -5,6 +5,7 @@ Here: arguments in, rows out. Not here: SQL (sql/*.sql), rules (domain/), and wh
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
@@ -26,6 +27,7 @@ class LogState:
     over: bool
     chunks: int | None
     truncated: bool
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,9 @@ class ExecutionStore:
 
     async def log_state(self, execution_id: str) -> LogState | None:
         row = await self._database.fetch_one(self._sql["get_execution_log"], execution_id)
-        return None if row is None else LogState(row["over"], row["log_chunks"], row["log_truncated"])
+        if row is None:
+            return None
+        return LogState(row["over"], row["log_chunks"], row["log_truncated"], row["finished_at"])
 
     async def list(self, query: ExecutionQuery, before: str | None) -> Page:
         of = (query.status, query.worker_id, query.job_id, query.task_id)

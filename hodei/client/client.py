@@ -202,10 +202,12 @@ class Client:
         return _one(JobLogs, await self.orchestrator.request("GET", f"/api/v1/jobs/{_id(job_id)}/logs"))
 
     async def follow_logs(self, job_id: str, *, after: str | None = None) -> AsyncIterator[JobLogLine]:
-        """A job's output from its start, live until the job is over."""
+        """A job's output from its start (or after a line's id), live until the job is over; steps that run side by side
+        are followed side by side. `schemas.output.written` gives a line's bytes."""
         async for event in self.orchestrator.stream(f"/api/v1/jobs/{_id(job_id)}/logs", last_id=after):
             if event.event != "end":
-                yield JobLogLine.model_validate_json(event.data, extra="ignore")
+                line = JobLogLine.model_validate_json(event.data, extra="ignore")
+                yield line.model_copy(update={"id": event.id})
 
     # ---------------------------------------------------------------- scheduler
 
@@ -296,11 +298,13 @@ class Client:
         path = f"/api/v1/executions/{_id(execution_id)}/logs"
         return _one(ExecutionLogs, await self.worker_manager.request("GET", path))
 
-    async def follow_execution_logs(self, execution_id: str) -> AsyncIterator[LogLineView]:
-        """An execution's output from its start, live until it is over."""
-        async for event in self.worker_manager.stream(f"/api/v1/executions/{_id(execution_id)}/logs"):
+    async def follow_execution_logs(self, execution_id: str, *, after: str | None = None) -> AsyncIterator[LogLineView]:
+        """An execution's output from its start (or after a line's id), live until it is over."""
+        path = f"/api/v1/executions/{_id(execution_id)}/logs"
+        async for event in self.worker_manager.stream(path, last_id=after):
             if event.event != "end":
-                yield LogLineView.model_validate_json(event.data, extra="ignore")
+                line = LogLineView.model_validate_json(event.data, extra="ignore")
+                yield line.model_copy(update={"id": event.id})
 
     # ---------------------------------------------------------------- dead letters, of each service
 

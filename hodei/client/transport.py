@@ -83,7 +83,7 @@ class Transport:
     async def stream(
         self, path: str, *, query: Query | None = None, last_id: str | None = None
     ) -> AsyncIterator[ServerSentEvent]:
-        """Yield a stream's events until the service ends it, resuming after a broken connection.
+        """Yield a stream's events up to the one named `end`, resuming after a connection that ended before.
 
         Raises ApiError, or Unreachable when it cannot be resumed.
         """
@@ -98,7 +98,9 @@ class Transport:
                         failures = 0
                         last_id = event.id or last_id
                         yield event
-                    return
+                        if event.event == "end":
+                            return
+                    raise aiohttp.ClientPayloadError("the stream ended too early")
             except (aiohttp.ClientError, TimeoutError) as error:
                 failures += 1
                 if failures >= self._attempts:

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from schemas.events import LogGap
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import InlineCommand, Priority
@@ -54,11 +55,30 @@ class ExecutionQuery(PageQuery):
 
 
 class LogLineView(Model):
-    """One line of an execution's output."""
+    """One line of output, or a piece of one; fields that do not apply are absent."""
 
     timestamp: Timestamp = Field(description="When the worker read it.")
     stream: Literal["stdout", "stderr", "system"] = Field(description="system lines are the platform's own remarks.")
-    message: str = Field(description="The line, without its end.")
+    message: str = Field(
+        description="The line without its end, as text: U+FFFD stands for a NUL and for what is not UTF-8."
+    )
+    partial: bool | None = Field(
+        None, description="True when the line is not over: the next entry of the same stream goes on with it."
+    )
+    crlf: bool | None = Field(None, description="True when the line ended with CR LF and not with LF alone.")
+    base64: str | None = Field(
+        None, description="The very bytes of the message, without a line end, where they are not those of its UTF-8."
+    )
+    remark: str | None = Field(
+        None,
+        description="What a system line is about: `held_back` (the output is long, and only its end will follow), "
+        "`left_out` (output over the limit is missing here), `lost` (output that could not be delivered is), `expired` "
+        "(output is no longer kept), `unavailable` (it is not there: no longer kept, or not delivered yet).",
+    )
+    missing: LogGap | None = Field(None, description="How much output is missing here, where that is known.")
+    id: str | None = Field(
+        None, description="Resumes a live stream after this line (Last-Event-ID); set by the client when it follows."
+    )
 
 
 class ExecutionLogs(Model):
@@ -66,4 +86,5 @@ class ExecutionLogs(Model):
 
     execution_id: Id = Field(description="The execution's id.")
     logs: list[LogLineView] = Field(description="The lines, in order.")
-    truncated: bool = Field(description="Whether something of the output was not kept.")
+    truncated: bool = Field(description="Whether any output is missing.")
+    expired: bool = Field(False, description="Whether some of it is missing because it is no longer kept.")

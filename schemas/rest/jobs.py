@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
+from schemas.rest.executions import LogLineView
 from schemas.rest.lists import PageQuery
 from schemas.specs import (
     Command,
@@ -209,15 +210,12 @@ class TimelineEvent(Model):
     data: dict[str, object] = Field(description="The event's own fields: docs/events.md lists them.")
 
 
-class JobLogLine(Model):
-    """One line of a job's output."""
+class JobLogLine(LogLineView):
+    """A line of output with the step, the attempt and the execution that wrote it."""
 
-    timestamp: Timestamp = Field(description="When the worker read it.")
     task: str = Field(description="The step that wrote it.")
     attempt: int = Field(description="The attempt that wrote it.")
     execution_id: Id = Field(description="The execution that wrote it.")
-    stream: Literal["stdout", "stderr", "system"] = Field(description="system lines are the platform's own remarks.")
-    message: str = Field(description="The line, without its end.")
 
 
 class JobLogs(Model):
@@ -225,4 +223,5 @@ class JobLogs(Model):
 
     job_id: Id = Field(description="The job's id.")
     logs: list[JobLogLine] = Field(description="The lines, in order.")
-    truncated: bool = Field(description="Whether something of the output was not kept.")
+    truncated: bool = Field(description="Whether any output is missing.")
+    expired: bool = Field(False, description="Whether some of it is missing because it is no longer kept.")

@@ -1,10 +1,10 @@
 """Answering with what executions wrote: the whole of it, as JSON or as text, piece by piece.
 
 The lines live in JetStream. Here: reading them to their end and printing them. Not here: which executions there are
-and what is said beside a line (each service's route), live streams (the same, on `sse`).
+and what is said beside a line (each service's route), live streams (the same, on `sse`), where entries come from
+(`shared.transcript`).
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,74 +12,87 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from schemas.events import LogChunk, LogLine
+from schemas.events import LogLine
 from schemas.model import rfc3339
+from schemas.output import written
 from shared.bus import Bus
+from shared.transcript import ASIDE, Log, Transcript, Visit
 from shared.web.pieces import send_pieces
 from shared.web.responses import JSON
 
-LATE_CHUNKS: Final = 2.0
-"""Seconds to wait for chunks that are counted but not there yet, or no more."""
-UNCOUNTED: Final = 1 << 30
-"""In place of a number of chunks that nobody knows: read until nothing comes any more."""
-
 PLAIN: Final = "text/plain"
+SPEAKER: Final = "hodei: "
+"""What a remark begins with, where nothing else tells it from output."""
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """One execution's. `chunks` is how many it wrote, None while that is not known; `beside` is said of each line."""
+class Page:
+    """One execution's log in an answer; `beside` stands in each of its lines."""
 
-    execution_id: str
-    chunks: int | None
+    log: Log
     truncated: bool
     beside: Mapping[str, object] = field(default_factory=dict)
 
-    def line(self, line: LogLine) -> bytes:
-        """A line as a JSON object."""
-        said = {"timestamp": rfc3339(line.timestamp), **self.beside, "stream": line.stream, "message": line.message}
-        return orjson.dumps(said)
+
+def json_line(line: LogLine, beside: Mapping[str, object]) -> bytes:
+    """A line as a JSON object."""
+    shown: dict[str, object] = {
+        "timestamp": rfc3339(line.timestamp),
+        **beside,
+        "stream": line.stream,
+        "message": line.message,
+    }
+    if line.partial:
+        shown["partial"] = True
+    if line.crlf:
+        shown["crlf"] = True
+    if line.base64 is not None:
+        shown["base64"] = line.base64
+    if line.remark is not None:
+        shown["remark"] = line.remark
+    if line.missing is not None:
+        shown["missing"] = {"bytes": line.missing.bytes, "lines": line.missing.lines}
+    return orjson.dumps(shown)
 
 
 async def send_logs(
-    request: web.Request, bus: Bus, logs: Sequence[Log], *, name: str, owner: str
+    request: web.Request, bus: Bus, pages: Sequence[Page], *, name: str, owner: str
 ) -> web.StreamResponse:
     """Answer with these logs one after the other: as text where that is accepted, or else as a JSON object of the
-    `owner` by `name`, `logs` and `truncated`."""
+    `owner` by `name`, `logs`, `truncated` and `expired`."""
     if PLAIN in request.headers.get("Accept", ""):
-        return await send_pieces(request, f"{PLAIN}; charset=utf-8", _as_text(bus, logs))
-    return await send_pieces(request, JSON, _as_json(bus, logs, orjson.dumps({name: owner})))
+        return await send_pieces(request, f"{PLAIN}; charset=utf-8", _as_text(bus, pages))
+    return await send_pieces(request, JSON, _as_json(bus, pages, orjson.dumps({name: owner})))
 
 
-async def _as_text(bus: Bus, logs: Sequence[Log]) -> AsyncIterator[bytes]:
-    for log in logs:
-        for chunk in await _chunks(bus, log):
-            yield "".join(f"{line.message}\n" for line in chunk.lines).encode()
+async def _as_text(bus: Bus, pages: Sequence[Page]) -> AsyncIterator[bytes]:
+    """The very bytes that were written. Only where some are missing does a remark stand between, on its own line."""
+    visit, at_start = Visit(), True
+    for page in pages:
+        async for entries in Transcript(bus, page.log, visit=visit).parts():
+            pieces: list[bytes] = []
+            for line, _ in entries:
+                if line.stream == "system":
+                    if line.remark in ASIDE:
+                        continue
+                    piece = b"%b%b%b\n" % (b"" if at_start else b"\n", SPEAKER.encode(), line.message.encode())
+                else:
+                    piece = written(line)
+                pieces.append(piece)
+                at_start = piece.endswith(b"\n") if piece else at_start
+            yield b"".join(pieces)
 
 
-async def _as_json(bus: Bus, logs: Sequence[Log], owner: bytes) -> AsyncIterator[bytes]:
-    truncated, between = False, b""
-    yield b'%b,"logs":[' % owner[:-1]
-    for log in logs:
-        chunks = await _chunks(bus, log)
-        truncated = truncated or log.truncated or (log.chunks is not None and len(chunks) < log.chunks)
-        for chunk in chunks:
-            if chunk.lines:
-                yield between + b",".join([log.line(line) for line in chunk.lines])
+async def _as_json(bus: Bus, pages: Sequence[Page], owner: bytes) -> AsyncIterator[bytes]:
+    visit, truncated, expired = Visit(), False, False
+    between = b'%b,"logs":[' % owner[:-1]  # not alone, so that a bus that is away is told in the status
+    for page in pages:
+        transcript = Transcript(bus, page.log, visit=visit)
+        async for entries in transcript.parts():
+            if entries:
+                yield between + b",".join([json_line(line, page.beside) for line, _ in entries])
                 between = b","
-    yield b'],"truncated":%b}' % (b"true" if truncated else b"false")
-
-
-async def _chunks(bus: Bus, log: Log) -> list[LogChunk]:
-    """What there is, in order; of an execution that is over everything, for whose last chunks it waits a little."""
-    found: list[LogChunk] = []
-    if log.chunks == 0:
-        return found
-    counted = log.chunks is not None
-    async with bus.read_log(log.execution_id, follow=counted, until_chunks=log.chunks) as reader:
-        while True:
-            try:
-                async with asyncio.timeout(LATE_CHUNKS):
-                    found.append(await anext(reader))
-            except (StopAsyncIteration, TimeoutError):
-                return sorted(found, key=lambda chunk: chunk.seq)
+        truncated = truncated or page.truncated or transcript.missing
+        expired = expired or transcript.expired
+    flags = orjson.dumps({"truncated": truncated, "expired": expired})
+    yield (b"" if between == b"," else between) + b"]," + flags[1:]

@@ -5,6 +5,7 @@ events come from.
 """
 
 import asyncio
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 
@@ -115,13 +116,12 @@ class EventStream:
 
     async def send(self, data: str, *, id: str | None = None, event: str | None = None) -> None:
         """Send one event; waits while the client is slow. `data` may have several lines."""
-        lines = []
-        if id is not None:
-            lines.append(f"id: {_one_line(id)}")
-        if event is not None:
-            lines.append(f"event: {_one_line(event)}")
-        lines += [f"data: {line}" for line in _lines(data)]
-        await self._write("\n".join(lines) + "\n\n")
+        await self._write(_event(data, id, event))
+
+    async def send_all(self, events: Iterable[tuple[str, str]]) -> None:
+        """Send events without a name, each its data and its id, in one write."""
+        if text := "".join([_event(data, id, None) for data, id in events]):
+            await self._write(text)
 
     async def comment(self, text: str = "") -> None:
         """Send a line that clients ignore."""
@@ -155,6 +155,16 @@ class EventStream:
         except ConnectionResetError:
             pass  # gone between the look and the write
         self.close()
+
+
+def _event(data: str, id: str | None, event: str | None) -> str:
+    lines = []
+    if id is not None:
+        lines.append(f"id: {_one_line(id)}")
+    if event is not None:
+        lines.append(f"event: {_one_line(event)}")
+    lines += [f"data: {line}" for line in _lines(data)]
+    return "\n".join(lines) + "\n\n"
 
 
 def _lines(data: str) -> list[str]:

@@ -1,77 +1,118 @@
-"""From bytes to lines: what one output stream of a process says, line by line, made fit for JSON.
+"""From bytes to lines: what one output stream of a process writes, made fit for JSON and back again.
 
-A line ends with a newline (a carriage return before it goes, too). What is not UTF-8 and NUL become U+FFFD. A line
-longer than MAX_LINE bytes is cut into several, each but the last ending in CONTINUED. Which lines are kept is
-`output`'s business.
+A line ends with LF or CR LF. A line longer than MAX_LINE bytes becomes several pieces, and so does one that is
+released before it is over; all pieces but the last are `partial`. What is not UTF-8 and NUL become U+FFFD, with the
+very bytes beside. Together the entries always hold every byte. Which of them are kept is the business of `output`.
 """
 
-from typing import Final
+import math
+import time
+from base64 import b64encode
+from datetime import datetime
+from typing import Final, Literal
+
+from schemas.events import LogLine
+
+Stream = Literal["stdout", "stderr"]
 
 MAX_LINE: Final = 16 * 1024
-CONTINUED: Final = "…"
+_WIDEST: Final = 4
+"""Bytes of the longest UTF-8 sequence."""
 
 
 class LineSplitter:
-    """Splits one stream. Keeps at most one unfinished line of at most MAX_LINE bytes."""
+    """Splits one stream. Keeps at most one unfinished line, of at most MAX_LINE bytes.
 
-    __slots__ = ("_partial",)
+    `since` is when (`time.monotonic`) the oldest byte that `release` could give up was fed; infinite without one.
+    """
 
-    def __init__(self) -> None:
-        self._partial = b""
+    __slots__ = ("_rest", "_stream", "since")
 
-    def feed(self, data: bytes) -> list[str]:
-        """The lines that `data` completes."""
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._rest = b""
+        self.since = math.inf
+
+    def feed(self, data: bytes, moment: datetime) -> list[LogLine]:
+        """The lines that `data` completes, and the pieces of a line that grows too long."""
         end = data.rfind(b"\n")
         if end < 0:
-            return self._extend(data)
-        complete = self._partial + data[:end]
-        self._partial = b""
-        lines = _lines(complete)
-        lines += self._extend(data[end + 1 :])
-        return lines
-
-    def flush(self) -> list[str]:
-        """The last line, if it lacked its newline."""
-        partial, self._partial = self._partial, b""
-        return _lines(partial) if partial else []
-
-    def _extend(self, data: bytes) -> list[str]:
-        rest = self._partial + data
-        pieces: list[str] = []
+            lines: list[LogLine] = []
+            rest = self._rest + data
+        else:
+            lines = self._lines(self._rest + data[:end], moment)
+            rest = data[end + 1 :]
+            self.since = math.inf
         while len(rest) > MAX_LINE:
             head, rest = _cut(rest)
-            pieces.append(_text(head) + CONTINUED)
-        self._partial = rest
+            lines.append(self._piece(head, moment))
+            self.since = math.inf
+        self._rest = rest
+        if rest and self.since == math.inf:
+            self.since = time.monotonic()
+        return lines
+
+    def release(self, before: float, moment: datetime) -> list[LogLine]:
+        """What there is of a line that began before then; a character that is not whole is kept back."""
+        if self.since > before:
+            return []
+        self.since = math.inf
+        whole = _whole(self._rest)
+        head, self._rest = self._rest[:whole], self._rest[whole:]
+        return [self._piece(head, moment)] if head else []
+
+    def flush(self, moment: datetime) -> list[LogLine]:
+        """The last line, if it lacked its newline."""
+        rest = self.take_rest()
+        return [self._piece(rest, moment)] if rest else []
+
+    def take_rest(self) -> bytes:
+        """Give up the unfinished line as it is."""
+        rest, self._rest, self.since = self._rest, b"", math.inf
+        return rest
+
+    def _lines(self, data: bytes, moment: datetime) -> list[LogLine]:
+        """Whole lines, given without the end of the last one."""
+        if b"\r" not in data and b"\0" not in data:
+            try:
+                messages = data.decode().split("\n")
+            except UnicodeDecodeError:
+                pass
+            else:
+                if max(map(len, messages)) <= MAX_LINE // _WIDEST:
+                    make, stream = LogLine, self._stream
+                    return [make(timestamp=moment, stream=stream, message=message) for message in messages]
+        return [piece for line in data.split(b"\n") for piece in self._pieces(line, moment)]
+
+    def _pieces(self, line: bytes, moment: datetime) -> list[LogLine]:
+        """One whole line."""
+        pieces = []
+        while len(line) > MAX_LINE:
+            head, line = _cut(line)
+            pieces.append(self._piece(head, moment))
+        crlf = line.endswith(b"\r")
+        pieces.append(self._piece(line[:-1] if crlf else line, moment, partial=None, crlf=crlf or None))
         return pieces
 
-
-def _lines(data: bytes) -> list[str]:
-    """`data` without its last newline, as lines."""
-    if len(data) > MAX_LINE:
-        return [piece for line in data.split(b"\n") for piece in _pieces(line)]
-    text = _text(data)
-    if "\r" in text:
-        return [line.removesuffix("\r") for line in text.split("\n")]
-    return text.split("\n")
-
-
-def _pieces(line: bytes) -> list[str]:
-    pieces = []
-    while len(line) > MAX_LINE:
-        head, line = _cut(line)
-        pieces.append(_text(head) + CONTINUED)
-    pieces.append(_text(line).removesuffix("\r"))
-    return pieces
+    def _piece(
+        self, data: bytes, moment: datetime, *, partial: bool | None = True, crlf: bool | None = None
+    ) -> LogLine:
+        text = data.decode("utf-8", "replace").replace("\0", "\ufffd")
+        raw = b64encode(data).decode() if "\ufffd" in text and text.encode() != data else None
+        return LogLine(timestamp=moment, stream=self._stream, message=text, partial=partial, crlf=crlf, base64=raw)
 
 
 def _cut(line: bytes) -> tuple[bytes, bytes]:
     """Cut off at most MAX_LINE bytes, not within a character."""
-    at = MAX_LINE
-    while at > MAX_LINE - 4 and line[at] & 0xC0 == 0x80:
-        at -= 1
+    at = _whole(line[:MAX_LINE])
     return line[:at], line[at:]
 
 
-def _text(data: bytes) -> str:
-    text = data.decode("utf-8", "replace")
-    return text.replace("\0", "\ufffd") if "\0" in text else text
+def _whole(data: bytes) -> int:
+    """The length of `data` without a character at its end that is not whole."""
+    for back in range(1, min(_WIDEST, len(data) + 1)):
+        byte = data[-back]
+        if byte & 0xC0 != 0x80:
+            width = 2 if 0xC2 <= byte < 0xE0 else 3 if 0xE0 <= byte < 0xF0 else 4 if 0xF0 <= byte < 0xF5 else 1
+            return len(data) - back if width > back else len(data)
+    return len(data)

@@ -1,47 +1,60 @@
 """Publishing an execution's output while it runs: the first lines soon, then chunks by size and time.
 
-One `LogStream` per execution; its chunks are numbered from 1 and leave one after the other. What is kept of an
-output, and how lines are made, is `output`'s business.
+One `LogStream` per execution; its chunks are numbered from 1, say where in the output they begin, and leave one after
+the other. What is kept of an output, and how lines are made, is `output`'s business.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from schemas.cloudevents import encode_batch
-from schemas.events import LogChunk, LogLine, LogSummary
+from schemas.events import LogChunk, LogGap, LogLine, LogSummary
+from schemas.output import NOTHING, Extent, extent
 from schemas.subjects import Catalogue
 from shared.clock import now
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.identity import Identity
-from worker_manager.agent.output import CHUNK_BYTES, Output, Stream
+from worker_manager.agent.lines import Stream
+from worker_manager.agent.output import CHUNK_BYTES, Output
 from worker_manager.agent.spool import Message
 
 LINGER: Final = 0.05
 """Seconds that lines wait for more to come."""
+UNFINISHED: Final = 0.25
+"""Seconds that a line may lack its end before what there is of it leaves: a prompt, or progress."""
 
 
 @dataclass(slots=True)
 class Dropped:
-    """Chunks, from `seq` on, that there was no room for and that are not remarked on yet."""
+    """Chunks, from `first` on, that there was no room for and that are not remarked on yet."""
 
-    seq: int
-    timestamp: datetime
+    first: LogChunk
     chunks: int = 0
     lines: int = 0
+    missing: Extent = NOTHING
 
-    def chunk(self, execution_id: str, following: LogChunk | None = None) -> LogChunk:
+    def add(self, chunk: LogChunk) -> None:
+        """This one, too."""
+        self.chunks += 1
+        self.lines += len(chunk.lines)
+        self.missing = extent(chunk.lines, self.missing)
+
+    def chunk(self, following: LogChunk | None = None) -> LogChunk:
         """One chunk that stands for all of them, with a remark in their place, and for the one that follows them."""
-        message = f"{self.lines} lines were lost here: neither the bus nor the worker had room for them"
-        remark = LogLine(timestamp=self.timestamp, stream="system", message=message)
-        return LogChunk(
-            execution_id=execution_id,
-            seq=self.seq,
-            stands_for=self.chunks + (following is not None),
-            lines=[remark, *(following.lines if following is not None else ())],
+        remark = LogLine(
+            timestamp=self.first.lines[0].timestamp,
+            stream="system",
+            message=f"{self.lines} lines were lost here: neither the bus nor the worker had room for them",
+            remark="lost",
+            missing=LogGap(bytes=self.missing.bytes, lines=self.missing.lines),
         )
+        following_lines = following.lines if following is not None else ()
+        stands_for = self.chunks + (following is not None)
+        return self.first.model_copy(update={"stands_for": stands_for, "lines": [remark, *following_lines]})
 
 
 class LogStream:
@@ -59,8 +72,10 @@ class LogStream:
         "_execution_id",
         "_identity",
         "_output",
+        "_patience",
         "_pause",
         "_paused",
+        "_position",
         "_resume",
         "_summary",
         "_taken",
@@ -90,6 +105,8 @@ class LogStream:
         self._paused = self._closed = self._told = False
         self._dropped: Dropped | None = None
         self._summary = LogSummary()
+        self._position = NOTHING
+        self._patience: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -110,10 +127,13 @@ class LogStream:
             self._paused = True
             self._pause()
         self._schedule()
+        self._be_patient()
 
     def close(self) -> None:
         """Nothing more comes."""
         self._closed = True
+        if self._patience is not None:
+            self._patience.cancel()
         self._output.close()
         self._tell_when_taken()
         if self._task is None:
@@ -132,6 +152,19 @@ class LogStream:
         elif self._timer is None and not self._output.empty:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._go)
 
+    def _be_patient(self) -> None:
+        """See to it that a line which is not over is released in time."""
+        since = self._output.unfinished_since
+        if self._patience is None and since < math.inf:
+            left = max(0.0, since + UNFINISHED - time.monotonic())
+            self._patience = asyncio.get_running_loop().call_later(left, self._release)
+
+    def _release(self) -> None:
+        self._patience = None
+        self._output.release(time.monotonic() - UNFINISHED)
+        self._schedule()
+        self._be_patient()
+
     def _go(self) -> None:
         self._cancel_timer()
         if not self._output.empty or (self._closed and self._dropped is not None):
@@ -141,29 +174,27 @@ class LogStream:
     async def _publish(self) -> None:
         """Publish what is there, in chunks; small rests wait for more unless nothing more comes."""
         while lines := self._output.take():
-            self._count(lines)
-            chunk = LogChunk(execution_id=self._execution_id, seq=self._summary.chunks, lines=lines)
+            chunk = self._number(lines)
             self._tell_when_taken()
             await self._hand_on(chunk)
             self._let_in()
             if not self._closed and self._output.waiting < CHUNK_BYTES:
                 return
         if self._closed and self._dropped is not None:
-            remark, self._dropped = self._dropped.chunk(self._execution_id), None
+            remark, self._dropped = self._dropped.chunk(), None
             await self._delivery.deliver(self._message(remark, essential=True))
 
     async def _hand_on(self, chunk: LogChunk) -> None:
         """Deliver a chunk. What there is no room for is remarked on once, at the head of the next chunk that there is
         room for, which stands for all those that were dropped: readers count on every number."""
         dropped = self._dropped
-        whole = chunk if dropped is None else dropped.chunk(self._execution_id, chunk)
+        whole = chunk if dropped is None else dropped.chunk(chunk)
         if await self._delivery.deliver(self._message(whole)):
             self._dropped = None
             return
         if dropped is None:
-            dropped = self._dropped = Dropped(chunk.seq, chunk.lines[0].timestamp)
-        dropped.chunks += 1
-        dropped.lines += len(chunk.lines)
+            dropped = self._dropped = Dropped(chunk)
+        dropped.add(chunk)
 
     def _published(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -185,13 +216,22 @@ class LogStream:
             self._paused = False
             self._resume()
 
-    def _count(self, lines: list[LogLine]) -> None:
-        said = self._summary
+    def _number(self, lines: list[LogLine]) -> LogChunk:
+        """Make the next chunk, and count what is in it."""
+        known, begin = self._summary, self._position
+        self._position = extent(lines, begin)
         self._summary = LogSummary(
-            chunks=said.chunks + 1,
-            lines=said.lines + len(lines),
-            bytes=said.bytes + sum(len(line.message.encode()) for line in lines),
+            chunks=known.chunks + 1,
+            lines=known.lines + len(lines),
+            bytes=known.bytes + sum(len(line.message.encode()) for line in lines),
             truncated=self._output.truncated,
+        )
+        return LogChunk(
+            execution_id=self._execution_id,
+            seq=self._summary.chunks,
+            lines=lines,
+            offset=begin.bytes,
+            first_line=begin.lines + 1,
         )
 
     def _message(self, chunk: LogChunk, *, essential: bool = False) -> Message:

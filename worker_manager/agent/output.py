@@ -1,20 +1,20 @@
 """What one execution writes: kept in order, cut down to head and tail when it is too much, handed on in chunks.
 
-Until half of the limit is used, lines are handed on as they come. From then on the newest half is kept as raw bytes
-and nothing is handed on, until the execution ends: then follow a remark of how much was left out, and the tail. So
-whatever a process writes, memory stays bounded. When chunks leave more slowly than lines come, `full` says so and
-the process is made to wait. Who publishes chunks, and when, is `logs`' business.
+Until half of the limit is used, lines are handed on as they come, and what there is of a line when it is `release`d.
+From then on the newest half is kept as raw bytes and nothing is handed on, until the execution ends: then follow a
+remark of how much was left out, if anything was, and the tail. So whatever a process writes, memory stays bounded.
+When chunks leave more slowly than lines come, `full` says so and the process is made to wait. Who publishes chunks,
+and when, is `logs`' business.
 """
 
+import math
 from collections import deque
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
-from schemas.events import LogLine
+from schemas.events import LogGap, LogLine
 from shared.clock import now
-from worker_manager.agent.lines import LineSplitter
-
-Stream = Literal["stdout", "stderr"]
+from worker_manager.agent.lines import LineSplitter, Stream
 
 CHUNK_BYTES: Final = 64 * 1024
 BACKLOG_BYTES: Final = 256 * 1024
@@ -28,7 +28,10 @@ class Output:
     """The output of one execution; `limit` is in bytes, each line counting LINE_COST more."""
 
     def __init__(self, limit: int) -> None:
-        self._splitters: dict[Stream, LineSplitter] = {"stdout": LineSplitter(), "stderr": LineSplitter()}
+        self._splitters: dict[Stream, LineSplitter] = {
+            "stdout": LineSplitter("stdout"),
+            "stderr": LineSplitter("stderr"),
+        }
         self._pending: deque[LogLine] = deque()
         self._backlog = 0
         self._head_left = limit // 2
@@ -64,31 +67,39 @@ class Output:
         cost = len(data) + LINE_COST * data.count(b"\n")
         if cost <= self._head_left:
             self._head_left -= cost
-            self._append(stream, self._splitters[stream].feed(data), now())
+            self._add(self._splitters[stream].feed(data, now()))
             return
         self._start_tail(stream, data)
 
-    def remark(self, message: str) -> None:
-        """Add a remark of the platform's own."""
-        self._add(LogLine(timestamp=now(), stream="system", message=message))
+    @property
+    def unfinished_since(self) -> float:
+        """When (`time.monotonic`) the oldest line began that is not over and not released; infinite without one."""
+        return min(splitter.since for splitter in self._splitters.values())
+
+    def release(self, before: float) -> None:
+        """Hand on what there is of lines that began before then and are not over."""
+        for splitter in self._splitters.values():
+            self._add(splitter.release(before, now()))
 
     def close(self) -> None:
         """Nothing more comes: what was held back can be taken, too."""
         if self._closed:
             return
         self._closed = True
-        if self._tail is not None and self._tail.dropped_bytes:
-            left_out = f"{self._tail.dropped_bytes} bytes ({self._tail.dropped_lines} lines)"
-            self.remark(f"output limit reached: {left_out} left out here")
         if self._tail is None:
             self._flush_splitters()
+        elif self._tail.dropped_bytes:
+            self._tail.trim()
+            gap = LogGap(bytes=self._tail.dropped_bytes, lines=self._tail.dropped_lines)
+            words = f"output limit reached: {gap.bytes} bytes ({gap.lines} lines) left out here"
+            self._remark("left_out", words, missing=gap)
 
     def take(self, max_bytes: int = CHUNK_BYTES) -> list[LogLine]:
         """The next lines, about `max_bytes` of them; at least one unless there is nothing to take."""
         if self._closed and self._tail is not None:
             while self._backlog < max_bytes and not self._tail.empty:
                 stream, data, moment = self._tail.pop()
-                self._append(stream, self._splitters[stream].feed(data), moment)
+                self._add(self._splitters[stream].feed(data, moment))
             if self._tail.empty:
                 self._flush_splitters()
         lines: list[LogLine] = []
@@ -101,28 +112,28 @@ class Output:
         return lines
 
     def _start_tail(self, stream: Stream, data: bytes) -> None:
-        """Fill the head up, end its unfinished lines, and hold back the rest."""
+        """Fill the head up, hand on its unfinished lines, and hold back the rest."""
         used = max(0, self._head_left // (LINE_COST + 1))
-        self._append(stream, self._splitters[stream].feed(data[:used]), now())
         self._head_left = 0
-        self._flush_splitters()
-        self.remark("output limit half used: from here on only the end is kept, and shown when all is over")
+        self._add(self._splitters[stream].feed(data[:used], now()))
+        self.release(math.inf)
+        words = "output limit half used: from here on only the end is kept, and shown when all is over"
+        self._remark("held_back", words)
         self._tail = Tail(self._tail_limit)
+        for name, splitter in self._splitters.items():
+            self._tail.add(name, splitter.take_rest(), now())
         self._tail.add(stream, data[used:], now())
 
     def _flush_splitters(self) -> None:
-        for stream, splitter in self._splitters.items():
-            self._append(stream, splitter.flush(), now())
+        for splitter in self._splitters.values():
+            self._add(splitter.flush(now()))
 
-    def _append(self, stream: Stream, messages: list[str], moment: datetime) -> None:
-        # What is made here is valid by construction; checking each line again would cost more than all the rest.
-        make = LogLine
-        for message in messages:
-            self._add(make(timestamp=moment, stream=stream, message=message))
+    def _remark(self, remark: str, message: str, *, missing: LogGap | None = None) -> None:
+        self._add([LogLine(timestamp=now(), stream="system", message=message, remark=remark, missing=missing)])
 
-    def _add(self, line: LogLine) -> None:
-        self._pending.append(line)
-        self._backlog += _cost(line)
+    def _add(self, lines: list[LogLine]) -> None:
+        self._pending.extend(lines)
+        self._backlog += sum(map(_cost, lines))
 
 
 class Tail:
@@ -154,14 +165,18 @@ class Tail:
         while self._size > self._limit and self._blocks:
             self._drop()
 
+    def trim(self) -> None:
+        """Have each stream that lost something begin with a whole line, if one begins in its oldest block."""
+        for stream in self._cut:
+            block = next((block for name, block, _ in self._blocks if name == stream), bytearray())
+            end = block.find(b"\n") + 1
+            del block[:end]
+            self.dropped_bytes += end
+            self.dropped_lines += end > 0
+
     def pop(self) -> tuple[Stream, bytes, datetime]:
-        """The oldest block; of a stream that lost something, from the first whole line on."""
+        """The oldest block."""
         stream, block, moment = self._blocks.popleft()
-        if stream in self._cut:
-            self._cut.discard(stream)
-            end = block.find(b"\n")
-            if end >= 0:
-                del block[: end + 1]
         return stream, bytes(block), moment
 
     def _drop(self) -> None:

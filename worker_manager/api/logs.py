@@ -5,7 +5,6 @@ everything. The end of a running execution is heard from the bus.
 """
 
 import asyncio
-import re
 from typing import Final
 
 from aiohttp import web
@@ -13,10 +12,11 @@ from pydantic_core import to_json
 
 from schemas.events import ExecutionFinished, ExecutionLost, ExecutionReturned
 from schemas.rest.executions import ExecutionLogs
-from shared.bus import Bus, LogReader
+from shared.bus import Bus
 from shared.errors import NotFound
+from shared.transcript import START, Log, Place, Transcript, Visit
 from shared.web.api import Api
-from shared.web.logs import PLAIN, UNCOUNTED, Log, send_logs
+from shared.web.logs import PLAIN, Page, json_line, send_logs
 from shared.web.openapi import Answer
 from shared.web.sse import EVENT_STREAM, EventStream
 from worker_manager.announcements import Announcements, Listener
@@ -24,8 +24,6 @@ from worker_manager.store import ExecutionStore, LogState
 
 LOOK_AGAIN: Final = 10.0
 """Seconds without a word after which a live reader asks the database whether it missed the end."""
-
-_EVENT_ID: Final = re.compile(r"^(\d{1,9})-(\d{1,9})$")
 
 
 def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
@@ -37,17 +35,17 @@ def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
         summary="Show an execution's output",
         answers={200: Answer(ExecutionLogs, also=(PLAIN, EVENT_STREAM))},
         description=(
-            "As JSON, as `text/plain`, or live as `text/event-stream` until the execution is over, by the `Accept` "
-            "header. A live stream sends one line per event, resumes after `Last-Event-ID`, and closes with an event "
-            "named `end`."
+            "As JSON, as `text/plain` (the very bytes that the command wrote, both streams as they came), or live as "
+            "`text/event-stream` until the execution is over, by the `Accept` header. A live stream sends one line, or "
+            "one piece of a line, per event, resumes after `Last-Event-ID`, and closes with an event named `end`. "
+            "Where output is missing, a line of the stream `system` says so."
         ),
     )
     async def get_execution_logs(request: web.Request, id: str) -> web.StreamResponse:
         if EVENT_STREAM in request.headers.get("Accept", ""):
             return await _follow(request, id)
         state = await _state(id)
-        log = Log(id, chunks=state.chunks if state.over else None, truncated=state.truncated)
-        return await send_logs(request, bus, [log], name="execution_id", owner=id)
+        return await send_logs(request, bus, [Page(_log(id, state), state.truncated)], name="execution_id", owner=id)
 
     async def _state(id: str) -> LogState:
         state = await store.log_state(id)
@@ -60,40 +58,43 @@ def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
         with announcements.about(id) as listener:
             state = await _state(id)
             async with EventStream(request) as stream:
-                log = Log(id, chunks=None, truncated=False)
-                chunk_seq, line_index = _resume_after(stream.last_event_id)
-                async with bus.read_log(id, after=max(0, chunk_seq - 1)) as reader:
-                    ending = asyncio.create_task(_await_end(id, state, listener, reader))
-                    try:
-                        async for chunk in reader:
-                            for index, line in enumerate(chunk.lines):
-                                if (chunk.seq, index) > (chunk_seq, line_index):
-                                    await stream.send(log.line(line).decode(), id=f"{chunk.seq}-{index}")
-                        await stream.send(to_json({"execution_id": id}).decode(), event="end")
-                    finally:
-                        ending.cancel()
-                        await asyncio.wait([ending])
+                place = Place.parse(stream.last_event_id or "") or START
+                log = _log(id, state)
+                transcript = Transcript(bus, log, visit=Visit(), place=place, follow=True)
+                ending = asyncio.create_task(_await_end(log, listener, transcript))
+                try:
+                    async for entries in transcript.parts():
+                        await stream.send_all([(json_line(line, {}).decode(), str(after)) for line, after in entries])
+                    end = {"execution_id": id, "expired": transcript.expired}
+                    await stream.send(to_json(end).decode(), event="end")
+                finally:
+                    ending.cancel()
+                    await asyncio.wait([ending])
             return stream.response
 
-    async def _await_end(id: str, state: LogState | None, listener: Listener, reader: LogReader) -> None:
-        """Tell the reader how many chunks there are, as soon as that is known."""
-        while state is not None and not state.over:
-            said = await listener.next(LOOK_AGAIN)
-            match said:
-                case ExecutionFinished():
-                    return reader.finish(said.log.chunks)
+    async def _await_end(log: Log, listener: Listener, transcript: Transcript) -> None:
+        """Tell the transcript how many chunks there are, as soon as that is known."""
+        id = log.execution_id
+        while not log.over:
+            match await listener.next(LOOK_AGAIN):
+                case ExecutionFinished() as said:
+                    log = Log(id, said.log.chunks, finished_at=said.finished_at)
                 case ExecutionReturned():
-                    return reader.finish(0)
-                case ExecutionLost():
-                    return reader.finish(UNCOUNTED)
+                    log = Log(id, 0)
+                case ExecutionLost() as said:
+                    log = Log(id, None, finished_at=said.lost_at)
                 case _:
                     state = await store.log_state(id)
-        reader.finish(UNCOUNTED if state is None or state.chunks is None else state.chunks)
+                    log = Log(id, None) if state is None else _log(id, state)
+        transcript.finish(log)
 
     return api
 
 
-def _resume_after(last_event_id: str | None) -> tuple[int, int]:
-    """The chunk and line that a viewer saw last; from the beginning for an id that is none of ours."""
-    found = _EVENT_ID.match(last_event_id or "")
-    return (int(found[1]), int(found[2])) if found else (0, -1)
+def _log(execution_id: str, state: LogState) -> Log:
+    return Log(
+        execution_id,
+        chunks=state.chunks if state.over else None,
+        over=state.over,
+        finished_at=state.finished_at if state.over else None,
+    )

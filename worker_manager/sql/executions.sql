@@ -108,7 +108,7 @@ select execution_json(executions) as body from executions where id = $1;
 
 -- name: get_execution_log
 -- What a reader of one execution's log must know: whether it is over, and how much was written.
-select rank = 2 as over, log_chunks, log_truncated, worker_id is not null as placed from executions where id = $1;
+select rank = 2 as over, log_chunks, log_truncated, finished_at from executions where id = $1;
 
 -- name: list_executions
 -- A page of executions, newest first.

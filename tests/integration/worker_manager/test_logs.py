@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 
 import orjson
 
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.events import LogChunk, LogLine
+from schemas.output import written as bytes_of
+from schemas.rest.executions import LogLineView
+from schemas.subjects import LOGS
 from tests.integration.worker_manager.conftest import DEADLINE, Platform, Running
 from tests.unit.worker_manager.events import NOON, Script
+from worker_manager.agent.lines import LineSplitter
 
 LIVE = {"Accept": "text/event-stream"}
 
@@ -81,7 +86,10 @@ async def test_chunks_that_never_come_are_told_of(platform: Platform, manager: R
 
     shown = await manager.call("GET", f"/executions/{script.execution_id}/logs")
 
-    assert ([line["message"] for line in shown["logs"]], shown["truncated"]) == (["early"], True)
+    [early, remark] = shown["logs"]
+    assert (early["message"], remark["stream"], remark["remark"]) == ("early", "system", "unavailable")
+    assert "the end of this output is not there" in remark["message"]
+    assert (shown["truncated"], shown["expired"]) == (True, False)
 
 
 async def test_a_running_execution_shows_what_there_is(platform: Platform, manager: Running) -> None:
@@ -110,7 +118,6 @@ async def test_live_ends_with_the_last_chunk_of_the_execution(platform: Platform
         seen += [event async for event in events]
 
     assert words(seen) == ["first", "last"]
-    assert [event.id for event in seen[:2]] == ["1-0", "2-0"]
     assert seen[-1].event == "end"
 
 
@@ -119,9 +126,123 @@ async def test_live_resumes_in_the_middle_of_a_chunk(platform: Platform, manager
     chunks = [chunk(script, 1, "a", "b"), chunk(script, 2, "c", "d"), chunk(script, 3, "e")]
     await finished(platform, manager, script, *chunks)
 
-    assert words(await read(manager, script)) == ["a", "b", "c", "d", "e"]
-    assert words(await read(manager, script, **{"Last-Event-ID": "2-0"})) == ["d", "e"]
-    assert words(await read(manager, script, **{"Last-Event-ID": "3-0"})) == []
+    seen = await read(manager, script)
+    assert words(seen) == ["a", "b", "c", "d", "e"]
+    for number, event in enumerate(seen[:-1], start=1):
+        assert event.id is not None
+        assert words(await read(manager, script, **{"Last-Event-ID": event.id})) == ["a", "b", "c", "d", "e"][number:]
+    assert words(await read(manager, script, **{"Last-Event-ID": "what?"})) == ["a", "b", "c", "d", "e"]
+
+
+async def text(manager: Running, script: Script) -> bytes:
+    path = f"/executions/{script.execution_id}/logs"
+    async with manager.request("GET", path, headers={"Accept": "text/plain"}) as answer:
+        assert answer.status == 200
+        return bytes(await answer.read())
+
+
+async def test_text_is_the_very_bytes_whatever_they_are(platform: Platform, manager: Running) -> None:
+    script = Script()
+    written = [b"caf\xe9\0 \xff", b"\r\nprogress 10%\rprogress 20%", b"\n" + b"x" * 40_000, b"\nno end"]
+    splitter = LineSplitter("stdout")
+    chunks = []
+    for seq, data in enumerate(written, start=1):
+        lines = splitter.feed(data, NOON) + splitter.release(math.inf, NOON)
+        chunks.append(LogChunk(execution_id=script.execution_id, seq=seq, lines=lines))
+    await finished(platform, manager, script, *chunks)
+
+    assert await text(manager, script) == b"".join(written)
+    for lines in (
+        (await manager.call("GET", f"/executions/{script.execution_id}/logs"))["logs"],
+        [orjson.loads(event.data) for event in await read(manager, script) if event.event != "end"],
+    ):
+        assert b"".join(bytes_of(LogLineView.model_validate(line)) for line in lines) == b"".join(written)
+        assert [line for line in lines if line.get("partial")]
+
+
+async def test_a_remark_that_nothing_is_missing_at_is_not_in_the_text(platform: Platform, manager: Running) -> None:
+    script = Script()
+    one = chunk(script, 1, "head", "remark", "tail")
+    lines = list(one.lines)
+    lines[1] = lines[1].model_copy(update={"stream": "system", "remark": "held_back"})
+    await finished(platform, manager, script, one.model_copy(update={"lines": lines}))
+
+    assert await text(manager, script) == b"head\ntail\n"
+
+
+async def test_what_was_left_out_is_told_on_a_line_of_its_own(platform: Platform, manager: Running) -> None:
+    script = Script()
+    one = chunk(script, 1, "head", "left out here", "tail")
+    lines = list(one.lines)
+    lines[0] = lines[0].model_copy(update={"partial": True})
+    lines[1] = lines[1].model_copy(update={"stream": "system", "remark": "left_out"})
+    await finished(platform, manager, script, one.model_copy(update={"lines": lines}))
+
+    assert await text(manager, script) == b"head\nhodei: left out here\ntail\n"
+
+
+async def purge(platform: Platform, **what: object) -> None:
+    stream = platform.bus.catalogue.stream(LOGS)
+    await platform.bus._connection.api(f"STREAM.PURGE.{stream}", what)
+
+
+async def test_a_log_that_is_no_longer_kept_is_told_in_words(platform: Platform, manager: Running) -> None:
+    script = Script()
+    await finished(platform, manager, script, chunk(script, 1, "a"), chunk(script, 2, "b"))
+    seen = await read(manager, script)
+    await purge(platform)
+
+    shown = await manager.call("GET", f"/executions/{script.execution_id}/logs")
+    live = await read(manager, script)
+
+    assert (shown["truncated"], shown["expired"]) == (True, True)
+    assert [line["message"] for line in shown["logs"]] == ["the output of this execution is no longer kept"]
+    assert await text(manager, script) == b"hodei: the output of this execution is no longer kept\n"
+    assert words(live) == ["the output of this execution is no longer kept"]
+    assert orjson.loads(live[-1].data)["expired"] is True
+    for event in (seen[1], live[0]):  # who has seen everything, or been told, is told nothing more
+        assert words(await read(manager, script, **{"Last-Event-ID": str(event.id)})) == []
+    assert words(await read(manager, script, **{"Last-Event-ID": str(seen[0].id)})) == [
+        "the rest of this output is no longer kept"
+    ]
+
+
+async def test_a_log_whose_beginning_is_no_longer_kept_says_how_much_is_missing(
+    platform: Platform, manager: Running
+) -> None:
+    script = Script()
+    await platform.say(script.started())
+    await manager.recorded(1)
+    for seq in range(1, 4):
+        one = chunk(script, seq, f"line {seq}")
+        await platform.bus.publish_log(one.model_copy(update={"offset": 7 * (seq - 1), "first_line": seq}))
+    await purge(platform, keep=1)
+
+    running = await manager.call("GET", f"/executions/{script.execution_id}/logs")
+    await platform.say(script.finished(chunks=3))
+    await manager.recorded(2)
+
+    words_for_it = "the beginning of this output is no longer kept (14 bytes, 2 lines)"
+    for shown in (running, await manager.call("GET", f"/executions/{script.execution_id}/logs")):
+        assert [line["message"] for line in shown["logs"]] == [words_for_it, "line 3"]
+        assert (shown["truncated"], shown["expired"]) == (True, True)
+        assert shown["logs"][0]["missing"] == {"bytes": 14, "lines": 2}
+    live = await read(manager, script)
+    assert words(live) == [words_for_it, "line 3"]
+    assert words(await read(manager, script, **{"Last-Event-ID": str(live[0].id)})) == ["line 3"]
+
+
+async def test_a_chunk_that_was_lost_on_its_way_leaves_a_remark(platform: Platform, manager: Running) -> None:
+    script = Script()
+    await platform.bus.publish_log(chunk(script, 1, "a"))
+    await platform.bus.publish_log(chunk(script, 3, "c"))
+    await platform.say(script.finished(chunks=3))
+    await manager.recorded(1)
+
+    shown = await manager.call("GET", f"/executions/{script.execution_id}/logs")
+
+    assert [line["message"] for line in shown["logs"]] == ["a", "output is missing here that was lost on its way", "c"]
+    assert (shown["truncated"], shown["expired"]) == (True, False)
 
 
 async def test_one_that_wrote_nothing_has_an_empty_log(platform: Platform, manager: Running) -> None:

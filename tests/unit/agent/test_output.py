@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import LogLine
-from worker_manager.agent.lines import CONTINUED, MAX_LINE, LineSplitter
+from schemas.output import written
+from shared.clock import now
+from worker_manager.agent.lines import MAX_LINE, LineSplitter
 from worker_manager.agent.memory import Memory
 from worker_manager.agent.output import BACKLOG_BYTES, CHUNK_BYTES, LINE_COST, Output
 from worker_manager.agent.prefetch import Prefetch
 
 
+def pieces(*reads: bytes) -> list[LogLine]:
+    splitter = LineSplitter("stdout")
+    lines = [line for read in reads for line in splitter.feed(read, now())]
+    return lines + splitter.flush(now())
+
+
 def split(*reads: bytes) -> list[str]:
-    splitter = LineSplitter()
-    lines = [line for read in reads for line in splitter.feed(read)]
-    return lines + splitter.flush()
+    return [piece.message for piece in pieces(*reads)]
+
+
+def bytes_of(lines: Iterable[LogLine], stream: str = "stdout") -> bytes:
+    return b"".join(written(line) for line in lines if line.stream == stream)
 
 
 def everything(output: Output) -> list[LogLine]:
@@ -45,29 +57,101 @@ def test_a_character_may_be_read_in_two_parts() -> None:
     assert split("é".encode()[:1], "é".encode()[1:] + b"\n") == ["é"]
 
 
-def test_what_is_no_text_is_replaced() -> None:
-    assert split(b"a\xff\0b\n") == ["a\ufffd\ufffdb"]
+def test_what_is_no_text_is_replaced_with_its_bytes_beside() -> None:
+    [line] = pieces(b"a\xff\0b\n")
+    assert (line.message, line.base64) == ("a\ufffd\ufffdb", "Yf8AYg==")
+    [line] = pieces("a replacement \ufffd of the command's own\n".encode())
+    assert line.base64 is None
 
 
-def test_a_long_line_is_cut_into_marked_pieces() -> None:
-    pieces = split(b"x" * (2 * MAX_LINE + 5) + b"\n")
-    assert [len(piece) for piece in pieces] == [MAX_LINE + 1, MAX_LINE + 1, 5]
-    assert [piece.endswith(CONTINUED) for piece in pieces] == [True, True, False]
+def test_a_long_line_is_handed_on_in_pieces_without_a_change() -> None:
+    long = b"x" * (2 * MAX_LINE + 5)
+    for reads in ([long + b"\n"], [long, b"\n"], [b"before\n" + long, b"\nafter\n"]):
+        lines = [line for line in pieces(*reads) if line.message.startswith("x") or line.message == ""]
+        assert "".join(line.message for line in lines) == long.decode()
+        assert [line.partial for line in lines] == [True] * (len(lines) - 1) + [None]
+        assert max(len(line.message) for line in lines) <= MAX_LINE
 
 
 def test_a_long_line_is_not_cut_within_a_character() -> None:
-    pieces = split(("é" * MAX_LINE).encode() + b"\nend\n")
-    assert "".join(piece.removesuffix(CONTINUED) for piece in pieces[:-1]) == "é" * MAX_LINE
-    assert "\ufffd" not in "".join(pieces)
+    lines = pieces(b"." + ("é" * MAX_LINE).encode() + b"\nend\n")
+    assert "".join(line.message for line in lines[:-1]) == "." + "é" * MAX_LINE
+    assert {line.base64 for line in lines} == {None}
+
+
+def test_the_last_line_may_lack_its_end() -> None:
+    assert [(line.message, line.partial) for line in pieces(b"a\nb")] == [("a", None), ("b", True)]
+
+
+READS = st.lists(st.binary(max_size=40) | st.sampled_from([b"\n", b"\r\n", b"\r", "é€😀".encode(), b"x" * 20_000]))
+
+
+@given(READS, st.sets(st.integers(0, 30)))
+def test_however_it_is_read_and_released_every_byte_is_there(reads: list[bytes], released: set[int]) -> None:
+    splitter = LineSplitter("stdout")
+    lines: list[LogLine] = []
+    for number, data in enumerate(reads):
+        lines += splitter.feed(data, now())
+        if number in released:
+            lines += splitter.release(math.inf, now())
+    lines += splitter.flush(now())
+    assert bytes_of(lines) == b"".join(reads)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\0")), st.lists(st.integers(0, 200)))
+def test_text_is_never_replaced_wherever_it_is_cut(text: str, cuts: list[int]) -> None:
+    data = text.encode()
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    splitter = LineSplitter("stdout")
+    lines: list[LogLine] = []
+    for a, b in pairwise(places):
+        lines += splitter.feed(data[a:b], now())
+        lines += splitter.release(math.inf, now())
+    lines += splitter.flush(now())
+    assert {line.base64 for line in lines} <= {None}
+    assert "".join(line.message + ("" if line.partial else "\n") for line in lines) == text
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\0")), st.lists(st.integers(0, 200)))
 def test_however_it_is_read_the_lines_are_the_same(text: str, cuts: list[int]) -> None:
     data = text.encode()
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    reads = [data[a:b] for a, b in pairwise(places)]
     expected = text.removesuffix("\n").split("\n") if text else []
-    assert split(*reads) == expected
+    assert split(*(data[a:b] for a, b in pairwise(places))) == expected
+
+
+def test_a_line_without_its_end_is_released_when_it_is_old_enough() -> None:
+    output = Output(1000)
+    output.feed("stdout", b"done\nPassword: ")
+    since = output.unfinished_since
+    output.release(since - 1)
+    assert messages(output) == ["done"]
+    output.release(since)
+    assert [(line.message, line.partial) for line in everything(output)] == [("Password: ", True)]
+    assert output.unfinished_since == math.inf
+
+
+def test_half_a_character_is_not_released() -> None:
+    output = Output(1000)
+    output.feed("stdout", b"caf\xc3")
+    output.release(math.inf)
+    assert (messages(output), output.unfinished_since) == (["caf"], math.inf)
+    output.feed("stdout", b"\xa9")
+    output.release(math.inf)
+    assert messages(output) == ["é"]
+
+
+@given(READS, st.integers(0, 30))
+def test_output_below_the_limit_is_whole_even_if_its_end_was_held_back(reads: list[bytes], limit: int) -> None:
+    fed = b"".join(reads)
+    output = Output(2 * (len(fed) + LINE_COST * (len(fed) + 1) + 200 * len(reads)) // (1 + limit % 3) + 1)
+    for read in reads:
+        output.feed("stdout", read)
+    output.close()
+    lines = everything(output)
+    if not output.truncated:
+        assert bytes_of(lines) == fed
+    assert {line.remark for line in lines} <= {None, "held_back", "left_out"}
 
 
 def test_little_output_is_kept_whole() -> None:
@@ -99,8 +183,10 @@ def test_much_output_keeps_head_and_tail_and_says_what_is_missing() -> None:
     assert kept[-1] == "99999"
     assert output.truncated
     assert "left out here" in said[1]
-    missing = int(said[1].split("(")[1].split()[0])
-    assert abs(101 + len(kept) + missing - 100_000) <= 3
+    [gap] = [line.missing for line in lines if line.missing is not None]
+    fed = b"".join(b"%d\n" % number for number in range(101, 100_000))
+    assert len(bytes_of(lines)) + gap.bytes == len(fed)
+    assert bytes_of(lines).count(b"\n") + gap.lines == fed.count(b"\n")
 
 
 def test_empty_lines_are_not_free() -> None:

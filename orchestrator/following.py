@@ -1,0 +1,220 @@
+"""Following all output of a job, live: the logs of its steps side by side, resumable wherever it was left.
+
+Here: which executions are read at a time, and the place where a viewer stands in all of them. Not here: reading one log
+(`shared.transcript`), how entries are sent (the route).
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from itertools import groupby
+from typing import Final
+
+import structlog
+
+from orchestrator.store.jobs import JobStore
+from orchestrator.watch import Listener
+from schemas.states import EXECUTION, JOB, ExecutionStatus
+from shared.bus import Bus
+from shared.database import Record
+from shared.errors import Unavailable
+from shared.transcript import LIVE_LATE, START, Entries, Log, Place, Transcript, Visit
+
+LOOK_AGAIN: Final = 2.0
+"""Seconds after which a live reader looks without having been told of anything."""
+LONGEST_PAUSE: Final = 0.25
+"""Seconds at the most between two looks at a job that changes all the time."""
+AT_ONCE: Final = 64
+"""How many executions one viewer follows at a time; others wait until one of them is over."""
+OLD_AT_ONCE: Final = 4
+"""The same, of those that were over when it came: they are read as fast as they can be, and nobody waits for them."""
+
+_log = structlog.get_logger(__name__)
+
+_PART: Final = re.compile(r"^(\d{1,6})(?:-(\d{1,6}))?:(\d{1,6})(?::([\d.]+))?$")
+_LONGEST_ID: Final = 16_000
+
+Send = Callable[[Record, Entries, "Cursor"], Awaitable[None]]
+"""Sends entries of an execution; the cursor is where the viewer stands in all other steps."""
+
+
+class Cursor:
+    """Where a viewer stands in the output of a job: for each step, in which attempt and at which place of its log.
+
+    Its text is the id of an event: the positions of steps in the pipeline with the attempts that were seen to the end,
+    and where one was not, the place in it. `0-3:1,4:2,5:1:7.2` has seen all of steps 0 to 4 (of step 4 two attempts),
+    and of step 5 what lies before entry 2 of chunk 7. With 1000 steps it stays below 8 KB.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+        self._in: dict[int, tuple[int, Place]] = {}
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """The cursor of an event's id; the beginning for what is not one."""
+        cursor = cls()
+        for part in text.split(",") if len(text) < _LONGEST_ID else []:
+            found = _PART.match(part)
+            place = Place.parse(found[4]) if found and found[4] else None
+            if found is None or (found[4] and place is None):
+                return cls()
+            first, last, attempt = int(found[1]), int(found[2] or found[1]), int(found[3])
+            if place is not None:
+                cursor._in[first] = (attempt, place)
+            else:
+                cursor._seen |= dict.fromkeys(range(first, min(last, first + _LONGEST_ID) + 1), attempt)
+        return cursor
+
+    def __str__(self) -> str:
+        ranges: list[str] = []
+        seen = sorted(self._seen.items())
+        for attempt, group in groupby(enumerate(seen), key=lambda each: (each[1][0] - each[0], each[1][1])):
+            steps = [step for _, (step, _) in group]
+            span = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]}-{steps[-1]}"
+            ranges.append(f"{span}:{attempt[1]}")
+        return ",".join(ranges + [f"{step}:{attempt}:{place}" for step, (attempt, place) in self._in.items()])
+
+    def place(self, step: int, attempt: int) -> Place | None:
+        """Where to go on in an attempt of a step; None when all of it was seen."""
+        if attempt <= self._seen.get(step, 0):
+            return None
+        at, place = self._in.get(step, (attempt, START))
+        return None if attempt < at else place if attempt == at else START
+
+    def move(self, step: int, attempt: int, place: Place | None) -> None:
+        """All before `place` of an attempt was seen; all of it, with None."""
+        if place is None:
+            self._in.pop(step, None)
+            self._seen[step] = attempt
+        else:
+            self._seen.pop(step, None)
+            self._in[step] = (attempt, place)
+
+    def without(self, step: int) -> Callable[[int, Place], str]:
+        """The text of this cursor with step `step` at another attempt and place, for many of them."""
+        others = Cursor()
+        others._seen = {each: at for each, at in self._seen.items() if each != step}
+        others._in = {each: at for each, at in self._in.items() if each != step}
+        text = str(others)
+        before = f"{text}," if text else ""
+        return lambda attempt, place: f"{before}{step}:{attempt}:{place}"
+
+
+class Follower:
+    """Follows one job for one viewer, from `cursor` on, until it is over and everything of it was sent."""
+
+    def __init__(self, jobs: JobStore, bus: Bus, job_id: str, listener: Listener, cursor: Cursor, send: Send) -> None:
+        self.expired = False
+        """Whether some of the output is not kept any more."""
+        self._jobs = jobs
+        self._bus = bus
+        self._job_id = job_id
+        self._listener = listener
+        self._cursor = cursor
+        self._send = send
+        self._sending = asyncio.Lock()
+        self._visit = Visit()
+        self._first_look = True
+        self._over = False
+        self._executions: list[Record] = []
+        self._old: set[str] = set()
+        self._reading: dict[int, tuple[str, Transcript, asyncio.Task[None]]] = {}
+        self._done: set[str] = set()
+
+    async def run(self) -> None:
+        """Follow. Raises what sending raises, and BusUnavailable when a log that is over cannot be read."""
+        try:
+            while not await self._look():
+                await self._listener.changed(LOOK_AGAIN)
+        finally:
+            tasks = [task for _, _, task in self._reading.values()]
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def _look(self) -> bool:
+        """See what has begun and what is over; whether that is all, and all was sent."""
+        began_at = time.monotonic()
+        for _, _, task in self._reading.values():
+            if task.done():
+                task.result()
+        try:
+            over = JOB.is_final(await self._jobs.status(self._job_id))
+            rows = await self._jobs.executions(self._job_id)
+        except Unavailable as error:  # what is being written is read all the same
+            _log.warning("log.end_unknown", job_id=self._job_id, error=str(error))
+            return False
+        if self._first_look:
+            self._old = {each["id"] for each in rows if log_of(each, job_is_over=over).over}
+            self._first_look = False
+        self._over = over
+        self._executions = sorted(rows, key=lambda each: (each["position"], each["attempt"], each["id"]))
+        waiting = self._go_on()
+        if over and not waiting and not self._reading:
+            return True
+        await asyncio.sleep(min(LONGEST_PAUSE, 4 * (time.monotonic() - began_at)))  # a large job changes all the time
+        return False
+
+    def _go_on(self) -> bool:
+        """Read what can be read of what is known; whether some must wait for others."""
+        waiting = [self._consider(execution) for execution in self._executions]
+        return any(waiting)
+
+    def _consider(self, execution: Record) -> bool:
+        """Go on with an execution; whether it must wait for another one."""
+        id, step, attempt = execution["id"], execution["position"], execution["attempt"]
+        if step in self._reading and self._reading[step][0] == id:
+            self._reading[step][1].finish(log_of(execution, job_is_over=self._over))
+            return False
+        place = self._cursor.place(step, attempt)
+        if id in self._done or place is None or not began(execution):
+            return False
+        log = log_of(execution, job_is_over=self._over)
+        at_once = OLD_AT_ONCE if log.over and id in self._old else AT_ONCE
+        if step in self._reading or len(self._reading) >= at_once:
+            return True
+        # What was over before shares one wait; what came to its end meanwhile may not have been delivered yet.
+        visit = self._visit if id in self._old else Visit(LIVE_LATE)
+        transcript = Transcript(self._bus, log, visit=visit, place=place, follow=True)
+        self._reading[step] = id, transcript, asyncio.create_task(self._read(execution, transcript))
+        return False
+
+    async def _read(self, execution: Record, transcript: Transcript) -> None:
+        """Send one execution's entries, to its end."""
+        step, attempt = execution["position"], execution["attempt"]
+        try:
+            async for entries in transcript.parts():
+                if not entries:
+                    continue
+                async with self._sending:
+                    await self._send(execution, entries, self._cursor)
+                    self._cursor.move(step, attempt, entries[-1][1])
+            self._cursor.move(step, attempt, None)
+        except BaseException:
+            self._listener.tell()  # so that it is raised
+            raise
+        self._done.add(execution["id"])
+        self.expired = self.expired or transcript.expired
+        del self._reading[step]
+        self._go_on()
+        if not self._reading:
+            self._listener.tell()
+
+
+def began(execution: Record) -> bool:
+    """Whether an execution may have written anything."""
+    return execution["log_chunks"] != 0 and (execution["started_at"] is not None or bool(execution["log_chunks"]))
+
+
+def log_of(execution: Record, *, job_is_over: bool = False) -> Log:
+    """What is known of an execution's log. In a job that is over nothing more is to be heard of any execution."""
+    over = job_is_over or EXECUTION.is_final(ExecutionStatus(execution["status"]))
+    return Log(
+        execution["id"],
+        chunks=execution["log_chunks"] if over else None,
+        over=over,
+        finished_at=execution["finished_at"] if over else None,
+    )
