@@ -8,8 +8,9 @@ import typer
 from hodei.client import Client, ClientError
 
 
-def with_client(work: Callable[[Client], Awaitable[int]]) -> int:
-    """Do something with a client and return its exit code; 1 with one line where the platform refuses or is away."""
+def with_client(work: Callable[[Client], Awaitable[int]], *, failed: int = 1) -> int:
+    """Do something with a client and return its exit code; `failed`, with one line, where the platform refuses or is
+    away."""
 
     async def go() -> int:
         async with Client() as client:
@@ -19,6 +20,6 @@ def with_client(work: Callable[[Client], Awaitable[int]]) -> int:
         return asyncio.run(go())
     except ClientError as error:
         typer.echo(f"hodei: {error}", err=True)
-        return 1
+        return failed
     except KeyboardInterrupt:
         return 130

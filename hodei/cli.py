@@ -1,20 +1,27 @@
-"""The command line: `hodei up | demo | run | jobs | logs | cancel | worker`: parsing and exit codes, no more.
+"""The command line: parsing and exit codes, no more.
 
-Exit codes: 0 well, 1 the job or the platform failed, 2 wrong usage; `run` exits with the command's own code.
+Exit codes: 0 well, 1 the platform refused or failed, 2 wrong usage. `run` exits with the command's own code, or as
+timeout(1), env(1) and shells do: 124 out of time, 125 hodei itself failed, 126 not executable, 127 not found, 128 + N
+after signal N.
 """
 
+import io
 import os
+import re
+import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from hodei import __version__, workers
+from hodei import __version__, stdin, workers
 from hodei.asking import with_client
-from hodei.client import Client
+from hodei.client import Client, ClientError
 from hodei.dead_letters import app as dead_letters
+from hodei.ids import whole_job_id
 from schemas.model import readable_location
 from schemas.states import JobStatus
 
@@ -32,8 +39,16 @@ app.add_typer(workers.app, name="workers")
 
 
 def main() -> None:
-    """The console script."""
-    app()
+    """The console script. What the output's encoding cannot express is replaced, and a closed pipe ends it quietly."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except BrokenPipeError:
+        # Nobody reads any more. Python flushes at exit, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _version(wanted: bool) -> None:
@@ -76,10 +91,11 @@ def demo(
     raise typer.Exit(run(pipeline))
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command(context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[
-        list[str], typer.Argument(help="One argument: a line for /bin/sh. Several: a program and its arguments.")
+        list[str],
+        typer.Argument(help="One argument: a line for /bin/sh. Several: a program and its arguments, best after --."),
     ],
     name: Annotated[str | None, typer.Option(help="The job's name.")] = None,
     env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=VALUE, or NAME to pass it on.")] = None,
@@ -91,9 +107,14 @@ def run(
     working_dir: Annotated[str | None, typer.Option(help="Where it runs, on the worker.")] = None,
     attempts: Annotated[int, typer.Option(help="How often it is tried in all.")] = 1,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the job's id and leave.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the output, and why it failed.")] = False,
 ) -> None:
-    """Run a command on a worker, show its output, exit with its exit code."""
-    from hodei.run import follow_to_the_end
+    """Run a command on a worker, show its output, exit with its exit code.
+
+    Ctrl-C cancels the job. Exit codes other than the command's own: 124 out of time, 125 hodei itself failed, 126 not
+    executable, 127 not found, 128 + N after signal N.
+    """
+    from hodei import run as running
     from schemas.rest.jobs import JobCreate
 
     fields: dict[str, object] = {
@@ -118,36 +139,36 @@ def run(
             typer.echo(f"hodei: {where}: {what}" if where else f"hodei: {what}", err=True)
         raise typer.Exit(2) from None
 
-    async def submit(client: Client) -> int:
-        submitted = await client.submit(job)
-        if detach:
-            print(submitted.id)
-            return 0
-        return await follow_to_the_end(client, submitted.id)
-
-    raise typer.Exit(with_client(submit))
+    if stdin.has_input():
+        typer.echo("hodei: standard input is not passed on: the command reads an empty one", err=True)
+    raise typer.Exit(
+        with_client(lambda client: running.run(client, job, detach=detach, quiet=quiet), failed=running.PLATFORM_FAILED)
+    )
 
 
 @app.command()
 def jobs(
     status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only those of exactly this name.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Only those with this label, KEY=VALUE; may be repeated.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """List jobs, newest first."""
-    from hodei.views import jobs_table, print_table
+    from hodei.views import print_jobs
+
+    labels = [f"{key}={value}" for key, value in _pairs("--label", label or []).items()]
 
     async def show(client: Client) -> int:
-        found = []
-        async for job in client.jobs(status=status and status.value, limit=min(limit, 1000)):
-            found.append(job)
-            if len(found) == limit:
-                break
+        matching = client.jobs(status=status and status.value, name=name, label=labels, limit=limit)
+        found = [job async for job in matching]
         if as_json:
             for job in found:
                 print(job.model_dump_json())
         else:
-            print_table(jobs_table(found))
+            print_jobs(found)
         return 0
 
     raise typer.Exit(with_client(show))
@@ -155,7 +176,7 @@ def jobs(
 
 @app.command()
 def logs(
-    job: Annotated[str, typer.Argument(help="The job's id.")],
+    job: Annotated[str, typer.Argument(help="The job's id, or its last 8 characters.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -164,8 +185,9 @@ def logs(
     from schemas.rest.jobs import JobLogLine
 
     async def show(client: Client) -> int:
+        job_id = await whole_job_id(client, job)
         # Steps that are followed side by side are named in each line.
-        output = Output(named=follow and not as_json and len((await client.job(job)).tasks) > 1)
+        output = Output(named=follow and not as_json and len((await client.job(job_id)).tasks) > 1)
         expired = False
 
         def out(line: JobLogLine) -> None:
@@ -177,10 +199,14 @@ def logs(
                 output.show(line)
 
         if follow:
-            async for line in client.follow_logs(job):
-                out(line)
+            try:
+                async for line in client.follow_logs(job_id):
+                    out(line)
+            except ClientError as error:
+                typer.echo(f"hodei: {error}\nhodei: left job {job_id}, which goes on", err=True)
+                return 1
         else:
-            for line in (await client.logs(job)).logs:
+            for line in (await client.logs(job_id)).logs:
                 out(line)
         output.close()
         return int(expired)
@@ -189,11 +215,47 @@ def logs(
 
 
 @app.command()
-def cancel(job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+def show(
+    job: Annotated[str, typer.Argument(help="The job's id, or its last 8 characters.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show what a job runs, how far it is, and why it did not succeed."""
+    from hodei.views import print_job
+
+    async def ask(client: Client) -> int:
+        found = await client.job(await whole_job_id(client, job))
+        if as_json:
+            print(found.model_dump_json())
+        else:
+            print_job(found)
+        return 0
+
+    raise typer.Exit(with_client(ask))
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option(help="How long ago they ended, at the least: 90s, 30m, 12h, 30d.")],
+    status: Annotated[JobStatus | None, typer.Option(help="Only succeeded, failed or cancelled ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Delete jobs that ended long ago, with their logs."""
+    moment = datetime.now(UTC) - _age(older_than)
+
+    async def ask(client: Client) -> int:
+        deleted = await client.delete_jobs(finished_before=moment, status=status and status.value)
+        print(f'{{"deleted":{deleted}}}' if as_json else f"deleted {deleted} jobs")
+        return 0
+
+    raise typer.Exit(with_client(ask))
+
+
+@app.command()
+def cancel(job: Annotated[str, typer.Argument(help="The job's id, or its last 8 characters.")]) -> None:
     """Ask a job to stop."""
 
     async def ask(client: Client) -> int:
-        await client.cancel(job)
+        await client.cancel(await whole_job_id(client, job))
         return 0
 
     raise typer.Exit(with_client(ask))
@@ -228,6 +290,14 @@ def worker(
     sys.stdout.flush()
     # The agent takes this process's place, so that signals and the exit code are its own.
     os.execve(sys.executable, [sys.executable, "-m", "worker_manager.agent"], environment)
+
+
+def _age(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r}: a number and s, m, h or d is needed, as in 30d", param_hint="--older-than")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
+    return timedelta(**{unit: int(found[1])})
 
 
 def _pairs(option: str, texts: list[str]) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """How jobs, steps and output look in a terminal."""
 
+import codecs
+import shlex
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -24,6 +27,12 @@ STATUS_STYLES: Final = {
 }
 
 
+SHORTEST: Final = 8
+"""Cells that a column which is shortened has at the least."""
+COMFORTABLE: Final = 20
+"""Cells that it has, beyond those of its title, before a column less important is shown."""
+
+
 def print_table(table: Table) -> None:
     """Print to the terminal, or plainly and unabridged into a pipe."""
     console = Console()
@@ -32,21 +41,79 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
-def jobs_table(jobs: Iterable[Job]) -> Table:
-    """Jobs, a line each."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("ID", "NAME", "STATUS", "PRIORITY", "CREATED", "DURATION"):
-        table.add_column(column, no_wrap=True)
-    for job in jobs:
-        table.add_row(
-            job.id,
-            Text(job.name),
-            status_text(job.status.value, job.reason),
-            job.priority,
-            job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-            duration(job.started_at, job.finished_at),
-        )
-    return table
+def print_jobs(jobs: Sequence[Job]) -> None:
+    """Print jobs, a line each."""
+    columns = {
+        "ID": [Text(job.id) for job in jobs],
+        "STATUS": [status_text(job.status.value, job.reason) for job in jobs],
+        "NAME": [Text(job.name) for job in jobs],
+        "PRIORITY": [Text(job.priority) for job in jobs],
+        "CREATED": [Text(job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")) for job in jobs],
+        "DURATION": [Text(duration(job.started_at, job.finished_at)) for job in jobs],
+    }
+    print_columns(columns, shorten="NAME", drop=("PRIORITY", "DURATION", "CREATED"))
+
+
+def print_columns(columns: dict[str, list[Text]], *, shorten: str, drop: Sequence[str]) -> None:
+    """Print a table that fits the terminal: columns of `drop` are left out, first to last, until the rest fits, and the
+    column `shorten` is cut to the room that is left. All others, ids above all, stay whole at any width, though the
+    terminal must break the lines then. In a pipe everything is whole."""
+    terminal = Console()
+    if terminal.is_terminal:
+        for title in drop:
+            if _width({**columns, shorten: []}) + COMFORTABLE <= terminal.width:
+                break
+            del columns[title]
+        room = max(SHORTEST, terminal.width - _width({**columns, shorten: []}) + len(shorten))
+        columns[shorten] = [_shortened(text, room) for text in columns[shorten]]
+    widths = {title: _widest(title, texts) for title, texts in columns.items()}
+    for row in [[Text(title) for title in columns], *zip(*columns.values(), strict=True)]:
+        line = Text("  ").join(_padded(text, width) for text, width in zip(row, widths.values(), strict=True))
+        line.rstrip()
+        terminal.print(line, soft_wrap=True)
+
+
+def _width(columns: Mapping[str, Sequence[Text]]) -> int:
+    """Cells that a table of these columns takes, with two between columns."""
+    return sum(_widest(title, texts) for title, texts in columns.items()) + 2 * (len(columns) - 1)
+
+
+def _widest(title: str, texts: Sequence[Text]) -> int:
+    return max([len(title), *(text.cell_len for text in texts)])
+
+
+def _shortened(text: Text, width: int) -> Text:
+    short = text.copy()
+    short.truncate(width, overflow="ellipsis")
+    return short
+
+
+def _padded(text: Text, width: int) -> Text:
+    return text.copy() + Text(" " * (width - text.cell_len))
+
+
+def print_job(job: JobDetail) -> None:
+    """Print one job: its head, what each step runs, and why a step did not succeed."""
+    console = Console()
+    head = {
+        "job": Text(job.id),
+        "name": Text(job.name),
+        "status": status_text(job.status.value, job.reason),
+        "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
+        "labels": Text(", ".join(f"{key}={value}" for key, value in job.labels.items())),
+        "created": Text(job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")),
+        "took": Text(duration(job.started_at, job.finished_at)),
+    }
+    for title, text in head.items():
+        if text:
+            console.print(Text(f"{title:<9}") + text, soft_wrap=True)
+    console.print()
+    print_table(steps_table(job))
+    for task in job.tasks:
+        command = task.command if isinstance(task.command, str) else shlex.join(task.command)
+        console.print(Text(f"\n{task.name} runs: {command}"), soft_wrap=True)
+        if task.reason is not None:
+            console.print(Text(failure_in_words(task), style="bold red"), soft_wrap=True)
 
 
 def steps_table(job: JobDetail) -> Table:
@@ -123,13 +190,21 @@ class Output:
         self._open = None
 
 
+def is_utf8(encoding: str) -> bool:
+    """Tell whether this is UTF-8, under any of its names."""
+    return codecs.lookup(encoding).name == "utf-8"
+
+
 def _file(stream: str) -> TextIO:
     return sys.stdout if stream == "stdout" else sys.stderr
 
 
 def _write(stream: str, data: bytes) -> None:
+    """Write to where the command wrote; in an encoding other than UTF-8, what it cannot express is replaced."""
     file = _file(stream)
     file.flush()
+    if not is_utf8(file.encoding):
+        data = data.decode(errors="replace").encode(file.encoding, errors="replace")
     file.buffer.write(data)
     file.buffer.flush()
 
@@ -138,5 +213,23 @@ def failure_in_words(task: Task) -> str:
     """Why a step did not succeed."""
     reason = task.reason.value if task.reason else task.status.value
     detail = task.detail or next((e.detail for e in reversed(task.executions) if e.detail), None)
-    code = f" {task.exit_code}" if task.reason is Reason.EXIT_CODE and task.exit_code is not None else ""
+    code = "" if task.exit_code is None else _code_in_words(task.reason, task.exit_code)
     return f"{task.name}: {reason}{code}" + (f": {detail}" if detail else "")
+
+
+def _code_in_words(reason: Reason | None, code: int) -> str:
+    """What an exit code adds to a reason: ` 7`, or ` SIGKILL (9)` for what a signal ended."""
+    if reason is Reason.EXIT_CODE:
+        return f" {code}"
+    if reason is Reason.SIGNAL and code > 128:
+        return f" {signal_name(code - 128)} ({code - 128})"
+    return ""
+
+
+def signal_name(number: int) -> str:
+    """A signal by its name: SIGKILL for 9; SIGRTMIN+1 and the like for those that have no name of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        first = signal.SIGRTMIN
+        return f"SIGRTMIN+{number - first}" if first < number <= signal.SIGRTMAX else f"signal {number}"

@@ -3,20 +3,25 @@
 from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from hodei.asking import with_client
 from hodei.client import Client
-from hodei.views import print_table
+from hodei.ids import whole_worker_id
+from hodei.views import print_columns
 from schemas.rest.workers import RegisteredWorker
 from schemas.states import WorkerStatus
 
-STYLES: Final = {WorkerStatus.ONLINE: "green", WorkerStatus.DRAINING: "yellow", WorkerStatus.OFFLINE: "dim"}
+STYLES: Final = {
+    WorkerStatus.ONLINE: "green",
+    WorkerStatus.UNHEALTHY: "bold red",
+    WorkerStatus.DRAINING: "yellow",
+    WorkerStatus.OFFLINE: "dim",
+}
 
 app = typer.Typer(help="List workers, take them out of service and put them back.", no_args_is_help=True)
 
-WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id.")]
+WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id, or its last 8 characters.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
@@ -33,7 +38,7 @@ def list_workers(
             for one in found:
                 print(one.model_dump_json())
         else:
-            print_table(workers_table(found))
+            print_workers(found)
         return 0
 
     raise typer.Exit(with_client(show))
@@ -44,7 +49,7 @@ def drain(worker: WorkerId, as_json: AsJson = False) -> None:
     """Place nothing new on a worker, over its restarts, until `hodei workers resume`."""
 
     async def ask(client: Client) -> int:
-        _show(await client.drain_worker(worker), as_json=as_json)
+        _show(await client.drain_worker(await whole_worker_id(client, worker)), as_json=as_json)
         return 0
 
     raise typer.Exit(with_client(ask))
@@ -55,28 +60,22 @@ def resume(worker: WorkerId, as_json: AsJson = False) -> None:
     """Lift a worker's drain."""
 
     async def ask(client: Client) -> int:
-        _show(await client.resume_worker(worker), as_json=as_json)
+        _show(await client.resume_worker(await whole_worker_id(client, worker)), as_json=as_json)
         return 0
 
     raise typer.Exit(with_client(ask))
 
 
-def workers_table(workers: list[RegisteredWorker]) -> Table:
-    """Workers, a line each."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("ID", no_wrap=True, min_width=36)
-    table.add_column("NAME", overflow="ellipsis", no_wrap=True)
-    for column in ("STATUS", "TYPE", "BUSY"):
-        table.add_column(column, no_wrap=True)
-    for worker in workers:
-        table.add_row(
-            worker.id,
-            Text(worker.name),
-            Text(_status(worker), style=STYLES[worker.status]),
-            Text(worker.type),
-            f"{worker.busy}/{worker.slots}",
-        )
-    return table
+def print_workers(workers: list[RegisteredWorker]) -> None:
+    """Print workers, a line each."""
+    columns = {
+        "ID": [Text(one.id) for one in workers],
+        "STATUS": [Text(_status(one), style=STYLES[one.status]) for one in workers],
+        "NAME": [Text(one.name) for one in workers],
+        "BUSY": [Text(f"{one.busy}/{one.slots}") for one in workers],
+        "TYPE": [Text(one.type) for one in workers],
+    }
+    print_columns(columns, shorten="NAME", drop=("TYPE", "BUSY"))
 
 
 def _status(worker: RegisteredWorker) -> str:

@@ -27,4 +27,11 @@ class BadAddress(ClientError):
 
 
 class Unreachable(ClientError):
-    """No service answered at that address within the deadline."""
+    """No service answered at that address within the deadline.
+
+    `perhaps_received` tells that a connection was made: the request may have had its effect.
+    """
+
+    def __init__(self, message: str, *, perhaps_received: bool = False) -> None:
+        super().__init__(message)
+        self.perhaps_received = perhaps_received

@@ -14,13 +14,15 @@ import aiohttp
 from pydantic import ValidationError
 from yarl import URL
 
-from hodei.client.errors import ApiError, Unreachable
+from hodei.client.errors import ApiError, ClientError, Unreachable
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.rest.problem import Problem
 
 RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 5.0
+STEADY: Final = 1.0
+"""Seconds after which a stream that was opened counts as whole, though nothing was sent."""
 
 Query = Mapping[str, str | int | float | Sequence[str] | None]
 
@@ -28,12 +30,13 @@ Query = Mapping[str, str | int | float | Sequence[str] | None]
 class Transport:
     """An HTTP session with one service.
 
-    `timeout` is seconds for one answer, `attempts` how often a safe request is sent in all.
+    `timeout` is seconds for one answer, `attempts` how often a safe request is sent in all, `patience` for how many
+    seconds a stream may be broken before it is given up.
     """
 
-    def __init__(self, base_url: str | URL, *, timeout: float, attempts: int) -> None:
+    def __init__(self, base_url: str | URL, *, timeout: float, attempts: int, patience: float = 60.0) -> None:
         self.base_url = URL(base_url)
-        self._timeout, self._attempts = timeout, attempts
+        self._timeout, self._attempts, self._patience = timeout, attempts, patience
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -64,12 +67,15 @@ class Transport:
         if creates:
             headers["Idempotency-Key"] = idempotency_key or str(uuid.uuid4())
         attempts = self._attempts if creates or method != "POST" else 1
+        received = False
         for attempt in range(1, attempts + 1):
             try:
                 answer = await self._send(method, path, body, query, headers, timeout or self._timeout)
             except (aiohttp.ClientError, TimeoutError) as error:
+                received = received or not isinstance(error, aiohttp.ClientConnectorError)
                 if attempt == attempts:
-                    raise Unreachable(f"{self.base_url}: {_why(error) or 'no answer in time'}") from error
+                    words = _why(error) or "no answer in time"
+                    raise Unreachable(f"{self.base_url}: {words}", perhaps_received=received) from error
                 await asyncio.sleep(_delay(attempt))
                 continue
             if answer.status < 400:
@@ -83,29 +89,42 @@ class Transport:
     async def stream(
         self, path: str, *, query: Query | None = None, last_id: str | None = None
     ) -> AsyncIterator[ServerSentEvent]:
-        """Yield a stream's events up to the one named `end`, resuming after a connection that ended before.
+        """Yield a stream's events up to the one named `end`, resuming after the last one whenever it breaks: the
+        connection ends, or the service answers that it is away (429, 502, 503, 504).
 
-        Raises ApiError, or Unreachable when it cannot be resumed.
+        Raises ApiError for another answer, and what went wrong last when the stream has been broken for `patience`
+        seconds (ApiError or Unreachable).
         """
-        failures = 0
+        clock = asyncio.get_running_loop().time
+        whole_at, failures = clock(), 0
         while True:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+            pause, broken, opened_at = 0.0, ClientError(), float("inf")
             try:
                 async with self._listen(path, query, headers) as response:
                     if response.status >= 400:
-                        raise ApiError(_problem(response.status, path, await response.read()))
-                    async for event in parse_events(response.content):
-                        failures = 0
-                        last_id = event.id or last_id
-                        yield event
-                        if event.event == "end":
-                            return
-                    raise aiohttp.ClientPayloadError("the stream ended too early")
+                        answer = Answer(response.status, path, await response.read(), dict(response.headers))
+                        pause, broken = min(answer.retry_after, LONGEST_DELAY), ApiError(answer.problem())
+                        if response.status not in RETRIED_STATUSES:
+                            raise broken
+                    else:
+                        opened_at = clock()
+                        async for event in parse_events(response.content):
+                            whole_at, failures = clock(), 0
+                            last_id = event.id or last_id
+                            yield event
+                            if event.event == "end":
+                                return
+                        broken = Unreachable(f"{self.base_url}: the stream ended too early")
             except (aiohttp.ClientError, TimeoutError) as error:
-                failures += 1
-                if failures >= self._attempts:
-                    raise Unreachable(f"{self.base_url}: {_why(error) or 'the stream fell silent'}") from error
-                await asyncio.sleep(_delay(failures))
+                broken = Unreachable(f"{self.base_url}: {_why(error) or 'the stream fell silent'}")
+                broken.__cause__ = error
+            if clock() - opened_at >= STEADY:  # a quiet stream is whole, too
+                whole_at, failures = clock(), 0
+            failures += 1
+            if clock() - whole_at >= self._patience:
+                raise broken
+            await asyncio.sleep(max(_delay(failures), pause))
 
     async def _send(
         self, method: str, path: str, body: bytes | None, query: Query | None, headers: dict[str, str], timeout: float

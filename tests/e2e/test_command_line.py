@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import sys
+import termios
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+from rich.cells import cell_len
 
 from hodei.client import Client
 from schemas.states import JobStatus
 from tests.e2e.framework import assertions as expect
+from tests.e2e.framework.data import command_job, unique
 from tests.e2e.framework.platform import Platform
 
 README = Path(__file__).parents[2] / "README.md"
@@ -35,10 +43,10 @@ async def hodei(platform: Platform, *arguments: str, **more: str) -> tuple[int, 
 
 
 async def test_run_shows_output_and_exits_with_the_commands_code(platform: Platform) -> None:
-    assert await hodei(platform, "run", "--", "echo", "a  b", "$HOME") == (0, "a  b $HOME\n", "")
+    assert await hodei(platform, "run", "-q", "--", "echo", "a  b", "$HOME") == (0, "a  b $HOME\n", "")
     code, out, err = await hodei(platform, "run", "echo $((6 * 7)); echo oops >&2; exit 7")
     assert (code, out) == (7, "42\n")
-    assert err.startswith("oops\n")
+    assert re.match(r"hodei: job [0-9a-f-]{36}\noops\n", err)
     assert "exit_code 7" in err
 
 
@@ -47,13 +55,238 @@ async def test_run_shows_output_and_exits_with_the_commands_code(platform: Platf
     [
         (("--timeout", "0.2", "sleep 60"), 124),
         (("--", "/no/such/program", "x"), 127),
+        (("--", "/etc/passwd", "x"), 126),
         (("kill -9 $$",), 137),
+        (("--prority", "high", "--", "true"), 2),
+        (("--atempts=2", "true"), 2),
         (("--priority", "urgent", "true"), 2),
         (("--env", "novalue=", "--label", "broken", "true"), 2),
     ],
 )
 async def test_exit_codes_are_those_of_the_field(platform: Platform, arguments: tuple[str, ...], code: int) -> None:
     assert (await hodei(platform, "run", *arguments))[0] == code
+
+
+async def test_a_misspelt_option_names_the_nearest_and_makes_no_job(platform: Platform) -> None:
+    code, out, err = await hodei(platform, "run", "--prority", "high", "--", "true")
+    assert (code, out) == (2, "")
+    assert "--priority" in err
+    # What stands behind the command, or behind --, is the command's own.
+    assert (await hodei(platform, "run", "-q", "echo", "--prority", "-x"))[1] == "--prority -x\n"
+    assert (await hodei(platform, "run", "-q", "--", "printf", "%s", "--priority"))[1] == "--priority"
+
+
+async def test_an_unreachable_platform_is_not_the_commands_failure(platform: Platform) -> None:
+    code, _, err = await hodei(platform, "run", "exit 1", HODEI_ORCHESTRATOR_URL="http://127.0.0.1:9")
+    assert (code, err.count("\n")) == (125, 1)
+    code, _, err = await hodei(platform, "run", "--label", f"{'k' * 101}=v", "true")
+    assert code == 2
+
+
+async def test_a_signal_is_called_by_its_name(platform: Platform) -> None:
+    code, _, err = await hodei(platform, "run", "kill -SEGV $$")
+    assert code == 128 + signal.SIGSEGV
+    assert "signal SIGSEGV (11)" in err
+
+
+async def test_the_follower_of_a_job_is_told_of_retries(platform: Platform, tmp_path: Path) -> None:
+    command = f"test -e {tmp_path}/again && exit 0; touch {tmp_path}/again; exit 3"
+    code, _, err = await hodei(platform, "run", "--attempts", "2", command)
+    assert code == 0
+    assert "main: attempt 1 failed (exit_code); attempt 2 follows" in err
+
+
+async def test_the_follower_of_a_job_is_told_why_it_waits(platform: Platform) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hodei", "run", "--requires", "nowhere=here", "true",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        assert b"hodei: job " in await process.stderr.readline()
+        assert b"nowhere" in await process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("source", ["pipe", "file", "nothing"])
+async def test_standard_input_is_not_dropped_without_a_word(platform: Platform, tmp_path: Path, source: str) -> None:
+    (tmp_path / "input").write_text("x\n")
+    feeds = {"pipe": "echo x |", "file": f"<{tmp_path}/input", "nothing": "</dev/null"}[source]
+    script = f"{feeds} {sys.executable} -m hodei run -q -- wc -c" if source == "pipe" else ""
+    process = await asyncio.create_subprocess_shell(
+        script or f"{sys.executable} -m hodei run -q -- wc -c {feeds}",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert out.strip() == b"0"
+    assert (b"standard input is not passed on" in err) is (source != "nothing")
+
+
+async def test_an_output_that_is_not_utf8_gets_a_replacement(platform: Platform) -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    command = r"printf 'caf\303\251\n'; echo end"
+    assert await hodei(platform, "run", "-q", "--name", "café au lait", command, **ascii_only) == (0, "caf?\nend\n", "")
+    code, out, err = await hodei(platform, "jobs", "--name", "café au lait", **ascii_only)
+    assert (code, err) == (0, "")
+    assert "caf? au lait" in out
+
+
+async def test_a_closed_pipe_cancels_the_job_and_says_so(platform: Platform, client: Client) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hodei", "run", "while :; do echo line; sleep 0.02; done",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        assert await process.stdout.readline() == b"line\n"
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # as `| head -1` does
+        said = (await process.stderr.read()).decode()
+        code = await process.wait()
+    assert code == 128 + signal.SIGPIPE
+    assert "standard output was closed: cancelling job" in said
+    assert "Traceback" not in said
+    await expect.ends(client, said.split("hodei: job ")[1].split()[0], JobStatus.CANCELLED)
+
+
+async def test_a_list_into_a_closed_pipe_ends_quietly(platform: Platform, client: Client) -> None:
+    await client.submit_many([command_job("true", name="n" * 200) for _ in range(400)])
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m hodei jobs --limit 400 | head -1",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert out.startswith(b"ID ")
+    assert err == b""
+
+
+async def in_terminal(platform: Platform, *arguments: str, columns: int) -> str:
+    """The program's output in a terminal so wide, without colours."""
+    parent, child = os.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hodei", *arguments,
+        env=environment(platform) | {"TERM": "xterm"}, stdin=asyncio.subprocess.DEVNULL, stdout=child, stderr=child,
+    )  # fmt: skip
+    os.close(child)
+    shown = await asyncio.to_thread(_read_to_the_end, parent)
+    assert await process.wait() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+def _read_to_the_end(terminal: int) -> str:
+    shown = b""
+    with contextlib.suppress(OSError), os.fdopen(terminal, "rb", buffering=0) as file:  # EIO: the other side is closed
+        while piece := file.read(4096):
+            shown += piece
+    return shown.decode()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 132])
+async def test_ids_and_states_are_whole_at_any_width(platform: Platform, client: Client, columns: int) -> None:
+    team = unique("team")
+    jobs = [
+        await client.submit(command_job("exit 1", name=name, labels={"team": team}))
+        for name in ("n" * 38, "x" * 200, "夜間\u3000バッチ")
+    ]
+    for job in jobs:
+        await expect.fails(client, job.id)
+
+    shown = await in_terminal(platform, "jobs", "--label", f"team={team}", columns=columns)
+    piped = (await hodei(platform, "jobs", "--label", f"team={team}"))[1]
+
+    lines = shown.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [job.id for job in reversed(jobs)]
+    assert all("failed (exit_code)" in line for line in lines[1:])
+    assert max(map(cell_len, lines)) <= max(columns, 36 + 2 + 18 + 2 + 8), shown
+    assert all(job.id in piped and job.name in piped for job in jobs)
+
+
+async def test_the_end_of_an_id_is_enough(platform: Platform, client: Client) -> None:
+    job = await client.submit(command_job("echo found"))
+    await expect.succeeds(client, job.id)
+    assert await hodei(platform, "logs", job.id[-8:]) == (0, "found\n", "")
+    assert await hodei(platform, "logs", "-f", job.id[-8:].upper()) == (0, "found\n", "")
+    waiting = await client.submit(command_job("true", requires={"no": "where"}))
+    assert (await hodei(platform, "cancel", waiting.id[-8:]))[0] == 0
+    await expect.ends(client, waiting.id, JobStatus.CANCELLED)
+    code, _, err = await hodei(platform, "logs", "00000000")
+    assert (code, err) == (1, "hodei: there is no job whose id ends with 00000000\n")
+
+
+async def test_a_job_is_shown_with_what_it_runs_and_why_it_failed(platform: Platform, client: Client) -> None:
+    job = await client.submit(command_job(["sh", "-c", "exit 3"], labels={"team": "web"}))
+    await expect.fails(client, job.id)
+    code, out, _ = await hodei(platform, "show", job.id[-8:])
+    assert code == 0
+    assert all(text in out for text in (job.id, "failed", "team=web", "sh -c 'exit 3'", ": exit_code 3"))
+    assert json.loads((await hodei(platform, "show", "--json", job.id))[1])["tasks"][0]["command"] == [
+        "sh",
+        "-c",
+        "exit 3",
+    ]
+
+
+async def test_old_jobs_are_pruned_by_their_age(platform: Platform) -> None:
+    assert await hodei(platform, "prune", "--older-than", "9000d") == (0, "deleted 0 jobs\n", "")
+    assert (await hodei(platform, "prune", "--older-than", "soon"))[0] == 2
+    code, _, err = await hodei(platform, "prune", "--older-than", "1d", "--status", "running")
+    assert code == 1
+    assert "cancel it first" in err
+
+
+async def test_following_outlives_a_restart_of_the_orchestrator(own_platform: Platform) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hodei", "run", "for i in $(seq 8); do echo $i; sleep 0.5; done",
+        env=environment(own_platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        assert await process.stdout.readline() == b"1\n"
+        [pid] = own_platform.pids("orchestrator")
+        os.kill(pid, signal.SIGKILL)
+        out, err = await process.communicate()
+    assert (process.returncode, out.decode().split()) == (0, [str(number) for number in range(2, 9)]), err
+
+
+async def test_an_interrupt_before_the_job_is_accepted_does_not_leave_it_running(
+    own_platform: Platform, client: Client
+) -> None:
+    [pid] = own_platform.pids("orchestrator")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        name = unique("early")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hodei", "run", "--name", name, "sleep 600",
+            env=environment(own_platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        await asyncio.to_thread(_until_connected, process.pid, own_platform.urls["orchestrator"])
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            assert b"not accepted yet" in await process.stderr.readline()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    async with asyncio.timeout(60):
+        await process.communicate()
+    assert process.returncode == 130
+    [job] = [job async for job in client.jobs(name=name)]
+    await expect.ends(client, job.id, JobStatus.CANCELLED)
+
+
+def _until_connected(pid: int, url: str) -> None:
+    """Return when a process has a connection to this address: its request is on the way."""
+    port = int(url.rpartition(":")[2])
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if any(one.raddr and one.raddr.port == port for one in psutil.Process(pid).net_connections("tcp")):
+            return
+        time.sleep(0.02)  # the kernel tells of a connection to those that look
+    raise AssertionError("it did not connect")
 
 
 async def test_interrupting_run_cancels_the_job(platform: Platform, client: Client) -> None:
@@ -68,7 +301,7 @@ async def test_interrupting_run_cancels_the_job(platform: Platform, client: Clie
         _, err = await process.communicate()
 
     assert process.returncode == 130
-    job_id = err.decode().split("job ")[1].split(";")[0]
+    job_id = err.decode().split("cancelling job ")[1].split(";")[0]
     await expect.ends(client, job_id, JobStatus.CANCELLED)
 
 

@@ -1,4 +1,4 @@
-"""`hodei run`, interrupted."""
+"""`hodei run`, interrupted, closed and left."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from typing import cast
 import pytest
 
 from hodei import run
-from hodei.client import Client, Unreachable
-from schemas.rest.jobs import JobLogLine
+from hodei.client import Client, ClientError, Unreachable
+from hodei.interrupts import Interrupts
+from schemas.rest.jobs import JobCreate, JobDetail, JobLogLine
+
+JOB = JobCreate(command="true")
 
 
 class Endless:
-    """A platform on which a job neither ends nor heeds being cancelled."""
+    """A platform on which a job neither ends nor heeds being cancelled; following it sends a signal."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.cancelled: list[str] = []
+        self._signal = number
 
     async def follow_logs(self, job_id: str) -> AsyncIterator[JobLogLine]:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), self._signal)
         await asyncio.Event().wait()
         yield cast(JobLogLine, job_id)
 
@@ -30,14 +34,32 @@ class Endless:
         self.cancelled.append(job_id)
 
 
+async def follow(platform: Endless) -> int:
+    with Interrupts() as interrupts:
+        return await run.follow_to_the_end(cast(Client, platform), "job-1", interrupts, quiet=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_job_that_does_not_end_is_left_after_a_while(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(run, "LONGEST_CANCEL", 0.05)
-    platform = Endless()
-    assert await run.follow_to_the_end(cast(Client, platform), "job-1") == 128 + signal.SIGTERM
+    monkeypatch.setattr(run, "PATIENCE", 0.05)
+    platform = Endless(number)
+    assert await follow(platform) == 128 + number
     assert platform.cancelled == ["job-1"]
     assert "left job job-1, which is still being cancelled" in capsys.readouterr().err
+
+
+async def test_a_hang_up_is_not_heard_where_it_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await interrupts.asked.wait()
+            assert interrupts.first is signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 class Deaf(Endless):
@@ -50,8 +72,99 @@ class Deaf(Endless):
 async def test_a_job_that_could_not_be_told_to_stop_is_not_said_to_be_stopping(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "LONGEST_CANCEL", 0.05)
-    assert await run.follow_to_the_end(cast(Client, Deaf()), "job-1") == 128 + signal.SIGTERM
+    monkeypatch.setattr(run, "PATIENCE", 0.05)
+    assert await follow(Deaf()) == 128 + signal.SIGTERM
     said = capsys.readouterr().err
     assert "is the platform up?" in said
     assert "left job job-1, which could not be told to stop and may go on" in said
+
+
+class Gone(Endless):
+    """One that went away while the job ran."""
+
+    async def follow_logs(self, job_id: str) -> AsyncIterator[JobLogLine]:
+        raise Unreachable("http://here:1: is the platform up?")
+        yield cast(JobLogLine, job_id)
+
+
+async def test_a_job_out_of_sight_is_named_and_said_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await follow(Gone()) == run.PLATFORM_FAILED
+    assert "left job job-1, which goes on; 'hodei logs -f job-1' follows it again" in capsys.readouterr().err
+
+
+class Silent:
+    """A platform that takes a submission and does not answer before it is told to."""
+
+    def __init__(self) -> None:
+        self.keys: list[str | None] = []
+        self.cancelled: list[str] = []
+        self.answers = asyncio.Event()
+
+    async def submit(self, job: JobCreate, *, idempotency_key: str | None = None) -> JobDetail:
+        self.keys.append(idempotency_key)
+        os.kill(os.getpid(), signal.SIGINT)
+        await self.answers.wait()
+        return JobDetail.model_construct(id="job-1", tasks=[])
+
+    async def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)
+
+    async def follow_logs(self, job_id: str) -> AsyncIterator[JobLogLine]:
+        await asyncio.Event().wait()
+        yield cast(JobLogLine, job_id)
+
+
+async def test_an_interrupt_before_the_answer_cancels_what_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "PATIENCE", 0.2)
+    platform = Silent()
+    asyncio.get_running_loop().call_later(0.05, platform.answers.set)
+
+    assert await run.run(cast(Client, platform), JOB, detach=True) == 130
+
+    assert platform.cancelled == ["job-1"]
+    assert "not accepted yet: waiting for the answer" in capsys.readouterr().err
+
+
+async def test_leaving_before_the_answer_tells_that_the_job_may_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "PATIENCE", 0.05)
+    platform = Silent()
+
+    assert await run.run(cast(Client, platform), JOB) == 130
+
+    said = capsys.readouterr().err
+    assert "may have been accepted and may run" in said
+    assert platform.keys[0] is not None
+    assert platform.keys[0] in said
+
+
+@pytest.mark.parametrize("perhaps", [True, False])
+async def test_a_submission_without_an_answer_tells_whether_it_may_have_arrived(
+    capsys: pytest.CaptureFixture[str], perhaps: bool
+) -> None:
+    class Away:
+        async def submit(self, job: JobCreate, *, idempotency_key: str | None = None) -> JobDetail:
+            raise Unreachable("http://here:1: no answer in time", perhaps_received=perhaps)
+
+    assert await run.run(cast(Client, Away()), JOB) == run.PLATFORM_FAILED
+    assert ("may have been accepted all the same" in capsys.readouterr().err) is perhaps
+
+
+async def test_asking_goes_on_while_a_service_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "PAUSE", 0.001)
+    answers: list[ClientError | str] = [Unreachable("away"), Unreachable("away"), "here"]
+
+    async def ask() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, ClientError):
+            raise answer
+        return answer
+
+    assert await run._patiently(ask) == "here"
+    monkeypatch.setattr(run, "PATIENCE", 0.0)
+    answers[:] = [Unreachable("away")]
+    with pytest.raises(Unreachable):
+        await run._patiently(ask)

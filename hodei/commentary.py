@@ -1,0 +1,74 @@
+"""What a person who follows a job is told beside its output: why it waits, and that an attempt is tried again."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from hodei.client import Client, ClientError
+from schemas.rest.jobs import TimelineEvent
+
+FIRST_LOOK: Final = 2.0
+"""Seconds that a task may wait before it is asked why: most start at once."""
+NEXT_LOOK: Final = 10.0
+_WAITS: Final = frozenset({"tasks.queued", "tasks.retrying"})
+
+
+class Commentary:
+    """Follows a job's timeline and calls `say` with a sentence for what its output does not show.
+
+    It is company for the output and no more: when the timeline or an explanation cannot be had, it is silent.
+    """
+
+    def __init__(self, client: Client, job_id: str, say: Callable[[str], None]) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._say = say
+        self._waiting: dict[str, str] = {}
+        """The steps' names of tasks that wait for a worker, by id."""
+        self._told: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Comment until the job is over."""
+        looking = asyncio.create_task(self._look())
+        try:
+            async for event in self._client.follow_events(self._job_id):
+                self._hear(event)
+        except ClientError:
+            return  # the output's own stream tells that the service is away
+        finally:
+            looking.cancel()
+            await asyncio.wait({looking})
+
+    def _hear(self, event: TimelineEvent) -> None:
+        task_id = str(event.data.get("task_id", ""))
+        if event.type in _WAITS:
+            self._waiting[task_id] = str(event.data.get("name", ""))
+        else:
+            self._waiting.pop(task_id, None)
+        if event.type == "tasks.retrying":
+            self._say(retry_in_words(event))
+
+    async def _look(self) -> None:
+        await asyncio.sleep(FIRST_LOOK)
+        while True:
+            if self._waiting:
+                task_id, name = next(iter(self._waiting.items()))
+                try:
+                    explanation = await self._client.explain(task_id)
+                except ClientError:
+                    explanation = None  # the next look may get an answer
+                if explanation is not None and task_id in self._waiting and explanation.summary != self._told.get(name):
+                    self._told[name] = explanation.summary
+                    self._say(f"{name}: {explanation.summary}")
+            await asyncio.sleep(NEXT_LOOK)
+
+
+def retry_in_words(event: TimelineEvent) -> str:
+    """A sentence for `tasks.retrying`: which attempt failed and why, and when the next one comes."""
+    data = event.data
+    attempt = int(str(data.get("attempt", 2)))
+    due = data.get("run_at")
+    seconds = (datetime.fromisoformat(str(due)) - datetime.now(UTC)).total_seconds() if due else 0.0
+    when = f"in {seconds:.0f} s" if seconds >= 1 else "now"
+    return f"{data.get('name')}: attempt {attempt - 1} failed ({data.get('reason')}); attempt {attempt} follows {when}"

@@ -1,0 +1,26 @@
+"""Whether anything was sent to this program's standard input."""
+
+import array
+import fcntl
+import os
+import select
+import stat
+import termios
+
+
+def has_input() -> bool:
+    """Tell whether a pipe, a socket or a file stands behind standard input and holds something to read."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:  # it is closed
+        return False
+    if stat.S_ISREG(mode):
+        return os.lseek(0, 0, os.SEEK_CUR) < os.fstat(0).st_size
+    return (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and bool(select.select([0], [], [], 0)[0]) and _readable()
+
+
+def _readable() -> bool:
+    """Whether what is ready holds bytes, and not only its end."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(0, termios.FIONREAD, waiting)
+    return waiting[0] > 0

@@ -1,0 +1,120 @@
+"""A followed stream survives whatever breaks it for a while."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from hodei.client import ApiError, Client, Unreachable
+from hodei.client import transport as transports
+from hodei.client.transport import Transport
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Script:
+    """A service that answers each opening of a stream with the next part of a script."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+        self.resumed_after: list[str | None] = []
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.resumed_after.append(request.headers.get("Last-Event-ID"))
+        return await (self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])(request)
+
+
+def events(*ids: int, end: bool = False, break_off: bool = False) -> Answer:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for id in ids:
+            await response.write(b"id: %d\ndata: line %d\n\n" % (id, id))
+        if end:
+            await response.write(b"event: end\ndata: {}\n\n")
+        if break_off:
+            assert request.transport is not None
+            request.transport.abort()
+        return response
+
+    return answer
+
+
+async def refused(status: int) -> web.Response:
+    return web.json_response({}, status=status, headers={"Retry-After": "0"})
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transports, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(transports, "LONGEST_DELAY", 0.01)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[Transport]]]:
+    opened: list[TestServer | Transport] = []
+
+    async def start(script: Script, *, patience: float = 5.0) -> Transport:
+        app = web.Application()
+        app.router.add_get("/stream", script.answer)
+        server = TestServer(app)
+        await server.start_server()
+        transport = Transport(server.make_url("/"), timeout=5, attempts=2, patience=patience)
+        opened.extend((transport, server))
+        return transport
+
+    yield start
+    for one in opened:
+        await one.close()
+
+
+Serve = Callable[..., Awaitable[Transport]]
+
+
+async def read(transport: Transport) -> list[str]:
+    return [event.data async for event in transport.stream("/stream")]
+
+
+async def test_a_stream_goes_on_after_the_last_event_whatever_ended_it(serve: Serve) -> None:
+    script = Script(
+        events(1, 2), events(3, break_off=True), lambda _: refused(503), lambda _: refused(429), events(4, end=True)
+    )
+
+    assert await read(await serve(script)) == ["line 1", "line 2", "line 3", "line 4", "{}"]
+    assert script.resumed_after == [None, "2", "3", "3", "3"]
+
+
+async def test_an_opening_that_is_answered_with_503_is_tried_again(serve: Serve) -> None:
+    script = Script(lambda _: refused(503), lambda _: refused(503), events(1, end=True))
+    assert await read(await serve(script)) == ["line 1", "{}"]
+
+
+async def test_a_stream_that_stays_broken_is_given_up(serve: Serve) -> None:
+    with pytest.raises(ApiError, match="503"):
+        await read(await serve(Script(lambda _: refused(503)), patience=0.05))
+    with pytest.raises(Unreachable, match="ended too early"):
+        await read(await serve(Script(events()), patience=0.05))
+
+
+async def test_a_refusal_is_final(serve: Serve) -> None:
+    script = Script(lambda _: refused(404))
+    with pytest.raises(ApiError, match="404"):
+        await read(await serve(script))
+    assert len(script.resumed_after) == 1
+
+
+async def test_a_label_is_sent_once_for_each_value() -> None:
+    asked: list[list[tuple[str, str]]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(list(request.query.items()))
+        return web.json_response([])
+
+    app = web.Application()
+    app.router.add_get("/api/v1/jobs", answer)
+    async with TestServer(app) as server, Client(str(server.make_url("/"))) as client:
+        assert [job async for job in client.jobs(label=["team=web", "tier=1"], name=None)] == []
+    assert asked == [[("label", "team=web"), ("label", "tier=1")]]
