@@ -61,7 +61,7 @@ class Service(Protocol):
 class Drainable(Protocol):
     """A service that others reach, and so should tell them before it stops."""
 
-    async def drain(self, seconds: float) -> None:
+    async def take_leave(self, seconds: float) -> None:
         """For so long, go on and say that the end is near."""
         ...
 
@@ -136,7 +136,9 @@ async def run(services: Sequence[Service], *, stop_deadline: float, drain: float
             _log.info("process.ready")
             await asked.wait()
             if reasons == [signal.SIGTERM.name]:
-                await asyncio.gather(*(service.drain(drain) for service in started if isinstance(service, Drainable)))
+                await asyncio.gather(
+                    *(service.take_leave(drain) for service in started if isinstance(service, Drainable))
+                )
     finally:
         try:
             await stop_all(started, deadline=stop_deadline)

@@ -170,7 +170,7 @@ class WebServer:
         self.port = int(addresses[0][1])
         self.app[DOOR].listening_at(str(address[0]) for address in addresses)
 
-    async def drain(self, seconds: float) -> None:
+    async def take_leave(self, seconds: float) -> None:
         """Answer long polls at once, and say for so long, in `/health` and by closing connections after each answer,
         that the service is about to stop; not where nobody is there to hear it."""
         load = self.app[LOAD]

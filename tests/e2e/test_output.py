@@ -71,7 +71,7 @@ async def test_the_text_and_the_command_line_give_the_very_bytes(
 async def test_run_shows_a_prompt_while_its_command_waits(platform: Platform, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     go = os.open(tmp_path / "go", os.O_RDWR)
-    process = await start(platform, "run", f"printf 'Password: '; read answer <{tmp_path}/go; echo $answer")
+    process = await start(platform, "run", "-q", f"printf 'Password: '; read answer <{tmp_path}/go; echo $answer")
     assert process.stdout is not None
     async with asyncio.timeout(30):
         assert await process.stdout.readexactly(10) == b"Password: "

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from shared.lifecycle import Drainable
 from shared.web.app import WebServer
 from shared.web.load import is_stopping, polling, waiting
+from worker_manager.fleet import Fleet
 
 MakeApp = Callable[..., web.Application]
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"
@@ -42,7 +44,7 @@ def long_poll(inside: asyncio.Event) -> Callable[[web.Request], Any]:
 async def test_the_end_is_said_before_the_door_is_closed(make_app: MakeApp) -> None:
     async with serving(make_app()) as (server, get):
         assert (await get("/health"))[2] is None
-        draining = asyncio.create_task(server.drain(LONG))
+        draining = asyncio.create_task(server.take_leave(LONG))
         await asyncio.sleep(0)  # let it begin
 
         status, health, connection = await get("/health")
@@ -59,7 +61,7 @@ async def test_the_end_is_said_before_the_door_is_closed(make_app: MakeApp) -> N
 async def test_nothing_is_waited_for_where_nobody_is_there(make_app: MakeApp) -> None:
     async with serving(make_app()) as (server, _):
         async with asyncio.timeout(5):
-            await server.drain(LONG)
+            await server.take_leave(LONG)
         await server.stop()
 
 
@@ -69,7 +71,7 @@ async def test_a_long_poll_is_answered_as_soon_as_the_service_is_to_stop(make_ap
     async with serving(make_app()) as (server, get):
         polls = [asyncio.create_task(get(f"/api/v1/things/{ID}")) for _ in range(3)]
         await inside.wait()
-        draining = asyncio.create_task(server.drain(LONG))
+        draining = asyncio.create_task(server.take_leave(LONG))
         async with asyncio.timeout(5):
             assert {(await poll)[::2] for poll in polls} == {(200, "close")}
             assert (await get(f"/api/v1/things/{ID}"))[1] == {"stopping": True}  # and one that begins now, shortly
@@ -105,3 +107,8 @@ async def test_what_waits_and_does_not_end_is_answered_with_503(make_app: MakeAp
         status, problem, _ = await waits
     assert status == 503
     assert "this service, which is stopping, is not available" in problem["detail"]
+
+
+def test_what_drains_workers_is_not_taken_for_a_service_that_takes_leave() -> None:
+    assert issubclass(WebServer, Drainable)
+    assert not issubclass(Fleet, Drainable)
