@@ -25,7 +25,7 @@ from shared.feed import Feed
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
 from shared.lifecycle import Service
-from shared.questions import Answering, answer
+from shared.questions import Answering, answer, questions_asked
 from shared.recall import Recall
 from shared.web.idempotency import purge
 
@@ -71,7 +71,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         Unheard(outbox, run_store, asked, late=reports.delay, lease=settings.lease_seconds),
         Answering(
             bus,
-            metrics,
+            questions_asked(metrics),
             [
                 answer(TASK, Questions(job_store).task),
                 answer(RECALL_OF["orchestrator"], Recollection(outbox, run_store, asked).answer),

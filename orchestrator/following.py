@@ -174,13 +174,18 @@ class Follower:
             return False
         log = log_of(execution, job_is_over=self._over)
         at_once = OLD_AT_ONCE if log.over and id in self._old else AT_ONCE
-        if step in self._reading or len(self._reading) >= at_once:
+        if step in self._reading or len(self._reading) >= at_once or (id not in self._old and self._ending()):
             return True
         # What was over before shares one wait; what came to its end meanwhile may not have been delivered yet.
         visit = self._visit if id in self._old else Visit(LIVE_LATE)
         transcript = Transcript(self._bus, log, visit=visit, place=place, follow=True)
         self._reading[step] = id, transcript, asyncio.create_task(self._read(execution, transcript))
         return False
+
+    def _ending(self) -> bool:
+        """Whether a log that is over is still being read: what began after its end comes after it."""
+        reading = {id for id, _, _ in self._reading.values()}
+        return any(each["id"] in reading and log_of(each, job_is_over=self._over).over for each in self._executions)
 
     async def _read(self, execution: Record, transcript: Transcript) -> None:
         """Send one execution's entries, to its end."""

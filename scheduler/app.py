@@ -24,7 +24,7 @@ from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
 from shared.leader import Leadership
 from shared.lifecycle import Service
-from shared.questions import Answering, answer
+from shared.questions import Answering, answer, questions_asked
 from shared.recall import Recall
 from shared.web.idempotency import purge
 
@@ -45,6 +45,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox))
     outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(table))
     asked = Recall(bus, metrics)
+    questions = questions_asked(metrics)
 
     def leads() -> Sequence[Service]:
         lease = settings.lease_seconds
@@ -68,7 +69,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             timers,
             silence,
             Firing(table, bus, counters, dispatcher.hold),
-            Answering(bus, metrics, [answer(RECALL_OF["scheduler"], recollection.answer)]),
+            Answering(bus, questions, [answer(RECALL_OF["scheduler"], recollection.answer)]),
             Unnamed(dispatcher, recollection, asked, lease=lease),
             UnheardSchedules(outbox, asked, lease=lease),
             HeartbeatTimes(dispatcher),

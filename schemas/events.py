@@ -457,8 +457,8 @@ class ScheduleRefused(_ScheduleEvent):
 class LogGap(EventModel):
     """Output that a log does not hold: how many bytes, and how many ends of lines among them."""
 
-    bytes: int
-    lines: int
+    bytes: int = Field(description="How many bytes are missing.")
+    lines: int = Field(description="How many ends of lines are among them.")
 
 
 class LogLine(EventModel):

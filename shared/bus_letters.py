@@ -84,7 +84,7 @@ class Letters:
         Raises BusUnavailable.
         """
         state = (await self._connection.api(f"STREAM.INFO.{self._stream}", {}))["state"]
-        first, newest = int(state["first_seq"]), int(state["last_seq"])
+        first, newest = max(1, int(state["first_seq"])), int(state["last_seq"])  # a stream begins with 0 of both
         at = newest if before is None else min(newest, before - 1)
         stop = max(first, at - LOOKED_AT + 1)
         found: list[Letter] = []

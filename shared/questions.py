@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import structlog
+from prometheus_client import Counter
 from pydantic import ValidationError
 
 from schemas.model import EventModel
@@ -71,19 +72,24 @@ def answer(spec: QuestionSpec[Q, A], how: Callable[[Q], Awaitable[A]]) -> Answer
     return Answer(spec, how)
 
 
+def questions_asked(metrics: Metrics) -> Counter:
+    """What `Answering` counts on; declared when the process is wired, also where only a leader answers."""
+    return metrics.counter(
+        "questions_total",
+        "Questions of other services, by kind and outcome: answered, not_found, unavailable, failed.",
+        ["kind", "outcome"],
+    )
+
+
 class Answering:
     """Answers questions; a service. Each is answered by itself, so that a slow one holds up no other."""
 
     name: Final = "answering"
 
-    def __init__(self, bus: Bus, metrics: Metrics, answers: Sequence[Answer]) -> None:
+    def __init__(self, bus: Bus, asked: Counter, answers: Sequence[Answer]) -> None:
         self._bus = bus
         self._answers = answers
-        self._asked = metrics.counter(
-            "questions_total",
-            "Questions of other services, by kind and outcome: answered, not_found, unavailable, failed.",
-            ["kind", "outcome"],
-        )
+        self._asked = asked
         self._subscriptions: list[Subscription] = []
         self._under_way: set[asyncio.Task[None]] = set()
 

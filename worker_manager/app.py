@@ -18,7 +18,7 @@ from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
 from shared.foundation import Foundation
 from shared.housekeeping import Housekeeping
 from shared.lifecycle import Service
-from shared.questions import Answering, answer
+from shared.questions import Answering, answer, questions_asked
 from shared.recall import Recall
 from shared.web.idempotency import purge
 from worker_manager.agents import Agents
@@ -93,7 +93,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         bus.consumer(WORKER_MANAGER_DISPATCH.durable, dispatcher.handle),
         recorded,
         Unheard(outbox, execution_store, asked, holdings, late=recorded.delay, lease=settings.lease_seconds),
-        Answering(bus, metrics, [answer(RECALL_OF["worker_manager"], recollection.answer)]),
+        Answering(bus, questions_asked(metrics), [answer(RECALL_OF["worker_manager"], recollection.answer)]),
         Forgetting(worker_store, outbox, providers, counters, ttl=settings.worker_ttl),
         Housekeeping(idempotency_keys=partial(purge, database)),
         web,

@@ -98,8 +98,9 @@ def or_null(schema: Schema) -> Schema:
     """The translated schema with null among its values; a reference to a component becomes one to its twin."""
     if isinstance(reference := schema.get("$ref"), str):
         return {**schema, "$ref": reference + OR_NULL}
-    if isinstance(parts := schema.get("allOf"), list) and len(parts) == 1 and isinstance(parts[0], dict):
-        return {**schema, "allOf": [or_null(parts[0])]}
+    for union in ("allOf", "anyOf", "oneOf"):
+        if isinstance(parts := schema.get(union), list) and parts and isinstance(parts[0], dict):
+            return {**schema, union: [or_null(parts[0]), *parts[1:]]}
     if isinstance(values := schema.get("enum"), list):
         return {**schema, "nullable": True, "enum": [*values, None]}
     return {**schema, "nullable": True}

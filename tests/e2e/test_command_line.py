@@ -168,9 +168,10 @@ async def in_terminal(platform: Platform, *arguments: str, columns: int) -> str:
     """The program's output in a terminal so wide, without colours."""
     parent, child = os.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+    terminal = {"TERM": "xterm", "COLUMNS": str(columns)}  # which xdist sets for itself
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "hodei", *arguments,
-        env=environment(platform) | {"TERM": "xterm"}, stdin=asyncio.subprocess.DEVNULL, stdout=child, stderr=child,
+        env=environment(platform) | terminal, stdin=asyncio.subprocess.DEVNULL, stdout=child, stderr=child,
     )  # fmt: skip
     os.close(child)
     shown = await asyncio.to_thread(_read_to_the_end, parent)

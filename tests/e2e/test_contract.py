@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
+import nats
 import pytest
 from openapi_spec_validator import validate
 
 from hodei.client import Client
+from schemas.cloudevents import encode_batch, wrap
+from schemas.events import WorkerOffline
 from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate
 from schemas.rest.schedules import ScheduleCreate
 from schemas.rest.workers import WorkerRegister, WorkerStart
+from schemas.subjects import DeadLetter
 from tests.e2e.framework.config import E2EConfig
 from tests.e2e.framework.data import command_job, pipeline, step, unique
 from tests.e2e.framework.http import RawHttp, checked_client
@@ -41,7 +47,16 @@ PROMISED = {
         DELETE /api/v1/workers/{id} | POST /api/v1/execute | GET /api/v1/executions | GET /api/v1/executions/{id}
         GET /api/v1/executions/{id}/logs""",
 }
-EVERYWHERE = "GET /health | GET /health/live | GET /metrics | GET /openapi.json | GET /swagger-ui"
+EVERYWHERE = """
+    GET /api/v1/dead-letters | GET /api/v1/dead-letters/{id} | POST /api/v1/dead-letters/{id}/resend
+    DELETE /api/v1/dead-letters/{id}
+    GET /health | GET /health/live | GET /metrics | GET /openapi.json | GET /swagger-ui"""
+EATERS = {
+    "orchestrator": "orchestrator-runs",
+    "scheduler": "scheduler-placement",
+    "worker_manager": "worker-manager-executions",
+}
+"""A consumer of each service."""
 
 
 def _routes(text: str) -> set[tuple[str, str]]:
@@ -72,7 +87,9 @@ async def test_every_promised_route_answers_well_and_as_documented(platform: Pla
         await _visit_worker_manager(client, raw["worker_manager"])
         for service in SERVICES:
             for method, path in _routes(EVERYWHERE):
-                await raw[service](method, path)
+                if "dead-letters" not in path:
+                    await raw[service](method, path)
+            await _visit_dead_letters(client, platform, service)
 
     for service in SERVICES:
         assert checks[service].answered == _routes(PROMISED[service]) | _routes(EVERYWHERE)
@@ -98,6 +115,23 @@ async def _visit_orchestrator(client: Client) -> None:
     await client.cancel(waiting.id)
     await client.archive_pipeline(made.id)
     assert await client.delete_jobs(finished_before=datetime(1980, 1, 1, tzinfo=UTC)) == 0
+
+
+async def _visit_dead_letters(client: Client, platform: Platform, service: str) -> None:
+    assert platform.nats_url is not None
+    told = WorkerOffline(worker_id=str(uuid.uuid4()), detail="made up")
+    [event] = json.loads(encode_batch([wrap(told, id="1", source="/hodei/test", time=datetime.now(UTC))]))
+    subject = f"{platform.namespace}.workers.offline"
+    letter = DeadLetter(consumer=EATERS[service], subject=subject, stream_seq=1, deliveries=1, error="no", event=event)
+    connection = await nats.connect(platform.nats_url)
+    dead = f"{platform.namespace}.dead.{EATERS[service]}"
+    for _ in range(2):
+        await connection.jetstream().publish(dead, letter.model_dump_json().encode())
+    await connection.close()
+    first, second = [one.id async for one in client.dead_letters(service, entity_id=told.worker_id)]
+    await client.dead_letter(service, first)
+    await client.resend_dead_letter(service, first)
+    await client.delete_dead_letter(service, second)
 
 
 async def _visit_scheduler(client: Client, raw: RawHttp) -> None:

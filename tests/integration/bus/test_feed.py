@@ -30,7 +30,7 @@ async def test_each_event_is_said_alone_with_its_entity_in_the_subject(bus: Bus)
     ]
     event = orjson.loads(said[0][1])
     assert event["type"] == "hodei.workers.draining.v1"
-    assert event["data"] == {"worker_id": "0"}
+    assert event["data"] == {"worker_id": "0", "ordered": False}
 
 
 async def test_what_is_no_event_does_not_stop_the_feed(bus: Bus) -> None:

@@ -13,7 +13,7 @@ from schemas.states import JobStatus, TaskStatus
 from shared.bus import Bus
 from shared.errors import NotFound, Unavailable
 from shared.metrics import Metrics
-from shared.questions import Answering, answer, ask
+from shared.questions import Answering, answer, ask, questions_asked
 
 How = Callable[[TaskQuestion], Awaitable[TaskAnswer]]
 Serve = Callable[[How], Awaitable[Answering]]
@@ -32,7 +32,7 @@ async def serve(bus: Bus) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(how: How) -> Answering:
-            answering = Answering(bus, Metrics(), [answer(TASK, how)])
+            answering = Answering(bus, questions_asked(Metrics()), [answer(TASK, how)])
             await answering.start()
             await bus.flush()
             stack.push_async_callback(answering.stop)

@@ -59,5 +59,6 @@ async def test_made_up_requests_are_answered_as_documented(
                 process.kill()
                 await process.wait()
 
-    assert process.returncode == 0, out.decode()[-8000:]
+    log = "".join(file.read_text()[-3000:] for file in tmp_path.rglob("errors.log"))
+    assert process.returncode == 0, log + out.decode()[-8000:]
     assert b"Test cases:" in out or b"generated" in out, out.decode()

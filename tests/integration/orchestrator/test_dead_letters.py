@@ -47,6 +47,11 @@ async def running(house: House) -> Any:
     return job, finished(placed)
 
 
+async def test_where_no_letter_was_ever_stored_there_is_none(house: House) -> None:
+    assert await house.get("/api/v1/dead-letters") == []
+    assert await house.get(f"/api/v1/dead-letters?job_id={new_id()}") == []
+
+
 async def test_dead_letters_are_listed_read_and_resent(house: House) -> None:
     job, outcome = await running(house)
     await bury(house, outcome)

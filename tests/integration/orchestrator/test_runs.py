@@ -44,7 +44,7 @@ from shared.errors import NotFound
 from shared.ids import new_id
 from shared.metrics import Metrics
 from shared.outbox import Outbox
-from shared.questions import Answering, answer, ask
+from shared.questions import Answering, answer, ask, questions_asked
 from shared.recall import Recall
 from shared.tracing import Tracing
 from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, lost, scheduled, started
@@ -480,7 +480,7 @@ async def test_logs_are_shown_whole_and_live(house: House) -> None:
             seen.append(event["data"] if event.get("event") == "end" else event["data"].split('"message":"')[1][:-2])
         await running
     expected = ["a one", "a two", "a three", "b one", "b two", "b three"]
-    assert seen == [*expected, "{}"]
+    assert seen == [*expected, '{"expired":false}']
     shown: dict[str, Any] = await house.get(path)
     assert [line["message"] for line in shown["logs"]] == expected
     assert (shown["logs"][0]["task"], shown["truncated"]) == ("a", False)
@@ -506,7 +506,7 @@ async def test_what_another_service_is_asked_about_is_what_waits_for_long(house:
         asked.append(question)
         return RecallAnswer(unknown=[one.task_id for one in question.overdue])
 
-    answering = Answering(house.bus, Metrics(), [answer(RECALL_OF["scheduler"], never_heard_of)])
+    answering = Answering(house.bus, questions_asked(Metrics()), [answer(RECALL_OF["scheduler"], never_heard_of)])
     await outbox.start()
     await answering.start()
     await house.bus.flush()

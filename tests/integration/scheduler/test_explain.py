@@ -13,7 +13,7 @@ from schemas.states import JobStatus, TaskStatus
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.metrics import Metrics
-from shared.questions import Answering, answer
+from shared.questions import Answering, answer, questions_asked
 from tests.integration.scheduler.conftest import House, Opener, finished, queued
 
 Stand = Callable[[House, dict[str, TaskAnswer]], Awaitable[None]]
@@ -30,7 +30,7 @@ async def orchestrator() -> AsyncIterator[Stand]:
                     raise NotFound("task", asked.task_id)
                 return tasks[asked.task_id]
 
-            answering = Answering(here.bus, Metrics(), [answer(TASK, how)])
+            answering = Answering(here.bus, questions_asked(Metrics()), [answer(TASK, how)])
             await answering.start()
             await here.bus.flush()
             stack.push_async_callback(answering.stop)

@@ -82,6 +82,9 @@ def test_null_is_a_nullable_type_and_never_a_schema_of_its_own() -> None:
     assert to_openapi_30({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}) == {
         "anyOf": [{"type": "string", "nullable": True}, {"type": "integer"}]
     }
+    assert to_openapi_30({"anyOf": [{"oneOf": [{"type": "string"}, {"type": "array"}]}, {"type": "null"}]}) == {
+        "oneOf": [{"type": "string", "nullable": True}, {"type": "array"}]
+    }
     reference = {"anyOf": [{"$ref": "#/components/schemas/Thing"}, {"type": "null"}], "description": "One."}
     assert to_openapi_30(reference) == {
         "allOf": [{"$ref": "#/components/schemas/ThingOrNull"}],
