@@ -59,6 +59,10 @@ async def test_made_up_requests_are_answered_as_documented(
                 process.kill()
                 await process.wait()
 
-    log = "".join(file.read_text()[-3000:] for file in tmp_path.rglob("errors.log"))
-    assert process.returncode == 0, log + out.decode()[-8000:]
+    assert process.returncode == 0, _errors(tmp_path) + out.decode()[-8000:]
     assert b"Test cases:" in out or b"generated" in out, out.decode()
+
+
+def _errors(folder: Path) -> str:
+    """What the services logged as errors."""
+    return "".join(file.read_text()[-3000:] for file in folder.rglob("errors.log"))
