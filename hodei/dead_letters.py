@@ -3,14 +3,16 @@
 Exit codes: 0 well, 1 the platform refused or there is no such letter, 2 wrong usage.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
 import typer
 
-from hodei.client import Client, ClientError
+from hodei.asking import with_client
+from hodei.client import Client
 from hodei.client.errors import ApiError
+from hodei.ids import whole_id, whole_job_id
 from schemas.rest.dead_letters import DeadLetter
 
 app = typer.Typer(
@@ -19,14 +21,23 @@ app = typer.Typer(
 
 T = TypeVar("T")
 
-SERVICES: Final = ("orchestrator", "scheduler", "worker-manager")
 
-Service = Annotated[str | None, typer.Option(help="orchestrator, scheduler or worker-manager; by default all three.")]
+class Owner(StrEnum):
+    """The services, each with dead letters of its own."""
+
+    ORCHESTRATOR = "orchestrator"
+    SCHEDULER = "scheduler"
+    WORKER_MANAGER = "worker-manager"
+
+
+SERVICES: Final = tuple(Owner)
+
+Service = Annotated[Owner | None, typer.Option(help="The service whose letters they are; by default all three.")]
 Consumer = Annotated[str | None, typer.Option(help="Only those of one consumer.")]
 EventType = Annotated[str | None, typer.Option(help="Only events of one type, such as executions.finished.")]
-Job = Annotated[str | None, typer.Option(help="Only events of one job.")]
+Job = Annotated[str | None, typer.Option(help="Only events of one job, by its id or its last 8 characters.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, one letter a line.")]
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of letters.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of letters, or their last 8 characters.")]
 
 
 @app.command("list")
@@ -39,7 +50,7 @@ def list_(
 ) -> None:
     """List dead letters, the newest of each service first."""
 
-    async def show(client: Client) -> int:
+    async def show_all(client: Client) -> int:
         count = 0
         async for name, letter in _all(client, service, consumer=consumer, event_type=event_type, job_id=job):
             count += 1
@@ -53,15 +64,17 @@ def list_(
             typer.echo("no dead letters", err=True)
         return 0
 
-    _run(show)
+    raise typer.Exit(with_client(show_all))
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(help="The letter's id.")], json: Json = False) -> None:
+def show(
+    id: Annotated[str, typer.Argument(help="The letter's id, or its last 8 characters.")], json: Json = False
+) -> None:
     """Show a dead letter with its event."""
 
     async def ask(client: Client) -> int:
-        letter = await _first(client.dead_letter, id)
+        letter = await _first(client.dead_letter, await _whole(client, id))
         if json:
             typer.echo(letter.model_dump_json())
             return 0
@@ -70,7 +83,7 @@ def show(id: Annotated[str, typer.Argument(help="The letter's id.")], json: Json
         typer.echo(letter.model_dump_json(include={"event"}, indent=2))
         return 0
 
-    _run(ask)
+    raise typer.Exit(with_client(ask))
 
 
 @app.command()
@@ -90,7 +103,7 @@ def resend(
 
     async def send(client: Client) -> int:
         failures = 0
-        wanted: list[tuple[str | None, str]] = [(None, id) for id in ids or []]
+        wanted: list[tuple[str | None, str]] = [(None, await _whole(client, id)) for id in ids or []]
         if all_:
             filters = {"consumer": consumer, "event_type": event_type, "job_id": job}
             wanted = [(name, letter.id) async for name, letter in _all(client, service, **filters) if letter.resendable]
@@ -107,24 +120,31 @@ def resend(
                 typer.echo(letter.model_dump_json() if json else f"{letter.id} resent")
         return 1 if failures else 0
 
-    _run(send)
+    raise typer.Exit(with_client(send))
 
 
 @app.command()
-def delete(ids: Annotated[list[str], typer.Argument(help="Ids of letters.")]) -> None:
+def delete(ids: Annotated[list[str], typer.Argument(help="Ids of letters, or their last 8 characters.")]) -> None:
     """Drop dead letters: their events are given up for good."""
 
     async def drop(client: Client) -> int:
         for id in ids:
-            await _first(client.delete_dead_letter, id)
-            typer.echo(f"{id} deleted")
+            whole = await _whole(client, id)
+            await _first(client.delete_dead_letter, whole)
+            typer.echo(f"{whole} deleted")
         return 0
 
-    _run(drop)
+    raise typer.Exit(with_client(drop))
 
 
-async def _all(client: Client, service: str | None, **filters: str | None) -> AsyncIterator[tuple[str, DeadLetter]]:
+async def _whole(client: Client, text: str) -> str:
+    return await whole_id("dead letter", text, ((one.id, one.error) async for _, one in _all(client, None)))
+
+
+async def _all(client: Client, service: Owner | None, **filters: str | None) -> AsyncIterator[tuple[str, DeadLetter]]:
     given = {name: value for name, value in filters.items() if value is not None}
+    if "job_id" in given:
+        given["job_id"] = await whole_job_id(client, given["job_id"])
     for name in SERVICES if service is None else (service,):
         async for letter in client.dead_letters(name, **given):
             yield name, letter
@@ -139,16 +159,3 @@ async def _first(ask: Callable[[str, str], Awaitable[T]], id: str) -> T:
             if error.status != 404:
                 raise
     return await ask(SERVICES[-1], id)
-
-
-def _run(work: Callable[[Client], Awaitable[int]]) -> None:
-    async def go() -> int:
-        async with Client() as client:
-            return await work(client)
-
-    try:
-        code = asyncio.run(go())
-    except (ClientError, ValueError) as error:
-        typer.echo(f"hodei: {error}", err=True)
-        code = 1
-    raise typer.Exit(code)

@@ -5,12 +5,14 @@ random.
 """
 
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 
 from hodei.client import Client, ClientError
 
 SHORT: Final = re.compile(r"[0-9a-f]{8}")
 SHOWN_AT_MOST: Final = 10
+LOOKED_AT: Final = 10_000
 
 
 class NoSuchId(ClientError):
@@ -18,36 +20,36 @@ class NoSuchId(ClientError):
 
 
 async def whole_job_id(client: Client, text: str) -> str:
-    """The id of the job that `text` stands for. Anything but 8 hexadecimal digits is taken as it is.
-
-    Raises NoSuchId, in a message that lists what an ambiguous text could be, and ClientError.
-    """
-    short = text.strip().lower()
-    if not SHORT.fullmatch(short):
-        return text.strip()
-    found = [
-        (job.id, f"{job.status.value}  {job.name}") async for job in client.jobs(short_id=short, limit=SHOWN_AT_MOST)
-    ]
-    return _only("job", short, found)
+    """The id of the job that `text` stands for; see `whole_id`."""
+    short = _short(text)
+    jobs = client.jobs(short_id=short, limit=SHOWN_AT_MOST)
+    return await whole_id("job", text, ((job.id, f"{job.status.value}  {job.name}") async for job in jobs))
 
 
 async def whole_worker_id(client: Client, text: str) -> str:
-    """The id of the worker that `text` stands for, as `whole_job_id`."""
-    short = text.strip().lower()
-    if not SHORT.fullmatch(short):
+    """The id of the worker that `text` stands for; see `whole_id`."""
+    workers = client.registered_workers(limit=LOOKED_AT)
+    return await whole_id("worker", text, ((one.id, f"{one.status.value}  {one.name}") async for one in workers))
+
+
+async def whole_id(kind: str, text: str, candidates: AsyncIterator[tuple[str, str]]) -> str:
+    """The id among `candidates` (each with a few words about it) that ends with `text`.
+
+    Anything but 8 hexadecimal digits is taken as it is, and no candidate is asked for. Raises NoSuchId, in a message
+    that lists what an ambiguous text could be, and ClientError.
+    """
+    short = _short(text)
+    if short is None:
         return text.strip()
-    found = [
-        (worker.id, f"{worker.status.value}  {worker.name}")
-        async for worker in client.registered_workers(limit=1000)
-        if worker.id.endswith(short)
-    ]
-    return _only("worker", short, found)
-
-
-def _only(kind: str, short: str, found: list[tuple[str, str]]) -> str:
+    found = [(id, described) async for id, described in candidates if id.endswith(short)]
     if len(found) == 1:
         return found[0][0]
     if not found:
         raise NoSuchId(f"there is no {kind} whose id ends with {short}")
     listed = "".join(f"\n  {id}  {described}" for id, described in found[:SHOWN_AT_MOST])
     raise NoSuchId(f"several {kind}s have an id that ends with {short}; give one of these:{listed}")
+
+
+def _short(text: str) -> str | None:
+    short = text.strip().lower()
+    return short if SHORT.fullmatch(short) else None
