@@ -70,7 +70,7 @@ class Listing:
             return _NOTHING
         status = None if query.status is None else query.status.value
         sql, arguments = narrowed(
-            self._list_schedules, before, status, query.job_id, query.pipeline_id, query.limit + 1
+            self._list_schedules, before, status, query.job_id, query.pipeline_id, query.name, query.limit + 1
         )
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
@@ -81,7 +81,8 @@ class Listing:
 
     async def workers(self, query: RegisteredWorkerQuery, before: str | None) -> Page:
         status = None if query.status is None else query.status.value
-        sql, arguments = narrowed(self._list_workers, before, status, query.type, query.name, query.limit + 1)
+        of = (status, query.type, query.name, query.has_agent, query.drained, query.labels() or None)
+        sql, arguments = narrowed(self._list_workers, before, *of, query.limit + 1)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def worker(self, id: str) -> str | None:

@@ -115,7 +115,10 @@ class WorkerStore:
 
     async def list(self, query: ManagedWorkerQuery, before: str | None) -> Page:
         sql, arguments = narrowed(
-            self._sql["list_workers"], before, query.status, query.type, query.name, query.limit + 1
+            self._sql["list_workers"],
+            before,
+            *(query.status, query.type, query.name, query.provider, query.labels() or None),
+            query.limit + 1,
         )
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
@@ -242,6 +245,9 @@ class ExecutionStore:
         return LogState(row["over"], row["log_chunks"], row["log_truncated"], row["finished_at"])
 
     async def list(self, query: ExecutionQuery, before: str | None) -> Page:
-        of = (query.status, query.worker_id, query.job_id, query.task_id)
+        of = (
+            *(query.status, query.worker_id, query.job_id, query.task_id),
+            *(query.reason, query.attempt, query.exit_code),
+        )
         sql, arguments = narrowed(self._sql["list_executions"], before, *of, query.limit + 1)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)

@@ -19,8 +19,9 @@ where true
   and status = $2::text -- if given
   and job_id = $3::uuid -- if given
   and pipeline_id = $4::uuid -- if given
+  and name = $5::text -- if given
 order by schedules.id desc
-limit $5;
+limit $6;
 
 -- name: get_schedule
 -- One schedule as JSON.

@@ -136,8 +136,11 @@ where true
   and w.status = $2::text -- if given
   and w.type = $3::text -- if given
   and w.name = $4::text -- if given
+  and w.has_agent = $5::boolean -- if given
+  and w.drained = $6::boolean -- if given
+  and w.labels @> $7::jsonb -- if given
 order by w.id desc
-limit $5;
+limit $8;
 
 -- name: get_worker
 -- One worker as JSON.

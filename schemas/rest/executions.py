@@ -52,6 +52,9 @@ class ExecutionQuery(PageQuery):
     job_id: str | None = Field(None, description="Only executions of this job.")
     task_id: str | None = Field(None, description="Only executions of this task.")
     worker_id: str | None = Field(None, description="Only executions on this worker.")
+    reason: Reason | None = Field(None, description="Only executions that did not succeed for this reason.")
+    attempt: int | None = Field(None, ge=1, le=2**31 - 1, description="Only executions that were this attempt.")
+    exit_code: int | None = Field(None, ge=0, le=255, description="Only executions with this exit code.")
 
 
 class LogLineView(Model):

@@ -6,11 +6,10 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.executions import LogLineView
-from schemas.rest.lists import PageQuery
+from schemas.rest.lists import LabelQuery
 from schemas.specs import (
     Command,
     InlineCommand,
-    LabelFilter,
     Labels,
     Parameters,
     Priority,
@@ -139,7 +138,7 @@ class JobState(Model):
     status: JobStatus = Field(description="How far the job is, or how it ended.")
 
 
-class JobQuery(PageQuery):
+class JobQuery(LabelQuery):
     status: JobStatus | None = Field(None, description="Only jobs of this status.")
     pipeline_id: str | None = Field(None, description="Only jobs of this pipeline.")
     name: str | None = Field(None, description="Only jobs of exactly this name.")
@@ -151,19 +150,6 @@ class JobQuery(PageQuery):
     short_id: str | None = Field(
         None, pattern="^[0-9a-f]{8}$", description="Only jobs whose id ends with these 8 characters: mostly one."
     )
-    label: list[LabelFilter] | None = Field(
-        None, max_length=64, description="Only jobs with this label, as KEY=VALUE; repeated: with all of them."
-    )
-
-    def labels(self) -> dict[str, str]:
-        """The labels that a job must have."""
-        return dict(pair.split("=", 1) for pair in self.label or ())
-
-    @model_validator(mode="after")
-    def _no_two_values(self) -> Self:
-        if len(self.labels()) < len(set(self.label or ())):
-            raise ValueError("label: one key has two values, and no job has both")
-        return self
 
 
 class JobDeletion(Model):

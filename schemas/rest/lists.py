@@ -1,8 +1,11 @@
 """What every list route takes."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from schemas.model import Model
+from schemas.specs import LabelFilter
 
 
 class PageQuery(Model):
@@ -10,3 +13,21 @@ class PageQuery(Model):
 
     limit: int = Field(100, ge=1, le=1000, description="How many at the most.")
     cursor: str | None = Field(None, max_length=500, description="Where the page before ended; opaque.")
+
+
+class LabelQuery(PageQuery):
+    """Paging through what has labels."""
+
+    label: list[LabelFilter] | None = Field(
+        None, max_length=64, description="Only those with this label, as KEY=VALUE; repeated: with all of them."
+    )
+
+    def labels(self) -> dict[str, str]:
+        """The labels that a row must have."""
+        return dict(pair.split("=", 1) for pair in self.label or ())
+
+    @model_validator(mode="after")
+    def _no_two_values(self) -> Self:
+        if len(self.labels()) < len(set(self.label or ())):
+            raise ValueError("label: one key has two values, and nothing has both")
+        return self

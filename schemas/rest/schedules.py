@@ -60,6 +60,7 @@ class Schedule(Model):
 
 class ScheduleQuery(PageQuery):
     status: ScheduleStatus | None = Field(None, description="Only schedules of this status.")
+    name: str | None = Field(None, description="Only schedules of exactly this name.")
     job_id: str | None = Field(None, description="Only schedules that run this job again.")
     pipeline_id: str | None = Field(None, description="Only schedules of this pipeline.")
 

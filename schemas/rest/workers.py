@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
-from schemas.rest.lists import PageQuery
+from schemas.rest.lists import LabelQuery
 from schemas.specs import Capacity, Labels, Resources
 from schemas.states import WorkerProcessStatus, WorkerStatus
 
@@ -42,10 +42,12 @@ class RegisteredWorker(Model):
     last_heartbeat: Timestamp | None = Field(description="When it was last heard of.")
 
 
-class RegisteredWorkerQuery(PageQuery):
+class RegisteredWorkerQuery(LabelQuery):
     status: WorkerStatus | None = Field(None, description="Only workers of this status.")
     type: str | None = Field(None, description="Only workers of this type.")
     name: str | None = Field(None, description="Only workers of exactly this name.")
+    has_agent: bool | None = Field(None, description="Only workers with an agent behind them, or without.")
+    drained: bool | None = Field(None, description="Only workers whose drain was ordered, or the others.")
 
 
 class WorkerHeartbeat(Model):
@@ -101,10 +103,11 @@ class ManagedWorkerState(Model):
     status: WorkerProcessStatus = Field(description="What its process does.")
 
 
-class ManagedWorkerQuery(PageQuery):
+class ManagedWorkerQuery(LabelQuery):
     status: WorkerProcessStatus | None = Field(None, description="Only workers of this status.")
     type: str | None = Field(None, description="Only workers of this type.")
     name: str | None = Field(None, description="Only workers of exactly this name.")
+    provider: str | None = Field(None, description="Only workers of this provider.")
 
 
 class StopQuery(Model):

@@ -119,4 +119,7 @@ where true
   and worker_id = $3::uuid -- if given
   and job_id = $4::uuid -- if given
   and task_id = $5::uuid -- if given
-order by executions.id desc limit $6;
+  and reason = $6::text -- if given
+  and attempt = $7::integer -- if given
+  and exit_code = $8::integer -- if given
+order by executions.id desc limit $9;

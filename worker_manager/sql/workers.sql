@@ -69,7 +69,9 @@ where true
   and status = $2::text -- if given
   and type = $3::text -- if given
   and name = $4::text -- if given
-order by workers.id desc limit $5;
+  and provider = $5::text -- if given
+  and labels @> $6::jsonb -- if given
+order by workers.id desc limit $7;
 
 -- name: count_workers
 -- How many workers there are in each status that is not final.

@@ -265,6 +265,18 @@ async def test_workers_are_listed_newest_first_in_pages_and_by_filter(house: Ope
     ids = [one["id"] for one in reversed(made)]
     assert [one["id"] for one in await pages(here, "/api/v1/workers?limit=1&type=rust")] == ids
     assert [one["id"] for one in await rows(here, "/api/v1/workers?name=n1")] == [made[1]["id"]]
+    labelled = await here.post("/api/v1/workers", {"type": "go", "labels": {"zone": "north", "disk": "ssd"}})
+    for query, found in (
+        ("label=zone=north&label=disk=ssd", [labelled["id"]]),
+        ("label=zone=south", []),
+        ("type=go&has_agent=false&drained=false", [labelled["id"]]),
+        ("type=go&has_agent=true", []),
+        ("type=go&drained=true", []),
+    ):
+        assert [one["id"] for one in await rows(here, f"/api/v1/workers?{query}")] == found, query
+    named = await here.post("/api/v1/schedule", {"command": "true", "name": "nightly"}, status=201)
+    assert [one["id"] for one in await rows(here, "/api/v1/scheduled?name=nightly")] == [named["id"]]
+    assert await rows(here, "/api/v1/scheduled?name=daily") == []
 
 
 # ------------------------------------------------------------------ queue

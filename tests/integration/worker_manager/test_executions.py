@@ -243,5 +243,10 @@ async def test_lists_page_without_skipping_or_repeating(platform: Platform, mana
         (f"task_id={scripts[0].task_id}&status=failed", 0),
         (f"task_id={scripts[0].task_id}&job_id={scripts[0].job_id}", 1),
         ("job_id=nonsense", 0),
+        (f"worker_id={worker}&exit_code=0", 3),
+        (f"worker_id={worker}&exit_code=1", 0),
+        (f"worker_id={worker}&attempt=1&status=succeeded", 3),
+        (f"worker_id={worker}&attempt=2", 0),
+        (f"worker_id={worker}&reason=timeout", 0),
     ):
         assert len(await manager.call("GET", f"/executions?{query}")) == count, query

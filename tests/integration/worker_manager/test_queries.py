@@ -12,10 +12,12 @@ from shared.migrations import migrate
 from shared.statements import narrowed
 
 FILL = """
-insert into executions (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, assignment, sent_at)
+insert into executions (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, assignment, sent_at,
+                        reason)
 select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), ('00000000-0000-7000-8000-00000000000' || n % 10)::uuid,
        gen_random_uuid(), 1, case when n % 100 = 0 then 'pending' when n % 50 = 0 then 'failed' else 'succeeded' end,
-       case when n % 100 = 0 then 0 else 2 end, case when n % 100 = 0 then '{}' end, now() - interval '1 minute'
+       case when n % 100 = 0 then 0 else 2 end, case when n % 100 = 0 then '{}' end, now() - interval '1 minute',
+       case when n % 50 = 0 and n % 100 <> 0 then 'timeout' end
 from generate_series(1, 20000) n
 """
 ID = "00000000-0000-7000-8000-000000000001"
@@ -44,11 +46,12 @@ async def plan(tx: Transaction, query: str, *args: object) -> str:
     [
         ("get_execution", [ID], "executions_pkey"),
         ("get_execution_log", [ID], "executions_pkey"),
-        ("list_executions", [None, None, None, None, None, 101], "executions_pkey"),
-        ("list_executions", [LATE, "failed", None, None, None, 101], "executions_by_status"),
-        ("list_executions", [LATE, None, ID, None, None, 101], "executions_by_worker"),
-        ("list_executions", [LATE, None, None, ID, None, 101], "executions_by_job"),
-        ("list_executions", [LATE, None, None, None, ID, 101], "executions_by_task"),
+        ("list_executions", [*[None] * 8, 101], "executions_pkey"),
+        ("list_executions", [LATE, "failed", *[None] * 6, 101], "executions_by_status"),
+        ("list_executions", [LATE, None, ID, *[None] * 5, 101], "executions_by_worker"),
+        ("list_executions", [LATE, None, None, ID, *[None] * 4, 101], "executions_by_job"),
+        ("list_executions", [LATE, None, None, None, ID, *[None] * 3, 101], "executions_by_task"),
+        ("list_executions", [LATE, *[None] * 4, "timeout", None, None, 101], "executions_reason"),
         ("claim_unheard", [[ID], [ID], [], 500, 5.0], "executions_by_status"),
         ("overdue_executions", ["pending", ID, 15.0, 500], "executions_by_status"),
         ("recall_executions", [[ID]], "executions_by_task"),

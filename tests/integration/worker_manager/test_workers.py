@@ -56,6 +56,8 @@ async def test_a_started_worker_is_a_real_process_and_is_announced(platform: Pla
     assert await manager.call("GET", f"/workers/{worker['id']}") == worker
     assert await manager.call("GET", f"/workers/{worker['id']}/status") == {"id": worker["id"], "status": "running"}
     assert await manager.call("GET", "/workers?status=running&type=rust") == [worker]
+    for query, found in (("provider=process", [worker]), ("provider=docker", []), ("label=no=where", [])):
+        assert await manager.call("GET", f"/workers?{query}") == found, query
     assert 'hodei_workers{status="running"} 1.0' in await manager.metrics()
 
 
