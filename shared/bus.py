@@ -37,6 +37,7 @@ Handler = Callable[[list[Event]], Awaitable[None]]
 Callback = Callable[[str, bytes, str], Awaitable[None]]
 T = TypeVar("T")
 
+REMEMBERED: Final = 30.0
 LEAST_PAYLOAD: Final = 512 * 1024
 """Bytes that a message has to be allowed; NATS allows 1 MiB where nothing else is said."""
 
@@ -100,8 +101,10 @@ class Bus:
         return self._connection.max_payload
 
     async def healthy(self) -> bool:
-        """For a health check."""
-        return self.connected
+        """For a health check: connected, and what was published last was stored. What could not be stored is tried again
+        all the time; what was not tried for REMEMBERED seconds says nothing any more."""
+        stores = self._publisher.problem is None or self._publisher.quiet > REMEMBERED
+        return self.connected and stores
 
     async def start(self) -> None:
         """Connect. Raises Unavailable when no server answers within the start deadline, and ConfigError when it takes

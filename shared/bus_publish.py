@@ -13,11 +13,14 @@ from time import perf_counter
 from typing import Any, Final
 
 import orjson
+import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
 from shared.bus_connection import NO_RESPONDERS, STATUS, BusError, Connection, TooLarge
 from shared.errors import BusUnavailable
+
+log = structlog.get_logger(__name__)
 
 MSG_ID: Final = "Nats-Msg-Id"
 _STREAM_TAKES_LESS: Final = 10054
@@ -56,6 +59,18 @@ class Publisher:
         self._inbox = ""
         self._subscription: RawSubscription | None = None
         self._forget: Callable[[], None] = lambda: None
+        self._problem: str | None = None
+        self._tried = float("-inf")
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last message was not stored although there is a connection; None when it was."""
+        return self._problem
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since it was last seen whether messages are stored."""
+        return perf_counter() - self._tried
 
     async def start(self) -> None:
         self._inbox = self._connection.new_inbox()
@@ -95,10 +110,13 @@ class Publisher:
                     attempt = self._begin(message)
         except TimeoutError:
             metrics.publish_failures.inc()
+            self._note(f"not acknowledged within {deadline:g} s")
             raise BusUnavailable(f"{message.subject}: not acknowledged within {deadline:g} s") from None
-        except BusUnavailable:
+        except BusUnavailable as error:
             metrics.publish_failures.inc()
+            self._note(str(error))
             raise
+        self._note(None)
         metrics.published.inc()
         metrics.publish_seconds.observe(perf_counter() - started)
 
@@ -135,6 +153,15 @@ class Publisher:
             raise BusUnavailable(f"{message.subject}: {error.get('description')}")
         return True
 
+    def _note(self, problem: str | None) -> None:
+        if problem is not None and not self._connection.connected:
+            return  # that is a problem of its own
+        before, self._problem, self._tried = self._problem, problem, perf_counter()
+        if problem is not None and before is None:
+            log.warning("bus.stores_nothing", error=problem)
+        elif problem is None and before is not None:
+            log.info("bus.stores_again")
+
     async def _on_ack(self, message: Msg) -> None:
         future = self._waiting.get(message.subject[len(self._inbox) + 1 :])
         if future is not None and not future.done():
@@ -144,6 +171,7 @@ class Publisher:
         """The acknowledgements of what was in flight will not come any more."""
         if connected:
             return
+        self._problem = None
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(BusUnavailable("disconnected from NATS"))

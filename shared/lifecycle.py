@@ -19,6 +19,7 @@ import uvloop
 
 from shared import lifeline, logging, settings
 from shared.errors import ConfigError, HodeiError
+from shared.log_output import LogOutput
 from shared.loop import Counts as Counts
 from shared.loop import Loop as Loop
 
@@ -224,5 +225,4 @@ async def _stop(service: Service) -> None:
 
 
 def _say(name: str, line: str) -> None:
-    sys.stderr.write(f"{name}: {line}\n")
-    sys.stderr.flush()
+    LogOutput(sys.stderr).write(f"{name}: {line}\n")

@@ -1,8 +1,8 @@
 """Log lines: structlog, as JSON for machines or coloured for a terminal, with the standard library's led in.
 
 Every line carries the service and whatever `bound()` put into the context (request id, trace id, the ids it speaks
-of). Passwords in addresses are blotted out. Nothing is configured at import: `configure` is called once, by
-`shared.lifecycle.main` or a test.
+of). Passwords in addresses are blotted out. A line that cannot be written ends nothing (`shared.log_output`). Nothing
+is configured at import: `configure` is called once, by `shared.lifecycle.main` or a test.
 """
 
 import logging
@@ -10,12 +10,13 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, TextIO, cast
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.log_output import LogOutput
 from shared.tracing import trace_id
 
 Format = Literal["auto", "json", "console"]
@@ -59,6 +60,8 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
     out = sys.stderr if stream is None else stream
     console = format == "console" or (format == "auto" and out.isatty())
 
+    output = LogOutput(out)
+
     def name_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
         return event
@@ -66,6 +69,7 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         name_service,
+        output.name_lost,
         name_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -77,7 +81,7 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, output)),
         cache_logger_on_first_use=stream is None,  # a test configures many times, a process once
     )
     _lead_in_standard_library(LEVELS[level])

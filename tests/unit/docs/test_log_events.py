@@ -9,7 +9,7 @@ from docs import generate, log_events
 
 EVENTS = log_events.found()
 TABLES = re.findall(r"^\| `(\w+)` \|", (generate.HERE / "logging.md").read_text(), re.MULTILINE)
-GIVEN = {"event", "level", "timestamp", "service", "request_id", "trace_id", "logger", "message"}
+GIVEN = {"event", "level", "timestamp", "service", "request_id", "trace_id", "logger", "message", "lines_lost"}
 """Fields that no call names: they are added to lines."""
 CANONICAL = {"http_request", "event_batch"}
 
