@@ -101,8 +101,10 @@ class Bus:
         return self._connection.max_payload
 
     async def healthy(self) -> bool:
-        """For a health check: connected, and what was published last was stored. What could not be stored is tried again
-        all the time; what was not tried for REMEMBERED seconds says nothing any more."""
+        """For a health check: connected, and what was published last was stored.
+
+        What could not be stored is tried again all the time; an attempt older than REMEMBERED seconds counts no more.
+        """
         stores = self._publisher.problem is None or self._publisher.quiet > REMEMBERED
         return self.connected and stores
 

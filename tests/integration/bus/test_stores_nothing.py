@@ -6,7 +6,6 @@ import pytest
 
 from shared.bus import Bus
 from shared.errors import BusUnavailable
-from tests.integration.bus.conftest import publish
 
 
 async def test_a_bus_that_stores_nothing_is_unhealthy_until_it_stores_again(bus: Bus) -> None:
