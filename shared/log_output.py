@@ -4,6 +4,8 @@ A full disk, a closed pipe or an encoding without the character costs lines. The
 can be written says how many were lost.
 """
 
+import atexit
+import os
 from typing import Final, TextIO
 
 from structlog.typing import EventDict, WrappedLogger
@@ -39,3 +41,18 @@ class LogOutput:
         if self.lost:
             event["lines_lost"] = self.lost
         return event
+
+
+def give_up_at_exit(stream: TextIO) -> None:
+    """Drop what the stream still cannot write when the process ends: Python tries once more, and would turn the failure
+    into the exit code 120."""
+    atexit.register(_drop_unwritable, stream)
+
+
+def _drop_unwritable(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except UNWRITABLE:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -16,7 +16,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from shared.log_output import LogOutput
+from shared.log_output import LogOutput, give_up_at_exit
 from shared.tracing import trace_id
 
 Format = Literal["auto", "json", "console"]
@@ -85,6 +85,8 @@ def configure(*, service: str, format: Format = "auto", level: str = "info", str
         cache_logger_on_first_use=stream is None,  # a test configures many times, a process once
     )
     _lead_in_standard_library(LEVELS[level])
+    if stream is None:
+        give_up_at_exit(out)
 
 
 def bound(**values: object) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -69,3 +70,31 @@ async def test_what_no_share_fits_is_told(bus: Bus, monkeypatch: pytest.MonkeyPa
     with pytest.raises(Exception, match="insufficient storage resources available") as raised:
         await bus.declare()
     assert not isinstance(raised.value, BusUnavailable)
+
+
+async def test_a_server_that_stores_nothing_makes_the_bus_unhealthy_until_it_stores_again(tmp_path: Path) -> None:
+    with disks.mounted(tmp_path / "disk", size="60m") as disk:
+        async with EmbeddedNats(disk / "nats") as server:
+            bus = Bus(server.url, name="orchestrator", namespace="small")
+            await bus.start()
+            await bus.declare()
+            subject = bus.catalogue.event("jobs.created")
+            await bus.publish(subject, b"[]", msg_id="before")
+            assert await bus.healthy()
+
+            ballast = disks.fill(disk)
+            with pytest.raises(BusUnavailable):  # noqa: PT012
+                for number in range(100):  # the pages that NATS has still take a few
+                    await bus.publish(subject, b"x" * 10_000, msg_id=f"full-{number}", deadline=2)
+            assert bus.connected
+            assert not await bus.healthy()
+
+            ballast.unlink()
+            back = asyncio.Event()
+            bus.on_change(lambda connected: back.set() if connected else None)
+            await server.restart()
+            async with asyncio.timeout(10):
+                await back.wait()
+            await bus.publish(subject, b"[]", msg_id="after")
+            assert await bus.healthy()
+            await bus.stop()

@@ -76,4 +76,4 @@ print("done")
 """
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full, text=True)
-    assert done.stdout == "done\n"
+    assert (done.stdout, done.returncode) == ("done\n", 0)
