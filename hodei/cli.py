@@ -267,7 +267,7 @@ def worker(
         str | None, typer.Option(help="The bus to take work from; by default NATS_URL or nats://127.0.0.1:4222.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The worker's name.")] = None,
-    type_: Annotated[str, typer.Option("--type", help="Its type, which steps may require.")] = "default",
+    type_: Annotated[str | None, typer.Option("--type", help="Its type, which steps may require.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, which steps may require.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, help="How many executions run at once.")] = None,
     capacity: Annotated[

@@ -54,6 +54,11 @@ def threads() -> int:
     return max(1, (os.cpu_count() or 1) // 4)
 
 
+def quoted(path: Path) -> str:
+    """A path as a string of the server's configuration, which knows none of JSON's `\\u` escapes."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
 class EmbeddedNats:
     """One nats-server with JetStream on `data_dir`; an async context manager.
 
@@ -210,11 +215,13 @@ server_name: hodei
 listen: "{LOOPBACK}:{self.port or -1}"
 http: "{LOOPBACK}:{self.monitoring_port or -1}"
 max_payload: {MAX_PAYLOAD}
-ports_file_dir: {json.dumps(str(self._run_dir))}
+ports_file_dir: {quoted(self._run_dir)}
 jetstream {{
-  store_dir: {json.dumps(str(self.data_dir))}
+  store_dir: {quoted(self.data_dir)}
   max_file_store: {self._max_store()}
 }}
-"""
+""",
+            encoding="utf-8",
+            errors="surrogateescape",
         )
         return path
