@@ -277,6 +277,9 @@ def worker(
     state_dir: Annotated[Path | None, typer.Option(help="Where it keeps its identity and its unsent reports.")] = None,
 ) -> None:
     """Run a worker here: it needs nothing but an outbound connection to the bus."""
+    port = os.environ.get("NATS_PORT")
+    if nats_url is None and port and "NATS_URL" not in os.environ:
+        nats_url = f"nats://127.0.0.1:{port}"  # where `hodei up` has its bus with this setting
     given = {
         "NATS_URL": nats_url,
         "HODEI_WORKER_NAME": name,

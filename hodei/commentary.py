@@ -24,6 +24,7 @@ class Commentary:
         self._client = client
         self._job_id = job_id
         self._say = say
+        self._names: dict[str, str] = {}
         self._waiting: dict[str, str] = {}
         """The steps' names of tasks that wait for a worker, by id."""
         self._told: dict[str, str] = {}
@@ -32,6 +33,7 @@ class Commentary:
         """Comment until the job is over."""
         looking = asyncio.create_task(self._look())
         try:
+            self._names = {task.id: task.name for task in (await self._client.job(self._job_id)).tasks}
             async for event in self._client.follow_events(self._job_id):
                 self._hear(event)
         except ClientError:
@@ -43,7 +45,7 @@ class Commentary:
     def _hear(self, event: TimelineEvent) -> None:
         task_id = str(event.data.get("task_id", ""))
         if event.type in _WAITS:
-            self._waiting[task_id] = str(event.data.get("name", ""))
+            self._waiting[task_id] = self._names.get(task_id, "")
         else:
             self._waiting.pop(task_id, None)
         if event.type == "tasks.retrying":

@@ -39,6 +39,8 @@ async def whole_id(kind: str, text: str, candidates: AsyncIterator[tuple[str, st
     that lists what an ambiguous text could be, and ClientError.
     """
     short = _short(text)
+    if not text.strip():
+        raise NoSuchId(f"the id of a {kind} is needed, or its last 8 characters; this one is empty")
     if short is None:
         return text.strip()
     found = [(id, described) async for id, described in candidates if id.endswith(short)]

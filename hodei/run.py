@@ -132,12 +132,11 @@ async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet:
     commenting = None if quiet else asyncio.create_task(commentary.run())
     try:
         async for line in client.follow_logs(job_id):
-            if interrupts.first is signal.SIGPIPE:
-                continue  # nobody reads any more; the job is being cancelled
             try:
                 output.show(line)
             except BrokenPipeError:
                 interrupts.note(signal.SIGPIPE)
+                break  # nobody reads any more; the job is being cancelled
         await _patiently(lambda: client.wait(job_id, timeout=LONGEST))
         return await _patiently(lambda: client.job(job_id))
     finally:

@@ -212,7 +212,8 @@ def _write(stream: str, data: bytes) -> None:
 def failure_in_words(task: Task) -> str:
     """Why a step did not succeed."""
     reason = task.reason.value if task.reason else task.status.value
-    detail = task.detail or next((e.detail for e in reversed(task.executions) if e.detail), None)
+    current = (e.detail for e in reversed(task.executions) if e.detail and e.attempt == task.attempt and e.reason)
+    detail = task.detail or (None if task.reason is Reason.CANCELLED else next(current, None))
     code = "" if task.exit_code is None else _code_in_words(task.reason, task.exit_code)
     return f"{task.name}: {reason}{code}" + (f": {detail}" if detail else "")
 

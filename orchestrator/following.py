@@ -174,7 +174,7 @@ class Follower:
             return False
         log = log_of(execution, job_is_over=self._over)
         at_once = OLD_AT_ONCE if log.over and id in self._old else AT_ONCE
-        if step in self._reading or len(self._reading) >= at_once or (id not in self._old and self._ending()):
+        if step in self._reading or len(self._reading) >= at_once or self._ending():
             return True
         # What was over before shares one wait; what came to its end meanwhile may not have been delivered yet.
         visit = self._visit if id in self._old else Visit(LIVE_LATE)

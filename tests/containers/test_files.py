@@ -88,7 +88,7 @@ def test_nothing_is_published_beyond_loopback(file: str) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_each_service_answers_under_the_names_that_the_others_call_it_by(file: str) -> None:
-    services = {name: one for name, one in _services(file).items() if "DATABASE_URL" in one["environment"]}
+    services = {name: one for name, one in _services(file).items() if "DATABASE_URL" in one.get("environment", {})}
 
     assert len(services) >= 3
     for name, service in services.items():

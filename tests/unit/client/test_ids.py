@@ -25,6 +25,11 @@ async def test_anything_else_is_taken_as_it_is() -> None:
         assert await whole_id("job", text, known()) == text
 
 
+async def test_an_empty_id_is_refused() -> None:
+    with pytest.raises(NoSuchId, match="the id of a job is needed"):
+        await whole_id("job", " ", known())
+
+
 async def test_an_ambiguous_end_lists_what_it_could_be() -> None:
     with pytest.raises(NoSuchId, match="several jobs") as refused:
         await whole_id("job", "aaaa0002", known())
