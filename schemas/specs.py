@@ -40,7 +40,8 @@ LabelFilter = Annotated[
 _LABELS: Final = TypeAdapter[dict[str, str]](Labels)
 _CAPACITY_FORM: Final = "cpu_m=4000,memory_mb=8000,gpu=1"
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
-EnvValue = Annotated[str, StringConstraints(max_length=100_000)]
+EnvValue = str
+"""Its bytes are limited together with those of its name: `schemas.sizes`."""
 
 
 def _variables_fit(env: dict[str, str]) -> dict[str, str]:

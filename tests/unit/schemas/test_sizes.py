@@ -79,3 +79,10 @@ def test_a_name_that_no_variable_can_have_is_refused(name: str) -> None:
 def test_a_working_directory_is_measured_in_bytes() -> None:
     with pytest.raises(ValidationError, match="takes 8,000 bytes; a path takes at most 4,095"):
         JobCreate.model_validate({"command": "true", "working_dir": "é" * 4000})
+
+
+def test_a_variable_of_the_largest_size_is_taken_and_one_byte_more_names_the_variable_and_its_size() -> None:
+    most = 131_072 - len("X=") - 1
+    assert JobCreate(command="true", env={"X": "x" * most}).env["X"] == "x" * most
+    with pytest.raises(ValidationError, match=r"131,?073|131,?072"):
+        JobCreate(command="true", env={"X": "x" * (most + 1)})
