@@ -89,9 +89,9 @@ async def test_a_signal_is_called_by_its_name(platform: Platform) -> None:
     assert "signal SIGSEGV (11)" in err
 
 
-async def test_the_follower_of_a_job_is_told_of_retries(platform: Platform, tmp_path: Path) -> None:
+async def test_the_follower_of_a_job_is_told_of_retries(own_platform: Platform, tmp_path: Path) -> None:
     command = f"test -e {tmp_path}/again && exit 0; touch {tmp_path}/again; exit 3"
-    code, _, err = await hodei(platform, "run", "--attempts", "2", command)
+    code, _, err = await hodei(own_platform, "run", "--attempts", "2", command)
     assert code == 0
     assert "main: attempt 1 failed (exit_code); attempt 2 follows" in err
 

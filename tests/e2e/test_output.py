@@ -68,10 +68,10 @@ async def test_the_text_and_the_command_line_give_the_very_bytes(
     assert not (await client.logs(job.id)).truncated
 
 
-async def test_run_shows_a_prompt_while_its_command_waits(platform: Platform, tmp_path: Path) -> None:
+async def test_run_shows_a_prompt_while_its_command_waits(own_platform: Platform, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     go = os.open(tmp_path / "go", os.O_RDWR)
-    process = await start(platform, "run", "-q", f"printf 'Password: '; read answer <{tmp_path}/go; echo $answer")
+    process = await start(own_platform, "run", "-q", f"printf 'Password: '; read answer <{tmp_path}/go; echo $answer")
     assert process.stdout is not None
     async with asyncio.timeout(30):
         assert await process.stdout.readexactly(10) == b"Password: "
@@ -81,7 +81,7 @@ async def test_run_shows_a_prompt_while_its_command_waits(platform: Platform, tm
 
 
 async def test_steps_that_run_side_by_side_are_followed_by_name(
-    platform: Platform, client: Client, tmp_path: Path
+    own_platform: Platform, client: Client, tmp_path: Path
 ) -> None:
     kind = unique("pair")
     await client.start_worker(WorkerStart(type=kind, slots=2))
@@ -99,7 +99,7 @@ async def test_steps_that_run_side_by_side_are_followed_by_name(
         )
     )
     job = await client.submit(JobCreate(pipeline_id=made.id))
-    process = await start(platform, "logs", "-f", job.id)
+    process = await start(own_platform, "logs", "-f", job.id)
     assert process.stdout is not None
     async with asyncio.timeout(60):
         first = {await process.stdout.readline(), await process.stdout.readline()}
