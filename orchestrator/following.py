@@ -174,7 +174,7 @@ class Follower:
             return False
         log = log_of(execution, job_is_over=self._over)
         at_once = OLD_AT_ONCE if log.over and id in self._old else AT_ONCE
-        if step in self._reading or len(self._reading) >= at_once or self._ending():
+        if step in self._reading or len(self._reading) >= at_once or (id in self._old and self._ending()):
             return True
         # What was over before shares one wait; what came to its end meanwhile may not have been delivered yet.
         visit = self._visit if id in self._old else Visit(LIVE_LATE)
@@ -183,7 +183,8 @@ class Follower:
         return False
 
     def _ending(self) -> bool:
-        """Whether a log that is over is still being read: what began after its end comes after it."""
+        """Whether a log that is over is still being read. Of what was over before, one step is shown after the other;
+        live output is never held up for another step's last lines, which may be late."""
         reading = {id for id, _, _ in self._reading.values()}
         return any(each["id"] in reading and log_of(each, job_is_over=self._over).over for each in self._executions)
 
