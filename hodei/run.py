@@ -10,6 +10,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from hodei.client import ApiError, Client, ClientError, Unreachable
@@ -167,7 +168,9 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
 async def _leave(interrupts: Interrupts) -> None:
     """Return when the job is to be left: at the second signal, or PATIENCE seconds after the first."""
     await interrupts.asked.wait()
-    await asyncio.wait({asyncio.ensure_future(interrupts.insisted.wait())}, timeout=PATIENCE)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            await interrupts.insisted.wait()
 
 
 async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts) -> bool:
