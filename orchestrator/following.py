@@ -7,7 +7,7 @@ Here: which executions are read at a time, and the place where a viewer stands i
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -174,7 +174,9 @@ class Follower:
             return False
         log = log_of(execution, job_is_over=self._over)
         at_once = OLD_AT_ONCE if log.over and id in self._old else AT_ONCE
-        if step in self._reading or len(self._reading) >= at_once or (id in self._old and self._ending()):
+        if step in self._reading or len(self._reading) >= at_once:
+            return True
+        if self._ending() if id in self._old else self._unread(execution["depends_on"]):
             return True
         # What was over before shares one wait; what came to its end meanwhile may not have been delivered yet.
         visit = self._visit if id in self._old else Visit(LIVE_LATE)
@@ -183,10 +185,20 @@ class Follower:
         return False
 
     def _ending(self) -> bool:
-        """Whether a log that is over is still being read. Of what was over before, one step is shown after the other;
-        live output is never held up for another step's last lines, which may be late."""
+        """Whether a log that is over is still being read. What was over before is shown one step after the other."""
         reading = {id for id, _, _ in self._reading.values()}
         return any(each["id"] in reading and log_of(each, job_is_over=self._over).over for each in self._executions)
+
+    def _unread(self, steps: Sequence[str]) -> bool:
+        """Whether output of any of these steps is still to be sent. What a step needs is shown before it; of what runs
+        beside it, nothing holds it up."""
+        return bool(steps) and any(
+            each["task"] in steps
+            and each["id"] not in self._done
+            and began(each)
+            and self._cursor.place(each["position"], each["attempt"]) is not None
+            for each in self._executions
+        )
 
     async def _read(self, execution: Record, transcript: Transcript) -> None:
         """Send one execution's entries, to its end."""

@@ -179,8 +179,8 @@ limit $4
 -- name: get_job_executions
 -- A job's executions with what is known of their logs, in the order of their start; those that have not begun last.
 select
-    x.id::text as id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, t.position, x.started_at,
-    x.finished_at
+    x.id::text as id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, t.position, t.depends_on,
+    x.started_at, x.finished_at
 from executions x
 join tasks t on t.job_id = x.job_id and t.id = x.task_id
 where x.job_id = $1::uuid

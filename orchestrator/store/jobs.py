@@ -118,7 +118,7 @@ class JobStore:
 
     async def executions(self, job_id: str) -> list[Record]:
         """A job's executions in the order of their start, those that have not begun last: id, attempt, status,
-        log_chunks, log_truncated, started_at, finished_at, and task and position of the step."""
+        log_chunks, log_truncated, started_at, finished_at, and task, position and depends_on of the step."""
         return await self._database.fetch(self._sql["get_job_executions"], job_id)
 
     async def over_before(self, status: JobStatus, moment: datetime, limit: int) -> dict[str, list[str]]:

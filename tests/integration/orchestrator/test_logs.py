@@ -79,6 +79,29 @@ async def test_steps_that_run_side_by_side_are_followed_side_by_side(house: Hous
         assert (await anext(events)).event == "end"
 
 
+async def test_a_step_is_followed_after_what_it_needs_and_holds_up_nothing_beside_it(house: House) -> None:
+    needy = {"name": "needy", "command": "true", "depends_on": ["first"]}
+    steps = {"name": "first", "command": "true"}, needy, {"name": "beside", "command": "true"}
+    job = await house.submit(pipeline_id=(await house.pipeline(*steps))["id"])
+    first, beside = [scheduled(await house.queued(job, name)) for name in ("first", "beside")]
+    await house.say(started(first))
+    async with following(house, job) as events:
+        await house.bus.publish_log(chunk(first, 1, "one"))
+        assert line(await anext(events)) == ("first", 1, "one")
+        await house.say(finished(first, chunks=2))  # its last chunk is late
+        after = scheduled(await house.queued(job, "needy"))
+        await house.bus.publish_log(chunk(after, 1, "three"))
+        await house.say(started(after))
+        await house.bus.publish_log(chunk(beside, 1, "beside"))
+        await house.say(started(beside))
+        assert line(await anext(events)) == ("beside", 1, "beside")
+        await house.bus.publish_log(chunk(first, 2, "two"))
+        assert line(await anext(events)) == ("first", 1, "two")
+        assert line(await anext(events)) == ("needy", 1, "three")
+        await house.say(finished(after, chunks=1), finished(beside, chunks=1))
+        assert (await anext(events)).event == "end"
+
+
 async def test_a_stream_of_several_steps_resumes_at_every_event(house: House) -> None:
     retried = {"name": "slow", "command": "true", "retry": {"max_attempts": 2, "delay": 0}}
     last = {"name": "last", "command": "true", "depends_on": ["slow", "quick"]}
