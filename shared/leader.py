@@ -38,7 +38,7 @@ STOP_DEADLINE: Final = 20.0
 """Seconds for all services of a term: more than two handlers take that hang on a database which does not answer."""
 PAUSE_FIRST: Final = 0.1
 PAUSE_MOST: Final = 5.0
-PAUSE_WHILE_AWAY: Final = 1.0
+PAUSE_WHILE_AWAY: Final = 0.5
 """Seconds between two attempts while the database is away: nobody tells when it is back."""
 
 _log = structlog.get_logger(__name__)
