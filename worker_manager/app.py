@@ -60,6 +60,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     outbox.when_undeliverable(ExecutionRequested, UndeliverableRequests(database, execution_store))
     recorder = Recorder(database, execution_store, counters)
     redelivery = Redelivery(execution_store, dispatcher.send, counters)
+    bus.on_change(redelivery.bus_changed)
     announcements = Announcements(
         bus, [JobCreated, ExecutionCompleted, ExecutionRefused, ExecutionFinished, ExecutionLost, ExecutionReturned]
     )

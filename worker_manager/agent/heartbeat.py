@@ -30,6 +30,10 @@ LIFE: Final = 15
 """Seconds for which a sign of life holds good, at least."""
 OFFER_GAP: Final = 0.05
 """Seconds between two offers, at least."""
+HURRIED_BEATS: Final = 5
+HURRY: Final = 1.0
+"""Seconds between two beats, at most, for so many beats after the bus came back: orders sent shortly before are lost,
+and who sent them learns it from what we do not name."""
 
 
 class CoreBus(Protocol):
@@ -47,7 +51,8 @@ class CoreBus(Protocol):
 
 
 class Heart:
-    """Beats every `interval` seconds, at once when the bus comes back, and tells of changed room in between.
+    """Beats every `interval` seconds, at once and faster for a while when the bus comes back, and tells of changed room
+    in between.
 
     Each beat that the bus took writes the file `alive`, for whoever watches over the process from outside: for how many
     seconds that holds good.
@@ -83,6 +88,8 @@ class Heart:
         self._offered_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._beat_now = asyncio.Event()
+        self._hurried = 0
+        """How many beats more are in a hurry."""
         self._over: list[str] = []
         self._sending: set[asyncio.Task[bool]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -90,7 +97,7 @@ class Heart:
 
     async def start(self) -> None:
         """Announce the worker right after this returns: once it was heard of, it is there to be stopped in order."""
-        self._forget = self._bus.on_change(lambda connected: self._beat_now.set() if connected else None)
+        self._forget = self._bus.on_change(self._on_change)
         self._beat_now.set()
         self._task = asyncio.create_task(self._beat_forever(), name=self.name)
 
@@ -111,6 +118,11 @@ class Heart:
     async def say_goodbye(self) -> None:
         """The last word. What it names as running was ended without an outcome."""
         await self._send(self.beat(leaving=True))
+
+    def _on_change(self, connected: bool) -> None:
+        if connected:
+            self._hurried = HURRIED_BEATS
+            self._beat_now.set()
 
     def seek(self, seek: Seek) -> None:
         """Tell with the next beat, at once, what of this is over, if anything. What never came here may still come."""
@@ -193,10 +205,10 @@ class Heart:
     async def _beat_forever(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(min(HURRY, self._interval) if self._hurried else self._interval):
                     await self._beat_now.wait()
             except TimeoutError:
-                pass  # the usual beat
+                self._hurried = max(0, self._hurried - 1)  # the usual beat
             self._beat_now.clear()
             if await self._send(self.beat()):
                 self._show_life()

@@ -64,6 +64,16 @@ async def test_what_ends_while_the_bus_is_away_is_told_when_it_is_back(hire: Hir
     assert (await control.finished(await control.run("true"))).status is ExecutionStatus.SUCCEEDED
 
 
+async def test_an_agent_beats_faster_for_a_while_when_the_bus_is_back(hire: Hire, own_nats: OwnNats) -> None:
+    server = await own_nats()
+    control = await hire(server.url, "outage", heartbeat=60)
+    await server.stop()
+    await changed(control.agent.bus, False)
+    before = len(control.heartbeats)
+    await server.start()
+    await control.until(lambda: len(control.heartbeats) >= before + 3)
+
+
 async def test_what_an_agent_could_not_say_its_next_start_says(hire: Hire, own_nats: OwnNats) -> None:
     server = await own_nats()
     first = await hire(server.url, "outage")

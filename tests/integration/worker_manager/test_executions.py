@@ -18,6 +18,7 @@ from schemas.states import ExecutionStatus
 from shared.ids import new_id
 from tests.integration.worker_manager.conftest import Platform, Running, events_in
 from tests.unit.worker_manager.events import LATER, NOON, Script
+from worker_manager.heartbeats import Heartbeats
 
 
 async def test_orders_of_one_batch_reach_each_worker_as_one_message(platform: Platform, manager: Running) -> None:
@@ -134,6 +135,26 @@ async def test_an_order_that_its_worker_does_not_speak_of_is_sent_again(platform
     assert again.assignments[0].run.env == {"TOKEN": "secret"}
     manager.redelivery.hear(heartbeat)
     assert await manager.redelivery.run_once() == {"redelivered": 0}  # not again at once
+
+
+async def test_an_order_lost_at_the_end_of_an_outage_is_sent_again_soon(platform: Platform, manager: Running) -> None:
+    lost = Script()
+    await platform.say(lost.scheduled())
+    await manager.recorded(1)
+    await platform.database.execute("update executions set sent_at = now() - interval '2 seconds'")
+    heartbeat = Heartbeat(
+        worker_id=lost.worker_id, incarnation=lost.incarnation, slots=1, name="w", type="t", sent_at=NOON
+    )
+    manager.redelivery.hear(heartbeat)
+    assert await manager.redelivery.run_once() == {"redelivered": 0}
+    ears = await platform.listen_to_agent(lost.worker_id, "run")
+
+    manager.part(Heartbeats)._bus._connection._tell(True)
+    manager.redelivery.hear(heartbeat)
+    await manager.redelivery.next_run()
+
+    again = Dispatch.model_validate_json(await ears.next())
+    assert [one.execution_id for one in again.assignments] == [lost.execution_id]
 
 
 @pytest.mark.smoke
