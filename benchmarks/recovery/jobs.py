@@ -61,6 +61,10 @@ class Jobs:
         while self.count().total() < count:  # noqa: ASYNC110  # a file has no event
             await asyncio.sleep(ASK_AGAIN)
 
+    def waiting(self) -> int:
+        """How many jobs were accepted and have not begun to run."""
+        return sum(job.accepted is not None for job in self.all) - len(self.count())
+
     async def end_of(self, job: Job) -> None:
         """Wait until the job is over, as anybody can see it."""
         while job.ended is None:

@@ -17,6 +17,9 @@ LONG: Final = 2.0
 RATE: Final = 15
 """Jobs per second, under load: about half of what the worker's slots can do."""
 AT_ONCE: Final = 10
+BACKLOG: Final = 8
+"""No more is submitted while so many jobs have not begun: how soon the platform is back is measured, not how long it
+takes to work off what came meanwhile."""
 UNDER_WAY: Final = 1.0
 """Seconds of load before the fault."""
 MOMENT: Final = 0.04
@@ -100,11 +103,12 @@ def _waited(job: Job, lifted: float, runs: int) -> float:
 
 
 async def _load(jobs: Jobs, enough: asyncio.Event, chance: random.Random) -> None:
-    """Submit RATE jobs a second, half of them of half a second, with at most AT_ONCE requests under way."""
+    """Submit RATE jobs a second, half of them of half a second, with at most AT_ONCE requests under way, and none while
+    BACKLOG jobs have not begun."""
     async with asyncio.TaskGroup() as group:
         under_way: set[asyncio.Task[Job]] = set()
         while not enough.is_set():
-            if len(under_way) < AT_ONCE:
+            if len(under_way) < AT_ONCE and jobs.waiting() < BACKLOG:
                 submission = group.create_task(jobs.submit(chance.choice((0.0, 0.5))))
                 under_way.add(submission)
                 submission.add_done_callback(under_way.discard)
