@@ -6,27 +6,53 @@ after signal N.
 """
 
 import io
+import json
 import os
-import re
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
-from hodei import __version__, stdin, workers
+from hodei import __version__, stdin, usage, workers
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.dead_letters import app as dead_letters
 from hodei.ids import whole_job_id
-from schemas.model import readable_location
+from schemas.model import Name
+from schemas.specs import read_capacity, read_labels
 from schemas.states import JobStatus
+
+
+class FinalStatus(StrEnum):
+    """How a job ended."""
+
+    SUCCEEDED = JobStatus.SUCCEEDED.value
+    FAILED = JobStatus.FAILED.value
+    CANCELLED = JobStatus.CANCELLED.value
+
+
+RUN_OPTIONS: Final = {
+    "command": "COMMAND",
+    "name": "--name",
+    "env": "--env",
+    "labels": "--label",
+    "requires": "--requires",
+    "priority": "--priority",
+    "timeout": "--timeout",
+    "queue_timeout": "--queue-timeout",
+    "working_dir": "--working-dir",
+    "retry": "--attempts",
+}
+"""By the field of the job, the option of `hodei run` that gives it."""
 
 app = typer.Typer(
     name="hodei",
+    cls=usage.CommandLine,
     help="Run commands, alone or as pipelines, on many machines, and know what happened.",
     no_args_is_help=True,
     add_completion=False,
@@ -69,7 +95,12 @@ def _options(
 @app.command()
 def up(
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where the platform keeps its data; by default HODEI_DATA_DIR or .hodei.")
+        Path | None,
+        typer.Option(
+            parser=usage.folder,
+            metavar="FOLDER",
+            help="Where the platform keeps its data; by default HODEI_DATA_DIR or .hodei.",
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the services' logs.")] = False,
 ) -> None:
@@ -121,23 +152,17 @@ def run(
         "command": command[0] if len(command) == 1 else command,
         "type": "shell" if len(command) == 1 else "exec",
         "name": name,
-        "env": _environment(env or []),
-        "labels": _pairs("--label", label or []),
-        "requires": _pairs("--requires", requires or []),
+        "env": usage.environment("--env", env or []),
+        "labels": usage.pairs("--label", label or []),
+        "requires": usage.pairs("--requires", requires or []),
         "priority": priority,
         "timeout": timeout,
         "queue_timeout": queue_timeout,
         "working_dir": working_dir,
         "retry": {"max_attempts": attempts} if attempts != 1 else None,
     }
-    try:
-        job = JobCreate.model_validate({key: value for key, value in fields.items() if value is not None})
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            where = ".".join(str(part) for part in readable_location(problem["loc"]))
-            what = problem["msg"].removeprefix("Value error, ")
-            typer.echo(f"hodei: {where}: {what}" if where else f"hodei: {what}", err=True)
-        raise typer.Exit(2) from None
+    given = {key: value for key, value in fields.items() if value is not None}
+    job = usage.checked(RUN_OPTIONS, lambda: JobCreate.model_validate(given))
 
     if stdin.has_input():
         typer.echo("hodei: standard input is not passed on: the command reads an empty one", err=True)
@@ -158,8 +183,10 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     from hodei.views import print_jobs
+    from schemas.rest.jobs import JobQuery
 
-    labels = [f"{key}={value}" for key, value in _pairs("--label", label or []).items()]
+    labels = [f"{key}={value}" for key, value in usage.pairs("--label", label or []).items()]
+    usage.checked({"label": "--label"}, lambda: JobQuery(label=labels or None))
 
     async def show(client: Client) -> int:
         matching = client.jobs(status=status and status.value, name=name, label=labels, limit=limit)
@@ -236,11 +263,11 @@ def show(
 @app.command()
 def prune(
     older_than: Annotated[str, typer.Option(help="How long ago they ended, at the least: 90s, 30m, 12h, 30d.")],
-    status: Annotated[JobStatus | None, typer.Option(help="Only succeeded, failed or cancelled ones.")] = None,
+    status: Annotated[FinalStatus | None, typer.Option(help="Only those that ended so.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Delete jobs that ended long ago, with their logs."""
-    moment = datetime.now(UTC) - _age(older_than)
+    moment = datetime.now(UTC) - usage.age("--older-than", older_than)
 
     async def ask(client: Client) -> int:
         deleted = await client.delete_jobs(finished_before=moment, status=status and status.value)
@@ -274,17 +301,25 @@ def worker(
         str | None,
         typer.Option(help="What it has for steps that state resources: cpu_m=4000,memory_mb=8000,gpu=1, or a part."),
     ] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="Where it keeps its identity and its unsent reports.")] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(parser=usage.folder, metavar="FOLDER", help="Where it keeps its identity and its unsent reports."),
+    ] = None,
 ) -> None:
     """Run a worker here: it needs nothing but an outbound connection to the bus."""
     port = os.environ.get("NATS_PORT")
     if nats_url is None and port and "NATS_URL" not in os.environ:
         nats_url = f"nats://127.0.0.1:{port}"  # where `hodei up` has its bus with this setting
+    labels = usage.checked({"": "--label"}, lambda: read_labels(json.dumps(usage.pairs("--label", label or []))))
+    if capacity:
+        usage.checked({"": "--capacity"}, lambda: read_capacity(capacity))
+    if name is not None:
+        usage.checked({"": "--name"}, lambda: TypeAdapter(Name).validate_python(name))
     given = {
         "NATS_URL": nats_url,
         "HODEI_WORKER_NAME": name,
         "HODEI_WORKER_TYPE": type_,
-        "HODEI_WORKER_LABELS": ",".join(f"{key}={value}" for key, value in _pairs("--label", label or []).items()),
+        "HODEI_WORKER_LABELS": json.dumps(labels) if labels else None,
         "HODEI_WORKER_SLOTS": str(slots) if slots else None,
         "HODEI_WORKER_CAPACITY": capacity,
         "HODEI_STATE_DIR": str(state_dir.absolute()) if state_dir else None,
@@ -293,31 +328,3 @@ def worker(
     sys.stdout.flush()
     # The agent takes this process's place, so that signals and the exit code are its own.
     os.execve(sys.executable, [sys.executable, "-m", "worker_manager.agent"], environment)
-
-
-def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r}: a number and s, m, h or d is needed, as in 30d", param_hint="--older-than")
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
-    return timedelta(**{unit: int(found[1])})
-
-
-def _pairs(option: str, texts: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise typer.BadParameter(f"{text!r}: KEY=VALUE is needed", param_hint=option)
-        pairs[key] = value
-    return pairs
-
-
-def _environment(texts: list[str]) -> dict[str, str]:
-    variables = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals and key not in os.environ:
-            raise typer.BadParameter(f"{key!r} is not set here; give it as {key}=VALUE", param_hint="--env")
-        variables[key] = value if equals else os.environ[key]
-    return variables

@@ -98,8 +98,7 @@ def resend(
 ) -> None:
     """Publish the events of dead letters again, and take the letters out."""
     if bool(ids) == all_:
-        typer.echo("hodei: give the ids of letters, or --all", err=True)
-        raise typer.Exit(2)
+        raise typer.BadParameter("give the ids of letters, or --all")
 
     async def send(client: Client) -> int:
         failures = 0

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.ports import LOOPBACK
 from schemas.specs import Capacity, read_capacity, read_labels
@@ -59,9 +57,6 @@ class UpSettings:
 
         try:
             labels = read_labels(environment.get("HODEI_WORKER_LABELS", ""))
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            raise EmbeddedError(f"HODEI_WORKER_LABELS: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from None
         except ValueError as error:
             raise EmbeddedError(f"HODEI_WORKER_LABELS: {error}") from None
         try:

@@ -21,25 +21,24 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
-from schemas import sizes
+from schemas import sizes, words
 from schemas.model import EventModel, Model, OrDefault
 from schemas.sizes import MAX_ARGUMENT, MAX_PATH, MAX_PROCESS
 
 MAX_STEPS: Final = 1000
 MAX_SECONDS: Final = 366 * 24 * 3600.0
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+Slug = Annotated[str, StringConstraints(pattern=words.SLUG)]
 """A step's name: letters, digits, `_`, `.`, `-`; it starts with a letter or a digit; at most 100 characters."""
-LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$")]
+LabelKey = Annotated[str, StringConstraints(pattern=words.LABEL_KEY)]
 LabelValue = Annotated[str, StringConstraints(max_length=200)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
-LabelFilter = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}=.{0,200}$"), Field(examples=["team=web"])
-]
+LabelFilter = Annotated[str, StringConstraints(pattern=words.LABEL), Field(examples=["team=web"])]
 """KEY=VALUE in a query."""
 _LABELS: Final = TypeAdapter[dict[str, str]](Labels)
+_LABELS_FORM: Final = "labels are written key=value,key=value"
 _CAPACITY_FORM: Final = "cpu_m=4000,memory_mb=8000,gpu=1"
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+EnvName = Annotated[str, StringConstraints(pattern=words.VARIABLE, max_length=200)]
 EnvValue = str
 """Its bytes are limited together with those of its name: `schemas.sizes`."""
 
@@ -100,14 +99,24 @@ PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "normal": 1, "high": 2, "
 def read_labels(text: str) -> dict[str, str]:
     """Labels as `HODEI_WORKER_LABELS` has them: `key=value,key=value`, or a JSON object, which can say any value.
 
-    Raises ValueError.
+    Raises ValueError, in one line.
     """
-    if text.lstrip().startswith("{"):
-        return _LABELS.validate_json(text)
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    if any(not sign for _, sign, _ in pairs):
-        raise ValueError("labels are written key=value,key=value")
-    return _LABELS.validate_python({key.strip(): value.strip() for key, _, value in pairs})
+    try:
+        if text.lstrip().startswith(("{", "[")):
+            return _LABELS.validate_json(text)
+        pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+        if any(not sign for _, sign, _ in pairs):
+            raise ValueError(_LABELS_FORM)
+        given = {key.strip(): value.strip() for key, _, value in pairs}
+        if len(given) < len(pairs):
+            raise ValueError("a key is used twice")
+        return _LABELS.validate_python(given)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        if wrong["type"] == "json_invalid":
+            raise ValueError(f"{_LABELS_FORM}, or as a JSON object; this is neither") from None
+        where = [repr(part) for part in wrong["loc"] if part != "[key]"]
+        raise ValueError(" ".join([*where[:1], words.what_would_be_right(wrong)])) from None
 
 
 class RetrySpec(Model):
@@ -160,15 +169,15 @@ def read_capacity(text: str) -> Capacity:
         raise ValueError(f"a capacity is written {_CAPACITY_FORM}")
     given = {name.strip(): value.strip() for name, _, value in pairs}
     if len(given) < len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name is used twice")
     try:
         return Capacity.model_validate(given)
     except ValidationError as error:
         wrong = error.errors()[0]
         name = ".".join(map(str, wrong["loc"]))
         if wrong["type"] == "extra_forbidden":
-            raise ValueError(f"{name!r} is none of {', '.join(Capacity.model_fields)}") from None
-        raise ValueError(f"{name}: {wrong['msg'].removeprefix('Input ')}") from None
+            raise ValueError(f"{name!r} is not one of {', '.join(Capacity.model_fields)}") from None
+        raise ValueError(f"{name} {words.what_would_be_right(wrong)}") from None
 
 
 class CommandSpec(Model):

@@ -142,7 +142,7 @@ class Catalogue:
 
     def __init__(self, namespace: str = "hodei") -> None:
         if not _NAMESPACE.match(namespace):
-            raise ValueError(f"{namespace!r}: lower-case letters, digits, '-' and '_' only, at most 63 characters")
+            raise ValueError("a namespace has lower-case letters, digits, '-' and '_' only, at most 63 of them")
         self.namespace = namespace
 
     def stream(self, spec: StreamSpec) -> str:

@@ -9,6 +9,7 @@ Which statements there are is the stores' business (`shared.queries`), which tab
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -505,8 +506,8 @@ async def retry_deadlock(attempt: Callable[[], Awaitable[_T]], *, attempts: int 
 def _address(dsn: str) -> str:
     """Where a server is, without the name and password that open it: `host:port`, or a socket's folder."""
     url = urlsplit(dsn)
-    if url.hostname:
-        return f"{url.hostname}:{url.port or 5432}"
+    if servers := url.netloc.rpartition("@")[2]:
+        return servers if re.search(r":\d+$", servers) else f"{servers}:5432"
     return parse_qs(url.query).get("host", ["localhost"])[0]
 
 

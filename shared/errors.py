@@ -68,10 +68,10 @@ class Invalid(HodeiError):
 
 
 class NotSupported(Invalid):
-    """A valid wish that this version does not fulfil yet (HTTP 422, type `not_supported`)."""
+    """A valid wish in a body that this version does not fulfil yet (HTTP 422, type `not_supported`)."""
 
     def __init__(self, field: str, detail: str) -> None:
-        super().__init__([FieldError(tuple(field.split(".")), f"not yet supported: {detail}", "not_supported")])
+        super().__init__([FieldError(("body", *field.split(".")), f"not yet supported: {detail}", "not_supported")])
         self.field = field
         self.detail = detail
 

@@ -96,7 +96,7 @@ class Origins:
             origin = read_origin(entry.rstrip("/").removesuffix(":*"))
             if origin is None:
                 raise ValueError(
-                    f"{entry} is not an origin: {ANY}, {LOOPBACK} or https://host:port, separated by commas"
+                    f"{entry!r} is not an origin: {ANY}, {LOOPBACK} or https://host:port, separated by commas"
                 )
             if entry.endswith(":*"):
                 self._any_port.add((origin.scheme, origin.host.name))
@@ -126,7 +126,7 @@ class Hosts:
         for entry in entries - {ANY}:
             host = read_host(entry)
             if host is None or "*" in entry:
-                raise ValueError(f"{entry} is not a host: {ANY}, a name or name:port, separated by commas")
+                raise ValueError(f"{entry!r} is not a host: {ANY}, a name or name:port, separated by commas")
             self._listed.add(host)
 
     def __bool__(self) -> bool:

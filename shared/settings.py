@@ -8,19 +8,25 @@ what would be right. What is done with the settings is no business of this modul
 import os
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Annotated, ClassVar, Final, Literal, TypeVar
+from ipaddress import ip_address
+from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from schemas.model import acts
 from schemas.sizes import PARAMETER
 from schemas.specs import Capacity, read_capacity
 from schemas.subjects import Catalogue
+from schemas.words import what_would_be_right
 from shared.errors import ConfigError
-from shared.origins import LOOPBACK, Hosts, Origins
+from shared.origins import LOOPBACK, Hosts, Origins, read_host
 
+LONGEST_VALUE: Final = 80
+"""Characters of a bad value that are shown."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 """A TCP port; 0 lets the system choose one."""
 
@@ -58,18 +64,44 @@ KNOWN_ELSEWHERE: Final = frozenset(
 """Variables that mean something to another process of the platform: one environment serves them all."""
 
 
-def _with_scheme(*schemes: str) -> AfterValidator:
-    def check(url: str) -> str:
-        if urlsplit(url).scheme not in schemes:
-            raise ValueError(f"should start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return url
+def _database(url: str) -> str:
+    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+        raise ValueError("should start with postgresql:// or postgres://")
+    for server in urlsplit(url).netloc.rpartition("@")[2].split(","):
+        if server and not _has_port_or_none(f"postgresql://{server}"):
+            raise ValueError("should be postgresql://user:password@host:port/database, with a port up to 65535")
+    return url
 
-    return AfterValidator(check)
+
+def _has_port_or_none(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _servers(urls: str) -> str:
+    for url in urls.split(","):
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("nats", "tls") or not parts.hostname or not _has_port_or_none(url.strip()):
+            raise ValueError("should be nats://host:port or tls://host:port, several separated by commas")
+    return urls
+
+
+def _listening_host(host: str) -> str:
+    try:
+        ip_address(host)
+    except ValueError:
+        named = read_host(host)
+        labels = host.removesuffix(".").split(".")
+        if named is None or ":" in host or not all(1 <= len(label) <= 63 for label in labels):
+            raise ValueError("should be a host's name or address, without a port") from None
+    return host
 
 
 def _collector(url: str) -> str:
     parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or not _has_port_or_none(url)):
         raise ValueError("should be an address like http://host:4318")
     if parts.username or parts.password:
         raise ValueError("should carry no password: put credentials into OTEL_EXPORTER_OTLP_HEADERS")
@@ -108,14 +140,14 @@ class ServiceSettings(BaseSettings):
     service: ClassVar[str] = "hodei"
     """The service's name: in log lines, in health answers, as the bus and database client name."""
 
-    nats_url: Annotated[str, _with_scheme("nats", "tls")] = Field(
+    nats_url: Annotated[str, AfterValidator(_servers)] = Field(
         default="nats://127.0.0.1:4222", validation_alias="NATS_URL"
     )
-    database_url: Annotated[str, _with_scheme("postgresql", "postgres")] = Field(
+    database_url: Annotated[str, AfterValidator(_database)] = Field(
         default="postgresql://hodei:hodei@127.0.0.1:5432/hodei", validation_alias="DATABASE_URL"
     )
     namespace: Annotated[str, AfterValidator(_namespace)] = Field(default="hodei", validation_alias="HODEI_NAMESPACE")
-    host: str = Field(default="127.0.0.1", validation_alias="HODEI_HOST")
+    host: Annotated[str, AfterValidator(_listening_host)] = Field(default="127.0.0.1", validation_alias="HODEI_HOST")
     cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
         default=LOOPBACK, validation_alias="HODEI_CORS_ORIGINS"
     )
@@ -149,10 +181,13 @@ def load(settings: type[S]) -> S:
     """Read the settings from the environment. Raises ConfigError: one line, one clause per variable."""
     known = set(_variables(settings))
     faults = [_unknown(name, known) for name in sorted(os.environ) if _is_unknown(name, known)]
+    texts = sorted(name for name in known if not name.endswith("_DIR"))  # a path is bytes
+    if garbled := [name for name in texts if not _is_utf8(os.environ.get(name, ""))]:
+        raise ConfigError("; ".join([*faults, *(f"{name}: should be text in UTF-8" for name in garbled)]))
     try:
         loaded = settings()
     except ValidationError as error:
-        faults += [_fault(settings, item["loc"], str(item["msg"])) for item in error.errors()]
+        faults += [_fault(settings, item) for item in error.errors()]
     if faults:
         raise ConfigError("; ".join(faults))
     return loaded
@@ -168,6 +203,11 @@ def _variable(name: str, field: FieldInfo) -> str:
     return alias if isinstance(alias, str) else name.upper()
 
 
+def _is_utf8(value: str) -> bool:
+    """Python shows bytes that are not UTF-8 as lone surrogates (PEP 383), which few things after it take."""
+    return not any("\udc80" <= character <= "\udcff" for character in value)
+
+
 def _is_unknown(name: str, known: set[str]) -> bool:
     if not name.startswith("HODEI_") or name.startswith(PARAMETER):  # a service may be started from inside a job
         return False
@@ -176,16 +216,47 @@ def _is_unknown(name: str, known: set[str]) -> bool:
 
 def _unknown(name: str, known: set[str]) -> str:
     ours = {variable for variable in known if variable.startswith("HODEI_")} | KNOWN_ELSEWHERE
-    nearest = get_close_matches(name, sorted(ours), n=1, cutoff=0)
-    return f"{name} is no setting of this version; the nearest is {nearest[0]}"
+    nearest = get_close_matches(name, sorted(ours), n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]}?" if nearest else "README.md lists all settings"
+    return f"{name} is not a known setting; {hint}"
 
 
-def _fault(settings: type[ServiceSettings], loc: tuple[int | str, ...], message: str) -> str:
-    place = str(loc[0]) if loc else ""
-    names = {name: _variable(name, field) for name, field in settings.model_fields.items()}
-    variable = names.get(place, place)
-    right = message.removeprefix("Value error, ").removeprefix("Input ")
+def _fault(settings: type[ServiceSettings], error: ErrorDetails) -> str:
+    """One clause: the variable, its value where that is no secret, and what would be right."""
+    name = str(error["loc"][0]) if error["loc"] else ""
+    variables = dict(zip(settings.model_fields, _variables(settings), strict=True))
+    field = next((field for field in variables if name in (field, variables[field])), None)
+    variable = variables[field] if field else name
+    right = (_number_in_words(settings.model_fields[field]) if field else None) or what_would_be_right(error)
     value = os.environ.get(variable)
     # An address may carry a password, so it is never repeated.
-    said = f"={value[:80]!r}" if value is not None and not variable.endswith(("_URL", "_ENDPOINT")) else ""
-    return f"{variable}{said}: {right}"
+    given = f"={_shortened(value)!r}" if value is not None and not variable.endswith(("_URL", "_ENDPOINT")) else ""
+    return _on_one_line(f"{variable}{given}: {right}")
+
+
+def _number_in_words(field: FieldInfo) -> str | None:
+    """What a field of a number takes, both ends of its range at once; None for any other field."""
+    kinds = {field.annotation, *get_args(field.annotation)}
+    kind = "a whole number" if int in kinds else "a number" if float in kinds else None
+    if kind is None:
+        return None
+    limits = {
+        words: f"{getattr(limit, name):.15g}"
+        for limit in field.metadata
+        for name, words in (("gt", "above"), ("ge", "from"), ("lt", "below"), ("le", "to"))
+        if hasattr(limit, name)
+    }
+    if set(limits) == {"from"}:
+        return f"should be {kind} of at least {limits['from']}"
+    if set(limits) == {"above", "to"}:
+        return f"should be {kind} above 0 and at most {limits['to']}" if limits["above"] == "0" else None
+    return f"should be {kind} {' '.join(f'{words} {limit}' for words, limit in limits.items())}".rstrip()
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+
+
+def _on_one_line(text: str) -> str:
+    """What acts in a terminal, a line end above all, is shown as an escape."""
+    return "".join(repr(character)[1:-1] if acts(character) else character for character in text)

@@ -18,7 +18,9 @@ class ApiError(ClientError):
     def _in_words(self) -> str:
         text = f"{self.problem.status} {self.problem.title}: {self.problem.detail}"
         for error in self.problem.errors or ():
-            text += f"\n  {'.'.join(str(part) for part in error.loc)}: {error.msg}"
+            # Whether a field stands in the body or the query is plain from the call.
+            where = error.loc[1:] if error.loc[:1] in (["body"], ["query"]) else error.loc
+            text += "\n  " + ": ".join(filter(None, [".".join(str(part) for part in where), error.msg]))
         return text
 
 

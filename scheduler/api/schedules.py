@@ -138,4 +138,4 @@ def _problem(refusal: ScheduleRefused, body: ScheduleCreate) -> HodeiError:
         return NotFound(kind, id or "")
     if refusal.status == 409:
         return Conflict(refusal.detail)
-    return Invalid([FieldError((f"{kind}_id",), refusal.detail, "refused")])
+    return Invalid([FieldError(("body", f"{kind}_id"), refusal.detail, "refused")])

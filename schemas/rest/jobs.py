@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from schemas import words
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.executions import LogLineView
 from schemas.rest.lists import LabelQuery
@@ -148,7 +149,7 @@ class JobQuery(LabelQuery):
     reason: Reason | None = Field(None, description="Only jobs that did not succeed for this reason.")
     pipeline_version: int | None = Field(None, ge=1, le=2**31 - 1, description="Only jobs of this version.")
     short_id: str | None = Field(
-        None, pattern="^[0-9a-f]{8}$", description="Only jobs whose id ends with these 8 characters: mostly one."
+        None, pattern=words.ID_TAIL, description="Only jobs whose id ends with these 8 characters: mostly one."
     )
 
 

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypeAliasType
 
 from schemas.model import readable_location
+from schemas.words import what_would_be_right
 from shared.errors import FieldError, Invalid, Malformed
 
 T = TypeVar("T")
@@ -100,13 +101,20 @@ def unknown_field(
 ) -> FieldError:
     """The error for a name that nothing knows, pointing at the nearest name that is known."""
     names = list(valid)
-    near = get_close_matches(str(loc[-1]).lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"valid are {', '.join(names)}" if names else "none is taken"
+    near = _nearest(str(loc[-1]).lower(), names)
+    hint = f"did you mean {near}?" if near else f"valid are {', '.join(names)}" if names else "none is taken"
     return FieldError(loc, f"unknown {what} {loc[-1]}; {hint}", "unknown")
 
 
+def _nearest(name: str, valid: Sequence[str]) -> str | None:
+    """A misspelt name, or a name of which one is an abbreviation of the other: `enviroment` is `env`."""
+    similar = get_close_matches(name, valid, n=1, cutoff=0.5)
+    longer = (one for one in valid if min(len(one), len(name)) >= 3 and (one.startswith(name) or name.startswith(one)))
+    return next(iter(similar), None) or next(longer, None)
+
+
 def _raise(error: ValidationError, kind: object, place: str) -> NoReturn:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         raise Malformed(found[0]["msg"].replace("Invalid JSON: ", "the body is not JSON: ")) from None
     raise Invalid([_field_error(one, kind, place) for one in found]) from None
@@ -118,7 +126,7 @@ def _field_error(one: ErrorDetails, kind: object, place: str) -> FieldError:
     if one["type"] == "extra_forbidden":
         valid = dict.fromkeys(name for owner in _owners(kind, loc[:-1]) for name, _ in _named_fields(owner))
         return unknown_field(readable, valid)
-    return FieldError(readable, one["msg"].removeprefix("Value error, "), one["type"])
+    return FieldError(readable, what_would_be_right(one), one["type"])
 
 
 def _owners(kind: object, loc: tuple[str | int, ...]) -> Iterator[type[BaseModel]]:

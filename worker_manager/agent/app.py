@@ -152,7 +152,9 @@ class Agent:
             await asyncio.to_thread(self._scratch.open)
             self.delivery.open()
         except OSError as error:
-            raise ConfigError(f"the state folder cannot be used: {error.filename}: {error.strerror}") from error
+            raise ConfigError(
+                f"HODEI_STATE_DIR: the state folder cannot be used: {error.filename}: {error.strerror}"
+            ) from error
         try:
             self._sentinel.start()
         except OSError as error:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from schemas.ids import UUID_PATTERN
+from schemas.model import Name
 from schemas.specs import Labels, read_labels
 from shared.settings import GivenCapacity, ServiceSettings
 
@@ -23,9 +24,7 @@ class AgentSettings(ServiceSettings):
     service: ClassVar[str] = "agent"
 
     worker_id: str | None = Field(default=None, pattern=UUID_PATTERN, validation_alias="HODEI_WORKER_ID")
-    worker_name: str = Field(
-        default_factory=socket.gethostname, min_length=1, max_length=200, validation_alias="HODEI_WORKER_NAME"
-    )
+    worker_name: Name = Field(default_factory=socket.gethostname, validation_alias="HODEI_WORKER_NAME")
     worker_type: str = Field(default="default", min_length=1, max_length=100, validation_alias="HODEI_WORKER_TYPE")
     labels: Annotated[Labels, NoDecode, BeforeValidator(_labels)] = Field(
         default_factory=dict, validation_alias="HODEI_WORKER_LABELS"

@@ -44,7 +44,9 @@ class StateFolder:
                 self._lock.close()
                 raise
         except OSError as error:
-            raise ConfigError(f"the state folder cannot be used: {error.filename}: {error.strerror}") from error
+            raise ConfigError(
+                f"HODEI_STATE_DIR: the state folder cannot be used: {error.filename}: {error.strerror}"
+            ) from error
 
     @property
     def spool(self) -> Path:

@@ -256,9 +256,9 @@ async def test_an_agent_that_starts_again_ends_what_its_killed_self_left(
         ({"HODEI_WORKER_SLOTS": "none"}, "HODEI_WORKER_SLOTS='none'"),
         ({"HODEI_WORKER_LABELS": "zone"}, "key=value"),
         ({"HODEI_WORKER_CAPACITY": "gpus=1"}, "'gpus' is none of cpu_m, memory_mb, gpu"),
-        ({"HODEI_WORKER_CAPACITY": "gpu=some"}, "gpu: should be a valid integer"),
+        ({"HODEI_WORKER_CAPACITY": "gpu=some"}, "gpu should be a whole number"),
         ({"HODEI_WORKER_ID": "one"}, "HODEI_WORKER_ID"),
-        ({"HODEI_WORKER_SLOT": "1"}, "nearest is HODEI_WORKER_SLOTS"),
+        ({"HODEI_WORKER_SLOT": "1"}, "did you mean HODEI_WORKER_SLOTS?"),
     ],
 )
 async def test_a_bad_setting_is_one_clear_line(

@@ -95,7 +95,10 @@ async def test_a_removed_schedule_does_not_fire(house: Opener) -> None:
 async def test_what_is_not_yet_supported_says_so(house: Opener, body: dict[str, str]) -> None:
     here = await house()
     problem = await here.post("/api/v1/schedule", {"command": "true", **body}, 422)
-    assert "not yet supported" in str(problem["errors"])
+    [error] = problem["errors"]
+    assert "not yet supported" in error["msg"]
+    assert error["loc"] == ["body", *body]
+    assert problem["detail"].startswith(f"body.{next(iter(body))}: ")
 
 
 async def test_a_job_that_does_not_exist_is_not_found(house: Opener) -> None:

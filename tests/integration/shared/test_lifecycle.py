@@ -163,7 +163,7 @@ async def test_a_bad_setting_is_one_line_and_exit_code_2() -> None:
     async with trial("first", HODEI_LINGER_MS="soon") as process:
         code, out, err = await outcome(process)
     assert (code, out) == (2, [])
-    assert err.startswith("trial: HODEI_LINGER_MS='soon': should be a valid integer")
+    assert err.startswith("trial: HODEI_LINGER_MS='soon': should be a whole number from 0 to 1000")
     assert len(err.splitlines()) == 1
 
 

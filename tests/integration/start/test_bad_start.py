@@ -75,7 +75,7 @@ async def test_every_wrong_variable_is_named_in_the_one_line(module: str, tmp_pa
     code, err = await start(module, tmp_path, **wrong)
 
     assert code == MISCONFIGURED
-    says(err, module, *wrong, "the nearest is HODEI_NAMESPACE")
+    says(err, module, *wrong, "did you mean HODEI_NAMESPACE?")
     assert "hidden" not in err
 
 
@@ -134,7 +134,7 @@ async def test_a_capacity_that_cannot_be_is_named(module: str, tmp_path: Path) -
     code, err = await start(module, tmp_path, HODEI_WORKER_CAPACITY="gpus=1")
 
     assert code == MISCONFIGURED
-    says(err, module, "HODEI_WORKER_CAPACITY='gpus=1': 'gpus' is none of cpu_m, memory_mb, gpu")
+    says(err, module, "HODEI_WORKER_CAPACITY='gpus=1': 'gpus' is not one of cpu_m, memory_mb, gpu")
 
 
 async def test_a_worker_whose_folder_cannot_be_used_says_so(nats_url: str, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_every_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     line = fault(monkeypatch, HODEI_LOG_LEVL="info")
-    assert line == "HODEI_LOG_LEVL is no setting of this version; the nearest is HODEI_LOG_LEVEL"
+    assert line == "HODEI_LOG_LEVL is not a known setting; did you mean HODEI_LOG_LEVEL?"
 
 
 def test_variables_of_other_processes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

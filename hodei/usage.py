@@ -1,0 +1,110 @@
+"""What a person writes on the command line: reading it, and saying what is wrong with it in terms of the command line.
+
+Everything that is wrong is a `typer.BadParameter`, which names the option or argument. `CommandLine` shows all of them
+in the same way, those that typer raises included: `hodei: `, what is wrong, where help is; exit code 2.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from schemas.model import readable_location
+from schemas.words import what_would_be_right
+
+T = TypeVar("T")
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class CommandLine(TyperGroup):
+    """The whole command line; `cls` of the outermost app."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run a command and exit. typer would show errors in a box, which breaks lines and cannot be searched."""
+        try:
+            code = super().main(*args, **(extra | {"standalone_mode": False}))
+        except TyperException as error:
+            _show(error)
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: TyperException) -> None:
+    context = getattr(error, "ctx", None)
+    text = error.format_message().removeprefix("Invalid value: ").replace("Value error, ", "")
+    if not text:
+        return  # a group without a command has shown its help
+    text = text.replace("Input should", "should").removesuffix(".")
+    typer.echo(f"hodei: {text[0].lower()}{text[1:]}", err=True)
+    if context is not None:
+        typer.echo(f"hodei: see '{context.command_path} --help'", err=True)
+
+
+def folder(text: str) -> Path:
+    """A folder's path. An empty one, often an unset variable of a script, is not the current folder."""
+    if not text:
+        raise typer.BadParameter("must not be empty: name a folder")
+    return Path(text)
+
+
+def age(option: str, text: str) -> timedelta:
+    """A time span such as 90s, 30m, 12h, 30d."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r}: a number and s, m, h or d is needed, as in 30d", param_hint=f"'{option}'")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE, given any number of times."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{text!r}: KEY=VALUE is needed", param_hint=f"'{option}'")
+        found[key] = value
+    return found
+
+
+def environment(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE, or NAME for the value that it has here."""
+    variables = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals and key not in os.environ:
+            raise typer.BadParameter(f"{key!r} is not set here; give it as {key}=VALUE", param_hint=f"'{option}'")
+        variables[key] = value if equals else os.environ[key]
+    return variables
+
+
+def checked(options: Mapping[str, str], validate: Callable[[], T]) -> T:
+    """What `validate` returns. What pydantic refuses is said of the option that `options` has for the field; the
+    option "" stands for the whole value."""
+    try:
+        return validate()
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        loc = readable_location(wrong["loc"])
+        raise refusal(options, loc, what_would_be_right(wrong)) from None
+    except ValueError as error:
+        raise refusal(options, (), str(error)) from None
+
+
+def refusal(options: Mapping[str, str], loc: Sequence[str | int], right: str) -> typer.BadParameter:
+    """The error for a field, by the option or argument that gave it; a part of a field is named in the text."""
+    field = str(loc[0]) if loc else ""
+    parts = [repr(part) for part in loc[1:] if isinstance(part, str) and part not in ("[key]", "max_attempts")]
+    where = options.get(field) or options.get("")
+    named = [*([] if field in options or not field else [field]), *parts, right]
+    return typer.BadParameter(" ".join(named), param_hint=f"'{where}'" if where else None)

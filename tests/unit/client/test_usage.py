@@ -1,0 +1,80 @@
+"""What the command line says of what it cannot take: one way for all of it, in its own terms, exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hodei.cli import FinalStatus, app
+from hodei.client.errors import ApiError
+from schemas.rest.problem import FieldProblem, Problem
+from schemas.states import JOB, JobStatus
+
+LABEL = "'a b' is not a label's key"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["frob"], "no such command 'frob'"),
+        (["jobs", "--bogus"], "no such option: --bogus"),
+        (["run"], "missing argument 'command'"),
+        (["run", "--prority", "high", "--", "true"], "--priority"),
+        (["run", "--requires", "a b=c", "true"], f"'--requires': {LABEL}"),
+        (["run", "--label", "a b=c", "true"], f"'--label': {LABEL}"),
+        (["run", "--label", "a", "true"], "'--label': 'a': KEY=VALUE is needed"),
+        (["run", "--env", "A B=1", "true"], "'--env': 'A B' is not a variable's name"),
+        (["run", "--timeout", "-1", "true"], "'--timeout': should be greater than 0"),
+        (["run", "--attempts", "0", "true"], "'--attempts': should be greater than or equal to 1"),
+        (["run", "--priority", "hi", "true"], "'--priority': should be 'low', 'normal', 'high' or 'critical'"),
+        (["run", ""], "'COMMAND': must not be empty"),
+        (["jobs", "--limit", "0"], "'--limit': should be greater than or equal to 1"),
+        (["jobs", "--label", "a b=c"], "'--label': should be KEY=VALUE"),
+        (["prune", "--older-than", "soon"], "'--older-than': 'soon': a number and s, m, h or d is needed"),
+        (["dead-letters", "resend"], "give the ids of letters, or --all"),
+        (["worker", "--capacity", "gpus=1"], "'--capacity': 'gpus' is not one of cpu_m, memory_mb, gpu"),
+        (["worker", "--label", "a b=c"], f"'--label': {LABEL}"),
+        (["worker", "--name", "a\nb"], "'--name': must not contain characters that control a terminal"),
+        (["worker", "--state-dir", ""], "'--state-dir': must not be empty"),
+        (["up", "--data-dir", ""], "'--data-dir': must not be empty"),
+    ],
+)
+def test_what_cannot_be_is_said_in_the_terms_of_the_command_line(arguments: list[str], says: str) -> None:
+    ended = CliRunner().invoke(app, arguments)
+
+    assert ended.exit_code == 2
+    said, help_ = ended.stderr.splitlines()
+    assert said.startswith("hodei: ")
+    assert says in said
+    assert help_.startswith("hodei: see 'hodei")
+    assert not any(jargon in said for jargon in ("^[", "pattern", "Value error", "Input should", "Error"))
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if not JOB.is_final(status)])
+def test_only_jobs_that_are_over_are_offered_for_deletion(status: JobStatus) -> None:
+    ended = CliRunner().invoke(app, ["prune", "--older-than", "1d", "--status", status.value])
+
+    assert ended.exit_code == 2
+    assert {status.value for status in FinalStatus} == {status.value for status in JobStatus if JOB.is_final(status)}
+    assert f"{status.value!r} is not one of 'succeeded', 'failed', 'cancelled'" in ended.stderr
+
+
+def test_a_label_of_a_worker_may_have_any_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[dict[str, str]] = []
+    monkeypatch.setattr(os, "execve", lambda _program, _arguments, environment: given.append(environment))
+
+    CliRunner().invoke(app, ["worker", "--label", "disks=ssd,hdd", "--label", "x=a=b", "--state-dir", str(tmp_path)])
+
+    assert json.loads(given[0]["HODEI_WORKER_LABELS"]) == {"disks": "ssd,hdd", "x": "a=b"}
+
+
+def test_a_refusal_of_the_platform_names_the_field_alone() -> None:
+    error = FieldProblem(loc=["body", "env", "X"], msg="takes 200,002 bytes", type="too_large")
+    fields = {"title": "Unprocessable Content", "status": 422, "detail": "no", "instance": "/"}
+    problem = Problem.model_validate(fields | {"errors": [error]})
+
+    assert str(ApiError(problem)).splitlines()[1] == "  env.X: takes 200,002 bytes"
