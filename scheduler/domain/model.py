@@ -105,6 +105,8 @@ class Task:
     """The trace of this attempt, if it has one."""
     ticket: int = 0
     """Which of the queue's entries for it is the valid one; 0 when it is not in the queue."""
+    ready: bool = False
+    """Whether it is in the queue, and its time has come."""
 
     def claim(self) -> tuple[int, datetime, str]:
         """Its place among all that waits: the lower, the earlier it goes."""

@@ -12,8 +12,9 @@ from typing import Final
 from scheduler.domain.model import Shape, Task
 from scheduler.domain.placement import Lane
 
-_Entry = tuple[datetime, str, int]
-"""When, which task, and the ticket that makes it valid."""
+_Entry = tuple[datetime, str, int, Task]
+"""When, which task by its id, and the ticket that makes it valid. The heaps are all that holds the tasks here: an index
+beside them would cost as much memory again, where hundreds of thousands wait."""
 
 _Kind = tuple[Shape, int, tuple[str, ...]]
 """Tasks of one lane: of one shape and priority, and shy of the same workers."""
@@ -25,7 +26,7 @@ class Queue:
     """The waiting tasks of the leader's memory."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
+        self._count = 0
         self._lanes: dict[_Kind, _ReadyLane] = {}
         self._delayed: list[_Entry] = []
         self._deadlines: list[_Entry] = []
@@ -36,31 +37,30 @@ class Queue:
         """Whether something became ready since somebody last looked."""
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return self._count
 
     def add(self, task: Task, now: datetime) -> None:
         """Let a task wait; it is ready at once unless its `ready_at` is still to come."""
         self._tickets += 1
         task.ticket = self._tickets
-        self._tasks[task.task_id] = task
+        self._count += 1
         if task.run_at is not None and task.ready_at > now:
-            heappush(self._delayed, (task.ready_at, task.task_id, task.ticket))
+            heappush(self._delayed, (task.ready_at, task.task_id, task.ticket, task))
         else:
             self._make_ready(task)
         if task.shuns and task.patient_until > now:
-            heappush(self._patience, (task.patient_until, task.task_id, task.ticket))
+            heappush(self._patience, (task.patient_until, task.task_id, task.ticket, task))
         if task.queue_deadline is not None:
-            heappush(self._deadlines, (task.queue_deadline, task.task_id, task.ticket))
+            heappush(self._deadlines, (task.queue_deadline, task.task_id, task.ticket, task))
 
     def remove(self, task: Task) -> None:
         """Take a task out; one that does not wait is left alone."""
-        if self._tasks.get(task.task_id) is not task:
+        if task.ticket == 0:
             return
-        del self._tasks[task.task_id]
-        task.ticket = 0
+        ready, task.ticket, task.ready = task.ready, 0, False
+        self._count -= 1
         key = (task.shape, task.priority, task.shuns)
-        lane = self._lanes.get(key)
-        if lane is not None and lane.discard(task.task_id, self._tasks) == 0:
+        if ready and self._lanes[key].discard() == 0:
             del self._lanes[key]
 
     def ripen(self, now: datetime) -> int:
@@ -68,12 +68,12 @@ class Queue:
         worker may go anywhere from now on."""
         count = 0
         while self._delayed and self._delayed[0][0] <= now:
-            task = self._valid(heappop(self._delayed))
-            if task is not None:
-                self._make_ready(task)
+            entry = heappop(self._delayed)
+            if _is_live(entry):
+                self._make_ready(entry[3])
                 count += 1
         while self._patience and self._patience[0][0] <= now:
-            if self._valid(heappop(self._patience)) is not None:
+            if _is_live(heappop(self._patience)):
                 self.changed = True
         return count
 
@@ -81,16 +81,16 @@ class Queue:
         """The tasks that have waited too long; they are still in the queue."""
         found = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            task = self._valid(heappop(self._deadlines))
-            if task is not None:
-                found.append(task)
+            entry = heappop(self._deadlines)
+            if _is_live(entry):
+                found.append(entry[3])
         return found
 
     def next_moment(self) -> datetime | None:
         """When `ripen` or `overdue` next has something to do; None while nothing is timed."""
         moments = []
         for heap in (self._delayed, self._deadlines, self._patience):
-            while heap and self._valid(heap[0]) is None:
+            while heap and not _is_live(heap[0]):
                 heappop(heap)
             if heap:
                 moments.append(heap[0][0])
@@ -98,10 +98,7 @@ class Queue:
 
     def lanes(self) -> list[Lane]:
         """What could run now, to be placed."""
-        return [
-            Lane(shape, priority, lane.in_order(self._tasks), shuns)
-            for (shape, priority, shuns), lane in self._lanes.items()
-        ]
+        return [Lane(shape, priority, lane.in_order(), shuns) for (shape, priority, shuns), lane in self._lanes.items()]
 
     def depths(self) -> dict[int, tuple[int, datetime]]:
         """Per priority: how many could run now, and since when the oldest of them could."""
@@ -112,12 +109,8 @@ class Queue:
         return found
 
     def _make_ready(self, task: Task) -> None:
-        self.changed = True
+        self.changed = task.ready = True
         self._lanes.setdefault((task.shape, task.priority, task.shuns), _ReadyLane()).add(task)
-
-    def _valid(self, entry: _Entry) -> Task | None:
-        task = self._tasks.get(entry[1])
-        return task if task is not None and task.ticket == entry[2] else None
 
 
 class _ReadyLane:
@@ -127,30 +120,30 @@ class _ReadyLane:
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
-        self._live: set[str] = set()
+        self._live = 0
 
     def __len__(self) -> int:
-        return len(self._live)
+        return self._live
 
     def add(self, task: Task) -> None:
-        heappush(self._entries, (task.ready_at, task.task_id, task.ticket))
-        self._live.add(task.task_id)
+        heappush(self._entries, (task.ready_at, task.task_id, task.ticket, task))
+        self._live += 1
 
-    def discard(self, task_id: str, tasks: dict[str, Task]) -> int:
-        """Forget a task that has left `tasks`; returns how many are left."""
-        self._live.discard(task_id)
+    def discard(self) -> int:
+        """One task of the lane has lost its ticket; returns how many are left."""
+        self._live -= 1
         entries = self._entries
-        while entries and not _is_live(entries[0], tasks):
+        while entries and not _is_live(entries[0]):
             heappop(entries)
-        if len(entries) > _COMPACT_FROM and len(entries) > 2 * len(self._live):
-            self._entries = [entry for entry in entries if _is_live(entry, tasks)]
+        if len(entries) > _COMPACT_FROM and len(entries) > 2 * self._live:
+            self._entries = [entry for entry in entries if _is_live(entry)]
             heapify(self._entries)
-        return len(self._live)
+        return self._live
 
     def oldest(self) -> datetime:
         return self._entries[0][0]
 
-    def in_order(self, tasks: dict[str, Task]) -> Iterator[Task]:
+    def in_order(self) -> Iterator[Task]:
         """Walk the heap in order without changing it, as far as it is read: k tasks cost k log k."""
         entries = self._entries
         frontier = [(entries[0], 0)] if entries else []
@@ -159,10 +152,9 @@ class _ReadyLane:
             for child in (2 * index + 1, 2 * index + 2):
                 if child < len(entries):
                     heappush(frontier, (entries[child], child))
-            if _is_live(entry, tasks):
-                yield tasks[entry[1]]
+            if _is_live(entry):
+                yield entry[3]
 
 
-def _is_live(entry: _Entry, tasks: dict[str, Task]) -> bool:
-    task = tasks.get(entry[1])
-    return task is not None and task.ticket == entry[2]
+def _is_live(entry: _Entry) -> bool:
+    return entry[3].ticket == entry[2]
