@@ -23,7 +23,7 @@ import aiohttp
 from rich.table import Table
 
 from hodei.embedded.errors import EmbeddedError, PortTaken
-from hodei.embedded.keeping import Server, heal_nats, keep_server
+from hodei.embedded.keeping import Server, hasten_postgres, heal_nats, keep_server
 from hodei.embedded.lifeline import Lifeline
 from hodei.embedded.nats import EmbeddedNats
 from hodei.embedded.ports import free_port, is_taken
@@ -139,6 +139,7 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
             watching.create_task(worker.keep())
             if postgres is not None:
                 watching.create_task(keep_server("PostgreSQL", postgres, say))
+                watching.create_task(hasten_postgres(postgres, say))
             if nats is not None:
                 watching.create_task(keep_server("NATS", nats, say))
                 watching.create_task(heal_nats(nats, session, say))

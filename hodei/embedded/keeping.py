@@ -1,4 +1,4 @@
-"""Keeps an embedded server running: starts it again when it dies, and NATS also when it cannot be healed otherwise.
+"""Keeps an embedded server running: starts it again when it dies, and also when it is there and of no use any more.
 
 Here: when a server is restarted. How that is done is in nats.py and postgres.py.
 """
@@ -15,9 +15,10 @@ import aiohttp
 from hodei.embedded.backoff import Backoff
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.nats import EmbeddedNats
+from hodei.embedded.postgres import EmbeddedPostgres
 
 LOOK: Final = 1.0
-"""Seconds between two looks at a NATS server."""
+"""Seconds between two looks at a server."""
 ROOM: Final = 1 << 20
 """Bytes that can be written where there is room again."""
 
@@ -63,6 +64,20 @@ async def heal_nats(nats: EmbeddedNats, session: aiohttp.ClientSession, say: Say
             nats.ask_to_stop()  # keep_server starts it again
             await asyncio.sleep(backoff.delay())
             backoff.began()
+
+
+async def hasten_postgres(postgres: EmbeddedPostgres, say: Say) -> None:
+    """End a PostgreSQL that somebody told to end and that waits for its clients to leave.
+
+    On SIGTERM it takes no new connection and lets the old ones stay. Ours never leave, so it would remain half there.
+    """
+    while True:
+        await asyncio.sleep(LOOK)
+        if postgres.is_stopping:
+            say("PostgreSQL was told to end, and waits for its clients: their connections are cut")
+            postgres.end_fast()  # keep_server starts it again
+            while postgres.is_stopping:  # noqa: ASYNC110  # a state in a file has no event
+                await asyncio.sleep(LOOK)
 
 
 async def _restart(name: str, server: Server, backoff: Backoff, say: Say) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 
 from hodei.embedded.ports import free_port
@@ -217,6 +218,26 @@ async def test_a_server_that_dies_is_started_again_in_place(start: Start) -> Non
                 await asyncio.sleep(0)
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_database_that_is_told_to_end_while_it_has_clients_is_started_again(start: Start) -> None:
+    up = await start()
+    await up.ready()
+    address = up.facts["database"]
+    client = await asyncpg.connect(address)
+    try:
+        os.kill(up.facts["servers"][1], signal.SIGTERM)
+        await up.error_line(containing="PostgreSQL was told to end, and waits for its clients")
+        await up.error_line(containing="PostgreSQL ended with exit code 0, starting it again")
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await (await asyncpg.connect(address)).close()
+                    break
+                except (OSError, asyncpg.CannotConnectNowError):
+                    await asyncio.sleep(0)
+    finally:
+        client.terminate()
 
 
 async def worker(up: Up, number: int = 0) -> dict[str, Any]:
