@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 import orjson
 import structlog
 from nats import errors as nats_errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 from nats.aio.transport import TcpTransport
 
+from shared.bus_client import HearingClient
 from shared.bus_metrics import BusMetrics
 from shared.errors import BusUnavailable, HodeiError, MessageTooLarge, Unavailable
 
@@ -65,7 +65,7 @@ class Connection:
         self._servers = [part.strip() for part in url.split(",") if part.strip()]
         self._name = name
         self._start_deadline = start_deadline
-        self._nc = Client()
+        self._nc = HearingClient()
         self._listeners: list[Listener] = []
         self._last_error = ""
         self._stopping = False
