@@ -22,6 +22,7 @@ from hodei import __version__, stdin, usage, workers
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.dead_letters import app as dead_letters
+from hodei.explain import explain
 from hodei.ids import whole_job_id
 from schemas.model import Name
 from schemas.specs import read_capacity, read_labels
@@ -62,6 +63,7 @@ app = typer.Typer(
 app.add_typer(dead_letters)
 
 app.add_typer(workers.app, name="workers")
+app.command()(explain)
 
 
 def main() -> None:

@@ -42,6 +42,9 @@ class Heartbeat(Offer):
     )
     durable: bool = Field(False, description="It has a state folder, and so keeps its id over restarts.")
     exiting: bool = Field(False, description="It drains in order to end: no resume lifts that.")
+    stopped: list[str] = Field(
+        default_factory=list, description="Earlier incarnations of this worker that ended on order, and not by a crash."
+    )
     leaving: bool = Field(False, description="The last word of an agent that stops with nothing left on it.")
 
     def held(self) -> set[str]:

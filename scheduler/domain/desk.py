@@ -290,6 +290,8 @@ class Desk:
             self.timing_changed = True
             self._workers_touched[worker.id] = worker
             self._changes.events.append(_registered(worker))
+        worker.left = worker.left or beat.exiting  # its goodbye may not be heard
+        worker.lifted = worker.lifted and not beat.exiting
         worker.lease_until = now.monotonic + self._lease
         worker.heard_at = now.wall
         told = (beat.name, beat.type, beat.labels, beat.capacity, beat.durable)
@@ -321,7 +323,7 @@ class Desk:
         worker = self.fleet.get(event.worker_id)
         if worker is None or not event.ordered or worker.drained:
             return False  # or our own word coming back, of a drain that the agent began
-        worker.drained = True
+        worker.drained, worker.lifted = True, False
         self.fleet.touch(worker)
         self._workers_touched[worker.id] = worker
         return worker.online and not worker.draining
@@ -331,7 +333,7 @@ class Desk:
         worker = self.fleet.get(event.worker_id)
         if worker is None or not worker.drained:
             return False
-        worker.drained = False
+        worker.drained, worker.lifted = False, worker.draining and not worker.left
         self.fleet.touch(worker)
         self._workers_touched[worker.id] = worker
         return worker.online and worker.draining
@@ -545,14 +547,17 @@ class Desk:
         return worker
 
     def _reincarnate(self, worker: Worker, beat: Heartbeat, now: Moment) -> None:
+        worker.left = worker.left or worker.incarnation in beat.stopped
         if worker.online or worker.placed:
             self._lose_all(worker, now, "the worker was started anew")
         worker.former.append(worker.incarnation)
-        worker.incarnation, worker.since, worker.draining, worker.left = beat.incarnation, now.wall, False, False
+        worker.incarnation, worker.since = beat.incarnation, now.wall
+        worker.draining = worker.lifted = worker.left = False
         self._workers_touched[worker.id] = worker
 
     def _take_offer(self, worker: Worker, offer: Offer) -> None:
         self._take_health(worker, offer.unhealthy)
+        worker.lifted = worker.lifted and offer.draining
         told = (offer.slots, offer.prefetch, offer.draining)
         if told == (worker.slots, worker.prefetch, worker.draining):
             return

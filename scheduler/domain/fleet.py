@@ -34,12 +34,14 @@ class Worker:
     """A drain was ordered; it lasts, over restarts, until it is lifted."""
     draining: bool = False
     """The agent says that it drains."""
+    lifted: bool = False
+    """A drain was lifted, and the agent has yet to say that it takes work again."""
     unhealthy: str | None = None
     """Why no command can start there, as the agent says."""
     durable: bool = False
     """It keeps its id over restarts, and so may come back after a long time."""
     left: bool = False
-    """Its agent has said goodbye: it was stopped on order, and has not come back since."""
+    """It ends or has ended on order, and has not come back since: what it leaves behind did not crash."""
     reservation: Reservation | None = None
     lease_until: float = 0.0
     heard_at: datetime | None = None
@@ -59,7 +61,7 @@ class Worker:
     def status(self) -> WorkerStatus:
         if not self.online:
             return WorkerStatus.OFFLINE
-        if self.draining or self.drained:
+        if self.drained or (self.draining and not self.lifted):
             return WorkerStatus.DRAINING
         return WorkerStatus.ONLINE if self.unhealthy is None else WorkerStatus.UNHEALTHY
 
@@ -68,9 +70,14 @@ class Worker:
         """Why it is unhealthy."""
         return self.unhealthy if self.status is WorkerStatus.UNHEALTHY else None
 
+    @property
+    def ready(self) -> bool:
+        """Whether it takes work at this moment."""
+        return self.status is WorkerStatus.ONLINE and not self.draining
+
     def room(self) -> Room | None:
         """What it can still take; None when it takes nothing."""
-        if self.status is not WorkerStatus.ONLINE:
+        if not self.ready:
             return None
         slots = max(0, self.slots - self.busy)
         prefetch = max(0, self.slots + self.prefetch - max(self.busy, self.slots))
@@ -84,7 +91,7 @@ class Worker:
 
     def could_hold(self, shape: Shape) -> bool:
         """Whether it takes work and would have room for the shape, were nothing placed there."""
-        if self.status is not WorkerStatus.ONLINE or self.slots < 1 or not has_labels(shape, self.tags()):
+        if not self.ready or self.slots < 1 or not has_labels(shape, self.tags()):
             return False
         cpu_m, memory_mb, gpu = self.whole()
         return shape.cpu_m <= cpu_m and shape.memory_mb <= memory_mb and shape.gpu <= gpu

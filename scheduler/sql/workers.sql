@@ -69,9 +69,9 @@ returning w.type, w.name, w.labels, w.drained, not w.has_agent and old.status = 
 update workers set drained = true, status = 'draining', reason = null where id = $1;
 
 -- name: resume_worker
--- Lift a drain. The status of a worker with an agent follows once that agent has said that it takes work.
+-- Lift a drain. An agent takes work again once it has heard of that, a moment later.
 update workers
-set drained = false, status = case when not has_agent and status = 'draining' then 'online' else status end
+set drained = false, status = case when status = 'draining' then 'online' else status end
 where id = $1;
 
 -- name: forget_workers

@@ -100,15 +100,16 @@ async def test_a_drain_outlasts_the_process_until_it_is_lifted(client: Client, w
 
     lifted = await client.resume_worker(drained.id)
 
-    assert not lifted.drained
+    assert (lifted.status, lifted.drained) == (WorkerStatus.ONLINE, False)
     await expect.succeeds(client, job.id)
 
 
+@pytest.mark.parametrize("stop_deadline", [2, 0.1])
 async def test_stops_that_were_ordered_are_no_crashes(
-    client: Client, own_platform: Platform, worker: Start, tmp_path: Path
+    client: Client, own_platform: Platform, worker: Start, tmp_path: Path, stop_deadline: float
 ) -> None:
     name, zone = unique("stopped"), unique("zone")
-    process = await worker(name, {"zone": zone})
+    process = await worker(name, {"zone": zone}, stop_deadline=stop_deadline)
     command = f"test -e {tmp_path}/enough && exit 0; sleep 120"
     async with (
         feed(own_platform, "executions.*.started") as started,
@@ -120,7 +121,7 @@ async def test_stops_that_were_ordered_are_no_crashes(
             process.terminate()
             assert (await lost.next(lambda data: data["job_id"] == job.id))["reason"] == Reason.WORKER_STOPPED
             await process.wait()
-            process = await worker(name, {"zone": zone})
+            process = await worker(name, {"zone": zone}, stop_deadline=stop_deadline)
         await started.next(lambda data: data["job_id"] == job.id)
         (tmp_path / "enough").touch()
         process.terminate()
@@ -130,6 +131,27 @@ async def test_stops_that_were_ordered_are_no_crashes(
     done = await expect.succeeds(client, job.id)
     outcomes = [(one.status, one.reason) for one in done.tasks[0].executions]
     assert outcomes == [(ExecutionStatus.LOST, Reason.WORKER_STOPPED)] * 3 + [(ExecutionStatus.SUCCEEDED, None)]
+    await client.stop_worker(forced.id, force=True)
+
+
+async def test_workers_that_were_stopped_by_force_use_up_no_crash(
+    client: Client, own_platform: Platform, tmp_path: Path
+) -> None:
+    zone = unique("zone")
+    job = await client.submit(
+        command_job(f"test -e {tmp_path}/enough || sleep 120", requires={"zone": zone}, max_crashes=0)
+    )
+    async with feed(own_platform, "executions.*.started") as started:
+        for round in range(4):
+            forced = await client.start_worker(WorkerStart(labels={"zone": zone}, slots=1))
+            await started.next(lambda data: data["job_id"] == job.id)
+            if round == 2:
+                (tmp_path / "enough").touch()
+            if round < 3:
+                await client.stop_worker(forced.id, force=True)
+
+    done = await expect.succeeds(client, job.id)
+    assert [one.reason for one in done.tasks[0].executions] == [Reason.WORKER_STOPPED] * 3 + [None]
     await client.stop_worker(forced.id, force=True)
 
 

@@ -54,6 +54,7 @@ class Agent:
             dict(settings.labels),
             (settings.capacity or Capacity()).over(machine.resources()),
             durable=settings.state_dir is not None,
+            stopped=self.state.stopped(),
         )
         self._scratch = Scratch(self.state.scratch)
         self._launcher = Launcher()
@@ -126,6 +127,7 @@ class Agent:
             heart,
             patience=settings.stop_deadline,
             leave=_ask_to_stop,
+            note_stop=self.state.note_stop,
         )
         self.services: Sequence[Service] = [
             _Ground(self),

@@ -115,6 +115,10 @@ class Heart:
         if tasks:
             await asyncio.wait(tasks)
 
+    async def say_exiting(self) -> None:
+        """Say at once that the worker ends on order: there may be no time for more."""
+        await self._send(self.beat())
+
     async def say_goodbye(self) -> None:
         """The last word. What it names as running was ended without an outcome."""
         await self._send(self.beat(leaving=True))
@@ -155,6 +159,7 @@ class Heart:
             reporting=sorted(self._delivery.unsettled),
             over=over,
             durable=identity.durable,
+            stopped=list(identity.stopped),
             exiting=runner.exiting,
             leaving=leaving,
         )

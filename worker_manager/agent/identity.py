@@ -36,6 +36,8 @@ class Identity:
     durable: bool = False
     """Whether it keeps its id over restarts."""
     incarnation: str = field(default_factory=new_id)
+    stopped: tuple[str, ...] = ()
+    """Earlier incarnations that ended on order."""
 
     def sign(self, data: D, *, time: datetime, traceparent: str | None = None) -> CloudEvent[D]:
         """Put an event of ours into its envelope, under a fresh id."""

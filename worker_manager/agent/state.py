@@ -22,6 +22,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 _ID_FILE: Final = "worker-id"
 _LOCK_FILE: Final = "agent.lock"
+_STOPPED_FILE: Final = "stopped"
+MAX_STOPPED: Final = 16
+"""Starts of which it is kept that they were told to end: those that the scheduler may not have heard of."""
 
 
 class StateFolder:
@@ -84,6 +87,23 @@ class StateFolder:
             self.path.chmod(0o700)  # a command may have closed it
         if not self._temporary and not (self.path / _ID_FILE).exists():
             self._keep_id(self.worker_id)
+
+    def stopped(self) -> tuple[str, ...]:
+        """The last incarnations of this worker that were told to end, as `note_stop` kept them."""
+        try:
+            return tuple(filter(is_id, (self.path / _STOPPED_FILE).read_text().split()[-MAX_STOPPED:]))
+        except (OSError, ValueError):
+            return ()  # none was, or what was noted is not readable: then their ends count as crashes
+
+    def note_stop(self, incarnation: str) -> None:
+        """Keep, for later starts, that this one was told to end. A temporary folder has no later start."""
+        if self._temporary:
+            return
+        noted = [*self.stopped(), incarnation][-MAX_STOPPED:]
+        try:
+            (self.path / _STOPPED_FILE).write_text("\n".join(noted) + "\n")
+        except OSError as error:
+            log.warning("state.stop_not_noted", folder=str(self.path), error=str(error))
 
     def close(self) -> None:
         """Let another agent have it; nothing stays of a temporary one unless something is still to be said."""

@@ -29,7 +29,8 @@ _MARGIN: Final = 3.0
 class Worker:
     """One worker's life on the bus. `patience` is how long `stop` waits for what runs, in seconds.
 
-    `leave` is called when a drain with `exit` has nothing left to wait for.
+    `leave` is called when a drain with `exit` has nothing left to wait for, `note_stop` with the incarnation when the
+    worker begins to stop: should its goodbye not be heard, the next start says that this was no crash.
     """
 
     name = "worker"
@@ -44,6 +45,7 @@ class Worker:
         *,
         patience: float,
         leave: Callable[[], None],
+        note_stop: Callable[[str], None],
     ) -> None:
         self._bus = bus
         self._identity = identity
@@ -52,6 +54,7 @@ class Worker:
         self._heart = heart
         self._patience = max(patience - _MARGIN, patience / 2)
         self._leave = leave
+        self._note_stop = note_stop
         self._leaving: asyncio.Task[None] | None = None
         self._subscriptions: Sequence[Subscription] = ()
 
@@ -70,7 +73,9 @@ class Worker:
 
     async def stop(self) -> None:
         """Give back what waits, let what runs end while there is time, kill the rest, and say goodbye."""
+        self._note_stop(self._identity.incarnation)
         self._runner.drain(Drain(exit=True))
+        await self._heart.say_exiting()
         if self._leaving is not None:
             self._leaving.cancel()
         if not await self._idle(self._patience):

@@ -194,6 +194,26 @@ async def test_an_agent_that_leaves_something_unfinished_ends_with_1(
     assert leftovers(execution_id) == []
 
 
+async def test_an_agent_that_has_no_time_for_a_goodbye_says_that_it_ends_and_its_next_start_that_it_did(
+    control: ControlPlane, agent_process: Callable[..., AgentProcess]
+) -> None:
+    worker_id = new_id()
+    environment = {"HODEI_WORKER_ID": worker_id, "HODEI_HEARTBEAT_SECONDS": "60"}
+    process = agent_process(**environment)
+    await busy(control, process, worker_id)
+    ended = control.heartbeats[-1].incarnation
+    process.process.send_signal(signal.SIGTERM)
+    await control.until(lambda: control.heartbeats[-1].exiting)
+    assert not control.heartbeats[-1].leaving
+    process.process.kill()
+    await process.end()
+
+    again = agent_process(**environment)
+    await attach(control, again, worker_id)
+
+    assert control.heartbeats[-1].stopped == [ended]
+
+
 async def test_an_agent_dies_with_its_starter_and_takes_everything_along(
     control: ControlPlane, agent_process: Callable[..., AgentProcess]
 ) -> None:
@@ -255,7 +275,7 @@ async def test_an_agent_that_starts_again_ends_what_its_killed_self_left(
     [
         ({"HODEI_WORKER_SLOTS": "none"}, "HODEI_WORKER_SLOTS='none'"),
         ({"HODEI_WORKER_LABELS": "zone"}, "key=value"),
-        ({"HODEI_WORKER_CAPACITY": "gpus=1"}, "'gpus' is none of cpu_m, memory_mb, gpu"),
+        ({"HODEI_WORKER_CAPACITY": "gpus=1"}, "'gpus' is not one of cpu_m, memory_mb, gpu"),
         ({"HODEI_WORKER_CAPACITY": "gpu=some"}, "gpu should be a whole number"),
         ({"HODEI_WORKER_ID": "one"}, "HODEI_WORKER_ID"),
         ({"HODEI_WORKER_SLOT": "1"}, "did you mean HODEI_WORKER_SLOTS?"),

@@ -84,6 +84,7 @@ class Worker:
     orders: dict[str, Assignment] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
+    draining: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def live(self) -> None:
@@ -91,10 +92,12 @@ class Worker:
         agent = self.bus.catalogue.agent
         await self.bus.subscribe(agent(self.id, "run"), self._on_run)
         await self.bus.subscribe(agent(self.id, "stop"), self._on_stop)
+        await self.bus.subscribe(agent(self.id, "drain"), self._on_drain)
+        await self.bus.subscribe(agent(self.id, "resume"), self._on_resume)
         while True:
             beat = Heartbeat(
                 worker_id=self.id, incarnation=self.incarnation, slots=self.slots, name="played", type="default",
-                sent_at=datetime.now(UTC), running=sorted(self.running),
+                sent_at=datetime.now(UTC), running=sorted(self.running), draining=self.draining,
             )  # fmt: skip
             await self.bus.send(agent(self.id, "heartbeat"), beat.model_dump_json().encode())
             await asyncio.sleep(0.3)  # a heartbeat is a matter of time
@@ -137,6 +140,14 @@ class Worker:
 
     async def _on_stop(self, _subject: str, payload: bytes, _reply: str) -> None:
         self.stopped.update(Stop.model_validate_json(payload).execution_ids)
+        self.news.set()
+
+    async def _on_drain(self, _subject: str, _payload: bytes, _reply: str) -> None:
+        self.draining = True
+        self.news.set()
+
+    async def _on_resume(self, _subject: str, _payload: bytes, _reply: str) -> None:
+        self.draining = False
         self.news.set()
 
 
@@ -230,6 +241,10 @@ class House:
     async def until_queued(self, job: Any) -> None:
         """Return once the scheduler has the job's task in its queue."""
         await self._look("scheduler", "/queue", lambda found: job["id"] in [one["job_id"] for one in found])
+
+    async def until_known(self, worker: Worker) -> None:
+        """Return once the scheduler has heard of the worker."""
+        await self._look("scheduler", f"/workers/{worker.id}", lambda found: found["status"] == "online")
 
     async def until_free(self, worker: Worker) -> None:
         """Return once the scheduler counts nothing on the worker."""

@@ -20,7 +20,9 @@ from schemas.events import (
     TaskScheduled,
     TaskWithdrawn,
     WorkerOffline,
+    WorkerStopped,
 )
+from schemas.states import WorkerProcessStatus
 from shared.ids import new_id
 from tests.integration.reliability.conftest import House, ServiceName
 
@@ -250,3 +252,46 @@ async def test_a_firing_that_the_orchestrator_missed_makes_its_job(house: House)
 async def test_a_worker_over_rest_goes_offline_though_its_registration_was_missed(house: House) -> None:
     await house.call("scheduler", "POST", "/workers", {"type": "rust"})
     await house.ears.wait(WorkerOffline)
+
+
+async def test_a_worker_whose_end_the_scheduler_missed_is_found_by_its_silence(house: House) -> None:
+    async with house.worker() as worker:
+        job = await house.submit(max_crashes=0)
+        order = await worker.ordered()
+        await house.say(worker.started(order))
+        await house.execution(order.execution_id, until="running")
+        await house.stop("scheduler")
+    await house.say(WorkerStopped(worker_id=worker.id, status=WorkerProcessStatus.FAILED, clean=False, detail="killed"))
+    await house.lose()
+    await house.start("scheduler")
+    assert (await house.ears.wait(ExecutionLost)).execution_id == order.execution_id
+    detail = await house.over(job)
+    assert (detail["status"], detail["tasks"][0]["reason"]) == ("failed", "lost")
+
+
+async def test_a_drain_and_its_end_of_which_the_leader_missed_the_events_are_found_with_the_next_heartbeat(
+    house: House,
+) -> None:
+    async with house.worker() as worker:
+        await house.until_known(worker)
+        for drained in (True, False):
+            # What the request leaves in the tables; its event is lost.
+            await house.database.execute("update workers set drained = $2 where id = $1", worker.id, drained)
+            await worker.until(lambda drained=drained: worker.draining is drained)
+        await house.submit()
+        await worker.ordered()
+
+
+async def test_a_worker_whose_removal_the_leader_missed_loses_what_it_had_at_the_end_of_its_lease(
+    house: House,
+) -> None:
+    async with house.worker() as worker:
+        job = await house.submit(max_crashes=0)
+        order = await worker.ordered()
+        await house.say(worker.started(order))
+        await house.execution(order.execution_id, until="running")
+    # What the request leaves in the tables; its event is lost.
+    await house.database.execute("delete from workers where id = $1", worker.id)
+    assert (await house.ears.wait(ExecutionLost)).execution_id == order.execution_id
+    detail = await house.over(job)
+    assert (detail["status"], detail["tasks"][0]["reason"]) == ("failed", "lost")

@@ -63,10 +63,15 @@ async def test_an_agent_is_told_that_its_drain_is_lifted(house: Opener) -> None:
     await here.post(f"/api/v1/workers/{agent.id}/drain", None, 202)
     await here.ears.wait(WorkerDraining)
     await agent.beat(draining=True)
-    async with here.http.post(f"{here.url}/api/v1/workers/{agent.id}/resume") as answer:
-        assert answer.status == 202
+    lifted = await here.post(f"/api/v1/workers/{agent.id}/resume", None, 202)
+    again = await here.post(f"/api/v1/workers/{agent.id}/resume", None, 202)
+    assert [(one["status"], one["drained"]) for one in (lifted, again)] == [("online", False)] * 2
     async with asyncio.timeout(DEADLINE):
         await agent.resumes.get()
+    await agent.beat(draining=True)
+    async with asyncio.timeout(DEADLINE):
+        await agent.resumes.get()
+    assert (await shown(here.url, here, agent))["status"] == "online"
     await here.post(f"/api/v1/workers/{new_id()}/resume", None, 404)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import ConfigError
 from tests.fixtures.disks import remount
-from worker_manager.agent.state import StateFolder
+from worker_manager.agent.state import MAX_STOPPED, StateFolder
 
 
 def empty(folder: Path) -> None:
@@ -34,6 +34,23 @@ def test_a_worker_keeps_its_id_though_the_file_was_removed(tmp_path: Path) -> No
     second = StateFolder(tmp_path / "state", None)
     assert second.worker_id == first.worker_id
     second.close()
+
+
+def test_it_keeps_which_starts_were_told_to_end(tmp_path: Path) -> None:
+    incarnations = [f"019ac6e4-0000-7000-8000-{number:012x}" for number in range(MAX_STOPPED + 2)]
+    for incarnation in incarnations:
+        folder = StateFolder(tmp_path / "state", None)
+        folder.note_stop(incarnation)
+        folder.close()
+    assert StateFolder(tmp_path / "state", None).stopped() == tuple(incarnations[2:])
+
+
+def test_a_note_that_cannot_be_written_or_read_ends_nothing(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state", None)
+    (tmp_path / "state" / "stopped").mkdir()
+    folder.note_stop("019ac6e4-0000-7000-8000-000000000000")
+    assert folder.stopped() == ()
+    folder.close()
 
 
 def test_a_folder_that_was_removed_with_its_parent_is_made_and_locked_again(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def beat(
     draining: bool = False,
     unhealthy: str | None = None,
     exiting: bool = False,
+    stopped: Sequence[str] = (),
     leaving: bool = False,
     durable: bool = False,
     labels: dict[str, str] | None = None,
@@ -102,6 +103,7 @@ def beat(
         over=list(over),
         leaving=leaving,
         exiting=exiting,
+        stopped=list(stopped),
         durable=durable,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.domain.explain import Candidate, refusal, summary, verdicts
+from scheduler.domain.explain import Candidate, ReservedFor, Waiting, refusal, summary, verdicts
 from scheduler.domain.fleet import Worker
 from scheduler.domain.model import Shape
 from schemas.specs import Resources
@@ -52,3 +52,43 @@ def test_the_summary_says_why_it_waits() -> None:
     assert summary(1, []) == "waits: no worker is known"
     assert summary(1, *verdicts(Shape(), [], offline=3)) == "waits: every worker refuses it: is offline"
     assert summary(3, *verdicts(Shape(), [Candidate(worker(), True)])) == "waits behind 2 others for 1 fitting workers"
+
+
+LARGE = ReservedFor("large", (-3, START, "large"), Shape(cpu_m=4000))
+
+
+@pytest.mark.parametrize(
+    ("task", "shape", "words"),
+    [
+        (Waiting("small", (-1, START, "small")), Shape(cpu_m=1000), "is reserved for task large, which needs more"),
+        (Waiting("tiny", (-1, START, "tiny")), Shape(), None),
+        (Waiting("urgent", (-4, START, "urgent")), Shape(cpu_m=1000), None),
+        (Waiting("large", LARGE.claim), LARGE.shape, None),
+    ],
+    ids=["no room beside the large one", "room beside it", "a higher claim", "the large one itself"],
+)
+def test_a_worker_that_is_kept_for_a_task_names_it(task: Waiting, shape: Shape, words: str | None) -> None:
+    kept = Candidate(worker(capacity=Resources(cpu_m=4000)), True, LARGE)
+    assert refusal(shape, kept, task) == words
+
+
+def test_a_task_for_which_a_worker_is_kept_is_told_which_and_until_when() -> None:
+    full = worker(capacity=Resources(cpu_m=4000), used=(1000, 0, 0), busy=1)
+    answers, others = verdicts(LARGE.shape, [Candidate(full, True, LARGE)], Waiting("large", LARGE.claim))
+    assert summary(1, answers, others, kept="one") == (
+        "waits: worker one is reserved for it, until what was placed there before has ended"
+    )
+
+
+def test_a_worker_where_an_attempt_failed_says_until_when_another_is_waited_for() -> None:
+    other = worker(busy=2)
+    other.id = "w2"
+    both = [Candidate(worker(), True), Candidate(other, True)]
+    waiting = Waiting("a", (-1, START, "a"), ("w1",), "2026-11-23T08:15:30Z")
+    (shunned, full), _ = verdicts(Shape(), both, waiting)
+    assert shunned.refusal == (
+        "an earlier attempt failed there: another worker is waited for until 2026-11-23T08:15:30Z"
+    )
+    assert full.refusal == "has no free slot: 2 placed, 2 slots"
+    [alone], _ = verdicts(Shape(), both[:1], waiting)
+    assert alone.fits, "there is no other worker to wait for"

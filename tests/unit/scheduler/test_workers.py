@@ -66,6 +66,23 @@ def test_a_drain_is_lifted_once_and_for_all_and_the_agent_is_told_until_it_obeys
     assert [task.worker_id for task in settle(one).scheduled] == ["w1"]
 
 
+def test_a_worker_whose_drain_was_lifted_is_online_and_takes_work_once_its_agent_says_so() -> None:
+    one = with_worker()
+    one.drain(DRAIN)
+    one.heartbeat(beat(draining=True), at(1))
+    one.arrive(queued("a"), at(1))
+    one.resume(RESUME)
+    one.heartbeat(beat(draining=True), at(2))
+    assert settle(one).scheduled == []
+    assert only(one).status is WorkerStatus.ONLINE
+
+    one.heartbeat(beat(), at(3))
+
+    assert [task.worker_id for task in settle(one).scheduled] == ["w1"]
+    one.heartbeat(beat(draining=True, exiting=True), at(4))
+    assert only(one).status is WorkerStatus.DRAINING, "by a signal of its own"
+
+
 def test_an_agent_that_drains_in_order_to_end_is_not_told_to_resume() -> None:
     one = with_worker()
     assert not one.heartbeat(beat(draining=True, exiting=True), at(1)).resume
@@ -90,6 +107,29 @@ def test_what_was_under_way_to_a_stopped_worker_was_no_crash_either() -> None:
         after(one)
         [lost] = [event for event in settle(one).events if isinstance(event, ExecutionLost)]
         assert lost.reason is Reason.WORKER_STOPPED
+
+
+def test_what_a_worker_ran_whose_goodbye_was_not_heard_was_no_crash() -> None:
+    announced = (lambda one: one.tick(at(2 * LEASE + 1)), lambda one: one.heartbeat(beat(incarnation="i2"), at(2)))
+    for after in announced:
+        one = with_worker()
+        one.arrive(queued("a"), at(0))
+        settle(one)
+        one.heartbeat(beat(draining=True, exiting=True), at(1))
+        after(one)
+        [lost] = [event for event in settle(one).events if isinstance(event, ExecutionLost)]
+        assert lost.reason is Reason.WORKER_STOPPED
+
+
+def test_a_worker_that_comes_back_tells_how_it_ended() -> None:
+    for stopped, reason in ((("i0", "i1"), Reason.WORKER_STOPPED), (("i0",), Reason.LOST), ((), Reason.LOST)):
+        one = with_worker()
+        one.arrive(queued("a"), at(0))
+        settle(one)
+        one.heartbeat(beat(incarnation="i2", stopped=stopped), at(1))
+        [lost] = [event for event in settle(one).events if isinstance(event, ExecutionLost)]
+        assert lost.reason is reason
+        assert not one.fleet.get("w1").left
 
 
 def test_a_process_that_ended_as_it_was_told_is_no_crash_and_any_other_is() -> None:

@@ -1,0 +1,85 @@
+"""`hodei explain`: why a job or a task waits, where it runs, or how it ended.
+
+The scheduler explains tasks; what a job does is what its tasks do.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+
+import typer
+
+from hodei.asking import with_client
+from hodei.client import ApiError, Client
+from hodei.ids import SHOWN_AT_MOST, NoSuchId, whole_id
+from schemas.rest.jobs import JobDetail
+from schemas.rest.schedules import Explanation
+from schemas.states import TASK, JobStatus
+
+MOST_TASKS: Final = 100
+"""Tasks of one job that are explained."""
+MOST_JOBS: Final = 100
+"""Jobs of each state, not over yet, in which a task is looked for by the end of its id."""
+
+
+def explain(
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="A job's or a task's id, or its last 8 characters (of a task not over).")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, one task a line.")] = False,
+) -> None:
+    """Say why a job or a task waits, where it runs, or how it ended.
+
+    For a job, each task that is not over; for a task that waits, also what each worker says to it.
+    """
+
+    async def ask(client: Client) -> int:
+        found = await _find(client, id)
+        if isinstance(found, Explanation):
+            print(found.model_dump_json() if as_json else _in_words(found))
+        else:
+            await _explain_job(client, found, as_json=as_json)
+        return 0
+
+    raise typer.Exit(with_client(ask))
+
+
+async def _find(client: Client, text: str) -> JobDetail | Explanation:
+    """The job that `text` stands for, or the explanation of the task. Raises NoSuchId and ClientError."""
+    id = await whole_id("job or task", text, _candidates(client, text.strip().lower()))
+    for look in (client.job, client.explain):
+        try:
+            return await look(id)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+    raise NoSuchId(f"there is no job or task {id}")
+
+
+async def _candidates(client: Client, short: str) -> AsyncIterator[tuple[str, str]]:
+    """Jobs whose id ends so; where there is none, the tasks of the newest jobs that are not over."""
+    no_job = True
+    async for job in client.jobs(short_id=short, limit=SHOWN_AT_MOST):
+        no_job = False
+        yield job.id, f"job {job.name}, {job.status.value}"
+    for status in (JobStatus.RUNNING, JobStatus.PENDING) if no_job else ():
+        async for job in client.jobs(status=status.value, limit=MOST_JOBS):
+            for task in (await client.job(job.id)).tasks:
+                yield task.id, f"task {task.name} of job {job.id}"
+
+
+async def _explain_job(client: Client, job: JobDetail, *, as_json: bool) -> None:
+    unfinished = [task for task in job.tasks if not TASK.is_final(task.status)]
+    if not unfinished and not as_json:
+        print(f"job {job.id} {job.status.value}" + (f": {job.detail}" if job.detail else ""))
+    tasks = unfinished or job.tasks
+    for task in tasks[:MOST_TASKS]:
+        told = await client.explain(task.id)
+        print(told.model_dump_json() if as_json else f"{task.name}: {told.summary}")
+    if len(tasks) > MOST_TASKS:
+        typer.echo(f"hodei: {len(tasks) - MOST_TASKS} more tasks are not shown", err=True)
+
+
+def _in_words(told: Explanation) -> str:
+    said = [f"  worker {one.name} ({one.worker_id}): {one.refusal or 'could take it'}" for one in told.workers]
+    said += [f"  {group.count} more: {group.refusal or 'could take it'}" for group in told.others]
+    return "\n".join([told.summary, *said])
