@@ -1,8 +1,8 @@
 """The command line: parsing and exit codes, no more.
 
-Exit codes: 0 well, 1 the platform refused or failed, 2 wrong usage. `run` exits with the command's own code, or as
-timeout(1), env(1) and shells do: 124 out of time, 125 hodei itself failed, 126 not executable, 127 not found, 128 + N
-after signal N.
+Exit codes: 0 well, 1 the platform refused or failed, 2 wrong usage or a wrong setting. `run` exits with the
+command's own code, or as timeout(1), env(1) and shells do: 124 out of time, 125 hodei itself failed, 126 not
+executable, 127 not found, 128 + N after signal N.
 """
 
 import io
@@ -115,7 +115,10 @@ def up(
 @app.command()
 def demo(
     pipeline: Annotated[
-        Path | None, typer.Argument(help="A pipeline as JSON; by default the built-in example.")
+        Path | None,
+        typer.Argument(
+            parser=usage.file, metavar="PIPELINE", help="A pipeline as JSON; by default the built-in example."
+        ),
     ] = None,
 ) -> None:
     """Start a platform of its own, run a pipeline with its live logs, stop everything."""
@@ -293,15 +296,27 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id, or its last 8 
 @app.command()
 def worker(
     nats_url: Annotated[
-        str | None, typer.Option(help="The bus to take work from; by default NATS_URL or nats://127.0.0.1:4222.")
+        str | None,
+        typer.Option(
+            parser=usage.given,
+            metavar="URL",
+            help="The bus to take work from; by default NATS_URL or nats://127.0.0.1:4222.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The worker's name.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Its type, which steps may require.")] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", parser=usage.given, metavar="TEXT", help="Its type, which steps may require."),
+    ] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, which steps may require.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, help="How many executions run at once.")] = None,
     capacity: Annotated[
         str | None,
-        typer.Option(help="What it has for steps that state resources: cpu_m=4000,memory_mb=8000,gpu=1, or a part."),
+        typer.Option(
+            parser=usage.given,
+            metavar="TEXT",
+            help="What it has for steps that state resources: cpu_m=4000,memory_mb=8000,gpu=1, or a part.",
+        ),
     ] = None,
     state_dir: Annotated[
         Path | None,

@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from rich.table import Table
 
-from hodei.embedded.errors import EmbeddedError, PortTaken
+from hodei.embedded.errors import EmbeddedError, PortTaken, WrongSetting
 from hodei.embedded.keeping import Server, hasten_postgres, heal_nats, keep_server
 from hodei.embedded.lifeline import Lifeline
 from hodei.embedded.nats import EmbeddedNats
@@ -37,6 +38,8 @@ HEALTH_DEADLINE: Final = 30.0  # seconds for a service to become healthy
 WORKERS_DEADLINE: Final = 5.0  # for the worker manager to take the request to stop its workers
 SERVICE_DEADLINE: Final = 15.0  # for a service to stop after SIGTERM
 STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed to be gone
+FAILED: Final = 1  # exit codes
+WRONG_SETTING: Final = 2
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -67,7 +70,8 @@ async def up(
     specs: Specs | None = None,
     started: Callable[[Platform], None] | None = None,
 ) -> int:
-    """Run the platform until a signal: 0. When it cannot start: one clear line on stderr, nothing left, 1.
+    """Run the platform until a signal: 0. When it cannot start: one clear line on stderr, nothing left, and 2 for a
+    wrong setting, else 1.
 
     `started` is told when everything is ready, by default by printing the table of URLs. `specs` says which
     processes to run as the services. A second signal ends everything at once.
@@ -90,7 +94,7 @@ async def up(
         await living
     except EmbeddedError as error:
         say(str(error))
-        return 1
+        return WRONG_SETTING if isinstance(error, WrongSetting) else FAILED
     except asyncio.CancelledError:
         if not asked:
             raise
@@ -102,6 +106,7 @@ async def up(
 
 async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Callable[[Platform], None]) -> None:
     settings = UpSettings.read(os.environ, data_dir=data_dir)
+    await _check_settings(os.environ)
     async with AsyncExitStack() as stack:
         held = await _claim(settings.data_dir, stack)
         ports = _service_ports(settings)
@@ -148,6 +153,23 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
 
 
 # -- before anything starts --------------------------------------------------------------------------
+
+
+async def _check_settings(environment: Mapping[str, str]) -> None:
+    """Have the services' and the worker's own settings checked. Raises WrongSetting with the line that names them."""
+    if not any(name.startswith("HODEI_") or name in ("NATS_URL", "DATABASE_URL") for name in environment):
+        return  # nothing to check, which saves half a second
+    check = await asyncio.create_subprocess_exec(
+        *(*_python(), "-m", "shared.settings_check", *(name for name, _ in SERVICES), "worker_manager.agent"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=dict(environment),
+    )
+    _, errors = await check.communicate()
+    if check.returncode != 0:
+        lines = errors.decode(errors="replace").splitlines()
+        raise WrongSetting((lines or ["the settings could not be checked"])[-1])
 
 
 async def _claim(data_dir: Path, stack: AsyncExitStack) -> int:

@@ -1,4 +1,4 @@
-"""What the environment says to `hodei up`, checked before anything starts."""
+"""What the environment says to `hodei up`, checked before anything starts. An empty variable counts as not set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hodei.embedded.errors import EmbeddedError
+from hodei.embedded.errors import WrongSetting
 from hodei.embedded.ports import LOOPBACK
 from schemas.specs import Capacity, read_capacity, read_labels
 
@@ -30,7 +30,7 @@ def stand_alone(environment: MutableMapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class UpSettings:
-    """What the environment says. Raises EmbeddedError, in one line, for a value that cannot be."""
+    """What the environment says. Raises WrongSetting, in one line, for a value that cannot be."""
 
     data_dir: Path
     host: str
@@ -52,17 +52,17 @@ class UpSettings:
             if not text:
                 return default
             if not text.isdecimal() or not least <= int(text) <= most:
-                raise EmbeddedError(f"{name}={text!r}: should be a number from {least} to {most}")
+                raise WrongSetting(f"{name}={text!r}: should be a number from {least} to {most}")
             return int(text)
 
         try:
             labels = read_labels(environment.get("HODEI_WORKER_LABELS", ""))
         except ValueError as error:
-            raise EmbeddedError(f"HODEI_WORKER_LABELS: {error}") from None
+            raise WrongSetting(f"HODEI_WORKER_LABELS: {error}") from None
         try:
             capacity = read_capacity(environment.get("HODEI_WORKER_CAPACITY", ""))
         except ValueError as error:
-            raise EmbeddedError(f"HODEI_WORKER_CAPACITY: {error}") from None
+            raise WrongSetting(f"HODEI_WORKER_CAPACITY: {error}") from None
         return cls(
             data_dir=(data_dir or Path(environment.get("HODEI_DATA_DIR") or ".hodei")).absolute(),
             host=environment.get("HODEI_HOST") or LOOPBACK,

@@ -58,6 +58,18 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def file(text: str) -> Path:
+    """A file's path."""
+    return Path(given(text))
+
+
+def given(text: str) -> str:
+    """A text with something in it: an empty option is not the same as none."""
+    if not text:
+        raise typer.BadParameter("must not be empty")
+    return text
+
+
 def age(option: str, text: str) -> timedelta:
     """A time span such as 90s, 30m, 12h, 30d."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)

@@ -6,7 +6,7 @@ what would be right. What is done with the settings is no business of this modul
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
@@ -179,18 +179,34 @@ S = TypeVar("S", bound=ServiceSettings)
 
 def load(settings: type[S]) -> S:
     """Read the settings from the environment. Raises ConfigError: one line, one clause per variable."""
-    known = set(_variables(settings))
-    faults = [_unknown(name, known) for name in sorted(os.environ) if _is_unknown(name, known)]
-    texts = sorted(name for name in known if not name.endswith("_DIR"))  # a path is bytes
-    if garbled := [name for name in texts if not _is_utf8(os.environ.get(name, ""))]:
-        raise ConfigError("; ".join([*faults, *(f"{name}: should be text in UTF-8" for name in garbled)]))
-    try:
-        loaded = settings()
-    except ValidationError as error:
-        faults += [_fault(settings, item) for item in error.errors()]
-    if faults:
+    loaded, faults = _read(settings)
+    faults = _unknown_names([settings]) + faults
+    if loaded is None or faults:
         raise ConfigError("; ".join(faults))
     return loaded
+
+
+def check(several: Sequence[type[ServiceSettings]]) -> None:
+    """Read the settings of several processes that share this environment. Raises ConfigError, as `load` does."""
+    faults = _unknown_names(several) + [fault for settings in several for fault in _read(settings)[1]]
+    if faults:
+        raise ConfigError("; ".join(dict.fromkeys(faults)))  # what they have in common is wrong for each
+
+
+def _read(settings: type[S]) -> tuple[S | None, list[str]]:
+    """The settings, or what is wrong with the variables that they know."""
+    texts = sorted(name for name in _variables(settings) if not name.endswith("_DIR"))  # a path is bytes
+    if garbled := [name for name in texts if not _is_utf8(os.environ.get(name, ""))]:
+        return None, [f"{name}: should be text in UTF-8" for name in garbled]
+    try:
+        return settings(), []
+    except ValidationError as error:
+        return None, [_fault(settings, item) for item in error.errors()]
+
+
+def _unknown_names(several: Sequence[type[ServiceSettings]]) -> list[str]:
+    known = {name for settings in several for name in _variables(settings)}
+    return [_unknown(name, known) for name in sorted(os.environ) if _is_unknown(name, known)]
 
 
 def _variables(settings: type[ServiceSettings]) -> Iterator[str]:

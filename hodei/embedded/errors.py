@@ -7,6 +7,10 @@ class EmbeddedError(Exception):
     """An embedded server could not be found, started, stopped, or its data are in use."""
 
 
+class WrongSetting(EmbeddedError):
+    """The environment has a value that cannot be, or a name that is not known. Nothing was started."""
+
+
 class PortTaken(EmbeddedError):
     """Another process listens on the port that a server was to have."""
 

@@ -167,7 +167,25 @@ async def test_a_chosen_server_port_that_is_taken_is_named_too(start: Start) -> 
 
 async def test_a_bad_port_is_named_in_one_line(start: Start) -> None:
     up = await start(SCHEDULER_PORT="many")
-    assert await up.end() == (1, "hodei: SCHEDULER_PORT='many': should be a number from 0 to 65535\n")
+    assert await up.end() == (2, "hodei: SCHEDULER_PORT='many': should be a number from 0 to 65535\n")
+
+
+async def test_every_wrong_setting_of_a_service_or_worker_is_named_before_anything_starts(
+    start: Start, tmp_path: Path
+) -> None:
+    up = await start(HODEI_FOO="1", HODEI_HEARTBEAT_SECONDS="x", HODEI_BODY_LIMIT="0", NATS_URL="http://a:hidden@b")
+    code, line = await up.end()
+    assert code == 2
+    assert line.count("\n") == 1
+    for part in ("hodei: HODEI_FOO", "HODEI_HEARTBEAT_SECONDS='x'", "HODEI_BODY_LIMIT='0'", "NATS_URL"):
+        assert line.count(part) == 1
+    assert "hidden" not in line
+    assert not (tmp_path / "data").exists()
+
+
+async def test_what_only_one_process_knows_is_unknown_to_none(start: Start) -> None:
+    up = await start(HODEI_SPOOL_LIMIT="2000000", HODEI_WORKER_TTL="60", HODEI_STATE_DIR="", HODEI_DATA_DIR="")
+    await up.ready()
 
 
 async def test_a_second_one_on_the_same_data_is_told_in_one_line(start: Start, tmp_path: Path) -> None:

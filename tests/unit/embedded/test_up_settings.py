@@ -46,6 +46,28 @@ def test_the_command_line_leaves_the_folder_to_the_variable(
     assert [settings.data_dir for settings in read] == [Path(folder).absolute()]
 
 
+def test_an_empty_variable_counts_as_not_set() -> None:
+    names = ("HODEI_DATA_DIR", "HODEI_HOST", "NATS_URL", "DATABASE_URL", "NATS_PORT", "SCHEDULER_PORT")
+    assert UpSettings.read(dict.fromkeys(names, "")) == UpSettings.read({})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["up", "--data-dir", ""],
+        ["demo", ""],
+        *(["worker", f"--{option}", ""] for option in ("state-dir", "nats-url", "name", "type", "capacity")),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_option_is_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    for ran in ("hodei.up.run", "hodei.demo.run", "os.execve"):
+        monkeypatch.setattr(ran, lambda *_, **__: pytest.fail("it ran"))
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert "empty" in refused.output
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SCHEDULER_PORT", "-1"), ("NATS_PORT", "0"), ("POSTGRES_PORT", "65536"), ("HODEI_WORKER_SLOTS", "x")],
