@@ -18,6 +18,7 @@ from hodei.embedded.process import Identity
 
 CAP_DAC_OVERRIDE: Final = 1
 CAP_DAC_READ_SEARCH: Final = 2
+CAP_SETPCAP: Final = 8
 
 
 def unprivileged(data: Path, *, folders: Sequence[Path], programs: Sequence[Path]) -> Identity:
@@ -41,7 +42,7 @@ def unprivileged(data: Path, *, folders: Sequence[Path], programs: Sequence[Path
     wanted = [CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE] if runnable else [CAP_DAC_OVERRIDE]
     held = _permitted_capabilities()
     for capability in wanted:
-        if held & (1 << capability):
+        if held & (1 << capability) and (held & (1 << CAP_SETPCAP) or not set(programs) & set(hidden)):
             return Identity(uid, gid, capability)
     raise EmbeddedError(
         f"PostgreSQL does not run as root, and user {uid} cannot reach {hidden[0]}: start as an ordinary user"

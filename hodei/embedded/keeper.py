@@ -20,7 +20,8 @@ import subprocess
 import sys
 import time
 
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAPABILITY_V3 = 0x20080522
 
 
@@ -45,6 +46,9 @@ def become(uid: int | None, gid: int, capability: int | None, death_signal: int,
     if uid is not None:
         if linux and capability is not None:
             _check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "keepcaps")
+            # access(2), by which PostgreSQL looks for its programs, ignores the capabilities of ordinary users unless
+            # this bit is set. Not checked: identity.py knows when we may set it and whether that matters.
+            libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)

