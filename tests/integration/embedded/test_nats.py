@@ -48,6 +48,15 @@ async def test_a_second_instance_on_the_same_data_is_refused_in_one_line(own_nat
         await EmbeddedNats(server.data_dir, lock_patience=0.05).start()
 
 
+@pytest.mark.parametrize("name", ["\x07\x7f\t\n\r", "é\u2028", os.fsdecode(b"\xff"), '`"\\$#', "n" * 250], ids=ascii)
+async def test_its_data_may_lie_at_any_path(tmp_path: Path, name: str) -> None:
+    async with EmbeddedNats(tmp_path / name / "nats") as server:
+        client = await nats.connect(server.url)
+        await client.jetstream().add_stream(name="kept", subjects=["kept"])
+        await client.close()
+        assert any((tmp_path / name).rglob("kept"))
+
+
 async def test_a_taken_port_is_named(own_nats: Start, tmp_path: Path) -> None:
     server = await own_nats()
     with pytest.raises(EmbeddedError, match=str(server.port)):

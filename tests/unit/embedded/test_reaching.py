@@ -27,4 +27,4 @@ def test_hodei_worker_keeps_the_type_that_the_environment_names(monkeypatch: pyt
 
 
 def test_a_path_that_is_not_ascii_stands_in_the_configuration_of_nats_as_it_is() -> None:
-    assert quoted(Path('/home/é/a "b" \\c')) == '"/home/é/a \\"b\\" \\\\c"'
+    assert quoted(Path('/home/é/a "b" \\c\n')) == r'"/home/é/a \x22b\x22 \x5cc\x0a"'
