@@ -27,9 +27,6 @@ LONGEST_PAUSE: Final = 0.25
 """Seconds at the most between two looks at a job that changes all the time."""
 AT_ONCE: Final = 64
 """How many executions one viewer follows at a time; others wait until one of them is over."""
-OLD_AT_ONCE: Final = 4
-"""The same, of those that were over when it came: they are read as fast as they can be, and nobody waits for them."""
-
 _log = structlog.get_logger(__name__)
 
 _PART: Final = re.compile(r"^(\d{1,6})(?:-(\d{1,6}))?:(\d{1,6})(?::([\d.]+))?$")
@@ -121,6 +118,8 @@ class Follower:
         self._executions: list[Record] = []
         self._old: set[str] = set()
         self._reading: dict[int, tuple[str, Transcript, asyncio.Task[None]]] = {}
+        self._reading_old = ""
+        """Of the executions that were over when the viewer came, the one that is read: they are read in order."""
         self._done: set[str] = set()
 
     async def run(self) -> None:
@@ -172,22 +171,18 @@ class Follower:
         place = self._cursor.place(step, attempt)
         if id in self._done or place is None or not began(execution):
             return False
-        log = log_of(execution, job_is_over=self._over)
-        at_once = OLD_AT_ONCE if log.over and id in self._old else AT_ONCE
-        if step in self._reading or len(self._reading) >= at_once:
+        log, old = log_of(execution, job_is_over=self._over), id in self._old
+        live = len(self._reading) - bool(self._reading_old)
+        if step in self._reading or (self._reading_old if old else live >= AT_ONCE):
             return True
-        if self._ending() if id in self._old else self._unread(execution["depends_on"]):
+        if not old and self._unread(execution["depends_on"]):
             return True
         # What was over before shares one wait; what came to its end meanwhile may not have been delivered yet.
-        visit = self._visit if id in self._old else Visit(LIVE_LATE)
+        visit = self._visit if old else Visit(LIVE_LATE)
         transcript = Transcript(self._bus, log, visit=visit, place=place, follow=True)
         self._reading[step] = id, transcript, asyncio.create_task(self._read(execution, transcript))
+        self._reading_old = id if old else self._reading_old
         return False
-
-    def _ending(self) -> bool:
-        """Whether a log that is over is still being read. What was over before is shown one step after the other."""
-        reading = {id for id, _, _ in self._reading.values()}
-        return any(each["id"] in reading and log_of(each, job_is_over=self._over).over for each in self._executions)
 
     def _unread(self, steps: Sequence[str]) -> bool:
         """Whether output of any of these steps is still to be sent. What a step needs is shown before it; of what runs
@@ -217,6 +212,8 @@ class Follower:
         self._done.add(execution["id"])
         self.expired = self.expired or transcript.expired
         del self._reading[step]
+        if self._reading_old == execution["id"]:
+            self._reading_old = ""
         self._go_on()
         if not self._reading:
             self._listener.tell()

@@ -19,6 +19,11 @@ _log = structlog.get_logger(__name__)
 class HearingClient(Client):
     """A client that reads as long as it is connected, and connects anew when it cannot."""
 
+    @property
+    def deaf(self) -> bool:
+        """Whether nothing is read at the moment: a `flush` would return at once and prove nothing."""
+        return self._reading_task is None or self._reading_task.done()
+
     async def _process_pong(self) -> None:
         """As nats-py's, for a late answer, too."""
         if self._pongs and self._pongs[0].done():

@@ -247,7 +247,7 @@ class Connection:
 
     async def flush(self, deadline: float = 5.0) -> None:
         """Wait until the server has taken everything sent so far."""
-        if not self.connected:
+        if not self.connected or self._nc.deaf:
             raise BusUnavailable("not connected to NATS")
         try:
             await self._unless_broken(

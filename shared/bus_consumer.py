@@ -121,7 +121,7 @@ class Consumer(Generic[T]):
         self._catalogue = catalogue
         self._linger = linger_ms / 1000
         self._yields = yields
-        self._newest = (0.0, 0.0)
+        self._newest = (0.0, 0.0, 0)
         """When the newest message handled was stored, and when it was gathered, by the wall clock."""
         self._worked_at = float("-inf")
         self._took = 0.0
@@ -204,9 +204,10 @@ class Consumer(Generic[T]):
         return self._dead_letters.sent
 
     def delay(self) -> float:
-        """Seconds that the last message of the last batch had waited in the stream before it was gathered."""
-        stored, gathered = self._newest
-        return max(0.0, gathered - stored)
+        """How far it is behind: seconds that the last message of the last batch had waited in the stream before it was
+        gathered; 0 once that was handled and nothing came after it."""
+        stored, gathered, pending = self._newest
+        return 0.0 if self.idle and not pending else max(0.0, gathered - stored)
 
     @property
     def idle(self) -> bool:
@@ -225,7 +226,8 @@ class Consumer(Generic[T]):
                 messages = await self._gather()
                 if messages:
                     self._metrics.delivery_seconds.observe(max(0.0, time.time() - stored_at(messages[0].raw.reply)))
-                    self._newest = stored_at(messages[-1].raw.reply), time.time()
+                    last = messages[-1]
+                    self._newest = stored_at(last.raw.reply), time.time(), last.position.pending
                 # What comes again is handled apart, so that poison spoils no other batch.
                 handled_together = groups(messages)
                 if handled_together and self._failures.deadly(handled_together[0][0].position):

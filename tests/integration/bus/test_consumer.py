@@ -77,6 +77,24 @@ async def test_every_event_is_handled_once_and_in_order(bus: Bus, consume: Start
     await nothing_pending(bus)
 
 
+async def test_a_consumer_that_has_handled_all_there_is_is_not_behind(bus: Bus, consume: Start) -> None:
+    delays: list[float] = []
+    there = asyncio.Event()
+
+    async def handler(events: Events) -> None:
+        await there.wait()
+        delays.append(consumer.delay())
+
+    await publish(bus, numbered(1))
+    await publish(bus, numbered(1, start=1))
+    await asyncio.sleep(0.3)  # it is this that makes them late
+    consumer = await consume(handler, max_events=1)
+    there.set()
+    await consumer.until(lambda: consumer.handled == 2 and consumer.idle)
+    assert min(delays) >= 0.3
+    assert consumer.delay() == 0
+
+
 async def test_under_load_batches_grow(bus: Bus, consume: Start) -> None:
     sizes: list[int] = []
 

@@ -102,6 +102,17 @@ async def test_a_step_is_followed_after_what_it_needs_and_holds_up_nothing_besid
         assert (await anext(events)).event == "end"
 
 
+async def test_what_ended_before_is_shown_beside_all_that_runs(house: House) -> None:
+    steps = [{"name": f"step-{n}", "command": "true"} for n in range(8)]
+    job = await house.submit(pipeline_id=(await house.pipeline(*steps))["id"])
+    *running, ended = [scheduled(await house.queued(job, step["name"])) for step in steps]
+    await house.say(*(started(one) for one in (*running, ended)))
+    await house.bus.publish_log(chunk(ended, 1, "done"))
+    await house.say(finished(ended, chunks=1))
+    async with following(house, job) as events:
+        assert line(await anext(events)) == ("step-7", 1, "done")
+
+
 async def test_a_stream_of_several_steps_resumes_at_every_event(house: House) -> None:
     retried = {"name": "slow", "command": "true", "retry": {"max_attempts": 2, "delay": 0}}
     last = {"name": "last", "command": "true", "depends_on": ["slow", "quick"]}
