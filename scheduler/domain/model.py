@@ -104,9 +104,19 @@ class Task:
     traceparent: str | None = None
     """The trace of this attempt, if it has one."""
     ticket: int = 0
-    """Which of the queue's entries for it is the valid one; 0 when it is not in the queue."""
+    """Which of the queue's entries for it are valid, counted from 1; negative, or 0, when it is not in the queue. Small
+    numbers, since a large one of its own for each task would take memory."""
     ready: bool = False
     """Whether it is in the queue, and its time has come."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is in the queue."""
+        return self.ticket > 0
+
+    def __lt__(self, other: "Task") -> bool:
+        """For the heaps of the queue, where entries may differ in nothing but the task: any order will do."""
+        return False
 
     def claim(self) -> tuple[int, datetime, str]:
         """Its place among all that waits: the lower, the earlier it goes."""

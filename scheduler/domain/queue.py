@@ -32,7 +32,6 @@ class Queue:
         self._deadlines: list[_Entry] = []
         self._patience: list[_Entry] = []
         """When tasks stop waiting for a worker on which they have not failed."""
-        self._tickets = 0
         self.changed = False
         """Whether something became ready since somebody last looked."""
 
@@ -41,8 +40,7 @@ class Queue:
 
     def add(self, task: Task, now: datetime) -> None:
         """Let a task wait; it is ready at once unless its `ready_at` is still to come."""
-        self._tickets += 1
-        task.ticket = self._tickets
+        task.ticket = 1 - task.ticket
         self._count += 1
         if task.run_at is not None and task.ready_at > now:
             heappush(self._delayed, (task.ready_at, task.task_id, task.ticket, task))
@@ -55,9 +53,9 @@ class Queue:
 
     def remove(self, task: Task) -> None:
         """Take a task out; one that does not wait is left alone."""
-        if task.ticket == 0:
+        if not task.waits:
             return
-        ready, task.ticket, task.ready = task.ready, 0, False
+        ready, task.ticket, task.ready = task.ready, -task.ticket, False
         self._count -= 1
         key = (task.shape, task.priority, task.shuns)
         if ready and self._lanes[key].discard() == 0:

@@ -100,7 +100,7 @@ class Reservations:
         reservation = worker.reservation
         return (
             reservation is not None
-            and reservation.task.ticket != 0
+            and reservation.task.waits
             and self._fleet.get(worker.id) is worker
             and worker.could_hold(reservation.task.shape)
         )

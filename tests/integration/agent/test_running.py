@@ -16,7 +16,7 @@ from shared.ids import new_id
 from shared.process_tree import EXECUTION_MARK, find, mark
 
 if TYPE_CHECKING:
-    from tests.integration.agent.conftest import ControlPlane
+    from tests.integration.agent.conftest import ControlPlane, Hire
 
 # Escapes its session and its parent, ignores TERM, and says when it stands.
 STUBBORN = """
@@ -107,7 +107,7 @@ async def test_what_cannot_start_says_what_is_missing(control: ControlPlane, run
 
 
 async def test_a_timeout_ends_the_whole_tree(control: ControlPlane) -> None:
-    run = RunSpec(command=STUBBORN, type="python", timeout=3)  # by then it heeds no SIGTERM, however busy it is
+    run = RunSpec(command=STUBBORN, type="python", timeout=5)  # by then it heeds no SIGTERM, however busy it is
     execution_id = await control.run(run)
     finished = await control.finished(execution_id)
     assert (finished.status, finished.reason) == (ExecutionStatus.TIMED_OUT, Reason.TIMEOUT)
@@ -146,7 +146,7 @@ async def test_what_python_writes_is_seen_while_it_runs_and_kept_when_it_is_canc
 
 async def test_what_python_wrote_is_kept_when_its_time_is_over(control: ControlPlane) -> None:
     source = "import time\nprint('begin')\ntime.sleep(600)"
-    execution_id = await control.run(RunSpec(command=source, type="python", timeout=2))
+    execution_id = await control.run(RunSpec(command=source, type="python", timeout=5))
     assert (await control.finished(execution_id)).status is ExecutionStatus.TIMED_OUT
     assert [line.message for line in await control.log(execution_id)] == ["begin"]
 
@@ -157,7 +157,8 @@ async def test_a_step_may_have_python_buffer_its_output(control: ControlPlane) -
     assert [line.message for line in await control.log(execution_id)] == ["False"]
 
 
-async def test_a_process_that_heeds_term_has_time_to_end(control: ControlPlane) -> None:
+async def test_a_process_that_heeds_term_has_time_to_end(hire: Hire, nats_url: str, namespace: str) -> None:
+    control = await hire(nats_url, namespace, grace=20)
     execution_id = await control.run("trap 'echo tidy; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
     await control.printed(execution_id, "ready")
     await control.stop(execution_id)

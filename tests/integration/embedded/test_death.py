@@ -45,7 +45,7 @@ async def test_death_by_kill_leaves_nothing(tmp_path: Path, moment: str) -> None
     if moment == "starting":  # initdb is at work
         # Another process makes the file: there is no event to wait for.
         while not (tmp_path / "postgres" / "cluster.new" / "PG_VERSION").exists():  # noqa: ASYNC110
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.005)
     children = descendants(parent.pid)
     assert children
 

@@ -118,7 +118,7 @@ async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, n
 
     assert await up.end() == (0, "")
     for pid in children:
-        assert await gone(pid, within=1)
+        assert await gone(pid, within=20)
     log = (tmp_path / "data" / "logs" / "worker_manager.log").read_text()
     assert log == (
         'started worker {"name": "me", "type": "big", "slots": 5, '
@@ -217,7 +217,7 @@ async def test_a_service_that_dies_later_is_started_again(start: Start) -> None:
                 after = await health(url)
                 break
             except aiohttp.ClientError:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.02)
     assert after["pid"] != before["pid"]
 
 
@@ -233,7 +233,7 @@ async def test_a_server_that_dies_is_started_again_in_place(start: Start) -> Non
                 _, writer = await asyncio.open_connection(host, int(port))
                 break
             except ConnectionError:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.02)
     writer.close()
     await writer.wait_closed()
 
@@ -253,7 +253,7 @@ async def test_a_database_that_is_told_to_end_while_it_has_clients_is_started_ag
                     await (await asyncpg.connect(address)).close()
                     break
                 except (OSError, asyncpg.CannotConnectNowError):
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0.02)
     finally:
         client.terminate()
 
@@ -266,6 +266,7 @@ async def worker(up: Up, number: int = 0) -> dict[str, Any]:
                 found: list[dict[str, Any]] = await answer.json()
             if len(found) > number and found[number]["status"] == "running":
                 return found[number]
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -45,14 +45,14 @@ async def test_made_up_requests_are_answered_as_documented(
             *("--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", "10"),
             *("--max-time", str(SECONDS), "--seed", "20261128", "--generation-deterministic"),
             *("--exclude-operation-id", STARTS_PROCESSES, "--no-shrink"),
-            *("--request-timeout", "10", "--continue-on-failure", "--warnings", "off", "--no-color"),
+            *("--request-timeout", "30", "--continue-on-failure", "--warnings", "off", "--no-color"),
             cwd=tmp_path,
             env={name: value for name, value in os.environ.items() if not name.startswith("SCHEMATHESIS")},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            async with asyncio.timeout(SECONDS + 75):
+            async with asyncio.timeout(SECONDS + 150):
                 out, _ = await process.communicate()
         finally:
             if process.returncode is None:

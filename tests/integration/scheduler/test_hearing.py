@@ -47,9 +47,10 @@ async def beating(agent: Agent, *running: str) -> AsyncIterator[None]:
         await asyncio.wait({task})
 
 
-async def placed(here: House) -> TaskScheduled:
-    await here.say(queued())
-    return (await here.ears.wait(TaskScheduled))[0]
+async def placed(here: House, agent: Agent) -> TaskScheduled:
+    async with beating(agent):
+        await here.say(queued())
+        return (await here.ears.wait(TaskScheduled))[0]
 
 
 async def only_who_is_silent_alone_is_lost(here: House) -> None:
@@ -64,7 +65,7 @@ async def test_a_frozen_bus_loses_nobody(house: Opener, own_nats: Callable[[], A
     server = await own_nats()
     here = await house(lease=LEASE, nats=server.url)
     agent = await here.agent()
-    execution = (await placed(here)).execution_id
+    execution = (await placed(here, agent)).execution_id
     async with beating(agent, execution):
         await server.freeze()
         await asyncio.sleep(LONGER)  # it is the lease that is to run out, if it does
@@ -76,7 +77,7 @@ async def test_a_bus_that_was_away_loses_nobody(house: Opener, own_nats: Callabl
     server = await own_nats()
     here = await house(lease=LEASE, nats=server.url)
     agent = await here.agent()
-    execution = (await placed(here)).execution_id
+    execution = (await placed(here, agent)).execution_id
     await server.kill()
     await asyncio.sleep(LONGER)
     await server.start()
@@ -93,7 +94,7 @@ async def test_a_bus_that_was_away_loses_nobody(house: Opener, own_nats: Callabl
 async def test_a_scheduler_that_stood_still_loses_nobody(house: Opener) -> None:
     here = await house(lease=LEASE)
     agent = await here.agent()
-    execution = (await placed(here)).execution_id
+    execution = (await placed(here, agent)).execution_id
     async with beating(agent, execution):
         time.sleep(LONGER)  # noqa: ASYNC251  # the event loop stands still, as in a process that was stopped
         await only_who_is_silent_alone_is_lost(here)
@@ -103,7 +104,7 @@ async def test_a_database_that_holds_a_turn_up_loses_nobody(house: Opener) -> No
     """The leases run out while everyone waits for the turn; of two heartbeats, one is behind the watch over leases."""
     here = await house(lease=LEASE)
     agent, other = await here.agent(), await here.agent(slots=0)
-    execution = (await placed(here)).execution_id
+    execution = (await placed(here, agent)).execution_id
     async with beating(agent, execution), beating(other):
         async with here.database.transaction() as tx:
             await tx.execute("update leadership set epoch = epoch")  # a turn that writes waits for this

@@ -15,8 +15,8 @@ from shared.lifecycle import StopTimeout
 from shared.metrics import Metrics
 from tests.fixtures.processes import running, said
 
-SOON = 5.0
-"""Seconds within which another leads when the leader fell silent."""
+SOON = 15.0
+"""Seconds within which another leads when the leader fell silent, on a busy machine: for ever, without the lease."""
 
 LOCK_HOLDERS = "select pid from pg_locks where locktype = 'advisory' and granted"
 
@@ -105,12 +105,15 @@ async def test_a_duty_that_cannot_start_is_tried_again(database: Database) -> No
 
 
 @pytest.mark.parametrize(
-    ("error", "longest"),
-    [(LookupError("trial"), [1.6, 3.2, 5.0, 5.0]), (Unavailable("trial"), [1.0, 1.0, 1.0, 1.0])],
+    ("error", "expected"),
+    [
+        (LookupError("trial"), [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]),
+        (Unavailable("trial"), [0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5]),
+    ],
     ids=["broken", "away"],
 )
 async def test_a_duty_that_never_can_start_is_tried_ever_more_seldom(
-    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception, longest: list[float]
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: list[float]
 ) -> None:
     pauses: list[float] = []
     enough = asyncio.Event()
@@ -128,7 +131,7 @@ async def test_a_duty_that_never_can_start_is_tried_ever_more_seldom(
             await leadership.start()
             await enough.wait()
             await leadership.stop()
-    assert pauses == [0.1, 0.2, 0.4, 0.8, *longest]
+    assert pauses == expected
 
 
 async def test_other_roles_have_other_leaders(database: Database) -> None:

@@ -151,7 +151,7 @@ asyncio.run(tracing.stop())
 print(time.monotonic() - began)
 """
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
-    assert STOP_PATIENCE <= float(done.stdout.splitlines()[-1]) < STOP_PATIENCE + 2
+    assert STOP_PATIENCE <= float(done.stdout.splitlines()[-1]) < STOP_PATIENCE + 20
 
 
 @pytest.mark.parametrize("module", ["orchestrator", "scheduler", "worker_manager", "worker_manager.agent"])
