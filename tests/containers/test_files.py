@@ -61,11 +61,21 @@ def test_every_service_is_limited_checked_and_restarted(file: str) -> None:
         assert service["restart"] == "unless-stopped", name
         assert service["mem_limit"], name
         assert service["cpus"], name
-        assert list(service["networks"]) == ["hodei-network"], name
         checked = "healthcheck" in service or service["image"].startswith("hodei/")  # ours bring theirs in the image
         assert checked, name
     ours = {service["image"].partition(":")[0] for service in services.values()}
     assert {f"hodei/{name}" for name in OURS} <= ours
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_only_what_needs_the_database_is_on_its_network(file: str) -> None:
+    networks = {name: set(service["networks"]) for name, service in _services(file).items()}
+
+    on_it = {name for name, found in networks.items() if "hodei-database" in found}
+    services = {name for name in networks if name.startswith(("orchestrator", "scheduler", "worker-manager"))}
+    assert on_it == {"postgres", "postgres-exporter", *services}
+    assert networks.pop("postgres") == {"hodei-database"}
+    assert all("hodei-network" in found for found in networks.values())
 
 
 @pytest.mark.parametrize("file", FILES)

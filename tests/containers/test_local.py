@@ -79,6 +79,12 @@ async def test_three_workers_register_and_leave_again(local: Stack, client: Clie
     assert len(hosts) == 3
 
 
+async def test_a_job_in_a_worker_container_cannot_reach_the_database(client: Client) -> None:
+    job = await client.submit(JobCreate(command="getent hosts nats && ! getent hosts postgres"))
+
+    assert (await client.wait(job.id, timeout=60)).status is JobStatus.SUCCEEDED
+
+
 async def test_a_killed_container_comes_back_and_its_work_is_done(local: Stack, client: Client) -> None:
     """Each service dies while a job runs and another one is submitted; neither is lost, and the first runs once."""
     for service in SERVICES:
