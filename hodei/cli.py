@@ -5,10 +5,8 @@ command's own code, or as timeout(1), env(1) and shells do: 124 out of time, 125
 executable, 127 not found, 128 + N after signal N.
 """
 
-import io
 import json
 import os
-import signal
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +16,7 @@ from typing import Annotated, Final
 import typer
 from pydantic import TypeAdapter
 
-from hodei import __version__, stdin, usage, workers
+from hodei import __version__, standard_streams, stdin, usage, workers
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.dead_letters import app as dead_letters
@@ -67,16 +65,9 @@ app.command()(explain)
 
 
 def main() -> None:
-    """The console script. What the output's encoding cannot express is replaced, and a closed pipe ends it quietly."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    try:
+    """The console script."""
+    with standard_streams.prepared():
         app()
-    except BrokenPipeError:
-        # Nobody reads any more. Python flushes at exit, and would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
 
 
 def _version(wanted: bool) -> None:

@@ -156,14 +156,14 @@ async def test_a_closed_pipe_cancels_the_job_and_says_so(platform: Platform, cli
 
 async def test_a_list_into_a_closed_pipe_ends_quietly(platform: Platform, client: Client) -> None:
     await client.submit_many([command_job("true", name="n" * 200) for _ in range(400)])
-    process = await asyncio.create_subprocess_shell(
-        f"{sys.executable} -m hodei jobs --limit 400 | head -1",
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{sys.executable} -m hodei jobs --limit 400 | head -1; echo ${{PIPESTATUS[0]}}",
         env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(60):
         out, err = await process.communicate()
     assert out.startswith(b"ID ")
-    assert err == b""
+    assert (out.split()[-1], err) == (str(128 + signal.SIGPIPE).encode(), b"")
 
 
 async def in_terminal(platform: Platform, *arguments: str, columns: int) -> str:

@@ -1,0 +1,115 @@
+"""This program's standard streams: always there, and with an error of their own when they take nothing more.
+
+Not here: what a command does about a closed output. `hodei run` cancels its job; the others end.
+"""
+
+import errno
+import io
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, TextIO
+
+from hodei.embedded.terminal import say
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_NAMES: Final = {1: "standard output", 2: "standard error"}
+
+
+class ClosedOutput(OSError):
+    """A standard stream takes nothing more: its reader has gone, or its disk is full.
+
+    It carries no errno: typer and rich would take an EPIPE for themselves and exit with 1.
+    """
+
+    def __init__(self, stream: str, cause: OSError) -> None:
+        super().__init__(f"{stream}: {cause.strerror}")
+        self.stream = stream
+        self.broken_pipe = cause.errno == errno.EPIPE
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """Open streams that are missing (`>&-`) on the null device; end quietly when standard output is closed.
+
+    Exits with 128 + SIGPIPE, as a shell shows it, when the reader of a pipe has gone, and with 1 and a line on standard
+    error when writing fails otherwise. A block that exits with a code of its own keeps it. What an encoding cannot
+    express is replaced.
+    """
+    _open_missing()
+    out, err = (io.BufferedWriter(_File(number, "w", closefd=False)) for number in (1, 2))
+    sys.stdout = io.TextIOWrapper(out, _encoding(sys.stdout), errors="replace", line_buffering=out.isatty())
+    sys.stderr = _Remarks(err, _encoding(sys.stderr), errors="replace", line_buffering=True)
+    try:
+        try:
+            yield
+        except SystemExit as leaving:
+            if not leaving.code:
+                sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except ClosedOutput as error:
+        if error.broken_pipe:
+            sys.exit(128 + signal.SIGPIPE)
+        say(str(error))
+        sys.exit(1)
+    finally:
+        _drop_what_is_left(out)
+        _drop_what_is_left(err)
+
+
+class _File(io.FileIO):
+    """A standard stream whose errors are ClosedOutput."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        while True:
+            try:
+                written: int | None = super().write(data)
+            except OSError as error:
+                raise ClosedOutput(_NAMES[self.fileno()], error) from error
+            if written is not None:
+                return written
+            select.select([], [self], [])  # it does not block, and is full
+
+
+class _Remarks(io.TextIOWrapper):
+    """Standard error, for this program's own words: when it takes none, there is no other place for them.
+
+    The output of commands goes to its `buffer`, which raises ClosedOutput.
+    """
+
+    def write(self, text: str, /) -> int:
+        with suppress(ClosedOutput):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(ClosedOutput):
+            super().flush()
+
+
+def _encoding(stream: TextIO | None) -> str:
+    return "utf-8" if stream is None else stream.encoding
+
+
+def _open_missing() -> None:
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)  # the programs that this one starts have standard streams, too
+    os.close(opened)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # it lives as long as the program
+
+
+def _drop_what_is_left(stream: "io.BufferedWriter[_File]") -> None:
+    """Python flushes its streams when it ends, and would complain about what it cannot write then."""
+    try:
+        stream.flush()
+    except ClosedOutput:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
