@@ -31,11 +31,11 @@ from hodei.embedded.nats import EmbeddedNats
 from hodei.embedded.ports import free_port, is_taken
 from hodei.embedded.postgres import EmbeddedPostgres
 from hodei.embedded.service import ProcessSpec, ServiceProcess
-from hodei.embedded.terminal import say, show
+from hodei.embedded.terminal import give_up, say, show
 from hodei.embedded.worker import ALIVE, KeptWorker
 from hodei.up_settings import SERVICES, UpSettings, variable_of
 
-HEALTH_DEADLINE: Final = 30.0  # seconds for a service to become healthy
+HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, on a machine that is short of CPU, too
 WORKERS_DEADLINE: Final = 5.0  # for the worker manager to take the request to stop its workers
 SERVICE_DEADLINE: Final = 15.0  # for a service to stop after SIGTERM
 STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed to be gone
@@ -60,8 +60,11 @@ Specs = Callable[[UpSettings, Mapping[str, int], Mapping[str, str], Sequence[int
 
 
 def run(*, data_dir: Path | None = None, verbose: bool = False) -> int:
-    """Run the platform until Ctrl-C or SIGTERM; the exit code."""
-    return asyncio.run(up(data_dir=data_dir, verbose=verbose))
+    """Run the platform until Ctrl-C or SIGTERM; the exit code. That nobody reads what it prints changes nothing."""
+    try:
+        return asyncio.run(up(data_dir=data_dir, verbose=verbose))
+    finally:
+        give_up()
 
 
 async def up(

@@ -1,4 +1,5 @@
-"""A server's data folder: made, locked against a second instance, and the end of its log for error messages."""
+"""A server's data folder: made, locked against a second instance, has it room, and the end of its log for error
+messages."""
 
 from __future__ import annotations
 
@@ -6,8 +7,12 @@ import asyncio
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 from hodei.embedded.errors import EmbeddedError
+
+ROOM: Final = 1 << 20
+"""Bytes that a server needs at the least to start, and that can be written where there is room again."""
 
 
 async def lock(folder: Path, what: str, *, patience: float) -> int:
@@ -35,6 +40,18 @@ def _open_lock(folder: Path, what: str) -> int:
         return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise EmbeddedError(f"cannot use {folder} for the {what} data: {error.strerror}") from None
+
+
+def has_room(folder: Path) -> bool:
+    """Whether a file of ROOM bytes can be written: quotas and inodes count, too."""
+    probe = folder / "room"
+    try:
+        probe.write_bytes(bytes(ROOM))
+        return True
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def last_lines(log: Path, *, count: int = 5, since: int = 0) -> str:

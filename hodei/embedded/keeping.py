@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Protocol
 
 import aiohttp
 
+from hodei.embedded import folder
 from hodei.embedded.backoff import Backoff
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.nats import EmbeddedNats
@@ -19,8 +19,6 @@ from hodei.embedded.postgres import EmbeddedPostgres
 
 LOOK: Final = 1.0
 """Seconds between two looks at a server."""
-ROOM: Final = 1 << 20
-"""Bytes that can be written where there is room again."""
 
 Say = Callable[[str], None]
 
@@ -44,23 +42,24 @@ async def keep_server(name: str, server: Server, say: Say) -> None:
 
 
 async def heal_nats(nats: EmbeddedNats, session: aiohttp.ClientSession, say: Say) -> None:
-    """Restart a NATS server whose streams keep a write error although its disk has room again.
+    """Restart a NATS server that stores nothing although its disk has room again.
 
     JetStream remembers the first write error of a stream until the server ends: from then on it stores nothing there.
+    Where it runs out of space otherwise, it may turn itself off.
     """
     told = ""
     backoff = Backoff()
     while True:
         await asyncio.sleep(LOOK)
-        problem = await nats.write_error(session)
+        problem = await nats.problem(session)
         if problem is None:
             told = ""
             continue
         if problem != told:
             say(f"NATS cannot store messages: {problem}")
             told = problem
-        if await asyncio.to_thread(_has_room, nats.data_dir):
-            say("there is room again, but NATS keeps its write error: it is restarted")
+        if await asyncio.to_thread(folder.has_room, nats.data_dir):
+            say("there is room again, but NATS keeps its error: it is restarted")
             nats.ask_to_stop()  # keep_server starts it again
             await asyncio.sleep(backoff.delay())
             backoff.began()
@@ -92,15 +91,3 @@ async def _restart(name: str, server: Server, backoff: Backoff, say: Say) -> Non
                 told = str(error)
                 say(f"{name} cannot be started again: {told}; trying every {delay:g} s or later")
             await asyncio.sleep(delay)
-
-
-def _has_room(folder: Path) -> bool:
-    """Whether a file of ROOM bytes can be written: quotas and inodes count, too."""
-    probe = folder / "room"
-    try:
-        probe.write_bytes(bytes(ROOM))
-        return True
-    except OSError:
-        return False
-    finally:
-        probe.unlink(missing_ok=True)

@@ -33,8 +33,9 @@ DISK_SHARE: Final = 0.8
 """Of the size of a file system that is smaller: logs that could fill it would leave no room for outcomes."""
 STOPS: Final = ((signal.SIGTERM, 10.0),)
 QUESTION: Final = aiohttp.ClientTimeout(total=2)
-WRITE_ERROR: Final = "write error"
-"""What /healthz says of a stream or consumer that could not be written to its file."""
+STORES_NOTHING: Final = ("write error", "JetStream not enabled")
+"""What /healthz says when a stream or consumer could not be written to its file, and when JetStream turned itself
+off."""
 
 
 def program() -> Path:
@@ -140,14 +141,14 @@ class EmbeddedNats:
         if self._server is not None:
             self._server.ask_to_stop()
 
-    async def write_error(self, session: aiohttp.ClientSession) -> str | None:
+    async def problem(self, session: aiohttp.ClientSession) -> str | None:
         """What keeps the server from storing messages, None when it stores them or does not answer."""
         try:
             async with session.get(f"{self.monitoring_url}/healthz", timeout=QUESTION) as answer:
                 error = str((await answer.json(content_type=None)).get("error", ""))
         except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError):
             return None
-        return error if WRITE_ERROR in error else None
+        return error if any(words in error for words in STORES_NOTHING) else None
 
     async def _start(self, command: str, lock: int) -> None:
         if self.port:
@@ -155,6 +156,9 @@ class EmbeddedNats:
         shutil.rmtree(self._run_dir, ignore_errors=True)
         self._run_dir.mkdir(mode=0o700)
         configuration = self._write_configuration()
+        if not folder.has_room(self.data_dir):
+            # It would run without being able to write its ports file, by which we know that it is ready.
+            raise EmbeddedError(f"there is no room for NATS in {self.data_dir}")
         since = folder.size_of(self.log)
         server = KeptProcess(
             Order(

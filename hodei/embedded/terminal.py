@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import suppress
 from typing import TextIO
@@ -29,3 +30,15 @@ def write(stream: TextIO, text: str) -> None:
     with suppress(OSError, ValueError):  # there is no other place to report it to
         stream.write(text.encode(encoding, "replace").decode(encoding))
         stream.flush()
+
+
+def give_up() -> None:
+    """Drop what could not be written, at the end of a process: Python would try once more, and turn the failure into
+    a message and exit code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

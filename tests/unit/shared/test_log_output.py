@@ -74,6 +74,10 @@ for number in range(5000):
     structlog.get_logger().info("job.created", text="x" * 100)
 print("done")
 """
+    # Unbuffered, Python has nothing left to write at the end, which is when it would find fault.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full, env=environment, text=True
+        )
     assert (done.stdout, done.returncode) == ("done\n", 0)
