@@ -2,11 +2,14 @@
 metrics of every process. A test keeps them true.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from aiohttp.web import Application
 
 import nats_exporter.app
 import orchestrator.app
@@ -23,7 +26,7 @@ from schemas.questions import QUESTIONS
 from schemas.subjects import CONSUMERS, Catalogue
 from shared.lifecycle import Service
 from shared.metrics import Declared
-from shared.web.app import METRICS, WebServer
+from shared.web.app import DOCUMENT, METRICS, WebServer
 from worker_manager.settings import WorkerManagerSettings
 
 HERE: Final = Path(__file__).parent
@@ -156,7 +159,63 @@ def metric_catalogue() -> str:
     return "\n".join(parts)
 
 
+_LISTS_INTRO: Final = """\
+# Lists and their filters
+
+Generated from the OpenAPI documents by `make docs`; they describe each filter. A list is a JSON array, the newest first
+(the queue: what runs next first). `limit` and `cursor` page through it (`Link: <…>; rel="next"`), and a filter is a
+query parameter of a field's name:
+
+```bash
+curl "http://localhost:8080/api/v1/jobs?label=team=web&label=tier=1&status=failed&created_after=2026-11-01T00:00:00Z"
+curl "http://localhost:8082/api/v1/executions?worker_name=north&exit_code=137"
+curl "http://localhost:8081/api/v1/workers?label=zone=north&drained=true"
+curl "http://localhost:8081/api/v1/queue?requires=gpu=yes"
+```
+
+- Several filters narrow a list down. `label` and `requires` are KEY=VALUE, and may be repeated: all of them must hold.
+- `name` and `worker_name` are the whole name. What is not an id matches nothing. Any other value that a field cannot
+  have is refused with 422, naming the parameter.
+- `created_after` includes its moment, `created_before` does not. In a URL, the `+` of an offset is written `%2B`.
+- `GET /api/v1/pipelines` lists the active ones, and with `status=archived` those that are out of use.
+- `worker_name` is what a worker was called when the execution was placed there; null where nobody has said it, as for
+  executions of earlier versions.
+- What is not in the table is shown only: free text, commands, parameters, counts, and times other than `created_at`.
+
+| list | filters |
+|---|---|
+"""
+
+
+def list_catalogue() -> str:
+    """Every list and what it is narrowed down by."""
+    lines = []
+    for service, document in openapi_documents().items():
+        for path, operations in sorted(document["paths"].items()):
+            names = [one["name"] for one in operations.get("get", {}).get("parameters", ()) if one["in"] == "query"]
+            if {"limit", "cursor"} <= set(names):
+                filters = ", ".join(f"`{name}`" for name in sorted(set(names) - {"limit", "cursor"}))
+                lines.append(f"| {service} `GET {path}` | {filters or 'none'} |")
+    return _LISTS_INTRO + "\n".join(lines) + "\n"
+
+
+def openapi_documents() -> Mapping[str, Mapping[str, Any]]:
+    """Each service's OpenAPI document, without starting any."""
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"HODEI_DATA_DIR": folder}
+        apps = {
+            "orchestrator": _app(lambda: orchestrator.app.build(OrchestratorSettings()), given),
+            "scheduler": _app(lambda: scheduler.app.build(SchedulerSettings()), given),
+            "worker manager": _app(lambda: worker_manager.app.build(WorkerManagerSettings()), given),
+        }
+    return {name: json.loads(app[DOCUMENT].content) for name, app in apps.items()}
+
+
 def _declared(build: Callable[[], Sequence[Service]], environment: Mapping[str, str]) -> Sequence[Declared]:
+    return _app(build, environment)[METRICS].declared
+
+
+def _app(build: Callable[[], Sequence[Service]], environment: Mapping[str, str]) -> Application:
     before = dict(os.environ)
     kept = {key: value for key, value in before.items() if not key.startswith(("HODEI_", "NATS_", "DATABASE_"))}
     try:
@@ -164,7 +223,7 @@ def _declared(build: Callable[[], Sequence[Service]], environment: Mapping[str, 
         [web] = [service for service in build() if isinstance(service, WebServer)]
     finally:
         _set_environment(before)
-    return web.app[METRICS].declared
+    return web.app
 
 
 def _set_environment(wanted: Mapping[str, str]) -> None:
@@ -186,6 +245,7 @@ PAGES: Final = {
     "asyncapi.json": asyncapi.document,
     "log-events.md": log_event_catalogue,
     "metrics.md": metric_catalogue,
+    "lists.md": list_catalogue,
 }
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ scheduler publishes again where it placed the task and what came of it, the work
 task of which the scheduler has never heard is queued again. The answers come as ordinary events.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.store.runs import RunStore
 from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, LogSummary
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
 from schemas.states import ExecutionStatus, JobStatus, Reason
 from shared.clock import now
-from shared.database import Record
 from shared.loop import Counts, Loop
 from shared.outbox import Outbox
 from shared.recall import PAGE, PAGE_GAP, Recall, answered
@@ -89,7 +88,7 @@ class Recollection:
         """Publish again what came of the executions asked about; tasks that there are not are unknown."""
         known = await self._store.known_tasks(question.overdue)
         ended = await self._store.ended_executions(question.overdue)
-        events = list(_events(question.overdue, ended))
+        events = list(told_again(question.overdue, ended))
         if events:
             async with self._outbox.transaction() as tx:
                 tx.emit(*events)
@@ -98,7 +97,8 @@ class Recollection:
         return answered(len(events), [one.task_id for one in question.overdue if one.task_id not in known])
 
 
-def _events(overdue: list[Overdue], ended: Mapping[str, Record]) -> Iterator[EventData]:
+def told_again(overdue: Sequence[Overdue], ended: Mapping[str, Any]) -> Iterator[EventData]:
+    """What came of the executions that are asked about, out of their rows."""
     for one in overdue:
         row = ended.get(one.execution_id or "")
         if row is None or one.worker_id is None or one.incarnation is None:
@@ -109,6 +109,7 @@ def _events(overdue: list[Overdue], ended: Mapping[str, Record]) -> Iterator[Eve
             "job_id": one.job_id,
             "attempt": one.attempt,
             "worker_id": row["worker_id"] or one.worker_id,
+            "worker_name": row["worker_name"],
             "incarnation": one.incarnation,
         }
         if row["status"] == ExecutionStatus.LOST:

@@ -11,6 +11,7 @@ from scheduler.domain.explain import Candidate, ReservedFor
 from scheduler.domain.model import Outcome, Shape, TaskState
 from scheduler.store import shape_of, worker_of
 from schemas.ids import is_id
+from schemas.rest.lists import pairs
 from schemas.rest.schedules import QueueQuery, ScheduleQuery
 from schemas.rest.workers import RegisteredWorkerQuery
 from schemas.specs import PRIORITY_RANK, Resources
@@ -80,8 +81,11 @@ class Listing:
         return found
 
     async def workers(self, query: RegisteredWorkerQuery, before: str | None) -> Page:
+        if not _may_match(query.reserved_for):
+            return _NOTHING
         status = None if query.status is None else query.status.value
-        of = (status, query.type, query.name, query.has_agent, query.drained, query.labels() or None)
+        flags = (query.has_agent, query.drained)
+        of = (status, query.type, query.name, *flags, query.labels() or None, query.reserved_for)
         sql, arguments = narrowed(self._list_workers, before, *of, query.limit + 1)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
@@ -98,19 +102,20 @@ class Listing:
             return [], None
         as_of = now if after is None else after.as_of
         rank = None if query.priority is None else PRIORITY_RANK[query.priority]
+        of = (rank, query.job_id, query.name, query.attempt, pairs(query.requires) or None)
         position = 0 if after is None else after.position
         found: list[tuple[Record, bool]] = []
         want = query.limit + 1
         if after is None or not after.delayed:
             start = (None, None, None) if after is None else (after.priority, after.ready_at, after.task_id)
-            rows = await self._database.fetch(self._ready, as_of, rank, query.job_id, *start, want, position)
+            sql, arguments = narrowed(self._ready, as_of, *of, *start, want, position)
+            rows = await self._database.fetch(sql, *arguments)
             found = [(row, False) for row in rows]
         if len(found) < want:
             onward = (after.ready_at, after.task_id) if after is not None and after.delayed else (None, None)
             missing = want - len(found)
-            rows = await self._database.fetch(
-                self._delayed, as_of, rank, query.job_id, *onward, missing, position + len(found)
-            )
+            sql, arguments = narrowed(self._delayed, as_of, *of, *onward, missing, position + len(found))
+            rows = await self._database.fetch(sql, *arguments)
             found += [(row, True) for row in rows]
         page = found[: query.limit]
         if len(found) <= query.limit:

@@ -142,6 +142,7 @@ def _known(row: Record) -> Known:
         run=row["run"],
         execution_id=row["execution_id"],
         worker_id=row["worker_id"],
+        worker_name=row["worker_name"],
         incarnation=row["incarnation"],
         placed_at=row["placed_at"],
         cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),

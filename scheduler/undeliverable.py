@@ -47,6 +47,7 @@ def _failed(order: TaskScheduled) -> ExecutionFinished:
         job_id=order.job_id,
         attempt=order.attempt,
         worker_id=order.worker_id,
+        worker_name=order.worker_name,
         incarnation=order.incarnation,
         status=ExecutionStatus.FAILED,
         reason=Reason.TOO_LARGE,

@@ -142,6 +142,7 @@ class TaskScheduled(_TaskEvent):
     name: str = ""
     execution_id: str
     worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
     incarnation: str
     run: RunSpec
     scheduled_at: Instant
@@ -216,6 +217,7 @@ class _ExecutionEvent(EventData):
 class ExecutionStarted(_ExecutionEvent):
     event_type = "executions.started"
     worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
     incarnation: str
     started_at: Instant
 
@@ -233,6 +235,7 @@ class LogSummary(EventModel):
 class ExecutionFinished(_ExecutionEvent):
     event_type = "executions.finished"
     worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
     incarnation: str
     status: Literal[
         ExecutionStatus.SUCCEEDED,
@@ -253,6 +256,7 @@ class ExecutionLost(_ExecutionEvent):
 
     event_type = "executions.lost"
     worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
     incarnation: str
     reason: Literal[Reason.LOST, Reason.WORKER_STOPPED] = Field(
         Reason.LOST, description="worker_stopped: the worker was stopped on order; that uses up no crashes."
@@ -266,6 +270,7 @@ class ExecutionReturned(_ExecutionEvent):
 
     event_type = "executions.returned"
     worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
     incarnation: str
     detail: str
 

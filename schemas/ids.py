@@ -5,7 +5,7 @@ package does no more than describe. Sorting by id is sorting by time of creation
 """
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, NewType
 
@@ -32,3 +32,16 @@ def first_id_at(moment: datetime) -> str:
     milliseconds = ceil(moment.timestamp() * 1000)
     digits = f"{milliseconds:012x}70008000000000000000"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+CLOCKS_APART: Final = timedelta(minutes=5)
+"""By how much the clocks of two services differ at the most."""
+
+
+def id_above(moment: datetime) -> str:
+    """An id above those of all that was created before a moment, which lets a query begin in the middle of an index.
+
+    An id is made no later than what it names is created, be it by another service's clock. There is no such bound from
+    below: a schedule chooses the id of its job when it fires, and the job is created when the orchestrator hears of it.
+    """
+    return first_id_at(moment + CLOCKS_APART)

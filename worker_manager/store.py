@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.ids import id_above
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import ExecutionStatus, WorkerProcessStatus
@@ -166,6 +167,7 @@ class ExecutionStore:
             [order.attempt for order in orders],
             [order.assignment.decode() for order in orders],
             [order.scheduled_at for order in orders],
+            sparse([order.worker_name for order in orders]),
         )
 
     async def record_reports(self, on: Runner, reports: Sequence[Report]) -> list[tuple[str, float | None]]:
@@ -188,6 +190,7 @@ class ExecutionStore:
             sparse([report.started_at for report in reports]),
             [report.finished_at for report in reports],
             sparse([report.placed_at for report in reports]),
+            sparse([report.worker_name for report in reports]),
         )
         return [(row["status"], row["seconds"]) for row in rows]
 
@@ -245,9 +248,15 @@ class ExecutionStore:
         return LogState(row["over"], row["log_chunks"], row["log_truncated"], row["finished_at"])
 
     async def list(self, query: ExecutionQuery, before: str | None) -> Page:
-        of = (
-            *(query.status, query.worker_id, query.job_id, query.task_id),
-            *(query.reason, query.attempt, query.exit_code),
-        )
-        sql, arguments = narrowed(self._sql["list_executions"], before, *of, query.limit + 1)
+        """A page of executions, newest first.
+
+        Most are a first attempt and end with 0. There are indexes for the others, and lines of their own in the query.
+        """
+        attempt, code = query.attempt, query.exit_code
+        of = (query.status, query.worker_id, query.worker_name, query.job_id, query.task_id, query.reason)
+        below = None if query.created_before is None else id_above(query.created_before)
+        times = (query.created_after, query.created_before, below)
+        common = (True if attempt == 1 else None, True if code == 0 else None)
+        rare = (None if attempt == 1 else attempt, code or None)
+        sql, arguments = narrowed(self._sql["list_executions"], before, *of, *times, *common, *rare, query.limit + 1)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)

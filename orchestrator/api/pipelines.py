@@ -39,7 +39,7 @@ def api(store: PipelineStore, submission: Submission, outbox: Outbox) -> Api:
         "/api/v1/pipelines", summary="List pipelines, newest first", query=PipelineQuery, answers={200: list[Pipeline]}
     )
     async def list_pipelines(request: web.Request, query: PipelineQuery) -> web.StreamResponse:
-        """Archived ones are not listed."""
+        """Archived ones are listed with `status=archived`."""
         found = await store.find(query, decode_cursor(query.cursor)[0] if query.cursor else None)
         return page(request, found.rows, encode_cursor(found.last) if found.last else None)
 

@@ -24,6 +24,7 @@ class ExecutionRow:
     worker_id: str
     status: ExecutionStatus
     placed_at: datetime
+    worker_name: str | None = None
     reason: Reason | None = None
     detail: str | None = None
     exit_code: int | None = None
@@ -43,8 +44,11 @@ def fold(reports: Iterable[ExecutionReport]) -> list[ExecutionRow]:
             rows[row.id] = row
         elif EXECUTION.rank(row.status) > EXECUTION.rank(known.status):
             row.started_at = row.started_at or known.started_at
+            row.worker_name = known.worker_name or row.worker_name
             row.placed_at = min(row.placed_at, known.placed_at)
             rows[row.id] = row
+        else:
+            known.worker_name = known.worker_name or row.worker_name
     return list(rows.values())
 
 
@@ -61,6 +65,7 @@ def _row(report: ExecutionReport) -> ExecutionRow:
     row = ExecutionRow(
         report.execution_id, report.job_id, report.task_id, report.attempt, report.worker_id, status, placed_at
     )
+    row.worker_name = report.worker_name
     match report:
         case ExecutionStarted():
             row.started_at = report.started_at

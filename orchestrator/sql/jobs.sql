@@ -93,6 +93,7 @@ select
                         'id', x.id,
                         'attempt', x.attempt,
                         'worker_id', x.worker_id,
+                        'worker_name', x.worker_name,
                         'status', x.status,
                         'reason', x.reason,
                         'detail', x.detail,
@@ -133,8 +134,11 @@ where true
     and j.pipeline_version = $9::integer -- if given
     and right(j.id::text, 8) = $10::text -- if given
     and j.labels @> $11::jsonb and j.labels <> '{}' -- if given
+    and j.created_at >= $12::timestamptz -- if given
+    and j.created_at < $13::timestamptz -- if given
+    and j.id < $14::uuid -- if given
 order by j.id desc
-limit $12
+limit $15
 
 -- name: jobs_over_before
 -- The oldest jobs of a status that were over before a moment, each with the ids of its executions, which name its logs.

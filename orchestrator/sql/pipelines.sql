@@ -42,14 +42,17 @@ order by v.version desc
 limit $3
 
 -- name: list_pipelines
--- A page of active pipelines as JSON, newest first.
+-- A page of the pipelines that are active ($1), or of those that are archived ($2), as JSON, newest first.
 select p.id::text as id, pipeline_json(p, v)::text as body
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
-where p.archived_at is null
-    and p.id < $1::uuid -- if given
-    and p.name = $2::text -- if given
+where true
+    and $1::boolean and p.archived_at is null -- if given
+    and $2::boolean and p.archived_at is not null -- if given
+    and p.id < $3::uuid -- if given
+    and p.name = $4::text -- if given
+    and p.version = $5::integer -- if given
 order by p.id desc
-limit $3
+limit $6
 
 -- name: pipelines_to_run
 -- What jobs of these pipelines would run now; archived ones are left out.

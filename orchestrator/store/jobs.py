@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.run import JobRun, TaskState
 from orchestrator.store.timeline import timeline_rows
-from schemas.ids import first_id_at, is_id
+from schemas.ids import first_id_at, id_above, is_id
 from schemas.rest.jobs import JobQuery
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, TaskStatus
@@ -113,7 +113,9 @@ class JobStore:
         values = [getattr(query, name) for name in _FILTERS]
         if not all(value is None or is_id(value) for name, value in zip(_FILTERS, values, strict=True) if name in _IDS):
             return Page([], None)  # what is no id names nothing, so nothing belongs to it
-        sql, arguments = narrowed(self._sql["list_jobs"], before, *values, query.labels() or None, query.limit + 1)
+        below = None if query.created_before is None else id_above(query.created_before)
+        times = (query.created_after, query.created_before, below)
+        sql, arguments = narrowed(self._sql["list_jobs"], before, *values, query.labels(), *times, query.limit + 1)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def executions(self, job_id: str) -> list[Record]:

@@ -73,10 +73,12 @@ class PipelineStore:
         return Page.of(await self._database.fetch(sql, *arguments), limit)
 
     async def find(self, query: PipelineQuery, before: str | None) -> Page:
-        """A page of active pipelines, newest first."""
-        sql, arguments = narrowed(self._sql["list_pipelines"], before, query.name, query.limit + 1)
-        rows = await self._database.fetch(sql, *arguments)
-        return Page.of(rows, query.limit)
+        """A page of the active or of the archived pipelines, newest first."""
+        which = (True, None) if query.status == "active" else (None, True)
+        sql, arguments = narrowed(
+            self._sql["list_pipelines"], *which, before, query.name, query.version, query.limit + 1
+        )
+        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def runnable(self, on: Runner, pipeline_ids: Collection[str]) -> dict[str, RunnablePipeline]:
         """Those of these pipelines that may run, by id."""

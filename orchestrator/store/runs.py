@@ -124,7 +124,7 @@ class RunStore:
         values = [
             *columns([_job_columns(run.job) for run in runs], 8),
             *columns([_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)], 15),
-            *columns([_execution_columns(one) for one in reports], 14),
+            *columns([_execution_columns(one) for one in reports], 15),
             *columns(timeline_rows((run.job.id, run.journal) for run in runs), 2),
         ]
         closed = [(run.job.id, task, before) for run in runs for task, before in _superseded(run)]
@@ -318,6 +318,7 @@ def _execution_columns(row: ExecutionRow) -> tuple[object, ...]:
         row.task_id,
         row.attempt,
         row.worker_id,
+        row.worker_name,
         row.status.value,
         row.reason.value if row.reason else None,
         row.detail,

@@ -85,7 +85,7 @@ def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
         answers={200: list[Schedule]},
     )
     async def list_schedules(request: web.Request, query: ScheduleQuery) -> web.StreamResponse:
-        """Those that have fired included; filter by `status`, `job_id` or `pipeline_id`."""
+        """Those that have fired included. Filters are fields of a schedule; several narrow the list down."""
         before = decode_cursor(query.cursor)[0] if query.cursor else None
         found = await listing.schedules(query, before)
         return page(request, found.rows, encode_cursor(found.last) if found.last else None)

@@ -63,7 +63,7 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
         answers={200: list[RegisteredWorker]},
     )
     async def list_workers(request: web.Request, query: RegisteredWorkerQuery) -> web.StreamResponse:
-        """Those that are offline included; filter by `status`, `type` or `name`."""
+        """Those that are offline included. Filters are fields of a worker; several narrow the list down."""
         before = decode_cursor(query.cursor)[0] if query.cursor else None
         found = await listing.workers(query, before)
         return page(request, found.rows, encode_cursor(found.last) if found.last else None)

@@ -156,6 +156,7 @@ class Desk:
             if task.state is TaskState.WAITING:
                 self.queue.add(task, now.wall)
             elif worker_there is not None and worker_there.incarnation == task.incarnation:
+                task.worker_name = worker_there.name
                 self.fleet.occupy(worker_there, task)
             else:
                 self._lose(task, now, "its worker is not known any more")
@@ -254,7 +255,8 @@ class Desk:
             )
             return
         task.state = TaskState.WAITING
-        task.execution_id = task.worker_id = task.incarnation = task.placed_at = task.wanted_execution_id = None
+        task.execution_id = task.worker_id = task.worker_name = task.incarnation = None
+        task.placed_at = task.wanted_execution_id = None
         task.avoid_worker_id = event.worker_id
         self._touched[task.task_id] = task
         self.queue.add(task, now.wall)
@@ -443,7 +445,8 @@ class Desk:
             self.queue.remove(task)
             task.state = TaskState.PLACED
             task.execution_id = task.wanted_execution_id or self._new_id()
-            task.worker_id, task.incarnation, task.placed_at = worker.id, worker.incarnation, now.wall
+            task.worker_id, task.worker_name, task.incarnation = worker.id, worker.name, worker.incarnation
+            task.placed_at = now.wall
             self.fleet.occupy(worker, task)
             self._touched[task.task_id] = task
             self._placed_now[task.task_id] = task
@@ -624,6 +627,7 @@ class Desk:
             job_id=task.job_id,
             attempt=task.attempt,
             worker_id=_named(task.worker_id),
+            worker_name=task.worker_name,
             incarnation=_named(task.incarnation),
             reason=reason,
             detail=detail,
@@ -644,6 +648,7 @@ def scheduled(task: Task, run: RunSpec) -> TaskScheduled:
         name=task.name,
         execution_id=_named(task.execution_id),
         worker_id=_named(task.worker_id),
+        worker_name=task.worker_name,
         incarnation=_named(task.incarnation),
         run=run,
         scheduled_at=task.placed_at,

@@ -93,6 +93,7 @@ class Task:
     state: TaskState = TaskState.WAITING
     execution_id: str | None = None
     worker_id: str | None = None
+    worker_name: str | None = None
     incarnation: str | None = None
     placed_at: datetime | None = None
     cancel_reason: Reason | None = None

@@ -36,6 +36,7 @@ class Known:
     run: str | None = None
     execution_id: str | None = None
     worker_id: str | None = None
+    worker_name: str | None = None
     incarnation: str | None = None
     placed_at: datetime | None = None
     cancel_reason: Reason | None = None
@@ -72,6 +73,7 @@ def order(known: Known) -> Iterator[EventData]:
         **ids,
         **place,
         name=known.name,
+        worker_name=known.worker_name,
         incarnation=known.incarnation or "",
         run=RunSpec.model_validate_json(known.run),
         scheduled_at=known.placed_at,

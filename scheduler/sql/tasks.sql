@@ -109,10 +109,11 @@ returning task_id::text;
 
 -- name: recall_tasks
 -- All that is known of these tasks.
-select task_id::text, job_id::text, attempt, status, name, run, execution_id::text, worker_id::text, incarnation::text,
-       placed_at, cancel_reason, outcome, report, traceparent
-from tasks
-where task_id = any($1::uuid[]);
+select t.task_id::text, t.job_id::text, t.attempt, t.status, t.name, t.run, t.execution_id::text, t.worker_id::text,
+       w.name as worker_name, t.incarnation::text, t.placed_at, t.cancel_reason, t.outcome, t.report, t.traceparent
+from tasks t
+left join workers w on w.id = t.worker_id
+where t.task_id = any($1::uuid[]);
 
 -- name: purge_done
 -- Forget, a bounded number at a time, what was over long ago.
@@ -124,7 +125,7 @@ where task_id in (
 -- name: queue_ready
 -- What could run at moment $1, in order, from a place in that order on: (priority, ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $8::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $11::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
            'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at
@@ -132,18 +133,21 @@ from (
     select *
     from tasks
     where status = 'waiting' and (run_at is null or ready_at <= $1)
-      and ($2::smallint is null or priority = $2) and ($3::uuid is null or job_id = $3)
-      and ($4::smallint is null or priority <= $4)
-      and ($4::smallint is null or priority < $4 or (ready_at, task_id) > ($5::timestamptz, $6::uuid))
+      and priority = $2::smallint -- if given
+      and job_id = $3::uuid -- if given
+      and name = $4::text -- if given
+      and attempt = $5::int -- if given
+      and requires @> $6::jsonb -- if given
+      and priority <= $7::smallint and (priority < $7 or (ready_at, task_id) > ($8::timestamptz, $9::uuid)) -- if given
     order by priority desc, ready_at, task_id
-    limit $7
+    limit $10
 ) page
 order by page.priority desc, page.ready_at, page.task_id;
 
 -- name: queue_delayed
 -- What is not yet due at moment $1, the next due first, from a place on: (ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $7::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $10::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
            'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at
@@ -151,10 +155,14 @@ from (
     select *
     from tasks
     where status = 'waiting' and run_at is not null and ready_at > $1
-      and ($2::smallint is null or priority = $2) and ($3::uuid is null or job_id = $3)
-      and ($4::timestamptz is null or (ready_at, task_id) > ($4, $5::uuid))
+      and priority = $2::smallint -- if given
+      and job_id = $3::uuid -- if given
+      and name = $4::text -- if given
+      and attempt = $5::int -- if given
+      and requires @> $6::jsonb -- if given
+      and (ready_at, task_id) > ($7::timestamptz, $8::uuid) -- if given
     order by ready_at, task_id
-    limit $6
+    limit $9
 ) page
 order by page.ready_at, page.task_id;
 

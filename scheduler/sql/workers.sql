@@ -139,8 +139,9 @@ where true
   and w.has_agent = $5::boolean -- if given
   and w.drained = $6::boolean -- if given
   and w.labels @> $7::jsonb -- if given
+  and w.reserved_for = $8::uuid -- if given
 order by w.id desc
-limit $8;
+limit $9;
 
 -- name: get_worker
 -- One worker as JSON.

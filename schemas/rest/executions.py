@@ -33,6 +33,7 @@ class ManagedExecution(Model):
     task_id: Id = Field(description="The task that it is an attempt of.")
     job_id: Id = Field(description="The job of that task.")
     worker_id: Id | None = Field(description="The worker that it was placed on; null until then.")
+    worker_name: str | None = Field(None, description="What that worker was called then, where that is known.")
     attempt: int = Field(description="Which attempt of the task this is, counted from 1.")
     status: ExecutionStatus = Field(description="How far it is, or how it ended.")
     reason: Reason | None = Field(description="Why it did not succeed.")
@@ -55,6 +56,9 @@ class ExecutionQuery(PageQuery):
     reason: Reason | None = Field(None, description="Only executions that did not succeed for this reason.")
     attempt: int | None = Field(None, ge=1, le=2**31 - 1, description="Only executions that were this attempt.")
     exit_code: int | None = Field(None, ge=0, le=255, description="Only executions with this exit code.")
+    worker_name: str | None = Field(None, description="Only executions on workers of exactly this name.")
+    created_after: Timestamp | None = Field(None, description="Only executions made at this moment or later.")
+    created_before: Timestamp | None = Field(None, description="Only executions made before this moment.")
 
 
 class LogLineView(Model):

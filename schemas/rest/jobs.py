@@ -57,6 +57,7 @@ class Execution(Model):
     id: Id = Field(description="The execution's id.")
     attempt: int = Field(description="Which attempt of the task this is, counted from 1.")
     worker_id: Id | None = Field(description="The worker that it was placed on.")
+    worker_name: str | None = Field(None, description="What that worker was called then, where that is known.")
     status: ExecutionStatus = Field(description="How far it is, or how it ended.")
     reason: Reason | None = Field(description="Why it did not succeed.")
     detail: str | None = Field(description="The reason in words, where there is more to tell.")
@@ -151,6 +152,8 @@ class JobQuery(LabelQuery):
     short_id: str | None = Field(
         None, pattern=words.ID_TAIL, description="Only jobs whose id ends with these 8 characters: mostly one."
     )
+    created_after: Timestamp | None = Field(None, description="Only jobs accepted at this moment or later.")
+    created_before: Timestamp | None = Field(None, description="Only jobs accepted before this moment.")
 
 
 class JobDeletion(Model):

@@ -8,6 +8,17 @@ from schemas.model import Model
 from schemas.specs import LabelFilter
 
 
+def pairs(filters: list[LabelFilter] | None) -> dict[str, str]:
+    """KEY=VALUE, repeated, as what a row must have."""
+    return dict(pair.split("=", 1) for pair in filters or ())
+
+
+def check_pairs(name: str, filters: list[LabelFilter] | None) -> None:
+    """Raises ValueError for a key with two values."""
+    if len(pairs(filters)) < len(set(filters or ())):
+        raise ValueError(f"{name}: one key has two values, and nothing has both")
+
+
 class PageQuery(Model):
     """Paging: newest first; follow the `Link: <…>; rel="next"` header."""
 
@@ -24,10 +35,9 @@ class LabelQuery(PageQuery):
 
     def labels(self) -> dict[str, str]:
         """The labels that a row must have."""
-        return dict(pair.split("=", 1) for pair in self.label or ())
+        return pairs(self.label)
 
     @model_validator(mode="after")
     def _no_two_values(self) -> Self:
-        if len(self.labels()) < len(set(self.label or ())):
-            raise ValueError("label: one key has two values, and nothing has both")
+        check_pairs("label", self.label)
         return self

@@ -8,6 +8,8 @@ from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import PageQuery
 from schemas.specs import MAX_STEPS, Env, Seconds, StepSpec
 
+PipelineStatus = Literal["active", "archived"]
+
 
 class PipelineCreate(Model):
     """A named graph of steps. One without steps is legal: a job of it succeeds at once."""
@@ -41,7 +43,7 @@ class Pipeline(Model):
     id: Id = Field(description="The pipeline's id.")
     name: str = Field(description="What people call the pipeline.")
     description: str | None = Field(description="What it is for.")
-    status: Literal["active", "archived"] = Field(description="No new jobs are made of an archived one.")
+    status: PipelineStatus = Field(description="No new jobs are made of an archived one.")
     version: int = Field(description="Counts the changes, from 1; a job keeps the version that it was made of.")
     steps: list[StepSpec] = Field(description="The graph: each step names what it depends on.")
     env: dict[str, str] = Field(description="For every step; a step's own env wins.")
@@ -52,3 +54,5 @@ class Pipeline(Model):
 
 class PipelineQuery(PageQuery):
     name: str | None = Field(None, description="Only pipelines of exactly this name.")
+    status: PipelineStatus = Field("active", description="`archived`: those out of use instead.")
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="Only pipelines whose newest version this is.")

@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
-from schemas.rest.lists import PageQuery
-from schemas.specs import Command, InlineCommand, Labels, Parameters, Priority, Resources
+from schemas.rest.lists import PageQuery, check_pairs
+from schemas.specs import Command, InlineCommand, LabelFilter, Labels, Parameters, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
 
 
@@ -83,6 +83,18 @@ class QueuedTask(Model):
 class QueueQuery(PageQuery):
     priority: Priority | None = Field(None, description="Only tasks of this priority.")
     job_id: str | None = Field(None, description="Only tasks of this job.")
+    name: str | None = Field(None, description="Only tasks that are a step of exactly this name.")
+    attempt: int | None = Field(None, ge=1, le=2**31 - 1, description="Only tasks of which this attempt waits.")
+    requires: list[LabelFilter] | None = Field(
+        None,
+        max_length=64,
+        description="Only tasks whose worker must have this label, as KEY=VALUE; repeated: all of them.",
+    )
+
+    @model_validator(mode="after")
+    def _no_two_values(self) -> Self:
+        check_pairs("requires", self.requires)
+        return self
 
 
 class WorkerVerdict(Model):

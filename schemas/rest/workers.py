@@ -9,6 +9,9 @@ from schemas.rest.lists import LabelQuery
 from schemas.specs import Capacity, Labels, Resources
 from schemas.states import WorkerProcessStatus, WorkerStatus
 
+Provider = Literal["process"]
+"""Where a worker manager can run a worker."""
+
 
 class WorkerRegister(Model):
     """Scheduler: make a worker known. Without an agent behind it, it is listed and never sent anything."""
@@ -48,6 +51,7 @@ class RegisteredWorkerQuery(LabelQuery):
     name: str | None = Field(None, description="Only workers of exactly this name.")
     has_agent: bool | None = Field(None, description="Only workers with an agent behind them, or without.")
     drained: bool | None = Field(None, description="Only workers whose drain was ordered, or the others.")
+    reserved_for: str | None = Field(None, description="Only workers that are kept for this task.")
 
 
 class WorkerHeartbeat(Model):
@@ -72,7 +76,7 @@ class WorkerStart(Model):
     capacity: Capacity | None = Field(
         None, description="What it has for executions that state their resources; by default the machine's, no GPU."
     )
-    provider: OrDefault[Literal["process"]] = Field("process", description="Where it runs: a process of this machine.")
+    provider: OrDefault[Provider] = Field("process", description="Where it runs: a process of this machine.")
 
 
 class ManagedWorker(Model):
@@ -107,7 +111,7 @@ class ManagedWorkerQuery(LabelQuery):
     status: WorkerProcessStatus | None = Field(None, description="Only workers of this status.")
     type: str | None = Field(None, description="Only workers of this type.")
     name: str | None = Field(None, description="Only workers of exactly this name.")
-    provider: str | None = Field(None, description="Only workers of this provider.")
+    provider: Provider | None = Field(None, description="Only workers of this provider.")
 
 
 class StopQuery(Model):

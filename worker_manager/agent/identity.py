@@ -21,6 +21,7 @@ class Names(TypedDict):
     job_id: str
     attempt: int
     worker_id: str
+    worker_name: str
     incarnation: str
 
 
@@ -51,5 +52,6 @@ class Identity:
             job_id=assignment.job_id,
             attempt=assignment.attempt,
             worker_id=self.worker_id,
+            worker_name=self.name,
             incarnation=self.incarnation,
         )

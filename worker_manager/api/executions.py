@@ -22,7 +22,7 @@ def api(store: ExecutionStore) -> Api:
         answers={200: list[ManagedExecution]},
     )
     async def list_executions(request: web.Request, query: ExecutionQuery) -> web.StreamResponse:
-        """Filter by `status`, `job_id`, `task_id` or `worker_id`."""
+        """Filters are fields of an execution; several narrow the list down."""
         if not all(one is None or is_id(one) for one in (query.job_id, query.task_id, query.worker_id)):
             return page(request, [], None)  # what is no id names nothing, so nothing belongs to it
         before = decode_cursor(query.cursor)[0] if query.cursor else None

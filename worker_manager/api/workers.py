@@ -61,7 +61,7 @@ def api(
         answers={200: list[ManagedWorker]},
     )
     async def list_workers(request: web.Request, query: ManagedWorkerQuery) -> web.StreamResponse:
-        """Those that are over included; filter by `status`, `type` or `name`."""
+        """Those that are over included. Filters are fields of a worker; several narrow the list down."""
         before = decode_cursor(query.cursor)[0] if query.cursor else None
         found = await store.list(query, before)
         return page(request, found.rows, encode_cursor(found.last) if found.last else None)

@@ -34,6 +34,7 @@ class Order:
     attempt: int
     assignment: bytes
     scheduled_at: datetime
+    worker_name: str | None = None
     traceparent: str | None = None
 
 
@@ -62,6 +63,7 @@ def orders(events: Iterable[CloudEvent[EventData]], *, but: Set[str] = frozenset
                 attempt=data.attempt,
                 assignment=_encode(data, event.traceparent),
                 scheduled_at=data.scheduled_at,
+                worker_name=data.worker_name,
                 traceparent=event.traceparent,
             )
     return list(found.values())

@@ -46,5 +46,5 @@ def _ending(row: Row, status: ExecutionStatus) -> EventData:
 
 
 def _ids(row: Row) -> dict[str, Any]:
-    names = ("task_id", "job_id", "attempt", "worker_id", "incarnation")
+    names = ("task_id", "job_id", "attempt", "worker_id", "worker_name", "incarnation")
     return {"execution_id": row["id"]} | {name: row[name] for name in names}

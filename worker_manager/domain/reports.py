@@ -44,6 +44,7 @@ class Report:
     finished_at: datetime | None = None
     placed_at: datetime | None = None
     """When it was placed, if the order stood in the same batch."""
+    worker_name: str | None = None
 
     @property
     def rank(self) -> int:
@@ -88,19 +89,20 @@ def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
     reports: dict[str, Report] = {}
     unplaced: dict[tuple[str, int], Unplaced] = {}
     settled: dict[str, Settled] = {}
-    placed: dict[str, datetime] = {}
+    placed: dict[str, TaskScheduled] = {}
     for event in events:
         match event.data:
             case TaskScheduled() as data:
-                placed[data.execution_id] = data.scheduled_at
+                placed[data.execution_id] = data
             case TaskWithdrawn() | TaskExpired() as data:
                 unplaced.setdefault((data.task_id, data.attempt), _unplaced(data, event.time))
             case ExecutionRefused() | ExecutionCompleted() as data:
                 settled.setdefault(data.execution_id, settle(data, event.time))
             case ExecutionStarted() | ExecutionFinished() | ExecutionLost() | ExecutionReturned() as data:
                 report = _report(data, event.time)
-                if report.execution_id in placed:
-                    report = replace(report, placed_at=placed[report.execution_id])
+                if order := placed.get(report.execution_id):
+                    name = order.worker_name or report.worker_name
+                    report = replace(report, placed_at=order.scheduled_at, worker_name=name)
                 before = reports.get(report.execution_id)
                 reports[report.execution_id] = report if before is None else _later(before, report)
     return Folded(list(reports.values()), list(unplaced.values()), list(settled.values()))
@@ -116,18 +118,21 @@ def settle(data: ExecutionRefused | ExecutionCompleted, said_at: datetime) -> Se
 
 
 def _later(before: Report, report: Report) -> Report:
-    """The one that is further along, with the time of the start if either knows it."""
+    """The one that is further along, with the time of the start and the worker's name if either knows it."""
     best, other = (report, before) if report.rank > before.rank else (before, report)
-    return best if best.started_at is not None else replace(best, started_at=other.started_at)
+    return replace(
+        best, started_at=best.started_at or other.started_at, worker_name=best.worker_name or other.worker_name
+    )
 
 
 def _report(
     data: ExecutionStarted | ExecutionFinished | ExecutionLost | ExecutionReturned, said_at: datetime
 ) -> Report:
+    name = data.worker_name
     ids = (data.execution_id, data.task_id, data.job_id, data.worker_id, data.incarnation, data.attempt)
     match data:
         case ExecutionStarted():
-            return Report(*ids, ExecutionStatus.RUNNING, started_at=data.started_at)
+            return Report(*ids, ExecutionStatus.RUNNING, started_at=data.started_at, worker_name=name)
         case ExecutionFinished():
             return Report(
                 *ids,
@@ -139,9 +144,17 @@ def _report(
                 log_truncated=data.log.truncated,
                 started_at=data.started_at,
                 finished_at=data.finished_at,
+                worker_name=name,
             )
         case ExecutionLost():
-            return Report(*ids, ExecutionStatus.LOST, reason=Reason.LOST, detail=data.detail, finished_at=data.lost_at)
+            return Report(
+                *ids,
+                ExecutionStatus.LOST,
+                reason=Reason.LOST,
+                detail=data.detail,
+                finished_at=data.lost_at,
+                worker_name=name,
+            )
         case ExecutionReturned():
             # It never began, so it has no outcome of its own; the attempt goes on as another execution.
             return Report(
@@ -151,6 +164,7 @@ def _report(
                 detail=data.detail,
                 log_chunks=0,
                 finished_at=said_at,
+                worker_name=name,
             )
 
 

@@ -15,31 +15,34 @@ delete from idempotency_keys where route = $1 and key = $2;
 -- name: record_orders
 -- Write orders, as JSON, that were or are being handed to their workers. A row that is further along stays as it is.
 insert into executions as e
-    (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, assignment, sent_at, created_at)
-select o.id, o.task_id, o.job_id, o.worker_id, o.incarnation, o.attempt, 'pending', 0, o.assignment, now(), o.created_at
-from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::timestamptz[])
-    as o (id, task_id, job_id, worker_id, incarnation, attempt, assignment, created_at)
+    (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, assignment, sent_at, created_at)
+select o.id, o.task_id, o.job_id, o.worker_id, o.worker_name, o.incarnation, o.attempt, 'pending', 0, o.assignment, now(),
+       o.created_at
+from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::timestamptz[],
+            $9::text[])
+    as o (id, task_id, job_id, worker_id, incarnation, attempt, assignment, created_at, worker_name)
 order by o.id
 on conflict (id) do update
-set worker_id = excluded.worker_id, incarnation = excluded.incarnation, assignment = excluded.assignment,
+set worker_id = excluded.worker_id, worker_name = excluded.worker_name, incarnation = excluded.incarnation, assignment = excluded.assignment,
     sent_at = excluded.sent_at, request = null
 where e.rank = 0 and e.worker_id is null;
 
 -- name: record_reports
 -- Fold a batch of reports, at most one row per execution, into the table: status, times and outcome, ever forward.
 insert into executions as e
-    (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
+    (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
      log_truncated, created_at, started_at, finished_at)
-select r.id, r.task_id, r.job_id, r.worker_id, r.incarnation, r.attempt, r.status, r.rank, r.reason, r.detail,
+select r.id, r.task_id, r.job_id, r.worker_id, r.worker_name, r.incarnation, r.attempt, r.status, r.rank, r.reason, r.detail,
        r.exit_code, r.log_chunks, r.log_truncated, coalesce(r.placed_at, r.started_at, r.finished_at), r.started_at, r.finished_at
 from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::smallint[],
             $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[], $14::timestamptz[], $15::timestamptz[],
-            $16::timestamptz[])
+            $16::timestamptz[], $17::text[])
     as r (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
-          log_truncated, started_at, finished_at, placed_at)
+          log_truncated, started_at, finished_at, placed_at, worker_name)
 order by r.id
 on conflict (id) do update
 set worker_id = coalesce(e.worker_id, excluded.worker_id),
+    worker_name = coalesce(e.worker_name, excluded.worker_name),
     incarnation = coalesce(e.incarnation, excluded.incarnation),
     status = case when excluded.rank > e.rank then excluded.status else e.status end,
     rank = greatest(e.rank, excluded.rank),
@@ -88,7 +91,7 @@ returning e.worker_id::text, e.incarnation::text, e.assignment;
 
 -- name: overdue_executions
 -- A page of executions in one status, older than $3 seconds, from a place in the order of ids on.
-select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, incarnation::text, request
+select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, worker_name, incarnation::text, request
 from executions
 where status = $1 and id > $2::uuid and created_at < now() - make_interval(secs => $3)
 order by executions.id
@@ -96,8 +99,8 @@ limit $4;
 
 -- name: recall_executions
 -- All that is known of the executions of these tasks.
-select id::text, task_id::text, job_id::text, attempt, worker_id::text, incarnation::text, status, rank, reason, detail,
-       exit_code, log_chunks, log_truncated, started_at, finished_at
+select id::text, task_id::text, job_id::text, attempt, worker_id::text, worker_name, incarnation::text, status, rank, reason,
+       detail, exit_code, log_chunks, log_truncated, started_at, finished_at
 from executions
 where task_id = any($1::uuid[])
 order by executions.id;
@@ -117,9 +120,15 @@ where true
   and id < $1::uuid -- if given
   and status = $2::text -- if given
   and worker_id = $3::uuid -- if given
-  and job_id = $4::uuid -- if given
-  and task_id = $5::uuid -- if given
-  and reason = $6::text -- if given
-  and attempt = $7::integer -- if given
-  and exit_code = $8::integer -- if given
-order by executions.id desc limit $9;
+  and worker_name = $4::text -- if given
+  and job_id = $5::uuid -- if given
+  and task_id = $6::uuid -- if given
+  and reason = $7::text -- if given
+  and created_at >= $8::timestamptz -- if given
+  and created_at < $9::timestamptz -- if given
+  and id < $10::uuid -- if given
+  and $11::boolean and attempt = 1 -- if given
+  and $12::boolean and exit_code = 0 -- if given
+  and attempt = $13::int and attempt > 1 -- if given
+  and exit_code = $14::int and exit_code > 0 -- if given
+order by executions.id desc limit $15;

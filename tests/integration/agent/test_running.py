@@ -50,6 +50,12 @@ async def test_a_command_runs_and_its_outcome_and_output_are_told(control: Contr
     assert (finished.log.lines, finished.log.truncated) == (2, False)
 
 
+async def test_reports_say_what_the_worker_is_called(control: ControlPlane) -> None:
+    execution_id = await control.run("true")
+    reports = (await control.finished(execution_id), await control.started(execution_id))
+    assert {report.worker_name for report in reports} == {control.heartbeats[-1].name}
+
+
 async def test_output_is_counted_in_lines_and_bytes(control: ControlPlane) -> None:
     finished = await control.finished(await control.run("echo é€; echo"))
     assert (finished.log.lines, finished.log.bytes) == (2, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -16,6 +16,8 @@ from shared.statements import narrowed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = [new_id() for _ in range(20)]
+MIDDLE = f"{10_000:032x}"
+"""The id of a job in the middle."""
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
                case when n % 50 = 0 then now() end,
                case when n % 40 = 0 then lpad(to_hex(n - 1), 32, '0')::uuid end,
                case when n % 40 = 1 then lpad(to_hex(n % 400), 32, '0')::uuid end,
-               now(), case when n % 100 <> 0 then now() end
+               '2026-01-01Z'::timestamptz + make_interval(mins => n), case when n % 100 <> 0 then now() end
         from generate_series(1, 20000) n
         """
     )
@@ -76,7 +78,8 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 
 def _list(**values: object) -> list[object]:
     names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "version")
-    return [*(values.get(name) for name in (*names, "short_id", "labels")), 101]
+    times = ("created_after", "created_before", "below")
+    return [*(values.get(name) for name in (*names, "short_id", "labels", *times)), 101]
 
 
 SAVED: list[object] = [
@@ -97,7 +100,22 @@ SAVED: list[object] = [
         [0],
         [None],
     ),
-    *([IDS[0]], [IDS[2]], [IDS[1]], [1], [IDS[3]], ["running"], [None], [None], [None], [NOW], [NOW], [None], [0]),
+    *(
+        [IDS[0]],
+        [IDS[2]],
+        [IDS[1]],
+        [1],
+        [IDS[3]],
+        ["north"],
+        ["running"],
+        [None],
+        [None],
+        [None],
+        [NOW],
+        [NOW],
+        [None],
+        [0],
+    ),
     *([False], [IDS[0]], ["[]"]),
 ]
 """A task, an execution and a timeline row of the job that is saved."""
@@ -121,6 +139,10 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
     ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
     ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),
+    ("list_jobs", _list(created_after=NOW + timedelta(days=13, hours=20)), {"jobs_created"}),
+    ("list_jobs", _list(created_after=NOW, created_before=NOW + timedelta(hours=1)), {"jobs_created"}),
+    ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE), {"jobs_pkey"}),
+    ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE, status="running"), {"jobs_status"}),
     ("jobs_over_before", ["failed", NOW, IDS[0], 100], {"jobs_status", "executions_pkey"}),
     ("get_pipeline_version", [IDS[0], 1], {"pipeline_versions_pkey"}),
     ("list_pipeline_versions", [IDS[0], None, 101], {"pipeline_versions_pkey"}),
@@ -139,8 +161,10 @@ CASES: list[tuple[str, list[object], set[str]]] = [
         {"jobs_pkey", "tasks_id"},
     ),
     ("get_pipeline", [IDS[0]], {"pipeline_versions_pkey"}),
-    ("list_pipelines", [None, None, 101], {"pipelines_active"}),
-    ("list_pipelines", [None, "p-7", 101], {"pipelines_name"}),
+    ("list_pipelines", [True, None, None, None, None, 101], {"pipelines_active"}),
+    ("list_pipelines", [True, None, None, "p-7", None, 101], {"pipelines_name"}),
+    ("list_pipelines", [None, True, IDS[0], None, None, 101], {"pipelines_archived"}),
+    ("list_pipelines", [None, True, None, "p-7", None, 101], {"pipelines_archived_name"}),
     ("pipelines_to_run", [IDS[:2]], {"pipeline_versions_pkey"}),
     ("close_returned_executions", [[IDS[0]], [IDS[1]], [None], NOW], {"executions_pkey"}),
 ]

@@ -47,7 +47,8 @@ async def test_tasks_scheduled_is_published_again_for_a_worker_manager_that_has_
         order = await worker.ordered()
         await house.say(worker.finished(order))
         assert (await house.over(job))["status"] == "failed"
-        assert (await house.execution(order.execution_id, until="failed"))["exit_code"] == 7
+        execution = await house.execution(order.execution_id, until="failed")
+        assert (execution["exit_code"], execution["worker_name"]) == (7, "played")
 
 
 @pytest.mark.parametrize("service", ["orchestrator", "scheduler", "worker_manager"])

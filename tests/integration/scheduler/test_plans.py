@@ -42,8 +42,9 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     )
     await database.execute(
         """
-        insert into schedules (id, status, target, next_run_at, created_at, heard_at)
-        select lpad(to_hex(n), 32, '0')::uuid, 'completed', '{}', case when n % 1000 = 0 then now() end, now(),
+        insert into schedules (id, status, name, target, next_run_at, created_at, heard_at)
+        select lpad(to_hex(n), 32, '0')::uuid, case when n % 200 = 0 then 'failed' else 'completed' end,
+               case when n % 2 = 0 then 's' || n % 400 end, '{}', case when n % 1000 = 0 then now() end, now(),
                case when n % 1000 > 0 then now() end
         from generate_series(1, 20000) n
         """
@@ -53,14 +54,21 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     await database.stop()
 
 
+NO_FILTER: list[object] = [None] * 5
+FILTERS: list[object] = [1, new_id(), "x", 1, {"zone": "north"}]
+
 CASES: list[tuple[str, list[object], set[str]]] = [
-    ("queue_ready", [NOW, None, None, None, None, None, 101, 0], {"tasks_waiting"}),
-    ("queue_delayed", [NOW, None, None, None, None, 101, 0], {"tasks_delayed"}),
+    ("queue_ready", [NOW, *NO_FILTER, None, None, None, 101, 0], {"tasks_waiting"}),
+    ("queue_ready", [NOW, *FILTERS, 1, NOW, new_id(), 101, 0], {"tasks_waiting"}),
+    ("queue_delayed", [NOW, *NO_FILTER, None, None, 101, 0], {"tasks_delayed"}),
+    ("queue_delayed", [NOW, *FILTERS, NOW, new_id(), 101, 0], {"tasks_delayed"}),
     ("find_task", [new_id()], {"tasks_pkey"}),
     ("purge_done", [NOW, 1000], {"tasks_done", "tasks_pkey"}),
-    ("list_workers", [*[None] * 7, 101], {"workers_pkey", "tasks_placed"}),
+    ("list_workers", [*[None] * 8, 101], {"workers_pkey", "tasks_placed"}),
     ("get_worker", [new_id()], {"workers_pkey", "tasks_placed"}),
     ("list_schedules", [*[None] * 5, 101], {"schedules_pkey"}),
+    ("list_schedules", [None, "failed", None, None, None, 101], {"schedules_by_status"}),
+    ("list_schedules", [None, None, None, None, "s2", 101], {"schedules_by_name"}),
     ("due_schedules", [NOW, 100], {"schedules_due"}),
     ("next_due", [], {"schedules_due"}),
     ("load_placed", [], {"tasks_placed"}),
@@ -73,7 +81,9 @@ CASES: list[tuple[str, list[object], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "indexes"), CASES, ids=[name for name, _, _ in CASES])
+@pytest.mark.parametrize(
+    ("name", "arguments", "indexes"), CASES, ids=[f"{name}-{at}" for at, (name, _, _) in enumerate(CASES)]
+)
 async def test_a_hot_query_reads_no_whole_table(
     database: Database, name: str, arguments: list[object], indexes: set[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,16 +13,28 @@ from shared.migrations import migrate
 from shared.statements import narrowed
 
 FILL = """
-insert into executions (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, assignment, sent_at,
-                        reason)
+insert into executions (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason,
+                        exit_code, assignment, sent_at, created_at)
 select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), ('00000000-0000-7000-8000-00000000000' || n % 10)::uuid,
-       gen_random_uuid(), 1, case when n % 100 = 0 then 'pending' when n % 50 = 0 then 'failed' else 'succeeded' end,
-       case when n % 100 = 0 then 0 else 2 end, case when n % 100 = 0 then '{}' end, now() - interval '1 minute',
-       case when n % 50 = 0 and n % 100 <> 0 then 'timeout' end
+       'w' || n % 40, gen_random_uuid(), case when n % 150 = 50 then 2 else 1 end,
+       case when n % 100 = 0 then 'pending' when n % 50 = 0 then 'failed' else 'succeeded' end,
+       case when n % 100 = 0 then 0 else 2 end, case when n % 100 = 50 then 'exit_code' end,
+       case when n % 100 = 50 then 3 when n % 100 > 0 then 0 end, case when n % 100 = 0 then '{}' end,
+       now() - interval '1 minute', '2026-01-01Z'::timestamptz + make_interval(mins => n)
 from generate_series(1, 20000) n
 """
 ID = "00000000-0000-7000-8000-000000000001"
 LATE = "f0000000-0000-7000-8000-000000000001"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+EXECUTION_FILTERS = (
+    *("before", "status", "worker_id", "worker_name", "job_id", "task_id", "reason", "created_after", "created_before"),
+    *("below", "first_attempt", "no_exit_code", "attempt", "exit_code"),
+)
+
+
+def _list(**values: object) -> list[object]:
+    assert set(values) <= set(EXECUTION_FILTERS)
+    return [*(values.get(name) for name in EXECUTION_FILTERS), 101]
 
 
 @pytest.fixture
@@ -46,12 +59,23 @@ async def plan(tx: Transaction, query: str, *args: object) -> str:
     [
         ("get_execution", [ID], "executions_pkey"),
         ("get_execution_log", [ID], "executions_pkey"),
-        ("list_executions", [*[None] * 8, 101], "executions_pkey"),
-        ("list_executions", [LATE, "failed", *[None] * 6, 101], "executions_by_status"),
-        ("list_executions", [LATE, None, ID, *[None] * 5, 101], "executions_by_worker"),
-        ("list_executions", [LATE, None, None, ID, *[None] * 4, 101], "executions_by_job"),
-        ("list_executions", [LATE, None, None, None, ID, *[None] * 3, 101], "executions_by_task"),
-        ("list_executions", [LATE, *[None] * 4, "timeout", None, None, 101], "executions_reason"),
+        ("list_executions", _list(), "executions_pkey"),
+        ("list_executions", _list(before=LATE, status="failed"), "executions_by_status"),
+        ("list_executions", _list(before=LATE, worker_id=ID), "executions_by_worker"),
+        ("list_executions", _list(before=LATE, job_id=ID), "executions_by_job"),
+        ("list_executions", _list(before=LATE, task_id=ID), "executions_by_task"),
+        ("list_executions", _list(before=LATE, worker_name="w7"), "executions_by_worker_name"),
+        ("list_executions", _list(before=LATE, reason="exit_code"), "executions_reason"),
+        ("list_executions", _list(before=LATE, attempt=2), "executions_by_attempt"),
+        ("list_executions", _list(before=LATE, first_attempt=True), "executions_pkey"),
+        ("list_executions", _list(before=LATE, exit_code=3), "executions_by_exit_code"),
+        ("list_executions", _list(before=LATE, no_exit_code=True), "executions_pkey"),
+        ("list_executions", _list(created_before=NOON, below=ID), "executions_pkey"),
+        (
+            "list_executions",
+            _list(created_after=NOON, created_before=NOON + timedelta(minutes=20)),
+            "executions_by_creation",
+        ),
         ("claim_unheard", [[ID], [ID], [], 500, 5.0], "executions_by_status"),
         ("overdue_executions", ["pending", ID, 15.0, 500], "executions_by_status"),
         ("recall_executions", [[ID]], "executions_by_task"),
@@ -65,7 +89,8 @@ async def test_no_hot_query_reads_the_whole_table(filled: Database, name: str, a
 
     assert index in chosen
     assert "Seq Scan on executions" not in chosen
-    assert "Sort" not in chosen or name in ("claim_unheard", "recall_executions")  # its few pending ones
+    few = ("claim_unheard", "recall_executions")  # its few pending ones
+    assert "Sort" not in chosen or name in few or index == "executions_by_creation"
 
 
 async def test_every_query_is_valid_sql(filled: Database) -> None:

@@ -34,6 +34,7 @@ class Script:
         self.task_id = ids.get("task_id") or new_id()
         self.job_id = ids.get("job_id") or new_id()
         self.worker_id = worker_id or new_id()
+        self.worker_name = ids.get("worker_name")
         self.incarnation = incarnation or new_id()
 
     @property
@@ -44,6 +45,7 @@ class Script:
             "job_id": self.job_id,
             "attempt": 1,
             "worker_id": self.worker_id,
+            "worker_name": self.worker_name,
         }
 
     def scheduled(self, **run: Any) -> TaskScheduled:
