@@ -115,7 +115,9 @@ class JobStore:
             return Page([], None)  # what is no id names nothing, so nothing belongs to it
         below = None if query.created_before is None else id_above(query.created_before)
         times = (query.created_after, query.created_before, below)
-        sql, arguments = narrowed(self._sql["list_jobs"], before, *values, query.labels(), *times, query.limit + 1)
+        sql, arguments = narrowed(
+            self._sql["list_jobs"], before, *values, query.labels() or None, *times, query.limit + 1
+        )
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def executions(self, job_id: str) -> list[Record]:

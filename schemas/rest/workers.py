@@ -9,9 +9,6 @@ from schemas.rest.lists import LabelQuery
 from schemas.specs import Capacity, Labels, Resources
 from schemas.states import WorkerProcessStatus, WorkerStatus
 
-Provider = Literal["process"]
-"""Where a worker manager can run a worker."""
-
 
 class WorkerRegister(Model):
     """Scheduler: make a worker known. Without an agent behind it, it is listed and never sent anything."""
@@ -76,7 +73,7 @@ class WorkerStart(Model):
     capacity: Capacity | None = Field(
         None, description="What it has for executions that state their resources; by default the machine's, no GPU."
     )
-    provider: OrDefault[Provider] = Field("process", description="Where it runs: a process of this machine.")
+    provider: OrDefault[Literal["process"]] = Field("process", description="Where it runs: a process of this machine.")
 
 
 class ManagedWorker(Model):
@@ -111,7 +108,7 @@ class ManagedWorkerQuery(LabelQuery):
     status: WorkerProcessStatus | None = Field(None, description="Only workers of this status.")
     type: str | None = Field(None, description="Only workers of this type.")
     name: str | None = Field(None, description="Only workers of exactly this name.")
-    provider: Provider | None = Field(None, description="Only workers of this provider.")
+    provider: str | None = Field(None, description="Only workers of this provider.")
 
 
 class StopQuery(Model):
