@@ -173,22 +173,56 @@ curl "http://localhost:8081/api/v1/workers?label=zone=north&drained=true"
 curl "http://localhost:8081/api/v1/queue?requires=gpu=yes"
 ```
 
-- Several filters narrow a list down. `label` and `requires` are KEY=VALUE, and may be repeated: all of them must hold.
-- `name` and `worker_name` are the whole name. What is not an id matches nothing. Any other value that a field cannot
-  have is refused with 422, naming the parameter.
+The command line has them as options, where a time may also be an age, and an id its last 8 characters:
+
+```bash
+hodei jobs --label team=web --label tier=1 --status failed --created-after 12h
+hodei executions --worker-name north --exit-code 137 --json
+hodei workers list --label zone=north --drained
+hodei queue --requires gpu=yes
+hodei pipelines --status archived
+hodei schedules --status scheduled
+```
+
+The Python client has them as keyword arguments, and follows the pages:
+
+```python
+async for execution in client.executions(worker_name="north", created_after=datetime(2026, 11, 1, tzinfo=UTC)):
+    print(execution.id, execution.status, execution.exit_code)
+```
+
+- Several filters narrow a list down. `label` and `requires` are KEY=VALUE, and may be repeated: all of them must match.
+- `name` and `worker_name` are compared with the whole name. An id that is not a UUID matches nothing. Any other value
+  that a field cannot have is refused with 422, naming the parameter.
 - `created_after` includes its moment, `created_before` does not. In a URL, the `+` of an offset is written `%2B`.
-- `GET /api/v1/pipelines` lists the active ones, and with `status=archived` those that are out of use.
-- `worker_name` is what a worker was called when the execution was placed there; null where nobody has said it, as for
-  executions of earlier versions.
-- What is not in the table is shown only: free text, commands, parameters, counts, and times other than `created_at`.
+- `GET /api/v1/pipelines` lists the active pipelines, and with `status=archived` those that are out of use.
+- `worker_name` is the name that a worker had when the execution was placed there. It is null while it is not known, and
+  for executions of earlier versions.
+- A task's `position` in the queue is its place among those that match the filters.
+- There are no filters for free text, commands, parameters, counts, and times other than `created_at`.
 
 | list | filters |
 |---|---|
 """
+_LISTS_END: Final = """
+## With a million rows
+
+Most filters have an index: a page takes milliseconds, however few rows match. The others read more, which matters for
+tables of this size:
+
+- `priority=normal` of jobs, `attempt=1` and `exit_code=0` of executions have no index, since nearly every row matches.
+  Where hardly any does, the whole table is read: about two seconds.
+- `pipeline_version` is compared within the index of `pipeline_id`: some 0.1 s for a pipeline of 100,000 jobs. Without
+  `pipeline_id`, the index of all pipelines is read.
+- Of several filters, the one that matches the fewest rows decides. Where each of them matches many rows and together
+  they match few, all rows of that one are read: 20,000 failed jobs take up to a second.
+- Filters of the queue read everything that waits: 200,000 tasks take about a second.
+- Pipelines, workers and dead letters are few: their `version`, `type`, `label` and the like read all of them.
+"""
 
 
 def list_catalogue() -> str:
-    """Every list and what it is narrowed down by."""
+    """Every list with its filters."""
     lines = []
     for service, document in openapi_documents().items():
         for path, operations in sorted(document["paths"].items()):
@@ -196,7 +230,7 @@ def list_catalogue() -> str:
             if {"limit", "cursor"} <= set(names):
                 filters = ", ".join(f"`{name}`" for name in sorted(set(names) - {"limit", "cursor"}))
                 lines.append(f"| {service} `GET {path}` | {filters or 'none'} |")
-    return _LISTS_INTRO + "\n".join(lines) + "\n"
+    return _LISTS_INTRO + "\n".join(lines) + "\n" + _LISTS_END
 
 
 def openapi_documents() -> Mapping[str, Mapping[str, Any]]:

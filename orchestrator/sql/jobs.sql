@@ -119,7 +119,7 @@ where j.id = $1::uuid
 select status from jobs where id = $1::uuid
 
 -- name: list_jobs
--- A page of jobs as JSON, newest first.
+-- A page of jobs as JSON, newest first. Those of normal priority ($15) are in no index by it.
 select j.id::text as id, job_json(j)::text as body
 from jobs j
 where true
@@ -127,18 +127,19 @@ where true
     and j.status = $2::text -- if given
     and j.pipeline_id = $3::uuid -- if given
     and j.name = $4::text -- if given
-    and j.priority = $5::text -- if given
+    and j.priority = $5::text and j.priority <> 'normal' -- if given
     and j.rerun_of = $6::uuid -- if given
     and j.schedule_id = $7::uuid -- if given
     and j.reason = $8::text -- if given
-    and j.pipeline_version = $9::integer -- if given
+    and j.pipeline_version = $9::integer and j.pipeline_id is not null -- if given
     and right(j.id::text, 8) = $10::text -- if given
     and j.labels @> $11::jsonb and j.labels <> '{}' -- if given
     and j.created_at >= $12::timestamptz -- if given
     and j.created_at < $13::timestamptz -- if given
     and j.id < $14::uuid -- if given
+    and $15::boolean and j.priority = 'normal' -- if given
 order by j.id desc
-limit $15
+limit $16
 
 -- name: jobs_over_before
 -- The oldest jobs of a status that were over before a moment, each with the ids of its executions, which name its logs.
@@ -211,7 +212,8 @@ order by t.position
 -- One task by its id alone, with its job's status, what it depends on and where it runs.
 select
     t.id::text as task_id, t.job_id::text as job_id, t.name, t.status, t.reason, t.detail, t.attempt, t.exit_code,
-    t.run_at, t.started_at, t.execution_id::text as execution_id, x.worker_id::text as worker_id, j.status as job_status,
+    t.run_at, t.started_at, t.execution_id::text as execution_id, x.worker_id::text as worker_id, x.worker_name,
+    j.status as job_status,
     (
         select coalesce(json_agg(json_build_object(
             'name', d.name, 'status', d.status,

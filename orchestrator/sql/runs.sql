@@ -68,22 +68,23 @@ tasks_written as (
 ),
 executions_written as (
     insert into executions as known (
-        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at, finished_at,
-        log_chunks, log_truncated
+        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at,
+        finished_at, log_chunks, log_truncated
     )
     select
-        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at, finished_at,
-        log_chunks, log_truncated
+        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at,
+        finished_at, log_chunks, log_truncated
     from unnest(
         $24::uuid[], $25::uuid[], $26::uuid[], $27::integer[], $28::uuid[], $29::text[], $30::text[], $31::text[],
         $32::text[], $33::integer[], $34::timestamptz[], $35::timestamptz[], $36::timestamptz[], $37::integer[],
         $38::boolean[]
     ) as new (
-        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at, finished_at,
-        log_chunks, log_truncated
+        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at,
+        finished_at, log_chunks, log_truncated
     )
     on conflict (job_id, id) do update
-    set status = excluded.status, worker_name = coalesce(known.worker_name, excluded.worker_name), reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
+    set status = excluded.status, reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
+        worker_name = coalesce(known.worker_name, excluded.worker_name),
         started_at = coalesce(excluded.started_at, known.started_at), finished_at = excluded.finished_at,
         log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated
     where execution_rank(excluded.status) > execution_rank(known.status)
@@ -166,8 +167,8 @@ select id::text as id from tasks where job_id = any($1::uuid[]) and id = any($2:
 -- name: ended_executions
 -- What came of these executions, as far as they are over.
 select
-    x.id::text as id, x.worker_id::text as worker_id, x.worker_name, x.status, x.reason, x.detail, x.exit_code, x.started_at,
-    x.finished_at, x.log_chunks, x.log_truncated
+    x.id::text as id, x.worker_id::text as worker_id, x.worker_name, x.status, x.reason, x.detail, x.exit_code,
+    x.started_at, x.finished_at, x.log_chunks, x.log_truncated
 from unnest($1::uuid[], $2::uuid[]) as asked (job_id, id)
 join executions x on x.job_id = asked.job_id and x.id = asked.id
 where execution_rank(x.status) = 2

@@ -110,13 +110,15 @@ class JobStore:
 
     async def find(self, query: JobQuery, before: str | None) -> Page:
         """A page of jobs, newest first."""
-        values = [getattr(query, name) for name in _FILTERS]
-        if not all(value is None or is_id(value) for name, value in zip(_FILTERS, values, strict=True) if name in _IDS):
+        values = {name: getattr(query, name) for name in _FILTERS}
+        if not all(values[name] is None or is_id(values[name]) for name in _IDS):
             return Page([], None)  # what is no id names nothing, so nothing belongs to it
         below = None if query.created_before is None else id_above(query.created_before)
         times = (query.created_after, query.created_before, below)
+        normal = True if query.priority == "normal" else None
+        values["priority"] = None if normal else query.priority
         sql, arguments = narrowed(
-            self._sql["list_jobs"], before, *values, query.labels() or None, *times, query.limit + 1
+            self._sql["list_jobs"], before, *values.values(), query.labels() or None, *times, normal, query.limit + 1
         )
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 

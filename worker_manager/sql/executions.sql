@@ -16,24 +16,24 @@ delete from idempotency_keys where route = $1 and key = $2;
 -- Write orders, as JSON, that were or are being handed to their workers. A row that is further along stays as it is.
 insert into executions as e
     (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, assignment, sent_at, created_at)
-select o.id, o.task_id, o.job_id, o.worker_id, o.worker_name, o.incarnation, o.attempt, 'pending', 0, o.assignment, now(),
-       o.created_at
+select o.id, o.task_id, o.job_id, o.worker_id, o.worker_name, o.incarnation, o.attempt, 'pending', 0, o.assignment,
+       now(), o.created_at
 from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::timestamptz[],
             $9::text[])
     as o (id, task_id, job_id, worker_id, incarnation, attempt, assignment, created_at, worker_name)
 order by o.id
 on conflict (id) do update
-set worker_id = excluded.worker_id, worker_name = excluded.worker_name, incarnation = excluded.incarnation, assignment = excluded.assignment,
-    sent_at = excluded.sent_at, request = null
+set worker_id = excluded.worker_id, worker_name = excluded.worker_name, incarnation = excluded.incarnation,
+    assignment = excluded.assignment, sent_at = excluded.sent_at, request = null
 where e.rank = 0 and e.worker_id is null;
 
 -- name: record_reports
 -- Fold a batch of reports, at most one row per execution, into the table: status, times and outcome, ever forward.
 insert into executions as e
-    (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
-     log_truncated, created_at, started_at, finished_at)
-select r.id, r.task_id, r.job_id, r.worker_id, r.worker_name, r.incarnation, r.attempt, r.status, r.rank, r.reason, r.detail,
-       r.exit_code, r.log_chunks, r.log_truncated, coalesce(r.placed_at, r.started_at, r.finished_at), r.started_at, r.finished_at
+    (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason, detail, exit_code,
+     log_chunks, log_truncated, created_at, started_at, finished_at)
+select r.id, r.task_id, r.job_id, r.worker_id, r.worker_name, r.incarnation, r.attempt, r.status, r.rank, r.reason,
+       r.detail, r.exit_code, r.log_chunks, r.log_truncated, coalesce(r.placed_at, r.started_at, r.finished_at), r.started_at, r.finished_at
 from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::smallint[],
             $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[], $14::timestamptz[], $15::timestamptz[],
             $16::timestamptz[], $17::text[])
@@ -99,8 +99,8 @@ limit $4;
 
 -- name: recall_executions
 -- All that is known of the executions of these tasks.
-select id::text, task_id::text, job_id::text, attempt, worker_id::text, worker_name, incarnation::text, status, rank, reason,
-       detail, exit_code, log_chunks, log_truncated, started_at, finished_at
+select id::text, task_id::text, job_id::text, attempt, worker_id::text, worker_name, incarnation::text, status, rank,
+       reason, detail, exit_code, log_chunks, log_truncated, started_at, finished_at
 from executions
 where task_id = any($1::uuid[])
 order by executions.id;

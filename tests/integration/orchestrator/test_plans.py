@@ -28,15 +28,16 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     await database.execute(
         """
         insert into jobs (id, name, status, pipeline_id, priority, params, labels, deadline, rerun_of, schedule_id,
-                          created_at, finished_at)
+                          created_at, finished_at, reason, pipeline_version)
         select lpad(to_hex(n), 32, '0')::uuid, 'job-' || n % 500,
                case when n % 100 = 0 then 'running' when n % 10 = 1 then 'failed' else 'succeeded' end,
-               lpad(to_hex(n % 200), 32, '0')::uuid, (array['low', 'normal', 'high', 'critical'])[n % 4 + 1],
+               lpad(to_hex(n % 200), 32, '0')::uuid, case when n % 4000 = 3 then 'critical' else 'normal' end,
                '{}', case when n % 100 = 7 then '{"team": "web", "tier": "1"}' else '{}' end::jsonb,
                case when n % 50 = 0 then now() end,
                case when n % 40 = 0 then lpad(to_hex(n - 1), 32, '0')::uuid end,
                case when n % 40 = 1 then lpad(to_hex(n % 400), 32, '0')::uuid end,
-               '2026-01-01Z'::timestamptz + make_interval(mins => n), case when n % 100 <> 0 then now() end
+               '2026-01-01Z'::timestamptz + make_interval(mins => n), case when n % 100 <> 0 then now() end,
+               case when n % 4000 = 1 then 'timeout' when n % 10 = 1 then 'exit_code' end, n / 5000 + 1
         from generate_series(1, 20000) n
         """
     )
@@ -78,8 +79,9 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 
 def _list(**values: object) -> list[object]:
     names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "version")
-    times = ("created_after", "created_before", "below")
-    return [*(values.get(name) for name in (*names, "short_id", "labels", *times)), 101]
+    more = ("short_id", "labels", "created_after", "created_before", "below", "normal_priority")
+    assert set(values) <= {*names, *more}
+    return [*(values.get(name) for name in (*names, *more)), 101]
 
 
 SAVED: list[object] = [
@@ -129,13 +131,17 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("get_job_status", [IDS[0]], {"jobs_pkey"}),
     ("list_jobs", _list(), {"jobs_pkey"}),
     ("list_jobs", _list(before=IDS[0]), {"jobs_pkey"}),
-    ("list_jobs", _list(before=IDS[0], status="running", name="job-7", priority="low"), set()),
+    ("list_jobs", _list(before=IDS[0], status="running", name="job-7", priority="critical"), {"jobs_priority"}),
     ("list_jobs", _list(status="running"), {"jobs_status"}),
     ("list_jobs", _list(pipeline_id=IDS[0]), {"jobs_pipeline"}),
     ("list_jobs", _list(name="job-7"), {"jobs_name"}),
     ("list_jobs", _list(rerun_of=IDS[0]), {"jobs_rerun_of"}),
     ("list_jobs", _list(schedule_id=IDS[0]), {"jobs_schedule"}),
-    ("list_jobs", _list(priority="low"), set()),
+    ("list_jobs", _list(priority="critical"), {"jobs_priority"}),
+    ("list_jobs", _list(normal_priority=True), {"jobs_pkey"}),
+    ("list_jobs", _list(reason="timeout"), {"jobs_reason"}),
+    ("list_jobs", _list(reason="timeout", created_after=NOW), {"jobs_reason"}),
+    ("list_jobs", _list(pipeline_id=f"{7:032x}", version=5), {"jobs_pipeline"}),
     ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
     ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
     ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),
@@ -185,3 +191,10 @@ async def test_hot_queries_read_no_whole_table(database: Database) -> None:
         if missing := indexes - used:
             faults.append(f"{name} {values} uses {sorted(used)}, not {sorted(missing)}")
     assert not faults
+
+
+async def test_the_version_of_a_pipeline_is_compared_within_the_index(database: Database) -> None:
+    query, arguments = narrowed(queries.load("orchestrator")["list_jobs"], *_list(pipeline_id=f"{7:032x}", version=5))
+    rows = await database.fetch(f"explain {query}", *arguments)
+    [condition] = [row[0] for row in rows if "Index Cond" in row[0]]
+    assert "pipeline_version = 5" in condition

@@ -1,5 +1,5 @@
--- An execution says what its worker was called, and is found by every field that a list shows. Most executions are a first
--- attempt, succeed and end with 0: whoever looks for these finds them anywhere, and the indexes leave them out.
+-- Executions carry the name of their worker, and have an index for each field by which a list is filtered. Most are a
+-- first attempt and end with exit code 0: a list of these finds them anywhere, so the indexes leave them out.
 alter table executions add column worker_name text;
 create index executions_by_worker_name on executions (worker_name, id) where worker_name is not null;
 create index executions_by_exit_code on executions (exit_code, id) where exit_code > 0;
