@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 from pydantic import TypeAdapter
 
-from hodei import __version__, standard_streams, stdin, usage, workers
+from hodei import __version__, lists, standard_streams, stdin, usage, workers
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.dead_letters import app as dead_letters
@@ -167,34 +167,8 @@ def run(
     )
 
 
-@app.command()
-def jobs(
-    status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
-    name: Annotated[str | None, typer.Option(help="Only those of exactly this name.")] = None,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", help="Only those with this label, KEY=VALUE; may be repeated.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """List jobs, newest first."""
-    from hodei.views import print_jobs
-    from schemas.rest.jobs import JobQuery
-
-    labels = [f"{key}={value}" for key, value in usage.pairs("--label", label or []).items()]
-    usage.checked({"label": "--label"}, lambda: JobQuery(label=labels or None))
-
-    async def show(client: Client) -> int:
-        matching = client.jobs(status=status and status.value, name=name, label=labels, limit=limit)
-        found = [job async for job in matching]
-        if as_json:
-            for job in found:
-                print(job.model_dump_json())
-        else:
-            print_jobs(found)
-        return 0
-
-    raise typer.Exit(with_client(show))
+for _command in (lists.jobs, lists.executions, lists.queue, lists.pipelines, lists.schedules):
+    app.command()(_command)
 
 
 @app.command()

@@ -5,13 +5,14 @@ Exit codes: 0 well, 1 the platform refused or there is no such letter, 2 wrong u
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeVar, Unpack
 
 import typer
 
 from hodei.asking import with_client
 from hodei.client import Client
 from hodei.client.errors import ApiError
+from hodei.client.filters import DeadLetterFilters
 from hodei.ids import whole_id, whole_job_id
 from schemas.rest.dead_letters import DeadLetter
 
@@ -104,8 +105,8 @@ def resend(
         failures = 0
         wanted: list[tuple[str | None, str]] = [(None, await _whole(client, id)) for id in ids or []]
         if all_:
-            filters = {"consumer": consumer, "event_type": event_type, "job_id": job}
-            wanted = [(name, letter.id) async for name, letter in _all(client, service, **filters) if letter.resendable]
+            matching = _all(client, service, consumer=consumer, event_type=event_type, job_id=job)
+            wanted = [(name, letter.id) async for name, letter in matching if letter.resendable]
         for name, id in wanted:
             try:
                 if name is None:
@@ -140,12 +141,14 @@ async def _whole(client: Client, text: str) -> str:
     return await whole_id("dead letter", text, ((one.id, one.error) async for _, one in _all(client, None)))
 
 
-async def _all(client: Client, service: Owner | None, **filters: str | None) -> AsyncIterator[tuple[str, DeadLetter]]:
-    given = {name: value for name, value in filters.items() if value is not None}
-    if "job_id" in given:
-        given["job_id"] = await whole_job_id(client, given["job_id"])
+async def _all(
+    client: Client, service: Owner | None, **filters: Unpack[DeadLetterFilters]
+) -> AsyncIterator[tuple[str, DeadLetter]]:
+    job_id = filters.get("job_id")
+    if job_id is not None:
+        filters["job_id"] = await whole_job_id(client, job_id)
     for name in SERVICES if service is None else (service,):
-        async for letter in client.dead_letters(name, **given):
+        async for letter in client.dead_letters(name, **filters):
             yield name, letter
 
 

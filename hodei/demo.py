@@ -17,7 +17,7 @@ from hodei.client import ApiError, Client, ClientError
 from hodei.embedded.terminal import say
 from hodei.up import Platform, up
 from hodei.up_settings import stand_alone
-from hodei.views import print_table, status_text, steps_table
+from hodei.views import print_steps, status_text
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.pipelines import PipelineCreate
 from schemas.states import JobStatus
@@ -91,7 +91,7 @@ async def _show(wanted: PipelineCreate, platform: Platform) -> JobDetail:
             raise errors.exceptions[0] from errors
         done = await client.job(job.id)
         console.print()
-        print_table(steps_table(done))
+        print_steps(done)
         console.print(Text("\nThe job has ") + status_text(done.status.value, done.reason))
         return done
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -72,10 +72,25 @@ def given(text: str) -> str:
 
 def age(option: str, text: str) -> timedelta:
     """A time span such as 90s, 30m, 12h, 30d."""
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    found = _span(text)
     if found is None:
         raise typer.BadParameter(f"{text!r}: a number and s, m, h or d is needed, as in 30d", param_hint=f"'{option}'")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return found
+
+
+def moment(text: str) -> datetime:
+    """A time such as 2026-11-01T09:00:00Z, local where it has no offset, or how long ago it was: 12h."""
+    try:
+        span = _span(text)
+        return datetime.now(UTC) - span if span is not None else datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        right = "a time is needed, as in 2026-11-01T09:00:00Z, or how long ago it was, as in 12h"
+        raise typer.BadParameter(f"{text!r}: {right}") from None
+
+
+def _span(text: str) -> timedelta | None:
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from schemas.output import written
@@ -33,14 +32,6 @@ COMFORTABLE: Final = 20
 """Cells that it has, beyond those of its title, before a column less important is shown."""
 
 
-def print_table(table: Table) -> None:
-    """Print to the terminal, or plainly and unabridged into a pipe."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=240)
-    console.print(table)
-
-
 def print_jobs(jobs: Sequence[Job]) -> None:
     """Print jobs, a line each."""
     columns = {
@@ -48,7 +39,7 @@ def print_jobs(jobs: Sequence[Job]) -> None:
         "STATUS": [status_text(job.status.value, job.reason) for job in jobs],
         "NAME": [Text(job.name) for job in jobs],
         "PRIORITY": [Text(job.priority) for job in jobs],
-        "CREATED": [Text(job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")) for job in jobs],
+        "CREATED": [Text(moment_text(job.created_at)) for job in jobs],
         "DURATION": [Text(duration(job.started_at, job.finished_at)) for job in jobs],
     }
     print_columns(columns, shorten="NAME", drop=("PRIORITY", "DURATION", "CREATED"))
@@ -101,14 +92,14 @@ def print_job(job: JobDetail) -> None:
         "status": status_text(job.status.value, job.reason),
         "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
         "labels": Text(", ".join(f"{key}={value}" for key, value in job.labels.items())),
-        "created": Text(job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")),
+        "created": Text(moment_text(job.created_at)),
         "took": Text(duration(job.started_at, job.finished_at)),
     }
     for title, text in head.items():
         if text:
             console.print(Text(f"{title:<9}") + text, soft_wrap=True)
     console.print()
-    print_table(steps_table(job))
+    print_steps(job)
     for task in job.tasks:
         command = task.command if isinstance(task.command, str) else shlex.join(task.command)
         console.print(Text(f"\n{task.name} runs: {command}"), soft_wrap=True)
@@ -116,20 +107,23 @@ def print_job(job: JobDetail) -> None:
             console.print(Text(failure_in_words(task), style="bold red"), soft_wrap=True)
 
 
-def steps_table(job: JobDetail) -> Table:
-    """A job's steps, a line each."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("STEP", "STATUS", "ATTEMPTS", "EXIT", "DURATION"):
-        table.add_column(column, no_wrap=True)
-    for task in job.tasks:
-        table.add_row(
-            Text(task.name),
-            status_text(task.status.value, task.reason),
-            str(max(1, len(task.executions))) if task.executions else "",
-            "" if task.exit_code is None else str(task.exit_code),
-            duration(task.started_at, task.finished_at),
-        )
-    return table
+def print_steps(job: JobDetail) -> None:
+    """Print a job's steps, a line each, with the worker of the last attempt: its id where its name is not known."""
+    last = [task.executions[-1] if task.executions else None for task in job.tasks]
+    columns = {
+        "STEP": [Text(task.name) for task in job.tasks],
+        "STATUS": [status_text(task.status.value, task.reason) for task in job.tasks],
+        "ATTEMPTS": [Text(str(len(task.executions)) if task.executions else "") for task in job.tasks],
+        "EXIT": [Text("" if task.exit_code is None else str(task.exit_code)) for task in job.tasks],
+        "DURATION": [Text(duration(task.started_at, task.finished_at)) for task in job.tasks],
+        "WORKER": [Text("" if one is None else one.worker_name or one.worker_id or "") for one in last],
+    }
+    print_columns(columns, shorten="STEP", drop=("ATTEMPTS", "EXIT", "DURATION", "WORKER"))
+
+
+def moment_text(moment: datetime) -> str:
+    """A time as it is here, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def status_text(status: str, reason: Reason | None) -> Text:

@@ -1,15 +1,18 @@
 """`hodei workers list | drain | resume`: the workers as the scheduler sees them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
-from hodei.asking import with_client
+from hodei.asking import show_list, with_client
 from hodei.client import Client
+from hodei.client.filters import RegisteredWorkerFilters
 from hodei.ids import whole_worker_id
+from hodei.options import AsJson, Label, Limit, Name, check
 from hodei.views import print_columns
-from schemas.rest.workers import RegisteredWorker
+from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery
 from schemas.states import WorkerStatus
 
 STYLES: Final = {
@@ -22,26 +25,43 @@ STYLES: Final = {
 app = typer.Typer(help="List workers, take them out of service and put them back.", no_args_is_help=True)
 
 WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id, or its last 8 characters.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 @app.command("list")
 def list_workers(
     status: Annotated[WorkerStatus | None, typer.Option(help="Only those in this state.")] = None,
+    name: Name = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
+    label: Label = None,
+    drained: Annotated[
+        bool | None, typer.Option("--drained/--not-drained", help="Only those whose drain was ordered, or the others.")
+    ] = None,
+    agent: Annotated[
+        bool | None, typer.Option("--agent/--no-agent", help="Only those with an agent behind them, or without.")
+    ] = None,
+    reserved_for: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Only those that are kept for this task, by its id.")
+    ] = None,
+    limit: Limit = 1000,
     as_json: AsJson = False,
 ) -> None:
     """List workers, newest first."""
+    filters: RegisteredWorkerFilters = {
+        "status": status,
+        "name": name,
+        "type": type_,
+        "label": label,
+        "drained": drained,
+        "has_agent": agent,
+        "reserved_for": reserved_for,
+        "limit": limit,
+    }
+    check(RegisteredWorkerQuery, filters)
 
-    async def show(client: Client) -> int:
-        found = [one async for one in client.registered_workers(status=status and status.value)]
-        if as_json:
-            for one in found:
-                print(one.model_dump_json())
-        else:
-            print_workers(found)
-        return 0
+    async def find(client: Client) -> list[RegisteredWorker]:
+        return [one async for one in client.registered_workers(**filters)]
 
-    raise typer.Exit(with_client(show))
+    show_list(find, print_workers, as_json=as_json)
 
 
 @app.command()
@@ -66,7 +86,7 @@ def resume(worker: WorkerId, as_json: AsJson = False) -> None:
     raise typer.Exit(with_client(ask))
 
 
-def print_workers(workers: list[RegisteredWorker]) -> None:
+def print_workers(workers: Sequence[RegisteredWorker]) -> None:
     """Print workers, a line each."""
     columns = {
         "ID": [Text(one.id) for one in workers],

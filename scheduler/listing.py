@@ -46,6 +46,7 @@ class KnownTask:
     ready_at: datetime
     delayed: bool
     worker_id: str | None
+    worker_name: str | None
     execution_id: str | None
     shuns: tuple[str, ...]
     outcome: Outcome | None
@@ -139,6 +140,7 @@ class Listing:
             ready_at=row["ready_at"],
             delayed=row["delayed"],
             worker_id=row["worker_id"],
+            worker_name=row["worker_name"],
             execution_id=row["execution_id"],
             shuns=tuple(row["shuns"] or ()),
             outcome=None if row["outcome"] is None else Outcome(row["outcome"]),

@@ -68,6 +68,7 @@ class TaskAnswer(EventModel):
     started_at: Instant | None = None
     execution_id: str | None = None
     worker_id: str | None = None
+    worker_name: str | None = None
     job_status: JobStatus
     depends_on: list[StepState] = Field(default_factory=list)
 

@@ -5,13 +5,24 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter
 from yarl import URL
 
 from hodei.client.errors import BadAddress
+from hodei.client.filters import (
+    DeadLetterFilters,
+    ExecutionFilters,
+    JobFilters,
+    ManagedWorkerFilters,
+    PageFilters,
+    PipelineFilters,
+    QueueFilters,
+    RegisteredWorkerFilters,
+    ScheduleFilters,
+)
 from hodei.client.transport import Answer, Query, Transport
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
@@ -33,8 +44,6 @@ from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWo
 from schemas.states import JOB
 
 M = TypeVar("M", bound=BaseModel)
-Filter = str | int | Sequence[str] | None
-"""What a list may be narrowed to; a sequence where the parameter may be repeated (`label=["team=web", "tier=1"]`)."""
 LONGEST_WAIT = 60.0
 LARGEST_PAGE = 1000
 
@@ -47,7 +56,8 @@ class Client:
     one answer. Raises BadAddress for what is no address. Every method raises ApiError when the platform refuses and
     Unreachable when nobody answers.
 
-    Lists take the filters of their route; `limit` is the most that they yield, `page_size` what they ask for at once.
+    Lists take the filters of their route (`filters.py`); `limit` is the most that they yield, `page_size` what they ask
+    for at once.
     """
 
     def __init__(
@@ -104,7 +114,7 @@ class Client:
         path = f"/api/v1/pipelines/{_id(pipeline_id)}/versions/{version}"
         return _one(Pipeline, await self.orchestrator.request("GET", path))
 
-    def pipeline_versions(self, pipeline_id: str, **filters: Filter) -> AsyncIterator[Pipeline]:
+    def pipeline_versions(self, pipeline_id: str, **filters: Unpack[PageFilters]) -> AsyncIterator[Pipeline]:
         """A pipeline at all of its versions, newest first."""
         return _pages(self.orchestrator, Pipeline, f"/api/v1/pipelines/{_id(pipeline_id)}/versions", filters)
 
@@ -117,7 +127,7 @@ class Client:
         """Take a pipeline out of use; its jobs stay readable and do not run again."""
         await self.orchestrator.request("DELETE", f"/api/v1/pipelines/{_id(pipeline_id)}")
 
-    def pipelines(self, **filters: Filter) -> AsyncIterator[Pipeline]:
+    def pipelines(self, **filters: Unpack[PipelineFilters]) -> AsyncIterator[Pipeline]:
         """All pipelines, newest first, page by page."""
         return _pages(self.orchestrator, Pipeline, "/api/v1/pipelines", filters)
 
@@ -142,7 +152,7 @@ class Client:
         """One job with its tasks and their executions."""
         return _one(JobDetail, await self.orchestrator.request("GET", f"/api/v1/jobs/{_id(job_id)}"))
 
-    def jobs(self, **filters: Filter) -> AsyncIterator[Job]:
+    def jobs(self, **filters: Unpack[JobFilters]) -> AsyncIterator[Job]:
         """All jobs that match, newest first, page by page."""
         return _pages(self.orchestrator, Job, "/api/v1/jobs", filters)
 
@@ -220,7 +230,7 @@ class Client:
         """One schedule."""
         return _one(Schedule, await self.scheduler.request("GET", f"/api/v1/scheduled/{_id(schedule_id)}"))
 
-    def schedules(self, **filters: Filter) -> AsyncIterator[Schedule]:
+    def schedules(self, **filters: Unpack[ScheduleFilters]) -> AsyncIterator[Schedule]:
         """All schedules, newest first."""
         return _pages(self.scheduler, Schedule, "/api/v1/scheduled", filters)
 
@@ -233,7 +243,7 @@ class Client:
         answer = await self.scheduler.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
         return _one(RegisteredWorker, answer)
 
-    def registered_workers(self, **filters: Filter) -> AsyncIterator[RegisteredWorker]:
+    def registered_workers(self, **filters: Unpack[RegisteredWorkerFilters]) -> AsyncIterator[RegisteredWorker]:
         """All workers that the scheduler knows, newest first."""
         return _pages(self.scheduler, RegisteredWorker, "/api/v1/workers", filters)
 
@@ -249,9 +259,9 @@ class Client:
         """Lift a worker's drain. Raises ApiError (409) for one that drains in order to stop."""
         return _one(RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{_id(worker_id)}/resume"))
 
-    async def queue(self, **filters: Filter) -> list[QueuedTask]:
+    async def queue(self, **filters: Unpack[QueueFilters]) -> list[QueuedTask]:
         """What waits, in the order in which it would run (the first page)."""
-        return _many(QueuedTask, await self.scheduler.request("GET", "/api/v1/queue", query=filters))
+        return _many(QueuedTask, await self.scheduler.request("GET", "/api/v1/queue", query=_query(filters)))
 
     async def explain(self, task_id: str) -> Explanation:
         """Why a task waits."""
@@ -264,7 +274,7 @@ class Client:
         answer = await self.worker_manager.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
         return _one(ManagedWorker, answer)
 
-    def workers(self, **filters: Filter) -> AsyncIterator[ManagedWorker]:
+    def workers(self, **filters: Unpack[ManagedWorkerFilters]) -> AsyncIterator[ManagedWorker]:
         """All workers that the worker manager started, newest first."""
         return _pages(self.worker_manager, ManagedWorker, "/api/v1/workers", filters)
 
@@ -284,7 +294,7 @@ class Client:
         answer = await self.worker_manager.request("POST", "/api/v1/execute", body=_body(request), creates=True)
         return _one(ManagedExecution, answer)
 
-    def executions(self, **filters: Filter) -> AsyncIterator[ManagedExecution]:
+    def executions(self, **filters: Unpack[ExecutionFilters]) -> AsyncIterator[ManagedExecution]:
         """All executions that match, newest first."""
         return _pages(self.worker_manager, ManagedExecution, "/api/v1/executions", filters)
 
@@ -308,7 +318,7 @@ class Client:
 
     # ---------------------------------------------------------------- dead letters, of each service
 
-    def dead_letters(self, service: str, **filters: str | int | None) -> AsyncIterator[DeadLetter]:
+    def dead_letters(self, service: str, **filters: Unpack[DeadLetterFilters]) -> AsyncIterator[DeadLetter]:
         """The events that a service (`orchestrator`, `scheduler` or `worker-manager`) gave up, newest first. Raises
         ValueError for another name."""
         return _pages(self._service(service), DeadLetter, "/api/v1/dead-letters", filters)
@@ -355,10 +365,10 @@ def _address(text: str, name: str) -> URL:
     return url
 
 
-async def _pages(service: Transport, model: type[M], path: str, filters: Query) -> AsyncIterator[M]:
+async def _pages(service: Transport, model: type[M], path: str, filters: Mapping[str, object]) -> AsyncIterator[M]:
     """Everything that matches, at most `limit` of it; `page_size` is how many are asked for at once."""
     left, size = _whole(filters.get("limit")), _whole(filters.get("page_size"))
-    query: Query | None = {name: value for name, value in filters.items() if name != "page_size"}
+    query: Query | None = _query({name: value for name, value in filters.items() if name != "page_size"})
     if size is not None or (left is not None and left > LARGEST_PAGE):
         query = {**(query or {}), "limit": min(size or LARGEST_PAGE, left or LARGEST_PAGE)}
     next_path: str | None = path
@@ -371,6 +381,24 @@ async def _pages(service: Transport, model: type[M], path: str, filters: Query) 
                 if left <= 0:
                     return
         next_path, query = answer.next_page, None
+
+
+def _query(filters: Mapping[str, object]) -> dict[str, str | list[str]]:
+    """Filters as they are written in a URL. Raises TypeError for one of another type than a filter has."""
+    return {name: _text(name, value) for name, value in filters.items() if value is not None}
+
+
+def _text(name: str, value: object) -> str | list[str]:
+    match value:
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return value.isoformat()
+        case str() | int():
+            return str(value)
+        case list() | tuple():
+            return [str(one) for one in value]
+    raise TypeError(f"{name}: {value!r} is not a filter")
 
 
 def _whole(value: object) -> int | None:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from scheduler.domain.explain import Waiting, summary, verdicts
 from scheduler.domain.model import SHUN_FOR, Outcome, TaskState
-from scheduler.domain.whereabouts import in_words
+from scheduler.domain.whereabouts import in_words, worker_in_words
 from scheduler.listing import KnownTask, Listing
 from schemas.model import rfc3339
 from schemas.questions import TASK, TaskQuestion
@@ -65,7 +65,7 @@ def api(listing: Listing, bus: Bus) -> Api:
 def _as_known_here(task: KnownTask) -> Explanation:
     """The attempt that the scheduler saw last, where the orchestrator has nothing to add."""
     if task.state is TaskState.PLACED:
-        text = f"is placed on worker {task.worker_id} as execution {task.execution_id}"
+        text = f"is placed on {worker_in_words(task.worker_id, task.worker_name)} as execution {task.execution_id}"
         status = TaskStatus.SCHEDULED
     else:
         outcome = task.outcome or Outcome.FAILED

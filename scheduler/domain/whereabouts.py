@@ -38,6 +38,13 @@ def in_words(task: TaskAnswer, now: datetime) -> str:
     assert_never(task.status)
 
 
+def worker_in_words(id: str | None, name: str | None) -> str:
+    """A worker by its name, where that is known, and its id."""
+    if id is None:
+        return "a worker"
+    return f"worker {name} ({id})" if name else f"worker {id}"
+
+
 def _pending(task: TaskAnswer) -> str:
     missing = [step for step in task.depends_on if not step.satisfied]
     if len(missing) == 1:
@@ -69,7 +76,7 @@ def _past(status: TaskStatus) -> str:
 
 
 def _place(task: TaskAnswer) -> str:
-    worker = f"worker {task.worker_id}" if task.worker_id else "a worker"
+    worker = worker_in_words(task.worker_id, task.worker_name)
     return f"{worker} as execution {task.execution_id}" if task.execution_id else worker
 
 

@@ -168,10 +168,12 @@ order by page.ready_at, page.task_id;
 
 -- name: find_task
 -- One task with what an explanation needs of it.
-select task_id::text, job_id::text, attempt, status, priority, requires, resources, ready_at, run_at, worker_id::text,
-       execution_id::text, placed_at, outcome, run_at is not null and ready_at > now() as delayed, shuns::text[]
-from tasks
-where task_id = $1;
+select t.task_id::text, t.job_id::text, t.attempt, t.status, t.priority, t.requires, t.resources, t.ready_at, t.run_at,
+       t.worker_id::text, w.name as worker_name, t.execution_id::text, t.placed_at, t.outcome,
+       t.run_at is not null and t.ready_at > now() as delayed, t.shuns::text[]
+from tasks t
+left join workers w on w.id = t.worker_id
+where t.task_id = $1;
 
 -- name: task_position
 -- How many ready tasks go before (priority, ready_at, task_id).

@@ -71,7 +71,7 @@ class QueuedTask(Model):
     task_id: Id = Field(description="The task's id.")
     job_id: Id = Field(description="The job that it is a task of.")
     name: str = Field(description="The step's name.")
-    position: int = Field(description="1 is next.")
+    position: int = Field(description="Its place among all that match the filters; 1 is next.")
     priority: Priority = Field(description="The job's priority.")
     attempt: int = Field(description="The attempt that waits, counted from 1.")
     requires: dict[str, str] = Field(description="Labels that its worker must have.")

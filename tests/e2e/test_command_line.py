@@ -13,6 +13,7 @@ import struct
 import sys
 import termios
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,9 @@ from rich.cells import cell_len
 
 from hodei.client import Client
 from schemas.rest.jobs import JobCreate
+from schemas.rest.pipelines import PipelineCreate
+from schemas.rest.schedules import ScheduleCreate
+from schemas.rest.workers import WorkerStart
 from schemas.states import JobStatus, TaskStatus
 from tests.e2e.framework import assertions as expect
 from tests.e2e.framework.data import command_job, pipeline, step, unique
@@ -272,6 +276,63 @@ async def test_explain_of_what_does_not_exist_says_so(platform: Platform) -> Non
     assert await hodei(platform, "explain", "00000000") == (
         1, "", "hodei: there is no job or task whose id ends with 00000000\n"
     )  # fmt: skip
+
+
+async def test_a_workers_name_leads_to_what_ran_there(platform: Platform, client: Client) -> None:
+    name = unique("worker")
+    label = {"only": name}
+    worker = await client.start_worker(WorkerStart(name=name, labels=label))
+    done, failed = [await client.submit(command_job(f"exit {code}", requires=label)) for code in (0, 3)]
+    await expect.succeeds(client, done.id)
+    await expect.fails(client, failed.id)
+    await client.stop_worker(worker.id)
+
+    async def recorded() -> bool | None:
+        ended = [one async for one in client.executions(worker_name=name) if one.finished_at]
+        return len(ended) == 2 or None
+
+    assert await eventually(recorded)
+    listed = (await hodei(platform, "executions", "--worker-name", name, "--json"))[1].splitlines()
+    assert {json.loads(line)["job_id"] for line in listed} == {done.id, failed.id}
+    narrowed = ("executions", "--worker", worker.id[-8:], "--exit-code", "3", "--created-after", "1h")
+    [_, line] = (await hodei(platform, *narrowed))[1].splitlines()
+    assert all(text in line.split() for text in ("failed", "(exit_code)", "3", name, failed.id))
+    assert (await hodei(platform, "executions", "--worker-name", name, "--created-before", "1h", "--json"))[1] == ""
+    [_, line] = [line for line in (await hodei(platform, "show", done.id))[1].splitlines() if "succeeded" in line]
+    assert line.split()[-1] == name
+    assert name in (await hodei(platform, "workers", "list", "--label", f"only={name}"))[1]
+
+
+async def test_every_list_is_narrowed_down_by_options(platform: Platform, client: Client) -> None:
+    name = unique("listed")
+    made = await client.create_pipeline(PipelineCreate(name=name))
+    later = datetime.now(UTC) + timedelta(hours=1)
+    schedule = await client.schedule(ScheduleCreate(pipeline_id=made.id, run_at=later, name=name))
+    waiting = await client.submit(command_job("true", name=name, requires={"only": name}))
+
+    async def queued() -> bool | None:
+        return bool(await client.queue(job_id=waiting.id)) or None
+
+    assert await eventually(queued)
+
+    async def ids(*arguments: str) -> list[str]:
+        code, out, err = await hodei(platform, *arguments, "--json")
+        assert (code, err) == (0, "")
+        return [json.loads(line).get("id") or json.loads(line)["task_id"] for line in out.splitlines()]
+
+    assert await ids("queue", "--requires", f"only={name}", "--job", waiting.id[-8:]) == [waiting.tasks[0].id]
+    assert await ids("queue", "--requires", f"only={name}", "--attempt", "2") == []
+    assert await ids("schedules", "--pipeline", made.id, "--status", "scheduled") == [schedule.id]
+    assert await ids("pipelines", "--name", name, "--version", "1") == [made.id]
+    await client.archive_pipeline(made.id)
+    assert await ids("pipelines", "--name", name) == []
+    assert await ids("pipelines", "--name", name, "--status", "archived") == [made.id]
+    for list_ in (("queue",), ("schedules", "--name", name), ("pipelines", "--name", name, "--status", "archived")):
+        assert name in (await hodei(platform, *list_, "--limit", "100"))[1]
+    await client.delete_schedule(schedule.id)
+    await client.cancel(waiting.id)
+    await expect.ends(client, waiting.id, JobStatus.CANCELLED)
+    assert await ids("jobs", "--name", name, "--reason", "cancelled", "--priority", "normal") == [waiting.id]
 
 
 async def test_old_jobs_are_pruned_by_their_age(platform: Platform) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hodei.client import Client
 from schemas.ids import CLOCKS_APART, first_id_at
 from schemas.model import rfc3339
 from shared.ids import new_id
@@ -91,6 +92,30 @@ async def test_an_execution_says_what_its_worker_is_called(house: House, last_wo
         [task] = (await house.over({"id": order.job_id}))["tasks"]
 
     assert [(one["worker_id"], one["worker_name"]) for one in task["executions"]] == [(named.worker_id, "north")]
+
+
+@pytest.mark.parametrize("who_says", ["tasks.scheduled", "executions.started", "executions.finished"])
+async def test_a_workers_name_stays_whichever_report_says_it(house: House, who_says: str) -> None:
+    order = await house.queued(await house.submit())
+    placed = scheduled(order)
+    async with Client(house.url) as client:
+        life = client.follow_events(order.job_id)
+        for event in (placed, started(placed), finished(placed)):
+            name = "north" if event.event_type == who_says else None
+            await house.say(event.model_copy(update={"worker_name": name}))
+            async for seen in life:  # what is written by then is not folded together with what follows
+                if seen.type == event.event_type:
+                    break
+    [task] = (await house.over({"id": order.job_id}))["tasks"]
+    assert [one["worker_name"] for one in task["executions"]] == ["north"]
+
+
+async def test_the_first_name_of_a_worker_stays(house: House) -> None:
+    placed = scheduled(await house.queued(await house.submit()))
+    await house.say(placed.model_copy(update={"worker_name": "north"}))
+    await house.say(finished(placed).model_copy(update={"worker_name": "south"}))
+    [task] = (await house.over({"id": placed.job_id}))["tasks"]
+    assert [one["worker_name"] for one in task["executions"]] == ["north"]
 
 
 async def test_a_worker_without_a_known_name_is_shown_without_one(house: House) -> None:

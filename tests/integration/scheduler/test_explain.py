@@ -99,7 +99,7 @@ async def test_without_an_answer_an_unknown_task_is_503_and_a_known_one_is_expla
     await here.say(one)
     [placed] = await here.ears.wait(TaskScheduled)
     assert (await explained(here, one.task_id))["summary"] == (
-        f"is placed on worker {placed.worker_id} as execution {placed.execution_id}"
+        f"is placed on worker {placed.worker_name} ({placed.worker_id}) as execution {placed.execution_id}"
     )
     problem = await here.get(f"/api/v1/tasks/{new_id()}/explain", status=503)
     assert isinstance(problem, dict)

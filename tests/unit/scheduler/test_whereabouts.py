@@ -51,9 +51,10 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
             told(TaskStatus.SCHEDULED, execution_id="e", worker_id="w"),
             "is placed on worker w as execution e and about to start",
         ),
+        (told(TaskStatus.SCHEDULED), "is placed on a worker and about to start"),
         (
-            told(TaskStatus.RUNNING, execution_id="e", worker_id="w", started_at=START),
-            "runs on worker w as execution e since 2026-01-01T00:00:00.000000Z",
+            told(TaskStatus.RUNNING, execution_id="e", worker_id="w", worker_name="north", started_at=START),
+            "runs on worker north (w) as execution e since 2026-01-01T00:00:00.000000Z",
         ),
         (told(TaskStatus.SUCCEEDED, attempt=2), "does not wait: it succeeded in attempt 2"),
         (

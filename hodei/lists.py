@@ -1,0 +1,240 @@
+"""`hodei jobs | executions | queue | pipelines | schedules`: the platform's lists, narrowed down by what they show.
+
+The lists of workers and of dead letters stand beside their other commands, in `workers` and `dead_letters`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from hodei.asking import show_list
+from hodei.client import Client
+from hodei.client.client import LARGEST_PAGE
+from hodei.client.filters import ExecutionFilters, JobFilters, PipelineFilters, QueueFilters, ScheduleFilters
+from hodei.ids import whole_job_id, whole_worker_id
+from hodei.options import AsJson, CreatedAfter, CreatedBefore, Label, Limit, Name, OfJob, OfPipeline, check
+from hodei.views import duration, moment_text, print_columns, print_jobs, status_text
+from schemas.rest.executions import ExecutionQuery, ManagedExecution
+from schemas.rest.jobs import Job, JobQuery
+from schemas.rest.pipelines import Pipeline, PipelineQuery, PipelineStatus
+from schemas.rest.schedules import QueuedTask, QueueQuery, Schedule, ScheduleQuery
+from schemas.specs import Priority
+from schemas.states import ExecutionStatus, JobStatus, Reason, ScheduleStatus
+
+
+def jobs(
+    status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
+    name: Name = None,
+    label: Label = None,
+    reason: Annotated[Reason | None, typer.Option(help="Only those that did not succeed for this reason.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="Only those of this priority.")] = None,
+    pipeline: OfPipeline = None,
+    pipeline_version: Annotated[int | None, typer.Option(help="Only those of this version of it.")] = None,
+    rerun_of: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Only reruns of this job: its id or its last 8 characters.")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(metavar="ID", help="Only those that this schedule made.")] = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    filters: JobFilters = {
+        "status": status,
+        "name": name,
+        "label": label,
+        "reason": reason,
+        "priority": priority,
+        "pipeline_id": pipeline,
+        "pipeline_version": pipeline_version,
+        "rerun_of": rerun_of,
+        "schedule_id": schedule,
+        "created_after": created_after,
+        "created_before": created_before,
+        "limit": limit,
+    }
+    check(JobQuery, filters)
+
+    async def find(client: Client) -> list[Job]:
+        if rerun_of is not None:
+            filters["rerun_of"] = await whole_job_id(client, rerun_of)
+        return [one async for one in client.jobs(**filters)]
+
+    show_list(find, print_jobs, as_json=as_json)
+
+
+def executions(
+    status: Annotated[ExecutionStatus | None, typer.Option(help="Only those in this state.")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="Only those that did not succeed for this reason.")] = None,
+    exit_code: Annotated[int | None, typer.Option(help="Only those with this exit code.")] = None,
+    attempt: Annotated[int | None, typer.Option(help="Only those that were this attempt of their task.")] = None,
+    job: OfJob = None,
+    task: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this task.")] = None,
+    worker: Annotated[
+        str | None, typer.Option(help="Only those on this worker: its id or its last 8 characters.")
+    ] = None,
+    worker_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those on workers of exactly this name.")
+    ] = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List executions, the attempts at running steps, newest first: what ran on a worker, and how it ended."""
+    filters: ExecutionFilters = {
+        "status": status,
+        "reason": reason,
+        "exit_code": exit_code,
+        "attempt": attempt,
+        "job_id": job,
+        "task_id": task,
+        "worker_id": worker,
+        "worker_name": worker_name,
+        "created_after": created_after,
+        "created_before": created_before,
+        "limit": limit,
+    }
+    check(ExecutionQuery, filters)
+
+    async def find(client: Client) -> list[ManagedExecution]:
+        if job is not None:
+            filters["job_id"] = await whole_job_id(client, job)
+        if worker is not None:
+            filters["worker_id"] = await whole_worker_id(client, worker)
+        return [one async for one in client.executions(**filters)]
+
+    show_list(find, print_executions, as_json=as_json)
+
+
+def queue(
+    name: Name = None,
+    job: OfJob = None,
+    priority: Annotated[Priority | None, typer.Option(help="Only those of this priority.")] = None,
+    attempt: Annotated[int | None, typer.Option(help="Only those of which this attempt waits.")] = None,
+    requires: Annotated[
+        list[str] | None, typer.Option(help="Only those whose worker must have this label, KEY=VALUE; may be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many at the most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the tasks that wait for a worker, in the order in which they would run."""
+    filters: QueueFilters = {
+        "name": name,
+        "job_id": job,
+        "priority": priority,
+        "attempt": attempt,
+        "requires": requires,
+        "limit": limit,
+    }
+    check(QueueQuery, filters)
+
+    async def find(client: Client) -> list[QueuedTask]:
+        if job is not None:
+            filters["job_id"] = await whole_job_id(client, job)
+        return await client.queue(**filters)
+
+    show_list(find, print_queue, as_json=as_json)
+
+
+def pipelines(
+    status: Annotated[PipelineStatus, typer.Option(help="Those in use, or those out of use.")] = "active",
+    name: Name = None,
+    version: Annotated[int | None, typer.Option(help="Only those whose newest version this is.")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List pipelines, newest first."""
+    filters: PipelineFilters = {"status": status, "name": name, "version": version, "limit": limit}
+    check(PipelineQuery, filters)
+
+    async def find(client: Client) -> list[Pipeline]:
+        return [one async for one in client.pipelines(**filters)]
+
+    show_list(find, print_pipelines, as_json=as_json)
+
+
+def schedules(
+    status: Annotated[ScheduleStatus | None, typer.Option(help="Only those in this state.")] = None,
+    name: Name = None,
+    job: Annotated[
+        str | None, typer.Option(help="Only those that run this job again: its id or its last 8 characters.")
+    ] = None,
+    pipeline: OfPipeline = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List schedules, newest first."""
+    filters: ScheduleFilters = {"status": status, "name": name, "job_id": job, "pipeline_id": pipeline, "limit": limit}
+    check(ScheduleQuery, filters)
+
+    async def find(client: Client) -> list[Schedule]:
+        if job is not None:
+            filters["job_id"] = await whole_job_id(client, job)
+        return [one async for one in client.schedules(**filters)]
+
+    show_list(find, print_schedules, as_json=as_json)
+
+
+def print_executions(executions: Sequence[ManagedExecution]) -> None:
+    """Print executions, a line each; a worker whose name is not known by its id."""
+    columns = {
+        "ID": [Text(one.id) for one in executions],
+        "STATUS": [status_text(one.status.value, one.reason) for one in executions],
+        "EXIT": [Text("" if one.exit_code is None else str(one.exit_code)) for one in executions],
+        "WORKER": [Text(one.worker_name or one.worker_id or "") for one in executions],
+        "JOB": [Text(one.job_id) for one in executions],
+        "ATTEMPT": [Text(str(one.attempt)) for one in executions],
+        "CREATED": [Text(moment_text(one.created_at)) for one in executions],
+        "DURATION": [Text(duration(one.started_at, one.finished_at)) for one in executions],
+    }
+    print_columns(columns, shorten="WORKER", drop=("JOB", "ATTEMPT", "DURATION", "CREATED", "EXIT"))
+
+
+def print_queue(tasks: Sequence[QueuedTask]) -> None:
+    """Print tasks that wait, a line each."""
+    columns = {
+        "TASK": [Text(one.task_id) for one in tasks],
+        "POSITION": [Text(str(one.position)) for one in tasks],
+        "NAME": [Text(one.name) for one in tasks],
+        "JOB": [Text(one.job_id) for one in tasks],
+        "PRIORITY": [Text(one.priority) for one in tasks],
+        "ATTEMPT": [Text(str(one.attempt)) for one in tasks],
+        "REQUIRES": [Text(", ".join(f"{key}={value}" for key, value in one.requires.items())) for one in tasks],
+        "QUEUED": [Text(moment_text(one.queued_at)) for one in tasks],
+    }
+    print_columns(columns, shorten="NAME", drop=("JOB", "ATTEMPT", "PRIORITY", "QUEUED", "REQUIRES"))
+
+
+def print_pipelines(pipelines: Sequence[Pipeline]) -> None:
+    """Print pipelines, a line each."""
+    columns = {
+        "ID": [Text(one.id) for one in pipelines],
+        "STATUS": [Text(one.status) for one in pipelines],
+        "NAME": [Text(one.name) for one in pipelines],
+        "VERSION": [Text(str(one.version)) for one in pipelines],
+        "STEPS": [Text(str(len(one.steps))) for one in pipelines],
+        "UPDATED": [Text(moment_text(one.updated_at)) for one in pipelines],
+    }
+    print_columns(columns, shorten="NAME", drop=("STEPS", "UPDATED", "VERSION"))
+
+
+def print_schedules(schedules: Sequence[Schedule]) -> None:
+    """Print schedules, a line each."""
+    columns = {
+        "ID": [Text(one.id) for one in schedules],
+        "STATUS": [Text(one.status.value) for one in schedules],
+        "NAME": [Text(one.name or "") for one in schedules],
+        "NEXT": [Text(_moment_or_nothing(one.next_run_at)) for one in schedules],
+        "LAST": [Text(_moment_or_nothing(one.last_run_at)) for one in schedules],
+        "LAST JOB": [Text(one.last_job_id or "") for one in schedules],
+    }
+    print_columns(columns, shorten="NAME", drop=("LAST JOB", "LAST", "NEXT"))
+
+
+def _moment_or_nothing(moment: datetime | None) -> str:
+    return "" if moment is None else moment_text(moment)
