@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from hodei import __version__, lists, standard_streams, stdin, usage, workers
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
+from hodei.closed_pipe import while_read
 from hodei.dead_letters import app as dead_letters
 from hodei.explain import explain
 from hodei.ids import whole_job_id
@@ -208,7 +209,7 @@ def logs(
         output.close()
         return int(expired)
 
-    raise typer.Exit(with_client(show))
+    raise typer.Exit(with_client(lambda client: while_read(show(client))))
 
 
 @app.command()

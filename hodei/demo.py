@@ -18,9 +18,11 @@ from hodei.embedded.terminal import say
 from hodei.up import Platform, up
 from hodei.up_settings import stand_alone
 from hodei.views import print_steps, status_text
+from schemas.model import readable_location
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.pipelines import PipelineCreate
 from schemas.states import JobStatus
+from schemas.words import what_would_be_right
 
 DEADLINE: Final = 600.0
 EXAMPLE: Final = Path(__file__).parent / "example.json"
@@ -40,7 +42,8 @@ def run(pipeline: Path | None) -> int:
         return 1
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        say(f"{pipeline}: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}")
+        where = ".".join(map(str, readable_location(first["loc"]))) or "the whole"
+        say(f"{pipeline}: {where}: {what_would_be_right(first)}")
         return 1
     stand_alone(os.environ)
     with tempfile.TemporaryDirectory(prefix="hodei-demo-") as folder:

@@ -17,6 +17,7 @@ from hodei.client import ApiError, Client, ClientError, Unreachable
 from hodei.client.transport import RETRIED_STATUSES
 from hodei.commentary import Commentary
 from hodei.interrupts import Interrupts
+from hodei.standard_streams import ClosedOutput
 from hodei.views import Output, failure_in_words
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.states import JobStatus, Reason
@@ -45,7 +46,7 @@ async def run(client: Client, job: JobCreate, *, detach: bool = False, quiet: bo
     With `detach` it prints the job's id and returns. SIGINT, SIGTERM, SIGHUP and a closed standard output cancel the
     job first; a second signal leaves at once, and so do PATIENCE seconds, with the job still being cancelled.
     """
-    with Interrupts() as interrupts:
+    with Interrupts(output=not detach) as interrupts:
         try:
             submitted = await _submit(client, job, interrupts)
         except ClientError as error:
@@ -135,7 +136,9 @@ async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet:
         async for line in client.follow_logs(job_id):
             try:
                 output.show(line)
-            except BrokenPipeError:
+            except ClosedOutput as error:
+                if not error.broken_pipe:
+                    _say(str(error))
                 interrupts.note(signal.SIGPIPE)
                 break  # nobody reads any more; the job is being cancelled
         await _patiently(lambda: client.wait(job_id, timeout=LONGEST))

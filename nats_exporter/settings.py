@@ -1,11 +1,10 @@
 """What may be set of the exporter. It uses neither NATS's client port nor the database."""
 
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import Port, ServiceSettings, address
 
 
 class NatsExporterSettings(ServiceSettings):
@@ -19,10 +18,8 @@ class NatsExporterSettings(ServiceSettings):
     @field_validator("monitoring_url")
     @classmethod
     def _are_urls(cls, value: str) -> str:
-        for url in value.split(","):
-            parts = urlsplit(url.strip())
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("should be http://HOST:PORT, or several of them separated by commas")
+        if any(address(url, "http", "https") is None for url in value.split(",")):
+            raise ValueError("should be http://HOST:PORT, or several of them separated by commas")
         return value
 
     @property

@@ -66,5 +66,6 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any], str], str]]] = {
     "string_too_short": _length,
     "string_type": lambda _context, _msg: "should be a string",
     "string_unicode": lambda _context, _msg: "should be text in UTF-8",
+    "extra_forbidden": lambda _context, _msg: "is not a known field",
     "missing": lambda _context, _msg: "is required",
 }

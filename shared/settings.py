@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -64,27 +64,29 @@ KNOWN_ELSEWHERE: Final = frozenset(
 """Variables that mean something to another process of the platform: one environment serves them all."""
 
 
+def address(url: str, *schemes: str) -> SplitResult | None:
+    """The parts of a server's address with one of these schemes; None where it is not one."""
+    try:
+        parts = urlsplit(url.strip())
+        right = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if right else None
+
+
 def _database(url: str) -> str:
-    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+    scheme, separator, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres") or not separator:
         raise ValueError("should start with postgresql:// or postgres://")
-    for server in urlsplit(url).netloc.rpartition("@")[2].split(","):
-        if server and not _has_port_or_none(f"postgresql://{server}"):
+    for server in rest.split("/")[0].split("?")[0].rpartition("@")[2].split(","):
+        if server and address(f"{scheme}://{server}", scheme) is None:
             raise ValueError("should be postgresql://user:password@host:port/database, with a port up to 65535")
     return url
 
 
-def _has_port_or_none(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
-
-
 def _servers(urls: str) -> str:
-    for url in urls.split(","):
-        parts = urlsplit(url.strip())
-        if parts.scheme not in ("nats", "tls") or not parts.hostname or not _has_port_or_none(url.strip()):
-            raise ValueError("should be nats://host:port or tls://host:port, several separated by commas")
+    if any(address(url, "nats", "tls") is None for url in urls.split(",")):
+        raise ValueError("should be nats://host:port or tls://host:port, several separated by commas")
     return urls
 
 
@@ -100,8 +102,10 @@ def _listening_host(host: str) -> str:
 
 
 def _collector(url: str) -> str:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname or not _has_port_or_none(url)):
+    if not url:
+        return url
+    parts = address(url, "http", "https")
+    if parts is None:
         raise ValueError("should be an address like http://host:4318")
     if parts.username or parts.password:
         raise ValueError("should carry no password: put credentials into OTEL_EXPORTER_OTLP_HEADERS")

@@ -158,6 +158,37 @@ async def test_a_closed_pipe_cancels_the_job_and_says_so(platform: Platform, cli
     await expect.ends(client, said.split("hodei: job ")[1].split()[0], JobStatus.CANCELLED)
 
 
+@pytest.mark.parametrize("command", ["yes", "echo y; sleep 300"])
+async def test_a_run_whose_reader_leaves_ends_promptly_and_names_its_job(
+    platform: Platform, client: Client, command: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{sys.executable} -m hodei run '{command}' | head -1; echo ${{PIPESTATUS[0]}}",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert out.split() == [b"y", str(128 + signal.SIGPIPE).encode()]
+    assert "standard output was closed: cancelling job" in err.decode()
+    assert "Traceback" not in err.decode()
+    await expect.ends(client, err.decode().split("hodei: job ")[1].split()[0], JobStatus.CANCELLED)
+
+
+async def test_following_a_log_ends_with_its_reader_and_leaves_the_job_alone(
+    platform: Platform, client: Client
+) -> None:
+    job = await client.submit(command_job("echo y; sleep 300"))
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{sys.executable} -m hodei logs -f {job.id} | head -1; echo ${{PIPESTATUS[0]}}",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert (out.split(), err) == ([b"y", str(128 + signal.SIGPIPE).encode()], b"")
+    assert (await client.job(job.id)).status is JobStatus.RUNNING
+    await client.cancel(job.id)
+
+
 async def test_a_list_into_a_closed_pipe_ends_quietly(platform: Platform, client: Client) -> None:
     await client.submit_many([command_job("true", name="n" * 200) for _ in range(400)])
     process = await asyncio.create_subprocess_exec(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic.fields import FieldInfo
 
+from nats_exporter.settings import NatsExporterSettings
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
 from shared import settings
@@ -17,12 +18,13 @@ from shared.settings import ServiceSettings
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.settings import WorkerManagerSettings
 
-ALL = (OrchestratorSettings, SchedulerSettings, WorkerManagerSettings, AgentSettings)
+ALL = (OrchestratorSettings, SchedulerSettings, WorkerManagerSettings, AgentSettings, NatsExporterSettings)
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 NUMBERS = ("soon", "-1e9", "1e99")
 BAD: dict[str, tuple[str, str, str]] = {
-    "NATS_URL": ("127.0.0.1:4222", "nats://:4222", "nats://one:4222,nats://two:99999"),
-    "DATABASE_URL": ("mysql://me:hidden@db/x", "postgresql://me:hidden@db:99999/x", "db"),
+    "NATS_URL": ("127.0.0.1:4222", "nats://:4222", "nats://one:4222,nats://[::1"),
+    "HODEI_NATS_MONITORING_URL": ("8222", "http://:8222", "http://one:8222,http://two:99999"),
+    "DATABASE_URL": ("mysql://me:hidden@db/x", "postgresql://me:hidden@db:99999/x", "postgresql://me:hidden@[::1/x"),
     "HODEI_NAMESPACE": ("A", "a.b", "a" * 64),
     "HODEI_HOST": ("localhost:8080", "two words", "x" * 64),
     "HODEI_CORS_ORIGINS": ("one.example", "a\nb", NOT_UTF8),

@@ -1,0 +1,56 @@
+"""A pipe on standard output whose reader has gone, as `| head -1` does: noticed at once, and not at the next line."""
+
+import asyncio
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from hodei.standard_streams import ClosedOutput
+
+T = TypeVar("T")
+
+
+@contextmanager
+def watched(closed: Callable[[], None]) -> Iterator[None]:
+    """Call `closed` once when the pipe's reader goes during the block. What is not a pipe is not watched."""
+    try:
+        descriptor = sys.stdout.fileno()
+        is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except (OSError, ValueError):  # it is closed, or not a file at all
+        is_pipe = False
+    if not is_pipe:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def over() -> None:
+        loop.remove_reader(descriptor)
+        closed()
+
+    # The end that is written to is never readable: the loop calls back for its error, which is that of a closed pipe.
+    loop.add_reader(descriptor, over)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def while_read(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. Raises ClosedOutput, and cancels the work, when nobody reads standard output any more."""
+    working = asyncio.create_task(work)
+    gone = asyncio.Event()
+    with watched(gone.set):
+        going = asyncio.create_task(gone.wait())
+        try:
+            await asyncio.wait({working, going}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClosedOutput("standard output", BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            return working.result()
+        finally:
+            for task in (working, going):
+                task.cancel()
+            await asyncio.wait({working, going})
