@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest
 from hodei import run
 from hodei.client import Client, ClientError, Unreachable
 from hodei.interrupts import Interrupts
+from hodei.standard_streams import ClosedOutput
 from schemas.rest.jobs import JobCreate, JobDetail, JobLogLine
 
 JOB = JobCreate(command="true")
@@ -60,6 +62,28 @@ async def test_a_hang_up_is_not_heard_where_it_is_ignored(monkeypatch: pytest.Mo
             assert interrupts.first is signal.SIGTERM
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+async def test_an_output_that_takes_no_more_cancels_the_job(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    class Writing(Endless):
+        async def follow_logs(self, job_id: str) -> AsyncIterator[JobLogLine]:
+            yield cast(JobLogLine, job_id)
+
+        async def wait(self, job_id: str, *, timeout: float) -> None:  # as the client has it
+            await asyncio.Event().wait()
+
+    def refuse(_output: object, _line: JobLogLine) -> None:
+        raise ClosedOutput("standard output", OSError(number, os.strerror(number)))
+
+    monkeypatch.setattr(run, "PATIENCE", 0.05)
+    monkeypatch.setattr(run.Output, "show", refuse)
+    platform = Writing()
+    assert await follow(platform) == 128 + signal.SIGPIPE
+    assert platform.cancelled == ["job-1"]
+    assert ("No space left on device" in capsys.readouterr().err) is (number == errno.ENOSPC)
 
 
 class Deaf(Endless):
