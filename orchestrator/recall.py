@@ -16,7 +16,7 @@ from schemas.states import ExecutionStatus, JobStatus, Reason
 from shared.clock import now
 from shared.loop import Counts, Loop
 from shared.outbox import Outbox
-from shared.recall import PAGE, PAGE_GAP, Recall, answered
+from shared.recall import Recall, Walk, answered
 
 START: Final = ("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000")
 ROUND: Final = (JobStatus.RUNNING, JobStatus.PENDING)
@@ -38,14 +38,14 @@ class Unheard(Loop):
         self._recall = asked
         self._late = late
         self._lease = lease
-        self._after = START
-        self._statuses = list(ROUND)
+        self._walk = Walk(ROUND, START, self._overdue, lambda one: (one.job_id, one.task_id), pause=lease / 2)
 
     async def run_once(self) -> Counts:
         """Ask about a page of tasks."""
         if self._late() > self._lease / 3:
             return {}
-        overdue = await self._page()
+        overdue = await self._walk.page()
+        self.interval = self._walk.pause
         if not overdue:
             return {}
         unknown = await self._recall.ask("scheduler", overdue)
@@ -58,22 +58,8 @@ class Unheard(Loop):
             self._recall.repeated("tasks.queued", again)
         return {"asked": len(overdue), "queued_again": again}
 
-    async def _page(self) -> list[Overdue]:
-        """The next page of the round; the round is over with a page that is not full."""
-        since = now() - timedelta(seconds=self._lease)
-        page: list[Overdue] = []
-        while self._statuses:
-            left = PAGE - len(page)
-            found = await self._store.overdue(self._statuses[0], since, self._after, left)
-            page += found
-            if len(found) == left:
-                self._after = found[-1].job_id, found[-1].task_id
-                self.interval = min(PAGE_GAP, self._lease / 2)
-                return page
-            self._statuses.pop(0)
-            self._after = START
-        self._statuses, self.interval = list(ROUND), self._lease / 2
-        return page
+    async def _overdue(self, status: JobStatus, after: tuple[str, str], limit: int) -> list[Overdue]:
+        return await self._store.overdue(status, now() - timedelta(seconds=self._lease), after, limit)
 
 
 class Recollection:

@@ -5,12 +5,13 @@ A service that has waited for about a lease for news of an attempt asks the othe
 what it has never heard, the asker publishes again the event that should have told it. Handlers are idempotent and
 guarded by the attempt number, so that a repeated event changes nothing where it is known.
 
-Here: asking in pages, and the counting. Not here: which attempts are overdue, and what a service knows of one: that is
-each service's own business (its `recall.py`). docs/reliability.md has the whole table.
+Here: walking through what may be overdue, asking in pages, and the counting. Not here: which attempts are overdue, and
+what a service knows of one: that is each service's own business (its `recall.py`). docs/reliability.md has the whole
+table.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -26,7 +27,52 @@ DEADLINE: Final = 5.0
 PAGE_GAP: Final = 1.0
 """Seconds between two pages of one round, so that a long queue costs little."""
 
+S = TypeVar("S")
+P = TypeVar("P")
+R = TypeVar("R")
+
 _log = structlog.get_logger(__name__)
+
+
+class Walk(Generic[S, P, R]):
+    """Reads rows that are in one of some states, a page at a time and state by state, round after round.
+
+    `read` gives at most so many rows of a state after a place; `place` is where a row stands.
+    """
+
+    def __init__(
+        self,
+        states: Sequence[S],
+        start: P,
+        read: Callable[[S, P, int], Awaitable[Sequence[R]]],
+        place: Callable[[R], P],
+        *,
+        pause: float,
+    ) -> None:
+        self._states, self._start, self._read, self._place = tuple(states), start, read, place
+        self._between_rounds = pause
+        self._left, self._after = self._states, start
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next page: `pause` where a new round begins with it."""
+        begins = (self._left, self._after) == (self._states, self._start)
+        return self._between_rounds if begins else min(PAGE_GAP, self._between_rounds)
+
+    async def page(self) -> list[R]:
+        """The next page. One that is not full is the last of its round. After an error the same page is read again."""
+        rows: list[R] = []
+        left, after = self._left, self._after
+        while left:
+            missing = PAGE - len(rows)
+            found = await self._read(left[0], after, missing)
+            rows += found
+            if len(found) == missing:
+                self._left, self._after = left, self._place(found[-1])
+                return rows
+            left, after = left[1:], self._start
+        self._left, self._after = self._states, self._start
+        return rows
 
 
 class Recall:

@@ -19,7 +19,7 @@ from shared.clock import now
 from shared.database import Record
 from shared.loop import Counts, Loop
 from shared.outbox import Outbox
-from shared.recall import PAGE, PAGE_GAP, Recall, answered
+from shared.recall import Recall, Walk, answered
 from worker_manager.domain import recall
 from worker_manager.store import ExecutionStore
 
@@ -92,14 +92,14 @@ class Unheard(Loop):
         self._holdings = holdings
         self._late = late
         self._lease = lease
-        self._after = START
-        self._statuses = list(ROUND)
+        self._walk = Walk(ROUND, START, self._not_over, _id_of, pause=lease / 2)
 
     async def run_once(self) -> Counts:
         """Ask about a page of executions."""
         if self._late() > self._lease / 3:
             return {}
-        rows = await self._page()
+        rows = await self._walk.page()
+        self.interval = self._walk.pause
         silent = [row for row in rows if not self._holdings.holds(row["worker_id"], row["id"])]
         overdue = [_overdue(row) for row in silent]
         unknown = await self._recall.ask("orchestrator", overdue)
@@ -116,21 +116,8 @@ class Unheard(Loop):
     def _has_begun(self, row: Record) -> bool:
         return row["status"] == ExecutionStatus.PENDING and self._holdings.runs(row["worker_id"], row["id"])
 
-    async def _page(self) -> list[Record]:
-        """The next page of the round; the round is over with a page that is not full."""
-        page: list[Record] = []
-        while self._statuses:
-            left = PAGE - len(page)
-            found = await self._store.overdue(self._statuses[0], self._after, self._lease, left)
-            page += found
-            if len(found) == left:
-                self._after = found[-1]["id"]
-                self.interval = min(PAGE_GAP, self._lease / 2)
-                return page
-            self._statuses.pop(0)
-            self._after = START
-        self._statuses, self.interval = list(ROUND), self._lease / 2
-        return page
+    async def _not_over(self, status: ExecutionStatus, after: str, limit: int) -> list[Record]:
+        return await self._store.overdue(status, after, self._lease, limit)
 
 
 class Recollection:
@@ -156,6 +143,10 @@ class Recollection:
                 self._recall.repeated(event.event_type)
         unknown = [one.task_id for one in question.overdue if recall.is_unknown(rows[one.task_id], one)]
         return answered(len(events), unknown)
+
+
+def _id_of(row: Record) -> str:
+    return str(row["id"])
 
 
 def _overdue(row: Record) -> Overdue:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.ids import id_above
+from schemas.ids import id_above, is_id
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import ExecutionStatus, WorkerProcessStatus
@@ -252,6 +252,8 @@ class ExecutionStore:
 
         Most are a first attempt and end with 0. There are indexes for the others, and lines of their own in the query.
         """
+        if not all(one is None or is_id(one) for one in (query.job_id, query.task_id, query.worker_id)):
+            return Page([])  # what is not an id names nothing, so nothing belongs to it
         attempt, code = query.attempt, query.exit_code
         of = (query.status, query.worker_id, query.worker_name, query.job_id, query.task_id, query.reason)
         below = None if query.created_before is None else id_above(query.created_before)

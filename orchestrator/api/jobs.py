@@ -34,7 +34,7 @@ from shared.outbox import Outbox
 from shared.web.api import Api
 from shared.web.idempotency import idempotent
 from shared.web.load import is_stopping, polling
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import answer_page
 from shared.web.responses import json_response
 
 LOOK_AGAIN: Final = 5.0
@@ -85,8 +85,7 @@ def api(
     @api.get("/api/v1/jobs", summary="List jobs, newest first", query=JobQuery, answers={200: list[Job]})
     async def list_jobs(request: web.Request, query: JobQuery) -> web.StreamResponse:
         """Filters are fields of a job; several narrow the list down."""
-        found = await jobs.find(query, decode_cursor(query.cursor)[0] if query.cursor else None)
-        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+        return await answer_page(request, query, jobs.find)
 
     @api.get("/api/v1/jobs/{id}", summary="Show a job", answers={200: JobDetail})
     async def get_job(_request: web.Request, id: str) -> web.StreamResponse:

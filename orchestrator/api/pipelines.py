@@ -11,9 +11,10 @@ from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelineQuery
 from shared.errors import FieldError, Invalid, NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
+from shared.pages import Page
 from shared.web.api import Api
 from shared.web.idempotency import idempotent
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import answer_page
 from shared.web.responses import json_response
 
 
@@ -40,8 +41,7 @@ def api(store: PipelineStore, submission: Submission, outbox: Outbox) -> Api:
     )
     async def list_pipelines(request: web.Request, query: PipelineQuery) -> web.StreamResponse:
         """Archived ones are listed with `status=archived`."""
-        found = await store.find(query, decode_cursor(query.cursor)[0] if query.cursor else None)
-        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+        return await answer_page(request, query, store.find)
 
     @api.get("/api/v1/pipelines/{id}", summary="Show a pipeline", answers={200: Pipeline})
     async def get_pipeline(_request: web.Request, id: str) -> web.StreamResponse:
@@ -59,11 +59,14 @@ def api(store: PipelineStore, submission: Submission, outbox: Outbox) -> Api:
     )
     async def list_pipeline_versions(request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
         """What the pipeline was at each of them. They stay when it is archived, for the jobs that were made of them."""
-        before = int(decode_cursor(query.cursor, "int")[0]) if query.cursor else None
-        found = await store.versions(id, before, query.limit)
-        if not found.rows and before is None:
-            raise NotFound("pipeline", id)
-        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+
+        async def find(query: PageQuery, before: str | None) -> Page:
+            found = await store.versions(id, None if before is None else int(before), query.limit)
+            if not found.rows and before is None:
+                raise NotFound("pipeline", id)
+            return found
+
+        return await answer_page(request, query, find, key="int")
 
     @api.get(
         "/api/v1/pipelines/{id}/versions/{version}", summary="Show a version of a pipeline", answers={200: Pipeline}

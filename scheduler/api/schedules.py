@@ -18,7 +18,7 @@ from shared.outbox import Outbox
 from shared.tracing import inject
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.idempotency import idempotent
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import answer_page
 from shared.web.responses import json_response
 
 VERDICT_DEADLINE: Final = 2.0
@@ -86,9 +86,7 @@ def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
     )
     async def list_schedules(request: web.Request, query: ScheduleQuery) -> web.StreamResponse:
         """Those that have fired included. Filters are fields of a schedule; several narrow the list down."""
-        before = decode_cursor(query.cursor)[0] if query.cursor else None
-        found = await listing.schedules(query, before)
-        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+        return await answer_page(request, query, listing.schedules)
 
     @api.get("/api/v1/scheduled/{id}", summary="Show a schedule", answers={200: Schedule})
     async def get_schedule(_request: web.Request, id: str) -> web.StreamResponse:

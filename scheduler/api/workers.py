@@ -15,7 +15,7 @@ from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.web.api import Api
 from shared.web.idempotency import idempotent
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import answer_page
 from shared.web.responses import json_response
 
 _log = structlog.get_logger(__name__)
@@ -64,9 +64,7 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
     )
     async def list_workers(request: web.Request, query: RegisteredWorkerQuery) -> web.StreamResponse:
         """Those that are offline included. Filters are fields of a worker; several narrow the list down."""
-        before = decode_cursor(query.cursor)[0] if query.cursor else None
-        found = await listing.workers(query, before)
-        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+        return await answer_page(request, query, listing.workers)
 
     @api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: RegisteredWorker})
     async def get_worker(_request: web.Request, id: str) -> web.StreamResponse:

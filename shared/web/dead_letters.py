@@ -11,8 +11,9 @@ from shared.bus import Bus
 from shared.bus_letters import Letter, Letters, members, resent
 from shared.errors import Conflict, NotFound
 from shared.metrics import Metrics
+from shared.pages import Page
 from shared.web.api import Api
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import answer_page
 from shared.web.responses import json_response
 
 
@@ -36,16 +37,19 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
     async def list_dead_letters(request: web.Request, query: DeadLetterQuery) -> web.StreamResponse:
         """Those of this service's consumers, without their content. A page may be short, or empty, though another
         follows: go by the `Link` header. Letters are kept for 30 days."""
-        wanted = query.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
-        before = int(decode_cursor(query.cursor, "int")[0]) if query.cursor else None
 
-        def matches(letter: Letter) -> bool:
-            shown = dict(members(letter))
-            return all(shown[name] == value for name, value in wanted.items())
+        async def find(query: DeadLetterQuery, before: str | None) -> Page:
+            wanted = query.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
 
-        hits = await letters.page(matches, limit=query.limit, before=before)
-        rows = [_summary(letter).model_dump_json() for letter in hits.letters]
-        return page(request, rows, None if hits.before is None else encode_cursor(hits.before))
+            def matches(letter: Letter) -> bool:
+                shown = dict(members(letter))
+                return all(shown[name] == value for name, value in wanted.items())
+
+            hits = await letters.page(matches, limit=query.limit, before=None if before is None else int(before))
+            rows = [_summary(letter).model_dump_json() for letter in hits.letters]
+            return Page(rows, None if hits.before is None else str(hits.before))
+
+        return await answer_page(request, query, find, key="int")
 
     @api.get("/api/v1/dead-letters/{id}", summary="Show a dead letter", answers={200: DeadLetterDetail})
     async def get_dead_letter(_request: web.Request, id: str) -> web.StreamResponse:

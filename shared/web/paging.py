@@ -6,18 +6,21 @@ shift nor repeat anything. It is opaque to clients, and checked like all other i
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import orjson
 from aiohttp import web
 
 from schemas.ids import is_id
+from schemas.rest.lists import PageQuery
 from shared.errors import FieldError, Invalid
+from shared.pages import Page
 from shared.web.responses import json_response
 
 CursorPart = Literal["id", "time", "int", "text"]
+Q = TypeVar("Q", bound=PageQuery)
 
 _MAX_CURSOR: Final = 512
 
@@ -45,6 +48,14 @@ def decode_cursor(cursor: str, *kinds: CursorPart) -> tuple[str, ...]:
     except (ValueError, binascii.Error):
         raise Invalid([FieldError(("query", "cursor"), "is not a cursor of this list", "cursor")]) from None
     return tuple(parts)
+
+
+async def answer_page(
+    request: web.Request, query: Q, find: Callable[[Q, str | None], Awaitable[Page]], *, key: CursorPart = "id"
+) -> web.Response:
+    """One page of a list whose order is that of one column. `find` gives the rows after a key, or the first ones."""
+    found = await find(query, decode_cursor(query.cursor, key)[0] if query.cursor else None)
+    return page(request, found.rows, None if found.last is None else encode_cursor(found.last))
 
 
 def page(request: web.Request, rows_json: Sequence[str], next_cursor: str | None) -> web.Response:

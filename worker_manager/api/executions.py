@@ -2,11 +2,10 @@
 
 from aiohttp import web
 
-from schemas.ids import is_id
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from shared.errors import NotFound
 from shared.web.api import Api
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import answer_page
 from shared.web.responses import json_response
 from worker_manager.store import ExecutionStore
 
@@ -23,11 +22,7 @@ def api(store: ExecutionStore) -> Api:
     )
     async def list_executions(request: web.Request, query: ExecutionQuery) -> web.StreamResponse:
         """Filters are fields of an execution; several narrow the list down."""
-        if not all(one is None or is_id(one) for one in (query.job_id, query.task_id, query.worker_id)):
-            return page(request, [], None)  # what is no id names nothing, so nothing belongs to it
-        before = decode_cursor(query.cursor)[0] if query.cursor else None
-        found = await store.list(query, before)
-        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+        return await answer_page(request, query, store.list)
 
     @api.get("/api/v1/executions/{id}", summary="Show an execution", answers={200: ManagedExecution})
     async def get_execution(_request: web.Request, id: str) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from shared.outbox import Outbox
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.idempotency import idempotent
 from shared.web.load import waiting
-from shared.web.paging import decode_cursor, encode_cursor, page
+from shared.web.paging import answer_page
 from shared.web.responses import json_response
 from worker_manager.fleet import Fleet
 from worker_manager.providers.base import WorkerSpec
@@ -62,9 +62,7 @@ def api(
     )
     async def list_workers(request: web.Request, query: ManagedWorkerQuery) -> web.StreamResponse:
         """Those that are over included. Filters are fields of a worker; several narrow the list down."""
-        before = decode_cursor(query.cursor)[0] if query.cursor else None
-        found = await store.list(query, before)
-        return page(request, found.rows, encode_cursor(found.last) if found.last else None)
+        return await answer_page(request, query, store.list)
 
     @api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: ManagedWorker})
     async def get_worker(_request: web.Request, id: str) -> web.StreamResponse:
