@@ -99,8 +99,8 @@ def told_again(overdue: Sequence[Overdue], ended: Mapping[str, Any]) -> Iterator
             "incarnation": one.incarnation,
         }
         if row["status"] == ExecutionStatus.LOST:
-            lost = {"detail": row["detail"] or "it was lost", "lost_at": row["finished_at"]}
-            yield ExecutionLost.model_validate(ids | lost)
+            words = {"reason": row["reason"] or Reason.LOST, "detail": row["detail"] or "it was lost"}
+            yield ExecutionLost.model_validate(ids | words | {"lost_at": row["finished_at"]})
         elif row["reason"] == Reason.RETURNED:
             yield ExecutionReturned.model_validate(ids | {"detail": row["detail"] or "it was given back"})
         else:

@@ -131,7 +131,7 @@ def _outcome(ending: _Ending) -> tuple[str, Reason | None, int | None]:
         case ExecutionFinished():
             return ending.status.value, ending.reason, ending.exit_code
         case ExecutionLost():
-            return "lost", Reason.LOST, None
+            return "lost", ending.reason, None
         case TaskExpired():
             return "expired", Reason.QUEUE_TIMEOUT, None
         case TaskWithdrawn():

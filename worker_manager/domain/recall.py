@@ -37,7 +37,8 @@ def is_unknown(rows: Sequence[Row], overdue: Overdue) -> bool:
 
 def _ending(row: Row, status: ExecutionStatus) -> EventData:
     if status is ExecutionStatus.LOST:
-        return ExecutionLost.model_validate(_ids(row) | {"detail": row["detail"] or "", "lost_at": row["finished_at"]})
+        lost = {"reason": row["reason"] or Reason.LOST, "detail": row["detail"] or "", "lost_at": row["finished_at"]}
+        return ExecutionLost.model_validate(_ids(row) | lost)
     if row["reason"] == Reason.RETURNED:
         return ExecutionReturned.model_validate(_ids(row) | {"detail": row["detail"] or ""})
     names = ("status", "reason", "detail", "exit_code", "started_at", "finished_at")

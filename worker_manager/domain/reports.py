@@ -150,7 +150,7 @@ def _report(
             return Report(
                 *ids,
                 ExecutionStatus.LOST,
-                reason=Reason.LOST,
+                reason=data.reason,
                 detail=data.detail,
                 finished_at=data.lost_at,
                 worker_name=name,
