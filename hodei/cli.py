@@ -238,7 +238,7 @@ def prune(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Delete jobs that ended long ago, with their logs."""
-    moment = datetime.now(UTC) - usage.age("--older-than", older_than)
+    moment = usage.moment_before("--older-than", older_than, datetime.now(UTC))
 
     async def ask(client: Client) -> int:
         deleted = await client.delete_jobs(finished_before=moment, status=status and status.value)

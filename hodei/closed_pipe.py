@@ -1,7 +1,6 @@
 """A pipe on standard output whose reader has gone, as `| head -1` does: noticed at once, and not at the next line."""
 
 import asyncio
-import errno
 import os
 import stat
 import sys
@@ -48,7 +47,7 @@ async def while_read(work: Coroutine[Any, Any, T]) -> T:
         try:
             await asyncio.wait({working, going}, return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
-                raise ClosedOutput("standard output", BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+                raise ClosedOutput.without_reader()
             return working.result()
         finally:
             for task in (working, going):

@@ -1,4 +1,4 @@
-"""What a person who follows a job is told beside its output: why it waits, and that an attempt is tried again."""
+"""Remarks to a person who follows a job, beside its output: why the job waits, and that an attempt is tried again."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _WAITS: Final = frozenset({"tasks.queued", "tasks.retrying"})
 class Commentary:
     """Follows a job's timeline and calls `say` with a sentence for what its output does not show.
 
-    It is company for the output and no more: when the timeline or an explanation cannot be had, it is silent.
+    It only accompanies the output: when the services do not give the timeline or an explanation, it says nothing.
     """
 
     def __init__(self, client: Client, job_id: str, say: Callable[[str], None]) -> None:
@@ -41,6 +41,8 @@ class Commentary:
         finally:
             looking.cancel()
             await asyncio.wait({looking})
+            if not looking.cancelled():
+                looking.result()
 
     def _hear(self, event: TimelineEvent) -> None:
         task_id = str(event.data.get("task_id", ""))

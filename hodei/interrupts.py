@@ -1,5 +1,5 @@
-"""What asks `hodei run` to end: the first signal asks to cancel the job, the second to leave it at once. A pipe on
-standard output that nobody reads any more is one, a SIGPIPE."""
+"""What asks `hodei run` to end: the first signal asks to cancel the job, the second to leave it at once. An output that
+takes nothing more counts as a first signal."""
 
 import asyncio
 import signal
@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from hodei.closed_pipe import watched
+from hodei.standard_streams import ClosedOutput
 
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -15,13 +16,15 @@ _ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Notes signals while its block runs. A hang-up is not noted where it was ignored before, as under nohup(1).
 
-    `output` says that the program goes on to write, so that a closed pipe counts.
+    `output` tells that the program goes on writing, so that a closed pipe counts.
     """
 
     def __init__(self, *, output: bool = True) -> None:
         self._output = output
         self._watching = ExitStack()
         self.first: signal.Signals | None = None
+        """None also when an output could not be written."""
+        self._closed: ClosedOutput | None = None
         self.asked = asyncio.Event()
         """The job is to be cancelled."""
         self.insisted = asyncio.Event()
@@ -33,7 +36,7 @@ class Interrupts:
         for number in self._heard:
             loop.add_signal_handler(number, self.note, number)
         if self._output:
-            self._watching.enter_context(watched(lambda: self.note(signal.SIGPIPE)))
+            self._watching.enter_context(watched(lambda: self.note_closed(ClosedOutput.without_reader())))
         return self
 
     def __exit__(
@@ -45,14 +48,23 @@ class Interrupts:
             loop.remove_signal_handler(number)
 
     def note(self, number: signal.Signals) -> None:
-        """Take a signal, or what stands for one: a closed pipe is a SIGPIPE, and no second signal."""
-        if self.first is None:
+        """Take a signal."""
+        if self.asked.is_set():
+            self.insisted.set()
+        else:
             self.first = number
             self.asked.set()
-        elif number is not signal.SIGPIPE:
-            self.insisted.set()
+
+    def note_closed(self, error: ClosedOutput) -> None:
+        """Take a closed output: a closed pipe counts as SIGPIPE, and as the first signal only."""
+        if not self.asked.is_set():
+            self._closed = error
+            self.first = signal.SIGPIPE if error.broken_pipe else None
+            self.asked.set()
 
     @property
-    def exit_code(self) -> int:
-        """128 + N, as a shell gives it for what signal N ended."""
-        return 128 + (self.first or signal.SIGINT)
+    def why(self) -> str:
+        """Words to begin a sentence with, when it was an output and not a signal."""
+        if self._closed is None:
+            return ""
+        return f"{self._closed.stream} was closed: " if self._closed.broken_pipe else f"{self._closed}: "

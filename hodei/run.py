@@ -7,16 +7,16 @@ tells that it goes on.
 import asyncio
 import re
 import signal
-import sys
-import uuid
-from collections.abc import Awaitable, Callable
+import traceback
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final
 
-from hodei.client import ApiError, Client, ClientError, Unreachable
-from hodei.client.transport import RETRIED_STATUSES
+from hodei import patience
+from hodei.client import ApiError, Client, ClientError
 from hodei.commentary import Commentary
+from hodei.embedded.terminal import say
 from hodei.interrupts import Interrupts
+from hodei.patience import Submission, patiently
 from hodei.standard_streams import ClosedOutput
 from hodei.views import Output, failure_in_words
 from schemas.rest.jobs import JobCreate, JobDetail
@@ -25,40 +25,34 @@ from schemas.states import JobStatus, Reason
 # The codes of timeout(1), env(1) and a shell, for what is no exit code of the command.
 TIMED_OUT: Final = 124
 PLATFORM_FAILED: Final = 125
-"""hodei itself failed: the platform refused the job, or could not be reached for a minute."""
+"""hodei itself failed: the platform refused the job or was away for a minute, or the output could not be written."""
 NOT_EXECUTABLE: Final = 126
 NOT_FOUND: Final = 127
-CANCELLED: Final = 130
+CANCELLED: Final = 128 + signal.SIGTERM
+"""The job was cancelled, though not by this program: its command was told to end, as by SIGTERM."""
 ASK_AGAIN: Final = 2.0
-PATIENCE: Final = 60.0
-"""Seconds for which a service may be away, and that a cancelled job has to end, before it is left."""
-PAUSE: Final = 1.0
+LAST_WORDS: Final = 2.0
+"""Seconds that the commentary has to end after the job."""
 LONGEST: Final = 366 * 24 * 3600.0
 _NOT_EXECUTABLE: Final = re.compile(r"^(not permitted to run |.* is not something this system can run)")
 """What an agent writes of a file that is there and cannot be executed (EACCES, ENOEXEC)."""
-
-T = TypeVar("T")
 
 
 async def run(client: Client, job: JobCreate, *, detach: bool = False, quiet: bool = False) -> int:
     """Submit a job, show its output until it is over, and return its exit code.
 
-    With `detach` it prints the job's id and returns. SIGINT, SIGTERM, SIGHUP and a closed standard output cancel the
-    job first; a second signal leaves at once, and so do PATIENCE seconds, with the job still being cancelled.
+    With `detach` it prints the job's id and returns. SIGINT, SIGTERM, SIGHUP and an output that takes nothing more
+    cancel the job first; a second signal leaves at once, and so do PATIENCE seconds, with the job still being
+    cancelled.
     """
     with Interrupts(output=not detach) as interrupts:
-        try:
-            submitted = await _submit(client, job, interrupts)
-        except ClientError as error:
-            _say(str(error))
-            return PLATFORM_FAILED
+        submitted = await _submit(client, job, interrupts)
         if submitted is None:
-            return interrupts.exit_code
+            return _own_code(interrupts)
         if detach and not interrupts.asked.is_set():
-            print(submitted.id)
-            return 0
+            return _detach(submitted.id, interrupts)
         if not quiet:
-            _say(f"job {submitted.id}")
+            say(f"job {submitted.id}")
         return await follow_to_the_end(client, submitted.id, interrupts, quiet=quiet)
 
 
@@ -69,23 +63,25 @@ async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts,
     leaving = asyncio.create_task(_leave(interrupts))
     try:
         await asyncio.wait({following, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if following.done() and following.exception() and interrupts.asked.is_set():
+            # A job that cannot be followed can be cancelled all the same.
+            await asyncio.wait({cancelling, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not following.done():
-            taken = cancelling.done() and cancelling.result()
-            how = "which is still being cancelled" if taken else "which could not be told to stop and may go on"
-            _say(f"left job {job_id}, {how}")
-            return interrupts.exit_code
-        try:
-            job = following.result()
-        except ClientError as error:
-            _say(f"{error}\nhodei: left job {job_id}, which goes on; 'hodei logs -f {job_id}' follows it again")
-            return PLATFORM_FAILED
+            _say_left(job_id, cancelling, interrupts)
+            return _own_code(interrupts)
+        job = following.result()
+        if job.status is not JobStatus.SUCCEEDED:
+            say(f"job {job.id} {job.status.value}: {_why(job)}")
+        cancelled_here = interrupts.asked.is_set() and job.status is JobStatus.CANCELLED
+        return _own_code(interrupts) if cancelled_here else exit_code(job)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the job goes on without this program
+        _report(error)
+        _say_left(job_id, cancelling, interrupts)
+        return _own_code(interrupts)
     finally:
         for task in (following, cancelling, leaving):
             task.cancel()
         await asyncio.wait({following, cancelling, leaving})
-    if job.status is not JobStatus.SUCCEEDED:
-        _say(f"job {job.id} {job.status.value}: {_why(job)}")
-    return interrupts.exit_code if interrupts.first and job.status is JobStatus.CANCELLED else exit_code(job)
 
 
 def exit_code(job: JobDetail) -> int:
@@ -106,101 +102,118 @@ def exit_code(job: JobDetail) -> int:
 
 
 async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> JobDetail | None:
-    """The job that was made; None where it was left before the platform had answered."""
-    key = str(uuid.uuid4())
-    submitting = asyncio.create_task(client.submit(job, idempotency_key=key))
+    """The job that was made; None, when no answer says so, after a line about what may have become of it."""
+    submission = Submission(client, job, stop=interrupts.asked)
+    submitting, telling = asyncio.create_task(submission.answer()), asyncio.create_task(submission.tell())
     asked, insisted = (asyncio.create_task(event.wait()) for event in (interrupts.asked, interrupts.insisted))
+    perhaps_received = True
     try:
         await asyncio.wait({submitting, asked}, return_when=asyncio.FIRST_COMPLETED)
         if not submitting.done():
-            _say("the job is not accepted yet: waiting for the answer, to cancel it; once more to leave")
-            await asyncio.wait({submitting, insisted}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            say("the job is not accepted yet: waiting for the answer, to cancel it; once more to leave")
+            await asyncio.wait({submitting, insisted}, return_when=asyncio.FIRST_COMPLETED)
         if submitting.done():
             return submitting.result()
-    except Unreachable as error:
-        if error.perhaps_received:
-            raise Unreachable(f"{error}; the job may have been accepted all the same") from error
-        raise
+    except ClientError as error:
+        _report(error)
+        perhaps_received = submission.perhaps_received
+    except Exception as error:  # noqa: BLE001  # whatever it is, the job may have been accepted
+        _report(error)
     finally:
-        for task in (submitting, asked, insisted):
+        tasks = {submitting, telling, asked, insisted}
+        for task in tasks:
             task.cancel()
-        await asyncio.wait({submitting, asked, insisted})
-    _say(f"left before the answer: the job may have been accepted and may run (its Idempotency-Key is {key})")
+        await asyncio.wait(tasks)
+    if perhaps_received:
+        say(f"the job may have been accepted and may run; its Idempotency-Key is {submission.key}")
+    elif interrupts.asked.is_set():
+        say("the job was not submitted")
     return None
 
 
+def _detach(job_id: str, interrupts: Interrupts) -> int:
+    try:
+        print(job_id, flush=True)
+    except ClosedOutput as error:
+        interrupts.note_closed(error)
+        say(f"{error}: left job {job_id}, which goes on; 'hodei logs -f {job_id}' follows it")
+        return _own_code(interrupts)
+    return 0
+
+
 async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet: bool) -> JobDetail:
-    output, commentary = Output(), Commentary(client, job_id, _say)
+    output, commentary = Output(), Commentary(client, job_id, say)
     commenting = None if quiet else asyncio.create_task(commentary.run())
     try:
         async for line in client.follow_logs(job_id):
             try:
                 output.show(line)
             except ClosedOutput as error:
-                if not error.broken_pipe:
-                    _say(str(error))
-                interrupts.note(signal.SIGPIPE)
-                break  # nobody reads any more; the job is being cancelled
-        await _patiently(lambda: client.wait(job_id, timeout=LONGEST))
-        return await _patiently(lambda: client.job(job_id))
+                interrupts.note_closed(error)
+                break  # the job is being cancelled, and its end is waited for
+        await patiently(lambda: client.wait(job_id, timeout=LONGEST))
+        job = await patiently(lambda: client.job(job_id))
+        if commenting is not None:
+            # Output and timeline are two streams: of a quick job the second may be a little behind.
+            await asyncio.wait({commenting}, timeout=LAST_WORDS)
+        return job
     finally:
         if commenting is not None:
             commenting.cancel()
             await asyncio.wait({commenting})
-
-
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer; the service may be away for PATIENCE seconds. Raises ClientError."""
-    clock = asyncio.get_running_loop().time
-    away_since = clock()
-    while True:
-        asked_at = clock()
-        try:
-            return await ask()
-        except ClientError as error:
-            passing = isinstance(error, Unreachable) or (
-                isinstance(error, ApiError) and error.status in RETRIED_STATUSES
-            )
-            if clock() - asked_at > PATIENCE:
-                away_since = clock()  # it was there for a long time before
-            if not passing or clock() - away_since > PATIENCE:
-                raise
-        await asyncio.sleep(PAUSE)
+            if not commenting.cancelled() and (failed := commenting.exception()):
+                say(f"why the job waits, and its retries, could not be shown: {failed!r}")
 
 
 async def _leave(interrupts: Interrupts) -> None:
     """Return when the job is to be left: at the second signal, or PATIENCE seconds after the first."""
     await interrupts.asked.wait()
     with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience.PATIENCE):
             await interrupts.insisted.wait()
 
 
 async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts) -> bool:
     """At the first signal, ask for the job's end until the platform has heard. Returns whether it has."""
     await interrupts.asked.wait()
-    closed = "standard output was closed: " if interrupts.first is signal.SIGPIPE else ""
-    _say(f"{closed}cancelling job {job_id}; once more to leave it")
+    say(f"{interrupts.why}cancelling job {job_id}; once more to leave it")
+    told = ""
     while True:
         try:
             await client.cancel(job_id)
-        except ApiError as error:
-            if error.status < 500:  # 409: it ended by itself in the meantime, and that is what will be reported
-                return False
-            _say(str(error))
         except ClientError as error:
-            _say(str(error))
+            if isinstance(error, ApiError) and error.status in (404, 409):
+                return False  # it ended by itself in the meantime, which is what will be reported, or was deleted
+            if str(error) != told:
+                told = str(error)
+                say(told)
         else:
             return True
         await asyncio.sleep(ASK_AGAIN)
 
 
-def _say(text: str) -> None:
-    """One line to the person, on stderr, if anybody reads that."""
-    try:
-        print(f"hodei: {text}", file=sys.stderr, flush=True)
-    except OSError:  # stderr is closed or full: there is nowhere left to tell it
-        return
+def _own_code(interrupts: Interrupts) -> int:
+    """The exit code of this program where it is not that of the job."""
+    return PLATFORM_FAILED if interrupts.first is None else 128 + interrupts.first
+
+
+def _report(error: Exception) -> None:
+    if isinstance(error, ClientError):
+        say(str(error))
+    else:
+        traceback.print_exception(error)
+
+
+def _say_left(job_id: str, cancelling: asyncio.Task[bool], interrupts: Interrupts) -> None:
+    how = "which could not be told to stop and may go on"
+    if not interrupts.asked.is_set():
+        how = f"which goes on; 'hodei logs -f {job_id}' follows it again"
+    elif cancelling.done():
+        if error := cancelling.exception():
+            traceback.print_exception(error)
+        elif cancelling.result():
+            how = "which is still being cancelled"
+    say(f"left job {job_id}, {how}")
 
 
 def _why(job: JobDetail) -> str:

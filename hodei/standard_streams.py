@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from hodei.embedded.terminal import say
 
@@ -31,6 +31,11 @@ class ClosedOutput(OSError):
         super().__init__(f"{stream}: {cause.strerror}")
         self.stream = stream
         self.broken_pipe = cause.errno == errno.EPIPE
+
+    @classmethod
+    def without_reader(cls) -> Self:
+        """What writing to standard output would raise after its reader has gone."""
+        return cls(_NAMES[1], BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
 
 @contextmanager

@@ -70,12 +70,14 @@ def given(text: str) -> str:
     return text
 
 
-def age(option: str, text: str) -> timedelta:
-    """A time span such as 90s, 30m, 12h, 30d."""
-    found = _span(text)
-    if found is None:
+def moment_before(option: str, text: str, now: datetime) -> datetime:
+    """The moment that lies a time span such as 90s, 30m, 12h, 30d before now, and not before 1970."""
+    span = _span(text)
+    if span is None:
         raise typer.BadParameter(f"{text!r}: a number and s, m, h or d is needed, as in 30d", param_hint=f"'{option}'")
-    return found
+    if span > now - datetime.fromtimestamp(0, UTC):
+        raise typer.BadParameter(f"{text!r}: must not reach back beyond 1970", param_hint=f"'{option}'")
+    return now - span
 
 
 def moment(text: str) -> datetime:

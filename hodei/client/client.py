@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, TypeVar, Unpack
 from urllib.parse import quote
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from yarl import URL
 
 from hodei.client.errors import BadAddress
@@ -53,8 +53,8 @@ class Client:
 
     Addresses default to HODEI_ORCHESTRATOR_URL, HODEI_SCHEDULER_URL, HODEI_WORKER_MANAGER_URL and then to 127.0.0.1 at
     the ports that `hodei up` takes there: ORCHESTRATOR_PORT and so on, or the standard ones. `timeout` is seconds for
-    one answer. Raises BadAddress for what is no address. Every method raises ApiError when the platform refuses and
-    Unreachable when nobody answers.
+    one answer. Raises BadAddress for an address that is not one. Every method raises ApiError when the platform
+    refuses, Unreachable when no service answers, and UnexpectedAnswer when another server does.
 
     Lists take the filters of their route (`filters.py`); `limit` is the most that they yield, `page_size` what they ask
     for at once.
@@ -73,7 +73,8 @@ class Client:
             url = given or os.environ.get(f"HODEI_{service}_URL")
             here = f"http://127.0.0.1:{os.environ.get(f'{service}_PORT') or port}"
             name = "" if given else f"HODEI_{service}_URL: " if url else f"{service}_PORT: "
-            return Transport(_address(url or here, name), timeout=timeout, attempts=attempts)
+            address = _address(url or here, name)
+            return Transport(address, timeout=timeout, attempts=attempts, name=service.lower().replace("_", " "))
 
         self.orchestrator = transport(orchestrator, "ORCHESTRATOR", 8080)
         self.scheduler = transport(scheduler, "SCHEDULER", 8081)
@@ -205,7 +206,7 @@ class Client:
         """A job's timeline from its start (or after an event's id), live until the job is over."""
         async for event in self.orchestrator.stream(f"/api/v1/jobs/{_id(job_id)}/events", last_id=after):
             if event.event != "end":
-                yield TimelineEvent.model_validate_json(event.data, extra="ignore")
+                yield self.orchestrator.read(TimelineEvent, event.data)
 
     async def logs(self, job_id: str) -> JobLogs:
         """All output of a job's tasks, in order."""
@@ -216,7 +217,7 @@ class Client:
         are followed side by side. `schemas.output.written` gives a line's bytes."""
         async for event in self.orchestrator.stream(f"/api/v1/jobs/{_id(job_id)}/logs", last_id=after):
             if event.event != "end":
-                line = JobLogLine.model_validate_json(event.data, extra="ignore")
+                line = self.orchestrator.read(JobLogLine, event.data)
                 yield line.model_copy(update={"id": event.id})
 
     # ---------------------------------------------------------------- scheduler
@@ -313,7 +314,7 @@ class Client:
         path = f"/api/v1/executions/{_id(execution_id)}/logs"
         async for event in self.worker_manager.stream(path, last_id=after):
             if event.event != "end":
-                line = LogLineView.model_validate_json(event.data, extra="ignore")
+                line = self.worker_manager.read(LogLineView, event.data)
                 yield line.model_copy(update={"id": event.id})
 
     # ---------------------------------------------------------------- dead letters, of each service
@@ -361,7 +362,7 @@ def _address(text: str, name: str) -> URL:
         fits = False
     if not fits:
         shown = text.rpartition("@")[2]  # without a password
-        raise BadAddress(f"{name}{shown} is no address of a service; it looks like http://HOST:PORT")
+        raise BadAddress(f"{name}{shown} is not the address of a service; one looks like http://HOST:PORT")
     return url
 
 
@@ -414,8 +415,8 @@ def _id(text: str) -> str:
 
 
 def _one(model: type[M], answer: Answer) -> M:
-    return model.model_validate_json(answer.body, extra="ignore")
+    return answer.read(model)
 
 
 def _many(model: type[M], answer: Answer) -> list[M]:
-    return TypeAdapter(list[model]).validate_json(answer.body, extra="ignore")  # type: ignore[valid-type]  # run time
+    return answer.read(list[model])  # type: ignore[valid-type]  # run time

@@ -1,18 +1,27 @@
-"""What can go wrong for a client: the platform said no, or nobody answered."""
+"""What can go wrong for a client: the platform refused, no service answered, or something else answered."""
 
 from schemas.rest.problem import Problem
 
 
 class ClientError(Exception):
-    """The root of this client's errors."""
+    """The root of this client's errors.
+
+    `perhaps_received` tells that the service may have received the request, so that it may have had its effect.
+    """
+
+    perhaps_received = False
 
 
 class ApiError(ClientError):
-    """The platform refused; `problem` is what it said (RFC 9457), `status` its HTTP status."""
+    """The platform refused; `problem` is its answer (RFC 9457), `status` its HTTP status.
 
-    def __init__(self, problem: Problem) -> None:
+    The request may have been received when an earlier attempt broke off, and with any status from 500 up.
+    """
+
+    def __init__(self, problem: Problem, *, perhaps_received: bool = False) -> None:
         self.problem = problem
         self.status = problem.status
+        self.perhaps_received = perhaps_received or problem.status >= 500
         super().__init__(self._in_words())
 
     def _in_words(self) -> str:
@@ -25,15 +34,24 @@ class ApiError(ClientError):
 
 
 class BadAddress(ClientError):
-    """What was given as a service's address is none."""
+    """The address given for a service is not an http:// or https:// URL with a host and a port."""
 
 
 class Unreachable(ClientError):
     """No service answered at that address within the deadline.
 
-    `perhaps_received` tells that a connection was made: the request may have had its effect.
+    The request may have been received when a connection was made.
     """
 
     def __init__(self, message: str, *, perhaps_received: bool = False) -> None:
         super().__init__(message)
         self.perhaps_received = perhaps_received
+
+
+class UnexpectedAnswer(ClientError):
+    """The answer is not one of this service: another server listens at the address, or one of another version.
+
+    A request may have had its effect all the same.
+    """
+
+    perhaps_received = True

@@ -18,7 +18,7 @@ async def parse_events(lines: AsyncIterable[bytes]) -> AsyncIterator[ServerSentE
     data: list[str] = []
     event, last_id = "message", None
     async for raw in lines:
-        line = raw.decode().rstrip("\r\n")
+        line = raw.decode(errors="replace").rstrip("\r\n")
         if not line:
             if data:
                 yield ServerSentEvent("\n".join(data), last_id, event)

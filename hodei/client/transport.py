@@ -6,15 +6,17 @@ every creating call here does. Anything else is sent once.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from functools import cache
+from typing import Any, Final, TypeVar
 
 import aiohttp
-from pydantic import ValidationError
+from aiohttp.http_exceptions import LineTooLong
+from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
-from hodei.client.errors import ApiError, ClientError, Unreachable
+from hodei.client.errors import ApiError, ClientError, UnexpectedAnswer, Unreachable
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.rest.problem import Problem
 
@@ -24,18 +26,25 @@ LONGEST_DELAY: Final = 5.0
 STEADY: Final = 1.0
 """Seconds after which a stream that was opened counts as whole, though nothing was sent."""
 
+LONGEST_LINE: Final = 16 * 1024 * 1024
+"""Bytes of one line of an event stream: a platform's own are below the 8 MiB that a job's fields may have."""
+
+T = TypeVar("T")
 Query = Mapping[str, str | int | float | Sequence[str] | None]
 
 
 class Transport:
-    """An HTTP session with one service.
+    """An HTTP session with one service; `name` is that of the service, for messages.
 
     `timeout` is seconds for one answer, `attempts` how often a safe request is sent in all, `patience` for how many
     seconds a stream may be broken before it is given up.
     """
 
-    def __init__(self, base_url: str | URL, *, timeout: float, attempts: int, patience: float = 60.0) -> None:
+    def __init__(
+        self, base_url: str | URL, *, timeout: float, attempts: int, patience: float = 60.0, name: str = "service"
+    ) -> None:
         self.base_url = URL(base_url)
+        self._name = name
         self._timeout, self._attempts, self._patience = timeout, attempts, patience
         self._session: aiohttp.ClientSession | None = None
 
@@ -59,7 +68,7 @@ class Transport:
     ) -> "Answer":
         """Send a request and return its successful answer.
 
-        Raises ApiError for a problem, Unreachable when nobody answered within the deadline.
+        Raises ApiError for a problem, Unreachable when no service answered within the deadline.
         """
         headers = {"Accept": accept}
         if body is not None:
@@ -80,10 +89,11 @@ class Transport:
                 continue
             if answer.status < 400:
                 return answer
+            received = received or answer.status >= 500
             if answer.status in RETRIED_STATUSES and attempt < attempts:
                 await asyncio.sleep(max(_delay(attempt), min(answer.retry_after, LONGEST_DELAY)))
                 continue
-            raise ApiError(answer.problem())
+            raise ApiError(answer.problem(), perhaps_received=received)
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def stream(
@@ -92,8 +102,8 @@ class Transport:
         """Yield a stream's events up to the one named `end`, resuming after the last one whenever it breaks: the
         connection ends, or the service answers that it is away (429, 502, 503, 504).
 
-        Raises ApiError for another answer, and what went wrong last when the stream has been broken for `patience`
-        seconds (ApiError or Unreachable).
+        Raises ApiError for a refusal, UnexpectedAnswer for what is not an event stream or has a line over LONGEST_LINE,
+        and what went wrong last when the stream has been broken for `patience` seconds (ApiError or Unreachable).
         """
         clock = asyncio.get_running_loop().time
         whole_at, failures = clock(), 0
@@ -103,19 +113,23 @@ class Transport:
             try:
                 async with self._listen(path, query, headers) as response:
                     if response.status >= 400:
-                        answer = Answer(response.status, path, await response.read(), dict(response.headers))
+                        answer = Answer(self, response.status, path, await response.read(), dict(response.headers))
                         pause, broken = min(answer.retry_after, LONGEST_DELAY), ApiError(answer.problem())
                         if response.status not in RETRIED_STATUSES:
                             raise broken
+                    elif response.content_type != "text/event-stream":
+                        raise self.unexpected(f"GET {path} was answered with {response.content_type}")
                     else:
                         opened_at = clock()
-                        async for event in parse_events(response.content):
+                        async for event in parse_events(_lines(response.content)):
                             whole_at, failures = clock(), 0
                             last_id = event.id or last_id
                             yield event
                             if event.event == "end":
                                 return
                         broken = Unreachable(f"{self.base_url}: the stream ended too early")
+            except LineTooLong as error:
+                raise self.unexpected(f"GET {path} has a line of more than {LONGEST_LINE} bytes") from error
             except (aiohttp.ClientError, TimeoutError) as error:
                 broken = Unreachable(f"{self.base_url}: {_why(error) or 'the stream fell silent'}")
                 broken.__cause__ = error
@@ -125,6 +139,21 @@ class Transport:
             if clock() - whole_at >= self._patience:
                 raise broken
             await asyncio.sleep(max(_delay(failures), pause))
+
+    def read(self, model: type[T], body: bytes | str) -> T:
+        """Validate what the service sent; fields that this version does not know are passed over. Raises
+        UnexpectedAnswer."""
+        try:
+            found: T = _adapter(model).validate_json(body, extra="ignore")
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise self.unexpected(": ".join(filter(None, [where, first["msg"]]))) from error
+        return found
+
+    def unexpected(self, how: str) -> UnexpectedAnswer:
+        """The error for an answer that this service would not give."""
+        return UnexpectedAnswer(f"{self.base_url} is not Hodei's {self._name}, or one of another version: {how}")
 
     async def _send(
         self, method: str, path: str, body: bytes | None, query: Query | None, headers: dict[str, str], timeout: float
@@ -137,7 +166,7 @@ class Transport:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
-            return Answer(response.status, path, await response.read(), dict(response.headers))
+            return Answer(self, response.status, path, await response.read(), dict(response.headers))
 
     def _listen(
         self, path: str, query: Query | None, headers: dict[str, str]
@@ -156,10 +185,15 @@ class Transport:
 
 
 class Answer:
-    """A whole HTTP answer."""
+    """A whole HTTP answer of a service."""
 
-    def __init__(self, status: int, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+    def __init__(self, service: Transport, status: int, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        self.service = service
         self.status, self.path, self.body, self.headers = status, path, body, headers
+
+    def read(self, model: type[T]) -> T:
+        """What the body holds. Raises UnexpectedAnswer."""
+        return self.service.read(model, self.body)
 
     @property
     def retry_after(self) -> float:
@@ -179,6 +213,15 @@ class Answer:
     def problem(self) -> Problem:
         """The problem that a failed answer carries, or one made of its status."""
         return _problem(self.status, self.path, self.body)
+
+
+_adapter: Final[Callable[[Any], TypeAdapter[Any]]] = cache(TypeAdapter)
+"""The validator of a model: each is made once."""
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    while line := await content.readline(max_line_length=LONGEST_LINE):
+        yield line
 
 
 def _problem(status: int, path: str, body: bytes) -> Problem:

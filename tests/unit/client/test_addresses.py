@@ -23,14 +23,14 @@ async def test_it_looks_where_hodei_up_was_told_to_listen(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("port", ["abc", "99999", "80 80"])
 async def test_a_port_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     monkeypatch.setenv("SCHEDULER_PORT", port)
-    with pytest.raises(BadAddress, match=r"SCHEDULER_PORT: .*it looks like http://HOST:PORT"):
+    with pytest.raises(BadAddress, match=r"SCHEDULER_PORT: .*one looks like http://HOST:PORT"):
         Client()
 
 
 @pytest.mark.parametrize("url", ["foo", "ftp://here:1", "http://", "//here"])
 async def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    with pytest.raises(BadAddress, match=f"^{url} is no address"):
+    with pytest.raises(BadAddress, match=f"^{url} is not the address"):
         Client(url)
     monkeypatch.setenv("HODEI_WORKER_MANAGER_URL", url)
-    with pytest.raises(BadAddress, match=f"^HODEI_WORKER_MANAGER_URL: {url} is no address"):
+    with pytest.raises(BadAddress, match=f"^HODEI_WORKER_MANAGER_URL: {url} is not the address"):
         Client()

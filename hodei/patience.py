@@ -1,0 +1,93 @@
+"""How long `hodei run` waits for a service that is away: through a restart of it, and with a deadline."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from hodei.client import ApiError, Client, ClientError, Unreachable
+from hodei.client.transport import RETRIED_STATUSES
+from hodei.embedded.terminal import say
+from schemas.rest.jobs import JobCreate, JobDetail
+
+PATIENCE: Final = 60.0
+"""Seconds for which a service may be away, and that a cancelled job has to end, before it is left."""
+PAUSE: Final = 1.0
+LAST_ANSWER: Final = 5.0
+"""Seconds beyond PATIENCE that a request has which is under way then."""
+TOLD_AFTER: Final = 1.0
+"""Seconds of failing after which a person is told what is waited for."""
+TOLD_WITHOUT_ANSWER: Final = 5.0
+"""The same where a service only does not answer: a busy one may take a while."""
+
+T = TypeVar("T")
+
+
+def passes(error: ClientError) -> bool:
+    """Tell whether asking again may help."""
+    return isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.status in RETRIED_STATUSES)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer; the service may be away for PATIENCE seconds. Raises ClientError."""
+    clock = asyncio.get_running_loop().time
+    away_since = clock()
+    while True:
+        asked_at = clock()
+        try:
+            return await ask()
+        except ClientError as error:
+            if clock() - asked_at > PATIENCE:
+                away_since = clock()  # it was there for a long time before
+            if not passes(error) or clock() - away_since > PATIENCE:
+                raise
+        await asyncio.sleep(PAUSE)
+
+
+class Submission:
+    """One job, sent under one Idempotency-Key until the platform has answered, for PATIENCE seconds at most.
+
+    Once `stop` is set, a submission that the platform cannot have received is not sent again.
+    """
+
+    def __init__(self, client: Client, job: JobCreate, stop: asyncio.Event) -> None:
+        self.key = str(uuid.uuid4())
+        self.perhaps_received = False
+        """The job may have been accepted, though there is no answer."""
+        self._client, self._job, self._stop = client, job, stop
+        self._error: ClientError | None = None
+        self._failed = asyncio.Event()
+
+    async def answer(self) -> JobDetail:
+        """The job that was made. Raises ClientError."""
+        started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(PATIENCE + LAST_ANSWER):
+                return await self._ask(until=started + PATIENCE)
+        except TimeoutError:
+            self.perhaps_received = True
+            raise self._error or Unreachable("no answer in time", perhaps_received=True) from None
+
+    async def tell(self) -> None:
+        """Say that the job is not accepted yet, and why, when that takes a while."""
+        await asyncio.sleep(TOLD_AFTER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TOLD_WITHOUT_ANSWER):
+                await self._failed.wait()
+        why = self._error or "no answer"
+        say(f"the job is not accepted yet ({why}); trying for {PATIENCE:g} s in all, Ctrl-C gives up")
+
+    async def _ask(self, *, until: float) -> JobDetail:
+        while True:
+            try:
+                return await self._client.submit(self._job, idempotency_key=self.key)
+            except ClientError as error:
+                self._error = failure = error
+                self._failed.set()
+                self.perhaps_received = self.perhaps_received or error.perhaps_received
+                if not passes(error) or asyncio.get_running_loop().time() > until:
+                    raise
+            await asyncio.sleep(PAUSE)
+            if self._stop.is_set() and not self.perhaps_received:
+                raise failure
