@@ -7,6 +7,7 @@ Here: the scan of /proc, and killing for callers that may block (a provider clea
 polite ending (TERM, grace, KILL) of one execution lives with the agent.
 """
 
+import errno
 import os
 import select
 import signal
@@ -23,6 +24,8 @@ INCARNATION_MARK: Final = "HODEI_WORKER_INCARNATION"
 _KILL_ROUNDS: Final = 50
 _KILL_WAIT: Final = 1.0
 _MAX_ENVIRON: Final = 4 << 20
+_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that are the reader's own: a process that could not be looked at for one of these may well live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def find(marks: Iterable[bytes], *, session: int | None = None) -> list[Member]:
     """Every living process that carries all `marks` or belongs to `session`, with all its descendants.
 
     Takes some ten microseconds per process on the machine and blocks on nothing but /proc. The caller itself is
-    never among them; zombies are not living. What another user runs is seen only by root.
+    never among them; zombies are not living. What another user runs is seen only by root. Raises OSError when the
+    caller has no descriptor or memory left to look.
     """
     wanted = tuple(marks)
     everyone = {member.pid: member for member in map(_stat, _pids()) if member is not None}
@@ -117,7 +121,9 @@ def _stat(pid: int) -> Member | None:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             text = file.read(4096)
-    except OSError:  # gone in the meantime
+    except OSError as error:  # gone in the meantime
+        if error.errno in _SCARCE:
+            raise
         return None
     # The name stands in parentheses and may itself contain any of these characters.
     state, parent, group, session = text[text.rindex(b")") + 2 :].split(b" ", 4)[:4]
@@ -130,7 +136,9 @@ def _carries(pid: int, wanted: tuple[bytes, ...]) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             environ = file.read(_MAX_ENVIRON)
-    except OSError:  # gone, or another user's
+    except OSError as error:  # gone, or another user's
+        if error.errno in _SCARCE:
+            raise
         return False
     if not all(text in environ for text in wanted):
         return False

@@ -1,6 +1,5 @@
 """The agent's composition root: what it is made of, in the order in which it starts."""
 
-import asyncio
 import os
 import signal
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from worker_manager.agent import machine
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.environment import base_environment
 from worker_manager.agent.execution import Means
+from worker_manager.agent.hand import Hand
 from worker_manager.agent.health import Health
 from worker_manager.agent.heartbeat import Heart
 from worker_manager.agent.identity import Identity
@@ -58,6 +58,7 @@ class Agent:
         )
         self._scratch = Scratch(self.state.scratch)
         self._launcher = Launcher()
+        self._hand = Hand("processes")
         self._sentinel = Sentinel(self.identity.incarnation)
         self.tracing = Tracing(
             settings.service,
@@ -80,6 +81,11 @@ class Agent:
         catalogue = self.bus.catalogue
         self.reporter = Reporter(self.delivery, self.identity, catalogue, linger=settings.linger)
         prefetch = Prefetch(settings.prefetch_max, slots=settings.slots)
+        self.health = Health(
+            [self.state.restore, self.delivery.test_disk],
+            [self._scratch.test, try_process],
+            interval=settings.heartbeat,
+        )
         means = Means(
             identity=self.identity,
             launcher=self._launcher,
@@ -96,11 +102,8 @@ class Agent:
                 identity=self.identity,
                 catalogue=catalogue,
             ),
-        )
-        self.health = Health(
-            [self.state.restore, self.delivery.test_disk],
-            [self._scratch.test, try_process],
-            interval=settings.heartbeat,
+            hand=self._hand,
+            blame=self.health.blame,
         )
         self.runner = Runner(means, self.reporter, prefetch, self.health, slots=settings.slots)
         heart = Heart(
@@ -145,13 +148,17 @@ class Agent:
         return not self.runner.lost
 
     async def prepare(self) -> None:
-        """End what an earlier start of this worker left running, and open the folders. Raises ConfigError."""
+        """End what an earlier start of this worker left running, and open the folders.
+
+        Raises ConfigError, and Unavailable on a machine that starts no thread or process.
+        """
+        self._hand.start()
         if self.state.known:
-            killed = await asyncio.to_thread(reap, worker_id=self.identity.worker_id)
+            killed = await self._hand.run(reap, worker_id=self.identity.worker_id)
             if killed:
                 log.warning("worker.leftovers_ended", processes=killed)
         try:
-            await asyncio.to_thread(self._scratch.open)
+            await self._hand.run(self._scratch.open)
             self.delivery.open()
         except OSError as error:
             raise ConfigError(
@@ -166,10 +173,10 @@ class Agent:
     async def clear(self) -> None:
         """Give back the folders."""
         self._launcher.close()
-        await asyncio.to_thread(self._sentinel.stop)
-        if self.state.ours:
-            await self._scratch.close()
+        await self._hand.run(self._sentinel.stop)
+        await self._scratch.close(remove=self.state.ours)
         self.state.close()
+        self._hand.close()
 
     def _starter_is_gone(self) -> None:
         """In another thread: end all trees; the process ends right after, and what it killed has no outcome."""

@@ -5,6 +5,7 @@ is free), and when its outcome is complete. Which executions run, and what is re
 """
 
 import asyncio
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +18,18 @@ from schemas.events import ExecutionFinished, LogSummary
 from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
 from worker_manager.agent.environment import execution_environment
+from worker_manager.agent.hand import Hand
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.logs import LogStream
-from worker_manager.agent.process import FolderRefused, Launcher, MachineFailed, Process, StartFailed, Stream
+from worker_manager.agent.process import (
+    FolderRefused,
+    Launcher,
+    MachineFailed,
+    Process,
+    StartFailed,
+    Stream,
+    said_of,
+)
 from worker_manager.agent.scratch import Scratch
 from worker_manager.agent.traces import Traces
 from worker_manager.agent.tree import end_tree
@@ -32,11 +42,19 @@ FinalStatus = Literal[
 
 HELD_WAIT: Final = 2.0
 """Seconds that output may stay open after the whole tree was killed; then it is cut off."""
+_BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds until the ending of a tree that failed is tried again."""
+_TRIES: Final = 6
+"""How often the ending of what a process left behind is tried; that of a process itself is tried for as long as it
+runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What every execution of this agent is run with. `grace` is in seconds, from TERM to KILL."""
+    """What every execution of this agent is run with. `grace` is in seconds, from TERM to KILL.
+
+    `hand` looks for what is to be ended, and `blame` is called with the reason when that fails for the machine's fault.
+    """
 
     identity: Identity
     launcher: Launcher
@@ -45,6 +63,8 @@ class Means:
     grace: float
     make_log: Callable[..., LogStream]
     traces: Traces
+    hand: Hand
+    blame: Callable[[str], None]
 
 
 class Execution:
@@ -230,17 +250,38 @@ class Execution:
         self._ending.add_done_callback(self._on_ending_done)
 
     async def _end(self, grace: float) -> None:
-        assert self._process is not None
-        await end_tree(self.id, session=self._process.pid, grace=grace)
+        """End the tree, and try again for as long as the process runs: its time limit or cancel has been used up.
+
+        On a machine without descriptors or memory its group is signalled at least, which needs neither.
+        """
+        process = self._process
+        assert process is not None
+        tries = 0
+        while not await self._try_to_end(process, grace):
+            tries += 1
+            if process.exited and tries >= _TRIES:
+                break
+            await process.closed_within(grace)
+            grace = 0
+            await asyncio.sleep(_BACKOFF[min(tries, len(_BACKOFF)) - 1])
         # Whatever still holds the output carries no mark of ours.
-        await self._process.closed_within(HELD_WAIT)
+        await process.closed_within(HELD_WAIT)
+
+    async def _try_to_end(self, process: Process, grace: float) -> bool:
+        try:
+            return await end_tree(self.id, session=process.pid, grace=grace, hand=self._means.hand) or process.exited
+        except Exception as error:  # noqa: BLE001  # whatever it was, the process must not go on without a limit
+            log.error("execution.tree_not_ended", execution_id=self.id, error=repr(error))
+            self._means.blame(f"processes cannot be ended: {said_of(error)}")
+            process.signal_group(signal.SIGTERM if grace > 0 else signal.SIGKILL)
+            return False
 
     def _on_ending_done(self, task: asyncio.Task[None]) -> None:
         if task is not self._ending:
             return
         self._ending = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("execution.tree_not_ended", execution_id=self.id, error=repr(error))
+            log.error("execution.ending_failed", execution_id=self.id, error=repr(error))
         assert self._process is not None
         if not self._process.closed:
             self._process.abandon()
@@ -249,12 +290,14 @@ class Execution:
 
     def _gone(self) -> None:
         """Nothing of it runs any more."""
-        self._leave_folder()
         self._ended(self)
-        if self._log is None:
-            self._complete(self)
-        else:
-            self._log.close()
+        try:
+            if self._log is None:
+                self._complete(self)
+            else:
+                self._log.close()
+        finally:
+            self._leave_folder()
 
     def _leave_folder(self) -> None:
         if self._folder is not None:

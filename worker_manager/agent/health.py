@@ -13,7 +13,8 @@ from typing import Final
 import structlog
 
 from shared.errors import ConfigError
-from worker_manager.agent.process import MachineFailed
+from worker_manager.agent.hand import Hand
+from worker_manager.agent.process import said_of
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,8 +31,9 @@ class Health:
     """The worker's health; a service. `reason` says why nothing can start, None while all is well.
 
     `looks` are tried every `interval` seconds, `trials` too before an unhealthy worker is healthy again. Both run in a
-    thread, and raise OSError or MachineFailed. `changed` is called when the reason comes or goes, `tested` after each
-    look that found nothing wrong, and `leave` when another agent has taken the worker's folder over.
+    thread of their own, and whatever they raise is a reason. `changed` is called when the reason comes or goes,
+    `tested` after each look that found nothing wrong, and `leave` when another agent has taken the worker's folder
+    over.
     """
 
     name = "health"
@@ -46,6 +48,7 @@ class Health:
         self._failures = 0
         self._well_since = monotonic()
         self._blamed = asyncio.Event()
+        self._hand = Hand("health")
         self._task: asyncio.Task[None] | None = None
 
     def blame(self, reason: str) -> None:
@@ -58,7 +61,8 @@ class Health:
         self._set(reason[:LONGEST_REASON])
 
     async def start(self) -> None:
-        """Begin to look."""
+        """Begin to look. Raises Unavailable."""
+        self._hand.start()
         self._task = asyncio.create_task(self._look_forever(), name=self.name)
 
     async def stop(self) -> None:
@@ -66,6 +70,7 @@ class Health:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        self._hand.close()
 
     async def _look_forever(self) -> None:
         while True:
@@ -73,13 +78,13 @@ class Health:
             checks = self._looks if self.reason is None else [*self._looks, *self._trials]
             try:
                 for check in checks:
-                    await asyncio.to_thread(check)
+                    await self._hand.run(check)
             except ConfigError as error:  # it is not our folder any more
                 self.blame(str(error))
                 self.leave()
                 return
-            except (OSError, MachineFailed) as error:
-                self.blame(_words(error))
+            except Exception as error:  # noqa: BLE001  # what nobody has thought of is a reason, too, and may pass
+                self.blame(said_of(error))
             else:
                 self.tested()
                 self._recover()
@@ -106,10 +111,3 @@ class Health:
         if reason != self.reason:
             self.reason = reason
             self.changed()
-
-
-def _words(error: OSError | MachineFailed) -> str:
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror or error}"
-    return str(error)

@@ -9,8 +9,10 @@ read when it ends.
 import asyncio
 import errno
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Literal, Protocol
 
 Stream = Literal["stdout", "stderr"]
@@ -148,6 +150,12 @@ class Process:
         for stream, fd in list(self._pipes.items()):
             self._close(stream, fd)
         self._settle()
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Signal the process and what is left in its group; nothing once it is over, when its id may be another's."""
+        if not self.exited:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
 
     def _unwatch(self) -> None:
         for fd in self._watched:
@@ -312,7 +320,7 @@ def try_process() -> None:
             check=True,
         )
     except OSError as error:
-        raise MachineFailed(f"no process can be started: {_where(error)}{error.strerror or error}") from error
+        raise MachineFailed(f"no process can be started: {said_of(error)}") from error
     except subprocess.SubprocessError as error:
         raise MachineFailed(f"no process can be run: {error}") from error
 
@@ -323,7 +331,7 @@ def _refusal(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> Star
         if error.filename == cwd:
             return FolderRefused(_explain(error, argv, cwd))
         if error.filename is None or (argv[0] == SHELL and error.errno != errno.E2BIG):
-            return MachineFailed(f"no process can be started: {_where(error)}{error.strerror or error}")
+            return MachineFailed(f"no process can be started: {said_of(error)}")
         if error.errno in _UNCLEAR:
             try:
                 try_process()
@@ -332,8 +340,11 @@ def _refusal(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> Star
     return StartFailed(_explain(error, argv, cwd))
 
 
-def _where(error: OSError) -> str:
-    return f"{error.filename}: " if error.filename is not None else ""
+def said_of(error: BaseException) -> str:
+    """An error in words: for the system's own, what it concerns and what is wrong with it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__
 
 
 def _explain(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> str:

@@ -18,10 +18,12 @@ from typing import Final
 import structlog
 
 from shared.ids import new_id
+from worker_manager.agent.hand import Hand
 
 log = structlog.stdlib.get_logger(__name__)
 
 _KEPT: Final = 256
+_LONGEST_CLOSE: Final = 5.0
 _TICK: Final = 2_500_000_000
 """Nanoseconds, more than the clock of any file system takes to tick (two seconds on the oldest): whoever changes a
 folder later than this after its last change gives it another change time."""
@@ -40,10 +42,11 @@ class Scratch:
         self._empty: dict[str, int] = {}
         """Folders that were found empty, and their change time then: as long as they have it, they are. Nobody can
         set it, other than the modification time."""
-        self._removals: set[asyncio.Future[None]] = set()
+        self._hand = Hand("scratch")
 
     def open(self) -> None:
-        """Make the root, empty. Raises OSError."""
+        """Make the root, empty, and start the thread that removes folders. Raises OSError, and Unavailable."""
+        self._hand.start()
         self._make_root()
         self._clear()
 
@@ -71,11 +74,13 @@ class Scratch:
         else:
             self._discard(folder)
 
-    async def close(self) -> None:
-        """Remove everything; at most a few seconds, what remains is removed at the next start."""
-        if self._removals:
-            await asyncio.wait(self._removals, timeout=2)
-        await asyncio.to_thread(self._remove_root)
+    async def close(self, *, remove: bool = True) -> None:
+        """End the thread, and `remove` everything: a few seconds at most, what remains is removed at the next start."""
+        if remove:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LONGEST_CLOSE):
+                    await self._hand.run(self._remove_root)
+        self._hand.close()
 
     def _make(self) -> str:
         try:
@@ -104,9 +109,7 @@ class Scratch:
 
     def _discard(self, folder: str) -> None:
         self._empty.pop(folder, None)
-        removal = asyncio.get_running_loop().run_in_executor(None, remove, Path(folder))
-        self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
+        self._hand.give(remove, Path(folder))
 
     def _untouched(self, folder: str) -> bool:
         try:

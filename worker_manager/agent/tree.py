@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from shared.process_tree import EXECUTION_MARK, Member, find, mark
+from worker_manager.agent.hand import Hand
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -37,8 +38,8 @@ class _Watch:
             if member.pid not in self._fds:
                 with suppress(ProcessLookupError):
                     self._fds[member.pid] = fd = os.pidfd_open(member.pid)
-                    self._loop.add_reader(fd, self._on_gone, member.pid)
                     self._gone.clear()
+                    self._loop.add_reader(fd, self._on_gone, member.pid)
                     new.append(fd)
         return new
 
@@ -71,20 +72,23 @@ def send(pidfd: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
-async def end_tree(execution_id: str, *, session: int, grace: float) -> bool:
-    """End every process of an execution; `grace` is in seconds, 0 kills at once. Returns whether none is left."""
+async def end_tree(execution_id: str, *, session: int, grace: float, hand: Hand) -> bool:
+    """End every process of an execution; `grace` is in seconds, 0 kills at once. Returns whether none is left.
+
+    `hand` does the looking. Raises OSError when no descriptor is left to look or to signal by.
+    """
     marks = [mark(EXECUTION_MARK, execution_id)]
     watch = _Watch()
     try:
-        watch.add(await asyncio.to_thread(find, marks, session=session))
+        watch.add(await hand.run(find, marks, session=session))
         if grace > 0:
             watch.signal(signal.SIGTERM)
             await watch.gone(grace)
         for _ in range(_ROUNDS):
             # What was started since the last look, or hid from it behind a parent that is gone, is found now.
-            watch.add(await asyncio.to_thread(find, marks, session=session))
+            watch.add(await hand.run(find, marks, session=session))
             watch.signal(signal.SIGKILL)
-            if await watch.gone(_KILL_WAIT) and not await asyncio.to_thread(find, marks, session=session):
+            if await watch.gone(_KILL_WAIT) and not await hand.run(find, marks, session=session):
                 return True
     finally:
         watch.close()

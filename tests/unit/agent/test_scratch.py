@@ -30,7 +30,7 @@ async def main(root, command):
     folder = scratch.take()
     subprocess.run(["/bin/sh", "-c", command], cwd=folder, check=True)
     scratch.give_back(folder)
-    await asyncio.wait(scratch._removals)
+    await scratch._hand.run(int)
     print(os.listdir(root))
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

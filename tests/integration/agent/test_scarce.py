@@ -1,0 +1,105 @@
+"""A machine at its limits, of threads or of descriptors: what runs still ends, and its slots are free again."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from schemas.specs import RunSpec
+from schemas.states import ExecutionStatus
+from tests.integration.agent.test_running import STUBBORN, leftovers
+
+if TYPE_CHECKING:
+    from tests.integration.agent.conftest import ControlPlane
+
+
+@pytest.fixture
+async def no_threads(control: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the agent has started, no thread can be started any more."""
+
+    def refuse(_thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())  # one without idle threads
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No process can be held by a descriptor that is not held by one already."""
+
+    def refuse(_pid: int, _flags: int = 0) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        yield
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_commands_that_leave_files_behind_free_their_slots_when_no_thread_can_be_started(
+    control: ControlPlane,
+) -> None:
+    for _ in range(2 * control.agent.runner.slots):
+        assert (await control.finished(await control.run("touch left"))).status is ExecutionStatus.SUCCEEDED
+    beats = len(control.heartbeats)
+    await control.until(lambda: len(control.heartbeats) > beats + 1)
+    assert (control.heartbeats[-1].running, control.heartbeats[-1].unhealthy) == ([], None)
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_a_time_limit_holds_when_no_thread_can_be_started(control: ControlPlane) -> None:
+    execution_id = await control.run(RunSpec(command="sleep 600; sleep 600", timeout=0.2))
+    assert (await control.finished(execution_id)).status is ExecutionStatus.TIMED_OUT
+    assert leftovers(execution_id) == []
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_a_worker_recovers_when_no_thread_can_be_started(control: ControlPlane) -> None:
+    control.agent.health.blame("a test")
+    await control.until(lambda: control.heartbeats[-1].unhealthy is not None)
+    await control.until(lambda: control.heartbeats[-1].unhealthy is None)
+
+
+async def test_a_cancel_that_finds_no_descriptor_is_tried_again_until_there_is_one(control: ControlPlane) -> None:
+    execution_id = await control.run(RunSpec(command=STUBBORN, type="python"))
+    await control.printed(execution_id, "escaped")
+    with no_descriptors():
+        await control.stop(execution_id)
+        await control.until(lambda: "processes cannot be ended" in (control.heartbeats[-1].unhealthy or ""))
+    assert (await control.finished(execution_id)).status is ExecutionStatus.CANCELLED
+    assert leftovers(execution_id) == []
+    await control.until(lambda: control.heartbeats[-1].unhealthy is None)
+
+
+async def test_a_time_limit_ends_a_process_for_which_there_is_no_descriptor(control: ControlPlane) -> None:
+    execution_id = await control.run(RunSpec(command="trap '' TERM; echo on; sleep 600; sleep 600", timeout=0.5))
+    await control.printed(execution_id, "on")
+    with no_descriptors():
+        assert (await control.finished(execution_id)).status is ExecutionStatus.TIMED_OUT
+    assert leftovers(execution_id) == []
+
+
+async def test_a_scan_that_has_no_descriptor_left_does_not_take_what_lives_for_gone(
+    control: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = await control.run("echo on; sleep 600; sleep 600")
+    await control.printed(execution_id, "on")
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("shared.process_tree.open", refuse, raising=False)
+    with pytest.raises(OSError, match="Too many open files"):
+        leftovers(execution_id)
+    monkeypatch.undo()
+    await control.stop(execution_id)
+    await control.finished(execution_id)

@@ -1,0 +1,62 @@
+"""A thread that is started ahead, so that what has to be done off the event loop can be done on a machine that starts
+no threads any more (pids at their limit): to look after the worker's health, to clean up, to end processes.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import ParamSpec, TypeVar
+
+from shared.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Hand:
+    """One thread; runs what it is given, one call after the other. Calls given before `start` wait for it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._started = False
+
+    def start(self) -> None:
+        """Start the thread. Raises Unavailable when the machine starts none."""
+        if self._started:
+            return
+        try:
+            # A call that hangs (a dead network file system) does not keep the process from ending.
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            raise Unavailable(f"a thread of this machine ({error})") from error
+        self._started = True
+
+    def close(self) -> None:
+        """End the thread once it has done what it was given."""
+        self._calls.put(None)
+
+    def give(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have something done; whoever gives it may wait for the outcome."""
+        future = Future[T]()
+
+        def do() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(call(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001  # it is the waiting caller's to handle
+                future.set_exception(error)
+
+        self._calls.put(do)
+        return future
+
+    async def run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have something done, and wait for it. Raises what it raises."""
+        return await asyncio.wrap_future(self.give(call, *args, **kwargs))
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
