@@ -8,7 +8,7 @@ when it returns, and never both lost and unlogged.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 import structlog
@@ -109,7 +109,11 @@ class Delivery:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._reports.spill()
-        while self._reports.in_memory() is not None and (segment := self._logs.spool.give_up_newest()) is not None:
+        while (
+            self._reports.in_memory() is not None
+            and self._reports.trouble is not None  # the disk is to blame; at the spool's own limit no log makes room
+            and (segment := self._logs.spool.give_up_newest()) is not None
+        ):
             log.warning("spool.log_given_up", segment=str(segment.path))
             self._reports.spill()
         self._logs.spill()
@@ -182,10 +186,12 @@ class Delivery:
             lane.news.clear()
             try:
                 count = await self._publish_kept(lane)
-            except BusUnavailable as error:
+            except (BusUnavailable, OSError) as error:
                 pause = _BACKOFF[min(failures, len(_BACKOFF) - 1)]
                 failures += 1
                 log.info("spool.still_waiting", error=str(error), pause_seconds=pause)
+                if isinstance(error, OSError):
+                    self.troubled(f"the spool cannot be read: {error.strerror or error}")
                 await asyncio.sleep(pause)
                 lane.news.set()
             else:
@@ -210,21 +216,32 @@ class Delivery:
 
     async def _publish_segment(self, lane: Lane, segment: Segment) -> int:
         count, left = 0, Counter(segment.reports)
+        messages = lane.spool.read(segment)
         try:
-            for message in lane.spool.read(segment):
+            while (message := self._next(messages, segment, left)) is not None:
                 if lane is self._logs:
                     await self._reports.empty.wait()
                 await self._publish_kept_one(message)
                 left.subtract(message.reports)
                 count += 1
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            lost = [execution_id for execution_id, reports in left.items() if reports > 0]
-            log.error("spool.segment_unreadable", segment=str(segment.path), execution_ids=lost, error=str(error))
-            self._settle(lost)  # nothing will be heard of them from here any more
         finally:
             segment.reports = list((+left).elements())
         lane.remove(segment)
         return count
+
+    def _next(self, messages: Iterator[Message], segment: Segment, left: Counter[str]) -> Message | None:
+        """The next message of a segment; None at its end, or where what follows is damaged and so given up.
+
+        Raises OSError for what may pass (no descriptor left, no right to read): then the segment is kept.
+        """
+        try:
+            return next(messages, None)
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            lost = [execution_id for execution_id, reports in left.items() if reports > 0]
+            log.error("spool.segment_unreadable", segment=str(segment.path), execution_ids=lost, error=str(error))
+            self._settle(lost)  # nothing will be heard of them from here any more
+            left.clear()
+            return None
 
     async def _publish_kept_one(self, message: Message) -> None:
         try:

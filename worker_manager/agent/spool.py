@@ -83,7 +83,7 @@ class Segment:
         Raises OSError.
         """
         if self.fd < 0:
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         while len(lengths := os.pread(self.fd, _LENGTHS.size, self.at)) == _LENGTHS.size:
             length = _LENGTHS.size + sum(_LENGTHS.unpack(lengths))
             if self.at + length > self.size:

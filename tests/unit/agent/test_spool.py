@@ -335,6 +335,44 @@ async def _already() -> None:
     """It was stopped."""
 
 
+async def test_outcomes_whose_segment_cannot_be_read_for_a_moment_are_kept_and_told(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, reasons = Bus(), asyncio.Queue[str]()
+    first = await start(bus)
+    bus.go_away()
+    assert await first.deliver(report(0))
+    await first.stop()
+    first.stop = _already  # type: ignore[method-assign]
+    open_file = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777) -> int:
+        if str(path).endswith(".spool"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return open_file(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    second = await start(bus)
+    second.troubled = reasons.put_nowait
+    bus.come_back()
+    assert await asyncio.wait_for(reasons.get(), 10) == "the spool cannot be read: Too many open files"
+    monkeypatch.undo()
+    await drained(second)
+    assert bus.taken == ["r-0"]
+
+
+async def test_logs_on_disk_are_not_given_up_for_outcomes_that_are_over_the_limit(start: Start, tmp_path: Path) -> None:
+    bus = Bus()
+    delivery = await start(bus, limit=200)
+    bus.go_away()
+    assert await delivery.deliver(chunk(0))
+    for number in range(3):
+        assert await delivery.deliver(report(number))
+    await delivery.stop()
+    delivery.stop = _already  # type: ignore[method-assign]
+    assert files(tmp_path / "spool" / "logs") == ["00000001.spool"]
+
+
 async def test_outcomes_in_a_segment_that_cannot_be_read_are_not_waited_for(start: Start, tmp_path: Path) -> None:
     bus = Bus()
     delivery = await start(bus)
