@@ -145,9 +145,13 @@ class Desk:
         reserved: Mapping[str, str] | None = None,
     ) -> None:
         """Fill an empty desk from the tables. Every lease is good for one whole period from now on. `reserved` are the
-        workers that were kept for a task (ids)."""
+        workers that were kept for a task (ids).
+
+        What a worker took in advance may be long past: nothing is prefetched before its next word.
+        """
         for worker in workers:
             worker.lease_until = now.monotonic + self._lease
+            worker.prefetch = 0
             self.fleet.add(worker)
         for task in tasks:
             task.stored = True
@@ -248,6 +252,9 @@ class Desk:
             self.stale += 1
             return
         self._leave_worker(task)
+        if (worker := self.fleet.get(event.worker_id)) is not None and worker.incarnation == event.incarnation:
+            worker.prefetch = 0  # what it offered is not so any more; its next word says what is
+            self.fleet.touch(worker)
         if task.cancel_reason is not None:
             self._end(task, Outcome.WITHDRAWN)
             self._changes.events.append(

@@ -389,6 +389,32 @@ def test_a_desk_made_anew_knows_what_the_old_one_knew_and_gives_every_lease_its_
     assert kinds(settle(new)) == [ExecutionLost, WorkerOffline]
 
 
+def test_a_new_leader_prefetches_nothing_on_the_word_of_the_tables() -> None:
+    old = with_worker(slots=1, prefetch=64)
+    [worker] = old.fleet
+    new = desk()
+    new.restore([], [worker], at(0))
+    for number in range(9):
+        new.arrive(queued(f"t{number}"), at(0))
+    assert len(settle(new).scheduled) == 1
+    new.heartbeat(beat(slots=1, prefetch=3), at(1))
+    assert len(settle(new).scheduled) == 3
+
+
+def test_what_a_full_worker_gives_back_does_not_return_to_it_before_its_next_word() -> None:
+    one = with_worker(slots=1, prefetch=8)
+    for number in range(9):
+        one.arrive(queued(f"t{number}", queued_at=number), at(0))
+    _, *too_many = settle(one).scheduled
+    for task in list(too_many):
+        one.give_back(returned(task), at(1))
+        assert settle(one).scheduled == [], "its offer of room was overtaken"
+    one.heartbeat(beat(slots=1), at(2))
+    assert settle(one).scheduled == []
+    one.offer(beat(slots=1, prefetch=2), at(3))
+    assert len(settle(one).scheduled) == 2
+
+
 def test_a_changed_offer_lets_more_be_placed() -> None:
     one = with_worker(slots=1)
     for number in range(3):
