@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import orjson
 
-from orchestrator.domain import masking
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.environment import merged
 from orchestrator.domain.run import MOST_AVOIDED, Entry, JobRun, JobState, Queued, TaskState
@@ -31,6 +30,7 @@ from schemas.rest.pipelines import PipelineCreate
 from schemas.sizes import parameter_variable
 from schemas.specs import CommandSpec, Priority
 from schemas.states import TaskStatus
+from shared import masking
 from shared.clock import now
 from shared.database import Transaction
 from shared.errors import Conflict, FieldError, Invalid, NotFound
@@ -268,7 +268,7 @@ def _job_fields(run: JobRun, wanted: Wanted) -> dict[str, Any]:
         "pipeline_id": job.pipeline_id,
         "pipeline_version": wanted.pipeline_version,
         "priority": wanted.priority,
-        "params": dict(wanted.params),
+        "params": masking.shown(wanted.params),
         "labels": dict(wanted.labels),
         "run_at": wanted.run_at,
         "rerun_of": wanted.rerun_of,

@@ -1,6 +1,7 @@
-"""What of an environment is shown to those who read a job: not the values that look like secrets.
+"""What of an environment, of parameters and of events is shown to people: not the values that look like secrets.
 
-`shown_environment` of the migrations does the same in SQL; a test holds the two against each other.
+`shown_environment` of the orchestrator's migrations does the same in SQL; a test holds the two against each other.
+Here: what is hidden. Not here: log lines, from which `shared.logging` takes secrets.
 """
 
 import re
@@ -13,10 +14,41 @@ _NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _IN_ADDRESS: Final = re.compile(r"(://[^/:@ ]*:)[^/@ ]+@")
+_ENVIRONMENTS: Final = frozenset({"env", "params"})
+"""The members of events whose values reach the environment of a process."""
+_MEMBER: Final = re.compile(r'("([^"\\]*)"\s*:\s*")((?:[^"\\]|\\.)*)', re.DOTALL)
 
 
 def shown(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment with `***` for values that go by a secret's name, and for passwords in addresses."""
-    return {
-        name: HIDDEN if _NAME.search(name) else _IN_ADDRESS.sub(rf"\1{HIDDEN}@", value) for name, value in env.items()
-    }
+    """The environment, or parameters, with `***` for values that go by a secret's name, and for passwords in
+    addresses."""
+    return {name: _shown_value(name, value) for name, value in env.items()}
+
+
+def shown_event(event: object) -> object:
+    """An event (JSON) as people see it: every environment in it is masked. Of one that is kept as text, perhaps not to
+    its end, every member that is text is taken for a variable."""
+    match event:
+        case str():
+            return _MEMBER.sub(lambda found: found[1] + _shown_value(found[2], found[3]), event)
+        case list():
+            return [shown_event(one) for one in event]
+        case dict():
+            return {
+                name: _shown_variables(value) if name in _ENVIRONMENTS and isinstance(value, dict) else _inner(value)
+                for name, value in event.items()
+            }
+        case _:
+            return event
+
+
+def _inner(value: object) -> object:
+    return shown_event(value) if isinstance(value, dict | list) else value
+
+
+def _shown_variables(variables: Mapping[str, object]) -> dict[str, object]:
+    return {name: _shown_value(name, value) if isinstance(value, str) else HIDDEN for name, value in variables.items()}
+
+
+def _shown_value(name: str, value: str) -> str:
+    return HIDDEN if _NAME.search(name) else _IN_ADDRESS.sub(rf"\1{HIDDEN}@", value)

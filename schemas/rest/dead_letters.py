@@ -23,7 +23,10 @@ class DeadLetter(Model):
 class DeadLetterDetail(DeadLetter):
     """A dead letter with its content."""
 
-    event: object = Field(description="The event as it came (a CloudEvent), or the beginning of it as text.")
+    event: object = Field(
+        description="The event as it came (a CloudEvent), or the beginning of it as text. Variables and "
+        "parameters that look like secrets are shown as `***`."
+    )
 
 
 class DeadLetterQuery(PageQuery):

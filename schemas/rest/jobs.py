@@ -112,7 +112,7 @@ class Job(Model):
     pipeline_id: Id | None = Field(description="The pipeline that it is a run of.")
     pipeline_version: int | None = Field(description="The version of the pipeline that it runs.")
     priority: Priority = Field(description="Of the jobs that wait, a higher one starts first.")
-    params: dict[str, str] = Field(description="Its parameters, as they were given.")
+    params: dict[str, str] = Field(description="Its parameters. Values that look like secrets are shown as `***`.")
     labels: dict[str, str] = Field(description="Its labels, as they were given.")
     run_at: Timestamp | None = Field(description="It does not start before this moment.")
     rerun_of: Id | None = Field(description="The job that this one runs again.")

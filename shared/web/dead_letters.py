@@ -7,6 +7,7 @@ Here: the routes, the same in each service, over its own consumers' letters. Not
 from aiohttp import web
 
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterQuery
+from shared import masking
 from shared.bus import Bus
 from shared.bus_letters import Letter, Letters, members, resent
 from shared.errors import Conflict, NotFound
@@ -53,9 +54,9 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
 
     @api.get("/api/v1/dead-letters/{id}", summary="Show a dead letter", answers={200: DeadLetterDetail})
     async def get_dead_letter(_request: web.Request, id: str) -> web.StreamResponse:
-        """With the event as it came."""
+        """With the event as it came; variables and parameters that look like secrets are masked."""
         letter = await found(id)
-        return json_response(DeadLetterDetail(**dict(members(letter)), event=letter.content.event))
+        return json_response(DeadLetterDetail(**dict(members(letter)), event=masking.shown_event(letter.content.event)))
 
     @api.post("/api/v1/dead-letters/{id}/resend", summary="Publish its event again", answers={202: DeadLetter})
     async def resend_dead_letter(_request: web.Request, id: str) -> web.StreamResponse:

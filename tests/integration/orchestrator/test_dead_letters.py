@@ -15,7 +15,7 @@ import pytest
 from hodei.client import Client
 from hodei.client.errors import ApiError
 from schemas.cloudevents import encode_batch, wrap
-from schemas.events import EventData, JobSucceeded
+from schemas.events import EventData, JobSucceeded, TaskQueued
 from schemas.subjects import DeadLetter
 from shared.bus_letters import letter_id, place_of
 from shared.ids import new_id
@@ -29,7 +29,7 @@ async def bury(house: House, data: EventData | str, consumer: str = "orchestrato
         [event] = json.loads(encode_batch([wrap(data, id=new_id(), source="/hodei/test", time=datetime.now(UTC))]))
     letter = DeadLetter(
         consumer=consumer,
-        subject=house.bus.catalogue.event("executions.finished"),
+        subject=house.bus.catalogue.event("executions.finished" if isinstance(data, str) else data.event_type),
         stream_seq=1,
         deliveries=5,
         error="ValueError: no",
@@ -80,6 +80,20 @@ async def test_dead_letters_are_listed_read_and_resent(house: House) -> None:
     await house.call("DELETE", f"/api/v1/dead-letters/{text['id']}", status=404)
     await house.get(f"/api/v1/dead-letters/{new_id()}", status=404)
     await house.get("/api/v1/dead-letters?cursor=x", status=422)
+
+
+async def test_a_dead_letter_shows_no_secrets_and_is_resent_with_them(house: House) -> None:
+    job = await house.submit(command="true", env={"DB_PASSWORD": "hidden", "URL": "nats://me:hidden@host", "A": "b"})
+    order = await house.queued(job)
+    await bury(house, order)
+    await bury(house, order.model_dump_json()[:-1])  # one that was kept in part
+    for letter in await house.get("/api/v1/dead-letters"):
+        shown = await house.get(f"/api/v1/dead-letters/{letter['id']}")
+        assert "hidden" not in json.dumps(shown)
+        assert "nats://me:***@host" in json.dumps(shown)
+    await house.post(f"/api/v1/dead-letters/{letter['id']}/resend", status=202)
+    _, again = await house.ears.wait(TaskQueued, 2)
+    assert again.run.env == order.run.env
 
 
 async def test_the_client_and_the_command_line_resend_dead_letters(house: House) -> None:

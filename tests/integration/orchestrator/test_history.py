@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain import masking
 from schemas.ids import first_id_at
+from shared import masking
 from shared.ids import new_id
 from tests.integration.orchestrator.conftest import House
 
@@ -33,13 +33,17 @@ STEP: dict[str, Any] = {
 async def test_a_job_answers_with_what_it_runs(house: House) -> None:
     env = {"SHARED": "pipeline", "DATABASE_URL": "postgres://me:hidden@db/x"}
     pipeline = await house.post("/api/v1/pipelines", {"name": "p", "env": env, "timeout": 600.0, "steps": [STEP]})
-    wanted = {"pipeline_id": pipeline["id"], "params": {"who": "me"}, "env": {"DB_PASSWORD": "hidden"}}
+    wanted = {
+        "pipeline_id": pipeline["id"],
+        "params": {"who": "me", "api_key": "hidden"},
+        "env": {"DB_PASSWORD": "hidden"},
+    }
 
     made = await house.post("/api/v1/jobs", wanted)
     shown = await house.get(f"/api/v1/jobs/{made['id']}")
 
     for job in (made, shown):
-        assert (job["timeout"], job["params"]) == (600.0, {"who": "me"})
+        assert (job["timeout"], job["params"]) == (600.0, {"who": "me", "api_key": "***"})
         assert job["env"] == {
             "SHARED": "pipeline",
             "DATABASE_URL": "postgres://me:***@db/x",
@@ -52,6 +56,10 @@ async def test_a_job_answers_with_what_it_runs(house: House) -> None:
             assert task[field] == STEP[field], field
     assert "hidden" not in json.dumps([made, shown])
     assert {**made, "tasks": []} == {**shown, "tasks": []}
+    [listed] = await house.get("/api/v1/jobs")
+    [again] = await house.post("/api/v1/jobs/batch", [wanted])
+    assert listed["params"] == again["params"] == {"who": "me", "api_key": "***"}
+    assert (await house.queued(made)).run.env["HODEI_PARAM_API_KEY"] == "hidden", "its process is given what it needs"
 
 
 async def test_a_single_command_is_shown_with_its_defaults(house: House) -> None:
