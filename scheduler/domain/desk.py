@@ -559,7 +559,11 @@ class Desk:
     def _reincarnate(self, worker: Worker, beat: Heartbeat, now: Moment) -> None:
         worker.left = worker.left or worker.incarnation in beat.stopped
         if worker.online or worker.placed:
-            self._lose_all(worker, now, "the worker was started anew")
+            # Not what has ended: the new start has its outcome on disk, and is about to report it.
+            self._lose_all(worker, now, "the worker was started anew", spared=beat.reporting)
+        for task in worker.placed.values():
+            task.incarnation = beat.incarnation
+            self._touched[task.task_id] = task
         worker.former.append(worker.incarnation)
         worker.incarnation, worker.since = beat.incarnation, now.wall
         worker.draining = worker.lifted = worker.left = False
@@ -611,10 +615,13 @@ class Desk:
         worker.lease_until = min(worker.lease_until, now.monotonic + self._lease)
         self._say_offline(worker, detail)
 
-    def _lose_all(self, worker: Worker, now: Moment, detail: str) -> None:
+    def _lose_all(self, worker: Worker, now: Moment, detail: str, *, spared: Iterable[str] = ()) -> None:
+        spare = frozenset(spared)
         reason: LostReason = Reason.WORKER_STOPPED if worker.left else Reason.LOST
         for task in list(worker.placed.values()):
             execution_id = _named(task.execution_id)
+            if execution_id in spare:
+                continue
             self._leave_worker(task)
             del self._ended[execution_id]  # should it still run somewhere, it is to be stopped
             self._lose(task, now, detail, reason=reason)

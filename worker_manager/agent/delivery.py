@@ -7,6 +7,7 @@ when it returns, and never both lost and unlogged.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
@@ -26,6 +27,9 @@ LAST_DEADLINE: Final = 0.5
 REPORTS_IN_MEMORY: Final = 64 << 20
 LOGS_IN_MEMORY: Final = 16 << 20
 """Bytes that wait in memory at most while the disk takes nothing."""
+EARLIER_NAMED: Final = 60.0
+"""Seconds that outcomes of an earlier start are still called unsettled once they are published: a scheduler may hear
+the first heartbeat of this start sooner than the stream, and takes what is not named for lost."""
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -51,6 +55,10 @@ class Delivery:
         self._logs = Lane(logs, memory=LOGS_IN_MEMORY)
         self._deadline = PUBLISH_DEADLINE
         self._unsettled: Counter[str] = Counter()
+        self.earlier: frozenset[str] = frozenset()
+        """Executions whose outcomes an earlier start left on disk."""
+        self._published: dict[str, float] = {}
+        """Those of them that were published, and until when they are called unsettled (monotonic)."""
         self._connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget: Callable[[], None] = lambda: None
@@ -63,8 +71,10 @@ class Delivery:
 
     @property
     def unsettled(self) -> set[str]:
-        """Executions of this start whose outcome is not on the bus yet."""
-        return set(self._unsettled)
+        """Executions whose outcome is not on the bus yet; those of an earlier start until a while after that."""
+        moment = time.monotonic()
+        self._published = {id: until for id, until in self._published.items() if until > moment}
+        return {*self._unsettled, *self._published}
 
     @property
     def empty(self) -> bool:
@@ -83,6 +93,9 @@ class Delivery:
         """Take over what an earlier start of this worker left on disk. Raises OSError."""
         self._reports.open()
         self._logs.open()
+        kept = self._reports.spool.reports
+        self._unsettled.update(kept)
+        self.earlier = frozenset(kept)
 
     def test_disk(self) -> None:
         """Raises OSError while what has to be kept cannot be written. May be called in a thread."""
@@ -170,6 +183,8 @@ class Delivery:
         for execution_id in execution_ids:
             if self._unsettled[execution_id] <= 1:
                 del self._unsettled[execution_id]
+                if execution_id in self.earlier:
+                    self._published[execution_id] = time.monotonic() + EARLIER_NAMED
             else:
                 self._unsettled[execution_id] -= 1
 

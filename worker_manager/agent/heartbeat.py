@@ -131,7 +131,11 @@ class Heart:
     def seek(self, seek: Seek) -> None:
         """Tell with the next beat, at once, what of this is over, if anything. What never came here may still come."""
         held = {*self._runner.running, *self._runner.waiting, *self._delivery.unsettled}
-        self._over = [id for id in seek.execution_ids if id not in held and self._runner.has_taken(id)]
+        self._over = [
+            id
+            for id in seek.execution_ids
+            if id not in held and (self._runner.has_taken(id) or id in self._delivery.earlier)
+        ]
         if self._over:
             self._beat_now.set()
 

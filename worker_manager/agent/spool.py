@@ -51,7 +51,7 @@ class SpoolFull(Exception):
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One file of the spool. `reports` are the executions whose outcomes this start of the agent put into it."""
+    """One file of the spool. `reports` are the executions whose outcomes are in it."""
 
     path: Path
     size: int = 0
@@ -113,9 +113,16 @@ class Spool:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths = sorted(path for path in self._folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
         self._segments = [Segment(path, path.stat().st_size) for path in paths]
+        for segment in self._segments:
+            segment.reports = self._reports_in(segment)
         self._size = sum(segment.size for segment in self._segments)
         if paths:
             self._next = int(paths[-1].stem) + 1
+
+    @property
+    def reports(self) -> list[str]:
+        """The executions whose outcomes are kept, as far as they can be read."""
+        return [execution_id for segment in self._segments for execution_id in segment.reports]
 
     @property
     def empty(self) -> bool:
@@ -200,6 +207,18 @@ class Spool:
         self._rotate()
         for segment in self._segments:
             segment.close()
+
+    def _reports_in(self, segment: Segment) -> list[str]:
+        found: list[str] = []
+        look = Segment(segment.path, segment.size)
+        try:
+            for message in self.read(look):
+                found += message.reports
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("spool.reports_unknown", segment=str(segment.path), error=str(error))
+        finally:
+            look.close()
+        return found
 
     def _create(self) -> Segment:
         path = self._folder / f"{self._next:08d}{_SUFFIX}"

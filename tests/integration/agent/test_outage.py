@@ -92,6 +92,7 @@ async def test_what_an_agent_could_not_say_its_next_start_says(hire: Hire, own_n
     finished = await second.finished(execution_id)
     assert finished.status is ExecutionStatus.SUCCEEDED
     assert second.worker_id == first.worker_id
+    assert execution_id in second.heartbeats[0].reporting
     assert second.agent.identity.incarnation != first.agent.identity.incarnation
 
 

@@ -363,7 +363,7 @@ async def test_outcomes_whose_segment_cannot_be_read_for_a_moment_are_kept_and_t
 
 async def test_logs_on_disk_are_not_given_up_for_outcomes_that_are_over_the_limit(start: Start, tmp_path: Path) -> None:
     bus = Bus()
-    delivery = await start(bus, limit=200)
+    delivery = await start(bus, limit=100)
     bus.go_away()
     assert await delivery.deliver(chunk(0))
     for number in range(3):

@@ -317,6 +317,21 @@ def test_a_new_incarnation_loses_what_the_old_one_had_and_the_old_one_is_heard_n
     assert worker.incarnation == "i2"
 
 
+def test_an_outcome_that_a_restarted_worker_is_about_to_report_is_waited_for() -> None:
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    one.arrive(queued("b"), at(0))
+    ended, running = settle(one).scheduled
+    one.heartbeat(beat(incarnation="i2", reporting=[ended.execution_id or ""]), at(1))
+    changes = settle(one)
+    assert [event.task_id for event in changes.events if isinstance(event, ExecutionLost)] == [running.task_id]
+    assert [(task.task_id, task.incarnation) for task in changes.updates if task.state is TaskState.PLACED] == [
+        (ended.task_id, "i2")
+    ]
+    one.finish(finished(ended))
+    assert ended.outcome is Outcome.SUCCEEDED
+
+
 def test_a_worker_that_leaves_takes_nothing_new_and_may_still_report() -> None:
     one = with_worker()
     one.arrive(queued("a"), at(0))
