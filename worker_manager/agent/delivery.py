@@ -62,6 +62,8 @@ class Delivery:
         self._connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget: Callable[[], None] = lambda: None
+        self._under_way = 0
+        self._landed = asyncio.Event()
         self._dropping = False
         """Whether the last chunk of a log was dropped."""
         self.lost = 0
@@ -121,6 +123,17 @@ class Delivery:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        try:
+            async with asyncio.timeout(PUBLISH_DEADLINE + LAST_DEADLINE):
+                while self._under_way:  # what a frozen bus does not take comes back, to be kept
+                    self._landed.clear()
+                    await self._landed.wait()
+        except TimeoutError:
+            log.warning("delivery.under_way_at_the_end", messages=self._under_way)
+        finally:
+            self._put_away()
+
+    def _put_away(self) -> None:
         self._reports.spill()
         while (
             self._reports.in_memory() is not None
@@ -146,6 +159,7 @@ class Delivery:
         """Publish, or keep. False when there was no room for it anywhere."""
         lane = self._logs if message.log else self._reports
         if self._bus.connected and lane.empty.is_set() and self._reports.empty.is_set():
+            self._under_way += 1
             try:
                 await self._publish(message)
             except BusUnavailable as error:
@@ -155,6 +169,9 @@ class Delivery:
                 return False
             else:
                 return True
+            finally:
+                self._under_way -= 1
+                self._landed.set()
         return self._keep(lane, message)
 
     def _keep(self, lane: Lane, message: Message) -> bool:

@@ -176,8 +176,12 @@ class Execution:
             raise MachineFailed(f"no scratch folder can be entered: {error}") from error
 
     def end(self, reason: Reason, *, grace: float | None = None, silent: bool = False) -> None:
-        """End the whole tree for `reason`; the first reason given stays. `grace` 0 kills at once."""
-        self._silent = self._silent or silent
+        """End the whole tree for `reason`; the first reason given stays. `grace` 0 kills at once.
+
+        `silent`: its outcome is not to be reported. One that is known already is, unless it is fenced.
+        """
+        known = self._process is not None and self._process.exited and reason is not Reason.FENCED
+        self._silent = self._silent or (silent and not known)
         if self._process is None:
             return
         if self._process.exited:

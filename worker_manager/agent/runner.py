@@ -158,8 +158,9 @@ class Runner:
     def abandon(self) -> None:
         """End what runs at once. It has no outcome: it is lost, and to be queued again."""
         for execution in list(self._running.values()):
-            self.lost.append(execution.id)
             execution.end(Reason.LOST, grace=0, silent=True)
+            if execution.silent:
+                self.lost.append(execution.id)
 
     async def logs_delivered(self, deadline: float) -> None:
         """Wait until no log chunk is under way."""

@@ -361,6 +361,30 @@ async def test_outcomes_whose_segment_cannot_be_read_for_a_moment_are_kept_and_t
     assert bus.taken == ["r-0"]
 
 
+async def test_a_chunk_that_is_under_way_when_the_agent_stops_is_kept_when_the_bus_does_not_take_it(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, frozen, thaw = Bus(), asyncio.Event(), asyncio.Event()
+
+    async def publish(_subject: str, _payload: bytes, *, msg_id: str, deadline: float = 5.0) -> None:
+        frozen.set()
+        await thaw.wait()
+        raise BusUnavailable(f"{msg_id} was not taken")
+
+    monkeypatch.setattr(bus, "publish", publish)
+    delivery = await start(bus)
+    under_way = asyncio.create_task(delivery.deliver(chunk(0)))
+    await frozen.wait()
+    stopping = asyncio.create_task(delivery.stop())
+    delivery.stop = _already  # type: ignore[method-assign]
+    done, _ = await asyncio.wait({stopping}, timeout=0.2)
+    assert not done
+    thaw.set()
+    await asyncio.wait_for(stopping, 10)
+    assert await under_way
+    assert files(tmp_path / "spool" / "logs") == ["00000001.spool"]
+
+
 async def test_logs_on_disk_are_not_given_up_for_outcomes_that_are_over_the_limit(start: Start, tmp_path: Path) -> None:
     bus = Bus()
     delivery = await start(bus, limit=100)
