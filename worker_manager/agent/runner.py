@@ -18,7 +18,7 @@ from schemas.ids import is_id
 from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
 from worker_manager.agent.execution import Execution, Means
-from worker_manager.agent.health import Health
+from worker_manager.agent.health import LONGEST_REASON, Health
 from worker_manager.agent.memory import Memory
 from worker_manager.agent.prefetch import Prefetch
 from worker_manager.agent.process import MachineFailed, StartFailed
@@ -235,7 +235,7 @@ class Runner:
         self._reporter.report(
             ExecutionReturned(
                 **self._means.identity.names(assignment),
-                detail=detail,
+                detail=detail[:LONGEST_REASON],
             ),
             traceparent=assignment.traceparent,
         )
@@ -252,7 +252,7 @@ class Runner:
                 **self._means.identity.names(assignment),
                 status=status,
                 reason=reason,
-                detail=detail,
+                detail=detail[:LONGEST_REASON] if detail is not None else None,
                 finished_at=now(),
             ),
             traceparent=assignment.traceparent,

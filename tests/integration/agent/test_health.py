@@ -117,6 +117,13 @@ async def test_a_command_that_names_what_is_not_there_leaves_its_worker_healthy(
     assert unhealthy(control) is None
 
 
+async def test_the_reason_of_a_failed_start_is_short_however_long_the_name_of_the_program(
+    control: ControlPlane,
+) -> None:
+    finished = await control.finished(await control.run(RunSpec(command=["\1" * 100_000], type="exec")))
+    assert (finished.reason, len(finished.detail or "")) == (Reason.START_FAILED, 500)
+
+
 async def test_no_job_fails_when_scratch_is_removed_under_a_running_worker(control: ControlPlane) -> None:
     await control.finished(await control.run("true"))
     shutil.rmtree(control.agent.state.scratch)
