@@ -19,6 +19,7 @@ from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec, Own
 from shared.bus_connection import BusError, Connection
 from shared.bus_consumer import Consumer
 from shared.bus_declare import Declarations
+from shared.bus_failures import Failures
 from shared.bus_lag import Lag
 from shared.bus_letters import Letters
 from shared.bus_logs import SETTLE, LogReader, Settle, has_log, logs_kept_since
@@ -89,6 +90,8 @@ class Bus:
         )
         self._lag = Lag(self._connection, self.catalogue, metrics)
         self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas)
+        self._failures: dict[str, Failures] = {}
+        """By durable: what is known of its messages outlives a consumer, which ends with a leader's term."""
         self._publisher = Publisher(self._connection, self._declarations.streams_again)
 
     @property
@@ -246,6 +249,7 @@ class Bus:
             publisher=self._publisher,
             declarations=self._declarations,
             catalogue=self.catalogue,
+            failures=self._failures.setdefault(spec.durable, Failures()),
             **options,
         )
 

@@ -102,6 +102,7 @@ class Consumer(Generic[T]):
         publisher: Publisher,
         declarations: Declarations,
         catalogue: Catalogue,
+        failures: Failures,
         linger_ms: float = 40,
         yields: float = 0,
         patient: Callable[[], bool] = lambda: True,
@@ -136,7 +137,7 @@ class Consumer(Generic[T]):
         self._metrics = ConsumerMetrics(connection.metrics, self._durable)
         self._dead_letters = DeadLetters(self._durable, publisher=publisher, catalogue=catalogue, metrics=self._metrics)
         self._held: dict[str, Msg] = {}
-        self._failures = Failures()
+        self._failures = failures
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -186,8 +187,6 @@ class Consumer(Generic[T]):
             await asyncio.wait(self._tasks)
             self._tasks = []
         await self._give_back()
-        await self._reply(list(self._pull.buffer), NAK)
-        self._pull.buffer.clear()
 
     async def until(self, condition: Callable[[], bool], *, deadline: float = 10.0) -> None:
         """Wait until `condition()` holds, looked at after every change of `handled`, `dead` or `idle`.
@@ -275,6 +274,7 @@ class Consumer(Generic[T]):
         """Everything that has arrived, decoded, within the bounds."""
         buffer = self._pull.buffer
         messages: list[_Message[T]] = []
+        copies: list[Msg] = []
         events = size = 0
         while buffer and events < self._max_events:
             if messages and size + len(buffer[0].data) > self._max_bytes:
@@ -286,6 +286,9 @@ class Consumer(Generic[T]):
             event_type = self._catalogue.event_type(raw.subject)
             if position.deliveries > 1:
                 self._metrics.redeliveries.inc()
+                if self._failures.settled(position.stream_seq, stored_at(raw.reply)):
+                    copies.append(self._held.pop(raw.reply))
+                    continue
             try:
                 items = self._decode(event_type, raw.data)
             except ValueError as error:
@@ -293,6 +296,7 @@ class Consumer(Generic[T]):
                 continue
             messages.append(_Message(raw, position, event_type, items))
             events += len(items)
+        await self._reply(copies, ACK)
         await self._pull.top_up()
         return messages
 
@@ -368,7 +372,7 @@ class Consumer(Generic[T]):
             self.handled += count
             self._metrics.handled(message.event_type, count)
             self._held.pop(message.raw.reply, None)
-            self._failures.forget(message.position.stream_seq)
+            self._failures.settle(message.position.stream_seq, stored_at(message.raw.reply))
         await self._reply([message.raw for message in messages], ACK)
 
     # -- failures
@@ -417,8 +421,13 @@ class Consumer(Generic[T]):
         await self._reply([raw], NAK + b" " + orjson.dumps({"delay": int(delay * NANOS)}))
 
     async def _give_back(self) -> None:
-        await self._reply(list(self._held.values()), NAK)
+        """Let go of all that is here: it comes again, and not through any fault of its own."""
+        messages = [*self._held.values(), *self._pull.buffer]
         self._held.clear()
+        self._pull.buffer.clear()
+        for raw in messages:
+            self._failures.spare(Position.of(raw.reply).stream_seq)
+        await self._reply(messages, NAK)
 
     async def _bury_whole(self, raw: Msg, position: Position, error: Exception) -> None:
         try:

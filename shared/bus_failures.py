@@ -3,7 +3,8 @@
 JetStream counts how often it handed a message out. That number says little of the message: it grows when a process
 is killed, freezes or is cut off with the message in hand. Failures of the handler are therefore counted here, by the
 message's place in the stream, for as long as the process lives; only they lead to the dead letters. The server's count
-serves for one case, which no process can count itself: a message that ends every process that handles it.
+serves for one case, which no process can count itself: a message that ends every process that handles it. A message
+that this process has given back alive is not taken for one, and copies of a message that is done with are dropped.
 """
 
 from collections import OrderedDict
@@ -21,6 +22,9 @@ DEADLY_AFTER: Final = 25
 """Deliveries after which a message that never failed in this process goes to the dead letters without being handled."""
 
 
+K = TypeVar("K")
+
+
 class HandedOutTooOften(HodeiError):
     """The message was handed out again and again, and no process lived to answer it."""
 
@@ -34,6 +38,8 @@ class Failures:
     def __init__(self, at_most: int = KNOWN_AT_MOST) -> None:
         self._at_most = at_most
         self._counts: OrderedDict[int, int] = OrderedDict()
+        self._spared: OrderedDict[int, None] = OrderedDict()
+        self._settled: OrderedDict[tuple[int, float], None] = OrderedDict()
 
     def note(self, stream_seq: int) -> int:
         """Count one more failure of a message. Returns how many there are now."""
@@ -50,10 +56,33 @@ class Failures:
     def forget(self, stream_seq: int) -> None:
         """The message is done with."""
         self._counts.pop(stream_seq, None)
+        self._spared.pop(stream_seq, None)
+
+    def spare(self, stream_seq: int) -> None:
+        """A message was given back in good order: its deliveries speak of our stops, so it is handled here once more
+        before it counts as deadly."""
+        self._remember(self._spared, stream_seq)
+
+    def settle(self, stream_seq: int, stored_at: float) -> None:
+        """The message is done with; copies of it may still come. The moment it was stored tells it from another one
+        with its number, in a stream that began anew."""
+        self.forget(stream_seq)
+        self._remember(self._settled, (stream_seq, stored_at))
+
+    def settled(self, stream_seq: int, stored_at: float) -> bool:
+        """Whether this is a copy of a message that is done with."""
+        return (stream_seq, stored_at) in self._settled
 
     def deadly(self, position: Position) -> bool:
-        """Whether a message is not to be handled any more. One that has failed here is known to leave us alive."""
-        return position.deliveries >= DEADLY_AFTER and not self.of(position.stream_seq)
+        """Whether a message is not to be handled any more. One that has failed here, or was given back here, is known
+        to leave us alive."""
+        seq = position.stream_seq
+        return position.deliveries >= DEADLY_AFTER and not self.of(seq) and seq not in self._spared
+
+    def _remember(self, memory: OrderedDict[K, None], key: K) -> None:
+        memory[key] = None
+        if len(memory) > self._at_most:
+            memory.popitem(last=False)
 
 
 class Delivered(Protocol):

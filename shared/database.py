@@ -71,8 +71,7 @@ _AWAY: Final = (
     asyncpg.IdleSessionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InternalClientError,
+    asyncpg.InternalClientError,  # see OutOfStep
     asyncpg.InvalidAuthorizationSpecificationError,  # the password was changed, or the role may not log in any more
     asyncpg.InvalidCatalogNameError,  # the database is being replaced
     *_TAKES_NOTHING,
@@ -92,6 +91,15 @@ class TakesNoWrites(Unavailable):
     def __init__(self) -> None:
         super().__init__("database")
         self.args = ("the database takes no writes at the moment",)
+
+
+class OutOfStep(TooSlow):
+    """The driver and the server no longer understand each other on this connection, which is mostly the end of it, but
+    may be due to the statement itself: what provokes it again and again is not tried for ever (HTTP 503)."""
+
+    def __init__(self) -> None:
+        super().__init__("database")
+        self.args = ("the connection to the database is out of step",)
 
 
 class Transaction:
@@ -526,6 +534,8 @@ def _raise_if_away(error: Exception) -> None:
     """Raise Unavailable for an error that says that the server is away; nothing for every other."""
     if isinstance(error, _TAKES_NOTHING):
         raise TakesNoWrites from error
+    if isinstance(error, asyncpg.InternalClientError):
+        raise OutOfStep from error
     if _is_away(error):
         raise Unavailable("database") from error
 

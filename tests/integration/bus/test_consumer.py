@@ -13,6 +13,7 @@ from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
 from schemas.subjects import DEAD_LETTERS, DeadLetter
 from shared.bus import Bus, Consumer
+from shared.bus_failures import DEADLY_AFTER
 from shared.errors import TooSlow, Unavailable
 from shared.metrics import Metrics
 from shared.tracing import continued, inject
@@ -493,3 +494,28 @@ async def test_a_consumer_that_yields_counts_its_own_work_and_no_outage(bus: Bus
     await consumer.until(lambda: consumer.handled == 20)
     await publish(bus, numbered(1, start=20))
     await consumer.until(lambda: consumer.handled == 21)
+
+
+async def test_stops_in_good_order_bury_nothing_however_many_they_are(bus: Bus, consume: Start) -> None:
+    taken = asyncio.Event()
+
+    async def away(_events: Events) -> None:
+        taken.set()
+        raise Unavailable("the database")
+
+    await publish(bus, numbered(1))
+    for _ in range(DEADLY_AFTER):
+        taken.clear()
+        consumer = await consume(away)
+        async with asyncio.timeout(10):
+            await taken.wait()
+        await consumer.stop()
+
+    seen: Events = []
+
+    async def handler(events: Events) -> None:
+        seen.extend(events)
+
+    consumer = await consume(handler)
+    await consumer.until(lambda: consumer.handled == 1)
+    assert (len(seen), consumer.dead) == (1, 0)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -362,3 +363,12 @@ async def test_a_process_that_stops_inside_a_transaction_keeps_nobody_waiting(
 
 def test_transactions_may_lie_idle_for_less_than_five_seconds() -> None:
     assert database_module.IDLE_IN_TRANSACTION == "3s"
+
+
+async def test_a_driver_out_of_step_is_not_waited_for_for_ever() -> None:
+    class Confused:
+        async def fetch(self, *_: object) -> None:
+            raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+
+    with pytest.raises(TooSlow, match="out of step"):
+        await Transaction(Confused()).fetch("select 1")  # type: ignore[arg-type]  # all that it needs

@@ -32,6 +32,26 @@ def test_a_message_that_failed_here_is_not_deadly() -> None:
     assert failures.of(7) == 0
 
 
+def test_a_message_that_was_given_back_in_good_order_is_handled_once_more_before_it_is_deadly() -> None:
+    failures = Failures()
+    often = Position(DEADLY_AFTER, 7, 7, 0)
+    failures.spare(7)
+    assert not failures.deadly(often)
+    assert Failures().deadly(often), "a process that it ended has no memory of it"
+
+
+def test_copies_of_a_message_that_is_done_with_are_known_and_other_messages_of_its_number_are_not() -> None:
+    failures = Failures(at_most=2)
+    failures.spare(1)
+    failures.settle(1, 10.5)
+    assert failures.settled(1, 10.5)
+    assert not failures.settled(1, 99.5), "the stream began anew"
+    assert failures.deadly(Position(DEADLY_AFTER, 1, 1, 0))
+    failures.settle(2, 11.5)
+    failures.settle(3, 12.5)
+    assert not failures.settled(1, 10.5)
+
+
 def test_only_so_many_failures_are_remembered() -> None:
     failures = Failures(at_most=2)
     for seq in (1, 2, 1, 3):
