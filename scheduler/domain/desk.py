@@ -129,6 +129,8 @@ class Desk:
         self._dismissed: OrderedDict[str, str] = OrderedDict()
         """Removed workers with the incarnation that was removed: it is not met again."""
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._unnamed_until = ""
+        """The execution that `unnamed` returned last."""
         self._touched: dict[str, Task] = {}
         self._ended_now: dict[str, int] = {}
         """Tasks that ended in this turn, with the latest attempt that did."""
@@ -390,16 +392,17 @@ class Desk:
         return len(found)
 
     def unnamed(self, now: Moment, *, after: float, limit: int) -> list[Task]:
-        """What is placed and was not named by its worker's heartbeats for `after` seconds; so many at most."""
-        found: list[Task] = []
-        for worker in self.fleet:
-            for execution_id, since in worker.missing.items():
-                task = worker.placed.get(execution_id)
-                if task is not None and (now.monotonic - since >= after or execution_id in worker.sought):
-                    found.append(task)
-                    if len(found) == limit:
-                        return found
-        return found
+        """What is placed and was not named by its worker's heartbeats for `after` seconds; so many at most. The next
+        call goes on where this one ended, so that those without an answer hold up no others."""
+        found = {
+            execution_id: worker.placed[execution_id]
+            for worker in self.fleet
+            for execution_id, since in worker.missing.items()
+            if execution_id in worker.placed and (now.monotonic - since >= after or execution_id in worker.sought)
+        }
+        order = sorted(found, key=lambda id: (id <= self._unnamed_until, id))[:limit]
+        self._unnamed_until = order[-1] if order else ""
+        return [found[id] for id in order]
 
     # ------------------------------------------------------------------ time
 

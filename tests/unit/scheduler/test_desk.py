@@ -430,6 +430,17 @@ def test_what_a_full_worker_gives_back_does_not_return_to_it_before_its_next_wor
     assert len(settle(one).scheduled) == 2
 
 
+def test_each_of_many_that_no_heartbeat_names_has_its_turn_to_be_asked_about() -> None:
+    one = with_worker(slots=5)
+    for number in range(5):
+        one.arrive(queued(f"t{number}"), at(0))
+    placed = {task.execution_id for task in settle(one).scheduled}
+    one.heartbeat(beat(slots=5), at(1))
+    rounds = [[task.execution_id for task in one.unnamed(at(9), after=5, limit=2)] for _ in range(3)]
+    assert {id for ids in rounds for id in ids} == placed
+    assert rounds[2][1] == rounds[0][0], "and then from the first again"
+
+
 def test_a_changed_offer_lets_more_be_placed() -> None:
     one = with_worker(slots=1)
     for number in range(3):
