@@ -184,6 +184,8 @@ class Desk:
         elif self._just_ended(event.task_id, event.attempt):
             self.stale += 1
             return
+        elif event.task_id in self._ended_now:
+            self._say_nothing_of_the_earlier(event.task_id)
         task = Task(
             task_id=event.task_id,
             job_id=event.job_id,
@@ -518,6 +520,18 @@ class Desk:
             self._leave_worker(task)
         self._touched.pop(task.task_id, None)
         self._placed_now.pop(task.task_id, None)
+
+    def _say_nothing_of_the_earlier(self, task_id: str) -> None:
+        """A later attempt came in the turn in which an earlier one was withdrawn at once. The tables judge the later
+        one alone, and may have known the earlier one for long: whoever made the later one knows that it is over.
+        """
+        ended = self._touched.get(task_id)
+        if ended is not None and not ended.stored:
+            self._changes.events = [
+                event
+                for event in self._changes.events
+                if not (isinstance(event, TaskWithdrawn) and (event.task_id, event.attempt) == (task_id, ended.attempt))
+            ]
 
     def _withdraw(self, task: Task, event: TaskCancelRequested) -> None:
         self.queue.remove(task)

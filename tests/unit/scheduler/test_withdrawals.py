@@ -109,6 +109,16 @@ NEWS = st.tuples(
 @example([[("queued", "a", 1)], [("finished", "a", 0), ("queued", "a", 1)]], 1)
 @example([[("cancelled", "a", 1), ("queued", "a", 1), ("cancelled", "a", 1)]], 1)
 @example([[("cancelled", "a", 1)], [("queued", "a", 1), ("cancelled", "a", 1)]], 1)
+@example([[("cancelled", "a", 1)], [("queued", "a", 1), ("cancelled", "a", 1), ("queued", "a", 2)]], 0)
+@example(
+    [
+        [("queued", "a", 1)],
+        [("queued", "a", 2)],
+        [("finished", "a", 1)],
+        [("queued", "a", 1), ("cancelled", "a", 1), ("queued", "a", 2)],
+    ],
+    1,
+)
 def test_a_task_is_never_both_withdrawn_and_ordered_to_run(batches: list[list[News]], slots: int) -> None:
     one, tables = desk(), Tables()
     one.heartbeat(beat(slots=slots), at(0))
