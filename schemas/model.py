@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
     PlainSerializer,
@@ -44,6 +45,20 @@ def rfc3339(moment: datetime) -> str:
     return f"{in_utc.isoformat(timespec='microseconds')[:-6]}Z"
 
 
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d:?\d\d)?")
+_PLUS_LOST: Final = re.compile(r".*\d \d\d:?\d\d")
+
+
+def _written_out(value: object) -> object:
+    """A time is written as RFC 3339 has it. Pydantic takes digits for seconds or milliseconds since 1970, which puts
+    20261127000000 centuries away.
+    """
+    if isinstance(value, str) and not _TIME.fullmatch(value):
+        hint = "; in a query, + is written %2B" if _PLUS_LOST.fullmatch(value) else ""
+        raise ValueError(f"should be a time with a time zone, like 2026-11-28T12:00:00Z{hint}")
+    return value
+
+
 def _in_utc(moment: datetime) -> datetime:
     try:
         in_utc = moment.astimezone(UTC)
@@ -57,6 +72,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 Timestamp = Annotated[
     AwareDatetime,
+    BeforeValidator(_written_out),
     AfterValidator(_in_utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),

@@ -125,6 +125,8 @@ async def test_many_old_jobs_are_deleted_with_one_request(house: House) -> None:
     async def delete(query: str) -> Any:
         return await house.call("DELETE", f"/api/v1/jobs?{query}", status=200)
 
+    digits = datetime.now(UTC).strftime("%Y%m%d%H%M%S")  # which are not milliseconds since 1970
+    await house.call("DELETE", f"/api/v1/jobs?finished_before={digits}", status=422)
     assert await delete(f"finished_before={earlier}") == {"deleted": 0, "more": False}
     assert await delete(f"finished_before={later}&status=succeeded&limit=2") == {"deleted": 2, "more": True}
     assert [job["id"] for job in await house.get("/api/v1/jobs")] == [waiting["id"], over[3]["id"], over[2]["id"]]

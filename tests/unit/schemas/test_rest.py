@@ -47,6 +47,17 @@ def test_a_time_that_leaves_the_calendar_in_utc_is_refused(moment: str) -> None:
         JobCreate.model_validate({"command": "true", "run_at": moment})
 
 
+@pytest.mark.parametrize("moment", ["20300101", "20300101120000", "1", "1893456000.5", "2e9", "2030-01-01", "", "now"])
+def test_a_time_that_is_not_written_out_is_refused(moment: str) -> None:
+    with pytest.raises(ValidationError, match="should be a time with a time zone, like 2026-11-28T12:00:00Z"):
+        JobCreate.model_validate({"command": "true", "run_at": moment})
+
+
+def test_a_time_whose_plus_became_a_space_says_so() -> None:
+    with pytest.raises(ValidationError, match="in a query, \\+ is written %2B"):
+        JobCreate.model_validate({"command": "true", "run_at": "2030-01-01T00:00:00 01:00"})
+
+
 @pytest.mark.parametrize("model", REQUESTS)
 def test_null_means_absent_in_every_field_that_may_be_absent(model: type[Model]) -> None:
     least = REQUESTS[model]
