@@ -11,11 +11,13 @@ import structlog
 
 from shared.lifecycle import EXIT_FAILED, Service, main
 from worker_manager.agent.app import Agent
+from worker_manager.agent.dispositions import catch_ignored
 from worker_manager.agent.settings import AgentSettings
 
 
 def run() -> None:
     """Run the agent; never returns."""
+    catch_ignored()
     agents: list[Agent] = []
 
     def build(settings: AgentSettings) -> Sequence[Service]:

@@ -1,0 +1,19 @@
+"""What commands inherit of signals."""
+
+import subprocess
+import sys
+
+_AGENT = """
+import signal, subprocess
+for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+from worker_manager.agent.dispositions import catch_ignored
+catch_ignored()
+signal.raise_signal(signal.SIGHUP)
+subprocess.run(["grep", "SigIgn", "/proc/self/status"], check=True)
+"""
+
+
+def test_a_command_ignores_no_signal_that_the_starter_of_the_agent_ignored() -> None:
+    said = subprocess.run([sys.executable, "-c", _AGENT], capture_output=True, text=True, check=True, timeout=30)
+    assert int(said.stdout.split()[1], 16) == 0
