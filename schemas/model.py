@@ -53,10 +53,15 @@ def _written_out(value: object) -> object:
     """A time is written as RFC 3339 has it. Pydantic takes digits for seconds or milliseconds since 1970, which puts
     20261127000000 centuries away.
     """
-    if isinstance(value, str) and not _TIME.fullmatch(value):
-        hint = "; in a query, + is written %2B" if _PLUS_LOST.fullmatch(value) else ""
-        raise ValueError(f"should be a time with a time zone, like 2026-11-28T12:00:00Z{hint}")
-    return value
+    if not isinstance(value, str):
+        return value
+    try:
+        if _TIME.fullmatch(value):
+            return datetime.fromisoformat(value.upper())
+    except ValueError:
+        pass  # the 30th of February, say
+    hint = "; in a query, + is written %2B" if _PLUS_LOST.fullmatch(value) else ""
+    raise ValueError(f"should be a time with a time zone, like 2026-11-28T12:00:00Z{hint}")
 
 
 def _in_utc(moment: datetime) -> datetime:
