@@ -174,7 +174,7 @@ class Desk:
     # ------------------------------------------------------------------ tasks
 
     def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
-        """A task may run from now on, or from its `run_at` on. Whatever is said of it is of this trace."""
+        """A task may run from now on, or from its `run_at` on. Its events belong to the trace `traceparent`."""
         known = self.tasks.get(event.task_id)
         if known is not None:
             if known.attempt >= event.attempt:
