@@ -166,7 +166,7 @@ class Submission:
         self._check_sizes([_of_pipeline(runnable, None, env={}, params={})])
 
     def write(self, tx: OutboxTransaction, wanted: Sequence[Wanted]) -> list[JobRun]:
-        """Write jobs and publish their events when the transaction ends. Their ids are new: nobody else can have written them.
+        """Write jobs, with their events, when the transaction ends. Their ids are new, so nobody else has written them.
 
         The trace that this is called in is theirs for good.
         """
