@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel
 
-from hodei.client import Client, ClientError
+from hodei.client import Client, ClientError, WrongSetting
+
+WRONG_SETTING: Final = 2
+"""The exit code for a setting that cannot be, as for wrong usage."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def with_client(work: Callable[[Client], Awaitable[int]], *, failed: int = 1) -> int:
-    """Do something with a client and return its exit code; `failed`, with one line, where the platform refuses or is
-    away."""
+    """Do something with a client and return its exit code. After one line on standard error: `failed` when the platform
+    refuses or does not answer, 2 when the environment has a wrong setting."""
 
     async def go() -> int:
         async with Client() as client:
@@ -24,7 +27,7 @@ def with_client(work: Callable[[Client], Awaitable[int]], *, failed: int = 1) ->
         return asyncio.run(go())
     except ClientError as error:
         typer.echo(f"hodei: {error}", err=True)
-        return failed
+        return WRONG_SETTING if isinstance(error, WrongSetting) else failed
     except KeyboardInterrupt:
         return 130
 

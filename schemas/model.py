@@ -122,6 +122,11 @@ def acts(character: str) -> bool:
     return unicodedata.category(character) in _ACTS and character not in _BELONGS_TO_WRITING
 
 
+def on_one_line(text: str) -> str:
+    """The text with the characters that act in a terminal, line ends above all, shown as escapes."""
+    return "".join(repr(character)[1:-1] if acts(character) else character for character in text)
+
+
 def _printable(text: str) -> str:
     if not (text.isascii() and text.isprintable()) and any(map(acts, text)):
         raise ValueError("must not contain characters that control a terminal or the direction of text")

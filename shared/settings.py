@@ -7,7 +7,6 @@ what would be right. What is done with the settings is no business of this modul
 
 import os
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
@@ -17,10 +16,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from schemas.model import acts
-from schemas.sizes import PARAMETER
+from schemas.model import on_one_line
 from schemas.specs import Capacity, read_capacity
 from schemas.subjects import Catalogue
+from schemas.variables import unknown_variables
 from schemas.words import what_would_be_right
 from shared.errors import ConfigError
 from shared.origins import LOOPBACK, Hosts, Origins, read_host
@@ -29,39 +28,6 @@ LONGEST_VALUE: Final = 80
 """Characters of a bad value that are shown."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 """A TCP port; 0 lets the system choose one."""
-
-KNOWN_ELSEWHERE: Final = frozenset(
-    {
-        "HODEI_ATTEMPT",
-        "HODEI_DATA_DIR",
-        "HODEI_EXECUTION_ID",
-        "HODEI_GRACE_SECONDS",
-        "HODEI_HEARTBEAT_SECONDS",
-        "HODEI_JOB_ID",
-        "HODEI_JOB_NAME",
-        "HODEI_LEASE_SECONDS",
-        "HODEI_LIFELINE_FD",
-        "HODEI_LOG_LIMIT",
-        "HODEI_NATS_MONITORING_URL",
-        "HODEI_ORCHESTRATOR_URL",
-        "HODEI_PREFETCH_MAX",
-        "HODEI_SCHEDULER_URL",
-        "HODEI_SPOOL_LIMIT",
-        "HODEI_STATE_DIR",
-        "HODEI_STEP_NAME",
-        "HODEI_TASK_ID",
-        "HODEI_WORKER_CAPACITY",
-        "HODEI_WORKER_ID",
-        "HODEI_WORKER_INCARNATION",
-        "HODEI_WORKER_LABELS",
-        "HODEI_WORKER_MANAGER_URL",
-        "HODEI_WORKER_NAME",
-        "HODEI_WORKER_SLOTS",
-        "HODEI_WORKER_TTL",
-        "HODEI_WORKER_TYPE",
-    }
-)
-"""Variables that mean something to another process of the platform: one environment serves them all."""
 
 
 def address(url: str, *schemes: str) -> SplitResult | None:
@@ -184,7 +150,7 @@ S = TypeVar("S", bound=ServiceSettings)
 def load(settings: type[S]) -> S:
     """Read the settings from the environment. Raises ConfigError: one line, one clause per variable."""
     loaded, faults = _read(settings)
-    faults = _unknown_names([settings]) + faults
+    faults = unknown_variables(os.environ) + faults
     if loaded is None or faults:
         raise ConfigError("; ".join(faults))
     return loaded
@@ -192,7 +158,7 @@ def load(settings: type[S]) -> S:
 
 def check(several: Sequence[type[ServiceSettings]]) -> None:
     """Read the settings of several processes that share this environment. Raises ConfigError, as `load` does."""
-    faults = _unknown_names(several) + [fault for settings in several for fault in _read(settings)[1]]
+    faults = unknown_variables(os.environ) + [fault for settings in several for fault in _read(settings)[1]]
     if faults:
         raise ConfigError("; ".join(dict.fromkeys(faults)))  # what they have in common is wrong for each
 
@@ -206,11 +172,6 @@ def _read(settings: type[S]) -> tuple[S | None, list[str]]:
         return settings(), []
     except ValidationError as error:
         return None, [_fault(settings, item) for item in error.errors()]
-
-
-def _unknown_names(several: Sequence[type[ServiceSettings]]) -> list[str]:
-    known = {name for settings in several for name in _variables(settings)}
-    return [_unknown(name, known) for name in sorted(os.environ) if _is_unknown(name, known)]
 
 
 def _variables(settings: type[ServiceSettings]) -> Iterator[str]:
@@ -228,19 +189,6 @@ def _is_utf8(value: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in value)
 
 
-def _is_unknown(name: str, known: set[str]) -> bool:
-    if not name.startswith("HODEI_") or name.startswith(PARAMETER):  # a service may be started from inside a job
-        return False
-    return name not in known and name not in KNOWN_ELSEWHERE
-
-
-def _unknown(name: str, known: set[str]) -> str:
-    ours = {variable for variable in known if variable.startswith("HODEI_")} | KNOWN_ELSEWHERE
-    nearest = get_close_matches(name, sorted(ours), n=1, cutoff=0.6)
-    hint = f"did you mean {nearest[0]}?" if nearest else "README.md lists all settings"
-    return f"{name} is not a known setting; {hint}"
-
-
 def _fault(settings: type[ServiceSettings], error: ErrorDetails) -> str:
     """One clause: the variable, its value where that is no secret, and what would be right."""
     name = str(error["loc"][0]) if error["loc"] else ""
@@ -251,7 +199,7 @@ def _fault(settings: type[ServiceSettings], error: ErrorDetails) -> str:
     value = os.environ.get(variable)
     # An address may carry a password, so it is never repeated.
     given = f"={_shortened(value)!r}" if value is not None and not variable.endswith(("_URL", "_ENDPOINT")) else ""
-    return _on_one_line(f"{variable}{given}: {right}")
+    return on_one_line(f"{variable}{given}: {right}")
 
 
 def _number_in_words(field: FieldInfo) -> str | None:
@@ -275,8 +223,3 @@ def _number_in_words(field: FieldInfo) -> str | None:
 
 def _shortened(value: str) -> str:
     return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
-
-
-def _on_one_line(text: str) -> str:
-    """What acts in a terminal, a line end above all, is shown as an escape."""
-    return "".join(repr(character)[1:-1] if acts(character) else character for character in text)

@@ -5,6 +5,6 @@ How requests are sent and retried is in `transport`, how streams are read in `ss
 """
 
 from hodei.client.client import Client
-from hodei.client.errors import ApiError, BadAddress, ClientError, UnexpectedAnswer, Unreachable
+from hodei.client.errors import ApiError, BadAddress, ClientError, UnexpectedAnswer, Unreachable, WrongSetting
 
-__all__ = ["ApiError", "BadAddress", "Client", "ClientError", "UnexpectedAnswer", "Unreachable"]
+__all__ = ["ApiError", "BadAddress", "Client", "ClientError", "UnexpectedAnswer", "Unreachable", "WrongSetting"]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from yarl import URL
 
-from hodei.client.errors import BadAddress
+from hodei.client.errors import BadAddress, WrongSetting
 from hodei.client.filters import (
     DeadLetterFilters,
     ExecutionFilters,
@@ -42,6 +42,7 @@ from schemas.rest.pipelines import Pipeline, PipelineCreate
 from schemas.rest.schedules import Explanation, QueuedTask, Schedule, ScheduleCreate
 from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWorker, WorkerRegister, WorkerStart
 from schemas.states import JOB
+from schemas.variables import unknown_variables
 
 M = TypeVar("M", bound=BaseModel)
 LONGEST_WAIT = 60.0
@@ -53,8 +54,10 @@ class Client:
 
     Addresses default to HODEI_ORCHESTRATOR_URL, HODEI_SCHEDULER_URL, HODEI_WORKER_MANAGER_URL and then to 127.0.0.1 at
     the ports that `hodei up` takes there: ORCHESTRATOR_PORT and so on, or the standard ones. `timeout` is seconds for
-    one answer. Raises BadAddress for an address that is not one. Every method raises ApiError when the platform
-    refuses, Unreachable when no service answers, and UnexpectedAnswer when another server does.
+    one answer. Raises BadAddress for an address that is not one, and, where an address is taken from the environment,
+    WrongSetting for an unknown `HODEI_*` variable: a misspelt address would lead to another platform. Every method
+    raises ApiError when the platform refuses, Unreachable when no service answers, and UnexpectedAnswer when another
+    server does.
 
     Lists take the filters of their route (`filters.py`); `limit` is the most that they yield, `page_size` what they ask
     for at once.
@@ -69,6 +72,9 @@ class Client:
         timeout: float = 30.0,
         attempts: int = 4,
     ) -> None:
+        if not (orchestrator and scheduler and worker_manager) and (unknown := unknown_variables(os.environ)):
+            raise WrongSetting("; ".join(unknown))
+
         def transport(given: str | None, service: str, port: int) -> Transport:
             url = given or os.environ.get(f"HODEI_{service}_URL")
             here = f"http://127.0.0.1:{os.environ.get(f'{service}_PORT') or port}"

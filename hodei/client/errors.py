@@ -33,7 +33,11 @@ class ApiError(ClientError):
         return text
 
 
-class BadAddress(ClientError):
+class WrongSetting(ClientError):
+    """A setting is wrong: the environment has an unknown `HODEI_*` variable, or (BadAddress) an address is not one."""
+
+
+class BadAddress(WrongSetting):
     """The address given for a service is not an http:// or https:// URL with a host and a port."""
 
 

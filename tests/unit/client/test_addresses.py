@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hodei.client import BadAddress, Client
+from hodei.client import BadAddress, Client, WrongSetting
 
 
 async def test_it_looks_where_hodei_up_was_told_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +34,13 @@ async def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HODEI_WORKER_MANAGER_URL", url)
     with pytest.raises(BadAddress, match=f"^HODEI_WORKER_MANAGER_URL: {url} is not the address"):
         Client()
+
+
+async def test_a_misspelt_variable_is_named_where_the_environment_gives_an_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HODEI_ORCHESTRATR_URL", "http://elsewhere:1")
+    with pytest.raises(WrongSetting, match=r"^HODEI_ORCHESTRATR_URL is not .*; did you mean HODEI_ORCHESTRATOR_URL\?$"):
+        Client("http://here:1", "http://here:2")
+    async with Client("http://here:1", "http://here:2", "http://here:3") as client:  # it takes nothing from there
+        assert str(client.orchestrator.base_url) == "http://here:1"

@@ -66,6 +66,37 @@ def test_what_cannot_be_is_said_in_the_terms_of_the_command_line(arguments: list
     assert not any(jargon in said for jargon in ("^[", "pattern", "Value error", "Input should", "Error"))
 
 
+ASKING = [
+    *(["run", "true"], ["run", "-d", "true"], ["jobs"], ["executions"], ["queue"], ["pipelines"], ["schedules"]),
+    *(["logs", "a"], ["show", "a"], ["cancel", "a"], ["explain", "a"], ["prune", "--older-than", "1d"]),
+    *(["workers", "list"], ["workers", "drain", "a"], ["workers", "resume", "a"]),
+    *(["dead-letters", verb, *letter] for verb, letter in [("list", []), ("show", ["a"]), ("resend", ["a"])]),
+    ["dead-letters", "delete", "a"],
+]
+
+
+@pytest.mark.parametrize("arguments", ASKING, ids=" ".join)
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("HODEI_ORCHESTRATR_URL", "is not a known setting; did you mean HODEI_ORCHESTRATOR_URL?"),
+        ("HODEI_ORCHESTRATOR_URL", ": elsewhere:1 is not the address of a service; one looks like http://HOST:PORT"),
+    ],
+)
+def test_a_wrong_setting_keeps_a_command_from_asking_another_platform(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str, says: str
+) -> None:
+    monkeypatch.setenv("HODEI_PARAM_X", "1")
+    monkeypatch.setenv("HODEI_JOB_ID", "1")
+    monkeypatch.setenv(variable, "elsewhere:1")
+    ended = CliRunner().invoke(app, arguments)
+
+    assert ended.exit_code == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"hodei: {variable}")
+    assert line.endswith(says)
+
+
 @pytest.mark.parametrize("status", [status for status in JobStatus if not JOB.is_final(status)])
 def test_only_jobs_that_are_over_are_offered_for_deletion(status: JobStatus) -> None:
     ended = CliRunner().invoke(app, ["prune", "--older-than", "1d", "--status", status.value])

@@ -1,0 +1,94 @@
+"""Every `HODEI_*` variable that a process of the platform reads or sets.
+
+One environment often serves several processes: a shell exports the settings of the services and of the command line,
+and a command that a worker runs may start another `hodei`. So a process accepts the variables of all of them, and
+refuses any other name with this prefix: most likely it is misspelt. What a setting's value may be is in the settings of
+each process.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+from schemas.model import on_one_line
+from schemas.sizes import PARAMETER
+
+PREFIX: Final = "HODEI_"
+
+SETTINGS: Final = frozenset(
+    {
+        "HODEI_ALLOWED_HOSTS",
+        "HODEI_BODY_LIMIT",
+        "HODEI_CORS_ORIGINS",
+        "HODEI_DATABASE_POOL",
+        "HODEI_DATA_DIR",
+        "HODEI_DRAIN_SECONDS",
+        "HODEI_FEED",
+        "HODEI_GRACE_SECONDS",
+        "HODEI_HEARTBEAT_SECONDS",
+        "HODEI_HOST",
+        "HODEI_LEASE_SECONDS",
+        "HODEI_LINGER_MS",
+        "HODEI_LOG_FORMAT",
+        "HODEI_LOG_LEVEL",
+        "HODEI_LOG_LIMIT",
+        "HODEI_NAMESPACE",
+        "HODEI_NATS_MONITORING_URL",
+        "HODEI_OTLP_ENDPOINT",
+        "HODEI_PREFETCH_MAX",
+        "HODEI_SPOOL_LIMIT",
+        "HODEI_START_DEADLINE",
+        "HODEI_STATE_DIR",
+        "HODEI_STOP_DEADLINE",
+        "HODEI_STREAM_REPLICAS",
+        "HODEI_TRACE_SAMPLE",
+        "HODEI_WORKER_CAPACITY",
+        "HODEI_WORKER_ID",
+        "HODEI_WORKER_LABELS",
+        "HODEI_WORKER_NAME",
+        "HODEI_WORKER_SLOTS",
+        "HODEI_WORKER_TTL",
+        "HODEI_WORKER_TYPE",
+    }
+)
+"""Declared by the settings classes of the services, the agent and the NATS exporter."""
+
+ADDRESSES: Final = frozenset({"HODEI_ORCHESTRATOR_URL", "HODEI_SCHEDULER_URL", "HODEI_WORKER_MANAGER_URL"})
+"""Where the command line and the Python client find the services."""
+
+OF_A_COMMAND: Final = frozenset(
+    {
+        "HODEI_ATTEMPT",
+        "HODEI_EXECUTION_ID",
+        "HODEI_JOB_ID",
+        "HODEI_JOB_NAME",
+        "HODEI_STEP_NAME",
+        "HODEI_TASK_ID",
+        "HODEI_WORKER_ID",
+        "HODEI_WORKER_INCARNATION",
+    }
+)
+"""Set by the orchestrator and the agent in the environment of each command, beside those of the job's parameters."""
+
+OF_COMPOSE: Final = frozenset({"HODEI_BIND", "HODEI_VERSION"})
+"""Read from the environment by Docker Compose for the compose files."""
+
+OF_PROCESSES: Final = frozenset({"HODEI_LIFELINE_FD"})
+"""Set by a process of the platform for those that it starts."""
+
+KNOWN: Final = SETTINGS | ADDRESSES | OF_A_COMMAND | OF_COMPOSE | OF_PROCESSES
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """One clause for each of these names that begins with `HODEI_` and is not known, in order of the names."""
+    return [
+        _unknown(name)
+        for name in sorted(names)
+        if name.startswith(PREFIX) and name not in KNOWN and not name.startswith(PARAMETER)
+    ]
+
+
+def _unknown(name: str) -> str:
+    nearest = get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]}?" if nearest else "README.md lists all settings"
+    return on_one_line(f"{name} is not a known setting; {hint}")
