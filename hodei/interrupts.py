@@ -1,8 +1,14 @@
-"""What asks `hodei run` to end: the first signal asks to cancel the job, the second to leave it at once. An output that
-takes nothing more counts as a first signal."""
+"""What asks `hodei run` to end: the first signal asks to cancel the job, a later one to leave it at once. An output
+that takes nothing more counts as a first signal.
+
+One Ctrl-C may arrive as several signals: the terminal sends it to the whole process group, and a shell or timeout(1)
+that gets it passes it on. So signals that follow the first one closely are taken as the same request.
+"""
 
 import asyncio
 import signal
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -10,17 +16,21 @@ from typing import Final, Self
 from hodei.closed_pipe import watched
 from hodei.standard_streams import ClosedOutput
 
+SAME_REQUEST: Final = 0.5
+"""Seconds after the first signal in which further ones count as the same request."""
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
     """Notes signals while its block runs. A hang-up is not noted where it was ignored before, as under nohup(1).
 
-    `output` tells that the program goes on writing, so that a closed pipe counts.
+    `output` tells that the program goes on writing, so that a closed pipe counts; `clock` returns seconds.
     """
 
-    def __init__(self, *, output: bool = True) -> None:
+    def __init__(self, *, output: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
+        self._clock = clock
+        self._asked_at = 0.0
         self._watching = ExitStack()
         self.first: signal.Signals | None = None
         """None also when an output could not be written."""
@@ -49,18 +59,22 @@ class Interrupts:
 
     def note(self, number: signal.Signals) -> None:
         """Take a signal."""
-        if self.asked.is_set():
-            self.insisted.set()
-        else:
+        if not self.asked.is_set():
             self.first = number
-            self.asked.set()
+            self._ask()
+        elif self._clock() - self._asked_at >= SAME_REQUEST:
+            self.insisted.set()
 
     def note_closed(self, error: ClosedOutput) -> None:
         """Take a closed output: a closed pipe counts as SIGPIPE, and as the first signal only."""
         if not self.asked.is_set():
             self._closed = error
             self.first = signal.SIGPIPE if error.broken_pipe else None
-            self.asked.set()
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asked_at = self._clock()
+        self.asked.set()
 
     @property
     def why(self) -> str:

@@ -42,8 +42,8 @@ async def run(client: Client, job: JobCreate, *, detach: bool = False, quiet: bo
     """Submit a job, show its output until it is over, and return its exit code.
 
     With `detach` it prints the job's id and returns. SIGINT, SIGTERM, SIGHUP and an output that takes nothing more
-    cancel the job first; a second signal leaves at once, and so do PATIENCE seconds, with the job still being
-    cancelled.
+    cancel the job first. A second signal, half a second later or more, leaves the job at once, and so do PATIENCE
+    seconds.
     """
     with Interrupts(output=not detach) as interrupts:
         submitted = await _submit(client, job, interrupts)
@@ -205,15 +205,16 @@ def _report(error: Exception) -> None:
 
 
 def _say_left(job_id: str, cancelling: asyncio.Task[bool], interrupts: Interrupts) -> None:
-    how = "which could not be told to stop and may go on"
+    how = "the platform has not confirmed that it cancels the job, which may go on"
     if not interrupts.asked.is_set():
-        how = f"which goes on; 'hodei logs -f {job_id}' follows it again"
+        how = f"it may go on; 'hodei logs -f {job_id}' follows it again"
     elif cancelling.done():
         if error := cancelling.exception():
             traceback.print_exception(error)
-        elif cancelling.result():
-            how = "which is still being cancelled"
-    say(f"left job {job_id}, {how}")
+        else:
+            accepted = cancelling.result()
+            how = "the platform has taken the request to cancel it" if accepted else "it was over already"
+    say(f"left job {job_id}: {how}")
 
 
 def _why(job: JobDetail) -> str:

@@ -33,6 +33,7 @@ from hodei.embedded.postgres import EmbeddedPostgres
 from hodei.embedded.service import ProcessSpec, ServiceProcess
 from hodei.embedded.terminal import give_up, say, show
 from hodei.embedded.worker import ALIVE, KeptWorker
+from hodei.interrupts import SAME_REQUEST
 from hodei.up_settings import SERVICES, UpSettings, variable_of
 
 HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, on a machine that is short of CPU, too
@@ -78,18 +79,19 @@ async def up(
     wrong setting, else 1.
 
     `started` is told when everything is ready, by default by printing the table of URLs. `specs` says which
-    processes to run as the services. A second signal ends everything at once.
+    processes to run as the services. A second signal, half a second later or more, ends everything at once.
     """
     loop = asyncio.get_running_loop()
     living = asyncio.create_task(_live(data_dir, verbose, specs or services, started or print_table))
-    asked = False
+    asked_at: float | None = None
 
     def ask() -> None:
-        nonlocal asked
-        if asked:
+        nonlocal asked_at
+        if asked_at is None:
+            asked_at = loop.time()
+            living.cancel()
+        elif loop.time() - asked_at >= SAME_REQUEST:
             os._exit(1)  # the lifelines take everything along
-        asked = True
-        living.cancel()
 
     for number in STOP_SIGNALS:
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -100,7 +102,7 @@ async def up(
         say(str(error))
         return WRONG_SETTING if isinstance(error, WrongSetting) else FAILED
     except asyncio.CancelledError:
-        if not asked:
+        if asked_at is None:
             raise
     finally:
         for number in STOP_SIGNALS:

@@ -101,8 +101,10 @@ async def health(url: str) -> dict[str, Any]:
         return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]], ids=["INT", "TERM", "both at once"]
+)
+async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, numbers: list[signal.Signals]) -> None:
     up = await start(
         HODEI_WORKER_NAME="me",
         HODEI_WORKER_TYPE="big",
@@ -114,7 +116,8 @@ async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, n
     children = descendants(up.pid)
     assert len(children) > 5
 
-    up.process.send_signal(number)
+    for number in numbers:
+        up.process.send_signal(number)
 
     assert await up.end() == (0, "")
     for pid in children:

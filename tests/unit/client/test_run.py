@@ -12,10 +12,11 @@ from typing import cast
 import pytest
 
 from hodei import patience, run
-from hodei.client import Client, ClientError, Unreachable
-from hodei.interrupts import Interrupts
+from hodei.client import ApiError, Client, ClientError, Unreachable
+from hodei.interrupts import SAME_REQUEST, Interrupts
 from hodei.standard_streams import ClosedOutput
 from schemas.rest.jobs import JobCreate, JobDetail, JobLogLine
+from schemas.rest.problem import Problem
 
 JOB = JobCreate(command="true")
 
@@ -49,7 +50,45 @@ async def test_a_job_that_does_not_end_is_left_after_a_while(
     platform = Endless(number)
     assert await follow(platform) == 128 + number
     assert platform.cancelled == ["job-1"]
-    assert "left job job-1, which is still being cancelled" in capsys.readouterr().err
+    assert "left job job-1: the platform has taken the request to cancel it" in capsys.readouterr().err
+
+
+async def test_a_job_that_ended_meanwhile_is_not_said_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Over(Endless):
+        async def cancel(self, job_id: str) -> None:
+            problem = {"title": "Conflict", "status": 409, "detail": "it is over", "instance": "/"}
+            raise ApiError(Problem.model_validate(problem))
+
+    monkeypatch.setattr(patience, "PATIENCE", 0.05)
+    assert await follow(Over()) == 128 + signal.SIGTERM
+    assert "left job job-1: it was over already" in capsys.readouterr().err
+
+
+async def test_signals_close_together_are_one_request() -> None:
+    now = 100.0
+    with Interrupts(clock=lambda: now) as interrupts:
+        interrupts.note(signal.SIGINT)
+        now += 0.02
+        interrupts.note(signal.SIGTERM)
+        now += SAME_REQUEST - 0.03
+        interrupts.note(signal.SIGINT)
+        assert not interrupts.insisted.is_set()
+        now += 0.02
+        interrupts.note(signal.SIGINT)
+        assert interrupts.insisted.is_set()
+        assert interrupts.first is signal.SIGINT
+
+
+async def test_a_signal_just_after_a_closed_output_is_the_same_request() -> None:
+    now = 100.0
+    with Interrupts(clock=lambda: now) as interrupts:
+        interrupts.note_closed(ClosedOutput.without_reader())
+        now += 0.02
+        interrupts.note(signal.SIGINT)
+        assert not interrupts.insisted.is_set()
+        assert interrupts.first is signal.SIGPIPE
 
 
 async def test_a_hang_up_is_not_heard_where_it_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +140,7 @@ async def test_a_job_that_could_not_be_told_to_stop_is_not_said_to_be_stopping(
     assert await follow(Deaf()) == 128 + signal.SIGTERM
     said = capsys.readouterr().err
     assert "is the platform up?" in said
-    assert "left job job-1, which could not be told to stop and may go on" in said
+    assert "left job job-1: the platform has not confirmed that it cancels the job, which may go on" in said
 
 
 class Gone(Endless):
@@ -114,7 +153,7 @@ class Gone(Endless):
 
 async def test_a_job_out_of_sight_is_named_and_said_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert await follow(Gone()) == run.PLATFORM_FAILED
-    assert "left job job-1, which goes on; 'hodei logs -f job-1' follows it again" in capsys.readouterr().err
+    assert "left job job-1: it may go on; 'hodei logs -f job-1' follows it again" in capsys.readouterr().err
 
 
 class Silent:

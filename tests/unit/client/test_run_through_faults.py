@@ -203,7 +203,7 @@ async def test_whatever_ends_the_following_the_job_is_named(
     assert await run.run(client, JOB, quiet=True) == run.PLATFORM_FAILED
     said = capsys.readouterr().err
     assert "a fault of this program" in said
-    assert f"left job {ID}, which goes on" in said
+    assert f"left job {ID}: it may go on" in said
 
 
 async def test_cancelling_goes_on_through_overload_and_failures(
