@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,19 +25,21 @@ from rich.table import Table
 from rich.text import Text
 
 from hodei.embedded.errors import EmbeddedError, PortTaken, WrongSetting
-from hodei.embedded.keeping import Server, hasten_postgres, heal_nats, keep_server
+from hodei.embedded.keeping import hasten_postgres, heal_nats, keep_server
 from hodei.embedded.lifeline import Lifeline
 from hodei.embedded.nats import EmbeddedNats
-from hodei.embedded.ports import free_port, is_taken
+from hodei.embedded.ports import RememberedPorts, free_port, is_taken
 from hodei.embedded.postgres import EmbeddedPostgres
 from hodei.embedded.service import ProcessSpec, ServiceProcess
-from hodei.embedded.terminal import give_up, say, show
-from hodei.embedded.worker import ALIVE, KeptWorker
+from hodei.embedded.terminal import give_up, progress, say, show
+from hodei.embedded.worker import ALIVE, KeptWorker, refusal_in_words
 from hodei.interrupts import SAME_REQUEST
 from hodei.up_settings import SERVICES, UpSettings, variable_of
 
 HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, on a machine that is short of CPU, too
 WORKERS_DEADLINE: Final = 5.0  # for the worker manager to take the request to stop its workers
+NATS_PORT: Final = 4222
+POSTGRES_PORT: Final = 5432
 SERVICE_DEADLINE: Final = 15.0  # for a service to stop after SIGTERM
 STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed to be gone
 FAILED: Final = 1  # exit codes
@@ -115,8 +117,10 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
     await _check_settings(os.environ)
     async with AsyncExitStack() as stack:
         held = await _claim(settings.data_dir, stack)
-        ports = _service_ports(settings)
-        nats, postgres = await _start_servers(settings, stack)
+        remembered = RememberedPorts(settings.data_dir / "ports.json")
+        ports = _service_ports(settings, remembered)
+        nats, postgres = await _start_servers(settings, remembered, stack)
+        _remember(remembered, settings, ports, nats, postgres)
         database_url = postgres.url if postgres else settings.database_url or ""
         nats_url = nats.url if nats else settings.nats_url or ""
 
@@ -136,13 +140,15 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
         ]
         session = await stack.enter_async_context(aiohttp.ClientSession())
         stack.push_async_callback(_stop_services, children)
+        progress(f"starting {_listed([_spoken(child.spec.name) for child in children])}")
         for child in children:
             child.start()
-        await _together(*(child.healthy(session, deadline=HEALTH_DEADLINE) for child in children))
+        await _together(*(_until_healthy(child, session) for child in children))
 
         urls = {child.spec.name: child.spec.url for child in children}
-        worker = KeptWorker(session, urls["worker_manager"], settings.worker, say=say)
+        worker = KeptWorker(session, urls["worker_manager"], settings.worker, folder=settings.data_dir, say=say)
         stack.push_async_callback(_stop_workers, session, urls["worker_manager"])
+        progress("starting a worker")
         await worker.start()
         for child in children:
             child.keep()
@@ -212,13 +218,13 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _service_ports(settings: UpSettings) -> dict[str, int]:
-    """The services' ports, each known to be free; 0 is replaced by a free one."""
+def _service_ports(settings: UpSettings, remembered: RememberedPorts) -> dict[str, int]:
+    """The services' ports, each known to be free. 0 is replaced by a free one, if possible by that of the last time."""
     ports: dict[str, int] = {}
     for name, wanted in settings.ports.items():
         try:
             taken = wanted and is_taken(wanted, settings.host)
-            port = wanted or free_port(settings.host)
+            port = wanted or _free_again(remembered.get(name), settings.host, besides=ports.values())
         except OSError as error:
             raise EmbeddedError(f"cannot listen on {settings.host}:{wanted}: {error.strerror}") from None
         if taken or port in ports.values():
@@ -227,41 +233,77 @@ def _service_ports(settings: UpSettings) -> dict[str, int]:
     return ports
 
 
+def _free_again(before: int | None, host: str, *, besides: Collection[int]) -> int:
+    """The port that was used before, if it can be, else a free one. Raises OSError."""
+    return free_port(host) if before is None or before in besides or is_taken(before, host) else before
+
+
 # -- the servers -------------------------------------------------------------------------------------
 
 
 async def _start_servers(
-    settings: UpSettings, stack: AsyncExitStack
+    settings: UpSettings, remembered: RememberedPorts, stack: AsyncExitStack
 ) -> tuple[EmbeddedNats | None, EmbeddedPostgres | None]:
-    """Those of the two servers that the environment does not name; stopped NATS first."""
+    """Those of the two servers that the environment does not name; stopped NATS first.
+
+    Without a port of the environment's, each takes that of the last time, at first the usual one, or another one.
+    """
     nats = postgres = None
     if settings.database_url is None:
         postgres = EmbeddedPostgres(
             settings.data_dir / "postgres",
-            port=settings.postgres_port or 5432,
+            port=settings.postgres_port or remembered.get("postgres") or POSTGRES_PORT,
             may_move=settings.postgres_port is None,
         )
         stack.push_async_callback(postgres.stop)
     if settings.nats_url is None:
         nats = EmbeddedNats(
-            settings.data_dir / "nats", port=settings.nats_port or 4222, may_move=settings.nats_port is None
+            settings.data_dir / "nats",
+            port=settings.nats_port or remembered.get("nats") or NATS_PORT,
+            monitoring_port=remembered.get("nats_monitoring") or 0,
+            may_move=settings.nats_port is None,
         )
         stack.push_async_callback(nats.stop)
-    await _together(
-        *(
-            _start_server(server, variable)
-            for server, variable in ((postgres, "POSTGRES_PORT"), (nats, "NATS_PORT"))
-            if server is not None
+    servers = {name: server for name, server in (("PostgreSQL", postgres), ("NATS", nats)) if server is not None}
+    if servers:
+        progress(f"starting {_listed(list(servers))}, with the data in {settings.data_dir}")
+    await _together(*(_start_server(name, server) for name, server in servers.items()))
+    if nats is not None and (before := remembered.get("nats")) not in (None, nats.port) and not settings.nats_port:
+        say(
+            f"port {before} is taken: workers that use NATS there do not find it, which listens on port {nats.port} now"
         )
-    )
     return nats, postgres
 
 
-async def _start_server(server: Server, variable: str) -> None:
+async def _start_server(name: str, server: EmbeddedNats | EmbeddedPostgres) -> None:
+    wanted = server.port
     try:
         await server.start()
     except PortTaken as error:
+        variable = "NATS_PORT" if name == "NATS" else "POSTGRES_PORT"
         raise EmbeddedError(f"port {error.port} is taken: set {variable} to another one") from None
+    progress(f"{name} is ready on port {server.port}" + (f": port {wanted} is taken" if server.port != wanted else ""))
+
+
+def _remember(
+    remembered: RememberedPorts,
+    settings: UpSettings,
+    ports: Mapping[str, int],
+    nats: EmbeddedNats | None,
+    postgres: EmbeddedPostgres | None,
+) -> None:
+    """Keep the ports that the environment did not give."""
+    chosen = {name: port for name, port in ports.items() if not settings.ports[name]}
+    if nats is not None:
+        chosen["nats_monitoring"] = nats.monitoring_port
+        if settings.nats_port is None:
+            chosen["nats"] = nats.port
+    if postgres is not None and postgres.port is not None and settings.postgres_port is None:
+        chosen["postgres"] = postgres.port
+    try:
+        remembered.keep(chosen)
+    except OSError as error:
+        raise EmbeddedError(f"cannot write to {settings.data_dir}: {error.strerror}") from None
 
 
 async def _together(*work: Coroutine[None, None, None]) -> None:
@@ -307,6 +349,20 @@ def _python() -> Sequence[str]:
     return (sys.executable, "-P")
 
 
+async def _until_healthy(child: ServiceProcess, session: aiohttp.ClientSession) -> None:
+    await child.healthy(session, deadline=HEALTH_DEADLINE)
+    progress(f"{_spoken(child.spec.name)} is ready at {child.spec.url}")
+
+
+def _spoken(service: str) -> str:
+    return f"the {service.replace('_', ' ')}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 async def _stop_services(children: Sequence[ServiceProcess]) -> None:
     for child in children:
         child.ask_to_stop()
@@ -321,10 +377,10 @@ async def _stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
             for worker in await _living_workers(session, manager):
                 async with session.delete(f"{manager}/api/v1/workers/{worker}", params={"force": "true"}) as answer:
                     if answer.status >= 400:
-                        say(f"worker {worker} was not stopped: {await answer.text()}")
-    except (aiohttp.ClientError, TimeoutError) as error:
+                        say(f"worker {worker} was not stopped: {refusal_in_words(answer.status, await answer.read())}")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         # The end of the services ends their workers too.
-        say(f"the workers were not stopped in order: {error or 'no answer'}")
+        say(f"the workers are ended with the worker manager, which did not stop them: {str(error) or 'no answer'}")
 
 
 async def _living_workers(session: aiohttp.ClientSession, manager: str) -> list[str]:

@@ -65,7 +65,8 @@ class EmbeddedNats:
     """One nats-server with JetStream on `data_dir`; an async context manager.
 
     A port of 0 lets the server choose, once: a restart keeps the choice. With `may_move` another port will do
-    when the wanted one is taken at the first start, else PortTaken is raised. Raises EmbeddedError, in one line.
+    when the wanted one is taken at the first start, else PortTaken is raised; for monitoring, another one always will.
+    Raises EmbeddedError, in one line.
     """
 
     def __init__(
@@ -153,6 +154,8 @@ class EmbeddedNats:
     async def _start(self, command: str, lock: int) -> None:
         if self.port:
             self.port = settle(self.port, may_move=self._may_move)
+        if self.monitoring_port:
+            self.monitoring_port = settle(self.monitoring_port, may_move=True)
         shutil.rmtree(self._run_dir, ignore_errors=True)
         self._run_dir.mkdir(mode=0o700)
         configuration = self._write_configuration()

@@ -1,9 +1,12 @@
-"""Loopback ports: is one taken, which one is free. Nothing here keeps a port."""
+"""Loopback ports: is one taken, which one is free, which ones were used before. Nothing here keeps a port open."""
 
 from __future__ import annotations
 
 import errno
+import json
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 
 from hodei.embedded.errors import PortTaken
 
@@ -40,3 +43,38 @@ def settle(port: int, *, may_move: bool) -> int:
     if may_move:
         return free_port()
     raise PortTaken(port)
+
+
+class RememberedPorts:
+    """The ports that were free when they were chosen, by the name of what listens there, in a file of the data folder.
+
+    Whoever was told of one, such as a worker that was started by hand, finds it again after a restart.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._ports = _read_ports(file)
+
+    def get(self, name: str) -> int | None:
+        """The port that was used last."""
+        return self._ports.get(name)
+
+    def keep(self, ports: Mapping[str, int]) -> None:
+        """Remember these, beside the others. Raises OSError."""
+        ports = {**self._ports, **ports}
+        if ports == self._ports:
+            return
+        making = self._file.with_suffix(".new")
+        making.write_text(json.dumps(ports, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        making.replace(self._file)
+        self._ports = ports
+
+
+def _read_ports(file: Path) -> dict[str, int]:
+    """What the file holds. Where it is not there or cannot be read, none: then they are chosen anew."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    known = found.items() if isinstance(found, dict) else ()
+    return {name: port for name, port in known if isinstance(port, int) and 0 < port <= 65535}

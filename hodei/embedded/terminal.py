@@ -16,6 +16,11 @@ def say(line: str) -> None:
     write(sys.stderr, f"hodei: {line}\n")
 
 
+def progress(line: str) -> None:
+    """One line on standard output, at once: what a command has reached."""
+    write(sys.stdout, f"hodei: {line}\n")
+
+
 def show(what: RenderableType) -> None:
     """Something larger on standard output. Into a file or a pipe it goes unbroken, whatever its width."""
     width = None if sys.stdout.isatty() else 1000

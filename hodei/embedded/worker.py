@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from pydantic import ValidationError
 
 from hodei.embedded.backoff import Backoff
 from hodei.embedded.errors import EmbeddedError
+from schemas.rest.problem import Problem
 from schemas.rest.workers import ManagedWorker
 from schemas.states import WorkerProcessStatus
 
@@ -24,19 +28,29 @@ ASK_AGAIN: Final = 0.2
 """Seconds between two questions to a worker manager that is away, or that has yet to notice the end of a process."""
 LOOK_AGAIN: Final = 30.0
 """Seconds after which the worker manager is asked although the process seems to live."""
+CLOCK_STEP: Final = 0.1
+"""Seconds by which the time of a file may lie before the clock's: file systems count in ticks."""
 QUESTION: Final = aiohttp.ClientTimeout(total=5)
 START: Final = aiohttp.ClientTimeout(total=60)
 """The worker manager answers a request for a worker when that has spoken, which takes long on a busy machine."""
 
 
 class KeptWorker:
-    """One worker. `wanted` is the body of `POST /api/v1/workers`; `say` gets the lines for the person at the
-    terminal.
+    """One worker. `wanted` is the body of `POST /api/v1/workers`; `folder` holds the worker manager's data and its log;
+    `say` gets the lines for the person at the terminal.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, manager: str, wanted: Mapping[str, Any], *, say: Callable[[str], None]
+        self,
+        session: aiohttp.ClientSession,
+        manager: str,
+        wanted: Mapping[str, Any],
+        *,
+        folder: Path,
+        say: Callable[[str], None],
     ) -> None:
+        self._folder = folder
+        self._manager_log = folder / "logs" / "worker_manager.log"
         self._session = session
         self._workers = f"{manager}/api/v1/workers"
         self._wanted = wanted
@@ -49,13 +63,16 @@ class KeptWorker:
         """Return once the worker runs. Raises EmbeddedError; what was asked may be under way nevertheless, and asking
         again gives that."""
         headers = {"Idempotency-Key": self._key}
+        asked_at = time.time()
         try:
             async with self._session.post(self._workers, json=self._wanted, headers=headers, timeout=START) as answer:
+                body = await answer.read()
                 if answer.status != 200:
-                    raise EmbeddedError(f"the worker manager started no worker: {await answer.text()}")
-                self._worker = ManagedWorker.model_validate_json(await answer.read())
+                    raise EmbeddedError(f"{refusal_in_words(answer.status, body)} (see {self._log(asked_at)})")
+                self._worker = ManagedWorker.model_validate_json(body)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise EmbeddedError(f"the worker manager started no worker: {str(error) or 'no answer'}") from error
+            why = str(error) or f"no answer in {START.total:g} s"
+            raise EmbeddedError(f"the worker manager started no worker: {why} (see {self._manager_log})") from error
         self._key = uuid.uuid4().hex
         self._backoff.began()
 
@@ -70,6 +87,14 @@ class KeptWorker:
             self._say(f"the worker {worker.name} ended ({worker.detail}), starting another one in {delay:g} s")
             await asyncio.sleep(delay)
             await self._replace()
+
+    def _log(self, since: float) -> Path:
+        """Where to read on: the log of the worker that was started since then, else that of the worker manager."""
+        logs = {log: log.stat().st_mtime for log in (self._folder / "workers").glob("*/agent.log")}
+        newest = max(logs, key=lambda log: logs[log], default=None)
+        if newest is None or logs[newest] < since - CLOCK_STEP:
+            return self._manager_log
+        return newest
 
     async def _replace(self) -> None:
         told = ""
@@ -105,6 +130,14 @@ class KeptWorker:
                     self._worker = worker.model_copy(update=gone)
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return  # it is restarting, or its database is
+
+
+def refusal_in_words(status: int, body: bytes) -> str:
+    """What a service's answer says went wrong: the detail of its problem document, or else its HTTP status."""
+    try:
+        return Problem.model_validate_json(body, extra="ignore").detail
+    except ValidationError:
+        return f"the answer was HTTP status {status}"
 
 
 async def _ended(pid: int, *, within: float) -> None:

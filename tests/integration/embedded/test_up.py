@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from hodei.embedded.ports import free_port
+from hodei.embedded.ports import free_port, is_taken
 from tests.fixtures.processes import descendants, gone, with_open_files_under
 
 ROOT = Path(__file__).parents[3]
@@ -45,6 +47,14 @@ class Up:
                     return
                 self.output += line
         raise AssertionError(f"not ready: {self.output} {(await self.end())[1]}")
+
+    async def line(self, *, containing: str) -> str:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(30):
+            while line := (await self.process.stdout.readline()).decode():
+                if containing in line:
+                    return line
+        raise AssertionError(f"no line with {containing!r}")
 
     async def error_line(self, *, containing: str) -> str:
         assert self.process.stderr is not None
@@ -205,6 +215,62 @@ async def test_a_service_that_cannot_start_is_shown_with_its_last_lines(start: S
         1,
         "hodei: the scheduler ended with exit code 3:\n  first line\n  the reason why\n",
     )
+
+
+async def test_a_worker_that_does_not_start_is_told_of_in_words_with_its_log(start: Start, tmp_path: Path) -> None:
+    up = await start(STAND_IN_WORKER_MANAGER="refuses")
+    log = tmp_path / "data" / "workers" / "0" / "agent.log"
+    assert await up.end() == (1, f"hodei: the worker did not start: no word from it in 15 s (see {log})\n")
+
+
+async def test_what_is_reached_is_told_at_once(start: Start) -> None:
+    up = await start(STAND_IN_SCHEDULER="sick")
+    for part in (
+        "starting PostgreSQL and NATS, with the data in ",
+        "PostgreSQL is ready on port ",
+        "starting the orchestrator, the scheduler and the worker manager",
+        "the orchestrator is ready at http://127.0.0.1:",
+    ):  # it waits for the scheduler meanwhile
+        await up.line(containing=part)
+    up.process.send_signal(signal.SIGTERM)
+    assert (await up.end())[0] == 0
+
+
+async def test_a_restart_takes_the_same_ports_again(start: Start) -> None:
+    found = []
+    with socket.create_server(("127.0.0.1", 4222)) if not is_taken(4222) else nullcontext():  # so that one is chosen
+        up = await start()
+        await up.ready()
+        found.append((up.facts["nats"], up.facts["urls"], up.output))
+        up.process.send_signal(signal.SIGTERM)
+        assert await up.end() == (0, "")
+    up = await start()
+    await up.ready()
+    found.append((up.facts["nats"], up.facts["urls"], up.output))
+    (nats, urls, table), (nats_again, urls_again, table_again) = found
+    assert (nats_again, urls_again) == (nats, urls)
+    (monitoring,) = re.findall(r"http://127.0.0.1:\d+ \(monitoring\)", table)
+    assert monitoring in table_again
+
+
+async def test_a_port_of_nats_that_another_process_has_taken_meanwhile_is_given_up_with_a_word(
+    start: Start, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "ports.json").write_text(json.dumps({"nats": port, "nats_monitoring": port}))
+        up = await start()
+        await up.ready()
+        line = await up.error_line(containing=f"port {port} is taken")
+        now = up.facts["nats"].rpartition(":")[2]
+        assert now != str(port)
+        assert line.endswith(f"which listens on port {now} now\n")
+    up.process.send_signal(signal.SIGTERM)
+    assert (await up.end())[0] == 0
+    again = await start()
+    await again.ready()
+    assert again.facts["nats"].rpartition(":")[2] == now
 
 
 async def test_a_service_that_dies_later_is_started_again(start: Start) -> None:
