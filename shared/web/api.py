@@ -5,7 +5,6 @@ handler runs, and the OpenAPI document is written. Not here: how bodies and quer
 the document is made (`openapi`).
 """
 
-import asyncio
 import inspect
 import string
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,9 +17,9 @@ from aiohttp_apispec import docs, json_schema, querystring_schema
 from schemas.ids import is_id
 from schemas.model import Model
 from shared.errors import NotFound
+from shared.web.bodies import whole_body
 from shared.web.decode import BodyReader, QueryReader, refuse_query
 from shared.web.openapi import Answer, Documented, Uses, answers_of, uses_of
-from shared.web.problems import CODINGS
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,8 +36,6 @@ _IDEMPOTENCY_PARAMETER: Final[Mapping[str, object]] = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
-BODY_DEADLINE: Final = 60.0
-"""Seconds for a body to come after the head of its request."""
 _ANYWHERE: Final = (400, 414, 417, 421, 431)
 """What every route may answer, the service's own included: the request cannot be read, or is for another host."""
 _ALWAYS: Final = (*_ANYWHERE, 405, 422, 429, 500, 503)
@@ -195,29 +192,12 @@ def _endpoint(
         elif strict and request.query_string:
             refuse_query(request.query)
         if read_body is not None:
-            read = read_body(await _whole_body(request))
+            read = read_body(await whole_body(request))
             if named:
                 arguments["body"] = read
         return await handler(request, **arguments)
 
     return endpoint
-
-
-async def _whole_body(request: web.Request) -> bytes:
-    """Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout, HTTPUnsupportedMediaType."""
-    coding = request.headers.get("Content-Encoding")
-    if coding and coding.strip().lower() not in (*CODINGS, "identity"):
-        raise web.HTTPUnsupportedMediaType
-    length = request.content_length
-    if length is not None and length > request.client_max_size:
-        raise web.HTTPRequestEntityTooLarge(request.client_max_size, length)
-    if request.content.is_eof():  # mostly it has come with the head
-        return await request.read()
-    try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            return await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
 
 
 def _problems(method: str, names: Sequence[str], body: object) -> set[int]:

@@ -20,6 +20,7 @@ from shared.database import Block, Broken, Connection, Database, Transaction
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, Unavailable
 from shared.outbox import Outbox, OutboxTransaction
 from shared.web.api import IDEMPOTENCY_KEY
+from shared.web.bodies import whole_body
 from shared.web.responses import Replay, json_response
 
 LIFETIME: Final = timedelta(hours=24)
@@ -80,7 +81,7 @@ async def idempotent(
         raise Invalid([FieldError(_LOC, f"must be 1 to {_MAX_KEY} printable ASCII characters", "key")])
     sql = queries.load("shared.web")
     route = f"{request.method} {request.path}"
-    digest = hashlib.sha256(await request.read()).digest()
+    digest = hashlib.sha256(await whole_body(request)).digest()
     find = partial(_answer_before, query=sql["find_idempotency_answer"], route=route, key=key, digest=digest)
     if claim == "last":
         try:

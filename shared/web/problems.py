@@ -14,7 +14,6 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import (
     BadHttpMessage,
-    ContentEncodingError,
     HttpProcessingError,
     InvalidURLError,
     LineTooLong,
@@ -35,14 +34,12 @@ from shared.errors import (
     Unavailable,
 )
 from shared.tracing import trace_id
+from shared.web.bodies import CODINGS
 from shared.web.protocol import MAX_FIELD, MAX_TARGET
 from shared.web.request_id import request_id
 from shared.web.responses import Replay
 
 PROBLEM_JSON: Final = "application/problem+json"
-
-CODINGS: Final = ("gzip", "deflate")
-"""In which a body may be sent."""
 
 _TYPE: Final = "urn:hodei:problem:"
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
@@ -108,8 +105,6 @@ def _broken(request: web.BaseRequest, error: HttpProcessingError) -> web.Respons
             return _problem(request, 431, "headers-too-large", detail)
         case BadHttpMessage() if error.message.startswith("Too many headers"):
             return _problem(request, 431, "headers-too-large", "there are too many header fields")
-        case ContentEncodingError() if "install" in error.message:  # a library, which the coding would need
-            return _http_problem(request, web.HTTPUnsupportedMediaType())
         case InvalidURLError():
             detail = "the request's target is not a path with a query, or has characters that are not percent-encoded"
     return _problem(request, 400, "malformed", detail)

@@ -24,7 +24,9 @@ class ProblemRunner(web.AppRunner):
     """An AppRunner whose connections answer everything with problem documents; `refuse` makes them."""
 
     def __init__(self, app: web.Application, *, refuse: Refuse, **options: Any) -> None:
-        super().__init__(app, max_line_size=MAX_TARGET, max_field_size=MAX_FIELD, **options)
+        super().__init__(
+            app, auto_decompress=False, max_line_size=MAX_TARGET, max_field_size=MAX_FIELD, **options
+        )  # `bodies` decompresses
         self._refuse = refuse
 
     async def _make_server(self) -> web.Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -62,6 +63,29 @@ async def test_an_unknown_route_and_a_wrong_method_are_problems(http: Http, serv
     assert problem["status"] == 404
     assert problem["instance"] == "/api/v1/nowhere"
     assert problem["request_id"] == lost.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [
+        ("orchestrator", "/api/v1/jobs"),
+        ("orchestrator", f"/api/v1/jobs/{NOBODY}/cancel"),
+        ("scheduler", "/api/v1/schedule"),
+        ("worker_manager", "/api/v1/execute"),
+    ],
+)
+async def test_a_body_whose_compression_is_broken_is_400_everywhere(http: Http, service: str, path: str) -> None:
+    whole = gzip.compress(b'{"command": "true"}')
+    for raw, says in ((whole[:-8], "incomplete"), (whole[:-8] + bytes(8), "damaged"), (whole + b"more", "damaged")):
+        answer = await http(service)("POST", path, data=raw, headers={"Content-Encoding": "gzip"})
+        assert answer.status == 400, answer.body
+        assert says in answer.body.decode()
+    unknown = await http(service)("POST", path, data=whole, headers={"Content-Encoding": "br"})
+    assert (unknown.status, unknown.headers["Accept-Encoding"]) == (415, "gzip, deflate")
+    bomb = await http(service)(
+        "POST", path, data=gzip.compress(bytes(50_000_000)), headers={"Content-Encoding": "gzip"}
+    )
+    assert bomb.status == 413
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """`Idempotency-Key` on a real PostgreSQL: created once, answered the same, whatever happens in between."""
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from schemas.model import Model
@@ -19,7 +21,7 @@ from shared.metrics import Metrics
 from shared.migrations import migrate
 from shared.outbox import Outbox
 from shared.web.api import Api
-from shared.web.app import create_web_app
+from shared.web.app import WebServer, create_web_app
 from shared.web.idempotency import idempotent, purge
 
 Client = TestClient[Any, Any]
@@ -101,9 +103,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def client(database: Database, behaviour: Behaviour) -> AsyncIterator[Client]:
+def app(database: Database, behaviour: Behaviour) -> web.Application:
     outbox = Outbox(database, SilentBus(), source="trial")
-    app = create_web_app(
+    return create_web_app(
         title="Notes",
         version="1",
         service="notes",
@@ -112,6 +114,10 @@ async def client(database: Database, behaviour: Behaviour) -> AsyncIterator[Clie
         checks={},
         metrics=Metrics(),
     )
+
+
+@pytest.fixture
+async def client(app: web.Application) -> AsyncIterator[Client]:
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -226,3 +232,28 @@ async def test_a_malformed_key_is_422(write: Any, database: Database, key: str) 
 async def test_a_handler_that_keeps_no_answer_is_a_fault_and_creates_nothing(write: Any, database: Database) -> None:
     assert (await write(path="/forgetful"))[0] == 500
     assert await count(database) == 0
+
+
+async def test_a_body_is_the_same_however_it_is_compressed(app: web.Application, database: Database) -> None:
+    server = WebServer(app, "127.0.0.1", 0)
+    await server.start()
+    body = b'{"text": "a"}'
+    sent = [
+        ("identity", body),
+        ("gzip", gzip.compress(body, mtime=1)),
+        ("gzip", gzip.compress(body, mtime=2)),
+        ("deflate", zlib.compress(body)),
+    ]
+    try:
+        async with ClientSession(f"http://127.0.0.1:{server.port}") as session:
+            for number, (coding, raw) in enumerate(sent):
+                headers = {"Idempotency-Key": "k1", "Content-Encoding": coding}
+                async with session.post("/notes", data=raw, headers=headers) as answer:
+                    assert (answer.status, await answer.json()) == (201, {"number": 1})
+                    assert ("Idempotency-Replayed" in answer.headers) == (number > 0)
+            headers = {"Idempotency-Key": "k2", "Content-Encoding": "gzip"}
+            async with session.post("/notes", data=gzip.compress(body)[:-1], headers=headers) as answer:
+                assert answer.status == 400
+    finally:
+        await server.stop()
+    assert await count(database) == 1

@@ -209,13 +209,13 @@ async def test_a_server_starts_answers_and_stops(
         await asyncio.open_connection("127.0.0.1", server.port)
 
 
-NOT_GZIP = (
-    b"POST /api/v1/things HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n"
-    b"Connection: close\r\n\r\nabc"
+NO_CHUNK = (
+    b"POST /api/v1/things HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+    b"Connection: close\r\n\r\nzz\r\n\r\n"
 )
 
 
-@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/9000\r\n\r\n", NOT_GZIP])
+@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/9000\r\n\r\n", NO_CHUNK])
 async def test_what_is_no_http_is_told_without_alarm(
     make_app: Callable[..., web.Application], caplog: pytest.LogCaptureFixture, noise: bytes
 ) -> None:
@@ -236,7 +236,7 @@ async def test_what_is_no_http_is_told_without_alarm(
 async def test_a_body_that_does_not_come_is_408(
     make_app: Callable[..., web.Application], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.web.api.BODY_DEADLINE", 0.05)
+    monkeypatch.setattr("shared.web.bodies.BODY_DEADLINE", 0.05)
     server = WebServer(make_app(), "127.0.0.1", 0)
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -1,7 +1,6 @@
 """What is refused before any handler sees it is answered with a problem document, too."""
 
 import asyncio
-import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -100,12 +99,6 @@ async def test_what_cannot_be_read_is_a_problem_all_the_same(make_app: MakeApp, 
         assert headers["allow"] == "GET, HEAD, POST"
     if status == 415:
         assert headers["accept-encoding"] == "gzip, deflate"
-
-
-@pytest.mark.parametrize("coding", ["gzip", "GZIP"])
-async def test_a_compressed_body_is_read(make_app: MakeApp, coding: str) -> None:
-    status, _, thing = await ask(make_app(), posted(gzip.compress(BODY), Content_Encoding=coding))
-    assert (status, thing["name"]) == (201, "a")
 
 
 async def test_what_is_refused_is_counted(make_app: MakeApp, metrics: Metrics) -> None:
