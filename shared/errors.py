@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-LONGEST_ID: Final = 100
-"""Characters of an unknown id that are told back: a real one has 36."""
+LONGEST_NAME: Final = 100
+"""Characters of a name or value of the request that an error repeats."""
+
+
+def shortened(text: str, longest: int = LONGEST_NAME) -> str:
+    """The text, or its beginning and an ellipsis: `longest` characters at most."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 class HodeiError(Exception):
@@ -30,7 +35,7 @@ class NotFound(HodeiError):
     """There is no such thing (HTTP 404). `kind` is a singular noun such as "job"."""
 
     def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"there is no {kind} {id if len(id) <= LONGEST_ID else f'{id[:LONGEST_ID]}…'}")
+        super().__init__(f"there is no {kind} {shortened(id)}")
         self.kind = kind
         self.id = id
 
@@ -63,7 +68,7 @@ class Invalid(HodeiError):
     """The request was understood but its content is not acceptable (HTTP 422)."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, e.loc))}: {e.msg}" for e in errors))
+        super().__init__("; ".join(f"{'.'.join([shortened(str(part)) for part in e.loc])}: {e.msg}" for e in errors))
         self.errors = tuple(errors)
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from schemas.model import EventModel
 from schemas.questions import QuestionSpec, Refusal
 from shared.bus import Bus, BusError, Subscription
-from shared.errors import BusUnavailable, NotFound, Unavailable
+from shared.errors import BusUnavailable, HodeiError, NotFound, Unavailable
 from shared.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,10 @@ MOST: Final = 64
 
 _ANSWER: Final = b'{"answer":'
 _REFUSAL: Final = b'{"refusal":'
+
+
+class Refused(HodeiError):
+    """The owner of a question answered that it has no answer now; its own words."""
 
 
 class _Reply(EventModel):
@@ -56,7 +60,7 @@ async def ask(bus: Bus, spec: QuestionSpec[Q, A], question: Q, *, deadline: floa
         raise Unavailable(owner) from error
     if reply.refusal.status == 404:
         raise NotFound(reply.refusal.kind, reply.refusal.id)
-    raise Unavailable(owner)
+    raise Unavailable(owner) from Refused(reply.refusal.detail)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing_extensions import TypeAliasType
 
 from schemas.model import readable_location
 from schemas.words import what_would_be_right
-from shared.errors import FieldError, Invalid, Malformed
+from shared.errors import FieldError, Invalid, Malformed, shortened
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def unknown_field(
     names = list(valid)
     near = _nearest(str(loc[-1]).lower(), names)
     hint = f"did you mean {near}?" if near else f"valid are {', '.join(names)}" if names else "none is taken"
-    return FieldError(loc, f"unknown {what} {loc[-1]}; {hint}", "unknown")
+    return FieldError(loc, f"unknown {what} {shortened(str(loc[-1]))}; {hint}", "unknown")
 
 
 def _nearest(name: str, valid: Sequence[str]) -> str | None:
@@ -224,7 +224,7 @@ def _repeated(value: Any, loc: tuple[str | int, ...]) -> Iterator[FieldError]:
         seen: set[str] = set()
         for key, inner in value:
             if key in seen:
-                yield FieldError((*loc, key), f"the key {key} is given more than once", "repeated_key")
+                yield FieldError((*loc, key), f"the key {shortened(key)} is given more than once", "repeated_key")
             seen.add(key)
             yield from _repeated(inner, (*loc, key))
     elif isinstance(value, list):

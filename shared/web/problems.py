@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import (
     LineTooLong,
 )
 
-from schemas.rest.problem import FieldProblem, Problem
+from schemas.rest.problem import MAX_DETAIL, MAX_PART, FieldProblem, Problem
 from schemas.states import IllegalTransition
 from shared.errors import (
     BusUnavailable,
@@ -32,6 +32,7 @@ from shared.errors import (
     NotFound,
     Overloaded,
     Unavailable,
+    shortened,
 )
 from shared.tracing import trace_id
 from shared.web.bodies import CODINGS
@@ -74,7 +75,7 @@ def problem_response(request: web.BaseRequest, error: Exception) -> web.Response
         case Overloaded():
             return _problem(request, 429, "overloaded", str(error), headers=_retry_after(error.retry_after))
         case Unavailable():
-            _log.warning("request.unavailable", part=error.what, error=repr(error.__cause__))
+            _log.warning("request.unavailable", part=error.what, error=repr(_origin(error)))
             return _problem(request, 503, "unavailable", str(error), headers=_retry_after(error.retry_after))
         case BusUnavailable() | TimeoutError():
             _log.warning("request.unavailable", error=repr(error))
@@ -145,7 +146,7 @@ def _problem(
         type=_TYPE + slug,
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=shortened(detail, MAX_DETAIL),
         instance=request.rel_url.raw_path,
         request_id=request_id(request),
         trace_id=trace_id(),
@@ -161,7 +162,13 @@ def _problem(
 def _field_problem(error: FieldError) -> FieldProblem:
     """Rules of the domain know fields but not requests: what names no place is in the body."""
     loc = error.loc if error.loc and error.loc[0] in _PLACES else ("body", *error.loc)
-    return FieldProblem(loc=list(loc), msg=error.msg, type=error.type)
+    way = [part if isinstance(part, int) else shortened(part, MAX_PART) for part in loc]
+    return FieldProblem(loc=way, msg=shortened(error.msg, MAX_DETAIL), type=error.type)
+
+
+def _origin(error: Exception) -> BaseException:
+    """What a refusal comes of, for the log: what it was raised from, or else the refusal itself."""
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__) or error
 
 
 def _retry_after(seconds: float) -> dict[str, str]:

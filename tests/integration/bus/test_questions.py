@@ -116,7 +116,8 @@ async def test_a_question_that_breaks_its_owner_is_answered_with_unavailable(bus
         raise RuntimeError("a bug")
 
     await serve(broken)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as first:
         await ask(bus, TASK, TaskQuestion(task_id="t"), deadline=10)
+    assert repr(first.value.__cause__) == "Refused('it could not be answered')"
     with pytest.raises(Unavailable):
         await ask(bus, TASK, TaskQuestion(task_id="t"), deadline=10)

@@ -110,6 +110,14 @@ async def test_components_hold_what_is_pointed_at_and_no_query_models(document: 
     assert "ThingQuery" not in schemas
 
 
+async def test_the_longest_texts_of_a_problem_are_documented(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["Problem"]["properties"]["detail"]["maxLength"] == 2000
+    field = schemas["FieldProblem"]["properties"]
+    assert field["msg"]["maxLength"] == 2000
+    assert {"type": "string", "maxLength": 100} in field["loc"]["items"]["anyOf"]
+
+
 async def test_two_applications_in_one_process_do_not_disturb_each_other(
     make_app: Callable[..., web.Application],
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from structlog.testing import capture_logs
 
 from shared.errors import (
     BusUnavailable,
@@ -194,6 +195,55 @@ async def test_a_value_of_another_json_type_is_422(client: Client, field: str, v
 
 def test_a_long_unknown_id_is_not_told_back_whole() -> None:
     assert len(str(NotFound("job", "x" * 1_000_000))) < 200
+
+
+LONG = "x" * 1500
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "a", LONG: 1},
+        {"name": "a", "env": {LONG: 1}},
+        {"name": "a", "env": {LONG + "\0": "v"}},
+        f'{{"name": "a", "env": {{"{LONG}": "1", "{LONG}": "2"}}}}'.replace(LONG, LONG[:900]),
+    ],
+)
+async def test_a_long_key_is_not_told_back_whole(client: Client, body: Any) -> None:
+    raw = body if isinstance(body, str) else json.dumps(body)
+    found = await problem(await client.post("/api/v1/things", data=raw), 422)
+    assert "xxx…" in found["detail"]
+    assert len(found["detail"]) < 400
+    [error] = found["errors"]
+    assert len(error["loc"][-1]) == 100
+    assert len(error["msg"]) < 250
+
+
+async def test_a_long_query_parameter_is_not_told_back_whole(client: Client) -> None:
+    found = await problem(await client.get(f"/api/v1/things?{LONG}=1"), 422)
+    assert len(found["detail"]) < 400
+
+
+async def test_a_detail_is_never_longer_than_documented(client: Client, behaviour: Any) -> None:
+    behaviour.fails_with = Conflict(LONG * 5)
+    found = await problem(await client.post("/api/v1/things", json={"name": "a"}), 409)
+    assert found["detail"] == (LONG * 2)[:1999] + "…"
+    steps = [{"nam": "a"}] * 100
+    found = await problem(await client.post("/api/v1/things", json={"name": "a", "steps": steps}), 422)
+    assert len(found["detail"]) == 2000
+    assert len(found["errors"]) == 200
+
+
+@pytest.mark.parametrize("cause", [OSError("the server hung up"), None])
+async def test_what_is_not_available_is_logged_with_its_reason(
+    client: Client, behaviour: Any, cause: Exception | None
+) -> None:
+    behaviour.fails_with = Unavailable("database")
+    behaviour.fails_with.__cause__ = cause
+    with capture_logs() as said:
+        await problem(await client.post("/api/v1/things", json={"name": "a"}), 503)
+    [entry] = [one for one in said if one["event"] == "request.unavailable"]
+    assert (entry["part"], entry["error"]) == ("database", repr(cause or behaviour.fails_with))
 
 
 @pytest.mark.parametrize(
