@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from hodei.client import Client, ClientError, WrongSetting
+from hodei.escapes import escaped
 
 WRONG_SETTING: Final = 2
 """The exit code for a setting that cannot be, as for wrong usage."""
@@ -26,7 +27,7 @@ def with_client(work: Callable[[Client], Awaitable[int]], *, failed: int = 1) ->
     try:
         return asyncio.run(go())
     except ClientError as error:
-        typer.echo(f"hodei: {error}", err=True)
+        typer.echo(f"hodei: {escaped(str(error))}", err=True)
         return WRONG_SETTING if isinstance(error, WrongSetting) else failed
     except KeyboardInterrupt:
         return 130

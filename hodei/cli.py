@@ -21,6 +21,7 @@ from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.closed_pipe import while_read
 from hodei.dead_letters import app as dead_letters
+from hodei.escapes import escaped
 from hodei.explain import explain
 from hodei.ids import whole_job_id
 from schemas.model import Name
@@ -201,7 +202,7 @@ def logs(
                 async for line in client.follow_logs(job_id):
                     out(line)
             except ClientError as error:
-                typer.echo(f"hodei: {error}\nhodei: left job {job_id}, which goes on", err=True)
+                typer.echo(f"hodei: {escaped(str(error))}\nhodei: left job {job_id}, which goes on", err=True)
                 return 1
         else:
             for line in (await client.logs(job_id)).logs:

@@ -13,6 +13,7 @@ from hodei.asking import with_client
 from hodei.client import Client
 from hodei.client.errors import ApiError
 from hodei.client.filters import DeadLetterFilters
+from hodei.escapes import escaped
 from hodei.ids import whole_id, whole_job_id
 from schemas.rest.dead_letters import DeadLetter
 
@@ -59,8 +60,8 @@ def list_(
                 typer.echo(letter.model_dump_json())
             else:
                 moment = f"{letter.stored_at:%Y-%m-%d %H:%M:%S}"
-                typer.echo(f"{letter.id}  {moment}  {name}  {letter.event_type}  {letter.entity_id or '-'}")
-                typer.echo(f"    {letter.error}")
+                about = f"{letter.id}  {moment}  {name}  {letter.event_type}  {letter.entity_id or '-'}"
+                typer.echo(escaped(f"{about}\n    {letter.error}"))
         if not count and not json:
             typer.echo("no dead letters", err=True)
         return 0
@@ -80,8 +81,8 @@ def show(
             typer.echo(letter.model_dump_json())
             return 0
         for name, value in letter.model_dump(mode="json", exclude={"event"}).items():
-            typer.echo(f"{name + ':':<12} {'-' if value is None else value}")
-        typer.echo(letter.model_dump_json(include={"event"}, indent=2))
+            typer.echo(escaped(f"{name + ':':<12} {'-' if value is None else value}"))
+        typer.echo(escaped(letter.model_dump_json(include={"event"}, indent=2)))
         return 0
 
     raise typer.Exit(with_client(ask))
@@ -115,7 +116,7 @@ def resend(
                     letter = await client.resend_dead_letter(name, id)
             except ApiError as error:
                 failures += 1
-                typer.echo(f"hodei: {id}: {error}", err=True)
+                typer.echo(f"hodei: {escaped(f'{id}: {error}')}", err=True)
             else:
                 typer.echo(letter.model_dump_json() if json else f"{letter.id} resent")
         return 1 if failures else 0

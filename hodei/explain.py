@@ -10,6 +10,7 @@ import typer
 
 from hodei.asking import with_client
 from hodei.client import ApiError, Client
+from hodei.escapes import escaped
 from hodei.ids import SHOWN_AT_MOST, NoSuchId, whole_id
 from schemas.rest.jobs import JobDetail
 from schemas.rest.schedules import Explanation
@@ -35,7 +36,7 @@ def explain(
     async def ask(client: Client) -> int:
         found = await _find(client, id)
         if isinstance(found, Explanation):
-            print(found.model_dump_json() if as_json else _in_words(found))
+            print(found.model_dump_json() if as_json else escaped(_in_words(found)))
         else:
             await _explain_job(client, found, as_json=as_json)
         return 0
@@ -70,11 +71,11 @@ async def _candidates(client: Client, short: str) -> AsyncIterator[tuple[str, st
 async def _explain_job(client: Client, job: JobDetail, *, as_json: bool) -> None:
     unfinished = [task for task in job.tasks if not TASK.is_final(task.status)]
     if not unfinished and not as_json:
-        print(f"job {job.id} {job.status.value}" + (f": {job.detail}" if job.detail else ""))
+        print(f"job {job.id} {job.status.value}" + (f": {escaped(job.detail)}" if job.detail else ""))
     tasks = unfinished or job.tasks
     for task in tasks[:MOST_TASKS]:
         told = await client.explain(task.id)
-        print(told.model_dump_json() if as_json else f"{task.name}: {told.summary}")
+        print(told.model_dump_json() if as_json else escaped(f"{task.name}: {told.summary}"))
     if len(tasks) > MOST_TASKS:
         typer.echo(f"hodei: {len(tasks) - MOST_TASKS} more tasks are not shown", err=True)
 

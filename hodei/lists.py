@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from hodei.asking import show_list
 from hodei.client import Client
@@ -16,7 +15,7 @@ from hodei.client.client import LARGEST_PAGE
 from hodei.client.filters import ExecutionFilters, JobFilters, PipelineFilters, QueueFilters, ScheduleFilters
 from hodei.ids import whole_job_id, whole_worker_id
 from hodei.options import AsJson, CreatedAfter, CreatedBefore, Label, Limit, Name, OfJob, OfPipeline, check
-from hodei.views import duration, moment_text, print_columns, print_jobs, status_text
+from hodei.views import Columns, duration, labels_text, moment_text, print_columns, print_jobs, status_text
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from schemas.rest.jobs import Job, JobQuery
 from schemas.rest.pipelines import Pipeline, PipelineQuery, PipelineStatus
@@ -182,56 +181,56 @@ def schedules(
 
 def print_executions(executions: Sequence[ManagedExecution]) -> None:
     """Print executions, a line each; a worker whose name is not known by its id."""
-    columns = {
-        "ID": [Text(one.id) for one in executions],
+    columns: Columns = {
+        "ID": [one.id for one in executions],
         "STATUS": [status_text(one.status.value, one.reason) for one in executions],
-        "EXIT": [Text("" if one.exit_code is None else str(one.exit_code)) for one in executions],
-        "WORKER": [Text(one.worker_name or one.worker_id or "") for one in executions],
-        "JOB": [Text(one.job_id) for one in executions],
-        "ATTEMPT": [Text(str(one.attempt)) for one in executions],
-        "CREATED": [Text(moment_text(one.created_at)) for one in executions],
-        "DURATION": [Text(duration(one.started_at, one.finished_at)) for one in executions],
+        "EXIT": ["" if one.exit_code is None else str(one.exit_code) for one in executions],
+        "WORKER": [one.worker_name or one.worker_id or "" for one in executions],
+        "JOB": [one.job_id for one in executions],
+        "ATTEMPT": [str(one.attempt) for one in executions],
+        "CREATED": [moment_text(one.created_at) for one in executions],
+        "DURATION": [duration(one.started_at, one.finished_at) for one in executions],
     }
     print_columns(columns, shorten="WORKER", drop=("JOB", "ATTEMPT", "DURATION", "CREATED", "EXIT"))
 
 
 def print_queue(tasks: Sequence[QueuedTask]) -> None:
     """Print tasks that wait, a line each."""
-    columns = {
-        "TASK": [Text(one.task_id) for one in tasks],
-        "POSITION": [Text(str(one.position)) for one in tasks],
-        "NAME": [Text(one.name) for one in tasks],
-        "JOB": [Text(one.job_id) for one in tasks],
-        "PRIORITY": [Text(one.priority) for one in tasks],
-        "ATTEMPT": [Text(str(one.attempt)) for one in tasks],
-        "REQUIRES": [Text(", ".join(f"{key}={value}" for key, value in one.requires.items())) for one in tasks],
-        "QUEUED": [Text(moment_text(one.queued_at)) for one in tasks],
+    columns: Columns = {
+        "TASK": [one.task_id for one in tasks],
+        "POSITION": [str(one.position) for one in tasks],
+        "NAME": [one.name for one in tasks],
+        "JOB": [one.job_id for one in tasks],
+        "PRIORITY": [one.priority for one in tasks],
+        "ATTEMPT": [str(one.attempt) for one in tasks],
+        "REQUIRES": [labels_text(one.requires) for one in tasks],
+        "QUEUED": [moment_text(one.queued_at) for one in tasks],
     }
     print_columns(columns, shorten="NAME", drop=("JOB", "ATTEMPT", "PRIORITY", "QUEUED", "REQUIRES"))
 
 
 def print_pipelines(pipelines: Sequence[Pipeline]) -> None:
     """Print pipelines, a line each."""
-    columns = {
-        "ID": [Text(one.id) for one in pipelines],
-        "STATUS": [Text(one.status) for one in pipelines],
-        "NAME": [Text(one.name) for one in pipelines],
-        "VERSION": [Text(str(one.version)) for one in pipelines],
-        "STEPS": [Text(str(len(one.steps))) for one in pipelines],
-        "UPDATED": [Text(moment_text(one.updated_at)) for one in pipelines],
+    columns: Columns = {
+        "ID": [one.id for one in pipelines],
+        "STATUS": [one.status for one in pipelines],
+        "NAME": [one.name for one in pipelines],
+        "VERSION": [str(one.version) for one in pipelines],
+        "STEPS": [str(len(one.steps)) for one in pipelines],
+        "UPDATED": [moment_text(one.updated_at) for one in pipelines],
     }
     print_columns(columns, shorten="NAME", drop=("STEPS", "UPDATED", "VERSION"))
 
 
 def print_schedules(schedules: Sequence[Schedule]) -> None:
     """Print schedules, a line each."""
-    columns = {
-        "ID": [Text(one.id) for one in schedules],
-        "STATUS": [Text(one.status.value) for one in schedules],
-        "NAME": [Text(one.name or "") for one in schedules],
-        "NEXT": [Text(_moment_or_nothing(one.next_run_at)) for one in schedules],
-        "LAST": [Text(_moment_or_nothing(one.last_run_at)) for one in schedules],
-        "LAST JOB": [Text(one.last_job_id or "") for one in schedules],
+    columns: Columns = {
+        "ID": [one.id for one in schedules],
+        "STATUS": [one.status.value for one in schedules],
+        "NAME": [one.name or "" for one in schedules],
+        "NEXT": [_moment_or_nothing(one.next_run_at) for one in schedules],
+        "LAST": [_moment_or_nothing(one.last_run_at) for one in schedules],
+        "LAST JOB": [one.last_job_id or "" for one in schedules],
     }
     print_columns(columns, shorten="NAME", drop=("LAST JOB", "LAST", "NEXT"))
 

@@ -11,6 +11,8 @@ from typing import Final, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from hodei.escapes import escaped
+from schemas.model import on_one_line
 from schemas.output import written
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
 from schemas.states import Reason
@@ -31,24 +33,28 @@ SHORTEST: Final = 8
 COMFORTABLE: Final = 20
 """Cells that it has, beyond those of its title, before a column less important is shown."""
 
+Columns = Mapping[str, Sequence[str | Text]]
+"""A table: texts of the platform are `str`, in which controls are shown as escapes; `Text` is our own words."""
+
 
 def print_jobs(jobs: Sequence[Job]) -> None:
     """Print jobs, a line each."""
-    columns = {
-        "ID": [Text(job.id) for job in jobs],
+    columns: Columns = {
+        "ID": [job.id for job in jobs],
         "STATUS": [status_text(job.status.value, job.reason) for job in jobs],
-        "NAME": [Text(job.name) for job in jobs],
-        "PRIORITY": [Text(job.priority) for job in jobs],
-        "CREATED": [Text(moment_text(job.created_at)) for job in jobs],
-        "DURATION": [Text(duration(job.started_at, job.finished_at)) for job in jobs],
+        "NAME": [job.name for job in jobs],
+        "PRIORITY": [job.priority for job in jobs],
+        "CREATED": [moment_text(job.created_at) for job in jobs],
+        "DURATION": [duration(job.started_at, job.finished_at) for job in jobs],
     }
     print_columns(columns, shorten="NAME", drop=("PRIORITY", "DURATION", "CREATED"))
 
 
-def print_columns(columns: dict[str, list[Text]], *, shorten: str, drop: Sequence[str]) -> None:
+def print_columns(table: Columns, *, shorten: str, drop: Sequence[str]) -> None:
     """Print a table that fits the terminal: columns of `drop` are left out, first to last, until the rest fits, and the
     column `shorten` is cut to the room that is left. All others, ids above all, stay whole at any width, though the
     terminal must break the lines then. In a pipe everything is whole."""
+    columns = {title: [_cell(value) for value in values] for title, values in table.items()}
     terminal = Console()
     if terminal.is_terminal:
         for title in drop:
@@ -62,6 +68,10 @@ def print_columns(columns: dict[str, list[Text]], *, shorten: str, drop: Sequenc
         line = Text("  ").join(_padded(text, width) for text, width in zip(row, widths.values(), strict=True))
         line.rstrip()
         terminal.print(line, soft_wrap=True)
+
+
+def _cell(value: str | Text) -> Text:
+    return value if isinstance(value, Text) else Text(on_one_line(value))
 
 
 def _width(columns: Mapping[str, Sequence[Text]]) -> int:
@@ -88,10 +98,10 @@ def print_job(job: JobDetail) -> None:
     console = Console()
     head = {
         "job": Text(job.id),
-        "name": Text(job.name),
+        "name": Text(on_one_line(job.name)),
         "status": status_text(job.status.value, job.reason),
         "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
-        "labels": Text(", ".join(f"{key}={value}" for key, value in job.labels.items())),
+        "labels": Text(on_one_line(labels_text(job.labels))),
         "created": Text(moment_text(job.created_at)),
         "took": Text(duration(job.started_at, job.finished_at)),
     }
@@ -102,21 +112,21 @@ def print_job(job: JobDetail) -> None:
     print_steps(job)
     for task in job.tasks:
         command = task.command if isinstance(task.command, str) else shlex.join(task.command)
-        console.print(Text(f"\n{task.name} runs: {command}"), soft_wrap=True)
+        console.print(Text(escaped(f"\n{task.name} runs: {command}")), soft_wrap=True)
         if task.reason is not None:
-            console.print(Text(failure_in_words(task), style="bold red"), soft_wrap=True)
+            console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
 
 
 def print_steps(job: JobDetail) -> None:
     """Print a job's steps, a line each, with the worker of the last attempt: its id where its name is not known."""
     last = [task.executions[-1] if task.executions else None for task in job.tasks]
-    columns = {
-        "STEP": [Text(task.name) for task in job.tasks],
+    columns: Columns = {
+        "STEP": [task.name for task in job.tasks],
         "STATUS": [status_text(task.status.value, task.reason) for task in job.tasks],
-        "ATTEMPTS": [Text(str(len(task.executions)) if task.executions else "") for task in job.tasks],
-        "EXIT": [Text("" if task.exit_code is None else str(task.exit_code)) for task in job.tasks],
-        "DURATION": [Text(duration(task.started_at, task.finished_at)) for task in job.tasks],
-        "WORKER": [Text("" if one is None else one.worker_name or one.worker_id or "") for one in last],
+        "ATTEMPTS": [str(len(task.executions)) if task.executions else "" for task in job.tasks],
+        "EXIT": ["" if task.exit_code is None else str(task.exit_code) for task in job.tasks],
+        "DURATION": [duration(task.started_at, task.finished_at) for task in job.tasks],
+        "WORKER": ["" if one is None else one.worker_name or one.worker_id or "" for one in last],
     }
     print_columns(columns, shorten="STEP", drop=("ATTEMPTS", "EXIT", "DURATION", "WORKER"))
 
@@ -124,6 +134,11 @@ def print_steps(job: JobDetail) -> None:
 def moment_text(moment: datetime) -> str:
     """A time as it is here, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels on one line."""
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
 
 
 def status_text(status: str, reason: Reason | None) -> Text:
@@ -158,7 +173,7 @@ class Output:
     def show(self, line: JobLogLine) -> None:
         """Print one line, or one piece of a line."""
         if line.stream == "system":
-            self._print(line, f"hodei: {line.message}\n".encode(), own_line=True)
+            self._print(line, f"hodei: {on_one_line(line.message)}\n".encode(), own_line=True)
         else:
             self._print(line, written(line), own_line=False)
 
@@ -172,7 +187,7 @@ class Output:
         if self._open is not None and self._open != source and (self._named or own_line):
             self._break_off()
         if self._named and self._open is None:
-            data = f"{line.task} | ".encode() + data
+            data = f"{on_one_line(line.task)} | ".encode() + data
         _write(line.stream, data)
         self._open = None if data.endswith(b"\n") else source
 

@@ -11,7 +11,7 @@ from hodei.client import Client
 from hodei.client.filters import RegisteredWorkerFilters
 from hodei.ids import whole_worker_id
 from hodei.options import AsJson, Label, Limit, Name, check
-from hodei.views import print_columns
+from hodei.views import Columns, print_columns
 from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery
 from schemas.states import WorkerStatus
 
@@ -88,12 +88,12 @@ def resume(worker: WorkerId, as_json: AsJson = False) -> None:
 
 def print_workers(workers: Sequence[RegisteredWorker]) -> None:
     """Print workers, a line each."""
-    columns = {
-        "ID": [Text(one.id) for one in workers],
+    columns: Columns = {
+        "ID": [one.id for one in workers],
         "STATUS": [Text(_status(one), style=STYLES[one.status]) for one in workers],
-        "NAME": [Text(one.name) for one in workers],
-        "BUSY": [Text(f"{one.busy}/{one.slots}") for one in workers],
-        "TYPE": [Text(one.type) for one in workers],
+        "NAME": [one.name for one in workers],
+        "BUSY": [f"{one.busy}/{one.slots}" for one in workers],
+        "TYPE": [one.type for one in workers],
     }
     print_columns(columns, shorten="NAME", drop=("TYPE", "BUSY"))
 

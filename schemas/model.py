@@ -124,12 +124,20 @@ def acts(character: str) -> bool:
 
 def on_one_line(text: str) -> str:
     """The text with the characters that act in a terminal, line ends above all, shown as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(repr(character)[1:-1] if acts(character) else character for character in text)
 
 
-def _printable(text: str) -> str:
-    if not (text.isascii() and text.isprintable()) and any(map(acts, text)):
+def without_controls(text: str) -> str:
+    """The text itself. Raises ValueError where it has characters that act in a terminal."""
+    if on_one_line(text) != text:
         raise ValueError("must not contain characters that control a terminal or the direction of text")
+    return text
+
+
+def _printable(text: str) -> str:
+    without_controls(text)
     if not any(unicodedata.category(character) not in ("Zs", "Cf") for character in text):
         raise ValueError("must have a visible character")
     return text

@@ -22,7 +22,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 from schemas import sizes, words
-from schemas.model import EventModel, Model, OrDefault
+from schemas.model import EventModel, Model, OrDefault, without_controls
 from schemas.sizes import MAX_ARGUMENT, MAX_PATH, MAX_PROCESS
 
 MAX_STEPS: Final = 1000
@@ -31,8 +31,12 @@ MAX_SECONDS: Final = 366 * 24 * 3600.0
 Slug = Annotated[str, StringConstraints(pattern=words.SLUG)]
 """A step's name: letters, digits, `_`, `.`, `-`; it starts with a letter or a digit; at most 100 characters."""
 LabelKey = Annotated[str, StringConstraints(pattern=words.LABEL_KEY)]
-LabelValue = Annotated[str, StringConstraints(max_length=200)]
+LabelValue = Annotated[str, StringConstraints(max_length=200), AfterValidator(without_controls)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+KeptLabels = Annotated[dict[LabelKey, Annotated[str, StringConstraints(max_length=200)]], Field(max_length=64)]
+"""As `Labels`, where what was accepted before values were checked for control characters is read again."""
+WorkerType = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(without_controls)]
+"""What kind of worker it is: a label `type` that steps may require."""
 LabelFilter = Annotated[str, StringConstraints(pattern=words.LABEL), Field(examples=["team=web"])]
 """KEY=VALUE in a query."""
 _LABELS: Final = TypeAdapter[dict[str, str]](Labels)
@@ -194,7 +198,7 @@ class CommandSpec(Model):
     retry: RetrySpec | None = Field(None, description="Whether and when a failure is tried again; by default never.")
     retry_on_lost: OrDefault[bool] = Field(True, description="false: at most once; a lost worker fails the task.")
     max_crashes: OrDefault[int] = Field(3, ge=0, le=100, description="How many lost workers a task survives.")
-    requires: OrDefault[Labels] = Field(default_factory=dict, description="Labels that the worker must have.")
+    requires: OrDefault[KeptLabels] = Field(default_factory=dict, description="Labels that the worker must have.")
     resources: Resources | None = Field(None, description="What one execution claims of its worker.")
 
     @field_validator("command")

@@ -10,10 +10,12 @@ from typing import TextIO
 
 from rich.console import Console, RenderableType
 
+from hodei.escapes import escaped
 
-def say(line: str) -> None:
-    """One line on standard error."""
-    write(sys.stderr, f"hodei: {line}\n")
+
+def say(text: str) -> None:
+    """A line, or an error of several, on standard error."""
+    write(sys.stderr, f"hodei: {escaped(text)}\n")
 
 
 def progress(line: str) -> None:

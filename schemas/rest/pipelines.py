@@ -1,14 +1,25 @@
 """Pipelines over REST: what is sent to make one, and what comes back. Graph rules are the orchestrator's."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-from schemas.model import Id, Model, Name, OrDefault, Timestamp
+from schemas.model import Id, Model, Name, OrDefault, Timestamp, without_controls
 from schemas.rest.lists import PageQuery
 from schemas.specs import MAX_STEPS, Env, Seconds, StepSpec
 
 PipelineStatus = Literal["active", "archived"]
+
+
+def _requires_can_be_shown(steps: list[StepSpec]) -> list[StepSpec]:
+    # Not a rule of StepSpec, which also reads the steps of pipelines that were accepted without it.
+    for step in steps:
+        for key, value in step.requires.items():
+            try:
+                without_controls(value)
+            except ValueError as error:
+                raise ValueError(f"step {step.name}: requires {key} {error}") from None
+    return steps
 
 
 class PipelineCreate(Model):
@@ -30,7 +41,7 @@ class PipelineCreate(Model):
 
     name: Name = Field(description="What people call the pipeline; several may have the same name.")
     description: str | None = Field(None, max_length=10_000, description="What it is for, in as many words as needed.")
-    steps: OrDefault[list[StepSpec]] = Field(
+    steps: OrDefault[Annotated[list[StepSpec], AfterValidator(_requires_can_be_shown)]] = Field(
         default_factory=list, max_length=MAX_STEPS, description="The graph: each step names what it depends on."
     )
     env: OrDefault[Env] = Field(default_factory=dict, description="For every step; a step's own env wins.")

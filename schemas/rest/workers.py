@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import LabelQuery
-from schemas.specs import Capacity, Labels, Resources
+from schemas.specs import Capacity, Labels, Resources, WorkerType
 from schemas.states import WorkerProcessStatus, WorkerStatus
 
 
@@ -15,9 +15,7 @@ class WorkerRegister(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"type": "rust", "labels": {"zone": "north"}}]})
 
-    type: OrDefault[str] = Field(
-        "default", min_length=1, max_length=100, examples=["rust"], description="Steps may require it, as a label."
-    )
+    type: OrDefault[WorkerType] = Field("default", examples=["rust"], description="Steps may require it, as a label.")
     name: Name | None = Field(None, description="What people call the worker; by default the beginning of its id.")
     labels: OrDefault[Labels] = Field(default_factory=dict, description="What steps may require of it.")
     capacity: Resources | None = Field(None, description="What it has for executions that state their resources.")
@@ -64,9 +62,7 @@ class WorkerStart(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"type": "rust", "slots": 2}]})
 
-    type: OrDefault[str] = Field(
-        "default", min_length=1, max_length=100, examples=["rust"], description="Steps may require it, as a label."
-    )
+    type: OrDefault[WorkerType] = Field("default", examples=["rust"], description="Steps may require it, as a label.")
     name: Name | None = Field(None, description="What people call the worker; by default the beginning of its id.")
     labels: OrDefault[Labels] = Field(default_factory=dict, description="What steps may require of it.")
     slots: int | None = Field(None, ge=1, le=10_000, description="How many executions run at once.")

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from schemas.ids import UUID_PATTERN
 from schemas.model import Name
-from schemas.specs import Labels, read_labels
+from schemas.specs import Labels, WorkerType, read_labels
 from shared.settings import GivenCapacity, ServiceSettings
 
 
@@ -25,7 +25,7 @@ class AgentSettings(ServiceSettings):
 
     worker_id: str | None = Field(default=None, pattern=UUID_PATTERN, validation_alias="HODEI_WORKER_ID")
     worker_name: Name = Field(default_factory=socket.gethostname, validation_alias="HODEI_WORKER_NAME")
-    worker_type: str = Field(default="default", min_length=1, max_length=100, validation_alias="HODEI_WORKER_TYPE")
+    worker_type: WorkerType = Field(default="default", validation_alias="HODEI_WORKER_TYPE")
     labels: Annotated[Labels, NoDecode, BeforeValidator(_labels)] = Field(
         default_factory=dict, validation_alias="HODEI_WORKER_LABELS"
     )

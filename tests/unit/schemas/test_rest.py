@@ -161,3 +161,50 @@ def test_where_an_error_is_is_told_in_the_clients_words() -> None:
     with pytest.raises(ValidationError) as refused:
         JobCreate.model_validate({"command": ["echo", 5]})
     assert {readable_location(error["loc"]) for error in refused.value.errors()} == {("command", 1)}
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x1b[31m", "\n", "\x7f", "\x85", "\x9b2J", "\u202e", "\u2028"])
+@pytest.mark.parametrize(
+    ("model", "fields", "loc"),
+    [
+        (JobCreate, {"labels": {"team": "…"}}, ("labels", "team")),
+        (JobCreate, {"requires": {"zone": "…"}}, ("requires", "zone")),
+        (ScheduleCreate, {"labels": {"team": "…"}}, ("labels", "team")),
+        (ScheduleCreate, {"requires": {"zone": "…"}}, ("requires", "zone")),
+        (ExecuteRequest, {"requires": {"zone": "…"}}, ("requires", "zone")),
+        (PipelineCreate, {"steps": [{"name": "s", "command": "true", "requires": {"zone": "…"}}]}, ("steps",)),
+        (WorkerRegister, {"type": "…"}, ("type",)),
+        (WorkerRegister, {"labels": {"zone": "…"}}, ("labels", "zone")),
+        (WorkerHeartbeat, {"labels": {"zone": "…"}}, ("labels", "zone")),
+        (WorkerStart, {"type": "…"}, ("type",)),
+        (WorkerStart, {"labels": {"zone": "…"}}, ("labels", "zone")),
+    ],
+)
+def test_types_and_labels_have_no_characters_that_act(
+    model: type[Model], fields: dict[str, Any], loc: tuple[str, ...], control: str
+) -> None:
+    def filled(value: Any, text: str) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(inner, text) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [filled(inner, text) for inner in value]
+        return text if value == "…" else value
+
+    model.model_validate(REQUESTS[model] | filled(fields, "größer als 名前"))
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(REQUESTS[model] | filled(fields, f"a{control}b"))
+    [error] = caught.value.errors()
+    assert readable_location(error["loc"]) == loc
+    assert "must not contain characters that control a terminal" in error["msg"]
+    if model is PipelineCreate:
+        assert "step s: requires zone must not" in error["msg"]
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a\x1bb", "a\x7f", "a\n"])
+def test_a_labels_key_has_no_characters_that_act(key: str) -> None:
+    with pytest.raises(ValidationError, match="should match pattern"):
+        JobCreate.model_validate({"command": "true", "labels": {key: "v"}})
+
+
+def test_a_step_that_was_accepted_before_is_still_read() -> None:
+    assert StepSpec.model_validate({"name": "s", "command": "true", "requires": {"zone": "a\x1bb"}}).requires

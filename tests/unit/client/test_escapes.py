@@ -1,0 +1,125 @@
+"""What the platform tells is shown, and nothing in it acts on the terminal, whoever wrote it and however long ago."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hodei import cli
+from hodei.asking import with_client
+from hodei.client import Client, ClientError
+from hodei.embedded.terminal import say
+from hodei.escapes import escaped
+from hodei.lists import print_executions, print_pipelines, print_queue, print_schedules
+from hodei.views import Output, print_job, print_jobs
+from hodei.workers import print_workers
+from schemas.model import acts
+from schemas.rest.dead_letters import DeadLetter
+from schemas.rest.executions import ManagedExecution
+from schemas.rest.jobs import Execution as TaskExecution
+from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
+from schemas.rest.pipelines import Pipeline
+from schemas.rest.schedules import Explanation, QueuedTask, Schedule, WorkerVerdict
+from schemas.rest.workers import RegisteredWorker
+from schemas.states import ExecutionStatus, JobStatus, Reason, ScheduleStatus, TaskStatus, WorkerStatus
+
+EVIL = "a\x1b[31mred\x07\x9b2J\x7f\r\t\x0b\u202e\u2028b"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+_EXECUTION = TaskExecution.model_construct(worker_id="w", worker_name=EVIL, detail=EVIL, attempt=1, reason=None)
+_TASK = Task.model_construct(
+    id="t", name=EVIL, status=TaskStatus.FAILED, reason=Reason.START_FAILED, detail=EVIL, attempt=1,
+    command=f"first {EVIL}\nsecond", exit_code=None, started_at=None, finished_at=None, executions=[_EXECUTION],
+)  # fmt: skip
+_JOB: dict[str, Any] = {
+    "id": "j", "name": EVIL, "status": JobStatus.FAILED, "reason": None, "detail": EVIL, "pipeline_id": None,
+    "priority": "normal", "labels": {"team": EVIL}, "created_at": NOW, "started_at": None, "finished_at": None,
+}  # fmt: skip
+_MANAGED = ManagedExecution.model_construct(
+    id="e", status=ExecutionStatus.FAILED, reason=None, exit_code=1, worker_name=EVIL, job_id="j", attempt=1,
+    created_at=NOW, started_at=None, finished_at=None,
+)  # fmt: skip
+_QUEUED = QueuedTask.model_construct(
+    task_id="t", position=1, name=EVIL, job_id="j", priority="low", attempt=1, requires={"a": EVIL}, queued_at=NOW
+)
+_PIPELINE = Pipeline.model_construct(id="p", status="active", name=EVIL, version=1, steps=[], updated_at=NOW)
+_SCHEDULE = Schedule.model_construct(
+    id="s", status=ScheduleStatus.SCHEDULED, name=EVIL, next_run_at=None, last_run_at=None, last_job_id=None
+)
+_WORKER = RegisteredWorker.model_construct(
+    id="w", name=EVIL, type=EVIL, status=WorkerStatus.ONLINE, drained=False, busy=0, slots=1
+)
+_LINE = JobLogLine.model_construct(stream="system", message=EVIL, task=EVIL, execution_id="e")
+
+PRINTS: dict[str, Callable[[], object]] = {
+    "jobs": lambda: print_jobs([Job.model_construct(**_JOB)]),
+    "a job": lambda: print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK])),
+    "executions": lambda: print_executions([_MANAGED]),
+    "the queue": lambda: print_queue([_QUEUED]),
+    "pipelines": lambda: print_pipelines([_PIPELINE]),
+    "schedules": lambda: print_schedules([_SCHEDULE]),
+    "workers": lambda: print_workers([_WORKER]),
+    "a remark in the output": lambda: Output().show(_LINE),
+    "what is said": lambda: say(EVIL),
+    "an error": lambda: with_client(_refused),
+}
+
+
+async def _refused(_client: Client) -> int:
+    raise ClientError(f"refused: {EVIL}\n  another line")
+
+
+def _harmless(text: str) -> None:
+    assert "\\x1b[31mred" in text
+    assert [character for character in text if acts(character) and character != "\n"] == []
+
+
+@pytest.mark.parametrize("what", PRINTS)
+def test_nothing_that_is_shown_acts_on_the_terminal(what: str, capfd: pytest.CaptureFixture[str]) -> None:
+    PRINTS[what]()
+    shown = capfd.readouterr()
+    _harmless(shown.out + shown.err)
+
+
+def test_explanations_and_dead_letters_do_not_act_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    id = "0192f0c1-2345-7abc-8def-0123456789ab"
+    opinion = WorkerVerdict.model_construct(worker_id="w", name=EVIL, refusal=EVIL)
+    explanation = Explanation.model_construct(summary=EVIL, workers=[opinion], others=[])
+    letter = DeadLetter.model_construct(
+        id=id, stored_at=NOW, event_type="a.b", entity_id=None, error=EVIL, event={"name": EVIL}
+    )
+
+    async def job(_self: Client, _id: str) -> JobDetail:
+        return JobDetail.model_construct(**_JOB, tasks=[_TASK])
+
+    async def explain(_self: Client, _id: str) -> Explanation:
+        return explanation
+
+    async def dead_letters(_self: Client, _service: str, **_filters: object) -> Any:
+        yield letter
+
+    async def dead_letter(_self: Client, _service: str, _id: str) -> DeadLetter:
+        return letter
+
+    for name, fake in (
+        ("job", job),
+        ("explain", explain),
+        ("dead_letters", dead_letters),
+        ("dead_letter", dead_letter),
+    ):
+        monkeypatch.setattr(Client, name, fake)
+    for command in (["explain", id], ["dead-letters", "list"], ["dead-letters", "show", id]):
+        done = CliRunner().invoke(cli.app, command)
+        assert done.exit_code == 0, done.output
+        _harmless(done.output)
+
+
+def test_line_ends_and_every_script_stay(capfd: pytest.CaptureFixture[str]) -> None:
+    assert escaped("one\ntwo") == "one\ntwo"
+    assert escaped("Größe 名前 שם 👩\u200d🚀") == "Größe 名前 שם 👩\u200d🚀"
+    print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK]))
+    assert "\nsecond\n" in capfd.readouterr().out
