@@ -6,6 +6,7 @@ JetStream API. Not here: acknowledged publishing (`shared.bus_publish`), streams
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 RECONNECT_WAIT: Final = 0.25
 """Seconds between attempts to connect."""
+WAITING_TOLD: Final = 10.0
+"""Seconds at the least between two log lines that say that the server is still away."""
 PING_INTERVAL: Final = 10
 """Seconds; two unanswered pings mean that the server hangs, and the connection is made again."""
 OUTBOUND_BYTES: Final = 16 << 20
@@ -60,14 +63,24 @@ class TooLarge(BusError, MessageTooLarge):
 class Connection:
     """One connection to a NATS server or cluster (`url` may name several servers, separated by commas)."""
 
-    def __init__(self, url: str, *, name: str, start_deadline: float, metrics: BusMetrics) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        start_deadline: float,
+        metrics: BusMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.metrics = metrics
+        self._clock = clock
         self._servers = [part.strip() for part in url.split(",") if part.strip()]
         self._name = name
         self._start_deadline = start_deadline
         self._nc = HearingClient()
         self._listeners: list[Listener] = []
         self._last_error = ""
+        self._away_told_at = float("-inf")
         self._stopping = False
         self._started = False
 
@@ -101,7 +114,8 @@ class Connection:
         except TimeoutError:
             self._stopping = True
             await self._nc.close()
-            raise Unavailable(f"NATS at {self._addresses()} ({self._last_error or 'no answer'})") from None
+            why = f"{self._last_error or 'no answer'}, for {self._start_deadline:g} s"
+            raise Unavailable(f"NATS at {self._addresses()} ({why})") from None
         except nats_errors.Error as error:
             raise Unavailable(f"NATS at {self._addresses()} ({error})") from error
         self._started = True
@@ -311,10 +325,19 @@ class Connection:
             # While the server is away each attempt fails alike: that is said once, and counted each time.
             level = log.debug if self._last_error == before and not self.connected else log.warning
             level("bus.client_error", error=self._last_error, error_type=type(error).__name__)
+        if not self.connected and not self._stopping:
+            self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        now = self._clock()
+        if now - self._away_told_at >= WAITING_TOLD:
+            self._away_told_at = now
+            log.info("bus.waiting", url=self._addresses(), error=self._last_error)
 
     async def _on_disconnected(self) -> None:
         if self._stopping or not self._started:
             return
+        self._away_told_at = self._clock()
         log.warning("bus.disconnected", error=self._last_error)
         self._tell(False)
 

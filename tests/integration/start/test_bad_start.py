@@ -125,8 +125,10 @@ async def test_a_bus_that_does_not_answer_is_waited_for_and_named(
 
     assert code == FAILED
     assert time.monotonic() - begun >= DEADLINE
-    says(err, module, "NATS", NOWHERE, "not available")
+    says(err, module, "NATS", NOWHERE, f"for {DEADLINE:g} s", "not available")
     assert "hidden" not in err
+    told = [json.loads(line) for line in err.splitlines() if '"bus.waiting"' in line]
+    assert [(one["url"], "refused" in one["error"]) for one in told] == [(NOWHERE, True)]  # once in ten seconds
 
 
 @pytest.mark.parametrize("module", ["worker_manager", "worker_manager.agent"])
