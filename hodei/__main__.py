@@ -1,6 +1,21 @@
-"""`python -m hodei` is the console script."""
+"""The console script, and `python -m hodei`. An interrupt ends it quietly, also while it still loads its modules."""
 
-from hodei.cli import main
+import sys
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""128 + SIGINT, as a shell has it."""
+
+
+def main() -> None:
+    """Run the command line; never returns normally."""
+    try:
+        from hodei.cli import main as command_line  # it loads most of the program
+
+        command_line()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
 
 if __name__ == "__main__":
     main()

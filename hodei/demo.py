@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from schemas.states import JobStatus
 from schemas.words import what_would_be_right
 
 DEADLINE: Final = 600.0
+INTERRUPTED: Final = 128 + signal.SIGINT
 EXAMPLE: Final = Path(__file__).parent / "example.json"
 COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green")
 
@@ -33,7 +35,8 @@ Line = Callable[[str, Text], None]
 
 
 def run(pipeline: Path | None) -> int:
-    """Run the demo; 0 when every step succeeded, 1 when one failed or the platform did not start."""
+    """Run the demo; 0 when every step succeeded, 1 when one failed or the platform did not start, 130 when it was
+    interrupted."""
     pipeline = pipeline or EXAMPLE
     try:
         wanted = PipelineCreate.model_validate_json(pipeline.read_bytes())
@@ -56,14 +59,14 @@ async def _run(wanted: PipelineCreate, folder: Path) -> int:
     living.add_done_callback(lambda _: ready.cancel())
     await asyncio.wait([ready])
     if ready.cancelled():
-        return await living or 1  # it has said why
+        return await living or INTERRUPTED  # when it failed, it has said why
     shown = asyncio.create_task(_show(wanted, ready.result()))
     living.add_done_callback(lambda _: shown.cancel())
     await asyncio.wait([shown])
     living.cancel()
     await asyncio.wait([living])
     if shown.cancelled():
-        return 130
+        return INTERRUPTED
     if error := shown.exception():
         if not isinstance(error, ClientError | TimeoutError):
             raise error

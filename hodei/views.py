@@ -2,7 +2,6 @@
 
 import codecs
 import shlex
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hodei.escapes import escaped
+from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
 from schemas.model import on_one_line
 from schemas.output import written
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
@@ -231,15 +231,6 @@ def _code_in_words(reason: Reason | None, code: int) -> str:
     """What an exit code adds to a reason: ` 7`, or ` SIGKILL (9)` for what a signal ended."""
     if reason is Reason.EXIT_CODE:
         return f" {code}"
-    if reason is Reason.SIGNAL and code > 128:
-        return f" {signal_name(code - 128)} ({code - 128})"
+    if reason is Reason.SIGNAL and code > FIRST_OF_SIGNALS:
+        return f" {signal_in_words(code - FIRST_OF_SIGNALS)}"
     return ""
-
-
-def signal_name(number: int) -> str:
-    """A signal by its name: SIGKILL for 9; SIGRTMIN+1 and the like for those that have no name of their own."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        first = signal.SIGRTMIN
-        return f"SIGRTMIN+{number - first}" if first < number <= signal.SIGRTMAX else f"signal {number}"

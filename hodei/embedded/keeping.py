@@ -16,6 +16,7 @@ from hodei.embedded.backoff import Backoff
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.nats import EmbeddedNats
 from hodei.embedded.postgres import EmbeddedPostgres
+from schemas.endings import ending_in_words
 
 LOOK: Final = 1.0
 """Seconds between two looks at a server."""
@@ -36,7 +37,7 @@ async def keep_server(name: str, server: Server, say: Say) -> None:
         backoff.began()
         code = await server.wait()
         delay = backoff.delay()
-        say(f"{name} ended with exit code {code}, starting it again in {delay:g} s")
+        say(f"{name} {ending_in_words(code)}, starting it again in {delay:g} s")
         await asyncio.sleep(delay)
         await _restart(name, server, backoff, say)
 

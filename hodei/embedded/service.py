@@ -22,6 +22,7 @@ from hodei.embedded import folder
 from hodei.embedded.backoff import Backoff
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.process import wait_for_exit
+from schemas.endings import ending_in_words
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class ServiceProcess:
         until = loop.time() + deadline
         while loop.time() < until:
             if (code := self._process.poll()) is not None:
-                raise EmbeddedError(f"the {self.spec.name} ended with exit code {code}:{self._last_lines()}")
+                raise EmbeddedError(f"the {self.spec.name} {ending_in_words(code)}:{self._last_lines()}")
             try:
                 async with session.get(f"{self.spec.url}/health", timeout=aiohttp.ClientTimeout(2)) as answer:
                     body = await answer.json(content_type=None)
@@ -102,8 +103,7 @@ class ServiceProcess:
             code = await wait_for_exit(self._process)
             delay = self._backoff.delay()
             self._say(
-                f"the {self.spec.name} ended with exit code {code}, "
-                f"starting it again in {delay:g} s (see {self.spec.log})"
+                f"the {self.spec.name} {ending_in_words(code)}, starting it again in {delay:g} s (see {self.spec.log})"
             )
             await asyncio.sleep(delay)
             while (problem := self._cannot_start()) is not None:

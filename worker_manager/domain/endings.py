@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from schemas.endings import ending_in_words
 from schemas.states import WorkerProcessStatus
 
 
@@ -44,6 +45,4 @@ def judge(intent: Intent | None, *, exit_code: int | None, took_leave: bool) -> 
 def _words(exit_code: int | None) -> str:
     if exit_code is None:
         return "its process is gone; how it ended was not seen"
-    if exit_code > 128:
-        return f"its process was ended by signal {exit_code - 128}"
-    return f"its process ended with exit code {exit_code}"
+    return f"its process {ending_in_words(exit_code)}"

@@ -180,7 +180,7 @@ async def test_a_crash_is_seen_at_once_and_leaves_nothing_running(
     assert (stopped.status, stopped.clean, stopped.exit_code) == ("failed", False, 137)
     assert await gone(child, within=0.1)  # before the word was out, not after
     ended = await over(manager, worker["id"])
-    assert (ended["status"], ended["detail"]) == ("failed", "its process was ended by signal 9")
+    assert (ended["status"], ended["detail"]) == ("failed", "its process was ended by SIGKILL (9)")
 
 
 async def test_one_that_ends_at_once_is_503_with_its_last_words(start: Start) -> None:

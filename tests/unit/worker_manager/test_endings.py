@@ -34,7 +34,7 @@ def test_only_an_end_that_was_wanted_or_orderly_is_no_failure(
 
 
 def test_a_failure_says_how_the_process_ended() -> None:
-    assert "signal 9" in judge(None, exit_code=137, took_leave=False).detail
+    assert "SIGKILL (9)" in judge(None, exit_code=137, took_leave=False).detail
     assert "exit code 3" in judge(None, exit_code=3, took_leave=False).detail
 
 
