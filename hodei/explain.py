@@ -81,6 +81,6 @@ async def _explain_job(client: Client, job: JobDetail, *, as_json: bool) -> None
 
 
 def _in_words(told: Explanation) -> str:
-    said = [f"  worker {one.name} ({one.worker_id}): {one.refusal or 'could take it'}" for one in told.workers]
-    said += [f"  {group.count} more: {group.refusal or 'could take it'}" for group in told.others]
+    said = [f"  worker {one.name} ({one.worker_id}) {one.refusal or 'could take it'}" for one in told.workers]
+    said += [f"  each of {group.count} more {group.refusal or 'could take it'}" for group in told.others]
     return "\n".join([told.summary, *said])

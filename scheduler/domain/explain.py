@@ -52,10 +52,11 @@ class Waiting:
 
 
 def refusal(shape: Shape, candidate: Candidate, task: Waiting | None = None) -> str | None:
-    """What keeps a task of this shape from the worker; None when it fits and there is room."""
+    """What keeps a task of this shape from the worker, as the rest of a sentence about it (`is offline`); None when the
+    task fits and there is room."""
     worker = candidate.worker
     if not candidate.has_agent:
-        return "no agent stands behind it"
+        return "has no agent"
     if worker.status is WorkerStatus.OFFLINE:
         return IS_OFFLINE
     if worker.status is WorkerStatus.DRAINING:
@@ -75,7 +76,7 @@ def refusal(shape: Shape, candidate: Candidate, task: Waiting | None = None) -> 
     if lacking := _lacking(shape, worker, free=True):
         return lacking
     if task is not None and task.patient_until is not None and worker.id in task.shuns:
-        return f"an earlier attempt failed there: another worker is waited for until {task.patient_until}"
+        return f"had an attempt that failed: the task waits for another worker until {task.patient_until}"
     return None
 
 
@@ -98,7 +99,7 @@ def verdicts(
     rest[IS_OFFLINE] += offline
     groups = [WorkerGroup(count=count, refusal=why) for why, count in rest.most_common(MAX_GROUPS) if count]
     if (left := sum(rest.values()) - sum(group.count for group in groups)) > 0:
-        groups.append(WorkerGroup(count=left, refusal="for other reasons"))
+        groups.append(WorkerGroup(count=left, refusal="refuses for other reasons"))
     return listed[:MAX_LISTED], groups
 
 
@@ -116,7 +117,8 @@ def summary(
         if kept is not None:
             return f"waits: worker {kept} is reserved for it, until what was placed there before has ended"
         if len(said - Counter({None: fitting})) == 1:
-            return f"waits: every worker refuses it: {next(iter(why for why in said if why is not None))}"
+            why = next(why for why in said if why is not None)
+            return f"waits: {'every' if total > 1 else 'the only'} worker {why}"
         return f"waits: none of {total} workers can take it now"
     if position > 1:
         return f"waits behind {position - 1} others for {fitting} fitting workers"
@@ -159,6 +161,8 @@ def _lacking(shape: Shape, worker: Worker, *, free: bool) -> str | None:
     names = ("cpu_m", "memory_mb", "gpu")
     what = "free" if free else "in all"
     faults = [
-        f"needs {name} {need}, {got} {what}" for name, need, got in zip(names, needs, has, strict=True) if need > got
+        f"has {name} {got} {what}, the task needs {need}"
+        for name, need, got in zip(names, needs, has, strict=True)
+        if need > got
     ]
     return "; ".join(faults) or None

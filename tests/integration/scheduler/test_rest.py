@@ -173,7 +173,7 @@ async def test_a_worker_without_an_agent_is_listed_and_never_sent_anything(house
     assert [event.task_id for event in await here.ears.wait(TaskScheduled)] == [other.task_id]
     found = Explanation.model_validate(await here.get(f"/api/v1/tasks/{one.task_id}/explain"))
     refusals = {verdict.worker_id: verdict.refusal for verdict in found.workers}
-    assert refusals[shown.id] == "no agent stands behind it"
+    assert refusals[shown.id] == "has no agent"
     assert refusals[agent.id] == "has type=default, the task requires type=rust"
 
 

@@ -22,7 +22,7 @@ def worker(**changes: object) -> Worker:
     ("candidate", "shape", "words"),
     [
         (Candidate(worker(), True), Shape(), None),
-        (Candidate(worker(), False), Shape(), "no agent stands behind it"),
+        (Candidate(worker(), False), Shape(), "has no agent"),
         (Candidate(worker(online=False), True), Shape(), "is offline"),
         (Candidate(worker(drained=True), True), Shape(), "is draining and takes nothing new"),
         (Candidate(worker(unhealthy="no fork"), True), Shape(), "is unhealthy: no fork"),
@@ -33,12 +33,12 @@ def worker(**changes: object) -> Worker:
         (
             Candidate(worker(capacity=Resources(cpu_m=500)), True),
             Shape(cpu_m=800),
-            "needs cpu_m 800, 500 in all",
+            "has cpu_m 500 in all, the task needs 800",
         ),
         (
             Candidate(worker(capacity=Resources(cpu_m=900), used=(400, 0, 0), busy=1), True),
             Shape(cpu_m=800),
-            "needs cpu_m 800, 500 free",
+            "has cpu_m 500 free, the task needs 800",
         ),
     ],
 )
@@ -50,7 +50,11 @@ def test_a_refusal_says_what_is_needed_and_what_is_lacking(
 
 def test_the_summary_says_why_it_waits() -> None:
     assert summary(1, []) == "waits: no worker is known"
-    assert summary(1, *verdicts(Shape(), [], offline=3)) == "waits: every worker refuses it: is offline"
+    assert summary(1, *verdicts(Shape(), [], offline=3)) == "waits: every worker is offline"
+    assert summary(1, *verdicts(Shape(), [Candidate(worker(), False)])) == "waits: the only worker has no agent"
+    full = [Candidate(worker(busy=2), True)] * 2
+    assert summary(1, *verdicts(Shape(), full)) == "waits: every worker has no free slot: 2 placed, 2 slots"
+    assert summary(1, *verdicts(Shape(), full, offline=1)) == "waits: none of 3 workers can take it now"
     assert summary(3, *verdicts(Shape(), [Candidate(worker(), True)])) == "waits behind 2 others for 1 fitting workers"
 
 
@@ -87,7 +91,7 @@ def test_a_worker_where_an_attempt_failed_says_until_when_another_is_waited_for(
     waiting = Waiting("a", (-1, START, "a"), ("w1",), "2026-11-23T08:15:30Z")
     (shunned, full), _ = verdicts(Shape(), both, waiting)
     assert shunned.refusal == (
-        "an earlier attempt failed there: another worker is waited for until 2026-11-23T08:15:30Z"
+        "had an attempt that failed: the task waits for another worker until 2026-11-23T08:15:30Z"
     )
     assert full.refusal == "has no free slot: 2 placed, 2 slots"
     [alone], _ = verdicts(Shape(), both[:1], waiting)
