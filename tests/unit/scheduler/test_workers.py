@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+
+import pytest
 
 from scheduler.domain.desk import Desk
 from scheduler.domain.fleet import Worker
+from schemas.agents import Heartbeat
 from schemas.events import (
     ExecutionLost,
     WorkerDraining,
@@ -98,27 +102,23 @@ def test_what_a_stopped_worker_ran_is_queued_again_at_once_and_was_no_crash() ->
     assert (lost.task_id, lost.reason) == ("a", Reason.WORKER_STOPPED)
 
 
-def test_what_was_under_way_to_a_stopped_worker_was_no_crash_either() -> None:
-    for after in (lambda one: one.tick(at(2 * LEASE)), lambda one: one.heartbeat(beat(incarnation="i2"), at(2))):
-        one = with_worker()
-        one.arrive(queued("a"), at(0))
-        settle(one)
-        one.heartbeat(beat(draining=True, leaving=True), at(1))
-        after(one)
-        [lost] = [event for event in settle(one).events if isinstance(event, ExecutionLost)]
-        assert lost.reason is Reason.WORKER_STOPPED
-
-
-def test_what_a_worker_ran_whose_goodbye_was_not_heard_was_no_crash() -> None:
-    announced = (lambda one: one.tick(at(2 * LEASE + 1)), lambda one: one.heartbeat(beat(incarnation="i2"), at(2)))
-    for after in announced:
-        one = with_worker()
-        one.arrive(queued("a"), at(0))
-        settle(one)
-        one.heartbeat(beat(draining=True, exiting=True), at(1))
-        after(one)
-        [lost] = [event for event in settle(one).events if isinstance(event, ExecutionLost)]
-        assert lost.reason is Reason.WORKER_STOPPED
+@pytest.mark.parametrize("goodbye", [beat(draining=True, leaving=True), beat(draining=True, exiting=True)])
+@pytest.mark.parametrize(
+    "after",
+    [lambda desk: desk.tick(at(2 * LEASE + 1)), lambda desk: desk.heartbeat(beat(incarnation="i2"), at(2))],
+    ids=["its lease ends", "its next incarnation comes"],
+)
+def test_what_a_worker_had_that_was_about_to_end_was_no_crash(
+    goodbye: Heartbeat, after: Callable[[Desk], object]
+) -> None:
+    """Whether its last word was heard, or only that it would end."""
+    one = with_worker()
+    one.arrive(queued("a"), at(0))
+    settle(one)
+    one.heartbeat(goodbye, at(1))
+    after(one)
+    [lost] = [event for event in settle(one).events if isinstance(event, ExecutionLost)]
+    assert lost.reason is Reason.WORKER_STOPPED
 
 
 def test_a_worker_that_comes_back_tells_how_it_ended() -> None:
