@@ -11,25 +11,35 @@ import typer
 
 from hodei.asking import show_list
 from hodei.client import Client
-from hodei.client.client import LARGEST_PAGE
 from hodei.client.filters import ExecutionFilters, JobFilters, PipelineFilters, QueueFilters, ScheduleFilters
 from hodei.ids import whole_job_id, whole_worker_id
-from hodei.options import AsJson, CreatedAfter, CreatedBefore, Label, Limit, Name, OfJob, OfPipeline, check
+from hodei.options import (
+    AsJson,
+    CreatedAfter,
+    CreatedBefore,
+    Label,
+    Limit,
+    Name,
+    OfJob,
+    OfPipeline,
+    OfPriority,
+    OfReason,
+    check,
+)
 from hodei.views import Columns, duration, labels_text, moment_text, print_columns, print_jobs, status_text
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from schemas.rest.jobs import Job, JobQuery
 from schemas.rest.pipelines import Pipeline, PipelineQuery, PipelineStatus
 from schemas.rest.schedules import QueuedTask, QueueQuery, Schedule, ScheduleQuery
-from schemas.specs import Priority
-from schemas.states import ExecutionStatus, JobStatus, Reason, ScheduleStatus
+from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus
 
 
 def jobs(
     status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
     name: Name = None,
     label: Label = None,
-    reason: Annotated[Reason | None, typer.Option(help="Only those that did not succeed for this reason.")] = None,
-    priority: Annotated[Priority | None, typer.Option(help="Only those of this priority.")] = None,
+    reason: OfReason = None,
+    priority: OfPriority = None,
     pipeline: OfPipeline = None,
     pipeline_version: Annotated[int | None, typer.Option(help="Only those of this version of it.")] = None,
     rerun_of: Annotated[
@@ -68,7 +78,7 @@ def jobs(
 
 def executions(
     status: Annotated[ExecutionStatus | None, typer.Option(help="Only those in this state.")] = None,
-    reason: Annotated[Reason | None, typer.Option(help="Only those that did not succeed for this reason.")] = None,
+    reason: OfReason = None,
     exit_code: Annotated[int | None, typer.Option(help="Only those with this exit code.")] = None,
     attempt: Annotated[int | None, typer.Option(help="Only those that were this attempt of their task.")] = None,
     job: OfJob = None,
@@ -113,12 +123,12 @@ def executions(
 def queue(
     name: Name = None,
     job: OfJob = None,
-    priority: Annotated[Priority | None, typer.Option(help="Only those of this priority.")] = None,
+    priority: OfPriority = None,
     attempt: Annotated[int | None, typer.Option(help="Only those of which this attempt waits.")] = None,
     requires: Annotated[
         list[str] | None, typer.Option(help="Only those whose worker must have this label, KEY=VALUE; may be repeated.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many at the most.")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List the tasks that wait for a worker, in the order in which they would run."""
@@ -135,7 +145,7 @@ def queue(
     async def find(client: Client) -> list[QueuedTask]:
         if job is not None:
             filters["job_id"] = await whole_job_id(client, job)
-        return await client.queue(**filters)
+        return [one async for one in client.queue(**filters)]
 
     show_list(find, print_queue, as_json=as_json)
 

@@ -8,6 +8,8 @@ import typer
 
 from hodei import usage
 from schemas.rest.lists import PageQuery
+from schemas.specs import Priority
+from schemas.states import Reason
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
@@ -17,6 +19,8 @@ Label = Annotated[
 ]
 OfJob = Annotated[str | None, typer.Option("--job", help="Only those of this job: its id or its last 8 characters.")]
 OfPipeline = Annotated[str | None, typer.Option("--pipeline", metavar="ID", help="Only those of this pipeline.")]
+OfPriority = Annotated[Priority | None, typer.Option(help="Only those of this priority.")]
+OfReason = Annotated[Reason | None, typer.Option(help="Only those that did not succeed for this reason.")]
 CreatedAfter = Annotated[
     datetime | None,
     typer.Option(

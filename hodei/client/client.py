@@ -45,6 +45,8 @@ from schemas.states import JOB
 from schemas.variables import unknown_variables
 
 M = TypeVar("M", bound=BaseModel)
+Fields = Mapping[str, object]
+"""The fields of a request by their names, as in JSON."""
 LONGEST_WAIT = 60.0
 LARGEST_PAGE = 1000
 
@@ -59,8 +61,9 @@ class Client:
     raises ApiError when the platform refuses, Unreachable when no service answers, and UnexpectedAnswer when another
     server does.
 
-    Lists take the filters of their route (`filters.py`); `limit` is the most that they yield, `page_size` what they ask
-    for at once.
+    What is sent is a model, such as JobCreate, or a dict of its fields; pydantic's ValidationError, a ValueError, names
+    the fields that are wrong. Lists take the filters of their route (`filters.py`); `limit` is the most that they
+    yield, `page_size` what they ask for at once.
     """
 
     def __init__(
@@ -105,10 +108,16 @@ class Client:
 
     # ---------------------------------------------------------------- pipelines
 
-    async def create_pipeline(self, pipeline: PipelineCreate, *, idempotency_key: str | None = None) -> Pipeline:
+    async def create_pipeline(
+        self, pipeline: PipelineCreate | Fields, *, idempotency_key: str | None = None
+    ) -> Pipeline:
         """Make a pipeline."""
         answer = await self.orchestrator.request(
-            "POST", "/api/v1/pipelines", body=_body(pipeline), creates=True, idempotency_key=idempotency_key
+            "POST",
+            "/api/v1/pipelines",
+            body=_body(PipelineCreate, pipeline),
+            creates=True,
+            idempotency_key=idempotency_key,
         )
         return _one(Pipeline, answer)
 
@@ -125,10 +134,10 @@ class Client:
         """A pipeline at all of its versions, newest first."""
         return _pages(self.orchestrator, Pipeline, f"/api/v1/pipelines/{_id(pipeline_id)}/versions", filters)
 
-    async def update_pipeline(self, pipeline_id: str, pipeline: PipelineCreate) -> Pipeline:
+    async def update_pipeline(self, pipeline_id: str, pipeline: PipelineCreate | Fields) -> Pipeline:
         """Give a pipeline its next version; running jobs keep theirs."""
         path = f"/api/v1/pipelines/{_id(pipeline_id)}"
-        return _one(Pipeline, await self.orchestrator.request("PUT", path, body=_body(pipeline)))
+        return _one(Pipeline, await self.orchestrator.request("PUT", path, body=_body(PipelineCreate, pipeline)))
 
     async def archive_pipeline(self, pipeline_id: str) -> None:
         """Take a pipeline out of use; its jobs stay readable and do not run again."""
@@ -140,16 +149,16 @@ class Client:
 
     # ---------------------------------------------------------------- jobs
 
-    async def submit(self, job: JobCreate, *, idempotency_key: str | None = None) -> JobDetail:
+    async def submit(self, job: JobCreate | Fields, *, idempotency_key: str | None = None) -> JobDetail:
         """Submit a job. It is kept once this returns."""
         answer = await self.orchestrator.request(
-            "POST", "/api/v1/jobs", body=_body(job), creates=True, idempotency_key=idempotency_key
+            "POST", "/api/v1/jobs", body=_body(JobCreate, job), creates=True, idempotency_key=idempotency_key
         )
         return _one(JobDetail, answer)
 
-    async def submit_many(self, jobs: Sequence[JobCreate], *, idempotency_key: str | None = None) -> list[Job]:
+    async def submit_many(self, jobs: Sequence[JobCreate | Fields], *, idempotency_key: str | None = None) -> list[Job]:
         """Submit up to 1000 jobs, all or none; they come back in the order given."""
-        body = b"[" + b",".join(_body(job) for job in jobs) + b"]"
+        body = b"[" + b",".join(_body(JobCreate, job) for job in jobs) + b"]"
         answer = await self.orchestrator.request(
             "POST", "/api/v1/jobs/batch", body=body, creates=True, idempotency_key=idempotency_key
         )
@@ -187,7 +196,9 @@ class Client:
         once its pipeline is archived."""
         request = RerunRequest.model_validate({"from": "failed" if from_failed else "start"})
         path = f"/api/v1/jobs/{_id(job_id)}/rerun"
-        return _one(JobDetail, await self.orchestrator.request("POST", path, body=_body(request), creates=True))
+        return _one(
+            JobDetail, await self.orchestrator.request("POST", path, body=_body(RerunRequest, request), creates=True)
+        )
 
     async def delete_job(self, job_id: str) -> None:
         """Forget a job and its logs. Raises ApiError (409) while it runs."""
@@ -228,9 +239,11 @@ class Client:
 
     # ---------------------------------------------------------------- scheduler
 
-    async def schedule(self, schedule: ScheduleCreate) -> Schedule:
+    async def schedule(self, schedule: ScheduleCreate | Fields) -> Schedule:
         """Have something run later, or now."""
-        answer = await self.scheduler.request("POST", "/api/v1/schedule", body=_body(schedule), creates=True)
+        answer = await self.scheduler.request(
+            "POST", "/api/v1/schedule", body=_body(ScheduleCreate, schedule), creates=True
+        )
         return _one(Schedule, answer)
 
     async def scheduled(self, schedule_id: str) -> Schedule:
@@ -245,9 +258,11 @@ class Client:
         """Delete a schedule; jobs that it made stay."""
         await self.scheduler.request("DELETE", f"/api/v1/scheduled/{_id(schedule_id)}")
 
-    async def register_worker(self, worker: WorkerRegister) -> RegisteredWorker:
+    async def register_worker(self, worker: WorkerRegister | Fields) -> RegisteredWorker:
         """Make a worker known that has no agent (it is listed, and never sent anything)."""
-        answer = await self.scheduler.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
+        answer = await self.scheduler.request(
+            "POST", "/api/v1/workers", body=_body(WorkerRegister, worker), creates=True
+        )
         return _one(RegisteredWorker, answer)
 
     def registered_workers(self, **filters: Unpack[RegisteredWorkerFilters]) -> AsyncIterator[RegisteredWorker]:
@@ -266,9 +281,9 @@ class Client:
         """Lift a worker's drain. Raises ApiError (409) for one that drains in order to stop."""
         return _one(RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{_id(worker_id)}/resume"))
 
-    async def queue(self, **filters: Unpack[QueueFilters]) -> list[QueuedTask]:
-        """What waits, in the order in which it would run (the first page)."""
-        return _many(QueuedTask, await self.scheduler.request("GET", "/api/v1/queue", query=_query(filters)))
+    def queue(self, **filters: Unpack[QueueFilters]) -> AsyncIterator[QueuedTask]:
+        """What waits, in the order in which it would run, page by page."""
+        return _pages(self.scheduler, QueuedTask, "/api/v1/queue", filters)
 
     async def explain(self, task_id: str) -> Explanation:
         """Why a task waits."""
@@ -276,9 +291,11 @@ class Client:
 
     # ---------------------------------------------------------------- worker manager
 
-    async def start_worker(self, worker: WorkerStart) -> ManagedWorker:
+    async def start_worker(self, worker: WorkerStart | Fields) -> ManagedWorker:
         """Start a real worker process."""
-        answer = await self.worker_manager.request("POST", "/api/v1/workers", body=_body(worker), creates=True)
+        answer = await self.worker_manager.request(
+            "POST", "/api/v1/workers", body=_body(WorkerStart, worker), creates=True
+        )
         return _one(ManagedWorker, answer)
 
     def workers(self, **filters: Unpack[ManagedWorkerFilters]) -> AsyncIterator[ManagedWorker]:
@@ -296,9 +313,11 @@ class Client:
         )
         return _one(ManagedWorkerState, answer)
 
-    async def execute(self, request: ExecuteRequest) -> ManagedExecution:
+    async def execute(self, request: ExecuteRequest | Fields) -> ManagedExecution:
         """Run a command as a single execution."""
-        answer = await self.worker_manager.request("POST", "/api/v1/execute", body=_body(request), creates=True)
+        answer = await self.worker_manager.request(
+            "POST", "/api/v1/execute", body=_body(ExecuteRequest, request), creates=True
+        )
         return _one(ManagedExecution, answer)
 
     def executions(self, **filters: Unpack[ExecutionFilters]) -> AsyncIterator[ManagedExecution]:
@@ -412,7 +431,10 @@ def _whole(value: object) -> int | None:
     return None if value is None else int(str(value))
 
 
-def _body(model: BaseModel) -> bytes:
+def _body(kind: type[BaseModel], given: BaseModel | Fields) -> bytes:
+    model = kind.model_validate(given) if isinstance(given, Mapping) else given
+    if not isinstance(model, kind):
+        raise TypeError(f"{kind.__name__} or a dict of its fields is needed, not {type(given).__name__}")
     return model.model_dump_json(exclude_unset=True, by_alias=True).encode()
 
 

@@ -48,8 +48,7 @@ class ScheduleFilters(PageFilters, total=False):
     pipeline_id: str | None
 
 
-class QueueFilters(TypedDict, total=False):
-    limit: int | None
+class QueueFilters(PageFilters, total=False):
     name: str | None
     job_id: str | None
     priority: Priority | None

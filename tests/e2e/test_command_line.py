@@ -352,7 +352,7 @@ async def test_every_list_is_narrowed_down_by_options(platform: Platform, client
     waiting = await client.submit(command_job("true", name=name, requires={"only": name}))
 
     async def queued() -> bool | None:
-        return bool(await client.queue(job_id=waiting.id)) or None
+        return bool([task async for task in client.queue(job_id=waiting.id)]) or None
 
     assert await eventually(queued)
 
@@ -470,11 +470,15 @@ async def test_an_unknown_job_and_an_absent_platform_are_one_line(platform: Plat
     assert "127.0.0.1:9" in err
 
 
-async def test_the_readmes_program_runs_as_it_is(platform: Platform) -> None:
+async def test_the_readmes_program_runs_as_it_is_also_in_the_folder_of_a_clone(
+    platform: Platform, tmp_path: Path
+) -> None:
+    for package in ("hodei", "schemas"):
+        (tmp_path / package).mkdir()  # where `git clone` put the project, for one
     [program] = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program,
+        sys.executable, "-c", program, cwd=tmp_path,
         env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     async with asyncio.timeout(60):

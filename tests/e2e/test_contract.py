@@ -149,7 +149,7 @@ async def _visit_scheduler(client: Client, raw: RawHttp) -> None:
     await raw("DELETE", f"/api/v1/workers/{worker.id}")
     job = await client.submit(command_job("true", requires={"zone": unique("nowhere")}))
     await client.explain(job.tasks[0].id)
-    await client.queue()
+    [_ async for _ in client.queue()]
     await client.cancel(job.id)
 
 

@@ -236,7 +236,7 @@ async def test_a_task_that_no_worker_fits_waits_and_says_why(client: Client) -> 
 
     assert explanation.position is not None
     assert all(not verdict.fits and verdict.refusal for verdict in explanation.workers)
-    assert task.id in [queued.task_id for queued in await client.queue(job_id=job.id)]
+    assert task.id in [queued.task_id async for queued in client.queue(job_id=job.id)]
     await client.cancel(job.id)
     await expect.ends(client, job.id, JobStatus.CANCELLED)
 
@@ -251,7 +251,7 @@ async def test_a_job_that_needs_a_gpu_waits_for_a_worker_that_has_one(client: Cl
     task = (await client.job(job.id)).tasks[0]
     explanation = await eventually(lambda: _in_the_queue(client, task.id))
     refusals = {verdict.worker_id: verdict.refusal for verdict in explanation.workers}
-    assert refusals[plain.id] == "needs gpu 1, 0 in all"
+    assert refusals[plain.id] == "has gpu 0 in all, the task needs 1"
 
     able = await client.start_worker(WorkerStart(type=kind, capacity=Capacity(gpu=1)))
 
