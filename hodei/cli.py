@@ -180,7 +180,7 @@ def logs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Show a job's output. Exit code 1 tells that some of it is no longer kept."""
-    from hodei.views import Output
+    from hodei.views import Output, write_output
     from schemas.rest.jobs import JobLogLine
 
     async def show(client: Client) -> int:
@@ -189,25 +189,25 @@ def logs(
         output = Output(named=follow and not as_json and len((await client.job(job_id)).tasks) > 1)
         expired = False
 
-        def out(line: JobLogLine) -> None:
+        async def out(line: JobLogLine) -> None:
             nonlocal expired
             expired = expired or line.remark == "expired"
             if as_json:
-                print(line.model_dump_json(exclude_none=True), flush=True)
+                await write_output("stdout", line.model_dump_json(exclude_none=True).encode() + b"\n")
             else:
-                output.show(line)
+                await output.show(line)
 
         if follow:
             try:
                 async for line in client.follow_logs(job_id):
-                    out(line)
+                    await out(line)
             except ClientError as error:
                 typer.echo(f"hodei: {escaped(str(error))}\nhodei: left job {job_id}, which goes on", err=True)
                 return 1
         else:
             for line in (await client.logs(job_id)).logs:
-                out(line)
-        output.close()
+                await out(line)
+        await output.close()
         return int(expired)
 
     raise typer.Exit(with_client(lambda client: while_read(show(client))))

@@ -147,7 +147,7 @@ async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet:
     try:
         async for line in client.follow_logs(job_id):
             try:
-                output.show(line)
+                await output.show(line)
             except ClosedOutput as error:
                 interrupts.note_closed(error)
                 break  # the job is being cancelled, and its end is waited for

@@ -1,8 +1,13 @@
 """This program's standard streams: always there, and with an error of their own when they take nothing more.
 
+A pipe whose reader does not read, as that of `| less`, is full after a while, and a write to it blocks the program.
+So what may be much is written once there is room (`until_ready`), and this program's own words on standard error are
+held back until then, or until it ends.
+
 Not here: what a command does about a closed output. `hodei run` cancels its job; the others end.
 """
 
+import asyncio
 import errno
 import io
 import os
@@ -18,6 +23,10 @@ from hodei.embedded.terminal import say
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+PIECE: Final = select.PIPE_BUF
+"""Bytes that a pipe takes without blocking when it is ready."""
+MOST_HELD: Final = 1 << 16
+"""Characters of this program's own words that are held back; of more the last ones are kept."""
 _NAMES: Final = {1: "standard output", 2: "standard error"}
 
 
@@ -38,6 +47,30 @@ class ClosedOutput(OSError):
         return cls(_NAMES[1], BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
 
+def is_ready(descriptor: int) -> bool:
+    """Tell whether up to PIECE bytes can be written without blocking, or writing fails at once."""
+    look = select.poll()
+    look.register(descriptor, select.POLLOUT)
+    return bool(look.poll(0))
+
+
+async def until_ready(stream: TextIO) -> None:
+    """Return when up to PIECE bytes can be written without blocking, or writing fails at once."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # it is closed, or not a file at all
+        return
+    if is_ready(descriptor):
+        return
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(descriptor)
+
+
 @contextmanager
 def prepared() -> Iterator[None]:
     """Open streams that are missing (`>&-`) on the null device; end quietly when standard output is closed.
@@ -49,7 +82,7 @@ def prepared() -> Iterator[None]:
     _open_missing()
     out, err = (io.BufferedWriter(_File(number, "w", closefd=False)) for number in (1, 2))
     sys.stdout = io.TextIOWrapper(out, _encoding(sys.stdout), errors="replace", line_buffering=out.isatty())
-    sys.stderr = _Remarks(err, _encoding(sys.stderr), errors="replace", line_buffering=True)
+    sys.stderr = remarks = _Remarks(err, _encoding(sys.stderr))
     try:
         try:
             yield
@@ -64,6 +97,7 @@ def prepared() -> Iterator[None]:
         say(str(error))
         sys.exit(1)
     finally:
+        remarks.let_go()
         _drop_what_is_left(out)
         _drop_what_is_left(err)
 
@@ -88,13 +122,29 @@ class _Remarks(io.TextIOWrapper):
     The output of commands goes to its `buffer`, which raises ClosedOutput.
     """
 
+    def __init__(self, buffer: "io.BufferedWriter[_File]", encoding: str) -> None:
+        super().__init__(buffer, encoding, errors="replace", line_buffering=True)
+        self._held = ""
+
     def write(self, text: str, /) -> int:
-        with suppress(ClosedOutput):
-            super().write(text)
+        self._held = (self._held + text)[-MOST_HELD:]
+        while self._held and is_ready(self.fileno()):
+            piece, self._held = self._held[: PIECE // 4], self._held[PIECE // 4 :]  # of at most 4 bytes a character
+            self._write_now(piece)
         return len(text)
 
     def flush(self) -> None:
         with suppress(ClosedOutput):
+            super().flush()
+
+    def let_go(self) -> None:
+        """Write what is held back, however long that takes."""
+        held, self._held = self._held, ""
+        self._write_now(held)
+
+    def _write_now(self, text: str) -> None:
+        with suppress(ClosedOutput):
+            super().write(text)
             super().flush()
 
 

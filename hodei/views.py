@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hodei.escapes import escaped
+from hodei.standard_streams import PIECE, until_ready
 from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
 from schemas.model import on_one_line
 from schemas.output import written
@@ -170,32 +171,32 @@ class Output:
         self._named = named
         self._open: tuple[str, str] | None = None
 
-    def show(self, line: JobLogLine) -> None:
+    async def show(self, line: JobLogLine) -> None:
         """Print one line, or one piece of a line."""
         if line.stream == "system":
-            self._print(line, f"hodei: {on_one_line(line.message)}\n".encode(), own_line=True)
+            await self._print(line, f"hodei: {on_one_line(line.message)}\n".encode(), own_line=True)
         else:
-            self._print(line, written(line), own_line=False)
+            await self._print(line, written(line), own_line=False)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End a line that is not over, where names stand before lines."""
         if self._named and self._open is not None:
-            self._break_off()
+            await self._break_off()
 
-    def _print(self, line: JobLogLine, data: bytes, *, own_line: bool) -> None:
+    async def _print(self, line: JobLogLine, data: bytes, *, own_line: bool) -> None:
         source = (line.execution_id, line.stream)
         if self._open is not None and self._open != source and (self._named or own_line):
-            self._break_off()
+            await self._break_off()
         if self._named and self._open is None:
             data = f"{on_one_line(line.task)} | ".encode() + data
-        _write(line.stream, data)
+        await write_output(line.stream, data)
         self._open = None if data.endswith(b"\n") else source
 
-    def _break_off(self) -> None:
+    async def _break_off(self) -> None:
         assert self._open is not None
         # What goes into a pipe or a file stays as it was written, unless names stand in it anyway.
         if self._named or _file(self._open[1]).isatty():
-            _write(self._open[1], b"\n")
+            await write_output(self._open[1], b"\n")
         self._open = None
 
 
@@ -208,14 +209,17 @@ def _file(stream: str) -> TextIO:
     return sys.stdout if stream == "stdout" else sys.stderr
 
 
-def _write(stream: str, data: bytes) -> None:
-    """Write to where the command wrote; in an encoding other than UTF-8, what it cannot express is replaced."""
+async def write_output(stream: str, data: bytes) -> None:
+    """Write to where a command wrote, once there is room. In an encoding other than UTF-8, what it cannot express is
+    replaced. Raises ClosedOutput."""
     file = _file(stream)
     file.flush()
     if not is_utf8(file.encoding):
         data = data.decode(errors="replace").encode(file.encoding, errors="replace")
-    file.buffer.write(data)
-    file.buffer.flush()
+    for start in range(0, len(data), PIECE):
+        await until_ready(file)
+        file.buffer.write(data[start : start + PIECE])
+        file.buffer.flush()
 
 
 def failure_in_words(task: Task) -> str:

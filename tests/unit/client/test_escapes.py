@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -63,7 +64,7 @@ PRINTS: dict[str, Callable[[], object]] = {
     "pipelines": lambda: print_pipelines([_PIPELINE]),
     "schedules": lambda: print_schedules([_SCHEDULE]),
     "workers": lambda: print_workers([_WORKER]),
-    "a remark in the output": lambda: Output().show(_LINE),
+    "a remark in the output": lambda: asyncio.run(Output().show(_LINE)),
     "what is said": lambda: say(EVIL),
     "an error": lambda: with_client(_refused),
 }

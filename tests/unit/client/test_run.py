@@ -114,7 +114,7 @@ async def test_an_output_that_takes_no_more_cancels_the_job(
         async def wait(self, job_id: str, *, timeout: float) -> None:  # as the client has it
             await asyncio.Event().wait()
 
-    def refuse(_output: object, _line: JobLogLine) -> None:
+    async def refuse(_output: object, _line: JobLogLine) -> None:
         raise ClosedOutput("standard output", OSError(number, os.strerror(number)))
 
     monkeypatch.setattr(patience, "PATIENCE", 0.05)

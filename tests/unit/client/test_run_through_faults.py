@@ -46,6 +46,7 @@ class Platform:
         """What is answered to submissions before they are taken."""
         self.refusals: list[int] = []
         """Statuses that are answered to cancelling before it is taken."""
+        self.line: dict[str, Any] = LINE
         self.timeline: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.status = "running"
@@ -87,7 +88,7 @@ class Platform:
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         self.followed.set()
-        return await self._stream(request, [LINE])
+        return await self._stream(request, [self.line])
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         return await self._stream(request, self.timeline)
@@ -196,7 +197,7 @@ async def test_the_id_of_a_detached_job_is_not_lost_with_the_output(
 async def test_whatever_ends_the_following_the_job_is_named(
     client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def show(self: object, line: object) -> None:
+    async def show(self: object, line: object) -> None:
         raise AttributeError("a fault of this program")
 
     monkeypatch.setattr(run.Output, "show", show)
@@ -332,3 +333,42 @@ async def test_a_line_of_the_timeline_may_be_long_and_one_too_long_only_ends_the
     said = capsys.readouterr().err
     assert ("attempt 2 follows" in said) is (limit > 2**20)
     assert "could not be shown" not in said
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["output alone", "with remarks"])
+@pytest.mark.parametrize(
+    ("command", "code", "status"),
+    [("run -q true", 130, "cancelled"), (f"logs -f {ID}", 130, "running"), (f"logs -f --json {ID}", 130, "running")],
+)
+async def test_an_interrupt_is_heard_while_nobody_reads_the_output(
+    url: str, platform: Platform, command: str, code: int, status: str, together: bool
+) -> None:
+    size = 1_000_000  # many times what a pipe holds
+    platform.line = LINE | {"message": "x" * size}
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hodei", *command.split()),
+        env=os.environ | {"HODEI_ORCHESTRATOR_URL": url},
+        stdout=writing,
+        stderr=writing if together else asyncio.subprocess.DEVNULL,
+    )
+    os.close(writing)
+    began = asyncio.Event()
+    asyncio.get_running_loop().add_reader(reading, began.set)
+    try:
+        async with asyncio.timeout(30):
+            await began.wait()
+            asyncio.get_running_loop().remove_reader(reading)
+            process.send_signal(signal.SIGINT)
+            if status == "cancelled":
+                await platform.ended.wait()
+                with os.fdopen(reading, "rb", closefd=False) as file:
+                    shown = await asyncio.to_thread(file.read)
+                assert len(shown) >= size
+            assert await process.wait() == code
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(reading)
+    assert platform.status == status

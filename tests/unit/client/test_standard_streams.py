@@ -53,3 +53,22 @@ async def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
     )
     code, out, err = await shell("hodei | { sleep 0.3; cat; }", program=f'{sys.executable} -c "{writing}"')
     assert (code, len(out), err) == (0, 1_000_001, "")
+
+
+async def test_remarks_wait_for_room_and_are_all_there_at_the_end() -> None:
+    writing = (
+        "import sys; from hodei import standard_streams\n"
+        "with standard_streams.prepared():\n"
+        "    for n in range(9000): print('remark', n, file=sys.stderr)\n"
+        "    print('went on')"
+    )
+    # The remarks go to a reader that reads only once the program has gone on.
+    script = "exec 3> >(read -r < ahead; cat >&2); hodei 2>&3 > ahead; exec 3>&-; wait"
+    code, _, err = await shell(
+        f"cd $(mktemp -d); mkfifo ahead; {script}",
+        program=f'env PYTHONPATH={os.getcwd()} {sys.executable} -c "{writing}"',
+    )
+    remarks = err.splitlines()
+    assert code == 0
+    assert remarks[-1] == "remark 8999"
+    assert remarks[0] == "remark 0"
