@@ -18,13 +18,15 @@ DAY: Final = 24 * 3600
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """A JetStream stream. `subjects` lack the namespace; ages are seconds, sizes bytes; the oldest goes first."""
+    """A JetStream stream. `subjects` lack the namespace; ages are seconds, sizes bytes; the oldest goes first.
+    `per_subject` is how many messages of one subject are kept; -1 for all."""
 
     name: str
     subjects: tuple[str, ...]
     max_age: int
     max_bytes: int
     duplicate_window: int = 120
+    per_subject: int = -1
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ EVENT_PLURALS: Final = ("pipelines", "jobs", "tasks", "executions", "workers", "
 EVENTS: Final = StreamSpec("events", tuple(f"{plural}.*" for plural in EVENT_PLURALS), 7 * DAY, 4 << 30)
 LOGS: Final = StreamSpec("logs", ("logs.*",), 7 * DAY, 4 << 30)
 DEAD_LETTERS: Final = StreamSpec("dead", ("dead.*",), 30 * DAY, 1 << 30)
-STREAMS: Final = (EVENTS, LOGS, DEAD_LETTERS)
+PROBES: Final = StreamSpec("probes", ("probes.*",), DAY, 64 << 20, per_subject=1)
+"""What idle services write to learn whether messages are stored: one small message of each service."""
+STREAMS: Final = (EVENTS, LOGS, DEAD_LETTERS, PROBES)
 
 ORCHESTRATOR_RUNS: Final = ConsumerSpec(
     "orchestrator-runs",
@@ -177,6 +181,10 @@ class Catalogue:
     def dead(self, durable: str) -> str:
         """The subject of one consumer's dead letters."""
         return f"{self.namespace}.dead.{durable}"
+
+    def probe(self, service: str) -> str:
+        """The subject of one service's probes."""
+        return f"{self.namespace}.probes.{service}"
 
     def feed(self, event_type: str, entity_id: str) -> str:
         """The feed subject of one event: `hodei.feed.jobs.<id>.failed`."""

@@ -5,7 +5,10 @@ Here: `Bus`, the public face, and core subscriptions. The work is done beside it
 (batches), `bus_logs` (logs). Which subjects there are is in `schemas.subjects`.
 """
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -25,7 +28,7 @@ from shared.bus_letters import Letters
 from shared.bus_logs import SETTLE, LogReader, Settle, has_log, logs_kept_since
 from shared.bus_metrics import BusMetrics
 from shared.bus_publish import DEADLINE, Publisher
-from shared.errors import ConfigError
+from shared.errors import BusUnavailable, ConfigError
 from shared.metrics import Metrics
 from shared.tracing import TRACEPARENT, inject
 
@@ -38,7 +41,12 @@ Handler = Callable[[list[Event]], Awaitable[None]]
 Callback = Callable[[str, bytes, str], Awaitable[None]]
 T = TypeVar("T")
 
-REMEMBERED: Final = 30.0
+IDLE: Final = 10.0
+"""Seconds after which it is not known any more, from what was published, whether messages are stored."""
+PROBE_BYTES: Final = 4096
+"""A block of most file systems: what is smaller may fit behind earlier messages when the disk is full."""
+PROBE_DEADLINE: Final = 1.5
+"""Seconds, less than a health check may take."""
 LEAST_PAYLOAD: Final = 512 * 1024
 """Bytes that a message has to be allowed; NATS allows 1 MiB where nothing else is said."""
 
@@ -93,6 +101,7 @@ class Bus:
         self._failures: dict[str, Failures] = {}
         """By durable: what is known of its messages outlives a consumer, which ends with a leader's term."""
         self._publisher = Publisher(self._connection, self._declarations.streams_again)
+        self._one_probe = asyncio.Lock()
 
     @property
     def connected(self) -> bool:
@@ -104,12 +113,17 @@ class Bus:
         return self._connection.max_payload
 
     async def healthy(self) -> bool:
-        """For a health check: connected, and what was published last was stored.
+        """For a health check: connected, and what was published last was stored. Where nothing was published for IDLE
+        seconds, a probe is."""
+        async with self._one_probe:
+            if self.connected and self._publisher.quiet > IDLE:
+                await self._probe()
+        return self.connected and self._publisher.problem is None
 
-        What could not be stored is tried again all the time; an attempt older than REMEMBERED seconds counts no more.
-        """
-        stores = self._publisher.problem is None or self._publisher.quiet > REMEMBERED
-        return self.connected and stores
+    async def _probe(self) -> None:
+        subject, probe = self.catalogue.probe(self.name), os.urandom(PROBE_BYTES)
+        with suppress(BusUnavailable):  # the publisher has noted and logged it
+            await self._publisher.publish(subject, probe, msg_id=f"probe-{probe[:16].hex()}", deadline=PROBE_DEADLINE)
 
     async def start(self) -> None:
         """Connect. Raises Unavailable when no server answers within the start deadline, and ConfigError when it takes

@@ -182,6 +182,7 @@ class Declarations:
             "duplicate_window": spec.duplicate_window * NANOS,
             "max_consumers": -1,
             "max_msgs": -1,
+            "max_msgs_per_subject": spec.per_subject,
             "max_msg_size": -1,
             "allow_direct": True,
         }
