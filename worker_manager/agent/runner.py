@@ -162,12 +162,6 @@ class Runner:
             if execution.silent:
                 self.lost.append(execution.id)
 
-    async def logs_delivered(self, deadline: float) -> None:
-        """Wait until no log chunk is under way."""
-        tasks = {task for execution in self._closing.values() if (task := execution.log_task) is not None}
-        if tasks:
-            await asyncio.wait(tasks, timeout=deadline)
-
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self.slots and len(self._closing) < _CLOSING:
             self._start(self._waiting.popleft())

@@ -83,7 +83,6 @@ class Worker:
             log.warning("worker.executions_abandoned", execution_ids=self._runner.lost)
             if not await self._idle(1.0):
                 log.error("worker.executions_still_running", execution_ids=self._runner.running)
-        await self._runner.logs_delivered(0.5)
         await self._reporter.settle()
         await self._heart.stop()
         await self._heart.say_goodbye()
