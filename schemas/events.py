@@ -485,7 +485,8 @@ class LogLine(EventModel):
     remark: str | None = Field(
         None,
         description="What a system line is about. `held_back`: the output is long, and only its end will follow. "
-        "`left_out`: output over the limit is missing here. `lost`: output that could not be delivered is.",
+        "`left_out`: output over the limit is missing here. `lost`: output that could not be delivered is. "
+        "`ended`: processes that kept the output open after the command's exit were ended.",
     )
     missing: LogGap | None = Field(None, description="How much output is missing where this remark stands.")
 

@@ -79,7 +79,8 @@ class LogLineView(Model):
     remark: str | None = Field(
         None,
         description="What a system line is about: `held_back` (the output is long, and only its end will follow), "
-        "`left_out` (output over the limit is missing here), `lost` (output that could not be delivered is), `expired` "
+        "`left_out` (output over the limit is missing here), `lost` (output that could not be delivered is), `ended` "
+        "(processes that kept the output open after the command's exit were ended), `expired` "
         "(output is no longer kept), `unavailable` (it is not there: no longer kept, or not delivered yet).",
     )
     missing: LogGap | None = Field(None, description="How much output is missing here, where that is known.")

@@ -40,6 +40,9 @@ FinalStatus = Literal[
     ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.TIMED_OUT
 ]
 
+CLOSE_WAIT: Final = 2.0
+"""Seconds that the output may stay open after the command's exit (a filter that still writes) until the processes that
+hold it are ended."""
 HELD_WAIT: Final = 2.0
 """Seconds that output may stay open after the whole tree was killed; then it is cut off."""
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -82,7 +85,9 @@ class Execution:
         "_outcome",
         "_process",
         "_silent",
+        "_stragglers",
         "_timer",
+        "_waiting",
         "assignment",
         "started_at",
     )
@@ -103,7 +108,9 @@ class Execution:
         self._log: LogStream | None = None
         self._folder: str | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._stragglers: set[int] | None = None
         self._outcome: Reason | None = None
         self._silent = False
         self._exit_code: int | None = None
@@ -130,11 +137,6 @@ class Execution:
     def has_log(self) -> bool:
         """Whether it wrote anything."""
         return self._log is not None
-
-    @property
-    def log_task(self) -> asyncio.Task[None] | None:
-        """What of its log is under way to the bus."""
-        return self._log.task if self._log is not None else None
 
     def start(self) -> None:
         """Start the process. Raises StartFailed; then nothing is left behind and no callback comes. A MachineFailed
@@ -185,17 +187,15 @@ class Execution:
         if self._process is None:
             return
         if self._process.exited:
-            if grace == 0 and not self._process.closed:
-                self._end_tree(0, again=True)
+            if not self._process.closed:  # its output is still waited for
+                self._end_tree(self._means.grace if grace is None else grace, again=grace == 0)
             return
         if self._outcome is None:
             self._outcome = reason
         self._end_tree(self._means.grace if grace is None else grace, again=grace == 0)
 
     def on_output(self, stream: Stream, data: bytes) -> None:
-        if self._log is None:
-            self._log = self._means.make_log(self.id, pause=self._pause, resume=self._resume, taken=self._on_log_taken)
-        self._log.feed(stream, data)
+        self._open_log().feed(stream, data)
 
     def on_exit(self, exit_code: int) -> None:
         self._exit_code = exit_code
@@ -204,11 +204,26 @@ class Execution:
             self._timer.cancel()
 
     def on_held(self) -> None:
+        if self._ending is None:
+            self._waiting = asyncio.get_running_loop().call_later(CLOSE_WAIT, self._on_waited)
+
+    def _on_waited(self) -> None:
         self._end_tree(self._means.grace, again=False)
 
     def on_closed(self) -> None:
-        if self._ending is None:
+        self._stop_waiting()
+        if self._ending is not None:
+            return
+        assert self._process is not None
+        if self._stragglers is None and self._process.group_lives:
+            self._end_tree(self._means.grace, again=False)
+        else:
             self._gone()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def finished(self) -> ExecutionFinished:
         """The outcome; only after `complete`."""
@@ -236,6 +251,11 @@ class Execution:
         signalled = self._process is not None and self._process.signalled
         return ExecutionStatus.FAILED, Reason.SIGNAL if signalled else Reason.EXIT_CODE
 
+    def _open_log(self) -> LogStream:
+        if self._log is None:
+            self._log = self._means.make_log(self.id, pause=self._pause, resume=self._resume, taken=self._on_log_taken)
+        return self._log
+
     def _pause(self) -> None:
         if self._process is not None:
             self._process.pause()
@@ -245,8 +265,12 @@ class Execution:
             self._process.resume()
 
     def _end_tree(self, grace: float, *, again: bool) -> None:
+        self._stop_waiting()
         if self._ending is not None and not again:
             return
+        assert self._process is not None
+        if self._process.exited and not self._process.closed and self._stragglers is None:
+            self._stragglers = set()
         earlier, self._ending = self._ending, None
         if earlier is not None:
             earlier.cancel()  # its grace is not waited for any more
@@ -273,7 +297,10 @@ class Execution:
 
     async def _try_to_end(self, process: Process, grace: float) -> bool:
         try:
-            return await end_tree(self.id, session=process.pid, grace=grace, hand=self._means.hand) or process.exited
+            ended = await end_tree(
+                self.id, session=process.pid, grace=grace, hand=self._means.hand, seen=self._stragglers
+            )
+            return ended or process.exited
         except Exception as error:  # noqa: BLE001  # whatever it was, the process must not go on without a limit
             log.error("execution.tree_not_ended", execution_id=self.id, error=repr(error))
             self._means.blame(f"processes cannot be ended: {said_of(error)}")
@@ -295,11 +322,14 @@ class Execution:
     def _gone(self) -> None:
         """Nothing of it runs any more."""
         self._ended(self)
+        ended = len(self._stragglers or ())
         try:
+            if self._log is None and ended:
+                self._open_log()
             if self._log is None:
                 self._complete(self)
             else:
-                self._log.close()
+                self._log.close(ended=ended)
         finally:
             self._leave_folder()
 

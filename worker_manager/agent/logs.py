@@ -117,7 +117,7 @@ class LogStream:
 
     @property
     def task(self) -> asyncio.Task[None] | None:
-        """What is under way to the bus, if anything; to be waited for before the bus is closed."""
+        """The delivery that is under way, if any."""
         return self._task
 
     def feed(self, stream: Stream, data: bytes) -> None:
@@ -129,12 +129,12 @@ class LogStream:
         self._schedule()
         self._be_patient()
 
-    def close(self) -> None:
-        """Nothing more comes."""
+    def close(self, *, ended: int = 0) -> None:
+        """Nothing more comes. `ended` is how many processes the agent ended because they kept the output open."""
         self._closed = True
         if self._patience is not None:
             self._patience.cancel()
-        self._output.close()
+        self._output.close(ended=ended)
         self._tell_when_taken()
         if self._task is None:
             self._go()

@@ -38,6 +38,7 @@ class Output:
         self._tail: Tail | None = None
         self._tail_limit = limit - limit // 2
         self._closed = False
+        self._ended = 0
 
     @property
     def truncated(self) -> bool:
@@ -81,11 +82,13 @@ class Output:
         for splitter in self._splitters.values():
             self._add(splitter.release(before, now()))
 
-    def close(self) -> None:
-        """Nothing more comes: what was held back can be taken, too."""
+    def close(self, *, ended: int = 0) -> None:
+        """Nothing more comes: what was held back can be taken, too. A last remark says how many processes the agent
+        `ended` because they kept the output open."""
         if self._closed:
             return
         self._closed = True
+        self._ended = ended
         if self._tail is None:
             self._flush_splitters()
         elif self._tail.dropped_bytes:
@@ -127,6 +130,10 @@ class Output:
     def _flush_splitters(self) -> None:
         for splitter in self._splitters.values():
             self._add(splitter.flush(now()))
+        if ended := self._ended:
+            self._ended = 0
+            processes = "1 process" if ended == 1 else f"{ended} processes"
+            self._remark("ended", f"the command left {processes} that kept its output open: ended")
 
     def _remark(self, remark: str, message: str, *, missing: LogGap | None = None) -> None:
         self._add([LogLine(timestamp=now(), stream="system", message=message, remark=remark, missing=missing)])

@@ -51,7 +51,7 @@ class Listener(Protocol):
         """The process itself is over; 128 + N when signal N ended it."""
 
     def on_held(self) -> None:
-        """The process is over, but something that it left behind still runs in its group or holds its output."""
+        """The process is over, but another process still holds its output open."""
 
     def on_closed(self) -> None:
         """Exit and all output have been told; nothing more comes."""
@@ -112,6 +112,17 @@ class Process:
         """Whether a signal ended it."""
         code = self._popen.returncode
         return code is not None and code < 0
+
+    @property
+    def group_lives(self) -> bool:
+        """Whether a process is left in its process group."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
 
     async def closed_within(self, deadline: float) -> None:
         """Wait until it is closed, `deadline` seconds at most."""
@@ -201,8 +212,6 @@ class Process:
         if not self._paused:
             self._drain()
         self._listener.on_exit(exit_code)
-        if self._group_lives():
-            self._tell_held()
         self._read_rest()
 
     def _drain(self) -> None:
@@ -219,7 +228,6 @@ class Process:
         if not self._paused:
             self._drain()
             if self._pipes and not self._paused:
-                # Nobody of this tree but a straggler can hold an end that is still open.
                 self._tell_held()
                 self.watch()
         self._settle()
@@ -228,15 +236,6 @@ class Process:
         if not self._held:
             self._held = True
             self._listener.on_held()
-
-    def _group_lives(self) -> bool:
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
 
     def _settle(self) -> None:
         if self.exited and not self._pipes and not self._closed:

@@ -1,6 +1,6 @@
 """Ending a process tree: TERM, grace, KILL, until a scan of /proc finds nothing of it any more.
 
-Asked for on cancel and timeout, and when a process leaves something behind; never on the way of an execution that
+Asked for on cancel and timeout, and when a process leaves others behind; never on the way of an execution that
 ends by itself. How members are found is `shared.process_tree`'s business.
 """
 
@@ -25,7 +25,8 @@ _KILL_WAIT: Final = 1.0
 class _Watch:
     """The members seen so far, each held by a pidfd, so that a signal never reaches a stranger with the same pid."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: set[int]) -> None:
+        self._seen = seen
         self._loop = asyncio.get_running_loop()
         self._fds: dict[int, int] = {}
         self._gone = asyncio.Event()
@@ -38,6 +39,7 @@ class _Watch:
             if member.pid not in self._fds:
                 with suppress(ProcessLookupError):
                     self._fds[member.pid] = fd = os.pidfd_open(member.pid)
+                    self._seen.add(member.pid)
                     self._gone.clear()
                     self._loop.add_reader(fd, self._on_gone, member.pid)
                     new.append(fd)
@@ -72,13 +74,14 @@ def send(pidfd: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
-async def end_tree(execution_id: str, *, session: int, grace: float, hand: Hand) -> bool:
+async def end_tree(execution_id: str, *, session: int, grace: float, hand: Hand, seen: set[int] | None = None) -> bool:
     """End every process of an execution; `grace` is in seconds, 0 kills at once. Returns whether none is left.
 
-    `hand` does the looking. Raises OSError when no descriptor is left to look or to signal by.
+    `hand` scans /proc. The ids of the processes found are added to `seen`. Raises OSError when no descriptor is left to
+    look or to signal by.
     """
     marks = [mark(EXECUTION_MARK, execution_id)]
-    watch = _Watch()
+    watch = _Watch(set() if seen is None else seen)
     try:
         watch.add(await hand.run(find, marks, session=session))
         if grace > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, Reason
 from shared.ids import new_id
 from shared.process_tree import EXECUTION_MARK, find, mark
+from worker_manager.agent.execution import CLOSE_WAIT, Execution
 
 if TYPE_CHECKING:
     from tests.integration.agent.conftest import ControlPlane, Hire
@@ -227,9 +229,56 @@ async def test_work_for_another_incarnation_is_not_done(control: ControlPlane) -
 
 async def test_a_straggler_that_holds_the_output_is_ended(control: ControlPlane) -> None:
     execution_id = await control.run("setsid sleep 600 & echo done; exit 5")
+    began = time.monotonic()
     finished = await control.finished(execution_id)
+    assert time.monotonic() - began >= CLOSE_WAIT
     assert (finished.status, finished.exit_code) == (ExecutionStatus.FAILED, 5)
     assert leftovers(execution_id) == []
+    assert [(line.stream, line.remark) for line in await control.log(execution_id)] == [
+        ("stdout", None),
+        ("system", "ended"),
+    ]
+    assert "1 process " in (await control.log(execution_id))[-1].message
+
+
+async def test_stragglers_of_a_silent_command_are_counted(control: ControlPlane) -> None:
+    execution_id = await control.run("sleep 600 & sleep 600 & exit 0")
+    assert (await control.finished(execution_id)).status is ExecutionStatus.SUCCEEDED
+    [line] = await control.log(execution_id)
+    assert (line.remark, line.message.split(" that ")[0]) == ("ended", "the command left 2 processes")
+
+
+async def test_a_filter_that_outlives_the_shell_writes_all_of_its_output(control: ControlPlane) -> None:
+    command = "exec > >(sleep 0.3; sort -n | tail -3); seq 1 300000"
+    execution_id = await control.run(RunSpec(command=command, type="bash"))
+    assert (await control.finished(execution_id)).status is ExecutionStatus.SUCCEEDED
+    assert [line.message for line in await control.log(execution_id)] == ["299998", "299999", "300000"]
+
+
+async def test_a_cancel_cuts_the_wait_for_a_straggler_short(
+    control: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker_manager.agent.execution.CLOSE_WAIT", 600.0)
+    execution_id = await control.run("(trap '' HUP; while kill -0 $$; do :; done 2>&-; echo exited; exec sleep 600) &")
+    await control.printed(execution_id, "exited")
+    await control.stop(execution_id)
+    finished = await control.finished(execution_id)
+    assert (finished.status, finished.exit_code) == (ExecutionStatus.SUCCEEDED, 0)
+    assert leftovers(execution_id) == []
+
+
+async def test_no_timer_runs_for_a_command_that_leaves_nothing_behind(
+    control: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+    on_held = Execution.on_held
+    monkeypatch.setattr(Execution, "on_held", lambda self: (held.append(self.id), on_held(self)))
+    for command in ("true", "echo x", "sleep 600 >/dev/null 2>&1 & exit 0"):
+        assert (await control.finished(await control.run(command))).status is ExecutionStatus.SUCCEEDED
+    assert held == []
+    with_straggler = await control.run("sleep 0.2 & exit 0")
+    await control.finished(with_straggler)
+    assert held == [with_straggler]
 
 
 async def test_a_straggler_in_the_background_is_ended(control: ControlPlane) -> None:
