@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 # TEST_BACKEND=testcontainers runs integration and e2e on containers: those of the engine that answers, or of our own.
-ENGINE_testcontainers := $(BIN)/python -m compose.standins run --images nats,postgres --
+ENGINE_testcontainers := $(BIN)/python -m tests.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-waiting bench-recovery docs lock clean
@@ -40,7 +40,7 @@ test-smoke: $(STAMP) ## Run a few tests of each kind on containers of NATS and P
 	  -m smoke -n $(PYTEST_WORKERS) --dist worksteal -q
 
 test-compose: $(STAMP) ## Build the images, start the containers, run the e2e suite and more against them
-	$(BIN)/python -m compose.standins run -- $(BIN)/python -m pytest tests/containers -q
+	$(BIN)/python -m tests.standins run -- $(BIN)/python -m pytest tests/containers -q
 
 test-unit: $(STAMP) ## Run the unit tests alone (seconds)
 	$(BIN)/python -m pytest tests/unit -q

@@ -24,9 +24,9 @@ from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE
 from schemas.events import EVENT_TYPES
 from schemas.questions import QUESTIONS
 from schemas.subjects import CONSUMERS, Catalogue
-from shared.lifecycle import Service
-from shared.metrics import Declared
-from shared.web.app import DOCUMENT, METRICS, WebServer
+from shared.service import Service
+from shared.telemetry import Declared
+from shared.web import DOCUMENT, METRICS, WebServer
 from worker_manager.settings import WorkerManagerSettings
 
 HERE: Final = Path(__file__).parent

@@ -172,7 +172,7 @@ async def _check_settings(environment: Mapping[str, str]) -> None:
     if not any(name.startswith("HODEI_") or name in ("NATS_URL", "DATABASE_URL") for name in environment):
         return  # nothing to check, which saves half a second
     check = await asyncio.create_subprocess_exec(
-        *(*_python(), "-m", "shared.settings_check", *(name for name, _ in SERVICES), "worker_manager.agent"),
+        *(*_python(), "-m", "shared.service.settings_check", *(name for name, _ in SERVICES), "worker_manager.agent"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

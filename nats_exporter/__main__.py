@@ -2,7 +2,7 @@
 
 from nats_exporter.app import build
 from nats_exporter.settings import NatsExporterSettings
-from shared.lifecycle import main
+from shared.service import main
 
 if __name__ == "__main__":
     main(NatsExporterSettings, build)

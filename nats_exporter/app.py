@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from nats_exporter.servers import Servers
 from nats_exporter.settings import NatsExporterSettings
-from shared.lifecycle import Service
-from shared.metrics import Metrics
+from shared.service import Service
+from shared.telemetry import Metrics
 from shared.version import platform_version
-from shared.web.app import WebServer, create_web_app
+from shared.web import WebServer, create_web_app
 
 
 def build(settings: NatsExporterSettings) -> Sequence[Service]:

@@ -15,8 +15,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel, ValidationError
 
 from nats_exporter.monitoring import HEALTHZ, JSZ, VARZ, Jsz, Varz
-from shared.metrics import Metrics
-from shared.metrics_told import ToldCounter
+from shared.telemetry import Metrics, ToldCounter
 
 DEADLINE: Final = 2.0
 """Seconds for one question."""

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from shared.settings import Port, ServiceSettings, address
+from shared.service import Port, ServiceSettings, address
 
 
 class NatsExporterSettings(ServiceSettings):

@@ -2,7 +2,7 @@
 
 from orchestrator.app import build
 from orchestrator.settings import OrchestratorSettings
-from shared.lifecycle import main
+from shared.service import main
 
 if __name__ == "__main__":
     main(OrchestratorSettings, build)

@@ -5,6 +5,7 @@ from functools import partial
 
 from orchestrator.api import jobs, logs, pipelines, timeline
 from orchestrator.consumers import Requests, Runs
+from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
 from orchestrator.questions import Questions
 from orchestrator.recall import Recollection, Unheard
@@ -21,12 +22,10 @@ from orchestrator.watch import Watch
 from schemas.events import TaskQueued
 from schemas.questions import RECALL_OF, TASK
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
-from shared.feed import Feed
+from shared.bus import Answering, answer, questions_asked
 from shared.foundation import Foundation
-from shared.housekeeping import Housekeeping
-from shared.lifecycle import Service
-from shared.questions import Answering, answer, questions_asked
 from shared.recall import Recall
+from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 
 

@@ -32,11 +32,10 @@ from schemas.events import (
 )
 from schemas.states import JOB
 from shared.clock import now
-from shared.database import Broken, retry_deadlock
 from shared.errors import Conflict, Invalid, NotFound
-from shared.metrics import Metrics
 from shared.outbox import Outbox, OutboxTransaction
-from shared.tracing import SpanKind, Tracing
+from shared.postgres import Broken, retry_deadlock
+from shared.telemetry import Metrics, SpanKind, Tracing
 
 Event = CloudEvent[EventData]
 

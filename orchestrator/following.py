@@ -17,8 +17,8 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.watch import Listener
 from schemas.states import EXECUTION, JOB, ExecutionStatus
 from shared.bus import Bus
-from shared.database import Record
 from shared.errors import Unavailable
+from shared.postgres import Record
 from shared.transcript import LIVE_LATE, START, Entries, Log, Place, Transcript, Visit
 
 LOOK_AGAIN: Final = 2.0

@@ -7,9 +7,9 @@ from typing import Final
 from orchestrator.store.runs import RunStore
 from orchestrator.watch import Watch
 from shared.clock import now
-from shared.database import retry_deadlock
-from shared.loop import Counts, Loop
 from shared.outbox import Outbox
+from shared.postgres import retry_deadlock
+from shared.service import Counts, Loop
 
 LONGEST_SLEEP: Final = 60.0
 DUE_LIMIT: Final = 200

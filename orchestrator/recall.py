@@ -14,9 +14,9 @@ from schemas.events import EventData, ExecutionFinished, ExecutionLost, Executio
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
 from schemas.states import ExecutionStatus, JobStatus, Reason
 from shared.clock import now
-from shared.loop import Counts, Loop
 from shared.outbox import Outbox
 from shared.recall import Recall, Walk, answered
+from shared.service import Counts, Loop
 
 START: Final = ("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000")
 ROUND: Final = (JobStatus.RUNNING, JobStatus.PENDING)

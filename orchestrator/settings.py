@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import Port, ServiceSettings
+from shared.service import Port, ServiceSettings
 
 
 class OrchestratorSettings(ServiceSettings):

@@ -32,11 +32,11 @@ from schemas.specs import CommandSpec, Priority
 from schemas.states import TaskStatus
 from shared import masking
 from shared.clock import now
-from shared.database import Transaction
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.ids import new_id
 from shared.outbox import OutboxTransaction
-from shared.tracing import inject, tracestate
+from shared.postgres import Transaction
+from shared.telemetry import inject, tracestate
 
 _LATE_ATTEMPT: Final = 999
 """The number of an attempt that is as long as any."""

@@ -28,7 +28,7 @@ from schemas.events import (
 from schemas.states import JobStatus, Reason
 from shared.clock import now
 from shared.outbox import OutboxTransaction
-from shared.tracing import Attribute, SpanKind, Tracing
+from shared.telemetry import Attribute, SpanKind, Tracing
 
 _Ending = ExecutionFinished | ExecutionLost | TaskExpired | TaskWithdrawn
 _ENDINGS: Final = (ExecutionFinished, ExecutionLost, TaskExpired, TaskWithdrawn)

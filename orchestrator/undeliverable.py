@@ -10,8 +10,8 @@ from orchestrator.store.runs import RunStore
 from orchestrator.watch import Watch
 from schemas.events import TaskQueued
 from shared.clock import now
-from shared.database import retry_deadlock
 from shared.outbox import Outbox
+from shared.postgres import retry_deadlock
 
 
 class UndeliverableTasks:

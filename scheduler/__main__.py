@@ -2,7 +2,7 @@
 
 from scheduler.app import build
 from scheduler.settings import SchedulerSettings
-from shared.lifecycle import main
+from shared.service import main
 
 if __name__ == "__main__":
     main(SchedulerSettings, build)

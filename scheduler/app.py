@@ -20,12 +20,11 @@ from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
 from schemas.events import ScheduleFired, TaskScheduled
 from schemas.questions import RECALL_OF
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
+from shared.bus import Answering, answer, questions_asked
 from shared.foundation import Foundation
-from shared.housekeeping import Housekeeping
-from shared.leader import Leadership
-from shared.lifecycle import Service
-from shared.questions import Answering, answer, questions_asked
+from shared.postgres import Leadership
 from shared.recall import Recall
+from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 
 REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait

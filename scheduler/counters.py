@@ -12,7 +12,7 @@ from scheduler.domain.model import Task
 from schemas.specs import PRIORITY_RANK
 from schemas.states import WorkerStatus
 from shared.clock import now
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 
 _QUICK: Final = (0.00001, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
 _WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0)

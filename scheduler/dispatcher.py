@@ -29,9 +29,9 @@ from schemas.states import Reason
 from schemas.subjects import AgentVerb
 from shared.bus import Bus
 from shared.clock import now
-from shared.database import Transaction
 from shared.errors import BusUnavailable, Unavailable
 from shared.ids import new_id
+from shared.postgres import Transaction
 
 _log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ import structlog
 from scheduler.counters import Counters
 from shared.bus import Bus
 from shared.errors import BusUnavailable, Unavailable
-from shared.loop import Counts, Loop
+from shared.service import Counts, Loop
 
 TOLERANCE: Final = 3.0
 SHARE_OF_LEASE: Final = 5

@@ -15,10 +15,7 @@ from schemas.rest.lists import pairs
 from schemas.rest.schedules import QueueQuery, ScheduleQuery
 from schemas.rest.workers import RegisteredWorkerQuery
 from schemas.specs import PRIORITY_RANK, Resources
-from shared import queries
-from shared.database import Database, Record
-from shared.pages import Page
-from shared.statements import narrowed
+from shared.postgres import Database, Page, Record, load_queries, narrowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Listing:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        sql = queries.load("scheduler")
+        sql = load_queries("scheduler")
         self._list_schedules, self._get_schedule = sql["list_schedules"], sql["get_schedule"]
         self._list_workers, self._get_worker = sql["list_workers"], sql["get_worker"]
         self._ready, self._delayed = sql["queue_ready"], sql["queue_delayed"]

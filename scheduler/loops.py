@@ -12,10 +12,9 @@ from prometheus_client import Counter
 from scheduler.dispatcher import Dispatcher
 from scheduler.hearing import HeardTime
 from schemas.events import WorkerForgotten, WorkerOffline
-from shared import queries
-from shared.database import Transaction
-from shared.lifecycle import Counts, Loop
 from shared.outbox import Outbox
+from shared.postgres import Transaction, load_queries
+from shared.service import Counts, Loop
 from shared.worker_ttl import time_to_live
 
 NOTHING_DUE: Final = 600.0
@@ -56,7 +55,7 @@ class Silence(Loop):
         self._heard = heard
         self._hold = hold
         self._lease = lease
-        sql = queries.load("scheduler")
+        sql = load_queries("scheduler")
         self._expire, self._following = sql["expire_silent"], sql["next_silence"]
 
     async def run_once(self) -> Counts:
@@ -83,7 +82,7 @@ class Forgetting(Loop):
         self._outbox = outbox
         self._ttl = ttl
         self._forgotten = forgotten
-        self._forget_silent = queries.load("scheduler")["forget_silent"]
+        self._forget_silent = load_queries("scheduler")["forget_silent"]
 
     async def run_once(self) -> Counts:
         async with self._dispatcher.turn() as turn:

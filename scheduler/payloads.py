@@ -10,9 +10,8 @@ from typing import Final
 from scheduler.domain.model import Task, TaskState
 from schemas.sizes import command_characters, environment_characters
 from schemas.specs import RunSpec
-from shared import queries
-from shared.database import Database
 from shared.errors import Unavailable
+from shared.postgres import Database, load_queries
 
 KEPT_BYTES: Final = 8 << 20
 _COST: Final = 2048
@@ -24,7 +23,7 @@ class Payloads:
 
     def __init__(self, database: Database, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._database = database
-        self._get_runs = queries.load("scheduler")["get_runs"]
+        self._get_runs = load_queries("scheduler")["get_runs"]
         self._most = kept_bytes
         self._kept: dict[str, tuple[int, RunSpec, int]] = {}
         """By task id, with the attempt and the cost, the oldest first."""

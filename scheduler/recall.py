@@ -14,11 +14,10 @@ from scheduler.domain.recall import Known
 from schemas.events import EventData, JobTarget, ScheduleCreated, ScheduleFired, TaskCancelRequested
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
 from schemas.states import Reason
-from shared import queries
-from shared.database import Record
-from shared.loop import Counts, Loop
 from shared.outbox import Outbox
+from shared.postgres import Record, load_queries
 from shared.recall import PAGE, Recall, answered
+from shared.service import Counts, Loop
 
 SCHEDULES_AT_ONCE: Final = 100
 
@@ -30,7 +29,7 @@ class Recollection:
         self._dispatcher = dispatcher
         self._outbox = outbox
         self._recall = asked
-        self._query = queries.load("scheduler")["recall_tasks"]
+        self._query = load_queries("scheduler")["recall_tasks"]
 
     async def answer(self, question: RecallQuestion) -> RecallAnswer:
         """Publish again what is known of these attempts, and cancel those that are wanted to end.
@@ -112,7 +111,7 @@ class UnheardSchedules(Loop):
         self._outbox = outbox
         self._recall = asked
         self._lease = lease
-        self._query = queries.load("scheduler")["unheard_schedules"]
+        self._query = load_queries("scheduler")["unheard_schedules"]
 
     async def run_once(self) -> Counts:
         """Publish a bounded number again."""

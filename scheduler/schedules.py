@@ -18,13 +18,12 @@ from scheduler.loops import Hold
 from scheduler.traces import Traces
 from schemas.cloudevents import MalformedEvents, decode_batch
 from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFired, ScheduleRefused
-from shared import queries
 from shared.bus import Bus, Subscription
 from shared.clock import now
-from shared.database import Record
 from shared.ids import new_id
-from shared.lifecycle import Counts, Loop
 from shared.outbox import Outbox, OutboxTransaction
+from shared.postgres import Record, load_queries
+from shared.service import Counts, Loop
 
 FIRE_LIMIT: Final = 500
 LONGEST_SLEEP: Final = 60.0
@@ -38,7 +37,7 @@ class Schedules:
     def __init__(self, outbox: Outbox, traces: Traces) -> None:
         self._outbox = outbox
         self._traces = traces
-        sql = queries.load("scheduler")
+        sql = load_queries("scheduler")
         self._due, self._fired, self._next = sql["due_schedules"], sql["mark_fired"], sql["next_due"]
         self._refuse, self._confirm = sql["refuse_schedules"], sql["confirm_schedules"]
 

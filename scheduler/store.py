@@ -18,12 +18,10 @@ from scheduler.payloads import KEPT_BYTES, Payloads
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import Resources, RunSpec
 from schemas.states import Reason, WorkerStatus
-from shared import queries
 from shared.clock import now
-from shared.database import Broken, Database, Record, Runner, Transaction
 from shared.errors import Unavailable
 from shared.outbox import Outbox, OutboxTransaction
-from shared.statements import sparse
+from shared.postgres import Broken, Database, Record, Runner, Transaction, load_queries, sparse
 
 MARKS_KEPT: Final = timedelta(hours=24)
 """How long it is known of an attempt that it has ended."""
@@ -40,7 +38,7 @@ class Store:
         self._database = database
         self._outbox = outbox
         self._payloads = Payloads(database, kept_bytes=kept_bytes)
-        sql = queries.load("scheduler")
+        sql = load_queries("scheduler")
         self._begin_epoch, self._hold_epoch = sql["begin_epoch"], sql["hold_epoch"]
         self._load_placed, self._load_waiting = sql["load_placed"], sql["load_waiting"]
         self._load_workers = sql["load_workers"]

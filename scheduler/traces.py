@@ -13,7 +13,7 @@ from scheduler.domain.desk import Changes
 from scheduler.domain.model import PRIORITY_NAMES, Outcome, Task, TaskState
 from schemas.events import ExecutionLost
 from shared.clock import now
-from shared.tracing import Attribute, SpanKind, Tracing
+from shared.telemetry import Attribute, SpanKind, Tracing
 
 _NEVER_PLACED: Final = {Outcome.EXPIRED: "queue_timeout", Outcome.WITHDRAWN: None}
 """Ends without a worker, and how their spans are marked."""

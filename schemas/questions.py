@@ -3,8 +3,8 @@
 Internal: users have REST and the events. A question changes nothing and may go unanswered; then the request that
 waits for it gets a 503. Facts travel as events (`schemas.events`), never in here.
 
-To add a question: its two models and a `QuestionSpec` below; its owner serves it (`shared.questions.Answering`), and
-any other service asks with `shared.questions.ask`.
+To add a question: its two models and a `QuestionSpec` below; its owner serves it (`shared.bus.Answering`), and any
+other service asks with `shared.bus.ask`.
 """
 
 from dataclasses import dataclass

@@ -13,19 +13,13 @@ import structlog
 
 from schemas.subjects import Owner
 from shared.bus import Bus
-from shared.database import Database
 from shared.errors import ConfigError, Unavailable
-from shared.event_loop import EventLoopLag
-from shared.lifecycle import Service
-from shared.metrics import Metrics
-from shared.migrations import migrate
 from shared.outbox import Outbox
-from shared.settings import ServiceSettings
-from shared.tracing import Tracing
+from shared.postgres import Database, migrate
+from shared.service import Service, ServiceSettings
+from shared.telemetry import EventLoopLag, Metrics, Tracing
 from shared.version import platform_version
-from shared.web import dead_letters
-from shared.web.api import Api
-from shared.web.app import WebServer, create_web_app
+from shared.web import Api, WebServer, create_web_app, dead_letters
 
 MIGRATION_PAUSE: Final = 0.5
 

@@ -1,7 +1,7 @@
 """What of an environment, of parameters and of events is shown to people: not the values that look like secrets.
 
 `shown_environment` of the orchestrator's migrations does the same in SQL; a test holds the two against each other.
-Here: what is hidden. Not here: log lines, from which `shared.logging` takes secrets.
+Here: what is hidden. Not here: log lines, from which `shared.telemetry.logging` takes secrets.
 """
 
 import re

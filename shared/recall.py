@@ -16,10 +16,9 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from schemas.questions import RECALL_OF, Overdue, Owner, RecallAnswer, RecallQuestion
-from shared.bus import Bus
+from shared.bus import Bus, ask
 from shared.errors import NotFound, Unavailable
-from shared.metrics import Metrics
-from shared.questions import ask
+from shared.telemetry import Metrics
 
 PAGE: Final = 500
 """Attempts in one question."""

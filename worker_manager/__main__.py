@@ -1,6 +1,6 @@
 """`python -m worker_manager`: the worker manager's process."""
 
-from shared.lifecycle import main
+from shared.service import main
 from worker_manager.app import build
 from worker_manager.settings import WorkerManagerSettings
 

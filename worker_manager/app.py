@@ -15,20 +15,19 @@ from schemas.events import (
 )
 from schemas.questions import RECALL_OF
 from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
+from shared.bus import Answering, answer, questions_asked
 from shared.foundation import Foundation
-from shared.housekeeping import Housekeeping
-from shared.lifecycle import Service
-from shared.questions import Answering, answer, questions_asked
 from shared.recall import Recall
+from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
-from worker_manager.agents import Agents
+from worker_manager.agent_metrics import AgentMetrics
 from worker_manager.announcements import Announcements
 from worker_manager.api import execute, executions, logs, workers
 from worker_manager.consumers import Dispatcher, Recorder, UndeliverableRequests
 from worker_manager.counters import Counters
 from worker_manager.fleet import Fleet
 from worker_manager.forgetting import Forgetting
-from worker_manager.heartbeats import Heartbeats
+from worker_manager.heartbeat_listener import HeartbeatListener
 from worker_manager.instance import instance_id
 from worker_manager.providers.base import Provider
 from worker_manager.providers.process import AGENT, ProcessProvider
@@ -43,7 +42,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
     counters = Counters(metrics)
-    agents = Agents(metrics)
+    agents = AgentMetrics(metrics)
 
     worker_store = WorkerStore(database, instance=instance_id(settings.workers_folder))
     execution_store = ExecutionStore(database)
@@ -88,7 +87,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     return [
         *base.services,
         announcements,
-        Heartbeats(bus, [fleet.hear, redelivery.hear, agents.hear, holdings.hear]),
+        HeartbeatListener(bus, [fleet.hear, redelivery.hear, agents.hear, holdings.hear]),
         fleet,
         redelivery,
         bus.consumer(WORKER_MANAGER_DISPATCH.durable, dispatcher.handle),

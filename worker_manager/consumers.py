@@ -14,10 +14,10 @@ from schemas.events import EventData, ExecutionRequested
 from schemas.states import ExecutionStatus, Reason
 from shared.bus import Bus
 from shared.clock import now
-from shared.database import Database, retry_deadlock
 from shared.errors import MessageTooLarge
 from shared.outbox import Outbox
-from shared.tracing import SpanKind, Tracing
+from shared.postgres import Database, retry_deadlock
+from shared.telemetry import SpanKind, Tracing
 from worker_manager.counters import Counters
 from worker_manager.domain import handover
 from worker_manager.domain.reports import Folded, Settled, fold

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from schemas.states import EXECUTION
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 
 _RUNS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
 """From a command that does nothing to one that takes six hours, in seconds."""

@@ -19,10 +19,10 @@ from schemas.agents import Drain, Heartbeat
 from schemas.events import WorkerStarted, WorkerStopped
 from schemas.states import WorkerProcessStatus
 from shared.bus import Bus
-from shared.database import Transaction
 from shared.errors import BusUnavailable, NotFound, Overloaded, Unavailable
 from shared.ids import new_id
 from shared.outbox import Outbox
+from shared.postgres import Transaction
 from worker_manager.counters import Counters
 from worker_manager.domain.endings import Ending, Intent, judge
 from worker_manager.providers.base import Exit, Handle, Provider, StartFailed, WorkerSpec

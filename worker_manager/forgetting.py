@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.events import WorkerForgotten
-from shared.loop import Counts, Loop
 from shared.outbox import Outbox
+from shared.service import Counts, Loop
 from shared.worker_ttl import time_to_live
 from worker_manager.counters import Counters
 from worker_manager.providers.base import Provider

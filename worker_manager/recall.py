@@ -16,10 +16,10 @@ from schemas.events import EventData, ExecutionRequested, ExecutionStarted, JobT
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
 from schemas.states import ExecutionStatus
 from shared.clock import now
-from shared.database import Record
-from shared.loop import Counts, Loop
 from shared.outbox import Outbox
+from shared.postgres import Record
 from shared.recall import Recall, Walk, answered
+from shared.service import Counts, Loop
 from worker_manager.domain import recall
 from worker_manager.store import ExecutionStore
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from schemas.agents import Heartbeat
 from schemas.ids import is_id
-from shared.loop import Counts, Loop
+from shared.service import Counts, Loop
 from worker_manager.counters import Counters
 from worker_manager.store import ExecutionStore
 

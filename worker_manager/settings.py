@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.settings import GivenCapacity, Port, ServiceSettings
+from shared.service import GivenCapacity, Port, ServiceSettings
 from shared.worker_ttl import WorkerTtl
 
 

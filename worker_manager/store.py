@@ -11,10 +11,7 @@ from schemas.ids import id_above, is_id
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import ExecutionStatus, WorkerProcessStatus
-from shared import queries
-from shared.database import Database, Record, Runner, Transaction
-from shared.pages import Page
-from shared.statements import narrowed, sparse
+from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed, sparse
 from worker_manager.domain.endings import Ending, Intent
 from worker_manager.domain.handover import Order
 from worker_manager.domain.reports import Report, Settled, Unplaced
@@ -58,7 +55,7 @@ class WorkerStore:
     def __init__(self, database: Database, *, instance: str) -> None:
         self.instance = instance
         self._database = database
-        self._sql = queries.load("worker_manager")
+        self._sql = load_queries("worker_manager")
 
     async def insert(self, tx: Transaction, spec: WorkerSpec, provider: str) -> str:
         """Write a worker that is about to be started; the worker as JSON."""
@@ -134,7 +131,7 @@ class ExecutionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = queries.load("worker_manager")
+        self._sql = load_queries("worker_manager")
 
     async def request(self, on: Runner, execution_id: str, task_id: str, job_id: str, target: str) -> str:
         """Write a direct request for a JobTarget, as JSON; the execution as JSON."""

@@ -28,14 +28,12 @@ from schemas.rest.jobs import (
 from schemas.states import JOB, IllegalTransition, JobStatus
 from shared.bus import Bus, BusError
 from shared.clock import now
-from shared.database import Transaction
 from shared.errors import BusUnavailable, Conflict, NotFound
 from shared.outbox import Outbox
-from shared.web.api import Api
+from shared.postgres import Transaction
+from shared.web import Api, is_stopping, json_response, polling
 from shared.web.idempotency import idempotent
-from shared.web.load import is_stopping, polling
 from shared.web.paging import answer_page
-from shared.web.responses import json_response
 
 LOOK_AGAIN: Final = 5.0
 """Seconds after which a waiting request looks without having been told of anything."""

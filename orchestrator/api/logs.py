@@ -12,12 +12,10 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.watch import Watch
 from schemas.rest.jobs import JobLogs
 from shared.bus import Bus
-from shared.database import Record
+from shared.postgres import Record
 from shared.transcript import Entries
-from shared.web.api import Api
+from shared.web import EVENT_STREAM, Answer, Api, EventStream
 from shared.web.logs import PLAIN, Page, json_line, send_logs
-from shared.web.openapi import Answer
-from shared.web.sse import EVENT_STREAM, EventStream
 
 
 def api(jobs: JobStore, bus: Bus, watch: Watch) -> Api:

@@ -11,11 +11,10 @@ from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelineQuery
 from shared.errors import FieldError, Invalid, NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.pages import Page
-from shared.web.api import Api
+from shared.postgres import Page
+from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
-from shared.web.responses import json_response
 
 
 def api(store: PipelineStore, submission: Submission, outbox: Outbox) -> Api:

@@ -10,10 +10,7 @@ from orchestrator.store.timeline import TimelineStore
 from orchestrator.watch import Watch
 from schemas.rest.jobs import TimelineEvent
 from schemas.states import JOB
-from shared.web.api import Api
-from shared.web.openapi import Answer
-from shared.web.responses import json_response
-from shared.web.sse import EVENT_STREAM, EventStream
+from shared.web import EVENT_STREAM, Answer, Api, EventStream, json_response
 
 AT_ONCE: Final = 1000
 LOOK_AGAIN: Final = 2.0

@@ -14,12 +14,9 @@ from schemas.ids import first_id_at, id_above, is_id
 from schemas.rest.jobs import JobQuery
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, TaskStatus
-from shared import queries
-from shared.database import Database, Record, Runner, Transaction
 from shared.errors import NotFound
 from shared.outbox import OutboxTransaction
-from shared.pages import Page
-from shared.statements import narrowed, sparse
+from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed, sparse
 
 _FILTERS: Final = (
     *("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "pipeline_version", "short_id"),
@@ -82,7 +79,7 @@ class JobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = queries.load("orchestrator")
+        self._sql = load_queries("orchestrator")
 
     def insert(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
         """Write new jobs with their tasks and timelines when the transaction ends; their ids must be new."""

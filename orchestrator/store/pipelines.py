@@ -10,11 +10,8 @@ from pydantic_core import to_json
 from schemas.ids import is_id
 from schemas.rest.pipelines import PipelineCreate, PipelineQuery
 from schemas.specs import StepSpec
-from shared import queries
 from shared.clock import now
-from shared.database import Database, Record, Runner, Transaction
-from shared.pages import Page
-from shared.statements import narrowed
+from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed
 
 _STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
 
@@ -36,7 +33,7 @@ class PipelineStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = queries.load("orchestrator")
+        self._sql = load_queries("orchestrator")
 
     async def insert(self, tx: Transaction, pipeline_id: str, wanted: PipelineCreate) -> str:
         """Write a new pipeline; returns it as JSON."""

@@ -18,9 +18,8 @@ from schemas.events import EventData, TaskQueued
 from schemas.questions import Overdue
 from schemas.specs import Priority, Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, Reason, TaskStatus
-from shared import queries
-from shared.database import Database, Record, Transaction
 from shared.outbox import OutboxTransaction
+from shared.postgres import Database, Record, Transaction, load_queries
 
 REMIND_BYTES: Final = 8 << 20
 """What the orders of one round of reminders may carry, about: all of them are in memory at the same time."""
@@ -76,7 +75,7 @@ class RunStore:
         self._database = database
         self._traces = traces
         self._memory = memory
-        self._sql = queries.load("orchestrator")
+        self._sql = load_queries("orchestrator")
 
     def remembered(self, job_ids: Collection[str]) -> dict[str, JobRun] | None:
         """All of these jobs without asking the database, if that is possible. `save` raises Broken where one of them

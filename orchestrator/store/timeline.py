@@ -10,8 +10,7 @@ from typing import Final
 from orchestrator.domain.run import Entry, Queued
 from schemas.events import EventData
 from schemas.model import rfc3339
-from shared import queries
-from shared.database import Database, Record
+from shared.postgres import Database, Record, load_queries
 
 _LEFT_OUT: Final = {"run", "target"}
 
@@ -21,7 +20,7 @@ class TimelineStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = queries.load("orchestrator")
+        self._sql = load_queries("orchestrator")
 
     async def after(self, job_id: str, row: int, position: int, limit: int) -> list[Record]:
         """Entries after one: `row`, `position`, `type` and `body` (JSON)."""

@@ -12,12 +12,10 @@ from schemas.model import rfc3339
 from schemas.questions import TASK, TaskQuestion
 from schemas.rest.schedules import Explanation
 from schemas.states import TaskStatus
-from shared.bus import Bus
+from shared.bus import Bus, ask
 from shared.clock import now
 from shared.errors import NotFound, Unavailable
-from shared.questions import ask
-from shared.web.api import Api
-from shared.web.responses import json_response
+from shared.web import Api, json_response
 
 _STATUS: Final = {
     Outcome.SUCCEEDED: TaskStatus.SUCCEEDED,

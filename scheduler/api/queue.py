@@ -8,7 +8,7 @@ from scheduler.listing import Listing, QueuePlace
 from schemas.model import rfc3339
 from schemas.rest.schedules import QueuedTask, QueueQuery
 from shared.clock import now
-from shared.web.api import Api
+from shared.web import Api
 from shared.web.paging import decode_cursor, encode_cursor, page
 
 

@@ -9,17 +9,16 @@ from scheduler.schedules import Verdicts
 from schemas.events import JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleFired, ScheduleRefused
 from schemas.ids import is_id
 from schemas.rest.schedules import Schedule, ScheduleCreate, ScheduleQuery
-from shared import queries
 from shared.bus import Bus
 from shared.clock import now
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound, NotSupported
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.tracing import inject
-from shared.web.api import IDEMPOTENCY_KEY, Api
+from shared.postgres import load_queries
+from shared.telemetry import inject
+from shared.web import IDEMPOTENCY_KEY, Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
-from shared.web.responses import json_response
 
 VERDICT_DEADLINE: Final = 2.0
 
@@ -27,7 +26,7 @@ VERDICT_DEADLINE: Final = 2.0
 def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
     """The routes, over the tables and the orchestrator's verdicts."""
     api = Api(tag="schedules", description="What shall run at a certain time.")
-    sql = queries.load("scheduler")
+    sql = load_queries("scheduler")
     insert, get, delete, forget = (
         sql["insert_schedule"],
         sql["get_schedule"],

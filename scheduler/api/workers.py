@@ -8,15 +8,14 @@ from schemas.agents import Drain
 from schemas.events import WorkerDraining, WorkerOffline, WorkerRegistered, WorkerResumed
 from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery, WorkerHeartbeat, WorkerRegister
 from schemas.states import WorkerStatus
-from shared import queries
 from shared.bus import Bus
 from shared.errors import BusUnavailable, Conflict, NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.web.api import Api
+from shared.postgres import load_queries
+from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
-from shared.web.responses import json_response
 
 _log = structlog.get_logger(__name__)
 
@@ -24,7 +23,7 @@ _log = structlog.get_logger(__name__)
 def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
     """The routes, over the tables; what the leader must know reaches it as an event."""
     api = Api(tag="workers", description="Who may be given work.")
-    sql = queries.load("scheduler")
+    sql = load_queries("scheduler")
     insert, get, beat = sql["insert_worker"], sql["get_worker"], sql["beat_worker"]
     drain, lock, delete = sql["drain_worker"], sql["lock_worker"], sql["delete_worker"]
     resume = sql["resume_worker"]

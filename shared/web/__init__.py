@@ -1,6 +1,28 @@
-"""The HTTP side that the three services share: an aiohttp application with everything but the resources.
+"""HTTP: the application, its routes and their documents, problems, bodies, and event streams.
 
-Here: declaring routes (`api`), validating and documenting them from one source (`decode`, `openapi`), errors
-as problem documents (`problems`), what happens around every request (`middlewares`), paging, event streams,
-idempotency, and the factory (`app`). Not here: any resource of any service.
+Other packages import from here; the modules inside are private, but for those that need the bus or
+PostgreSQL, which not every process has: `dead_letters`, `idempotency`, `logs` and `paging`.
 """
+
+from shared.web.api import IDEMPOTENCY_KEY, Api
+from shared.web.app import DOCUMENT, METRICS, WebServer, create_web_app
+from shared.web.load import is_stopping, polling, waiting
+from shared.web.openapi import Answer
+from shared.web.responses import json_response
+from shared.web.sse import EVENT_STREAM, EventStream
+
+__all__ = [
+    "DOCUMENT",
+    "EVENT_STREAM",
+    "IDEMPOTENCY_KEY",
+    "METRICS",
+    "Answer",
+    "Api",
+    "EventStream",
+    "WebServer",
+    "create_web_app",
+    "is_stopping",
+    "json_response",
+    "polling",
+    "waiting",
+]

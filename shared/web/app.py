@@ -16,8 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from shared.errors import ConfigError
-from shared.metrics import Metrics
-from shared.tracing import Tracing
+from shared.telemetry import Metrics, Tracing
 from shared.web.api import Api
 from shared.web.door import Door
 from shared.web.health import Check, HealthChecks

@@ -1,18 +1,17 @@
 """/api/v1/dead-letters: events that this service's handlers could not take.
 
 Here: the routes, the same in each service, over its own consumers' letters. Not here: where letters are kept
-(`shared.bus_letters`), and when an event becomes one (`shared.bus_consumer`).
+(`shared.bus.letters`), and when an event becomes one (`shared.bus.consumer`).
 """
 
 from aiohttp import web
 
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterQuery
 from shared import masking
-from shared.bus import Bus
-from shared.bus_letters import Letter, Letters, members, resent
+from shared.bus import Bus, Letter, Letters, members, resent
 from shared.errors import Conflict, NotFound
-from shared.metrics import Metrics
-from shared.pages import Page
+from shared.postgres import Page
+from shared.telemetry import Metrics
 from shared.web.api import Api
 from shared.web.paging import answer_page
 from shared.web.responses import json_response

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import structlog
 
 from schemas.rest.health import Health
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 
 Check = Callable[[], Awaitable[bool]]
 

@@ -15,10 +15,9 @@ from typing import Final, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from shared import queries
-from shared.database import Block, Broken, Connection, Database, Transaction
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, Unavailable
 from shared.outbox import Outbox, OutboxTransaction
+from shared.postgres import Block, Broken, Connection, Database, Transaction, load_queries
 from shared.web.api import IDEMPOTENCY_KEY
 from shared.web.bodies import whole_body
 from shared.web.responses import Replay, json_response
@@ -79,7 +78,7 @@ async def idempotent(
         return
     if not 0 < len(key) <= _MAX_KEY or not (key.isascii() and key.isprintable()):
         raise Invalid([FieldError(_LOC, f"must be 1 to {_MAX_KEY} printable ASCII characters", "key")])
-    sql = queries.load("shared.web")
+    sql = load_queries("shared.web")
     route = f"{request.method} {request.path}"
     digest = hashlib.sha256(await whole_body(request)).digest()
     find = partial(_answer_before, query=sql["find_idempotency_answer"], route=route, key=key, digest=digest)
@@ -104,7 +103,7 @@ async def idempotent(
 
 async def purge(database: Database, limit: int) -> int:
     """Forget expired keys, so many at most; returns how many. Expired ones count as unused even before."""
-    return await database.execute(queries.load("shared.web")["purge_idempotency_keys"], LIFETIME, limit)
+    return await database.execute(load_queries("shared.web")["purge_idempotency_keys"], LIFETIME, limit)
 
 
 async def _answer_before(

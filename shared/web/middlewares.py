@@ -14,8 +14,7 @@ from aiohttp import web
 from opentelemetry.trace import Status, StatusCode
 from prometheus_client import Counter, Histogram
 
-from shared.metrics import Metrics
-from shared.tracing import TRACEPARENT, TRACESTATE, SpanKind, Tracing
+from shared.telemetry import TRACEPARENT, TRACESTATE, Metrics, SpanKind, Tracing
 from shared.web.door import Door
 from shared.web.load import Load
 from shared.web.problems import problem_response

@@ -16,7 +16,7 @@ from aiohttp import web
 from schemas.ids import is_id
 from schemas.rest.lists import PageQuery
 from shared.errors import FieldError, Invalid
-from shared.pages import Page
+from shared.postgres import Page
 from shared.web.responses import json_response
 
 CursorPart = Literal["id", "time", "int", "text"]

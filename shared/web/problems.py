@@ -34,7 +34,7 @@ from shared.errors import (
     Unavailable,
     shortened,
 )
-from shared.tracing import trace_id
+from shared.telemetry import trace_id
 from shared.web.bodies import CODINGS
 from shared.web.protocol import MAX_FIELD, MAX_TARGET
 from shared.web.request_id import request_id

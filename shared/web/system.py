@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from schemas.rest.health import Health, Liveness
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 from shared.web.api import Api
 from shared.web.health import HealthChecks
 from shared.web.openapi import Answer

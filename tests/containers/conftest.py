@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from compose.standins.engine import LEFT_OUT
 from hodei.client import Client
 from tests.containers.stack import Stack
+from tests.standins.engine import LEFT_OUT
 
 if LEFT_OUT not in os.environ:
     collect_ignore_glob = ["test_*.py"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from compose.standins.engine import LEFT_OUT
+from tests.standins.engine import LEFT_OUT
 
 ROOT: Final = Path(__file__).parents[2]
 PROJECT: Final = "hodei-test"

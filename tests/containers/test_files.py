@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from compose.standins.images import ALL
 from shared.origins import Host, Hosts
 from tests.containers.stack import ROOT, Stack, docker
+from tests.standins.images import ALL
 
 # The production shape is not even valid without them.
 SECRETS = {"NATS_PASSWORD": "abc", "POSTGRES_PASSWORD": "abc", "GRAFANA_PASSWORD": "abc"}

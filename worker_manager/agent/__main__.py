@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from shared.lifecycle import EXIT_FAILED, Service, main
+from shared.service import EXIT_FAILED, Service, main
 from worker_manager.agent.app import Agent
 from worker_manager.agent.dispositions import catch_ignored
 from worker_manager.agent.settings import AgentSettings

@@ -8,12 +8,12 @@ from functools import partial
 import structlog
 
 from schemas.specs import Capacity
-from shared import lifeline
 from shared.bus import Bus
 from shared.errors import ConfigError, Unavailable
-from shared.lifecycle import Service
-from shared.process_tree import INCARNATION_MARK, kill_marked, mark, reap
-from shared.tracing import Tracing
+from shared.process import lifeline
+from shared.process.tree import INCARNATION_MARK, kill_marked, mark, reap
+from shared.service import Service
+from shared.telemetry import Tracing
 from shared.version import platform_version
 from worker_manager.agent import machine
 from worker_manager.agent.delivery import Delivery

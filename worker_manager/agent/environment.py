@@ -3,14 +3,14 @@
 Nothing else of the agent's environment is handed to a command: no addresses, no credentials. That keeps them out of
 its output and of what it starts, not from a command that looks for them: it runs as the agent's user and may read what
 that user may, the environment of the agent included and, where a worker manager started it, the service's.
-The marks are what `shared.process_tree` finds a tree by, so a step cannot replace them.
+The marks are what `shared.process.tree` finds a tree by, so a step cannot replace them.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from schemas.agents import Assignment
-from shared.process_tree import EXECUTION_MARK, INCARNATION_MARK, WORKER_MARK
+from shared.process.tree import EXECUTION_MARK, INCARNATION_MARK, WORKER_MARK
 
 INHERITED: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}

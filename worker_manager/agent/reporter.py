@@ -15,7 +15,7 @@ from schemas.cloudevents import CloudEvent, encode_batches
 from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.subjects import Catalogue
 from shared.clock import now
-from shared.tracing import common, continued
+from shared.telemetry import common, continued
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.spool import Message

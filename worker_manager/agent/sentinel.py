@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import worker_manager
-from shared.process_tree import reap
+from shared.process.tree import reap
 
 COMMAND: Final = (sys.executable, "-P", "-m", "worker_manager.agent.sentinel")
 PASSED_ON: Final = ("LD_LIBRARY_PATH", "PATH")

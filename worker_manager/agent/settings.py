@@ -1,4 +1,4 @@
-"""What the environment may say to an agent; see `shared.settings` for how it is read."""
+"""What the environment may say to an agent; see `shared.service.settings` for how it is read."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 from schemas.ids import UUID_PATTERN
 from schemas.model import Name
 from schemas.specs import Labels, WorkerType, read_labels
-from shared.settings import GivenCapacity, ServiceSettings
+from shared.service import GivenCapacity, ServiceSettings
 
 
 def _labels(given: object) -> object:

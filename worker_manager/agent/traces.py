@@ -11,7 +11,7 @@ from schemas.agents import Assignment
 from schemas.events import ExecutionFinished
 from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
-from shared.tracing import Attribute, SpanKind, Tracing
+from shared.telemetry import Attribute, SpanKind, Tracing
 
 VARIABLE = "TRACEPARENT"
 

@@ -1,7 +1,7 @@
 """Ending a process tree: TERM, grace, KILL, until a scan of /proc finds nothing of it any more.
 
 Asked for on cancel and timeout, and when a process leaves others behind; never on the way of an execution that
-ends by itself. How members are found is `shared.process_tree`'s business.
+ends by itself. How members are found is `shared.process.tree`'s business.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from shared.process_tree import EXECUTION_MARK, Member, find, mark
+from shared.process.tree import EXECUTION_MARK, Member, find, mark
 from worker_manager.agent.hand import Hand
 
 log = structlog.stdlib.get_logger(__name__)

@@ -13,10 +13,8 @@ from schemas.rest.executions import ExecuteRequest, ManagedExecution
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.web.api import IDEMPOTENCY_KEY, Api
+from shared.web import IDEMPOTENCY_KEY, Api, json_response, waiting
 from shared.web.idempotency import idempotent
-from shared.web.load import waiting
-from shared.web.responses import json_response
 from worker_manager.announcements import Announcements
 from worker_manager.domain.reports import settle
 from worker_manager.store import ExecutionStore

@@ -4,9 +4,8 @@ from aiohttp import web
 
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from shared.errors import NotFound
-from shared.web.api import Api
+from shared.web import Api, json_response
 from shared.web.paging import answer_page
-from shared.web.responses import json_response
 from worker_manager.store import ExecutionStore
 
 

@@ -15,10 +15,8 @@ from schemas.rest.executions import ExecutionLogs
 from shared.bus import Bus
 from shared.errors import NotFound
 from shared.transcript import START, Log, Place, Transcript, Visit
-from shared.web.api import Api
+from shared.web import EVENT_STREAM, Answer, Api, EventStream
 from shared.web.logs import PLAIN, Page, json_line, send_logs
-from shared.web.openapi import Answer
-from shared.web.sse import EVENT_STREAM, EventStream
 from worker_manager.announcements import Announcements, Listener
 from worker_manager.store import ExecutionStore, LogState
 

@@ -7,11 +7,9 @@ from schemas.specs import Capacity
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.web.api import IDEMPOTENCY_KEY, Api
+from shared.web import IDEMPOTENCY_KEY, Api, json_response, waiting
 from shared.web.idempotency import idempotent
-from shared.web.load import waiting
 from shared.web.paging import answer_page
-from shared.web.responses import json_response
 from worker_manager.fleet import Fleet
 from worker_manager.providers.base import WorkerSpec
 from worker_manager.store import WorkerStore

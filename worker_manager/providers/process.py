@@ -17,7 +17,8 @@ from typing import Final
 import orjson
 
 import worker_manager
-from shared import lifeline, process_tree
+from shared.process import lifeline
+from shared.process import tree as process_tree
 from worker_manager.providers import pidfd
 from worker_manager.providers.base import Exit, Handle, StartFailed, WorkerSpec
 

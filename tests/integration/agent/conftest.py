@@ -17,7 +17,7 @@ from schemas.specs import RunSpec
 from schemas.states import Reason
 from shared.bus import Bus
 from shared.ids import new_id
-from shared.lifecycle import stop_all
+from shared.service import stop_all
 from worker_manager.agent.app import Agent
 from worker_manager.agent.settings import AgentSettings
 

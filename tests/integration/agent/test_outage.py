@@ -18,8 +18,8 @@ from schemas.events import ExecutionFinished
 from schemas.states import ExecutionStatus
 from shared.bus import Bus
 from shared.ids import new_id
-from shared.lifecycle import stop_all
-from shared.process_tree import EXECUTION_MARK, find, mark, reap
+from shared.process.tree import EXECUTION_MARK, find, mark, reap
+from shared.service import stop_all
 from tests.fixtures.servers import NatsServer
 from worker_manager.providers import pidfd
 

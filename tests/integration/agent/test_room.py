@@ -11,8 +11,8 @@ from schemas.agents import Drain
 from schemas.events import ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, Reason
-from shared.lifecycle import stop_all
-from shared.process_tree import INCARNATION_MARK, find, mark
+from shared.process.tree import INCARNATION_MARK, find, mark
+from shared.service import stop_all
 
 if TYPE_CHECKING:
     from tests.integration.agent.conftest import ControlPlane, Hire

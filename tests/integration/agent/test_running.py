@@ -14,7 +14,7 @@ from schemas.events import ExecutionFinished, ExecutionStarted
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, Reason
 from shared.ids import new_id
-from shared.process_tree import EXECUTION_MARK, find, mark
+from shared.process.tree import EXECUTION_MARK, find, mark
 from worker_manager.agent.execution import CLOSE_WAIT, Execution
 
 if TYPE_CHECKING:

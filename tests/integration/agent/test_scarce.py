@@ -97,7 +97,7 @@ async def test_a_scan_that_has_no_descriptor_left_does_not_take_what_lives_for_g
     def refuse(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("shared.process_tree.open", refuse, raising=False)
+    monkeypatch.setattr("shared.process.tree.open", refuse, raising=False)
     with pytest.raises(OSError, match="Too many open files"):
         leftovers(execution_id)
     monkeypatch.undo()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.bus import Bus
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from jsonschema import Draft7Validator
 
 from docs import asyncapi
 from schemas.subjects import CONSUMERS, EVENTS, FEED, LOGS
-from shared.bus import LEAST_PAYLOAD, Bus, BusError
-from shared.bus_connection import Connection
+from shared.bus import Bus, BusError
+from shared.bus.bus import LEAST_PAYLOAD
+from shared.bus.connection import Connection
 from shared.errors import BusUnavailable, ConfigError, MessageTooLarge
-from shared.metrics import Metrics
-from shared.tracing import continued
+from shared.telemetry import Metrics, continued
 from tests.fixtures.events import chunk, numbered, publish
 
 HEADERS = orjson.loads(asyncapi.document())["components"]["schemas"]["BatchHeaders"]

@@ -8,7 +8,7 @@ import pytest
 
 from shared.bus import Bus
 from shared.errors import BusUnavailable
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 from tests.fixtures.servers import NatsServer
 
 

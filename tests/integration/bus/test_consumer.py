@@ -13,10 +13,9 @@ from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
 from schemas.subjects import DEAD_LETTERS, DeadLetter
 from shared.bus import Bus, Consumer
-from shared.bus_failures import DEADLY_AFTER
+from shared.bus.failures import DEADLY_AFTER
 from shared.errors import TooSlow, Unavailable
-from shared.metrics import Metrics
-from shared.tracing import continued, inject
+from shared.telemetry import Metrics, continued, inject
 from tests.fixtures.events import SPEC, number, numbered, publish
 
 Events = list[CloudEvent[EventData]]

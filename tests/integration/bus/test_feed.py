@@ -4,9 +4,9 @@ import asyncio
 
 import orjson
 
+from orchestrator.feed import Feed
 from schemas.events import WorkerDraining
 from shared.bus import Bus
-from shared.feed import Feed
 from tests.fixtures.events import numbered, publish
 
 

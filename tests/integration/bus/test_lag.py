@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from schemas.subjects import ORCHESTRATOR_REQUESTS
 from shared.bus import Bus
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 from tests.fixtures.servers import NatsServer
 
 PENDING = "hodei_bus_consumer_pending_messages"

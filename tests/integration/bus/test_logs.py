@@ -6,7 +6,8 @@ import uuid
 import pytest
 
 from schemas.cloudevents import encode_batch, wrap
-from shared.bus import Bus, LogReader
+from shared.bus import Bus
+from shared.bus.logs import LogReader
 from tests.fixtures.events import chunk
 
 

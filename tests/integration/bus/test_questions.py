@@ -10,10 +10,9 @@ import pytest
 
 from schemas.questions import TASK, TaskAnswer, TaskQuestion
 from schemas.states import JobStatus, TaskStatus
-from shared.bus import Bus
+from shared.bus import Answering, Bus, answer, ask, questions_asked
 from shared.errors import NotFound, Unavailable
-from shared.metrics import Metrics
-from shared.questions import Answering, answer, ask, questions_asked
+from shared.telemetry import Metrics
 
 How = Callable[[TaskQuestion], Awaitable[TaskAnswer]]
 Serve = Callable[[How], Awaitable[Answering]]

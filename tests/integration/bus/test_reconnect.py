@@ -9,7 +9,7 @@ from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
 from shared.bus import Bus
 from shared.errors import BusUnavailable, Unavailable
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 from tests.fixtures.events import SPEC, chunk, number, numbered, publish
 from tests.fixtures.servers import NatsServer
 

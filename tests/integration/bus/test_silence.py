@@ -16,8 +16,8 @@ from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
 from schemas.subjects import CONSUMERS, ConsumerSpec
 from shared.bus import Bus, Consumer
-from shared.bus_failures import DEADLY_AFTER
-from shared.metrics import Metrics
+from shared.bus.failures import DEADLY_AFTER
+from shared.telemetry import Metrics
 from tests.fixtures.events import SPEC, number, numbered, publish
 from tests.fixtures.processes import running, said
 

@@ -66,7 +66,7 @@ async def test_a_stream_is_not_made_smaller_than_what_it_holds(bus: Bus) -> None
 
 
 async def test_what_no_share_fits_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.bus_declare.SMALLEST_SHARE", 2)
+    monkeypatch.setattr("shared.bus.declare.SMALLEST_SHARE", 2)
     with pytest.raises(Exception, match="insufficient storage resources available") as raised:
         await bus.declare()
     assert not isinstance(raised.value, BusUnavailable)

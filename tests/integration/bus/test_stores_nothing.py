@@ -9,8 +9,8 @@ import pytest
 
 from hodei.embedded.nats import EmbeddedNats
 from schemas.subjects import PROBES
-from shared import bus as bus_module
 from shared.bus import Bus
+from shared.bus import bus as bus_module
 from shared.errors import BusUnavailable
 from tests.fixtures import disks
 

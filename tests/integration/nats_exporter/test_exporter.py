@@ -12,8 +12,8 @@ from nats_exporter.app import build
 from nats_exporter.settings import NatsExporterSettings
 from schemas.subjects import ORCHESTRATOR_REQUESTS
 from shared.bus import Bus
-from shared.lifecycle import start_all, stop_all
-from shared.web.app import WebServer
+from shared.service import start_all, stop_all
+from shared.web import WebServer
 from tests.e2e.framework.platform import free_ports
 from tests.fixtures import promtool
 from tests.fixtures.servers import NatsServer

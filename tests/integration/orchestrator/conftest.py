@@ -28,10 +28,10 @@ from schemas.events import (
 )
 from schemas.states import Reason
 from shared.bus import Bus, Consumer
-from shared.database import Database
 from shared.ids import new_id
-from shared.lifecycle import Service, start_all, stop_all
-from shared.web.app import WebServer
+from shared.postgres import Database
+from shared.service import Service, start_all, stop_all
+from shared.web import WebServer
 
 E = TypeVar("E", bound=EventData)
 S = TypeVar("S")

@@ -17,7 +17,7 @@ from hodei.client.errors import ApiError
 from schemas.cloudevents import encode_batch, wrap
 from schemas.events import EventData, JobSucceeded, TaskQueued
 from schemas.subjects import DeadLetter
-from shared.bus_letters import letter_id, place_of
+from shared.bus.letters import letter_id, place_of
 from shared.ids import new_id
 from tests.integration.orchestrator.conftest import House, finished, scheduled
 

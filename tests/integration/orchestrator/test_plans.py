@@ -9,10 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import queries
-from shared.database import Database
 from shared.ids import new_id
-from shared.statements import narrowed
+from shared.postgres import Database, narrowed, queries
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = [new_id() for _ in range(20)]
@@ -179,7 +177,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
 async def test_hot_queries_read_no_whole_table(database: Database) -> None:
     faults: list[str] = []
     for name, values, indexes in CASES:
-        query, arguments = narrowed(queries.load("orchestrator")[name], *values)
+        query, arguments = narrowed(queries.load_queries("orchestrator")[name], *values)
         async with database.transaction() as tx:
             # Tables here are small: where an index could be used at all, a larger one would use it.
             await tx.execute("set local enable_seqscan = off")
@@ -194,7 +192,9 @@ async def test_hot_queries_read_no_whole_table(database: Database) -> None:
 
 
 async def test_the_version_of_a_pipeline_is_compared_within_the_index(database: Database) -> None:
-    query, arguments = narrowed(queries.load("orchestrator")["list_jobs"], *_list(pipeline_id=f"{7:032x}", version=5))
+    query, arguments = narrowed(
+        queries.load_queries("orchestrator")["list_jobs"], *_list(pipeline_id=f"{7:032x}", version=5)
+    )
     rows = await database.fetch(f"explain {query}", *arguments)
     [condition] = [row[0] for row in rows if "Index Cond" in row[0]]
     assert "pipeline_version = 5" in condition

@@ -39,14 +39,13 @@ from schemas.events import (
 from schemas.questions import RECALL_OF, TASK, RecallAnswer, RecallQuestion, TaskQuestion
 from schemas.specs import CommandSpec
 from schemas.states import Reason, TaskStatus
+from shared.bus import Answering, answer, ask, questions_asked
 from shared.clock import now
 from shared.errors import NotFound
 from shared.ids import new_id
-from shared.metrics import Metrics
 from shared.outbox import Outbox
-from shared.questions import Answering, answer, ask, questions_asked
 from shared.recall import Recall
-from shared.tracing import Tracing
+from shared.telemetry import Metrics, Tracing
 from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, lost, scheduled, started
 
 A = {"name": "a", "command": "true"}

@@ -17,8 +17,8 @@ from schemas.events import (
     ScheduleRefused,
 )
 from schemas.ids import is_id
-from shared.bus import LEAST_PAYLOAD
-from shared.bus_connection import Connection
+from shared.bus.bus import LEAST_PAYLOAD
+from shared.bus.connection import Connection
 from shared.ids import new_id
 from tests.integration.orchestrator.conftest import House, finished, lost, scheduled
 

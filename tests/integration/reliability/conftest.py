@@ -25,11 +25,10 @@ from schemas.cloudevents import decode_batch, encode_batch, wrap
 from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.subjects import EVENTS
 from shared.bus import Bus, Consumer
-from shared.database import Database
 from shared.ids import new_id
-from shared.leader import Leadership
-from shared.lifecycle import Service, start_all, stop_all
-from shared.web.app import WebServer
+from shared.postgres import Database, Leadership
+from shared.service import Service, start_all, stop_all
+from shared.web import WebServer
 from worker_manager.settings import WorkerManagerSettings
 
 E = TypeVar("E", bound=EventData)

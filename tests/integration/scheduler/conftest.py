@@ -21,11 +21,10 @@ from schemas.events import EventData, ExecutionFinished, TaskQueued, TaskSchedul
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus
 from shared.bus import Bus
-from shared.database import Database
 from shared.ids import new_id
-from shared.leader import Leadership
-from shared.lifecycle import start_all, stop_all
-from shared.web.app import WebServer
+from shared.postgres import Database, Leadership
+from shared.service import start_all, stop_all
+from shared.web import WebServer
 
 E = TypeVar("E", bound=EventData)
 DEADLINE = 10.0

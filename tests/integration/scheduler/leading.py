@@ -4,9 +4,9 @@ import asyncio
 
 from scheduler.app import build
 from scheduler.settings import SchedulerSettings
-from shared.leader import Leadership
-from shared.lifecycle import Service, start_all
-from shared.settings import load
+from shared.postgres import Leadership
+from shared.service import Service, start_all
+from shared.service.settings import load
 from tests.fixtures.processes import say
 
 

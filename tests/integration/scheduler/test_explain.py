@@ -10,10 +10,10 @@ import pytest
 from schemas.events import TaskScheduled
 from schemas.questions import TASK, StepState, TaskAnswer, TaskQuestion
 from schemas.states import JobStatus, TaskStatus
+from shared.bus import Answering, answer, questions_asked
 from shared.errors import NotFound
 from shared.ids import new_id
-from shared.metrics import Metrics
-from shared.questions import Answering, answer, questions_asked
+from shared.telemetry import Metrics
 from tests.integration.scheduler.conftest import House, Opener, finished, queued
 
 Stand = Callable[[House, dict[str, TaskAnswer]], Awaitable[None]]

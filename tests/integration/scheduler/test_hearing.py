@@ -20,9 +20,8 @@ from schemas.events import ExecutionLost, TaskScheduled, WorkerOffline
 from shared.clock import now
 from shared.errors import Unavailable
 from shared.ids import new_id
-from shared.metrics import Metrics
 from shared.outbox import Outbox
-from shared.tracing import Tracing
+from shared.telemetry import Metrics, Tracing
 from tests.fixtures.servers import NatsServer
 from tests.integration.scheduler.conftest import DEADLINE, Agent, House, Opener, queued
 

@@ -19,9 +19,8 @@ from scheduler.traces import Traces
 from schemas.events import TaskScheduled, WorkerOffline, WorkerRegistered
 from shared.errors import Unavailable
 from shared.ids import new_id
-from shared.metrics import Metrics
 from shared.outbox import Outbox
-from shared.tracing import Tracing
+from shared.telemetry import Metrics, Tracing
 from tests.fixtures.processes import running, said
 from tests.integration.scheduler.conftest import DEADLINE, Agent, Opener, finished, queued, scheduler_process
 

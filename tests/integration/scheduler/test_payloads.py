@@ -12,9 +12,9 @@ from scheduler.payloads import Payloads
 from scheduler.store import Store
 from schemas.events import ExecutionReturned, TaskQueued, TaskScheduled
 from schemas.specs import RunSpec
-from shared.database import Database
 from shared.errors import Unavailable
 from shared.outbox import Outbox
+from shared.postgres import Database
 from tests.integration.scheduler.conftest import Opener, finished, queued, scheduler_process
 
 LARGE = "x" * 20_000

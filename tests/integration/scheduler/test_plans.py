@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared import queries
-from shared.database import Database
 from shared.ids import new_id
-from shared.statements import narrowed
+from shared.postgres import Database, narrowed, queries
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -87,7 +85,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
 async def test_a_hot_query_reads_no_whole_table(
     database: Database, name: str, arguments: list[object], indexes: set[str]
 ) -> None:
-    query, values = narrowed(queries.load("scheduler")[name], *arguments)
+    query, values = narrowed(queries.load_queries("scheduler")[name], *arguments)
     found = await database.fetch_value(f"explain (format json) {query}", *values)
     plan = found if isinstance(found, str) else json.dumps(found)
     assert '"Seq Scan"' not in plan

@@ -10,8 +10,8 @@ import pytest
 from schemas.events import ExecutionFinished, TaskScheduled
 from schemas.specs import RunSpec
 from schemas.states import Reason
-from shared.bus import LEAST_PAYLOAD
-from shared.bus_connection import Connection
+from shared.bus.bus import LEAST_PAYLOAD
+from shared.bus.connection import Connection
 from tests.integration.scheduler.conftest import DEADLINE, House, Opener, finished, queued
 
 LARGE = {f"V{number}": "x" * 99_500 for number in range(8)}

@@ -3,9 +3,8 @@
 import asyncio
 import sys
 
-from shared.database import Database
-from shared.leader import Leadership
-from shared.metrics import Metrics
+from shared.postgres import Database, Leadership
+from shared.telemetry import Metrics
 from tests.fixtures.processes import say
 
 

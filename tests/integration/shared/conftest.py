@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.database import Database
-from shared.migrations import migrate
+from shared.postgres import Database, migrate
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from shared import database as database_module
 from shared import foundation
-from shared.database import Database, Deadlock, Transaction, UniqueViolation, retry_deadlock
 from shared.errors import ConfigError, TooSlow, Unavailable
 from shared.ids import new_id
-from shared.metrics import Metrics
+from shared.postgres import Database, Transaction, retry_deadlock
+from shared.postgres import database as database_module
+from shared.postgres.database import Deadlock, UniqueViolation
+from shared.telemetry import Metrics
 from tests.fixtures.databases import read_only
 from tests.fixtures.hush import Hush
 from tests.fixtures.servers import PostgresServer

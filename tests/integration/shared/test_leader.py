@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from shared.database import Database
 from shared.errors import Unavailable
-from shared.leader import LOOK_INTERVAL, SILENCE, Leadership
-from shared.lifecycle import StopTimeout
-from shared.metrics import Metrics
+from shared.postgres import Database, Leadership
+from shared.postgres.leader import LOOK_INTERVAL, SILENCE
+from shared.service import StopTimeout
+from shared.telemetry import Metrics
 from tests.fixtures.processes import running, said
 
 SOON = 15.0
@@ -124,7 +124,7 @@ async def test_a_duty_that_never_can_start_is_tried_ever_more_seldom(
             enough.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr("shared.leader.sleep", sleep)
+    monkeypatch.setattr("shared.postgres.leader.sleep", sleep)
     leadership = Leadership(database, "trial", lambda: [Duty([], fails=error)], Metrics())
     with capture_logs():
         async with asyncio.timeout(20):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 PROGRAM = """
 import asyncio, sys
-from shared import lifecycle, settings
+from shared.service import lifecycle, settings
 from shared.errors import Unavailable
 
 class Settings(settings.ServiceSettings):

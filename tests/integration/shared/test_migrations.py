@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shared import migrations
-from shared.database import Database, UniqueViolation
 from shared.errors import ConfigError
-from shared.migrations import migrate
+from shared.postgres import Database, migrate, migrations
+from shared.postgres.database import UniqueViolation
 
 Writer = Callable[[int, str], None]
 

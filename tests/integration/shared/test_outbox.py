@@ -8,15 +8,15 @@ import pytest
 from schemas.cloudevents import decode_batch
 from schemas.events import JobCancelRequested, JobStarted, WorkerDraining
 from schemas.subjects import Catalogue
-from shared import outbox_relay
 from shared.bus import Bus
-from shared.database import Broken, Database, UniqueViolation
 from shared.errors import BusUnavailable, HodeiError, MessageTooLarge, Unavailable
 from shared.ids import new_id
-from shared.metrics import Metrics
 from shared.outbox import Outbox
-from shared.outbox_relay import Relay
-from shared.tracing import continued
+from shared.outbox import relay as outbox_relay
+from shared.outbox.relay import Relay
+from shared.postgres import Broken, Database
+from shared.postgres.database import UniqueViolation
+from shared.telemetry import Metrics, continued
 from tests.fixtures.servers import NatsServer
 
 

@@ -14,14 +14,12 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from schemas.model import Model
 from schemas.subjects import Catalogue
-from shared.database import Database
 from shared.errors import Conflict
-from shared.housekeeping import Housekeeping
-from shared.metrics import Metrics
-from shared.migrations import migrate
 from shared.outbox import Outbox
-from shared.web.api import Api
-from shared.web.app import WebServer, create_web_app
+from shared.postgres import Database, migrate
+from shared.service import Housekeeping
+from shared.telemetry import Metrics
+from shared.web import Api, WebServer, create_web_app
 from shared.web.idempotency import idempotent, purge
 
 Client = TestClient[Any, Any]

@@ -15,10 +15,10 @@ import pytest
 from schemas.cloudevents import decode_batch, encode_batch
 from schemas.events import EventData
 from shared.bus import Bus, Consumer
-from shared.database import Database
 from shared.ids import new_id
-from shared.lifecycle import Service, stop_all
-from shared.web.app import WebServer
+from shared.postgres import Database
+from shared.service import Service, stop_all
+from shared.web import WebServer
 from tests.unit.worker_manager.events import said
 from worker_manager.app import build
 from worker_manager.fleet import Fleet

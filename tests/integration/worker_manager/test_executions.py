@@ -18,7 +18,7 @@ from schemas.states import ExecutionStatus
 from shared.ids import new_id
 from tests.integration.worker_manager.conftest import Platform, Running, events_in
 from tests.unit.worker_manager.events import LATER, NOON, Script
-from worker_manager.heartbeats import Heartbeats
+from worker_manager.heartbeat_listener import HeartbeatListener
 
 
 async def test_orders_of_one_batch_reach_each_worker_as_one_message(platform: Platform, manager: Running) -> None:
@@ -149,7 +149,7 @@ async def test_an_order_lost_at_the_end_of_an_outage_is_sent_again_soon(platform
     assert await manager.redelivery.run_once() == {"redelivered": 0}
     ears = await platform.listen_to_agent(lost.worker_id, "run")
 
-    manager.part(Heartbeats)._bus._connection._tell(True)
+    manager.part(HeartbeatListener)._bus._connection._tell(True)
     manager.redelivery.hear(heartbeat)
     await manager.redelivery.next_run()
 

@@ -7,10 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import queries
-from shared.database import Database, Transaction
-from shared.migrations import migrate
-from shared.statements import narrowed
+from shared.postgres import Database, Transaction, migrate, narrowed, queries
 
 FILL = """
 insert into executions (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason,
@@ -84,7 +81,7 @@ async def plan(tx: Transaction, query: str, *args: object) -> str:
 )
 async def test_no_hot_query_reads_the_whole_table(filled: Database, name: str, args: list[object], index: str) -> None:
     async with filled.transaction() as tx:
-        query, arguments = narrowed(queries.load("worker_manager")[name], *args)
+        query, arguments = narrowed(queries.load_queries("worker_manager")[name], *args)
         chosen = await plan(tx, query, *arguments)
 
     assert index in chosen
@@ -95,5 +92,5 @@ async def test_no_hot_query_reads_the_whole_table(filled: Database, name: str, a
 
 async def test_every_query_is_valid_sql(filled: Database) -> None:
     async with filled.transaction() as tx:
-        for name, query in queries.load("worker_manager").items():
+        for name, query in queries.load_queries("worker_manager").items():
             await tx.execute(f"prepare check_{name} as {query}")

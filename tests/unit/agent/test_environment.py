@@ -12,7 +12,7 @@ import pytest
 from schemas.agents import Assignment
 from schemas.specs import Capacity, Resources, RunSpec, read_capacity
 from shared.errors import ConfigError
-from shared.tracing import Tracing
+from shared.telemetry import Tracing
 from worker_manager.agent.environment import DEFAULT_PATH, base_environment, execution_environment
 from worker_manager.agent.machine import resources
 from worker_manager.agent.scratch import Scratch

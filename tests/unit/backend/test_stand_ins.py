@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compose.standins import debian
+from tests.standins import debian
 
 
 def test_an_archives_credentials_go_into_no_image(monkeypatch: pytest.MonkeyPatch) -> None:

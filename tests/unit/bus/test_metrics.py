@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 
 
 def test_names_get_the_prefix_and_are_rendered() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.bus_pull import Position, stored_at
+from shared.bus.pull import Position, stored_at
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.cloudevents import CloudEvent, decode_batch, encode_batches, travelling_bytes, wrap
 from schemas.events import EventData, WorkerDraining, WorkerOffline
-from shared.bus_dead_letters import LARGEST_LETTER, _as_text
+from shared.bus.dead_letters import LARGEST_LETTER, _as_text
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from shared.tracing import STOP_PATIENCE, Tracing, common, continued, inject, trace_id, trace_id_of, tracestate
+from shared.telemetry import Tracing, common, continued, inject, trace_id, trace_id_of, tracestate
+from shared.telemetry.tracing import STOP_PATIENCE
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -143,7 +144,7 @@ def test_a_collector_that_is_away_holds_up_no_stop() -> None:
         script = f"""
 import asyncio, time
 from datetime import datetime, UTC
-from shared.tracing import Tracing
+from shared.telemetry.tracing import Tracing
 tracing = Tracing("test", endpoint={endpoint!r})
 tracing.record("job", parent={PARENT!r}, start=datetime.now(UTC), end=datetime.now(UTC))
 began = time.monotonic()
@@ -159,7 +160,7 @@ def test_while_off_the_sdk_is_not_even_imported(module: str) -> None:
     script = f"""
 import sys
 import {module}.app
-from shared.tracing import Tracing
+from shared.telemetry.tracing import Tracing
 Tracing("x")
 print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "google."))])
 """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from shared.bus_connection import WAITING_TOLD, Connection
-from shared.bus_metrics import BusMetrics
-from shared.metrics import Metrics
+from shared.bus.connection import WAITING_TOLD, Connection
+from shared.bus.metrics import BusMetrics
+from shared.telemetry import Metrics
 
 
 async def test_a_server_that_stays_away_is_told_of_with_its_address_now_and_then() -> None:

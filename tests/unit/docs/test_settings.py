@@ -7,7 +7,8 @@ import pytest
 from docs.generate import HERE
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
-from shared.settings import ServiceSettings, _variables
+from shared.service import ServiceSettings
+from shared.service.settings import _variables
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.settings import WorkerManagerSettings
 

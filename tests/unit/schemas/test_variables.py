@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-import shared.lifeline
 from hodei.embedded import lifeline as ours
 from nats_exporter.settings import NatsExporterSettings
 from orchestrator.domain.environment import of_attempt
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
 from schemas import variables
-from shared.process_tree import EXECUTION_MARK
-from shared.settings import _variables
+from shared.process import lifeline
+from shared.process.tree import EXECUTION_MARK
+from shared.service.settings import _variables
 from worker_manager.agent.environment import base_environment
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.settings import WorkerManagerSettings
@@ -43,7 +43,7 @@ def test_what_a_command_finds_is_known() -> None:
 
 
 def test_what_the_platform_starts_is_told_of_its_lifeline() -> None:
-    assert {ours.VARIABLE, shared.lifeline.VARIABLE} == variables.OF_PROCESSES
+    assert {ours.VARIABLE, lifeline.VARIABLE} == variables.OF_PROCESSES
 
 
 def test_every_variable_of_the_compose_files_is_known() -> None:

@@ -3,8 +3,7 @@
 import asyncio
 import time
 
-from shared.event_loop import EventLoopLag
-from shared.metrics import Metrics
+from shared.telemetry import EventLoopLag, Metrics
 
 
 async def test_a_loop_that_was_held_shows_how_long() -> None:

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from shared import logging
-from shared.log_output import LogOutput
+from shared.telemetry import LogOutput, logging
 
 
 class Disk(io.StringIO):
@@ -33,7 +32,7 @@ def disk() -> Iterator[Disk]:
     root = standard_logging.getLogger()
     handlers, level = list(root.handlers), root.level
     stream = Disk()
-    logging.configure(service="trial", format="json", stream=stream)
+    logging.configure_logging(service="trial", format="json", stream=stream)
     yield stream
     structlog.reset_defaults()
     root.handlers[:] = handlers
@@ -68,8 +67,8 @@ def test_a_closed_pipe_and_a_poor_encoding_raise_nothing(error: Exception) -> No
 def test_a_process_whose_log_takes_nothing_works_on() -> None:
     script = """
 import structlog, sys
-from shared import logging
-logging.configure(service="trial", format="json")
+from shared.telemetry import logging
+logging.configure_logging(service="trial", format="json")
 for number in range(5000):
     structlog.get_logger().info("job.created", text="x" * 100)
 print("done")

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from shared import logging
-from shared.tracing import continued
+from shared.telemetry import continued, logging
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def lines() -> Iterator[io.StringIO]:
     root = standard_logging.getLogger()
     handlers, level = list(root.handlers), root.level
     stream = io.StringIO()
-    logging.configure(service="trial", format="json", level="info", stream=stream)
+    logging.configure_logging(service="trial", format="json", level="info", stream=stream)
     yield stream
     structlog.reset_defaults()
     root.handlers[:] = handlers
@@ -78,7 +77,7 @@ def test_the_standard_librarys_lines_take_the_same_way(lines: io.StringIO) -> No
 )
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_what_errors_repeat_of_secrets_is_blotted_out(lines: io.StringIO, text: str, format: logging.Format) -> None:
-    logging.configure(service="trial", format=format, stream=lines)
+    logging.configure_logging(service="trial", format=format, stream=lines)
     try:
         raise ValueError(text)
     except ValueError as error:

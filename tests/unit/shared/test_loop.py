@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import BusUnavailable, Unavailable
-from shared.loop import LONGEST_BACKOFF, Counts, Loop
+from shared.service import Counts, Loop
+from shared.service.loop import LONGEST_BACKOFF
 
 
 class Counting(Loop):
@@ -96,7 +97,7 @@ async def test_while_something_is_away_it_looks_every_second(
 
     loop = Counting()
     loop.fault = fault
-    monkeypatch.setattr("shared.loop.sleep", sleep)
+    monkeypatch.setattr("shared.service.loop.sleep", sleep)
     with capture_logs():
         await loop.start()
         async with asyncio.timeout(10):

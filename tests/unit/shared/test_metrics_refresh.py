@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.metrics import Metrics
+from shared.telemetry import Metrics
 
 
 async def test_readers_share_the_answers() -> None:

@@ -4,7 +4,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.outbox_messages import Message, Row, compose, flight
+from shared.outbox.messages import Message, Row, compose, flight
 
 TYPES = ("tasks.queued", "tasks.cancel_requested", "jobs.created")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import queries
-from shared.queries import MalformedQueries, Queries, UnknownQuery, parse
+from shared.postgres import queries
+from shared.postgres.queries import MalformedQueries, Queries, UnknownQuery, parse
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("shared", "orchestrator", "scheduler", "worker_manager")
@@ -46,7 +46,7 @@ def test_every_query_that_the_code_names_exists(package: str) -> None:
         and isinstance(node.slice, ast.Constant)
         and isinstance(node.slice.value, str)
         and ast.unparse(node.value).rpartition(".")[2] in ("sql", "_sql", "SQL")
-        and node.slice.value not in queries.load(_package_with_queries(path))
+        and node.slice.value not in queries.load_queries(_package_with_queries(path))
     }
     assert not missing
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 import pytest
 from pydantic import Field
 
-from shared import settings
 from shared.errors import ConfigError
+from shared.service import settings
 
 
 class TrialSettings(settings.ServiceSettings):

@@ -12,9 +12,8 @@ from pydantic.fields import FieldInfo
 from nats_exporter.settings import NatsExporterSettings
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
-from shared import settings
 from shared.errors import ConfigError
-from shared.settings import ServiceSettings
+from shared.service import ServiceSettings, settings
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.settings import WorkerManagerSettings
 

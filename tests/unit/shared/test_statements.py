@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.statements import Call, joined, narrowed, sparse
+from shared.postgres import Call, joined, narrowed, sparse
 
 ONE = "with a as (select $1::int as n),\nb as (\n    select $2\n)\nselect (select n from a) as x"
 TWO = "with c as (insert into t values ($1, $11))\nselect true as y"

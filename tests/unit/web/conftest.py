@@ -12,13 +12,9 @@ from pydantic import Field, field_validator
 from schemas.model import Model
 from schemas.rest.lists import PageQuery
 from schemas.states import JobStatus
-from shared.metrics import Metrics
-from shared.web.api import Api
-from shared.web.app import create_web_app
-from shared.web.openapi import Answer
+from shared.telemetry import Metrics
+from shared.web import Answer, Api, EventStream, create_web_app, json_response
 from shared.web.paging import decode_cursor, encode_cursor, page
-from shared.web.responses import json_response
-from shared.web.sse import EventStream
 
 Client = TestClient[web.Request, web.Application]
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from shared.errors import Malformed
-from shared.web.app import WebServer
+from shared.web import WebServer
 from shared.web.bodies import decompress
 
 LIMIT = 2000

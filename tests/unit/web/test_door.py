@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from shared.web.app import WebServer
+from shared.web import WebServer
 from tests.unit.web.conftest import Settings
 
 Client = TestClient[Any, Any]

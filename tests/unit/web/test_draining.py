@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from shared.lifecycle import Drainable
-from shared.web.app import WebServer
-from shared.web.load import is_stopping, polling, waiting
+from shared.service.lifecycle import Drainable
+from shared.web import WebServer, is_stopping, polling, waiting
 from worker_manager.fleet import Fleet
 
 MakeApp = Callable[..., web.Application]

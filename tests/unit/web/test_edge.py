@@ -12,10 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from shared.errors import ConfigError
-from shared.metrics import Metrics
-from shared.tracing import Tracing, inject
-from shared.web.app import WebServer, create_web_app
-from shared.web.load import waiting
+from shared.telemetry import Metrics, Tracing, inject
+from shared.web import WebServer, create_web_app, waiting
 
 Client = TestClient[Any, Any]
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"

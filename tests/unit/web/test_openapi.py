@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import validate
 
-from shared.metrics import Metrics
-from shared.web.api import Api
+from shared.telemetry import Metrics
+from shared.web import Api
 from shared.web.dialect import to_openapi_30
 
 

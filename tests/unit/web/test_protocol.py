@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shared.metrics import Metrics
-from shared.web.app import WebServer
+from shared.telemetry import Metrics
+from shared.web import WebServer
 
 MakeApp = Callable[..., web.Application]
 THINGS = "/api/v1/things"

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shared.web.app import WebServer
+from shared.web import EventStream, WebServer
 from shared.web.load import LOAD
 from shared.web.pieces import send_pieces
-from shared.web.sse import EventStream
 
 PATH = "/api/v1/things/0192f0c1-2345-7abc-8def-0123456789ab"
 MUCH = "x" * 1_000_000

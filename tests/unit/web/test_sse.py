@@ -8,10 +8,9 @@ import pytest
 from aiohttp import ClientPayloadError, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from shared.metrics import Metrics
-from shared.web.app import WebServer
+from shared.telemetry import Metrics
+from shared.web import EventStream, WebServer
 from shared.web.load import LOAD
-from shared.web.sse import EventStream
 
 Client = TestClient[Any, Any]
 EVENT = b"id: 7\nevent: news\ndata: first\ndata: second\n\n"

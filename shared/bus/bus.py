@@ -1,0 +1,324 @@
+"""The bus as services see it: one object that connects, declares, publishes, and makes consumers.
+
+Here: `Bus`, the public face, and core subscriptions. The work is done beside it: `bus_connection` (NATS),
+`bus_declare` (streams and consumers), `bus_publish` (acknowledged publishing), `bus_pull` and `bus_consumer`
+(batches), `bus_logs` (logs). Which subjects there are is in `schemas.subjects`.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as RawSubscription
+
+from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch, encode_batch, wrap
+from schemas.events import EventData, LogChunk
+from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec, Owner
+from shared.bus.connection import BusError, Connection
+from shared.bus.consumer import Consumer
+from shared.bus.declare import Declarations
+from shared.bus.failures import Failures
+from shared.bus.lag import Lag
+from shared.bus.letters import Letters
+from shared.bus.logs import SETTLE, LogReader, Settle, has_log, logs_kept_since
+from shared.bus.metrics import BusMetrics
+from shared.bus.publish import DEADLINE, Publisher
+from shared.errors import BusUnavailable, ConfigError
+from shared.telemetry import TRACEPARENT, Metrics, inject
+
+__all__ = ["Bus", "BusError", "Consumer", "LogReader", "Subscription"]
+
+log = structlog.get_logger(__name__)
+
+Event = CloudEvent[EventData]
+Handler = Callable[[list[Event]], Awaitable[None]]
+Callback = Callable[[str, bytes, str], Awaitable[None]]
+T = TypeVar("T")
+
+IDLE: Final = 10.0
+"""Seconds after which it is not known any more, from what was published, whether messages are stored."""
+PROBE_BYTES: Final = 4096
+"""A block of most file systems: what is smaller may fit behind earlier messages when the disk is full."""
+PROBE_DEADLINE: Final = 1.5
+"""Seconds, less than a health check may take."""
+LEAST_PAYLOAD: Final = 512 * 1024
+"""Bytes that a message has to be allowed; NATS allows 1 MiB where nothing else is said."""
+
+_BATCH: Final[Mapping[str, str]] = {"Content-Type": BATCH_CONTENT_TYPE}
+
+
+class Subscription:
+    """Interest in a core subject, until it is ended."""
+
+    def __init__(self, connection: Connection, raw: RawSubscription) -> None:
+        self._connection = connection
+        self._raw = raw
+
+    async def unsubscribe(self) -> None:
+        """Hear nothing more; what had already arrived has gone through the callback."""
+        await self._connection.release(self._raw)
+
+
+class Bus:
+    """The connection of one process to the bus; a service (start/stop).
+
+    `url` may name several servers, separated by commas. `name` is the service's, and tells which durable
+    consumers are its own. `linger_ms` is what its consumers wait after a batch. While NATS is away
+    `connected` is False, every publish raises BusUnavailable, and consumers wait; all goes on by itself
+    when NATS is back.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        namespace: str = "hodei",
+        start_deadline: float = 30.0,
+        metrics: Metrics | None = None,
+        linger_ms: float = 40,
+        replicas: int = 1,
+    ) -> None:
+        self.name = name
+        self.catalogue = Catalogue(namespace)
+        self._start_deadline = start_deadline
+        self._linger_ms = linger_ms
+        metrics = metrics or Metrics()
+        self._connection = Connection(
+            url,
+            name=f"{namespace}-{name}",
+            start_deadline=start_deadline,
+            metrics=BusMetrics(metrics),
+        )
+        self._lag = Lag(self._connection, self.catalogue, metrics)
+        self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas)
+        self._failures: dict[str, Failures] = {}
+        """By durable: what is known of its messages outlives a consumer, which ends with a leader's term."""
+        self._publisher = Publisher(self._connection, self._declarations.streams_again)
+        self._one_probe = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that the server takes, in bytes (headers included)."""
+        return self._connection.max_payload
+
+    async def healthy(self) -> bool:
+        """For a health check: connected, and what was published last was stored. Where nothing was published for IDLE
+        seconds, a probe is."""
+        async with self._one_probe:
+            if self.connected and self._publisher.quiet > IDLE:
+                await self._probe()
+        return self.connected and self._publisher.problem is None
+
+    async def _probe(self) -> None:
+        subject, probe = self.catalogue.probe(self.name), os.urandom(PROBE_BYTES)
+        with suppress(BusUnavailable):  # the publisher has noted and logged it
+            await self._publisher.publish(subject, probe, msg_id=f"probe-{probe[:16].hex()}", deadline=PROBE_DEADLINE)
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable when no server answers within the start deadline, and ConfigError when it takes
+        no messages as large as chunks of logs and batches are."""
+        await self._connection.start()
+        if self.max_payload < LEAST_PAYLOAD:
+            await self._connection.stop()
+            raise ConfigError(
+                f"NATS takes messages of at most {self.max_payload:,} bytes; the platform needs {LEAST_PAYLOAD:,}: "
+                "raise max_payload in the server's configuration"
+            )
+        await self._publisher.start()
+
+    async def stop(self) -> None:
+        """Close the connection; consumers and subscriptions have been stopped before."""
+        await self._declarations.stop()
+        if self._connection.connected:
+            await self._publisher.stop()
+        await self._connection.stop()
+
+    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        """Have `listener(connected)` called at each disconnect and reconnect; returns the way to end that."""
+        return self._connection.on_change(listener)
+
+    async def declare(self) -> None:
+        """All streams, and this service's durable consumers. Idempotent, and safe while others do the same.
+
+        The feed's consumer is left out: it is declared by the feed, if that runs. Raises Unavailable when
+        JetStream does not answer within the start deadline, BusError when it refuses.
+        """
+        owner = self.name.replace("-", "_")
+        own = [spec for spec in CONSUMERS if spec.owner == owner and spec is not FEED]
+        await self._declarations.declare(own, deadline=self._start_deadline)
+        self._lag.follow(own)
+
+    def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        msg_id: str,
+        headers: Mapping[str, str] | None = None,
+        deadline: float = DEADLINE,
+    ) -> Coroutine[Any, Any, None]:
+        """Publish a CloudEvents batch to JetStream, where possible before this returns; to be awaited, until it is
+        stored. Many may be in flight at the same time.
+
+        Raises BusUnavailable at once while disconnected, or after `deadline` seconds without an
+        acknowledgement. It may be stored nevertheless: publish again with the same `msg_id`, which the
+        stream drops if it has it. Raises BusError when it is larger than `max_payload`. The current trace
+        goes along.
+        """
+        headers = _with_trace({**_BATCH, **headers} if headers else _BATCH)
+        return self._publisher.publish(subject, payload, msg_id=msg_id, headers=headers, deadline=deadline)
+
+    async def send(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send on core NATS: heard by who listens now. Raises BusUnavailable while disconnected."""
+        await self._connection.publish(subject, payload, reply=reply, headers=_with_trace(headers))
+
+    async def send_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
+        """Send many (subject, payload, headers) on core NATS, in order and cheaply; the headers go as they are.
+
+        Raises BusUnavailable while disconnected.
+        """
+        await self._connection.publish_all(messages)
+
+    async def flush(self) -> None:
+        """Wait until the server has taken all that was sent. Raises BusUnavailable."""
+        await self._connection.flush()
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout: float,
+    ) -> bytes:
+        """Send on core NATS and wait for one answer. Raises BusUnavailable when none comes in `timeout`
+        seconds.
+        """
+        return await self._connection.request(subject, payload, deadline=timeout)
+
+    async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:
+        """Hear a core subject: `callback(subject, payload, reply)`, one message at a time, in order.
+
+        Of the subscribers of one `queue`, one hears each message. Kept over reconnects; what is said
+        meanwhile is lost. An error of the callback is logged and counted, and ends nothing.
+        """
+
+        async def deliver(message: Msg) -> None:
+            try:
+                await callback(message.subject, message.data, message.reply)
+            except Exception:
+                self._connection.metrics.callback_failures.labels(subject).inc()
+                log.exception("bus.callback_failed", subject=message.subject)
+
+        return Subscription(self._connection, await self._connection.subscribe(subject, deliver, queue=queue))
+
+    def consumer(
+        self,
+        durable: str,
+        handler: Handler,
+        *,
+        linger_ms: float | None = None,
+        patient: Callable[[], bool] = lambda: True,
+    ) -> Consumer[Event]:
+        """A service that hands the events of a durable consumer of the catalogue to `handler`, in batches.
+
+        `patient` tells whether, just now, the events that the catalogue calls patient may really wait. Raises
+        KeyError when the catalogue has no such consumer.
+        """
+        specs = {spec.durable: spec for spec in CONSUMERS}
+        linger = self._linger_ms if linger_ms is None else linger_ms
+        return self.consumer_of(specs[durable], handler, decode=decode_batch, linger_ms=linger, patient=patient)
+
+    def consumer_of(
+        self,
+        spec: ConsumerSpec,
+        handler: Callable[[list[T]], Awaitable[None]],
+        *,
+        decode: Callable[[str, bytes], Sequence[T]],
+        **options: Any,
+    ) -> Consumer[T]:
+        """As `consumer`, of any specification, with its own decoding and the options of `Consumer`.
+
+        `decode(event_type, payload)` gives one item for each event in the message; it raises ValueError
+        when there is no understanding it.
+        """
+        self._lag.follow([spec])
+        return Consumer(
+            spec,
+            handler,
+            decode=decode,
+            connection=self._connection,
+            publisher=self._publisher,
+            declarations=self._declarations,
+            catalogue=self.catalogue,
+            failures=self._failures.setdefault(spec.durable, Failures()),
+            **options,
+        )
+
+    async def publish_log(self, chunk: LogChunk, *, source: str = "") -> None:
+        """Store one chunk of an execution's log; again and again, if need be, for it is stored once. See
+        `publish`.
+        """
+        event = wrap(
+            chunk,
+            id=f"{chunk.execution_id}-{chunk.seq}",
+            source=source or f"/hodei/{self.name}",
+            time=datetime.now(UTC),
+        )
+        await self.publish(self.catalogue.logs(chunk.execution_id), encode_batch([event]), msg_id=f"log-{event.id}")
+
+    def read_log(
+        self,
+        execution_id: str,
+        *,
+        after: int = 0,
+        follow: bool = True,
+        until_chunks: int | None = None,
+        settle: Settle = SETTLE,
+    ) -> LogReader:
+        """Read an execution's log, chunk by chunk; see `LogReader`. To be closed after use (`async with`)."""
+        return LogReader(
+            self._connection,
+            self.catalogue,
+            execution_id,
+            after=after,
+            follow=follow,
+            until_chunks=until_chunks,
+            settle=settle,
+        )
+
+    def letters(self, owner: Owner) -> Letters:
+        """The dead letters of one service's consumers."""
+        return Letters(self._connection, self.catalogue, owner=owner)
+
+    async def has_log(self, execution_id: str) -> bool:
+        """Whether anything is stored of an execution's log. Raises BusUnavailable."""
+        return await has_log(self._connection, self.catalogue, execution_id)
+
+    async def logs_kept_since(self) -> datetime:
+        """The time before which nothing is kept of any log. Raises BusUnavailable."""
+        return await logs_kept_since(self._connection, self.catalogue)
+
+    async def delete_log(self, execution_id: str) -> None:
+        """Delete what is stored of an execution's log. Raises BusUnavailable."""
+        await self._connection.api(
+            f"STREAM.PURGE.{self.catalogue.stream(LOGS)}", {"filter": self.catalogue.logs(execution_id)}
+        )
+
+
+def _with_trace(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    traceparent = inject()
+    if traceparent is None or (headers and TRACEPARENT in headers):
+        return headers
+    return {**(headers or {}), TRACEPARENT: traceparent}

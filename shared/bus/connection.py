@@ -1,0 +1,373 @@
+"""The connection to NATS: made within a deadline, kept for ever, and raw messages in and out of it.
+
+Here: connecting and reconnecting, who is told of it, core publish/subscribe/request, and requests to the
+JetStream API. Not here: acknowledged publishing (`shared.bus.publish`), streams and consumers
+(`shared.bus.declare`), pulling (`shared.bus.pull`). Only the `shared.bus*` modules import nats-py.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+import orjson
+import structlog
+from nats import errors as nats_errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as RawSubscription
+from nats.aio.transport import TcpTransport
+
+from shared.bus.client import HearingClient
+from shared.bus.metrics import BusMetrics
+from shared.errors import BusUnavailable, HodeiError, MessageTooLarge, Unavailable
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_WAIT: Final = 0.25
+"""Seconds between attempts to connect."""
+WAITING_TOLD: Final = 10.0
+"""Seconds at the least between two log lines that say that the server is still away."""
+PING_INTERVAL: Final = 10
+"""Seconds; two unanswered pings mean that the server hangs, and the connection is made again."""
+OUTBOUND_BYTES: Final = 16 << 20
+PENDING_MESSAGES: Final = 64 * 1024
+PENDING_BYTES: Final = 64 << 20
+"""What one core subscription may hold that its callback has not taken; beyond it messages are dropped, and
+counted.
+"""
+
+WRITE_BYTES: Final = 256 * 1024
+"""Many messages sent together go out in writes of about this size."""
+
+STATUS: Final = "Status"
+DESCRIPTION: Final = "Description"
+NO_RESPONDERS: Final = "503"
+
+T = TypeVar("T")
+Listener = Callable[[bool], None]
+RawCallback = Callable[[Msg], Awaitable[None]]
+
+
+class BusError(HodeiError):
+    """The NATS server refused what was asked of it. `code` is JetStream's own error code (0: none given)."""
+
+    def __init__(self, what: str, description: str, code: int = 0) -> None:
+        super().__init__(f"{what}: {description}")
+        self.code = code
+
+
+class TooLarge(BusError, MessageTooLarge):
+    """What was to be published is larger than the server takes."""
+
+
+class Connection:
+    """One connection to a NATS server or cluster (`url` may name several servers, separated by commas)."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        start_deadline: float,
+        metrics: BusMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.metrics = metrics
+        self._clock = clock
+        self._servers = [part.strip() for part in url.split(",") if part.strip()]
+        self._name = name
+        self._start_deadline = start_deadline
+        self._nc = HearingClient()
+        self._listeners: list[Listener] = []
+        self._last_error = ""
+        self._away_told_at = float("-inf")
+        self._stopping = False
+        self._started = False
+
+    @property
+    def connected(self) -> bool:
+        return self._started and self._nc.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that the server takes, in bytes."""
+        return self._nc.max_payload
+
+    async def start(self) -> None:
+        """Connect; raises Unavailable when no server answers within the start deadline."""
+        try:
+            async with asyncio.timeout(self._start_deadline):
+                await self._nc.connect(
+                    servers=self._servers,
+                    name=self._name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]  # said to be int, is seconds
+                    connect_timeout=2,
+                    ping_interval=PING_INTERVAL,
+                    max_outstanding_pings=2,
+                    pending_size=OUTBOUND_BYTES,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    reconnected_cb=self._on_reconnected,
+                    closed_cb=self._on_closed,
+                )
+        except TimeoutError:
+            self._stopping = True
+            await self._nc.close()
+            why = f"{self._last_error or 'no answer'}, for {self._start_deadline:g} s"
+            raise Unavailable(f"NATS at {self._addresses()} ({why})") from None
+        except nats_errors.Error as error:
+            raise Unavailable(f"NATS at {self._addresses()} ({error})") from error
+        self._started = True
+        self.metrics.connected.set(1)
+        log.info("bus.connected", url=self._url())
+
+    async def stop(self) -> None:
+        """Send what is still to be sent, then close. Whoever subscribed has unsubscribed before."""
+        self._stopping = True
+        if not self._started:
+            return
+        if self._nc.is_connected:
+            try:
+                await self._nc.flush(timeout=2)
+            except nats_errors.Error as error:
+                log.warning("bus.not_flushed", error=str(error) or repr(error))
+        await self._nc.close()
+        self.metrics.connected.set(0)
+
+    def on_change(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener(connected)` called at each disconnect and reconnect; returns the way to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    async def publish(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a core message. Raises BusUnavailable while disconnected: nothing stale is sent later."""
+        if not self.connected:
+            raise BusUnavailable("not connected to NATS")
+        if self.publish_now(subject, payload, reply=reply, headers=headers):
+            await asyncio.sleep(0)  # it leaves when this turn of the loop ends
+        else:
+            await self.post(subject, payload, reply=reply, headers=headers)
+
+    def publish_now(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> bool:
+        """Put a core message on the wire with this very turn of the loop; nats-py's own way takes two more, which is
+        long when others wait for their turns. False, with nothing sent, where there is no connection or something
+        would be overtaken: `publish` is due then. Raises BusError for what cannot be sent at all.
+        """
+        transport = self._nc._transport
+        if not self.connected or not isinstance(transport, TcpTransport) or self._nc._pending:
+            return False
+        command = _publish_command(subject, payload, headers or {}, reply=reply, limit=self.max_payload)
+        try:
+            transport.write(command)  # type: ignore[no-untyped-call]
+        except (RuntimeError, OSError):  # it was closed, and nobody has been told yet
+            return False
+        return True
+
+    async def post(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """As `publish`, but while disconnected the message is kept, within limits, until the connection is
+        back.
+        """
+        try:
+            await self._nc.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
+        except nats_errors.MaxPayloadError as error:
+            raise TooLarge(subject, f"{len(payload)} bytes is more than the server takes") from error
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"{subject}: {error}") from error
+
+    async def publish_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
+        """Send many core messages (subject, payload, headers), in order. Raises BusUnavailable while disconnected,
+        and BusError for a message that cannot be sent; those before it may have been.
+
+        They are put on the wire as a few large writes. nats-py's own publish spends thrice the time on each message,
+        most of it on checking headers, so its protocol is spoken here; tests hold that against a real server.
+        """
+        if not self.connected:
+            raise BusUnavailable("not connected to NATS")
+        commands: list[bytes] = []
+        size = 0
+        for subject, payload, headers in messages:
+            commands.append(_publish_command(subject, payload, headers, limit=self.max_payload))
+            size += len(commands[-1])
+            if size >= WRITE_BYTES:
+                await self._write(b"".join(commands))
+                commands, size = [], 0
+        if commands:
+            await self._write(b"".join(commands))
+
+    async def post_all(self, subjects: Iterable[str], payload: bytes) -> None:
+        """Send the same short payload to many subjects in one write: a batch's acknowledgements.
+
+        While disconnected they are kept until the connection is back, without a limit: they are as few as what the
+        server had delivered before.
+        """
+        if self._nc.is_closed:
+            raise BusUnavailable("the connection to NATS is closed")
+        word = b" %d\r\n%b\r\n" % (len(payload), payload)
+        await self._write(b"".join([b"PUB " + subject.encode() + word for subject in subjects]))
+
+    async def _write(self, commands: bytes) -> None:
+        try:
+            await self._nc._send_command(commands)
+            await self._nc._flush_pending()
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"publishing many messages: {error}") from error
+
+    async def request(self, subject: str, payload: bytes, *, deadline: float) -> bytes:
+        """Send and wait for one answer; raises BusUnavailable when none comes within `deadline` seconds."""
+        if not self.connected:
+            raise BusUnavailable("not connected to NATS")
+        try:
+            return (await self._unless_broken(self._nc.request(subject, payload, timeout=deadline))).data
+        except nats_errors.NoRespondersError as error:
+            raise BusUnavailable(f"{subject}: nobody is there to answer") from error
+        except nats_errors.TimeoutError as error:
+            raise BusUnavailable(f"{subject}: no answer within {deadline:g} s") from error
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"{subject}: {error}") from error
+
+    async def api(self, operation: str, body: Mapping[str, object], *, deadline: float = 5.0) -> dict[str, Any]:
+        """Ask the JetStream API (`STREAM.CREATE.x`); raises BusError when it refuses, BusUnavailable when
+        away.
+        """
+        answer: dict[str, Any] = orjson.loads(
+            await self.request(f"$JS.API.{operation}", orjson.dumps(body), deadline=deadline)
+        )
+        error = answer.get("error")
+        if error:
+            if error.get("code") == 503:
+                raise BusUnavailable(f"{operation}: {error.get('description')}")
+            raise BusError(operation, str(error.get("description")), int(error.get("err_code", 0)))
+        return answer
+
+    async def subscribe(self, subject: str, callback: RawCallback, *, queue: str = "") -> RawSubscription:
+        """Hear a core subject; kept over reconnects."""
+        try:
+            return await self._nc.subscribe(
+                subject,
+                queue=queue,
+                cb=callback,
+                pending_msgs_limit=PENDING_MESSAGES,
+                pending_bytes_limit=PENDING_BYTES,
+            )
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"{subject}: {error}") from error
+
+    async def flush(self, deadline: float = 5.0) -> None:
+        """Wait until the server has taken everything sent so far."""
+        if not self.connected or self._nc.deaf:
+            raise BusUnavailable("not connected to NATS")
+        try:
+            await self._unless_broken(
+                self._nc.flush(timeout=deadline)  # type: ignore[arg-type]  # annotated int, used as seconds
+            )
+        except nats_errors.Error as error:
+            raise BusUnavailable(f"flush: {error or repr(error)}") from error
+
+    async def _unless_broken(self, question: Coroutine[Any, Any, T]) -> T:
+        """Await an answer that does not come any more once the connection breaks: then raise BusUnavailable at once."""
+        asking = asyncio.ensure_future(question)
+        broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def note(_connected: bool) -> None:
+            if not broken.done():
+                broken.set_result(None)
+
+        forget = self.on_change(note)
+        either: set[asyncio.Future[Any]] = {asking, broken}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise BusUnavailable("disconnected from NATS")
+            return asking.result()
+        finally:
+            forget()
+            broken.cancel()
+            asking.cancel()
+
+    async def release(self, subscription: RawSubscription, *, deadline: float = 2.0) -> None:
+        """End a subscription, after what the server had already sent to it has gone through its callback."""
+        try:
+            if self.connected:
+                async with asyncio.timeout(deadline):
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py left it so
+            else:
+                await subscription.unsubscribe()
+        except (nats_errors.Error, TimeoutError) as error:
+            log.debug("bus.subscription_unclean", subject=subscription.subject, error=repr(error))
+
+    def new_inbox(self) -> str:
+        return self._nc.new_inbox()
+
+    def _addresses(self) -> str:
+        """Where the servers should be, without the passwords that their addresses may carry."""
+        return ", ".join(server.rpartition("@")[2].rpartition("://")[2] for server in self._servers)
+
+    def _url(self) -> str:
+        url = self._nc.connected_url
+        return f"{url.hostname}:{url.port}" if url else "nowhere"
+
+    def _tell(self, connected: bool) -> None:
+        self.metrics.connected.set(int(connected))
+        for listener in list(self._listeners):
+            listener(connected)
+
+    async def _on_error(self, error: Exception) -> None:
+        before, self._last_error = self._last_error, str(error) or type(error).__name__
+        self.metrics.errors.labels(type(error).__name__).inc()
+        if self._started and not self._stopping:
+            # While the server is away each attempt fails alike: that is said once, and counted each time.
+            level = log.debug if self._last_error == before and not self.connected else log.warning
+            level("bus.client_error", error=self._last_error, error_type=type(error).__name__)
+        if not self.connected and not self._stopping:
+            self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        now = self._clock()
+        if now - self._away_told_at >= WAITING_TOLD:
+            self._away_told_at = now
+            log.info("bus.waiting", url=self._addresses(), error=self._last_error)
+
+    async def _on_disconnected(self) -> None:
+        if self._stopping or not self._started:
+            return
+        self._away_told_at = self._clock()
+        log.warning("bus.disconnected", error=self._last_error)
+        self._tell(False)
+
+    async def _on_reconnected(self) -> None:
+        self.metrics.reconnects.inc()
+        log.info("bus.reconnected", url=self._url())
+        self._tell(True)
+
+    async def _on_closed(self) -> None:
+        if self._started and not self._stopping:
+            log.error("bus.closed", error=str(self._nc.last_error))
+            self._tell(False)
+
+
+def _publish_command(subject: str, payload: bytes, headers: Mapping[str, str], *, reply: str = "", limit: int) -> bytes:
+    """One PUB or HPUB of the NATS protocol. Raises BusError for a subject or header that would break out of its place,
+    and for a message that the server would close the connection over.
+    """
+    if subject.split() != [subject]:
+        raise BusError(repr(subject), "is no subject")
+    lines = ["NATS/1.0"] if headers else []
+    for name, value in headers.items():
+        if "\n" in value or "\r" in value:
+            raise BusError(subject, f"the header {name} contains a line break")
+        lines.append(f"{name}: {value}")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode() if headers else b""
+    size = len(head) + len(payload)
+    if size > limit:
+        raise TooLarge(subject, f"{size} bytes is more than the server takes")
+    address = f"{subject} {reply}" if reply else subject
+    if not headers:
+        return b"PUB %b %d\r\n%b\r\n" % (address.encode(), size, payload)
+    return b"HPUB %b %d %d\r\n%b%b\r\n" % (address.encode(), len(head), size, head, payload)

@@ -1,0 +1,73 @@
+"""How far consumers are behind, and how much lies in the streams: what JetStream itself says, asked at each scrape.
+
+Every replica of a service is told the same of a durable consumer that they share, and every service the same of the
+streams, so that sums over replicas mean nothing: take the maximum. Not here: what a consumer counts while it works
+(`shared.bus.metrics`).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from schemas.subjects import EVENTS, STREAMS, Catalogue, ConsumerSpec, StreamSpec
+from shared.bus.connection import BusError, Connection
+from shared.telemetry import Metrics
+
+DEADLINE: Final = 2.0
+CONSUMER_NOT_FOUND: Final = 10014
+"""JetStream's error code."""
+
+
+class Lag:
+    """Asks the server about one service's durable consumers and about all streams. While NATS is away there is
+    nothing to be said, and the numbers are gone rather than old."""
+
+    def __init__(self, connection: Connection, catalogue: Catalogue, metrics: Metrics) -> None:
+        self._connection = connection
+        self._catalogue = catalogue
+        self._consumers: dict[str, ConsumerSpec] = {}
+        self._pending = metrics.gauge(
+            "bus_consumer_pending_messages", "Messages in the stream that a consumer was not given yet.", ["consumer"]
+        )
+        self._unacknowledged = metrics.gauge(
+            "bus_consumer_unacknowledged_messages", "Messages given to a consumer and not acknowledged.", ["consumer"]
+        )
+        self._redelivered = metrics.gauge(
+            "bus_consumer_redelivered_messages", "Of the unacknowledged, those given more than once.", ["consumer"]
+        )
+        self._messages = metrics.gauge("bus_stream_messages", "Messages that a stream holds.", ["stream"])
+        self._bytes = metrics.gauge("bus_stream_bytes", "Bytes that a stream takes on the server.", ["stream"])
+        self._gauges = (self._pending, self._unacknowledged, self._redelivered, self._messages, self._bytes)
+        metrics.before_scrape("jetstream", self.measure)
+
+    def follow(self, specs: Sequence[ConsumerSpec]) -> None:
+        """Ask about these, too."""
+        self._consumers.update({self._catalogue.durable(spec): spec for spec in specs})
+
+    async def measure(self) -> None:
+        """Ask, all at the same time. Raises BusUnavailable when an answer does not come in time, BusError for a
+        stream that is not there."""
+        for gauge in self._gauges:
+            gauge.clear()
+        if not self._connection.connected:
+            return
+        await asyncio.gather(*map(self._ask_consumer, self._consumers), *map(self._ask_stream, STREAMS))
+
+    async def _ask_consumer(self, durable: str) -> None:
+        try:
+            told = await self._ask(f"CONSUMER.INFO.{self._catalogue.stream(EVENTS)}.{durable}")
+        except BusError as error:
+            if error.code != CONSUMER_NOT_FOUND:
+                raise
+            return  # not declared yet, or declared again in a moment: there is nothing to be behind with
+        self._pending.labels(durable).set(told["num_pending"])
+        self._unacknowledged.labels(durable).set(told["num_ack_pending"])
+        self._redelivered.labels(durable).set(told["num_redelivered"])
+
+    async def _ask_stream(self, spec: StreamSpec) -> None:
+        state = (await self._ask(f"STREAM.INFO.{self._catalogue.stream(spec)}"))["state"]
+        self._messages.labels(spec.name).set(state["messages"])
+        self._bytes.labels(spec.name).set(state["bytes"])
+
+    async def _ask(self, operation: str) -> dict[str, Any]:
+        return await self._connection.api(operation, {}, deadline=DEADLINE)

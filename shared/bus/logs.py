@@ -1,0 +1,266 @@
+"""The log of one execution, out of JetStream: what is already there and then what is being written, in order.
+
+Here: `LogReader`, one ordered reading for one viewer; any number may read the same log at the same time.
+Not here: how lines become chunks (the agent's business) and how chunks become JSON, text or server-sent
+events.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import structlog
+from pydantic_core import to_json
+
+from schemas.cloudevents import MalformedEvents, decode_batch
+from schemas.events import LogChunk
+from schemas.subjects import LOGS, Catalogue
+from shared.bus.connection import BusError, Connection
+from shared.bus.declare import NANOS
+from shared.bus.pull import Position, Pull
+from shared.errors import BusUnavailable
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 16
+"""How many chunks may be on their way to one viewer of one log; one has some 64 KB, and a viewer may read many logs."""
+OUT_OF_ORDER: Final = 16
+"""How many chunks are held back for one before them that may yet be read."""
+INACTIVE: Final = 60
+"""Seconds after which the server forgets a reading that nobody asks anything of."""
+NO_STREAM: Final = 10059
+SETTLE: Final = 5.0
+"""Seconds of silence after which a log that is over, or not followed, has no more to come."""
+Settle = float | Callable[[], float]
+"""So many seconds; a function is asked whenever a wait begins."""
+
+
+class LogReader:
+    """An asynchronous iterator over the chunks of one execution's log, each once, in their order.
+
+    Chunks may be missing: the stream drops the oldest. `after` is the `seq` of the last chunk that the viewer already
+    has. With `follow`, it waits for more until `finish(chunks)` has told how many there are in all and the last was
+    read (or nothing came for `settle` seconds), or until it is closed. Without, it ends at the end of what there is. A
+    wait may be cancelled (`async with asyncio.timeout(…)`) without losing anything. Raises BusUnavailable when a log
+    that is over, or not followed, cannot be read for `settle` seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        catalogue: Catalogue,
+        execution_id: str,
+        *,
+        after: int = 0,
+        follow: bool = True,
+        until_chunks: int | None = None,
+        settle: Settle = SETTLE,
+    ) -> None:
+        self._connection = connection
+        self._catalogue = catalogue
+        self._execution_id = execution_id
+        self._after = after
+        self._follow = follow
+        self._total = until_chunks
+        self._settle = settle
+        self._stream = catalogue.stream(LOGS)
+        self._consumer = ""
+        self._expected = 1
+        self._last_seq = 0
+        self._drained = False
+        self._started = False
+        self._closed = False
+        self._seen: set[int] = set()
+        self._newest = 0
+        self._next = after + 1
+        self._held: list[tuple[int, int, LogChunk]] = []
+        self._chunks: deque[LogChunk] = deque()
+        self._pull = Pull(
+            connection,
+            target=lambda: f"{self._stream}.{self._consumer}",
+            repair=self._repair,
+            renewed=lambda _reason: None,
+            batch=BATCH,
+            fresh=True,
+        )
+
+    def finish(self, chunks: int, *, settle: Settle | None = None) -> None:
+        """The log is over, and consists of this many chunks; those that are not here yet are waited for so long."""
+        self._total = chunks
+        if settle is not None:
+            self._settle = settle
+        self._pull.wake()
+
+    async def aclose(self) -> None:
+        """Stop reading, and let the server forget the reading."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._started:
+            await self._pull.close()
+            await self._forget()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> LogChunk:
+        while not self._chunks:
+            await self._advance()
+            if self._closed:
+                raise StopAsyncIteration
+        return self._chunks.popleft()
+
+    async def _advance(self) -> None:
+        """Take one step: begin, decode what has arrived, wait for more, or close at the end."""
+        if self._closed:
+            return
+        if not self._started:
+            await self._begin()
+            await self._pull.start()
+            self._started = True
+        while self._pull.buffer and not self._chunks:
+            self._take()
+        self._release()
+        await self._pull.top_up()
+        if self._chunks:
+            return
+        if self._over():
+            await self.aclose()
+            return
+        try:
+            async with asyncio.timeout(self._patience()):
+                await self._pull.ready()
+        except TimeoutError:
+            if not self._connection.connected:
+                raise BusUnavailable(f"the log of execution {self._execution_id} cannot be read") from None
+            await self.aclose()
+
+    def _patience(self) -> float | None:
+        """Seconds that the next wait may take."""
+        if self._follow and self._total is None:
+            return None
+        if not self._drained:
+            return SETTLE  # there is more, and it comes as fast as it can
+        return self._settle if isinstance(self._settle, float | int) else self._settle()
+
+    def _over(self) -> bool:
+        if self._total is not None and len(self._seen) >= self._total:
+            return True
+        last_is_read = self._total is not None and self._newest >= self._total
+        return self._drained and (last_is_read or not self._follow)
+
+    def _take(self) -> None:
+        raw = self._pull.buffer.popleft()
+        if f".{self._consumer}." not in raw.reply:
+            return  # from a reading that was given up
+        position = Position.of(raw.reply)
+        if position.consumer_seq != self._expected:
+            self._expected = 0  # none fits until the reading has begun again
+            self._pull.remake("gap")
+            return
+        self._expected += 1
+        self._last_seq = position.stream_seq
+        self._drained = position.pending == 0
+        try:
+            events = decode_batch(LogChunk.event_type, raw.data)
+        except MalformedEvents as error:
+            log.warning("log_reader.chunk_unreadable", execution_id=self._execution_id, error=str(error))
+            return
+        for chunk in (event.data for event in events):
+            if not isinstance(chunk, LogChunk):
+                continue
+            numbers = range(chunk.seq, chunk.seq + chunk.stands_for)
+            if not self._seen.issuperset(numbers):
+                self._seen.update(numbers)
+                self._newest = max(self._newest, numbers[-1])
+                if numbers[-1] > self._after:
+                    heapq.heappush(self._held, (chunk.seq, numbers[-1], chunk))
+                    self._release()
+
+    def _release(self) -> None:
+        """Give out what is next, and what lacks a chunk before it that there is no sign of."""
+        while self._held and (self._held[0][0] <= self._next or self._drained or len(self._held) > OUT_OF_ORDER):
+            _, last, chunk = heapq.heappop(self._held)
+            self._next = max(self._next, last + 1)
+            self._chunks.append(chunk)
+
+    async def _repair(self, reason: str) -> None:
+        log.info("log_reader.anew", execution_id=self._execution_id, reason=reason)
+        await self._begin()
+
+    async def _begin(self) -> None:
+        """A new consumer from where we are: the server keeps no position for a reading."""
+        if self._consumer:
+            await self._forget()
+        name = "log-" + self._connection.new_inbox().rpartition(".")[2]
+        start = (
+            {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last_seq + 1}
+            if self._last_seq
+            else {"deliver_policy": "all"}
+        )
+        answer = await self._create(
+            name,
+            {
+                "stream_name": self._stream,
+                "config": {
+                    "name": name,
+                    "filter_subject": self._catalogue.logs(self._execution_id),
+                    "ack_policy": "none",
+                    "replay_policy": "instant",
+                    "inactive_threshold": INACTIVE * NANOS,
+                    "mem_storage": True,
+                    "num_replicas": 1,
+                    **start,
+                },
+            },
+        )
+        self._consumer = name
+        self._expected = 1
+        self._drained = not answer.get("num_pending")
+        self._pull.wake()
+
+    async def _create(self, name: str, request: dict[str, object]) -> dict[str, Any]:
+        try:
+            return await self._connection.api(f"CONSUMER.CREATE.{self._stream}.{name}", request)
+        except BusError as error:
+            if error.code != NO_STREAM:
+                raise
+            raise BusUnavailable("the stream of logs is gone; it is made again with the next log") from error
+
+    async def _forget(self) -> None:
+        try:
+            await self._connection.api(f"CONSUMER.DELETE.{self._stream}.{self._consumer}", {}, deadline=1)
+        except (BusUnavailable, BusError):
+            log.debug("log_reader.left_behind", consumer=self._consumer)
+
+
+async def has_log(connection: Connection, catalogue: Catalogue, execution_id: str) -> bool:
+    """Whether anything is stored of an execution's log. Raises BusUnavailable."""
+    last = {"last_by_subj": catalogue.logs(execution_id)}
+    return bool(await connection.request(f"$JS.API.DIRECT.GET.{catalogue.stream(LOGS)}", to_json(last), deadline=5))
+
+
+async def logs_kept_since(connection: Connection, catalogue: Catalogue) -> datetime:
+    """The time before which nothing is kept of any log: when the oldest message was stored, if there is one.
+
+    Raises BusUnavailable.
+    """
+    try:
+        answer = await connection.api(f"STREAM.INFO.{catalogue.stream(LOGS)}", {})
+    except BusError as error:
+        if error.code != NO_STREAM:
+            raise
+        return datetime.now(UTC)
+    state = answer["state"]
+    if state["messages"]:
+        return datetime.fromisoformat(state["first_ts"])
+    return datetime.now(UTC) if state["last_seq"] else datetime.fromisoformat(answer["created"])

@@ -1,0 +1,30 @@
+"""PostgreSQL: pool, transactions, named queries, migrations, the leader's lock. Only this package imports `asyncpg`.
+
+Other packages import from here; the modules inside are private.
+"""
+
+from shared.postgres.database import Block, Broken, Connection, Database, Record, Runner, Transaction, retry_deadlock
+from shared.postgres.leader import Leadership
+from shared.postgres.migrations import migrate
+from shared.postgres.pages import Page
+from shared.postgres.queries import load_queries
+from shared.postgres.statements import Call, joined, narrowed, sparse
+
+__all__ = [
+    "Block",
+    "Broken",
+    "Call",
+    "Connection",
+    "Database",
+    "Leadership",
+    "Page",
+    "Record",
+    "Runner",
+    "Transaction",
+    "joined",
+    "load_queries",
+    "migrate",
+    "narrowed",
+    "retry_deadlock",
+    "sparse",
+]

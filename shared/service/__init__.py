@@ -1,0 +1,26 @@
+"""A service's life: its settings, start and stop in order, and its repeated loops.
+
+Other packages import from here; the modules inside are private.
+"""
+
+from shared.service.housekeeping import Housekeeping
+from shared.service.lifecycle import EXIT_FAILED, Service, StopTimeout, force, main, start_all, stop_all
+from shared.service.loop import Counts, Loop
+from shared.service.settings import GivenCapacity, Port, ServiceSettings, address
+
+__all__ = [
+    "EXIT_FAILED",
+    "Counts",
+    "GivenCapacity",
+    "Housekeeping",
+    "Loop",
+    "Port",
+    "Service",
+    "ServiceSettings",
+    "StopTimeout",
+    "address",
+    "force",
+    "main",
+    "start_all",
+    "stop_all",
+]

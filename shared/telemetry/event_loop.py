@@ -1,0 +1,43 @@
+"""How late the event loop is: the time for which everything in the process stands still.
+
+A timer that asks for a moment and looks when it really came. Twice a second costs nothing, and still meets whatever
+holds the loop for long or often. What held it is not known here.
+"""
+
+import asyncio
+from typing import Final
+
+from shared.telemetry.metrics import Metrics
+
+INTERVAL: Final = 0.5
+
+
+class EventLoopLag:
+    """A service that measures the loop it was started in."""
+
+    name: Final = "event loop lag"
+
+    def __init__(self, metrics: Metrics, *, interval: float = INTERVAL) -> None:
+        self._interval = interval
+        self._seconds = metrics.batch_histogram(
+            "event_loop_lag_seconds", "How late a timer of the event loop came, in seconds; two samples a second."
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+
+    async def start(self) -> None:
+        self._set()
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + self._interval
+        self._timer = loop.call_at(self._due, self._came)
+
+    def _came(self) -> None:
+        self._seconds.observe(asyncio.get_running_loop().time() - self._due)
+        self._set()

@@ -1,0 +1,143 @@
+"""Log lines: structlog, as JSON for machines or coloured for a terminal, with the standard library's led in.
+
+Every line carries the service and whatever `bound()` put into the context (request id, trace id, the ids it speaks
+of). Passwords in addresses are blotted out. A line that cannot be written ends nothing (`log_output`). Nothing
+is configured at import: `configure_logging` is called once, by `shared.service.lifecycle.main` or a test.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Final, Literal, TextIO, cast
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from shared.telemetry.log_output import LogOutput, give_up_at_exit
+from shared.telemetry.tracing import trace_id
+
+Format = Literal["auto", "json", "console"]
+LIBRARY: Final = "library.message"
+"""The event of a line that a library wrote: what it says is in `message`."""
+
+LEVELS: Final[Mapping[str, int]] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+_SECRETS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
+    # In an address: a password, or the token that stands there alone.
+    "://": (re.compile(r"(?<=://)([^\s/:@]*:)?[^\s/]+(?=@)"), r"\1***"),
+    # What pydantic and PostgreSQL repeat of the data that they did not like.
+    "input_value=": (re.compile(r"(?<=input_value=).*?(?=, input_type=|$)", re.MULTILINE | re.DOTALL), "***"),
+    "DETAIL:": (re.compile(r"(?<=DETAIL:)[^\n]*"), " ***"),
+}
+"""What gives a secret away inside a text, how to find it, and what to leave of it."""
+
+_SECRET_KEYS: Final = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "env",
+        "environment",
+        "headers",
+        "idempotency_key",
+        "password",
+        "secret",
+        "token",
+    }
+)
+"""Fields that are never shown, whatever they hold."""
+
+
+def configure_logging(
+    *, service: str, format: Format = "auto", level: str = "info", stream: TextIO | None = None
+) -> None:
+    """Set up logging for this process, on standard error unless told otherwise. `level` is one of LEVELS."""
+    out = sys.stderr if stream is None else stream
+    console = format == "console" or (format == "auto" and out.isatty())
+
+    output = LogOutput(out)
+
+    def name_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        name_service,
+        output.name_lost,
+        name_trace,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Plain tracebacks: the pretty ones print local variables, and with them whatever secret is in one.
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else _render_json,
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, output)),
+        cache_logger_on_first_use=stream is None,  # a test configures many times, a process once
+    )
+    _lead_in_standard_library(LEVELS[level])
+    if stream is None:
+        give_up_at_exit(out)
+
+
+def bound(**values: object) -> AbstractContextManager[None]:
+    """Add values to every line logged inside the `with` block, and by the tasks started in it."""
+    return structlog.contextvars.bound_contextvars(**values)
+
+
+def name_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Say which trace the line belongs to, unless it says so itself."""
+    if "trace_id" not in event and (trace := trace_id()) is not None:
+        event["trace_id"] = trace
+    return event
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blot out passwords inside addresses, data repeated in errors, and values that go by a secret's name."""
+    for key, value in event.items():
+        if key in _SECRET_KEYS:
+            event[key] = "***"
+        elif isinstance(value, str):
+            for mark, (pattern, left) in _SECRETS.items():
+                if mark in value:
+                    event[key] = value = pattern.sub(left, value)
+    return event
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class _ToStructlog(logging.Handler):
+    """Passes the standard library's records (aiohttp, asyncpg, nats, asyncio) on to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            structlog.get_logger().log(
+                max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10,
+                LIBRARY,
+                logger=record.name,
+                message=record.getMessage(),
+                **({"exc_info": record.exc_info} if record.exc_info else {}),
+            )
+        except Exception:  # noqa: BLE001  # as logging asks: a broken record must not break its sender
+            self.handleError(record)
+
+
+def _lead_in_standard_library(level: int) -> None:
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _ToStructlog)]:
+        root.removeHandler(handler)
+    root.addHandler(_ToStructlog())
+    root.setLevel(max(level, logging.INFO))
