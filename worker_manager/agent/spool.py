@@ -7,6 +7,7 @@ published twice, under the same id. A segment is read through the descriptor tha
 somebody removes is still published. What is published, and when, is `delivery`'s business.
 """
 
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ log = structlog.stdlib.get_logger(__name__)
 SEGMENT_BYTES: Final = 8 << 20
 _LENGTHS: Final = struct.Struct(">II")
 _SUFFIX: Final = ".spool"
+_TRIES: Final = 100
+"""How many numbers in a row may be taken before a new segment fails."""
 _TEST: Final = "test"
 TEST_BYTES: Final = 64 << 10
 """What a disk must still take to be of use."""
@@ -76,6 +79,14 @@ class Segment:
     def removed(self) -> bool:
         """Whether its file has vanished from its folder, so that another start of the agent would not find it."""
         return self.fd >= 0 and os.fstat(self.fd).st_nlink == 0
+
+    @property
+    def at_path(self) -> bool:
+        """Whether the file at its path is this open segment, not one that another process put there. Raises OSError."""
+        try:
+            return os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
 
     def read(self) -> Iterator[bytes]:
         """The records that were not published yet; one counts as published when the next is asked for.
@@ -187,11 +198,13 @@ class Spool:
         """Keep no more of a segment, published or not."""
         self._segments.remove(segment)
         self._size -= segment.size
-        segment.close()
         try:
-            segment.path.unlink(missing_ok=True)
+            if segment.fd < 0 or segment.at_path:
+                segment.path.unlink(missing_ok=True)
         except OSError as error:
             log.warning("spool.segment_not_removed", segment=str(segment.path), error=str(error))
+        finally:
+            segment.close()
 
     def give_up_newest(self) -> Segment | None:
         """Remove the newest segment, to make room on the disk for something else; None when there is none."""
@@ -221,10 +234,17 @@ class Spool:
         return found
 
     def _create(self) -> Segment:
-        path = self._folder / f"{self._next:08d}{_SUFFIX}"
-        segment = Segment(path, fd=self._open(path))
-        self._next += 1
-        return segment
+        """A new segment. A number whose file exists already, made by another process, is skipped. Raises OSError."""
+        for _ in range(_TRIES):
+            path = self._folder / f"{self._next:08d}{_SUFFIX}"
+            try:
+                segment = Segment(path, fd=self._open(path))
+            except FileExistsError:
+                self._next += 1
+                continue
+            self._next += 1
+            return segment
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
     def _open(self, path: Path) -> int:
         """A new file, in a folder that may have to be made again."""

@@ -97,6 +97,26 @@ def test_a_folder_that_was_removed_is_made_again_and_what_was_in_it_is_still_rea
     assert (spool.empty, spool.size, os.listdir(tmp_path / "state" / "spool")) == (True, 0, [])
 
 
+def test_a_file_that_another_process_put_in_a_segments_place_is_not_removed(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.append(message(0))
+    segment = spool.oldest()
+    assert segment is not None
+    segment.path.rename(tmp_path / "moved")
+    segment.path.write_text("another's")
+    assert drain(spool) == [message(0)]
+    assert segment.path.read_text() == "another's"
+
+
+def test_a_number_that_another_process_has_taken_is_skipped(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    (tmp_path / "00000001.spool").write_text("another's")
+    spool.append(message(0))
+    assert drain(spool) == [message(0)]
+    assert {path.name for path in tmp_path.iterdir()} == {"00000001.spool"}
+    assert (tmp_path / "00000001.spool").read_text() == "another's"
+
+
 def test_foreign_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.spool").write_text("mine")
     spool = opened(tmp_path)
