@@ -144,6 +144,8 @@ async def test_a_replaced_worker_is_the_same_one_and_reports_what_it_could_not(l
         local.compose("start", "nats")
     local.wait_until(local.services(), "healthy", within=PROBED)
     assert (await client.wait(job.id, timeout=60)).status is JobStatus.SUCCEEDED
+    (execution,) = (await client.job(job.id)).tasks[0].executions
+    assert (execution.attempt, execution.worker_id) == (1, known.strip()), "the job was not run again"
     eventually(lambda: not unsent & _spool(new) or None, within=30, what="all of it is sent")
 
 
