@@ -11,13 +11,14 @@ import structlog
 
 from shared.service import EXIT_FAILED, Service, main
 from worker_manager.agent.app import Agent
-from worker_manager.agent.dispositions import catch_ignored
+from worker_manager.agent.dispositions import catch_ignored, unblock_all
 from worker_manager.agent.settings import AgentSettings
 
 
 def run() -> None:
     """Run the agent; never returns."""
     catch_ignored()
+    unblock_all()
     agents: list[Agent] = []
 
     def build(settings: AgentSettings) -> Sequence[Service]:

@@ -14,5 +14,10 @@ def catch_ignored() -> None:
             signal.signal(number, _nothing)
 
 
+def unblock_all() -> None:
+    """Unblock every signal in this thread. Threads and processes that it starts inherit the empty mask."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def _nothing(_number: int, _frame: FrameType | None) -> None:
     """Handle a signal by doing nothing."""
