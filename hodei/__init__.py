@@ -1,4 +1,4 @@
-"""What a person touches: `hodei up`, the command line and the Python client: `from hodei import Client`.
+"""The tools for people: `hodei up`, the command line and the Python client (`from hodei import Client`).
 
 Importing this loads nothing else.
 """

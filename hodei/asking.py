@@ -1,4 +1,4 @@
-"""Running one command of the CLI against the platform: a client, its errors in one line, an exit code, lists."""
+"""Running one command of the CLI against the platform: its client, errors on one line, exit codes, lists."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,7 +36,7 @@ def with_client(work: Callable[[Client], Awaitable[int]], *, failed: int = 1) ->
 def show_list(
     find: Callable[[Client], Awaitable[Sequence[M]]], print_all: Callable[[Sequence[M]], None], *, as_json: bool
 ) -> NoReturn:
-    """Print what was found, for people or as one JSON object a line, and leave."""
+    """Print the items that `find` returns, as a table or as one JSON object a line, and exit."""
 
     async def show(client: Client) -> int:
         found = await find(client)

@@ -1,6 +1,6 @@
-"""The command line: parsing and exit codes, no more.
+"""The command line: parsing and exit codes.
 
-Exit codes: 0 well, 1 the platform refused or failed, 2 wrong usage or a wrong setting. `run` exits with the
+Exit codes: 0 success, 1 the platform refused or failed, 2 wrong usage or a wrong setting. `run` exits with the
 command's own code, or as timeout(1), env(1) and shells do: 124 out of time, 125 hodei itself failed, 126 not
 executable, 127 not found, 128 + N after signal N.
 """
@@ -30,7 +30,7 @@ from schemas.states import JobStatus
 
 
 class FinalStatus(StrEnum):
-    """How a job ended."""
+    """The states in which a job is over."""
 
     SUCCEEDED = JobStatus.SUCCEEDED.value
     FAILED = JobStatus.FAILED.value
@@ -49,7 +49,7 @@ RUN_OPTIONS: Final = {
     "working_dir": "--working-dir",
     "retry": "--attempts",
 }
-"""By the field of the job, the option of `hodei run` that gives it."""
+"""The option of `hodei run` for each field of a job."""
 
 app = typer.Typer(
     name="hodei",
@@ -179,7 +179,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Show a job's output. Exit code 1 tells that some of it is no longer kept."""
+    """Show a job's output. Exit code 1 means that a part of it is no longer kept."""
     from hodei.views import Output, write_output
     from schemas.rest.jobs import JobLogLine
 
@@ -218,7 +218,7 @@ def show(
     job: Annotated[str, typer.Argument(help="The job's id, or its last 8 characters.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show what a job runs, how far it is, and why it did not succeed."""
+    """Show what a job runs, the state of its steps, and why it did not succeed."""
     from hodei.views import print_job
 
     async def ask(client: Client) -> int:
@@ -234,7 +234,7 @@ def show(
 
 @app.command()
 def prune(
-    older_than: Annotated[str, typer.Option(help="How long ago they ended, at the least: 90s, 30m, 12h, 30d.")],
+    older_than: Annotated[str, typer.Option(help="The least time since they ended: 90s, 30m, 12h, 30d.")],
     status: Annotated[FinalStatus | None, typer.Option(help="Only those that ended so.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -267,7 +267,7 @@ def worker(
         typer.Option(
             parser=usage.given,
             metavar="URL",
-            help="The bus to take work from; by default NATS_URL or nats://127.0.0.1:4222.",
+            help="The NATS server to take work from; by default NATS_URL or nats://127.0.0.1:4222.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The worker's name.")] = None,
@@ -290,10 +290,10 @@ def worker(
         typer.Option(parser=usage.folder, metavar="FOLDER", help="Where it keeps its identity and its unsent reports."),
     ] = None,
 ) -> None:
-    """Run a worker here: it needs nothing but an outbound connection to the bus."""
+    """Run a worker on this machine; it needs only an outbound connection to NATS."""
     port = os.environ.get("NATS_PORT")
     if nats_url is None and port and "NATS_URL" not in os.environ:
-        nats_url = f"nats://127.0.0.1:{port}"  # where `hodei up` has its bus with this setting
+        nats_url = f"nats://127.0.0.1:{port}"  # where `hodei up` starts NATS with this setting
     labels = usage.checked({"": "--label"}, lambda: read_labels(json.dumps(usage.pairs("--label", label or []))))
     if capacity:
         usage.checked({"": "--capacity"}, lambda: read_capacity(capacity))

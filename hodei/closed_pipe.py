@@ -1,4 +1,4 @@
-"""A pipe on standard output whose reader has gone, as `| head -1` does: noticed at once, and not at the next line."""
+"""Noticing at once, and not at the next write, that the reader of standard output has closed its pipe (`| head -1`)."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @contextmanager
 def watched(closed: Callable[[], None]) -> Iterator[None]:
-    """Call `closed` once when the pipe's reader goes during the block. What is not a pipe is not watched."""
+    """Call `closed` once if the pipe's reader closes it during the block. Anything but a pipe is not watched."""
     try:
         descriptor = sys.stdout.fileno()
         is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
@@ -30,7 +30,7 @@ def watched(closed: Callable[[], None]) -> Iterator[None]:
         loop.remove_reader(descriptor)
         closed()
 
-    # The end that is written to is never readable: the loop calls back for its error, which is that of a closed pipe.
+    # The write end of a pipe is never readable: the loop calls back only for its error, that the read end is closed.
     loop.add_reader(descriptor, over)
     try:
         yield
@@ -39,7 +39,7 @@ def watched(closed: Callable[[], None]) -> Iterator[None]:
 
 
 async def while_read(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns. Raises ClosedOutput, and cancels the work, when nobody reads standard output any more."""
+    """Return the result of `work`. Cancels it and raises ClosedOutput when standard output's reader closes it."""
     working = asyncio.create_task(work)
     gone = asyncio.Event()
     with watched(gone.set):

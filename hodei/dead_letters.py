@@ -1,6 +1,6 @@
-"""`hodei dead-letters`: events that a service's handlers could not take, listed, shown, published again and dropped.
+"""`hodei dead-letters`: events that a service's handlers rejected, listed, shown, published again and dropped.
 
-Exit codes: 0 well, 1 the platform refused or there is no such letter, 2 wrong usage.
+Exit codes: 0 success, 1 the platform refused or the letter does not exist, 2 wrong usage.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ from hodei.ids import whole_id, whole_job_id
 from schemas.rest.dead_letters import DeadLetter
 
 app = typer.Typer(
-    name="dead-letters", help="Events that no handler could take: list, show, resend, delete.", no_args_is_help=True
+    name="dead-letters", help="Events that a handler rejected: list, show, resend, delete.", no_args_is_help=True
 )
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def resend(
     job: Job = None,
     json: Json = False,
 ) -> None:
-    """Publish the events of dead letters again, and take the letters out."""
+    """Publish the events of dead letters again, and delete the letters."""
     if bool(ids) == all_:
         raise typer.BadParameter("give the ids of letters, or --all")
 
@@ -126,7 +126,7 @@ def resend(
 
 @app.command()
 def delete(ids: Annotated[list[str], typer.Argument(help="Ids of letters, or their last 8 characters.")]) -> None:
-    """Drop dead letters: their events are given up for good."""
+    """Delete dead letters, with their events, for good."""
 
     async def drop(client: Client) -> int:
         for id in ids:
@@ -154,7 +154,7 @@ async def _all(
 
 
 async def _first(ask: Callable[[str, str], Awaitable[T]], id: str) -> T:
-    """The answer of the service whose letter it is. Raises ApiError, that of the last service, when none has it."""
+    """The answer of the service that has the letter. Raises ApiError, that of the last service, when none has it."""
     for name in SERVICES[:-1]:
         try:
             return await ask(name, id)

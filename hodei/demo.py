@@ -105,7 +105,7 @@ async def _show(wanted: PipelineCreate, platform: Platform) -> JobDetail:
 async def _print_steps(
     client: Client, job_id: str, names: dict[str, str], line: Line, group: asyncio.TaskGroup
 ) -> None:
-    """Each step's life, its output as it comes, and its end after the last of its output."""
+    """Print the start of each step, its output as it arrives, and its end after the last line of output."""
     output: dict[str, asyncio.Task[None]] = {}
 
     async def end(name: str, word: str, shown: asyncio.Task[None] | None) -> None:
@@ -134,7 +134,7 @@ async def _print_output(client: Client, execution_id: str, name: str, line: Line
 
 
 async def _recorded(client: Client, execution_id: str) -> None:
-    """Wait until the worker manager knows of an execution: it writes them down when there is time, just after."""
+    """Wait until the worker manager knows an execution: it records a batch of them shortly after they start."""
     async with asyncio.timeout(DEADLINE):
         while True:
             try:

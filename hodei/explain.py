@@ -1,6 +1,6 @@
 """`hodei explain`: why a job or a task waits, where it runs, or how it ended.
 
-The scheduler explains tasks; what a job does is what its tasks do.
+The scheduler explains tasks; a job is explained by its tasks.
 """
 
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from schemas.states import TASK, JobStatus
 MOST_TASKS: Final = 100
 """Tasks of one job that are explained."""
 MOST_JOBS: Final = 100
-"""Jobs of each state, not over yet, in which a task is looked for by the end of its id."""
+"""Unfinished jobs of each state that are searched for a task by the last characters of its id."""
 
 
 def explain(
@@ -30,7 +30,7 @@ def explain(
 ) -> None:
     """Say why a job or a task waits, where it runs, or how it ended.
 
-    For a job, each task that is not over; for a task that waits, also what each worker says to it.
+    For a job, each unfinished task; for a task that waits, also why each worker does not take it.
     """
 
     async def ask(client: Client) -> int:
@@ -57,7 +57,7 @@ async def _find(client: Client, text: str) -> JobDetail | Explanation:
 
 
 async def _candidates(client: Client, short: str) -> AsyncIterator[tuple[str, str]]:
-    """Jobs whose id ends so; where there is none, the tasks of the newest jobs that are not over."""
+    """Jobs whose id ends with `short`; if there is none, the tasks of the newest unfinished jobs."""
     no_job = True
     async for job in client.jobs(short_id=short, limit=SHOWN_AT_MOST):
         no_job = False

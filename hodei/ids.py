@@ -16,7 +16,7 @@ LOOKED_AT: Final = 10_000
 
 
 class NoSuchId(ClientError):
-    """Nothing has an id that ends like this, or more than one thing has."""
+    """No id ends with these characters, or more than one does."""
 
 
 async def whole_job_id(client: Client, text: str) -> str:
@@ -35,7 +35,7 @@ async def whole_worker_id(client: Client, text: str) -> str:
 async def whole_id(kind: str, text: str, candidates: AsyncIterator[tuple[str, str]]) -> str:
     """The id among `candidates` (each with a few words about it) that ends with `text`.
 
-    Anything but 8 hexadecimal digits is taken as it is, and no candidate is asked for. Raises NoSuchId, in a message
+    Anything but 8 hexadecimal digits is returned unchanged, and no candidate is read. Raises NoSuchId, in a message
     that lists what an ambiguous text could be, and ClientError.
     """
     short = _short(text)

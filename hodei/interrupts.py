@@ -1,5 +1,5 @@
-"""What asks `hodei run` to end: the first signal asks to cancel the job, a later one to leave it at once. An output
-that takes nothing more counts as a first signal.
+"""Requests to end `hodei run`: the first signal asks to cancel the job, a later one to leave it at once. An output
+that can no longer be written counts as a first signal.
 
 One Ctrl-C may arrive as several signals: the terminal sends it to the whole process group, and a shell or timeout(1)
 that gets it passes it on. So signals that follow the first one closely are taken as the same request.
@@ -24,7 +24,7 @@ _ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Notes signals while its block runs. A hang-up is not noted where it was ignored before, as under nohup(1).
 
-    `output` tells that the program goes on writing, so that a closed pipe counts; `clock` returns seconds.
+    With `output`, the program goes on writing, and a closed pipe counts as a request; `clock` returns seconds.
     """
 
     def __init__(self, *, output: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +38,7 @@ class Interrupts:
         self.asked = asyncio.Event()
         """The job is to be cancelled."""
         self.insisted = asyncio.Event()
-        """It is to be left, whatever becomes of it."""
+        """The job is to be left, whatever its state."""
         self._heard = [one for one in _ASKING if signal.getsignal(one) is not signal.SIG_IGN]
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class Interrupts:
 
     @property
     def why(self) -> str:
-        """Words to begin a sentence with, when it was an output and not a signal."""
+        """The beginning of a sentence that names the output that was closed; empty after a signal."""
         if self._closed is None:
             return ""
         return f"{self._closed.stream} was closed: " if self._closed.broken_pipe else f"{self._closed}: "

@@ -1,4 +1,4 @@
-"""Options that several lists have, and the check of all of them."""
+"""Options that several lists share, and the check of their values."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How long `hodei run` waits for a service that is away: through a restart of it, and with a deadline."""
+"""How long `hodei run` retries while a service is away: long enough for a restart, and with a deadline."""
 
 import asyncio
 import uuid
@@ -12,25 +12,25 @@ from hodei.embedded.terminal import say
 from schemas.rest.jobs import JobCreate, JobDetail
 
 PATIENCE: Final = 60.0
-"""Seconds for which a service may be away, and that a cancelled job has to end, before it is left."""
+"""Seconds for which a service may be away, and in which a cancelled job has to end, before `hodei run` gives up."""
 PAUSE: Final = 1.0
 LAST_ANSWER: Final = 5.0
-"""Seconds beyond PATIENCE that a request has which is under way then."""
+"""Seconds beyond PATIENCE for a request that is under way then."""
 TOLD_AFTER: Final = 1.0
-"""Seconds of failing after which a person is told what is waited for."""
+"""Seconds of failures after which a message says what the program waits for."""
 TOLD_WITHOUT_ANSWER: Final = 5.0
-"""The same where a service only does not answer: a busy one may take a while."""
+"""The same when a service does not answer at all: a busy one may take a while."""
 
 T = TypeVar("T")
 
 
 def passes(error: ClientError) -> bool:
-    """Tell whether asking again may help."""
+    """Tell whether a retry may succeed."""
     return isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.status in RETRIED_STATUSES)
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer; the service may be away for PATIENCE seconds. Raises ClientError."""
+    """Retry `ask` until it returns; the service may be away for PATIENCE seconds. Raises ClientError."""
     clock = asyncio.get_running_loop().time
     away_since = clock()
     while True:
@@ -39,7 +39,7 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
             return await ask()
         except ClientError as error:
             if clock() - asked_at > PATIENCE:
-                away_since = clock()  # it was there for a long time before
+                away_since = clock()  # the service had been reachable for a long time
             if not passes(error) or clock() - away_since > PATIENCE:
                 raise
         await asyncio.sleep(PAUSE)
@@ -60,7 +60,7 @@ class Submission:
         self._failed = asyncio.Event()
 
     async def answer(self) -> JobDetail:
-        """The job that was made. Raises ClientError."""
+        """The job that was created. Raises ClientError."""
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(PATIENCE + LAST_ANSWER):
@@ -70,7 +70,7 @@ class Submission:
             raise self._error or Unreachable("no answer in time", perhaps_received=True) from None
 
     async def tell(self) -> None:
-        """Say that the job is not accepted yet, and why, when that takes a while."""
+        """Report that the job is not accepted yet, and why, once that takes a while."""
         await asyncio.sleep(TOLD_AFTER)
         with suppress(TimeoutError):
             async with asyncio.timeout(TOLD_WITHOUT_ANSWER):

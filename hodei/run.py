@@ -1,7 +1,6 @@
 """`hodei run`: submit one job, follow it to its end, and turn how it ended into an exit code.
 
-Whatever ends this program before the job, the job is not lost without a word: it is cancelled, or stderr names it and
-tells that it goes on.
+When this program ends before the job, the job is cancelled, or a line on stderr names it and says what is known of it.
 """
 
 import asyncio
@@ -22,26 +21,26 @@ from hodei.views import Output, failure_in_words
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.states import JobStatus, Reason
 
-# The codes of timeout(1), env(1) and a shell, for what is no exit code of the command.
+# The codes of timeout(1), env(1) and a shell, where the command has not exited with a code of its own.
 TIMED_OUT: Final = 124
 PLATFORM_FAILED: Final = 125
 """hodei itself failed: the platform refused the job or was away for a minute, or the output could not be written."""
 NOT_EXECUTABLE: Final = 126
 NOT_FOUND: Final = 127
 CANCELLED: Final = 128 + signal.SIGTERM
-"""The job was cancelled, though not by this program: its command was told to end, as by SIGTERM."""
+"""The job was cancelled, but not by this program: its command was ended, as by SIGTERM."""
 ASK_AGAIN: Final = 2.0
 LAST_WORDS: Final = 2.0
-"""Seconds that the commentary has to end after the job."""
+"""Seconds in which the commentary has to end after the job."""
 LONGEST: Final = 366 * 24 * 3600.0
 _NOT_EXECUTABLE: Final = re.compile(r"^(not permitted to run |.* is not something this system can run)")
-"""What an agent writes of a file that is there and cannot be executed (EACCES, ENOEXEC)."""
+"""The detail that an agent reports for a file that exists but cannot be executed (EACCES, ENOEXEC)."""
 
 
 async def run(client: Client, job: JobCreate, *, detach: bool = False, quiet: bool = False) -> int:
     """Submit a job, show its output until it is over, and return its exit code.
 
-    With `detach` it prints the job's id and returns. SIGINT, SIGTERM, SIGHUP and an output that takes nothing more
+    With `detach` it prints the job's id and returns. SIGINT, SIGTERM, SIGHUP and an output that cannot be written
     cancel the job first. A second signal, half a second later or more, leaves the job at once, and so do PATIENCE
     seconds.
     """
@@ -74,7 +73,7 @@ async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts,
             say(f"job {job.id} {job.status.value}: {_why(job)}")
         cancelled_here = interrupts.asked.is_set() and job.status is JobStatus.CANCELLED
         return _own_code(interrupts) if cancelled_here else exit_code(job)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the job goes on without this program
+    except Exception as error:  # noqa: BLE001  # whatever the error is, the job goes on without this program
         _report(error)
         _say_left(job_id, cancelling, interrupts)
         return _own_code(interrupts)
@@ -85,7 +84,7 @@ async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts,
 
 
 def exit_code(job: JobDetail) -> int:
-    """The exit code that says how a job of one command ended."""
+    """The exit code for the outcome of a job of one command."""
     if job.status is JobStatus.SUCCEEDED:
         return 0
     if job.status is JobStatus.CANCELLED:
@@ -102,7 +101,7 @@ def exit_code(job: JobDetail) -> int:
 
 
 async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> JobDetail | None:
-    """The job that was made; None, when no answer says so, after a line about what may have become of it."""
+    """The job that was created; None without an answer, after a line that says whether it may have been accepted."""
     submission = Submission(client, job, stop=interrupts.asked)
     submitting, telling = asyncio.create_task(submission.answer()), asyncio.create_task(submission.tell())
     asked, insisted = (asyncio.create_task(event.wait()) for event in (interrupts.asked, interrupts.insisted))
@@ -110,14 +109,14 @@ async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> Job
     try:
         await asyncio.wait({submitting, asked}, return_when=asyncio.FIRST_COMPLETED)
         if not submitting.done():
-            say("the job is not accepted yet: waiting for the answer, to cancel it; once more to leave")
+            say("the job is not accepted yet: waiting for the answer, to cancel it; a second signal leaves")
             await asyncio.wait({submitting, insisted}, return_when=asyncio.FIRST_COMPLETED)
         if submitting.done():
             return submitting.result()
     except ClientError as error:
         _report(error)
         perhaps_received = submission.perhaps_received
-    except Exception as error:  # noqa: BLE001  # whatever it is, the job may have been accepted
+    except Exception as error:  # noqa: BLE001  # whatever the error is, the job may have been accepted
         _report(error)
     finally:
         tasks = {submitting, telling, asked, insisted}
@@ -154,7 +153,7 @@ async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet:
         await patiently(lambda: client.wait(job_id, timeout=LONGEST))
         job = await patiently(lambda: client.job(job_id))
         if commenting is not None:
-            # Output and timeline are two streams: of a quick job the second may be a little behind.
+            # Output and timeline are two streams, and the timeline of a quick job may be a little behind.
             await asyncio.wait({commenting}, timeout=LAST_WORDS)
         return job
     finally:
@@ -174,16 +173,16 @@ async def _leave(interrupts: Interrupts) -> None:
 
 
 async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts) -> bool:
-    """At the first signal, ask for the job's end until the platform has heard. Returns whether it has."""
+    """At the first signal, request the cancellation until the platform accepts it. False if the job is over."""
     await interrupts.asked.wait()
-    say(f"{interrupts.why}cancelling job {job_id}; once more to leave it")
+    say(f"{interrupts.why}cancelling job {job_id}; a second signal leaves it")
     told = ""
     while True:
         try:
             await client.cancel(job_id)
         except ClientError as error:
             if isinstance(error, ApiError) and error.status in (404, 409):
-                return False  # it ended by itself in the meantime, which is what will be reported, or was deleted
+                return False  # it ended by itself in the meantime, or was deleted
             if str(error) != told:
                 told = str(error)
                 say(told)
@@ -193,7 +192,7 @@ async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts
 
 
 def _own_code(interrupts: Interrupts) -> int:
-    """The exit code of this program where it is not that of the job."""
+    """The exit code when this program ends before the job."""
     return PLATFORM_FAILED if interrupts.first is None else 128 + interrupts.first
 
 

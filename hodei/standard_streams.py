@@ -1,8 +1,8 @@
-"""This program's standard streams: always there, and with an error of their own when they take nothing more.
+"""This program's standard streams: always open, and with an error of their own when they cannot be written.
 
 A pipe whose reader does not read, as that of `| less`, is full after a while, and a write to it blocks the program.
-So what may be much is written once there is room (`until_ready`), and this program's own words on standard error are
-held back until then, or until it ends.
+So the output of commands is written once there is room (`until_ready`), and this program's own messages on standard
+error are held back until then, or until it ends.
 
 Not here: what a command does about a closed output. `hodei run` cancels its job; the others end.
 """
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 PIECE: Final = select.PIPE_BUF
 """Bytes that a pipe takes without blocking when it is ready."""
 MOST_HELD: Final = 1 << 16
-"""Characters of this program's own words that are held back; of more the last ones are kept."""
+"""Characters of this program's own messages that are held back; beyond it, the oldest are dropped."""
 _NAMES: Final = {1: "standard output", 2: "standard error"}
 
 
 class ClosedOutput(OSError):
-    """A standard stream takes nothing more: its reader has gone, or its disk is full.
+    """A standard stream cannot be written: its reader has closed it, or its disk is full.
 
-    It carries no errno: typer and rich would take an EPIPE for themselves and exit with 1.
+    It carries no errno: typer and rich handle EPIPE themselves and exit with 1.
     """
 
     def __init__(self, stream: str, cause: OSError) -> None:
@@ -43,7 +43,7 @@ class ClosedOutput(OSError):
 
     @classmethod
     def without_reader(cls) -> Self:
-        """What writing to standard output would raise after its reader has gone."""
+        """The error of writing to standard output after its reader has closed it."""
         return cls(_NAMES[1], BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
 
@@ -75,9 +75,9 @@ async def until_ready(stream: TextIO) -> None:
 def prepared() -> Iterator[None]:
     """Open streams that are missing (`>&-`) on the null device; end quietly when standard output is closed.
 
-    Exits with 128 + SIGPIPE, as a shell shows it, when the reader of a pipe has gone, and with 1 and a line on standard
-    error when writing fails otherwise. A block that exits with a code of its own keeps it. What an encoding cannot
-    express is replaced.
+    Exits with 128 + SIGPIPE, as a shell shows it, when the pipe's reader has closed it, and with 1 and a line on
+    standard error when writing fails otherwise. A block that exits with a code of its own keeps it. Characters that an
+    encoding cannot express are replaced.
     """
     _open_missing()
     out, err = (io.BufferedWriter(_File(number, "w", closefd=False)) for number in (1, 2))
@@ -113,11 +113,11 @@ class _File(io.FileIO):
                 raise ClosedOutput(_NAMES[self.fileno()], error) from error
             if written is not None:
                 return written
-            select.select([], [self], [])  # it does not block, and is full
+            select.select([], [self], [])  # it is full, and in non-blocking mode
 
 
 class _Remarks(io.TextIOWrapper):
-    """Standard error, for this program's own words: when it takes none, there is no other place for them.
+    """Standard error, for this program's own messages: those that cannot be written are dropped.
 
     The output of commands goes to its `buffer`, which raises ClosedOutput.
     """
@@ -138,7 +138,7 @@ class _Remarks(io.TextIOWrapper):
             super().flush()
 
     def let_go(self) -> None:
-        """Write what is held back, however long that takes."""
+        """Write the messages that are held back, however long that takes."""
         held, self._held = self._held, ""
         self._write_now(held)
 
@@ -161,7 +161,7 @@ def _open_missing() -> None:
 
 
 def _drop_what_is_left(stream: "io.BufferedWriter[_File]") -> None:
-    """Python flushes its streams when it ends, and would complain about what it cannot write then."""
+    """Python flushes its streams at exit, and would report an error for what it cannot write then."""
     try:
         stream.flush()
     except ClosedOutput:

@@ -1,4 +1,4 @@
-"""Whether anything was sent to this program's standard input."""
+"""Whether this program's standard input holds data."""
 
 import array
 import fcntl
@@ -9,7 +9,7 @@ import termios
 
 
 def has_input() -> bool:
-    """Tell whether a pipe, a socket or a file stands behind standard input and holds something to read."""
+    """Tell whether standard input is a pipe, a socket or a file with something to read."""
     try:
         mode = os.fstat(0).st_mode
     except OSError:  # it is closed
@@ -20,7 +20,7 @@ def has_input() -> bool:
 
 
 def _readable() -> bool:
-    """Whether what is ready holds bytes, and not only its end."""
+    """Whether there are bytes to read, and not only the end of the stream."""
     waiting = array.array("i", [0])
     fcntl.ioctl(0, termios.FIONREAD, waiting)
     return waiting[0] > 0

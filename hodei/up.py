@@ -1,7 +1,7 @@
-"""`hodei up`: NATS, PostgreSQL, the three services and a worker on this machine, as one thing with one end.
+"""`hodei up`: NATS, PostgreSQL, the three services and a worker on this machine, which start and stop together.
 
 Everything it starts is a child that cannot outlive it. The data lie in one folder, which one `hodei up` uses at a
-time. How servers and services are run is in hodei.embedded; what the services do is theirs.
+time. How servers and services are run is in hodei.embedded.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Platform:
-    """What runs, for the table and for callers."""
+    """The running platform, for the table and for callers."""
 
     settings: UpSettings
     urls: Mapping[str, str]
@@ -63,7 +63,7 @@ Specs = Callable[[UpSettings, Mapping[str, int], Mapping[str, str], Sequence[int
 
 
 def run(*, data_dir: Path | None = None, verbose: bool = False) -> int:
-    """Run the platform until Ctrl-C or SIGTERM; the exit code. That nobody reads what it prints changes nothing."""
+    """Run the platform until Ctrl-C or SIGTERM, and return the exit code. It goes on when its output is closed."""
     try:
         return asyncio.run(up(data_dir=data_dir, verbose=verbose))
     finally:
@@ -77,10 +77,10 @@ async def up(
     specs: Specs | None = None,
     started: Callable[[Platform], None] | None = None,
 ) -> int:
-    """Run the platform until a signal: 0. When it cannot start: one clear line on stderr, nothing left, and 2 for a
-    wrong setting, else 1.
+    """Run the platform until a signal, and return 0. If it cannot start, print one line on stderr, stop everything, and
+    return 2 for a wrong setting, else 1.
 
-    `started` is told when everything is ready, by default by printing the table of URLs. `specs` says which
+    `started` is called when everything is ready, by default by printing the table of URLs. `specs` says which
     processes to run as the services. A second signal, half a second later or more, ends everything at once.
     """
     loop = asyncio.get_running_loop()
@@ -161,7 +161,7 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
                 watching.create_task(keep_server("NATS", nats, say))
                 watching.create_task(heal_nats(nats, session, say))
             started(Platform(settings, urls, nats_url, database_url, nats, postgres))
-            await asyncio.Event().wait()  # until we are cancelled
+            await asyncio.Event().wait()  # until this task is cancelled
 
 
 # -- before anything starts --------------------------------------------------------------------------
@@ -185,9 +185,9 @@ async def _check_settings(environment: Mapping[str, str]) -> None:
 
 
 async def _claim(data_dir: Path, stack: AsyncExitStack) -> int:
-    """Make the data folder ours; the descriptor returned is for the services to hold while they live.
+    """Lock the data folder. The services inherit the descriptor that is returned, and hold it while they live.
 
-    Two locks: one of `up` itself, which tells a second one at once, and one that its services hold as well, so
+    Two locks: one of `up` itself, which refuses a second `up` at once, and one that its services hold as well, so
     that after a kill the next `up` waits for the last of them instead of finding their ports taken.
     """
     locks = []
@@ -198,16 +198,16 @@ async def _claim(data_dir: Path, stack: AsyncExitStack) -> int:
         except OSError as error:
             raise EmbeddedError(f"cannot use {data_dir} for the data: {error.strerror}") from None
         stack.callback(os.close, locks[-1])
-    ours, theirs = locks
-    if not _lock(ours):
+    own, shared = locks
+    if not _lock(own):
         raise EmbeddedError(f"another `hodei up` runs on {data_dir}: stop it, or choose another --data-dir")
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STRAGGLERS_DEADLINE
-    while not _lock(theirs):
+    while not _lock(shared):
         if loop.time() > deadline:
             raise EmbeddedError(f"services of an earlier `hodei up` still run on {data_dir}")
         await asyncio.sleep(0.05)
-    return theirs
+    return shared
 
 
 def _lock(descriptor: int) -> bool:
@@ -244,9 +244,10 @@ def _free_again(before: int | None, host: str, *, besides: Collection[int]) -> i
 async def _start_servers(
     settings: UpSettings, remembered: RememberedPorts, stack: AsyncExitStack
 ) -> tuple[EmbeddedNats | None, EmbeddedPostgres | None]:
-    """Those of the two servers that the environment does not name; stopped NATS first.
+    """Start the servers that the environment does not name. NATS is stopped first.
 
-    Without a port of the environment's, each takes that of the last time, at first the usual one, or another one.
+    Unless the environment gives its port, each takes that of the last start (at first the default), or another one if
+    that is taken.
     """
     nats = postgres = None
     if settings.database_url is None:
@@ -307,7 +308,7 @@ def _remember(
 
 
 async def _together(*work: Coroutine[None, None, None]) -> None:
-    """All at once; the first that fails ends the others, and its EmbeddedError is ours."""
+    """Run these at the same time. The first failure cancels the others; its EmbeddedError is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for one in work:
@@ -340,8 +341,8 @@ def services(
 
 
 def _python() -> Sequence[str]:
-    """Our Python; where we are installed it does not look for modules in the current folder, which may well
-    have a `scheduler` of its own."""
+    """The command of this Python. Where hodei is installed, it does not import from the current folder, which may have
+    a `scheduler` of its own."""
     try:
         metadata.distribution("hodei-jobs")
     except metadata.PackageNotFoundError:
@@ -371,7 +372,7 @@ async def _stop_services(children: Sequence[ServiceProcess]) -> None:
 
 
 async def _stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
-    """Have the workers stopped; what they run is queued again and runs after the next start."""
+    """Stop the workers. Their tasks are queued again and run after the next start."""
     try:
         async with asyncio.timeout(WORKERS_DEADLINE):
             for worker in await _living_workers(session, manager):
@@ -379,7 +380,7 @@ async def _stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
                     if answer.status >= 400:
                         say(f"worker {worker} was not stopped: {refusal_in_words(answer.status, await answer.read())}")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        # The end of the services ends their workers too.
+        # The worker manager ends its workers when it stops.
         say(f"the workers are ended with the worker manager, which did not stop them: {str(error) or 'no answer'}")
 
 
@@ -394,7 +395,7 @@ async def _living_workers(session: aiohttp.ClientSession, manager: str) -> list[
 
 
 def print_table(platform: Platform) -> None:
-    """The one thing that `hodei up` prints when all is ready."""
+    """Print the table of addresses, once everything is ready."""
     table = Table(title="Hodei is up", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(overflow="fold")

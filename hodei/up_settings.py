@@ -1,4 +1,4 @@
-"""What the environment says to `hodei up`, checked before anything starts. An empty variable counts as not set."""
+"""The settings of `hodei up` in its environment, read before anything starts. An empty variable counts as not set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def variable_of(service: str) -> str:
 
 
 def stand_alone(environment: MutableMapping[str, str]) -> None:
-    """Make the environment that of a platform of its own: with servers of its own, any free ports, and the defaults."""
+    """Change the environment for a separate platform: servers of its own, free ports, and the default settings."""
     for name in list(environment):
         if name.startswith("HODEI_") or name in ("NATS_URL", "NATS_PORT", "DATABASE_URL", "POSTGRES_PORT"):
             del environment[name]
@@ -30,7 +30,7 @@ def stand_alone(environment: MutableMapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class UpSettings:
-    """What the environment says. Raises WrongSetting, in one line, for a value that cannot be."""
+    """The settings. Raises WrongSetting, in one line, for an invalid value."""
 
     data_dir: Path
     host: str
@@ -91,7 +91,7 @@ class UpSettings:
 
     @property
     def reach(self) -> str:
-        """The host under which the services are reached from here."""
+        """The host by which this machine reaches the services."""
         if self.host in ("0.0.0.0", "::", ""):
             return LOOPBACK
         return f"[{self.host}]" if ":" in self.host else self.host

@@ -1,7 +1,7 @@
-"""What a person writes on the command line: reading it, and saying what is wrong with it in terms of the command line.
+"""Reading the values of the command line, with errors in terms of the command line.
 
-Everything that is wrong is a `typer.BadParameter`, which names the option or argument. `CommandLine` shows all of them
-in the same way, those that typer raises included: `hodei: `, what is wrong, where help is; exit code 2.
+Each error is a `typer.BadParameter`, which names the option or argument. `CommandLine` prints all of them in the same
+way, those that typer raises included: `hodei: `, the error, where to find help; exit code 2.
 """
 
 import os
@@ -118,8 +118,8 @@ def environment(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def checked(options: Mapping[str, str], validate: Callable[[], T]) -> T:
-    """What `validate` returns. What pydantic refuses is said of the option that `options` has for the field; the
-    option "" stands for the whole value."""
+    """Return the result of `validate`. pydantic's error is reported for the option that `options` has for its field;
+    the option "" stands for the whole value."""
     try:
         return validate()
     except ValidationError as error:
@@ -131,7 +131,7 @@ def checked(options: Mapping[str, str], validate: Callable[[], T]) -> T:
 
 
 def refusal(options: Mapping[str, str], loc: Sequence[str | int], right: str) -> typer.BadParameter:
-    """The error for a field, by the option or argument that gave it; a part of a field is named in the text."""
+    """The error for a field, named by its option or argument; a part of a field is named in the text."""
     field = str(loc[0]) if loc else ""
     parts = [repr(part) for part in loc[1:] if isinstance(part, str) and part not in ("[key]", "max_attempts")]
     where = options.get(field) or options.get("")

@@ -1,4 +1,4 @@
-"""How jobs, steps and output look in a terminal."""
+"""How jobs, steps and output are printed in a terminal."""
 
 import codecs
 import shlex
@@ -30,9 +30,9 @@ STATUS_STYLES: Final = {
 
 
 SHORTEST: Final = 8
-"""Cells that a column which is shortened has at the least."""
+"""The smallest width of a shortened column, in cells."""
 COMFORTABLE: Final = 20
-"""Cells that it has, beyond those of its title, before a column less important is shown."""
+"""The width that it must have, beyond its title, before a less important column is shown."""
 
 Columns = Mapping[str, Sequence[str | Text]]
 """A table: texts of the platform are `str`, in which controls are shown as escapes; `Text` is our own words."""
@@ -133,7 +133,7 @@ def print_steps(job: JobDetail) -> None:
 
 
 def moment_text(moment: datetime) -> str:
-    """A time as it is here, to the second."""
+    """A time in the local time zone, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -149,7 +149,7 @@ def status_text(status: str, reason: Reason | None) -> Text:
 
 
 def duration(start: datetime | None, end: datetime | None) -> str:
-    """How long it took, or takes: 0.12 s, 3 m 20 s."""
+    """The time from `start` to `end`, or until now: 0.12 s, 3 m 20 s."""
     if start is None:
         return ""
     seconds = ((end or datetime.now(UTC)) - start).total_seconds()

@@ -1,6 +1,6 @@
 """The Python client: `async with Client() as hodei: job = await hodei.submit(JobCreate(command="make all"))`.
 
-Typed with the models of `schemas.rest`; one method per thing one can ask for, over three base URLs.
+Typed with the models of `schemas.rest`; one method for each operation, over three base URLs.
 How requests are sent and retried is in `transport`, how streams are read in `sse`.
 """
 

@@ -1,4 +1,4 @@
-"""`Client`: everything that one can ask of the platform, one typed method each."""
+"""`Client`: one typed method for each operation of the platform."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What can go wrong for a client: the platform refused, no service answered, or something else answered."""
+"""The errors of a client: the platform refused, no service answered, or another server answered."""
 
 from schemas.rest.problem import Problem
 
@@ -27,7 +27,7 @@ class ApiError(ClientError):
     def _in_words(self) -> str:
         text = f"{self.problem.status} {self.problem.title}: {self.problem.detail}"
         for error in self.problem.errors or ():
-            # Whether a field stands in the body or the query is plain from the call.
+            # The call shows whether a field is in the body or the query.
             where = error.loc[1:] if error.loc[:1] in (["body"], ["query"]) else error.loc
             text += "\n  " + ": ".join(filter(None, [".".join(str(part) for part in where), error.msg]))
         return text

@@ -9,7 +9,7 @@ FIRST: Final = 0.25
 """Seconds before the first restart."""
 LONGEST: Final = 5.0
 STEADY: Final = 5.0
-"""A process that has run this long was well: its next restart waits FIRST seconds again."""
+"""After a process has run this long, its next restart waits FIRST seconds again."""
 
 
 class Backoff:
@@ -20,7 +20,7 @@ class Backoff:
         self._begun: float | None = None
 
     def began(self) -> None:
-        """The process runs, from now on."""
+        """Note that the process runs from now on."""
         self._begun = time.monotonic()
 
     def delay(self) -> float:

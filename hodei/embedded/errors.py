@@ -8,7 +8,7 @@ class EmbeddedError(Exception):
 
 
 class WrongSetting(EmbeddedError):
-    """The environment has a value that cannot be, or a name that is not known. Nothing was started."""
+    """The environment has an invalid value or an unknown name. Nothing was started."""
 
 
 class PortTaken(EmbeddedError):

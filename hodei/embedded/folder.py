@@ -1,5 +1,5 @@
-"""A server's data folder: made, locked against a second instance, has it room, and the end of its log for error
-messages."""
+"""A server's data folder: creating it, locking it against a second instance, whether it has room, and the last lines of
+its log for error messages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final
 from hodei.embedded.errors import EmbeddedError
 
 ROOM: Final = 1 << 20
-"""Bytes that a server needs at the least to start, and that can be written where there is room again."""
+"""The least free space with which a server can start, in bytes."""
 
 
 async def lock(folder: Path, what: str, *, patience: float) -> int:
-    """Make the folder and lock it; the descriptor holds the lock as long as any process has it, the server's included.
+    """Make the folder and lock it. The lock is held as long as a process, the server included, has the descriptor open.
 
-    Waits `patience` seconds, for a predecessor that was just killed is still stopping. Raises EmbeddedError.
+    Waits up to `patience` seconds, as a predecessor that was just killed may still be stopping. Raises EmbeddedError.
     """
     descriptor = _open_lock(folder, what)
     deadline = asyncio.get_running_loop().time() + patience

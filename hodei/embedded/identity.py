@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as when we are root, which it refuses to be.
+"""The user that PostgreSQL runs as when this process is root, as which it refuses to run.
 
 It gets the user that owns its data, `nobody` for new data. Where that user cannot reach the data or the
 binaries (both often lie under a 0700 home), no folder is opened for it: the server keeps the single capability
@@ -22,7 +22,7 @@ CAP_SETPCAP: Final = 8
 
 
 def unprivileged(data: Path, *, folders: Sequence[Path], programs: Sequence[Path]) -> Identity:
-    """The identity for a server on `data` (which may not exist yet); ourselves when we are not root."""
+    """The identity for a server on `data` (which may not exist yet); this process's own unless it is root."""
     if os.geteuid() != 0:
         return Identity()
     owner = data.stat() if data.exists() else None

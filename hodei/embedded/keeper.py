@@ -1,4 +1,4 @@
-"""The small process that stands between us and a server: the server never outlives whoever asked for it.
+"""The small process between the platform and a server: the server never outlives the process that asked for it.
 
 Run by path, on its own (`python -I -S keeper.py`), with the standard library alone. Its standard input is both
 the order and the lifeline: the first line is the order (JSON), and the end of the pipe, which also comes when

@@ -1,4 +1,4 @@
-"""Keeps an embedded server running: starts it again when it dies, and also when it is there and of no use any more.
+"""Keeps an embedded server running: restarts it when it dies, and when it runs but no longer works.
 
 Here: when a server is restarted. How that is done is in nats.py and postgres.py.
 """
@@ -19,7 +19,7 @@ from hodei.embedded.postgres import EmbeddedPostgres
 from schemas.endings import ending_in_words
 
 LOOK: Final = 1.0
-"""Seconds between two looks at a server."""
+"""Seconds between two checks of a server."""
 
 Say = Callable[[str], None]
 
@@ -67,9 +67,9 @@ async def heal_nats(nats: EmbeddedNats, session: aiohttp.ClientSession, say: Say
 
 
 async def hasten_postgres(postgres: EmbeddedPostgres, say: Say) -> None:
-    """End a PostgreSQL that somebody told to end and that waits for its clients to leave.
+    """End a PostgreSQL that received SIGTERM and waits for its clients to disconnect.
 
-    On SIGTERM it takes no new connection and lets the old ones stay. Ours never leave, so it would remain half there.
+    On SIGTERM it accepts no new connections and keeps the old ones. The services never disconnect: it would never end.
     """
     while True:
         await asyncio.sleep(LOOK)

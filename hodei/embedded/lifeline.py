@@ -1,7 +1,7 @@
-"""Our half of the lifeline: a pipe whose write end only we hold.
+"""This process's half of the lifeline: a pipe of which no other process has the write end.
 
-Children inherit the read end and its number in `HODEI_LIFELINE_FD`; when we die, even by -9, they read its end
-and stop. What they do then is their business.
+Child processes inherit the read end, with its number in `HODEI_LIFELINE_FD`. When this process ends, even by SIGKILL,
+they read the end of the pipe and stop.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ VARIABLE: Final = "HODEI_LIFELINE_FD"
 
 
 class Lifeline:
-    """Open from the beginning; `close` lets go of everyone who holds on to it."""
+    """The pipe is open from the beginning; `close` tells all children to stop."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
 
     @property
     def descriptor(self) -> int:
-        """To be passed on to children."""
+        """The read end, for child processes to inherit."""
         return self._read_end
 
     @property

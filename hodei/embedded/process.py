@@ -1,6 +1,6 @@
-"""A server under a keeper, seen from our side: start it, wait for its end, stop it.
+"""A server under a keeper: starting it, waiting for its end, stopping it.
 
-How the keeper works is in keeper.py; what to run is the business of postgres.py and nats.py.
+How the keeper works is in keeper.py; what it runs is in postgres.py and nats.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KEEPER: Final = Path(__file__).with_name("keeper.py")
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a server runs as; `uid` None means as ourselves. `capability` is one Linux capability to keep."""
+    """The user that a server runs as; `uid` None is this process's own. `capability` is a Linux capability to keep."""
 
     uid: int | None = None
     gid: int = 0
@@ -32,7 +32,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Order:
-    """What the keeper is asked for. `stops` are signals with the seconds each is given, before SIGKILL."""
+    """An order for the keeper. `stops` are signals with the seconds each is given, before SIGKILL."""
 
     command: Sequence[str]
     output: Path
@@ -78,7 +78,7 @@ class KeptProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=list(order.fds),
-            start_new_session=True,  # a Ctrl-C in the terminal is for us, not for the servers
+            start_new_session=True,  # a Ctrl-C in the terminal is meant for this process alone
         )
         assert self._process.stdin is not None
         self._lifeline = self._process.stdin
@@ -86,11 +86,11 @@ class KeptProcess:
             self._lifeline.write(order.encode())
             self._lifeline.flush()
         except BrokenPipeError:
-            pass  # the keeper is gone: its exit code tells
+            pass  # the keeper has ended: its exit code is reported
 
     @property
     def pid(self) -> int:
-        """Of the keeper."""
+        """The keeper's process id."""
         return self._process.pid
 
     def exit_code(self) -> int | None:
@@ -107,7 +107,7 @@ class KeptProcess:
             self._lifeline.close()
 
     async def stop(self) -> int:
-        """Ask, wait for the end, and give the exit code."""
+        """Ask the server to end, wait for that, and return its exit code."""
         self.ask_to_stop()
         try:
             return await self.wait(self._patience)

@@ -1,6 +1,6 @@
 """One service of the platform as a child process: started, watched, started again when it dies, stopped.
 
-Which services there are, and where they listen, is up.py's.
+The list of services and their ports is in up.py.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ServiceProcess:
                 stdout=subprocess.PIPE if self._verbose else output,
                 stderr=subprocess.STDOUT,
                 pass_fds=list(self.spec.fds),
-                start_new_session=True,  # a Ctrl-C in the terminal is for us: we stop the services in their order
+                start_new_session=True,  # a Ctrl-C is meant for `hodei up`, which stops the services in order
             )
             if self._process.stdout is not None:
                 opened.pop_all()
@@ -75,7 +75,8 @@ class ServiceProcess:
         self._backoff.began()
 
     async def healthy(self, session: aiohttp.ClientSession, *, deadline: float) -> None:
-        """Return once /health says healthy. Raises EmbeddedError: it died (with its last lines), or too late."""
+        """Return once /health answers `healthy`. Raises EmbeddedError if the service ends (with its last lines) or is
+        late."""
         assert self._process is not None
         last = "no answer"
         loop = asyncio.get_running_loop()
@@ -95,7 +96,7 @@ class ServiceProcess:
         raise EmbeddedError(f"the {self.spec.name} was not healthy in {deadline:.0f} s ({last}):{self._last_lines()}")
 
     def keep(self) -> None:
-        """From now on start it again whenever it dies."""
+        """Restart it whenever it ends, from now on."""
         self._keeping = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
 
     async def _keep(self) -> None:
@@ -119,7 +120,7 @@ class ServiceProcess:
         return None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, once, for a second one means at once; and start it no more."""
+        """Send SIGTERM once, as a second one would end it at once, and no longer restart it."""
         if self._keeping is not None:
             self._keeping.cancel()
         if self._process is not None and self._process.poll() is None and not self._asked:
@@ -155,7 +156,7 @@ def _copy_output(source: IO[bytes], log: IO[bytes]) -> None:
         if data:
             with suppress(OSError):  # a full disk: what comes later may find room
                 log.write(data)
-            with suppress(OSError, ValueError):  # nobody reads it any more
+            with suppress(OSError, ValueError):  # its reader has closed it
                 sys.stderr.buffer.write(data)
                 sys.stderr.flush()
         else:

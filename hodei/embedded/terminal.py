@@ -1,4 +1,4 @@
-"""Words for the person at the terminal. A line that cannot be written ends nothing: `hodei up | head` goes on."""
+"""Messages for the terminal. A line that cannot be written is dropped, so that `hodei up | head` goes on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def say(text: str) -> None:
 
 
 def progress(line: str) -> None:
-    """One line on standard output, at once: what a command has reached."""
+    """Print one line on standard output at once: the progress of a command."""
     write(sys.stdout, f"hodei: {line}\n")
 
 
 def show(what: RenderableType) -> None:
-    """Something larger on standard output. Into a file or a pipe it goes unbroken, whatever its width."""
+    """Print a table or the like on standard output. In a file or a pipe its lines are not wrapped."""
     width = None if sys.stdout.isatty() else 1000
     drawn = io.StringIO()
     Console(file=drawn, width=width, force_terminal=sys.stdout.isatty()).print(what)
@@ -32,7 +32,7 @@ def show(what: RenderableType) -> None:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write as much as the stream takes: its reader may have gone, its disk may be full, its encoding may be poor."""
+    """Write what can be written: the stream may be closed, its disk full, its encoding limited."""
     encoding = stream.encoding or "utf-8"
     with suppress(OSError, ValueError):  # there is no other place to report it to
         stream.write(text.encode(encoding, "replace").decode(encoding))

@@ -1,7 +1,7 @@
-"""The worker of `hodei up`: asked of the worker manager, watched, and replaced when it ends without being asked to.
+"""The worker of `hodei up`: requested from the worker manager, watched, and replaced when it ends unasked.
 
-The worker manager owns the process. It starts no worker again by itself, for a worker is somebody's request there, and
-no promise. Linux only, as the worker manager's processes are.
+The worker manager owns the process. It does not restart workers by itself: whoever requested a worker decides that.
+Linux only, as the worker manager's processes are.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CLOCK_STEP: Final = 0.1
 """Seconds by which the time of a file may lie before the clock's: file systems count in ticks."""
 QUESTION: Final = aiohttp.ClientTimeout(total=5)
 START: Final = aiohttp.ClientTimeout(total=60)
-"""The worker manager answers a request for a worker when that has spoken, which takes long on a busy machine."""
+"""The worker manager answers a request for a worker after its first heartbeat, which takes long on a busy machine."""
 
 
 class KeptWorker:
@@ -60,8 +60,8 @@ class KeptWorker:
         self._worker: ManagedWorker | None = None
 
     async def start(self) -> None:
-        """Return once the worker runs. Raises EmbeddedError; what was asked may be under way nevertheless, and asking
-        again gives that."""
+        """Return once the worker runs. Raises EmbeddedError; the worker may start nevertheless, and the next call then
+        returns that one."""
         headers = {"Idempotency-Key": self._key}
         asked_at = time.time()
         try:
@@ -77,7 +77,7 @@ class KeptWorker:
         self._backoff.began()
 
     async def keep(self) -> None:
-        """Replace the worker whenever it ends; return when somebody asked it to stop. `start` has returned before."""
+        """Replace the worker whenever it ends; return when it was stopped over REST. Call `start` first."""
         while True:
             worker = await self._over()
             if worker.stop_requested:
@@ -109,18 +109,18 @@ class KeptWorker:
                 await asyncio.sleep(self._backoff.delay())
 
     async def _over(self) -> ManagedWorker:
-        """The worker, once the worker manager has recorded its end."""
+        """Return the worker once the worker manager has recorded its end."""
         assert self._worker is not None
         while self._worker.status in ALIVE:
             if self._worker.pid is not None:
                 await _ended(self._worker.pid, within=LOOK_AGAIN)
-            # The worker manager notices the end of a process a moment later than we do, or after its own restart.
+            # The worker manager notices the end of a process a moment later, or after its own restart.
             await asyncio.sleep(ASK_AGAIN)
             await self._look(self._worker)
         return self._worker
 
     async def _look(self, worker: ManagedWorker) -> None:
-        """Take over what the worker manager says of the worker, if it can say now."""
+        """Update the worker from the worker manager, if that answers."""
         try:
             async with self._session.get(f"{self._workers}/{worker.id}", timeout=QUESTION) as answer:
                 if answer.status == 200:
