@@ -41,6 +41,10 @@ class MachineFailed(StartFailed):
     """No process can be started here, whatever it is: this machine is to blame, not the command."""
 
 
+class Unwatched(StartFailed):
+    """The process began, and was killed at once because this machine could not watch it."""
+
+
 class Listener(Protocol):
     """Who is told what becomes of a process: any output, then `on_exit`, perhaps `on_held`, at last `on_closed`."""
 
@@ -256,7 +260,7 @@ class Launcher:
     def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, listener: Listener) -> Process:
         """Start `argv` in a new session, with empty input and exactly `env`.
 
-        Raises FolderRefused, MachineFailed, or StartFailed for what is the command's own fault.
+        Raises FolderRefused, MachineFailed, Unwatched, or StartFailed for what is the command's own fault.
 
         The program is looked for in the PATH of `env`; `cwd` must exist.
         """
@@ -285,11 +289,13 @@ class Launcher:
         try:
             process = Process(popen, {"stdout": ends[0], "stderr": ends[2]}, loop=self._loop, listener=listener)
         except OSError as error:  # it runs, and there is no descriptor left to watch it by
-            popen.kill()
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(popen.pid, signal.SIGKILL)
             popen.wait()
             os.close(ends[0])
             os.close(ends[2])
-            raise MachineFailed(f"a process cannot be watched: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise Unwatched(f"the process began and was killed: it cannot be watched: {reason}") from error
         if not self._fresh:
             self._loop.call_later(SETTLE, self._settle)
         self._fresh.append(process)

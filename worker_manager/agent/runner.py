@@ -21,7 +21,7 @@ from worker_manager.agent.execution import Execution, Means
 from worker_manager.agent.health import LONGEST_REASON, Health
 from worker_manager.agent.memory import Memory
 from worker_manager.agent.prefetch import Prefetch
-from worker_manager.agent.process import MachineFailed, StartFailed
+from worker_manager.agent.process import MachineFailed, StartFailed, Unwatched
 from worker_manager.agent.reporter import Reporter
 
 log = structlog.stdlib.get_logger(__name__)
@@ -175,6 +175,10 @@ class Runner:
             execution.start()
         except MachineFailed as error:
             self._return(assignment, f"the worker is unhealthy: {error}")
+            self._health.blame(str(error))
+            return
+        except Unwatched as error:  # part of it may have been done: not to be given back as if it had not begun
+            self._report_unstarted(assignment, Reason.START_FAILED, detail=str(error))
             self._health.blame(str(error))
             return
         except StartFailed as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from schemas.specs import RunSpec
-from schemas.states import ExecutionStatus
+from schemas.states import ExecutionStatus, Reason
 from tests.integration.agent.test_running import STUBBORN, leftovers
 
 if TYPE_CHECKING:
@@ -78,6 +78,17 @@ async def test_a_cancel_that_finds_no_descriptor_is_tried_again_until_there_is_o
     assert (await control.finished(execution_id)).status is ExecutionStatus.CANCELLED
     assert leftovers(execution_id) == []
     await control.until(lambda: control.heartbeats[-1].unhealthy is None)
+
+
+async def test_a_process_that_cannot_be_watched_is_killed_with_its_group_and_not_given_back(
+    control: ControlPlane,
+) -> None:
+    with no_descriptors():
+        execution_id = await control.run("sleep 600 & sleep 600")
+        finished = await control.finished(execution_id)
+    assert (finished.status, finished.reason) == (ExecutionStatus.FAILED, Reason.START_FAILED)
+    assert "began and was killed" in (finished.detail or "")
+    assert leftovers(execution_id) == []
 
 
 async def test_a_time_limit_ends_a_process_for_which_there_is_no_descriptor(control: ControlPlane) -> None:
