@@ -21,6 +21,12 @@ class Offer(EventModel):
     prefetch: int = Field(0, ge=0)
     draining: bool = False
     unhealthy: str | None = Field(None, description="Why no command can start there at the moment; it takes none.")
+    sequence: int = Field(
+        0,
+        ge=0,
+        description="Counts the heartbeats and offers of an incarnation, from 1, in the order in which they were made. "
+        "0 is that of an agent that does not count.",
+    )
 
 
 class Heartbeat(Offer):

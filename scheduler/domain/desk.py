@@ -288,6 +288,10 @@ class Desk:
             worker = self._meet(beat, now)
         elif worker.incarnation != beat.incarnation:
             self._reincarnate(worker, beat, now)
+        elif self._overtaken(worker, beat):
+            self._forget(worker, beat, now)  # this is told once only
+            return Answer()
+        worker.sequence = beat.sequence
         if beat.leaving:
             worker.former.append(worker.incarnation)
             worker.left = True
@@ -327,6 +331,9 @@ class Desk:
         worker = self.fleet.get(offer.worker_id)
         if worker is None or worker.incarnation != offer.incarnation or not worker.online:
             return
+        if self._overtaken(worker, offer):
+            return
+        worker.sequence = offer.sequence
         worker.lease_until = now.monotonic + self._lease
         worker.heard_at = now.wall
         self._take_offer(worker, offer)
@@ -584,7 +591,14 @@ class Desk:
         worker.former.append(worker.incarnation)
         worker.incarnation, worker.since = beat.incarnation, now.wall
         worker.draining = worker.lifted = worker.left = False
+        worker.sequence = 0
         self._workers_touched[worker.id] = worker
+
+    def _overtaken(self, worker: Worker, offer: Offer) -> bool:
+        """Whether a newer heartbeat or offer was handled before this one: the two come on different subjects."""
+        overtaken = 0 < offer.sequence <= worker.sequence
+        self.stale += overtaken
+        return overtaken
 
     def _take_offer(self, worker: Worker, offer: Offer) -> None:
         self._take_health(worker, offer.unhealthy)

@@ -45,6 +45,8 @@ class Worker:
     reservation: Reservation | None = None
     lease_until: float = 0.0
     heard_at: datetime | None = None
+    sequence: int = 0
+    """The number of this incarnation's newest heartbeat or offer; 0 before the first."""
     placed: dict[str, Task] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
     """What is placed there and was not named in the last heartbeats: since then, or since it was asked

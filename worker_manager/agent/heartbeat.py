@@ -91,6 +91,8 @@ class Heart:
         self._hurried = 0
         """How many beats more are in a hurry."""
         self._over: list[str] = []
+        self._sequence = 0
+        """How many heartbeats and offers were made."""
         self._sending: set[asyncio.Task[bool]] = set()
         self._task: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] = lambda: None
@@ -150,6 +152,7 @@ class Heart:
             prefetch=self._prefetch.offered,
             draining=runner.draining,
             unhealthy=self._health.reason,
+            sequence=self._next(),
             name=identity.name,
             type=identity.type,
             labels=identity.labels,
@@ -206,10 +209,15 @@ class Heart:
             prefetch=self._prefetch.offered,
             draining=self._runner.draining,
             unhealthy=self._health.reason,
+            sequence=self._next(),
         )
         task = asyncio.create_task(self._send(offer))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
 
     async def _beat_forever(self) -> None:
         while True:

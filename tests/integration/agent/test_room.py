@@ -52,6 +52,8 @@ async def test_short_work_makes_room_for_more_and_quiet_takes_it_back(control: C
         sent += len(batch)
         assert sent < 1000
     await control.until(lambda: control.offers[-1].prefetch == 0)
+    numbers = [news.sequence for news in (*control.offers, *control.heartbeats)]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1)), "heartbeats and offers are counted together"
 
 
 async def test_what_waits_is_given_back_by_a_drain_and_what_runs_ends(control: ControlPlane, tmp_path: Path) -> None:

@@ -450,6 +450,49 @@ def test_a_changed_offer_lets_more_be_placed() -> None:
     assert len(settle(one).scheduled) == 1
 
 
+@given(st.permutations(range(1, 7)), st.sampled_from([0, 3]))
+def test_in_whatever_order_heartbeats_and_offers_arrive_the_newest_counts(order: list[int], offers_from: int) -> None:
+    one = with_worker(slots=1)
+    for second, number in enumerate(order, start=1):
+        news = beat(slots=number, prefetch=10 * number, draining=number == 3, sequence=number)
+        (one.offer if number > offers_from else one.heartbeat)(news, at(second))
+    worker = one.fleet.get("w1")
+    assert worker is not None
+    assert (worker.slots, worker.prefetch, worker.draining) == (6, 60, False)
+    newest_first = [max(order[: i + 1]) for i in range(len(order))]
+    assert one.stale == len(order) - len(set(newest_first)), "each one that came too late is counted"
+
+
+def test_a_heartbeat_that_was_overtaken_still_tells_of_what_is_over() -> None:
+    one = with_worker(slots=1)
+    one.arrive(queued("a"), at(0))
+    [task] = settle(one).scheduled
+    assert task.execution_id is not None
+    sought = [id for second in range(1, 30) for id in one.heartbeat(beat(sequence=second), at(second)).sought]
+    assert task.execution_id in sought
+    one.offer(beat(sequence=100), at(30))
+    one.heartbeat(beat(sequence=99, over=[task.execution_id]), at(30))
+    assert ExecutionLost in kinds(settle(one))
+
+
+def test_the_numbers_of_a_new_incarnation_begin_anew() -> None:
+    one = with_worker(slots=1)
+    one.heartbeat(beat(sequence=50), at(1))
+    one.heartbeat(beat(incarnation="i2", slots=3, sequence=1), at(2))
+    worker = one.fleet.get("w1")
+    assert worker is not None
+    assert (worker.slots, one.stale) == (3, 0)
+
+
+def test_an_agent_that_does_not_count_is_heard_in_the_order_of_arrival() -> None:
+    one = with_worker(slots=1)
+    for slots in (4, 2):
+        one.heartbeat(beat(slots=slots), at(slots))
+    worker = one.fleet.get("w1")
+    assert worker is not None
+    assert (worker.slots, one.stale) == (2, 0)
+
+
 def test_resources_are_given_back() -> None:
     one = desk()
     one.heartbeat(beat(slots=5, capacity=Resources(cpu_m=1000)), at(0))
