@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 from hodei.embedded.errors import WrongSetting
 from hodei.embedded.ports import LOOPBACK
-from schemas.specs import Capacity, read_capacity, read_labels
+from schemas.specs import MAX_SLOTS, Capacity, default_slots, read_capacity, read_labels
 
 SERVICES: Final = (("orchestrator", 8080), ("scheduler", 8081), ("worker_manager", 8082))
 
@@ -73,7 +72,7 @@ class UpSettings:
             database_url=environment.get("DATABASE_URL") or None,
             worker_name=environment.get("HODEI_WORKER_NAME") or None,
             worker_type=environment.get("HODEI_WORKER_TYPE") or "default",
-            worker_slots=number("HODEI_WORKER_SLOTS", None, least=1, most=10_000) or max(8, 2 * (os.cpu_count() or 1)),
+            worker_slots=number("HODEI_WORKER_SLOTS", None, least=1, most=MAX_SLOTS) or default_slots(),
             worker_labels=labels,
             worker_capacity=capacity,
         )

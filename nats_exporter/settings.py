@@ -1,14 +1,14 @@
-"""What may be set of the exporter. It uses neither NATS's client port nor the database."""
+"""The settings of the exporter, which uses HTTP alone: neither NATS's client port nor the database."""
 
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from shared.service import Port, ServiceSettings, address
+from shared.service import HttpSettings, Port, address
 
 
-class NatsExporterSettings(ServiceSettings):
-    """As for every service; `monitoring_url` names the servers to ask, separated by commas."""
+class NatsExporterSettings(HttpSettings):
+    """The exporter's own variables. `monitoring_url` names the servers to ask, separated by commas."""
 
     service: ClassVar[str] = "nats_exporter"
 

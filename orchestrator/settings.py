@@ -1,6 +1,6 @@
-"""What the environment may say to the orchestrator, beyond what every service understands."""
+"""The settings that the orchestrator reads from its environment, beside those of every service."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,3 +13,4 @@ class OrchestratorSettings(ServiceSettings):
     service: ClassVar[str] = "orchestrator"
 
     port: Port = Field(default=8080, validation_alias="ORCHESTRATOR_PORT")
+    feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")

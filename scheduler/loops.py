@@ -15,7 +15,7 @@ from schemas.events import WorkerForgotten, WorkerOffline
 from shared.outbox import Outbox
 from shared.postgres import Transaction, load_queries
 from shared.service import Counts, Loop
-from shared.worker_ttl import time_to_live
+from shared.worker_settings import time_to_live
 
 NOTHING_DUE: Final = 600.0
 SHORTEST: Final = 0.01

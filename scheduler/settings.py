@@ -1,11 +1,11 @@
-"""What the environment may say to the scheduler, beyond what every service understands."""
+"""The settings that the scheduler reads from its environment, beside those of every service."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
 from shared.service import Port, ServiceSettings
-from shared.worker_ttl import WorkerTtl
+from shared.worker_settings import WorkerTtl
 
 
 class SchedulerSettings(ServiceSettings):
@@ -14,4 +14,4 @@ class SchedulerSettings(ServiceSettings):
     service: ClassVar[str] = "scheduler"
 
     port: Port = Field(default=8081, validation_alias="SCHEDULER_PORT")
-    worker_ttl: WorkerTtl = Field(default=None, validation_alias="HODEI_WORKER_TTL")
+    worker_ttl: WorkerTtl = None

@@ -4,6 +4,7 @@
 the worker needs to run one execution; it travels through the scheduler unread.
 """
 
+import os
 import shlex
 from typing import Annotated, Final, Literal, Self
 
@@ -27,6 +28,8 @@ from schemas.sizes import MAX_ARGUMENT, MAX_PATH, MAX_PROCESS
 
 MAX_STEPS: Final = 1000
 MAX_SECONDS: Final = 366 * 24 * 3600.0
+MAX_SLOTS: Final = 10_000
+"""How many executions a worker may be allowed to run at once."""
 
 Slug = Annotated[str, StringConstraints(pattern=words.SLUG)]
 """A step's name: letters, digits, `_`, `.`, `-`; it starts with a letter or a digit; at most 100 characters."""
@@ -161,6 +164,11 @@ class Capacity(Model):
 
     def __str__(self) -> str:
         return ",".join(f"{name}={value}" for name, value in self.model_dump(exclude_none=True).items())
+
+
+def default_slots() -> int:
+    """How many executions a worker runs at once by default: commands wait more than they compute."""
+    return max(8, 2 * (os.cpu_count() or 1))
 
 
 def read_capacity(text: str) -> Capacity:

@@ -73,7 +73,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
                 fleet,
                 worker_store,
                 outbox,
-                default_slots=settings.default_slots,
+                default_slots=settings.worker_slots,
                 default_capacity=settings.worker_capacity,
             ),
             execute.api(execution_store, outbox, announcements),

@@ -6,7 +6,7 @@ from typing import Final
 from schemas.events import WorkerForgotten
 from shared.outbox import Outbox
 from shared.service import Counts, Loop
-from shared.worker_ttl import time_to_live
+from shared.worker_settings import time_to_live
 from worker_manager.counters import Counters
 from worker_manager.providers.base import Provider
 from worker_manager.store import WorkerStore

@@ -25,7 +25,7 @@ VERDICT_DEADLINE: Final = 2.0
 
 def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
     """The routes, over the tables and the orchestrator's verdicts."""
-    api = Api(tag="schedules", description="What shall run at a certain time.")
+    api = Api(tag="schedules", kind="schedule", description="What shall run at a certain time.")
     sql = load_queries("scheduler")
     insert, get, delete, forget = (
         sql["insert_schedule"],

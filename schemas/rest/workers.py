@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.rest.lists import LabelQuery
-from schemas.specs import Capacity, Labels, Resources, WorkerType
+from schemas.specs import MAX_SLOTS, Capacity, Labels, Resources, WorkerType
 from schemas.states import WorkerProcessStatus, WorkerStatus
 
 
@@ -65,7 +65,7 @@ class WorkerStart(Model):
     type: OrDefault[WorkerType] = Field("default", examples=["rust"], description="Steps may require it, as a label.")
     name: Name | None = Field(None, description="What people call the worker; by default the beginning of its id.")
     labels: OrDefault[Labels] = Field(default_factory=dict, description="What steps may require of it.")
-    slots: int | None = Field(None, ge=1, le=10_000, description="How many executions run at once.")
+    slots: int | None = Field(None, ge=1, le=MAX_SLOTS, description="How many executions run at once.")
     capacity: Capacity | None = Field(
         None, description="What it has for executions that state their resources; by default the machine's, no GPU."
     )

@@ -6,13 +6,14 @@ Other packages import from here; the modules inside are private.
 from shared.service.housekeeping import Housekeeping
 from shared.service.lifecycle import EXIT_FAILED, Service, StopTimeout, force, main, start_all, stop_all
 from shared.service.loop import Counts, Loop
-from shared.service.settings import GivenCapacity, Port, ServiceSettings, address
+from shared.service.settings import BusSettings, HttpSettings, Port, ServiceSettings, address
 
 __all__ = [
     "EXIT_FAILED",
+    "BusSettings",
     "Counts",
-    "GivenCapacity",
     "Housekeeping",
+    "HttpSettings",
     "Loop",
     "Port",
     "Service",

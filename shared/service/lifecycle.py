@@ -36,7 +36,7 @@ GC_THRESHOLD: Final = (20_000, 20, 50)
 """Allocations until a collection: a batch of events is thousands of objects that all go by reference counting."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-S = TypeVar("S", bound=settings.ServiceSettings)
+S = TypeVar("S", bound=settings.ProcessSettings)
 
 
 class Service(Protocol):

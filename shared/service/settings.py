@@ -1,8 +1,8 @@
-"""Settings: what the environment may say to a service, checked once at the start.
+"""Settings: the environment variables that a process reads, checked once at its start.
 
-Each service derives `ServiceSettings` and adds its own fields (its port, …) with their variables. A bad value or
-an unknown `HODEI_*` variable stops the start with one line that names the variable, what is wrong with it and
-what would be right. What is done with the settings is no business of this module.
+Each process derives the class that fits it (`ServiceSettings` for the three services) and adds its own fields, its
+port for example, with their variables. A bad value or an unknown `HODEI_*` variable stops the start with one line that
+names the variable, what is wrong with it and what would be right. `schemas.variables` lists the known variables.
 """
 
 import os
@@ -11,13 +11,12 @@ from ipaddress import ip_address
 from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.model import on_one_line
-from schemas.specs import Capacity, read_capacity
 from schemas.subjects import Catalogue
 from schemas.variables import unknown_variables
 from schemas.words import what_would_be_right
@@ -88,55 +87,40 @@ def _hosts(listed: str) -> str:
     return listed
 
 
-def _capacity(given: object) -> object:
-    return read_capacity(given) if isinstance(given, str) else given
-
-
-GivenCapacity = Annotated[Capacity | None, NoDecode, BeforeValidator(_capacity)]
-"""What somebody said that a worker has, if anybody did."""
-
-
 def _namespace(name: str) -> str:
     return Catalogue(name).namespace
 
 
-class ServiceSettings(BaseSettings):
-    """What every service understands. Times are seconds unless the name says otherwise, sizes bytes."""
+class ProcessSettings(BaseSettings):
+    """What every process understands. Times are seconds unless the name says otherwise, sizes bytes."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True, validate_default=False
     )
 
     service: ClassVar[str] = "hodei"
-    """The service's name: in log lines, in health answers, as the bus and database client name."""
+    """The process's name: in log lines, in health answers, as the name of its connections."""
+
+    log_format: Literal["auto", "json", "console"] = Field(default="auto", validation_alias="HODEI_LOG_FORMAT")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="HODEI_LOG_LEVEL")
+    start_deadline: float = Field(default=30.0, gt=0, le=3600, validation_alias="HODEI_START_DEADLINE")
+    stop_deadline: float = Field(default=10.0, gt=0, le=3600, validation_alias="HODEI_STOP_DEADLINE")
+    drain_seconds: float = Field(default=0.5, ge=0, le=300, validation_alias="HODEI_DRAIN_SECONDS")
+
+
+class BusSettings(ProcessSettings):
+    """What a process on the bus understands: the servers, and the traces that its events carry on."""
 
     nats_url: Annotated[str, AfterValidator(_servers)] = Field(
         default="nats://127.0.0.1:4222", validation_alias="NATS_URL"
     )
-    database_url: Annotated[str, AfterValidator(_database)] = Field(
-        default="postgresql://hodei:hodei@127.0.0.1:5432/hodei", validation_alias="DATABASE_URL"
-    )
     namespace: Annotated[str, AfterValidator(_namespace)] = Field(default="hodei", validation_alias="HODEI_NAMESPACE")
-    host: Annotated[str, AfterValidator(_listening_host)] = Field(default="127.0.0.1", validation_alias="HODEI_HOST")
-    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
-        default=LOOPBACK, validation_alias="HODEI_CORS_ORIGINS"
-    )
-    allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(default="", validation_alias="HODEI_ALLOWED_HOSTS")
-    body_limit: int = Field(default=1 << 20, ge=1024, le=64 << 20, validation_alias="HODEI_BODY_LIMIT")
-    log_format: Literal["auto", "json", "console"] = Field(default="auto", validation_alias="HODEI_LOG_FORMAT")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="HODEI_LOG_LEVEL")
     linger_ms: int = Field(default=40, ge=0, le=1000, validation_alias="HODEI_LINGER_MS")
-    start_deadline: float = Field(default=30.0, gt=0, le=3600, validation_alias="HODEI_START_DEADLINE")
-    stop_deadline: float = Field(default=10.0, gt=0, le=3600, validation_alias="HODEI_STOP_DEADLINE")
-    drain_seconds: float = Field(default=0.5, ge=0, le=300, validation_alias="HODEI_DRAIN_SECONDS")
-    feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")
+    stream_replicas: int = Field(default=1, ge=1, le=5, validation_alias="HODEI_STREAM_REPLICAS")
     otlp_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
         default="", validation_alias="HODEI_OTLP_ENDPOINT"
     )
     trace_sample: float = Field(default=0.05, ge=0, le=1, validation_alias="HODEI_TRACE_SAMPLE")
-    lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")
-    stream_replicas: int = Field(default=1, ge=1, le=5, validation_alias="HODEI_STREAM_REPLICAS")
-    database_pool: int = Field(default=8, ge=2, le=200, validation_alias="HODEI_DATABASE_POOL")
 
     @property
     def linger(self) -> float:
@@ -144,7 +128,28 @@ class ServiceSettings(BaseSettings):
         return self.linger_ms / 1000
 
 
-S = TypeVar("S", bound=ServiceSettings)
+class HttpSettings(ProcessSettings):
+    """What a process with a web server understands; each such process has a variable of its own for the port."""
+
+    host: Annotated[str, AfterValidator(_listening_host)] = Field(default="127.0.0.1", validation_alias="HODEI_HOST")
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        default=LOOPBACK, validation_alias="HODEI_CORS_ORIGINS"
+    )
+    allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(default="", validation_alias="HODEI_ALLOWED_HOSTS")
+    body_limit: int = Field(default=1 << 20, ge=1024, le=64 << 20, validation_alias="HODEI_BODY_LIMIT")
+
+
+class ServiceSettings(BusSettings, HttpSettings):
+    """What each of the three services understands: the bus, HTTP, the database, and the lease of a worker."""
+
+    database_url: Annotated[str, AfterValidator(_database)] = Field(
+        default="postgresql://hodei:hodei@127.0.0.1:5432/hodei", validation_alias="DATABASE_URL"
+    )
+    database_pool: int = Field(default=8, ge=2, le=200, validation_alias="HODEI_DATABASE_POOL")
+    lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")
+
+
+S = TypeVar("S", bound=ProcessSettings)
 
 
 def load(settings: type[S]) -> S:
@@ -156,7 +161,7 @@ def load(settings: type[S]) -> S:
     return loaded
 
 
-def check(several: Sequence[type[ServiceSettings]]) -> None:
+def check(several: Sequence[type[ProcessSettings]]) -> None:
     """Read the settings of several processes that share this environment. Raises ConfigError, as `load` does."""
     faults = unknown_variables(os.environ) + [fault for settings in several for fault in _read(settings)[1]]
     if faults:
@@ -174,7 +179,7 @@ def _read(settings: type[S]) -> tuple[S | None, list[str]]:
         return None, [_fault(settings, item) for item in error.errors()]
 
 
-def _variables(settings: type[ServiceSettings]) -> Iterator[str]:
+def _variables(settings: type[ProcessSettings]) -> Iterator[str]:
     for name, field in settings.model_fields.items():
         yield _variable(name, field)
 
@@ -189,7 +194,7 @@ def _is_utf8(value: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in value)
 
 
-def _fault(settings: type[ServiceSettings], error: ErrorDetails) -> str:
+def _fault(settings: type[ProcessSettings], error: ErrorDetails) -> str:
     """One clause: the variable, its value where that is no secret, and what would be right."""
     name = str(error["loc"][0]) if error["loc"] else ""
     variables = dict(zip(settings.model_fields, _variables(settings), strict=True))

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 
 from shared.errors import ConfigError
 from shared.service.lifecycle import EXIT_MISCONFIGURED
-from shared.service.settings import ServiceSettings, check
+from shared.service.settings import ProcessSettings, check
 
 
-def settings_of(package: str) -> type[ServiceSettings]:
+def settings_of(package: str) -> type[ProcessSettings]:
     """The settings class that a package defines."""
     module = importlib.import_module(f"{package}.settings")
     (found,) = (
         kind
         for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, ServiceSettings) and kind.__module__ == module.__name__
+        if isinstance(kind, type) and issubclass(kind, ProcessSettings) and kind.__module__ == module.__name__
     )
     return found
 

@@ -50,15 +50,17 @@ class Api:
 
     A handler is called with the request and, by name: each part of the path as text, `body` when a body is
     declared, `query` when a query is. Path parameters called `id` or ending in `_id` are ids: one that is no
-    UUID is simply not found. Query parameters that were not declared are refused.
+    UUID is simply not found. Query parameters that were not declared are refused. `kind` is the word for what an
+    `{id}` names, where it is not the singular of the path's part before it.
 
     A `system` api is the service's own (health, metrics): always answered, never limited, and not
     strict about its query.
     """
 
-    def __init__(self, *, tag: str, description: str = "", system: bool = False) -> None:
+    def __init__(self, *, tag: str, description: str = "", kind: str = "", system: bool = False) -> None:
         self.tag = tag
         self.description = description
+        self.kind = kind
         self.system = system
         self.routes: list[web.RouteDef] = []
 
@@ -136,10 +138,11 @@ class Api:
 
         def register(handler: H) -> H:
             _check_signature(handler, names, body=body, query=query)
-            endpoint = _endpoint(handler, method, path, names, body, query, strict=not self.system)
+            kinds = {name: _kind(path, name, self.kind) for name in names if _is_id_name(name)}
+            endpoint = _endpoint(handler, method, names, kinds, body, query, strict=not self.system)
             described = _with_headers(answers_of(answers), query, creates=creates)
             implied = _ANYWHERE if self.system else _problems(method, names, body)
-            parameters = [_path_parameter(name, path) for name in names]
+            parameters = [_path_parameter(name, path, self.kind) for name in names]
             if creates:
                 parameters.append(dict(_IDEMPOTENCY_PARAMETER))
             docs(
@@ -163,8 +166,8 @@ class Api:
 def _endpoint(
     handler: Handler,
     method: str,
-    path: str,
     names: Sequence[str],
+    kinds: Mapping[str, str],
     body: type[Any] | None,
     query: type[Any] | None,
     *,
@@ -175,7 +178,6 @@ def _endpoint(
     read_body = BodyReader(Nothing if body is None else body).read if body is not None or method == "POST" else None
     named = body is not None
     read_query = QueryReader(query).read if query is not None else None
-    kinds = {name: _kind(path, name) for name in names if _is_id_name(name)}
 
     @wraps(handler)
     async def endpoint(request: web.Request) -> web.StreamResponse:
@@ -247,10 +249,10 @@ def _path_names(path: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(path) if name]
 
 
-def _path_parameter(name: str, path: str) -> dict[str, object]:
+def _path_parameter(name: str, path: str, kind: str) -> dict[str, object]:
     schema = {"type": "string", "format": "uuid"} if _is_id_name(name) else {"type": "string"}
     # /api/v1/jobs/{id}: what stands before a parameter is the resource that it names one of.
-    resource = path.partition(f"/{{{name}}}")[0].rpartition("/")[2].removesuffix("s")
+    resource = (kind if name == "id" else "") or path.partition(f"/{{{name}}}")[0].rpartition("/")[2].removesuffix("s")
     description = f"The {resource}'s {name.removeprefix(f'{resource}_')}."
     return {"in": "path", "name": name, "required": True, "schema": schema, "description": description}
 
@@ -259,12 +261,11 @@ def _is_id_name(name: str) -> bool:
     return name == "id" or name.endswith("_id")
 
 
-def _kind(path: str, name: str) -> str:
-    """What a path parameter is an id of, in words: `/jobs/{id}` is about a job."""
+def _kind(path: str, name: str, own: str) -> str:
+    """What a path parameter is an id of, in words: `/jobs/{id}` is about a job, unless `own` says otherwise."""
     if name != "id":
         return name.removesuffix("_id").replace("_", " ")
-    before = path.partition("/{id}")[0].rpartition("/")[2]
-    return "schedule" if before == "scheduled" else before.removesuffix("s")
+    return own or path.partition("/{id}")[0].rpartition("/")[2].removesuffix("s")
 
 
 def _route_def(method: str, path: str, endpoint: Endpoint) -> web.RouteDef:

@@ -1,6 +1,5 @@
-"""What the environment may say to an agent; see `shared.service.settings` for how it is read."""
+"""The settings that an agent reads from its environment; `shared.service.settings` has how they are read."""
 
-import os
 import socket
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,16 +9,17 @@ from pydantic_settings import NoDecode
 
 from schemas.ids import UUID_PATTERN
 from schemas.model import Name
-from schemas.specs import Labels, WorkerType, read_labels
-from shared.service import GivenCapacity, ServiceSettings
+from schemas.specs import Labels, WorkerType, default_slots, read_labels
+from shared.service import BusSettings
+from shared.worker_settings import WorkerCapacity, WorkerSlots
 
 
 def _labels(given: object) -> object:
     return read_labels(given) if isinstance(given, str) else given
 
 
-class AgentSettings(ServiceSettings):
-    """The agent's own settings beside those of every service. Times are seconds, sizes bytes."""
+class AgentSettings(BusSettings):
+    """The agent's own variables: it uses the bus, and neither a database nor HTTP. Times are seconds, sizes bytes."""
 
     service: ClassVar[str] = "agent"
 
@@ -29,13 +29,8 @@ class AgentSettings(ServiceSettings):
     labels: Annotated[Labels, NoDecode, BeforeValidator(_labels)] = Field(
         default_factory=dict, validation_alias="HODEI_WORKER_LABELS"
     )
-    slots: int = Field(
-        default_factory=lambda: max(8, 2 * (os.cpu_count() or 1)),
-        ge=1,
-        le=10_000,
-        validation_alias="HODEI_WORKER_SLOTS",
-    )
-    capacity: GivenCapacity = Field(default=None, validation_alias="HODEI_WORKER_CAPACITY")
+    slots: WorkerSlots = Field(default_factory=default_slots)
+    capacity: WorkerCapacity = None
     state_dir: Path | None = Field(default=None, validation_alias="HODEI_STATE_DIR")
     heartbeat: float = Field(default=3.0, gt=0, le=60, validation_alias="HODEI_HEARTBEAT_SECONDS")
     grace: float = Field(default=5.0, ge=0, le=3600, validation_alias="HODEI_GRACE_SECONDS")

@@ -7,8 +7,7 @@ import pytest
 from docs.generate import HERE
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
-from shared.service import ServiceSettings
-from shared.service.settings import _variables
+from shared.service.settings import ProcessSettings, _variables
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.settings import WorkerManagerSettings
 
@@ -16,5 +15,5 @@ README = (HERE.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("settings", [OrchestratorSettings, SchedulerSettings, WorkerManagerSettings, AgentSettings])
-def test_every_setting_is_documented(settings: type[ServiceSettings]) -> None:
+def test_every_setting_is_documented(settings: type[ProcessSettings]) -> None:
     assert [name for name in _variables(settings) if f"`{name}`" not in README] == []

@@ -1,12 +1,21 @@
 """Settings: read from the environment; a mistake is one line that says what would be right."""
 
+import re
+from collections import Counter
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from pydantic import Field
 
+from hodei.up_settings import UpSettings
+from nats_exporter.settings import NatsExporterSettings
 from shared.errors import ConfigError
 from shared.service import settings
+from worker_manager.agent.settings import AgentSettings
+from worker_manager.settings import WorkerManagerSettings
+
+ROOT = Path(__file__).parents[3]
 
 
 class TrialSettings(settings.ServiceSettings):
@@ -100,6 +109,36 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytes
 def test_variables_of_other_processes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HODEI_WORKER_SLOTS", "4")
     settings.load(TrialSettings)
+
+
+def test_an_agent_leaves_the_settings_of_services_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://elsewhere")
+    monkeypatch.setenv("HODEI_DATABASE_POOL", "none")
+    monkeypatch.setenv("HODEI_CORS_ORIGINS", "foo")
+    loaded = settings.load(AgentSettings)
+    assert not {"database_url", "database_pool", "cors_origins", "host"} & set(type(loaded).model_fields)
+
+
+def test_the_exporter_leaves_the_settings_of_the_bus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://elsewhere")
+    monkeypatch.setenv("NATS_URL", "nowhere")
+    assert settings.load(NatsExporterSettings).port == 7777
+
+
+def test_a_workers_slots_are_the_same_for_whoever_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, slots in ((1, 8), (16, 32)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        assert settings.load(AgentSettings).slots == slots
+        assert settings.load(WorkerManagerSettings).worker_slots == slots
+        assert UpSettings.read({}).worker_slots == slots
+
+
+def test_each_variable_is_declared_once() -> None:
+    folders = ("shared", "orchestrator", "scheduler", "worker_manager", "nats_exporter")
+    sources = [path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    declared = Counter(name for source in sources for name in re.findall(r'validation_alias="(\w+)"', source))
+    assert len(declared) > 20
+    assert [name for name, count in declared.items() if count > 1] == []
 
 
 def test_an_address_is_never_repeated_for_it_may_hold_a_password(monkeypatch: pytest.MonkeyPatch) -> None:

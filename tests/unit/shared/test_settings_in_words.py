@@ -13,7 +13,8 @@ from nats_exporter.settings import NatsExporterSettings
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
 from shared.errors import ConfigError
-from shared.service import ServiceSettings, settings
+from shared.service import settings
+from shared.service.settings import ProcessSettings
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.settings import WorkerManagerSettings
 
@@ -54,7 +55,7 @@ def _number(field: FieldInfo) -> bool:
     return any(kind in str(field.annotation) for kind in ("int", "float"))
 
 
-def _cases() -> Iterator[tuple[type[ServiceSettings], str, str]]:
+def _cases() -> Iterator[tuple[type[ProcessSettings], str, str]]:
     for kind in ALL:
         fields = kind.model_fields.values()
         for variable, field in zip(settings._variables(kind), fields, strict=True):
@@ -65,7 +66,7 @@ def _cases() -> Iterator[tuple[type[ServiceSettings], str, str]]:
 
 @pytest.mark.parametrize(("kind", "variable", "value"), list(_cases()))
 def test_a_value_that_cannot_be_is_one_plain_line(
-    kind: type[ServiceSettings], variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+    kind: type[ProcessSettings], variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
 

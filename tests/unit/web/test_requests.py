@@ -1,10 +1,12 @@
 """What is accepted, what is refused, and in which words."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from shared.errors import (
@@ -17,6 +19,7 @@ from shared.errors import (
     Overloaded,
     Unavailable,
 )
+from shared.web import Api
 from shared.web.paging import decode_cursor, encode_cursor
 
 Client = TestClient[Any, Any]
@@ -167,6 +170,23 @@ async def test_a_route_without_parameters_takes_none(client: Client) -> None:
 async def test_an_id_that_is_no_uuid_is_not_found(client: Client, bad: str) -> None:
     found = await problem(await client.get(f"/api/v1/things/{bad}"), 404)
     assert found["detail"].startswith("there is no thing ")
+
+
+async def test_a_resource_whose_path_is_not_its_plural_has_its_own_word(
+    make_app: Callable[..., web.Application],
+) -> None:
+    api = Api(tag="schedules", kind="schedule")
+
+    @api.get("/api/v1/scheduled/{id}", answers={204: None}, summary="Show a schedule")
+    async def get_schedule(request: web.Request, id: str) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    async with TestClient(TestServer(make_app(apis=[api]))) as client:
+        found = await problem(await client.get("/api/v1/scheduled/one"), 404)
+        document = await (await client.get("/openapi.json")).json()
+    assert found["detail"] == "there is no schedule one"
+    [parameter] = document["paths"]["/api/v1/scheduled/{id}"]["get"]["parameters"]
+    assert parameter["description"] == "The schedule's id."
 
 
 async def test_ids_are_found_in_upper_case_too(client: Client) -> None:

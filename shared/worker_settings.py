@@ -1,0 +1,39 @@
+"""Settings about workers that more than one process reads, each declared once: the worker manager starts workers with
+them, an agent reads them for itself, and the scheduler forgets workers by one of them.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from schemas.specs import MAX_SLOTS, Capacity, read_capacity
+
+WITHOUT_STATE_FOLDER: Final = timedelta(hours=1)
+"""How long an offline worker without a state folder stays listed: it never comes back under its id."""
+WITH_STATE_FOLDER: Final = timedelta(days=7)
+"""How long an offline worker with a state folder stays listed: it comes back as the same worker."""
+
+WorkerTtl = Annotated[float | None, Field(ge=1, le=366 * 24 * 3600.0, validation_alias="HODEI_WORKER_TTL")]
+"""Seconds for which an offline worker stays listed; None for the default of its kind."""
+
+WorkerSlots = Annotated[int, Field(ge=1, le=MAX_SLOTS, validation_alias="HODEI_WORKER_SLOTS")]
+"""How many executions a worker runs at once; `schemas.specs.default_slots` has the default."""
+
+
+def _capacity(given: object) -> object:
+    return read_capacity(given) if isinstance(given, str) else given
+
+
+WorkerCapacity = Annotated[
+    Capacity | None, NoDecode, BeforeValidator(_capacity), Field(validation_alias="HODEI_WORKER_CAPACITY")
+]
+"""What a worker has for executions that state their resources; what it leaves out, or None, is the machine's."""
+
+
+def time_to_live(given: float | None, *, durable: bool) -> timedelta:
+    """How long a worker stays listed after its last heartbeat. `durable` workers have a state folder."""
+    if given is not None:
+        return timedelta(seconds=given)
+    return WITH_STATE_FOLDER if durable else WITHOUT_STATE_FOLDER
