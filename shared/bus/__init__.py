@@ -4,8 +4,8 @@ Other packages import from here; the modules inside are private.
 """
 
 from shared.bus.bus import Bus, Callback, Subscription
-from shared.bus.connection import BusError
 from shared.bus.consumer import Consumer
+from shared.bus.errors import BusError
 from shared.bus.letters import Letter, Letters, members, resent
 from shared.bus.publish import MSG_ID
 from shared.bus.questions import Answering, answer, ask, questions_asked

@@ -19,9 +19,10 @@ from nats.aio.subscription import Subscription as RawSubscription
 from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch, encode_batch, wrap
 from schemas.events import EventData, LogChunk
 from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec, Owner
-from shared.bus.connection import BusError, Connection
+from shared.bus.connection import Connection
 from shared.bus.consumer import Consumer
 from shared.bus.declare import Declarations
+from shared.bus.errors import BusError
 from shared.bus.failures import Failures
 from shared.bus.lag import Lag
 from shared.bus.letters import Letters

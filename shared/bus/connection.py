@@ -15,11 +15,11 @@ import structlog
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
-from nats.aio.transport import TcpTransport
 
-from shared.bus.client import HearingClient
+from shared.bus.errors import BusError, TooLarge
 from shared.bus.metrics import BusMetrics
-from shared.errors import BusUnavailable, HodeiError, MessageTooLarge, Unavailable
+from shared.bus.wire import WireClient, publish_lines, repeated_lines
+from shared.errors import BusUnavailable, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -48,18 +48,6 @@ Listener = Callable[[bool], None]
 RawCallback = Callable[[Msg], Awaitable[None]]
 
 
-class BusError(HodeiError):
-    """The NATS server refused what was asked of it. `code` is JetStream's own error code (0: none given)."""
-
-    def __init__(self, what: str, description: str, code: int = 0) -> None:
-        super().__init__(f"{what}: {description}")
-        self.code = code
-
-
-class TooLarge(BusError, MessageTooLarge):
-    """What was to be published is larger than the server takes."""
-
-
 class Connection:
     """One connection to a NATS server or cluster (`url` may name several servers, separated by commas)."""
 
@@ -77,7 +65,7 @@ class Connection:
         self._servers = [part.strip() for part in url.split(",") if part.strip()]
         self._name = name
         self._start_deadline = start_deadline
-        self._nc = HearingClient()
+        self._nc = WireClient()
         self._listeners: list[Listener] = []
         self._last_error = ""
         self._away_told_at = float("-inf")
@@ -154,19 +142,12 @@ class Connection:
     def publish_now(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> bool:
-        """Put a core message on the wire with this very turn of the loop; nats-py's own way takes two more, which is
-        long when others wait for their turns. False, with nothing sent, where there is no connection or something
-        would be overtaken: `publish` is due then. Raises BusError for what cannot be sent at all.
+        """Write a core message in this turn of the event loop. False, with nothing sent, where that is not possible
+        without overtaking an earlier message: `publish` is due then. Raises BusError for what cannot be sent at all.
         """
-        transport = self._nc._transport
-        if not self.connected or not isinstance(transport, TcpTransport) or self._nc._pending:
+        if not self.connected or not self._nc.writes_now:
             return False
-        command = _publish_command(subject, payload, headers or {}, reply=reply, limit=self.max_payload)
-        try:
-            transport.write(command)  # type: ignore[no-untyped-call]
-        except (RuntimeError, OSError):  # it was closed, and nobody has been told yet
-            return False
-        return True
+        return self._nc.write_now(publish_lines(subject, payload, headers or {}, reply=reply, limit=self.max_payload))
 
     async def post(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
@@ -185,21 +166,20 @@ class Connection:
         """Send many core messages (subject, payload, headers), in order. Raises BusUnavailable while disconnected,
         and BusError for a message that cannot be sent; those before it may have been.
 
-        They are put on the wire as a few large writes. nats-py's own publish spends thrice the time on each message,
-        most of it on checking headers, so its protocol is spoken here; tests hold that against a real server.
+        They leave as a few large writes.
         """
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
         commands: list[bytes] = []
         size = 0
         for subject, payload, headers in messages:
-            commands.append(_publish_command(subject, payload, headers, limit=self.max_payload))
+            commands.append(publish_lines(subject, payload, headers, limit=self.max_payload))
             size += len(commands[-1])
             if size >= WRITE_BYTES:
-                await self._write(b"".join(commands))
+                await self._nc.write(b"".join(commands))
                 commands, size = [], 0
         if commands:
-            await self._write(b"".join(commands))
+            await self._nc.write(b"".join(commands))
 
     async def post_all(self, subjects: Iterable[str], payload: bytes) -> None:
         """Send the same short payload to many subjects in one write: a batch's acknowledgements.
@@ -209,15 +189,7 @@ class Connection:
         """
         if self._nc.is_closed:
             raise BusUnavailable("the connection to NATS is closed")
-        word = b" %d\r\n%b\r\n" % (len(payload), payload)
-        await self._write(b"".join([b"PUB " + subject.encode() + word for subject in subjects]))
-
-    async def _write(self, commands: bytes) -> None:
-        try:
-            await self._nc._send_command(commands)
-            await self._nc._flush_pending()
-        except nats_errors.Error as error:
-            raise BusUnavailable(f"publishing many messages: {error}") from error
+        await self._nc.write(repeated_lines(subjects, payload))
 
     async def request(self, subject: str, payload: bytes, *, deadline: float) -> bytes:
         """Send and wait for one answer; raises BusUnavailable when none comes within `deadline` seconds."""
@@ -350,24 +322,3 @@ class Connection:
         if self._started and not self._stopping:
             log.error("bus.closed", error=str(self._nc.last_error))
             self._tell(False)
-
-
-def _publish_command(subject: str, payload: bytes, headers: Mapping[str, str], *, reply: str = "", limit: int) -> bytes:
-    """One PUB or HPUB of the NATS protocol. Raises BusError for a subject or header that would break out of its place,
-    and for a message that the server would close the connection over.
-    """
-    if subject.split() != [subject]:
-        raise BusError(repr(subject), "is no subject")
-    lines = ["NATS/1.0"] if headers else []
-    for name, value in headers.items():
-        if "\n" in value or "\r" in value:
-            raise BusError(subject, f"the header {name} contains a line break")
-        lines.append(f"{name}: {value}")
-    head = ("\r\n".join(lines) + "\r\n\r\n").encode() if headers else b""
-    size = len(head) + len(payload)
-    if size > limit:
-        raise TooLarge(subject, f"{size} bytes is more than the server takes")
-    address = f"{subject} {reply}" if reply else subject
-    if not headers:
-        return b"PUB %b %d\r\n%b\r\n" % (address.encode(), size, payload)
-    return b"HPUB %b %d %d\r\n%b%b\r\n" % (address.encode(), len(head), size, head, payload)

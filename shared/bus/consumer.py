@@ -36,9 +36,10 @@ import structlog
 from nats.aio.msg import Msg
 
 from schemas.subjects import EVENTS, Catalogue, ConsumerSpec
-from shared.bus.connection import BusError, Connection
+from shared.bus.connection import Connection
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.declare import NANOS, Declarations
+from shared.bus.errors import BusError
 from shared.bus.failures import Failures, HandedOutTooOften, groups
 from shared.bus.metrics import ConsumerMetrics
 from shared.bus.publish import Publisher

@@ -12,7 +12,8 @@ from typing import Any, Final
 import structlog
 
 from schemas.subjects import EVENTS, STREAMS, Catalogue, ConsumerSpec, StreamSpec
-from shared.bus.connection import BusError, Connection
+from shared.bus.connection import Connection
+from shared.bus.errors import BusError
 from shared.errors import BusUnavailable, Unavailable
 
 log = structlog.get_logger(__name__)

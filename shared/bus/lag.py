@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from schemas.subjects import EVENTS, STREAMS, Catalogue, ConsumerSpec, StreamSpec
-from shared.bus.connection import BusError, Connection
+from shared.bus.connection import Connection
+from shared.bus.errors import BusError
 from shared.telemetry import Metrics
 
 DEADLINE: Final = 2.0

@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from schemas.events import EVENT_TYPES
 from schemas.subjects import CONSUMERS, DEAD_LETTERS, Catalogue, DeadLetter, Owner
-from shared.bus.connection import BusError, Connection
+from shared.bus.connection import Connection
+from shared.bus.errors import BusError
 
 AT_ONCE: Final = 100
 """Messages that are asked for together."""

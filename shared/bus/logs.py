@@ -18,8 +18,9 @@ from pydantic_core import to_json
 from schemas.cloudevents import MalformedEvents, decode_batch
 from schemas.events import LogChunk
 from schemas.subjects import LOGS, Catalogue
-from shared.bus.connection import BusError, Connection
+from shared.bus.connection import Connection
 from shared.bus.declare import NANOS
+from shared.bus.errors import BusError
 from shared.bus.pull import Position, Pull
 from shared.errors import BusUnavailable
 

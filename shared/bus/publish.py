@@ -17,7 +17,8 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
-from shared.bus.connection import NO_RESPONDERS, STATUS, BusError, Connection, TooLarge
+from shared.bus.connection import NO_RESPONDERS, STATUS, Connection
+from shared.bus.errors import BusError, TooLarge
 from shared.errors import BusUnavailable
 
 log = structlog.get_logger(__name__)

@@ -20,8 +20,9 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
-from shared.bus.connection import DESCRIPTION, STATUS, BusError, Connection
+from shared.bus.connection import DESCRIPTION, STATUS, Connection
 from shared.bus.declare import NANOS
+from shared.bus.errors import BusError
 from shared.errors import BusUnavailable
 
 log = structlog.get_logger(__name__)

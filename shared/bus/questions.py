@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from schemas.model import EventModel
 from schemas.questions import QuestionSpec, Refusal
 from shared.bus.bus import Bus, Subscription
-from shared.bus.connection import BusError
+from shared.bus.errors import BusError
 from shared.errors import BusUnavailable, HodeiError, NotFound, Unavailable
 from shared.telemetry import Metrics
 

@@ -182,7 +182,7 @@ async def test_many_messages_sent_together_arrive_in_order_with_their_headers(bu
 @pytest.mark.parametrize(
     ("subject", "header", "says"),
     [
-        ("two words", "x", "is no subject"),
+        ("two words", "x", "is not a subject"),
         ("fine", "a\r\nPUB evil 0", "line break"),
     ],
 )
