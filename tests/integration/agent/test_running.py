@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -267,18 +268,48 @@ async def test_a_cancel_cuts_the_wait_for_a_straggler_short(
     assert leftovers(execution_id) == []
 
 
-async def test_no_timer_runs_for_a_command_that_leaves_nothing_behind(
-    control: ControlPlane, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A named pipe, and a descriptor of both its ends: whoever opens it does not wait."""
+    os.mkfifo(tmp_path / "fifo")
+    both = os.open(tmp_path / "fifo", os.O_RDWR)
+    yield tmp_path / "fifo", both
+    os.close(both)
+
+
+async def test_only_output_that_is_still_held_is_waited_for(
+    control: ControlPlane, monkeypatch: pytest.MonkeyPatch, fifo: tuple[Path, int]
 ) -> None:
-    held = []
-    on_held = Execution.on_held
-    monkeypatch.setattr(Execution, "on_held", lambda self: (held.append(self.id), on_held(self)))
-    for command in ("true", "echo x", "sleep 600 >/dev/null 2>&1 & exit 0"):
+    path, both = fifo
+    monkeypatch.setattr("worker_manager.agent.execution.CLOSE_WAIT", 600.0)
+    waits: list[str] = []
+    endings: list[str] = []
+    on_held, end_tree = Execution.on_held, Execution._end_tree
+
+    def note_held(execution: Execution) -> None:
+        waits.append(execution.id)
+        os.write(both, b"go\n")  # lets the process that holds the output end
+        on_held(execution)
+
+    def note_ending(execution: Execution, grace: float, *, again: bool) -> None:
+        endings.append(execution.id)
+        end_tree(execution, grace, again=again)
+
+    monkeypatch.setattr(Execution, "on_held", note_held)
+    monkeypatch.setattr(Execution, "_end_tree", note_ending)
+
+    for command in ("true", "echo x", "seq 1000 | sort -n | tail -1"):
         assert (await control.finished(await control.run(command))).status is ExecutionStatus.SUCCEEDED
-    assert held == []
-    with_straggler = await control.run("sleep 0.2 & exit 0")
-    await control.finished(with_straggler)
-    assert held == [with_straggler]
+    assert (waits, endings) == ([], [])
+
+    # The command ends only after its child has let go of the output.
+    silent = await control.run(f"(exec >/dev/null 2>&1; echo ready >{path}; exec sleep 600) & read _ <{path}")
+    assert (await control.finished(silent)).status is ExecutionStatus.SUCCEEDED
+    assert (waits, endings) == ([], [silent])
+
+    holding = await control.run(f"(read _ <{path}; echo late) & exit 0")
+    assert [(line.stream, line.message) for line in await control.log(holding)] == [("stdout", "late")]
+    assert waits == [holding]
 
 
 async def test_a_straggler_in_the_background_is_ended(control: ControlPlane) -> None:
