@@ -26,7 +26,6 @@ from schemas.states import JobStatus
 from schemas.words import what_would_be_right
 
 DEADLINE: Final = 600.0
-INTERRUPTED: Final = 128 + signal.SIGINT
 EXAMPLE: Final = Path(__file__).parent / "example.json"
 COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green")
 
@@ -35,8 +34,8 @@ Line = Callable[[str, Text], None]
 
 
 def run(pipeline: Path | None) -> int:
-    """Run the demo; 0 when every step succeeded, 1 when one failed or the platform did not start, 130 when it was
-    interrupted."""
+    """Run the demo; 0 when every step succeeded, 1 when one failed or the platform did not start, 128 + N when
+    signal N stopped it."""
     pipeline = pipeline or EXAMPLE
     try:
         wanted = PipelineCreate.model_validate_json(pipeline.read_bytes())
@@ -55,18 +54,19 @@ def run(pipeline: Path | None) -> int:
 
 async def _run(wanted: PipelineCreate, folder: Path) -> int:
     ready: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()
-    living = asyncio.create_task(up(data_dir=folder, started=ready.set_result))
+    signals: list[signal.Signals] = []
+    living = asyncio.create_task(up(data_dir=folder, started=ready.set_result, signalled=signals.append))
     living.add_done_callback(lambda _: ready.cancel())
     await asyncio.wait([ready])
     if ready.cancelled():
-        return await living or INTERRUPTED  # when it failed, it has said why
+        return await living or 128 + signals[0]  # when it failed, it has printed why
     shown = asyncio.create_task(_show(wanted, ready.result()))
     living.add_done_callback(lambda _: shown.cancel())
     await asyncio.wait([shown])
     living.cancel()
     await asyncio.wait([living])
     if shown.cancelled():
-        return INTERRUPTED
+        return living.result() or 128 + signals[0]
     if error := shown.exception():
         if not isinstance(error, ClientError | TimeoutError):
             raise error

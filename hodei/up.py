@@ -76,28 +76,32 @@ async def up(
     verbose: bool = False,
     specs: Specs | None = None,
     started: Callable[[Platform], None] | None = None,
+    signalled: Callable[[signal.Signals], None] | None = None,
 ) -> int:
     """Run the platform until a signal, and return 0. If it cannot start, print one line on stderr, stop everything, and
     return 2 for a wrong setting, else 1.
 
-    `started` is called when everything is ready, by default by printing the table of URLs. `specs` says which
-    processes to run as the services. A second signal, half a second later or more, ends everything at once.
+    `started` is called when everything is ready; by default the table of URLs is printed. `signalled` is called with
+    the signal that stops the platform. `specs` lists the processes to run as the services. A second signal, half a
+    second later or more, ends everything at once.
     """
     loop = asyncio.get_running_loop()
     living = asyncio.create_task(_live(data_dir, verbose, specs or services, started or print_table))
     asked_at: float | None = None
 
-    def ask() -> None:
+    def ask(number: signal.Signals) -> None:
         nonlocal asked_at
         if asked_at is None:
             asked_at = loop.time()
+            if signalled is not None:
+                signalled(number)
             living.cancel()
         elif loop.time() - asked_at >= SAME_REQUEST:
             os._exit(1)  # the lifelines take everything along
 
     for number in STOP_SIGNALS:
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            loop.add_signal_handler(number, ask)
+            loop.add_signal_handler(number, ask, number)
     try:
         await living
     except EmbeddedError as error:

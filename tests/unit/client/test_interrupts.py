@@ -47,7 +47,8 @@ def test_the_console_script_is_the_one_that_takes_interrupts() -> None:
     assert scripts == {"hodei": "hodei.__main__:main"}
 
 
-def test_a_demo_that_is_interrupted_before_it_is_up_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_a_signal_stops_before_it_is_up_says_so(tmp_path: Path, number: signal.Signals) -> None:
     demo = subprocess.Popen(
         [sys.executable, "-m", "hodei", "demo"],
         cwd=ROOT,
@@ -59,10 +60,10 @@ def test_a_demo_that_is_interrupted_before_it_is_up_says_so(tmp_path: Path) -> N
     try:
         assert demo.stdout is not None
         assert demo.stdout.readline().startswith("hodei: starting PostgreSQL and NATS")
-        demo.send_signal(signal.SIGINT)
+        demo.send_signal(number)
         _, errors = demo.communicate(timeout=60)
     finally:
         demo.kill()
         demo.wait()
-    assert (demo.returncode, errors) == (128 + signal.SIGINT, "")
+    assert (demo.returncode, errors) == (128 + number, "")
     assert list(tmp_path.iterdir()) == []
