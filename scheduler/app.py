@@ -55,7 +55,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         timers = Timers(dispatcher)
         dispatcher.timed = timers.wake
         silence = Silence(outbox, heard, dispatcher.hold, lease=lease)
-        placement = Placement(dispatcher, store, silence)
+        placement = Placement(dispatcher, silence)
         placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits)
         dispatcher.delay = placing.delay
         recollection = Recollection(dispatcher, outbox, asked)

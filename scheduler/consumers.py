@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from scheduler.dispatcher import Dispatcher, Turn
 from scheduler.loops import Silence
 from scheduler.schedules import Schedules
-from scheduler.store import MARKS_KEPT, Store
+from scheduler.store import MARKS_KEPT
 from schemas.agents import Heartbeat, Offer
 from schemas.cloudevents import CloudEvent
 from schemas.events import (
@@ -40,9 +40,8 @@ Events = Sequence[CloudEvent[EventData]]
 class Placement:
     """The handler of `scheduler-placement`: one batch is one turn."""
 
-    def __init__(self, dispatcher: Dispatcher, store: Store, silence: Silence) -> None:
+    def __init__(self, dispatcher: Dispatcher, silence: Silence) -> None:
         self._dispatcher = dispatcher
-        self._store = store
         self._silence = silence
 
     async def __call__(self, events: Events) -> None:
@@ -64,18 +63,12 @@ class Placement:
                             resumed.append(data.worker_id)
                     case data:
                         _apply(turn, data, event)
-            await self._remove(turn, offline)
+            # Most of these are our own words coming back.
+            await self._dispatcher.remove(turn, offline)
         for id in drained:
             await self._dispatcher.tell_to_drain(id)
         for id in resumed:
             await self._dispatcher.tell_to_resume(id)
-
-    async def _remove(self, turn: Turn, offline: set[str]) -> None:
-        """Most of these are our own words coming back; of a worker that was removed over REST the row is gone."""
-        known = [id for id in offline if turn.desk.fleet.get(id) is not None]
-        if known:
-            for id in set(known) - await self._store.existing_workers(known):
-                turn.desk.removed(id, turn.now)
 
 
 def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:

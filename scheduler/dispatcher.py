@@ -8,7 +8,7 @@ from is in `scheduler.consumers`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -174,8 +174,8 @@ class Dispatcher:
     async def note_heartbeats(self, since: float) -> tuple[int, float]:
         """Write who was heard of after `since` (a wall-clock timestamp); how many, and when the last of them was.
 
-        Under the lock, because a turn may be about to write the same rows in another order. Drains that the tables
-        know and the desk does not are made good on the way.
+        Under the lock, because a turn may be about to write the same rows in another order. On the way, the desk takes
+        over drains and removals of which only the tables know.
         """
         async with self._lock:
             moments = {} if self._desk is None else {w: w.heard_at.timestamp() for w in self._desk.fleet if w.heard_at}
@@ -183,9 +183,20 @@ class Dispatcher:
             if not heard:
                 return 0, since
             await self._store.write_heartbeats(self._epoch, heard)
-        for worker_id, drained in (await self._store.drained_otherwise(heard)).items():
-            await self.set_drained(worker_id, drained)
+        for worker_id, drained in (await self._store.known_otherwise(heard)).items():
+            if drained is None:
+                async with self.turn() as turn:
+                    await self.remove(turn, [worker_id])
+            else:
+                await self.set_drained(worker_id, drained)
         return len(heard), max(moments.values())
+
+    async def remove(self, turn: Turn, worker_ids: Iterable[str]) -> None:
+        """Forget those of these workers whose rows are gone: they were removed over REST."""
+        known = [id for id in worker_ids if turn.desk.fleet.get(id) is not None]
+        if known:
+            for id in set(known) - await self._store.existing_workers(known):
+                turn.desk.removed(id, turn.now)
 
     async def set_drained(self, worker_id: str, drained: bool) -> None:
         """A drain was ordered, or lifted, in the tables."""

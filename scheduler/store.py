@@ -46,7 +46,7 @@ class Store:
         self._write_done, self._write_workers = sql["write_done"], sql["write_workers"]
         self._marks = sql["write_marks"]
         self._heartbeats, self._purge = sql["write_heartbeats"], sql["purge_done"]
-        self._drained_otherwise = sql["drained_otherwise"]
+        self._known_otherwise = sql["known_otherwise"]
         self._existing, self._forget = sql["existing_workers"], sql["forget_workers"]
 
     async def begin_epoch(self) -> int:
@@ -150,11 +150,10 @@ class Store:
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
 
-    async def drained_otherwise(self, workers: Sequence[Worker]) -> dict[str, bool]:
-        """Of these, the ones that are believed to be drained or not, and are otherwise in the tables."""
-        rows = await self._database.fetch(
-            self._drained_otherwise, [w.id for w in workers], [w.drained for w in workers]
-        )
+    async def known_otherwise(self, workers: Sequence[Worker]) -> dict[str, bool | None]:
+        """Of these, by id, those of which the tables say otherwise than the leader believes whether they are drained;
+        None for one that the tables do not know any more."""
+        rows = await self._database.fetch(self._known_otherwise, [w.id for w in workers], [w.drained for w in workers])
         return {row["id"]: row["drained"] for row in rows}
 
     async def existing_workers(self, ids: Sequence[str]) -> set[str]:
@@ -248,6 +247,8 @@ def _sight(workers: Sequence[Worker]) -> list[object]:
         [w.heard_at for w in workers],
         [w.durable for w in workers],
         sparse([None if w.reservation is None else w.reservation.task.task_id for w in workers]),
+        [w.drained for w in workers],
+        [not w.stored for w in workers],
     ]
 
 
@@ -275,6 +276,7 @@ def worker_of(row: Record) -> Worker:
         draining=status is WorkerStatus.DRAINING and not row["drained"],
         durable=row["durable"],
         unhealthy=row["reason"],
+        stored=True,
     )
 
 

@@ -493,6 +493,8 @@ class Desk:
         """The changes are committed; `refused` arrivals were known to the tables as over. Returns how many were."""
         for task in changes.arrivals:
             task.stored = True
+        for worker in changes.workers:
+            worker.stored = True
         count = 0
         arrived = {task.task_id: task for task in changes.arrivals}
         for task_id in refused:
@@ -592,6 +594,7 @@ class Desk:
         worker.incarnation, worker.since = beat.incarnation, now.wall
         worker.draining = worker.lifted = worker.left = False
         worker.sequence = 0
+        worker.stored = False  # one that was removed is there again
         self._workers_touched[worker.id] = worker
 
     def _overtaken(self, worker: Worker, offer: Offer) -> bool:

@@ -42,6 +42,8 @@ class Worker:
     """It keeps its id over restarts, and so may come back after a long time."""
     left: bool = False
     """It ends or has ended on order, and has not come back since: what it leaves behind did not crash."""
+    stored: bool = False
+    """It has its row; should that be gone, the worker was removed."""
     reservation: Reservation | None = None
     lease_until: float = 0.0
     heard_at: datetime | None = None

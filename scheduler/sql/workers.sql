@@ -8,18 +8,30 @@ from workers
 where has_agent;
 
 -- name: write_workers
--- The leader's view of workers with an agent; the row is made if the worker is new.
-with seen as (
+-- The leader's view of workers with an agent. The row is made if the worker is new ($16); one that REST has deleted stays
+-- so. A drain ($15) that REST has ordered or lifted, and of which the leader has not heard yet, keeps the status that it
+-- gave, but for a worker that comes or goes.
+with known as (
+    select id from workers where id = any($1) for key share
+), seen as (
     insert into workers as w (id, type, name, status, reason, labels, capacity, slots, prefetch, has_agent, incarnation,
-                              since, registered_at, last_heartbeat, durable, reserved_for)
+                              since, registered_at, last_heartbeat, durable, reserved_for, drained)
     select id, type, name, status, reason, labels, capacity, slots, prefetch, true, incarnation, since, since,
-           last_heartbeat, durable, reserved_for
+           last_heartbeat, durable, reserved_for, drained
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::int[], $9::int[],
-                $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], $14::uuid[])
+                $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], $14::uuid[], $15::boolean[],
+                $16::boolean[])
          as n (id, type, name, status, reason, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat,
-               durable, reserved_for)
+               durable, reserved_for, drained, fresh)
+    where n.fresh or n.id in (select id from known)
     on conflict (id) do update
-    set type = excluded.type, name = excluded.name, status = excluded.status, reason = excluded.reason,
+    set type = excluded.type, name = excluded.name, reason = excluded.reason,
+        status = case
+            when w.drained = excluded.drained or excluded.status = 'offline' then excluded.status
+            when w.drained then 'draining'
+            when w.status = 'offline' then 'online'
+            else w.status
+        end,
         labels = excluded.labels, capacity = excluded.capacity, slots = excluded.slots, prefetch = excluded.prefetch,
         has_agent = true, incarnation = excluded.incarnation, since = excluded.since, durable = excluded.durable,
         reserved_for = excluded.reserved_for,
@@ -37,13 +49,13 @@ with beaten as (
 )
 select true as beaten;
 
--- name: drained_otherwise
--- Those whose drain was ordered or lifted while the leader believes ($2) otherwise: the event that says so was lost, or
--- is under way.
-select w.id::text, w.drained
+-- name: known_otherwise
+-- Those whose drain was ordered or lifted while the leader believes ($2) otherwise, and those that were deleted (null): the
+-- event that says so was lost, or is under way.
+select n.id::text, w.drained
 from unnest($1::uuid[], $2::boolean[]) as n (id, believed)
-join workers w on w.id = n.id
-where w.drained <> n.believed;
+left join workers w on w.id = n.id
+where w.drained is distinct from n.believed;
 
 -- name: insert_worker
 -- A worker without an agent, registered over REST.

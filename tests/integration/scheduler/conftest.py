@@ -15,7 +15,7 @@ import pytest
 
 from scheduler.app import build
 from scheduler.settings import SchedulerSettings
-from schemas.agents import Drain, Heartbeat, Resume, Seek, Stop
+from schemas.agents import Drain, Heartbeat, Offer, Resume, Seek, Stop
 from schemas.cloudevents import decode_batch, encode_batch, wrap
 from schemas.events import EventData, ExecutionFinished, TaskQueued, TaskScheduled, WorkerRegistered
 from schemas.specs import RunSpec
@@ -102,6 +102,7 @@ class Agent:
         draining: bool = False,
         unhealthy: str | None = None,
         leaving: bool = False,
+        sequence: int = 0,
     ) -> Heartbeat:
         return Heartbeat(
             worker_id=self.id,
@@ -117,19 +118,25 @@ class Agent:
             running=list(running),
             over=list(over),
             leaving=leaving,
+            sequence=sequence,
         )
 
-    async def beat(
-        self,
-        *,
-        running: Sequence[str] = (),
-        over: Sequence[str] = (),
-        draining: bool = False,
-        unhealthy: str | None = None,
-        leaving: bool = False,
-    ) -> None:
-        heartbeat = self.heartbeat(running=running, over=over, draining=draining, unhealthy=unhealthy, leaving=leaving)
-        await self.bus.send(self.bus.catalogue.agent(self.id, "heartbeat"), heartbeat.model_dump_json().encode())
+    async def beat(self, **said: Any) -> None:
+        """Send a heartbeat, with the arguments of `heartbeat`."""
+        await self.bus.send(
+            self.bus.catalogue.agent(self.id, "heartbeat"), self.heartbeat(**said).model_dump_json().encode()
+        )
+
+    async def offer(self, *, draining: bool = False, sequence: int = 0) -> None:
+        offer = Offer(
+            worker_id=self.id,
+            incarnation=self.incarnation,
+            slots=self.slots,
+            prefetch=self.prefetch,
+            draining=draining,
+            sequence=sequence,
+        )
+        await self.bus.send(self.bus.catalogue.agent(self.id, "offer"), offer.model_dump_json().encode())
 
 
 @dataclass

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from scheduler.counters import Counters
+from scheduler.dispatcher import Dispatcher
+from scheduler.store import Store
+from scheduler.traces import Traces
 from schemas.events import (
     ExecutionLost,
     TaskScheduled,
@@ -15,7 +19,16 @@ from schemas.events import (
 )
 from schemas.states import Reason
 from shared.ids import new_id
+from shared.outbox import Outbox
+from shared.postgres import load_queries
+from shared.telemetry import Metrics, Tracing
 from tests.integration.scheduler.conftest import DEADLINE, Agent, House, Opener, queued, scheduler_process
+
+
+def dispatcher(here: House) -> Dispatcher:
+    """A leader that hears nothing but what the test tells it."""
+    store = Store(here.database, Outbox(here.database, here.bus, source="scheduler"))
+    return Dispatcher(store, here.bus, Counters(Metrics()), Traces(Tracing("scheduler")), lease=15, patience=19)
 
 
 async def shown(url: str, here: House, agent: Agent) -> dict[str, object]:
@@ -145,3 +158,91 @@ async def test_a_worker_that_is_offline_for_longer_than_the_setting_is_forgotten
     agent.incarnation = new_id()
     await agent.beat()
     await here.ears.wait(WorkerRegistered, where=lambda event: event.incarnation == agent.incarnation)
+
+
+async def test_a_heartbeat_that_an_offer_overtook_does_not_take_the_offer_back(house: Opener) -> None:
+    here = await house()
+    agent = await here.agent()
+    await agent.offer(draining=True, sequence=3)
+    await here.ears.wait(WorkerDraining)
+    await agent.beat(draining=False, sequence=2)
+    await here.agent()  # its heartbeat comes after that one
+    assert (await shown(here.url, here, agent))["status"] == "draining"
+    async with here.http.get(f"{here.url}/metrics") as answer:
+        assert "hodei_stale_reports_total 1.0" in await answer.text()
+
+
+async def test_a_drain_in_the_tables_is_not_overwritten_by_a_leader_that_has_not_heard_of_it(house: Opener) -> None:
+    """Between the request and its event, the leader may write the worker for another reason."""
+    here = await house()
+    await here.stack.aclose()
+    leader = dispatcher(here)
+    await leader.start()
+    agent = Agent(here.bus)
+    sql = load_queries("scheduler")
+
+    async def row() -> tuple[str, bool]:
+        [found] = await here.database.fetch("select status, drained from workers")
+        return found["status"], found["drained"]
+
+    await leader.hear(agent.heartbeat())
+    await here.database.execute(sql["drain_worker"], agent.id)
+    agent.slots = 3
+    await leader.hear(agent.heartbeat())
+    assert await row() == ("draining", True)
+    await leader.set_drained(agent.id, True)
+    await leader.hear(agent.heartbeat(draining=True))
+
+    await here.database.execute(sql["resume_worker"], agent.id)
+    agent.slots = 4
+    await leader.hear(agent.heartbeat(draining=True))
+    assert await row() == ("online", False)
+    await leader.set_drained(agent.id, False)
+    assert await row() == ("online", False)
+    await leader.hear(agent.heartbeat())
+    await leader.hear(agent.heartbeat(draining=True))
+    assert await row() == ("draining", False), "by the agent's own signal"
+
+    await here.database.execute(sql["drain_worker"], agent.id)
+    await leader.hear(agent.heartbeat(draining=True, leaving=True))
+    assert await row() == ("offline", True)
+    agent.incarnation = new_id()
+    await leader.hear(agent.heartbeat())
+    assert await row() == ("draining", True), "known to be drained, though the leader has still not heard of it"
+    await leader.stop()
+
+
+async def test_a_removed_worker_is_not_made_anew_by_a_leader_that_has_not_heard_of_it(house: Opener) -> None:
+    """The agent that was told to end is often faster than the event."""
+    here = await house()
+    await here.stack.aclose()
+    leader = dispatcher(here)
+    await leader.start()
+    agent = Agent(here.bus)
+    await leader.hear(agent.heartbeat())
+    await here.database.execute(load_queries("scheduler")["delete_worker"], agent.id)
+    await leader.hear(agent.heartbeat(draining=True))
+    assert await here.database.fetch("select id from workers") == []
+
+    await leader.note_heartbeats(0)  # and without the event, too, it is noticed
+    await leader.hear(agent.heartbeat())
+    assert await here.database.fetch("select id from workers") == []
+    agent.incarnation = new_id()
+    await leader.hear(agent.heartbeat())
+    assert await here.database.fetch_value("select status from workers") == "online", "it was started again"
+    await leader.stop()
+
+
+async def test_a_worker_that_was_removed_and_started_again_has_its_row(house: Opener) -> None:
+    """Also when the leader has not heard of the removal in between."""
+    here = await house()
+    await here.stack.aclose()
+    leader = dispatcher(here)
+    await leader.start()
+    agent = Agent(here.bus)
+    await leader.hear(agent.heartbeat())
+    await here.database.execute(load_queries("scheduler")["delete_worker"], agent.id)
+    agent.incarnation = new_id()
+    await leader.hear(agent.heartbeat())
+    assert await here.database.fetch_value("select incarnation::text from workers") == agent.incarnation
+    await leader.stop()
