@@ -7,17 +7,18 @@ from orchestrator.api import jobs, logs, pipelines, timeline
 from orchestrator.consumers import Requests, Runs
 from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
+from orchestrator.memory import RunMemory
 from orchestrator.questions import Questions
 from orchestrator.recall import Recollection, Unheard
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
-from orchestrator.store.memory import RunMemory
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.runs import RunStore
 from orchestrator.store.timeline import TimelineStore
 from orchestrator.submission import Submission
 from orchestrator.traces import Traces
 from orchestrator.undeliverable import UndeliverableTasks
+from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.events import TaskQueued
 from schemas.questions import RECALL_OF, TASK
@@ -40,14 +41,15 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     timeline_store = TimelineStore(database)
     pipeline_store = PipelineStore(database)
     job_store = JobStore(database)
-    run_store = RunStore(database, traces, memory)
-    submission = Submission(job_store, pipeline_store, traces, memory, largest_event=outbox.largest_event)
-    deadlines = Deadlines(outbox, run_store, watch)
-    runs = Runs(outbox, run_store, watch, metrics)
-    outbox.when_undeliverable(TaskQueued, UndeliverableTasks(outbox, run_store, watch))
+    run_store = RunStore(database)
+    work = UnitOfWork(outbox, job_store, run_store, traces, memory, watch)
+    submission = Submission(job_store, pipeline_store, largest_event=outbox.largest_event)
+    deadlines = Deadlines(work, run_store)
+    runs = Runs(work, metrics)
+    outbox.when_undeliverable(TaskQueued, UndeliverableTasks(work))
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
-    requests = Requests(outbox, submission, deadlines, base.tracing)
+    requests = Requests(outbox, work, submission, deadlines, base.tracing)
 
     web = base.web(
         title="Hodei orchestrator",
@@ -55,7 +57,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         port=settings.port,
         apis=[
             pipelines.api(pipeline_store, submission, outbox),
-            jobs.api(job_store, run_store, submission, outbox, watch, deadlines, bus),
+            jobs.api(job_store, work, submission, outbox, watch, deadlines, bus),
             timeline.api(job_store, timeline_store, watch),
             logs.api(job_store, bus, watch),
         ],
@@ -67,7 +69,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         bus.consumer(ORCHESTRATOR_REQUESTS.durable, requests.handle),
         *([Feed(bus)] if settings.feed == "on" else []),
         deadlines,
-        Unheard(outbox, run_store, asked, late=reports.delay, lease=settings.lease_seconds),
+        Unheard(work, run_store, asked, late=reports.delay, lease=settings.lease_seconds),
         Answering(
             bus,
             questions_asked(metrics),

@@ -1,23 +1,21 @@
-"""What the orchestrator does with the bus: moves jobs on by the reports of others, and makes the jobs they ask for.
+"""The orchestrator's consumers: they move jobs on by the reports of the other services, and make the jobs that these
+ask for.
 
 Decode, call, acknowledge: the rules are in `domain/`. Both handlers may be given an event again at any time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
-from functools import partial
+from dataclasses import replace
 from typing import Final, get_args
 
 import structlog
 from opentelemetry.trace import Span
 
-from orchestrator.domain.executions import ExecutionReport, fold
-from orchestrator.domain.run import JobRun, TaskReport
+from orchestrator.domain.run import TaskReport
 from orchestrator.loops import Deadlines
-from orchestrator.store.runs import RunStore
-from orchestrator.submission import Submission
-from orchestrator.watch import Watch
+from orchestrator.submission import Submission, begin_all
+from orchestrator.unit_of_work import UnitOfWork
 from schemas.cloudevents import CloudEvent
 from schemas.events import (
     EventData,
@@ -33,14 +31,12 @@ from schemas.events import (
 from schemas.states import JOB
 from shared.clock import now
 from shared.errors import Conflict, Invalid, NotFound
-from shared.outbox import Outbox, OutboxTransaction
-from shared.postgres import Broken, retry_deadlock
+from shared.outbox import Outbox
 from shared.telemetry import Metrics, SpanKind, Tracing
 
 Event = CloudEvent[EventData]
 
 _TASK_REPORTS: Final = get_args(TaskReport)
-_EXECUTION_REPORTS: Final = get_args(ExecutionReport)
 
 _LIVES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
 """From the platform's own latency to a pipeline of six hours, in seconds."""
@@ -51,10 +47,8 @@ _log = structlog.get_logger(__name__)
 class Runs:
     """Handler of `orchestrator-runs`: one batch, folded per job, is one transaction."""
 
-    def __init__(self, outbox: Outbox, store: RunStore, watch: Watch, metrics: Metrics) -> None:
-        self._outbox = outbox
-        self._store = store
-        self._watch = watch
+    def __init__(self, work: UnitOfWork, metrics: Metrics) -> None:
+        self._work = work
         self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
         self._batches = metrics.counter(
             "report_batches_total",
@@ -71,52 +65,13 @@ class Runs:
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Apply the reports of one batch."""
-        reports = [event.data for event in events if isinstance(event.data, _TASK_REPORTS)]
-        await retry_deadlock(lambda: self._apply(reports))
-
-    async def _apply(self, reports: Sequence[TaskReport]) -> None:
         moment = now()
-        jobs = {report.job_id for report in reports}
-        known = "loaded"
-        remembered = self._store.remembered(jobs)
-        if remembered is not None and self._take_in(remembered, reports, moment):
-            try:
-                async with self._outbox.transaction() as tx:
-                    stale = await self._write(tx, remembered, reports, moment)
-            except Broken:
-                self._store.mistrust()  # another replica was faster
-                known = "conflict"
-            else:
-                return self._tell(remembered, stale, moment, known="remembered")
-        async with self._outbox.transaction() as tx:
-            runs = await self._store.load(tx, jobs)
-            self._take_in(runs, reports, moment)
-            stale = await self._write(tx, runs, reports, moment)
-        self._tell(runs, stale, moment, known=known)
-
-    @staticmethod
-    def _take_in(runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime) -> bool:
-        """Apply the reports. Tells whether each run will be written, and so be found out if it is not the latest: what
-        came too late for a run that is only remembered may be too early for it instead."""
-        for report in reports:
-            if report.job_id in runs:
-                runs[report.job_id].apply(report, moment)
-        return all(run.touched for run in runs.values())
-
-    async def _write(
-        self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
-    ) -> int:
-        """Have the runs written; how many of the reports came too late."""
-        known = [report for report in reports if report.job_id in runs]
-        executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
-        tx.on_commit(partial(self._watch.tell_runs, runs.values()))
-        await self._store.save(tx, runs.values(), moment, executions)
-        return len(reports) - len(known) + sum(run.stale for run in runs.values())
-
-    def _tell(self, runs: Mapping[str, JobRun], stale: int, moment: datetime, *, known: str) -> None:
-        self._batches.labels(known).inc()
-        self._stale.inc(stale)
-        for run in runs.values():
+        applied = await self._work.apply(
+            [event.data for event in events if isinstance(event.data, _TASK_REPORTS)], moment
+        )
+        self._batches.labels(applied.known).inc()
+        self._stale.inc(applied.stale)
+        for run in applied.runs.values():
             if run.job.finished_at is moment:
                 self._ended[run.job.status].observe((moment - run.job.created_at).total_seconds())
 
@@ -127,17 +82,19 @@ class Requests:
     def __init__(
         self,
         outbox: Outbox,
+        work: UnitOfWork,
         submission: Submission,
         deadlines: Deadlines,
         tracing: Tracing,
     ) -> None:
         self._outbox = outbox
+        self._work = work
         self._submission = submission
         self._deadlines = deadlines
         self._tracing = tracing
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Answer each request, one transaction each: one bad request is nobody else's business."""
+        """Answer each request, one transaction each: a bad request does not fail the others."""
         for event in events:
             match event.data:
                 case ScheduleCreated():
@@ -172,20 +129,21 @@ class Requests:
     async def _fire(self, fired: ScheduleFired) -> None:
         async with self._outbox.transaction() as tx:
             try:
-                wanted = await self._submission.of_target(tx, fired.target)
+                wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
             except (NotFound, Conflict, Invalid) as error:
                 _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
                 tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
             else:
-                wanted.id, wanted.schedule_id = fired.job_id, fired.schedule_id
-                await self._submission.write_missing(tx, [wanted])
+                new = begin_all([replace(wanted, schedule_id=fired.schedule_id)])
+                await self._work.create_missing(tx, new)
                 tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
         self._deadlines.wake()
 
     async def _execute(self, asked: ExecutionRequested) -> None:
         async with self._outbox.transaction() as tx:
             try:
-                wanted = await self._submission.of_target(tx, _without_pipeline(asked.target), single=True)
+                target = _without_pipeline(asked.target)
+                wanted = await self._submission.of_target(tx, target, job_id=asked.job_id, single=True)
             except (NotFound, Conflict, Invalid) as error:
                 _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))
                 refusal = ExecutionRefused(
@@ -198,12 +156,11 @@ class Requests:
                 )
                 tx.emit(refusal)
             else:
-                wanted.id, wanted.execution_id = asked.job_id, asked.execution_id
-                if wanted.definitions:
-                    wanted.task_ids = [asked.task_id]
-                else:
+                if not wanted.definitions:
                     tx.emit(_completed(asked))
-                await self._submission.write_missing(tx, [wanted])
+                task_ids = [asked.task_id] if wanted.definitions else []
+                wanted = replace(wanted, task_ids=task_ids, execution_id=asked.execution_id)
+                await self._work.create_missing(tx, begin_all([wanted]))
 
 
 def _completed(asked: ExecutionRequested) -> ExecutionCompleted:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from orchestrator.store.runs import RunStore
+from orchestrator.unit_of_work import UnitOfWork
 from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, LogSummary
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
 from schemas.states import ExecutionStatus, JobStatus, Reason
@@ -30,10 +31,10 @@ class Unheard(Loop):
     """
 
     def __init__(
-        self, outbox: Outbox, store: RunStore, asked: Recall, *, late: Callable[[], float], lease: float
+        self, work: UnitOfWork, store: RunStore, asked: Recall, *, late: Callable[[], float], lease: float
     ) -> None:
         super().__init__("unheard", interval=lease / 2)
-        self._outbox = outbox
+        self._work = work
         self._store = store
         self._recall = asked
         self._late = late
@@ -53,8 +54,7 @@ class Unheard(Loop):
         lost = [one for one in overdue if one.task_id in unknown and one.status == "queued"]
         again = 0
         if lost:
-            async with self._outbox.transaction() as tx:
-                again = await self._store.queue_again(tx, lost)
+            again = await self._work.remind(lost)
             self._recall.repeated("tasks.queued", again)
         return {"asked": len(overdue), "queued_again": again}
 

@@ -12,7 +12,9 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from orchestrator.domain.run import Entry, JobRun, JobState
+from orchestrator.domain.orders import Entry
+from orchestrator.domain.run import JobRun
+from orchestrator.domain.state import JobState
 from schemas.events import (
     EventData,
     ExecutionFinished,
@@ -41,11 +43,12 @@ class Traces:
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
 
-    def attempt(self, job_id: str, traceparent: str, task_id: str, attempt: int) -> str:
-        """The context of one attempt's span. `traceparent` is the job's."""
-        return self._tracing.within(traceparent, "attempt", job_id, task_id, attempt)
+    def order(self, tx: OutboxTransaction, order: TaskQueued, traceparent: str | None) -> None:
+        """Emit an order in the trace context of its attempt. `traceparent` is the job's, if it has a trace."""
+        own = None if traceparent is None else self._attempt(order.job_id, traceparent, order.task_id, order.attempt)
+        tx.emit(order, traceparent=own)
 
-    def say(self, tx: OutboxTransaction, job: JobState, events: Iterable[EventData]) -> None:
+    def emit(self, tx: OutboxTransaction, job: JobState, events: Iterable[EventData]) -> None:
         """Emit a job's events: orders in the trace context of the attempt that they are for, news in the job's."""
         if job.traceparent is None:
             tx.emit(*events)
@@ -53,14 +56,19 @@ class Traces:
         of_job = self._job(job, job.traceparent)
         for event in events:
             if isinstance(event, TaskQueued | TaskCancelRequested):
-                tx.emit(event, traceparent=self.attempt(job.id, job.traceparent, event.task_id, event.attempt))
+                tx.emit(event, traceparent=self._attempt(job.id, job.traceparent, event.task_id, event.attempt))
             else:
                 tx.emit(event, traceparent=of_job)
 
     def follow(self, tx: OutboxTransaction, run: JobRun, began: datetime) -> None:
-        """Once the transaction is committed, write the spans of what it ended. It was begun at `began`."""
+        """Once the transaction is committed, write the spans of the attempts and the job that it ended. The transaction
+        began at `began`."""
         if self._tracing.records(run.job.traceparent):
             tx.on_commit(partial(self._write, run, began))
+
+    def _attempt(self, job_id: str, traceparent: str, task_id: str, attempt: int) -> str:
+        """The context of one attempt's span. `traceparent` is the job's."""
+        return self._tracing.within(traceparent, "attempt", job_id, task_id, attempt)
 
     def _job(self, job: JobState, traceparent: str) -> str:
         return self._tracing.within(traceparent, "job", job.id)
@@ -76,7 +84,7 @@ class Traces:
     def _write_attempt(self, run: JobRun, entry: Entry, ending: _Ending, began: datetime, committed: datetime) -> None:
         job, task = run.job, run.tasks[ending.task_id]
         assert job.traceparent is not None  # `follow` asked
-        own = self.attempt(job.id, job.traceparent, ending.task_id, ending.attempt)
+        own = self._attempt(job.id, job.traceparent, ending.task_id, ending.attempt)
         outcome, reason, exit_code = _outcome(ending)
         attributes: dict[str, Attribute | None] = {
             "hodei.job_id": job.id,
@@ -139,7 +147,7 @@ def _outcome(ending: _Ending) -> tuple[str, Reason | None, int | None]:
 
 
 def _error(outcome: str, reason: Reason | None) -> str | None:
-    """A cancellation is somebody's wish, and no failure."""
+    """A cancellation was asked for; it is not an error."""
     if outcome in ("succeeded", "cancelled"):
         return None
     return outcome if reason is None else reason.value

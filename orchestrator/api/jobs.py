@@ -8,11 +8,12 @@ import structlog
 from aiohttp import web
 from pydantic import Field
 
+from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
 from orchestrator.loops import Deadlines
 from orchestrator.store.jobs import JobStore
-from orchestrator.store.runs import RunStore
-from orchestrator.submission import Submission, shown, shown_in_detail
+from orchestrator.submission import Submission, begin_all
+from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.rest.jobs import (
     Job,
@@ -30,7 +31,6 @@ from shared.bus import Bus, BusError
 from shared.clock import now
 from shared.errors import BusUnavailable, Conflict, NotFound
 from shared.outbox import Outbox
-from shared.postgres import Transaction
 from shared.web import Api, is_stopping, json_response, polling
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
@@ -50,7 +50,13 @@ Batch = Annotated[list[JobCreate], Field(min_length=1, max_length=1000)]
 
 
 def api(
-    jobs: JobStore, runs: RunStore, submission: Submission, outbox: Outbox, watch: Watch, deadlines: Deadlines, bus: Bus
+    jobs: JobStore,
+    work: UnitOfWork,
+    submission: Submission,
+    outbox: Outbox,
+    watch: Watch,
+    deadlines: Deadlines,
+    bus: Bus,
 ) -> Api:
     """The routes."""
     api = Api(tag="jobs", description="Jobs: runs of a pipeline or of a single command.")
@@ -60,8 +66,9 @@ def api(
         """Of a pipeline, or of one inline command. An unknown `pipeline_id` is 404."""
         async with idempotent(request, outbox, claim="last") as tx:
             [wanted] = await submission.of_requests(tx, [body])
-            [run] = submission.write(tx, [wanted])
-            response = tx.answer(201, shown_in_detail(run, wanted), {"Location": f"/api/v1/jobs/{run.job.id}"})
+            [new] = begin_all([wanted])
+            work.create(tx, [new])
+            response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
         if wanted.timeout is not None:
             deadlines.wake()
         return response
@@ -73,9 +80,9 @@ def api(
         """All or none; the answer is in the order sent."""
         async with idempotent(request, outbox, claim="last") as tx:
             wanted = await submission.of_requests(tx, body, batch=True)
-            written = submission.write(tx, wanted)
-            made = b",".join(shown(run, job) for run, job in zip(written, wanted, strict=True))
-            response = tx.answer(201, b"[" + made + b"]")
+            new = begin_all(wanted)
+            work.create(tx, new)
+            response = tx.answer(201, b"[" + b",".join(map(shown, new)) + b"]")
         if any(job.timeout is not None for job in wanted):
             deadlines.wake()
         return response
@@ -100,7 +107,7 @@ def api(
         """With `wait`, answers as soon as the job is over, or after so many seconds; earlier when the service stops."""
         with watch.end_of(id) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
-            if query.wait and bus.connected and runs.under_way(id):  # so far, the tables say no more
+            if query.wait and bus.connected and work.under_way(id):  # so far, the tables say no more
                 async with polling(request):
                     await listener.changed(min(query.wait, LOOK_AGAIN))
             while listener.ended is None:
@@ -116,15 +123,17 @@ def api(
     async def cancel_job(_request: web.Request, id: str) -> web.StreamResponse:
         """What waits is cancelled at once, what runs is told to stop. 409 when the job is over."""
         moment = now()
-        async with outbox.transaction() as tx:
-            run = await _load(tx, id)
+
+        def cancel(run: JobRun) -> None:
             try:
                 run.cancel(moment)
             except IllegalTransition:
                 raise Conflict(f"job {id} is over: {run.job.status.value}") from None
-            await runs.save(tx, [run], moment)
-        watch.tell([id])
-        return json_response(JobState(id=id, status=run.job.status), status=202)
+
+        runs = await work.change([id], cancel, moment)
+        if id not in runs:
+            raise NotFound("job", id)
+        return json_response(JobState(id=id, status=runs[id].job.status), status=202)
 
     @api.post(
         "/api/v1/jobs/{id}/rerun",
@@ -138,8 +147,9 @@ def api(
         once its pipeline is archived."""
         async with idempotent(request, outbox) as tx:
             wanted = await submission.of_rerun(tx, id, from_failed=body.from_ == "failed")
-            [run] = submission.write(tx, [wanted])
-            response = tx.answer(201, shown_in_detail(run, wanted), {"Location": f"/api/v1/jobs/{run.job.id}"})
+            [new] = begin_all([wanted])
+            work.create(tx, [new])
+            response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
         deadlines.wake()
         return response
 
@@ -151,9 +161,8 @@ def api(
         if not JOB.is_final(status):  # and once it is final, it stays so
             raise Conflict(f"job {id} is {status.value}: cancel it first, or wait")
         await _delete_logs(bus, [execution["id"] for execution in await jobs.executions(id)])
-        async with outbox.transaction() as tx:
-            await _load(tx, id)
-            await jobs.delete(tx, [id])
+        if not await work.delete([id]):
+            raise NotFound("job", id)
         return web.Response(status=204)
 
     @api.delete(
@@ -174,9 +183,7 @@ def api(
                 if not found:
                     break
                 await _delete_logs(bus, [execution for executions in found.values() for execution in executions])
-                async with outbox.transaction() as tx:
-                    await runs.load(tx, list(found))
-                    await jobs.delete(tx, list(found))
+                await work.delete(found)
                 deleted += len(found)
         return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit))
 
@@ -185,17 +192,11 @@ def api(
         try:
             status = await jobs.status(id)
         except NotFound:
-            runs.over(id)
+            work.over(id)
             raise
         if JOB.is_final(status):
-            runs.over(id)
+            work.over(id)
         return status
-
-    async def _load(tx: Transaction, id: str) -> JobRun:
-        loaded = await runs.load(tx, [id])
-        if id not in loaded:
-            raise NotFound("job", id)
-        return loaded[id]
 
     return api
 

@@ -1,11 +1,11 @@
 """What a job is made of: the definitions of its tasks, frozen when the job is made.
 
-A definition comes from a pipeline's steps, from one inline command, or from an earlier job. Whoever runs it knows
-nothing of pipelines any more. Pure.
+A definition comes from a pipeline's steps, from one inline command, or from an earlier job. What runs it does not know
+the pipeline. Pure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.domain.environment import merged, own
@@ -17,19 +17,26 @@ _NAME_LENGTH: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class TaskDefinition:
-    """One task: its place in the graph, its rules, and `run`, whose environment is laid over its job's."""
+class StepRules:
+    """A step without its command: its place in the graph, and what the platform does with it."""
 
     name: str
-    run: RunSpec
     depends_on: tuple[str, ...] = ()
     allow_failure: bool = False
     retry: RetrySpec | None = None
     retry_on_lost: bool = True
     max_crashes: int = 3
-    requires: Mapping[str, str] | None = None
+    requires: Mapping[str, str] = field(default_factory=dict)
     resources: Resources | None = None
     queue_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """One task: the rules of its step, and `run`, whose environment is laid over its job's."""
+
+    rules: StepRules
+    run: RunSpec
 
 
 def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[TaskDefinition]:
@@ -81,9 +88,8 @@ def _of_command(
     depends_on: tuple[str, ...] = (),
     allow_failure: bool = False,
 ) -> TaskDefinition:
-    return TaskDefinition(
+    rules = StepRules(
         name=name,
-        run=spec.run_spec(env=env),
         depends_on=depends_on,
         allow_failure=allow_failure,
         retry=spec.retry,
@@ -93,3 +99,4 @@ def _of_command(
         resources=spec.resources,
         queue_timeout=spec.queue_timeout,
     )
+    return TaskDefinition(rules, spec.run_spec(env=env))

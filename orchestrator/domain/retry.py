@@ -4,6 +4,7 @@ Two budgets, kept apart: `retry.max_attempts` counts attempts that ended by them
 were lost with their worker. The attempt number counts both.
 """
 
+from orchestrator.domain.definition import StepRules
 from schemas.specs import RetrySpec
 
 
@@ -24,6 +25,6 @@ def again_after_failure(retry: RetrySpec | None, *, failures: int, exit_code: in
     return retry.on_exit_codes is None or exit_code in retry.on_exit_codes
 
 
-def again_after_loss(*, retry_on_lost: bool, crashes: int, max_crashes: int) -> bool:
+def again_after_loss(rules: StepRules, *, crashes: int) -> bool:
     """Tell whether a task whose worker was lost, for the `crashes`-th time (this one included), is tried again."""
-    return retry_on_lost and crashes <= max_crashes
+    return rules.retry_on_lost and crashes <= rules.max_crashes

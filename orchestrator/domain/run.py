@@ -1,129 +1,39 @@
 """`JobRun`: one job with its tasks, and what every report of the outside world changes in it.
 
-Reports are the bus's own events. They come late, twice, out of order or for an attempt that is long over; what no
-longer fits changes nothing and is counted in `stale`. What a report does change is found afterwards in `changed`,
-`job_changed` and `journal`: writing it down and telling the world is not done here. Legal moves are those of
-`schemas.states`; the clock and the dice are handed in.
+Reports are events of the bus. They come late, twice, out of order, or for an attempt that is long over; a report that
+no longer fits changes nothing and is counted in `stale`. The changes are then found in `changed`, `job_changed` and
+`journal`; `orchestrator.unit_of_work` writes them and emits `events`. Legal moves are those of `schemas.states`. The
+caller hands in the clock and the random numbers. Pure.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from orchestrator.domain import retry, waiting
 from orchestrator.domain.graph import dependants
+from orchestrator.domain.orders import Commands, Entry, Orders, Queued
+from orchestrator.domain.outcome import doing, ending, job_ending, outcome, waited
+from orchestrator.domain.state import JobState, TaskState
 from schemas.events import (
     EventData,
     ExecutionFinished,
     ExecutionLost,
     ExecutionStarted,
-    JobCancelled,
     JobCancelRequested,
-    JobFailed,
     JobStarted,
-    JobSucceeded,
-    TaskCancelled,
     TaskCancelRequested,
     TaskExpired,
-    TaskFailed,
     TaskRetrying,
     TaskScheduled,
-    TaskSkipped,
-    TaskSucceeded,
     TaskWithdrawn,
 )
-from schemas.specs import Priority, Resources, RetrySpec
 from schemas.states import JOB, TASK, ExecutionStatus, IllegalTransition, JobStatus, Reason, TaskStatus
 
 TaskReport = TaskScheduled | TaskExpired | TaskWithdrawn | ExecutionStarted | ExecutionFinished | ExecutionLost
 
-MOST_AVOIDED: Final = 10
-"""On how many workers a task remembers to have failed."""
-
-_FINAL: Final = TASK.final
 _ACTIVE: Final = frozenset({TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.RUNNING})
-
-
-@dataclass(slots=True)
-class JobState:
-    """What of a job changes while it runs, and what its events say of it."""
-
-    id: str
-    name: str
-    created_at: datetime
-    priority: Priority = "normal"
-    pipeline_id: str | None = None
-    status: JobStatus = JobStatus.PENDING
-    reason: Reason | None = None
-    detail: str | None = None
-    """In words, where the reason alone does not say it."""
-    stopping: Reason | None = None
-    """Why the job is being stopped: `cancelled` or `job_timeout`."""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    traceparent: str | None = None
-    """The trace in which the job was submitted (W3C trace context), if there was one; so is `tracestate`."""
-    tracestate: str | None = None
-    version: int = 0
-    """How often the job and its tasks were written before."""
-
-
-@dataclass(slots=True)
-class TaskState:
-    """One task: its part of the graph, its rules, and how far it is."""
-
-    id: str
-    name: str
-    depends_on: tuple[str, ...] = ()
-    allow_failure: bool = False
-    retry: RetrySpec | None = None
-    retry_on_lost: bool = True
-    max_crashes: int = 3
-    requires: Mapping[str, str] | None = None
-    resources: Resources | None = None
-    status: TaskStatus = TaskStatus.PENDING
-    reason: Reason | None = None
-    detail: str | None = None
-    attempt: int = 1
-    crashes: int = 0
-    stops: int = 0
-    """How many attempts ended because their worker was stopped on order."""
-    exit_code: int | None = None
-    execution_id: str | None = None
-    """The execution of this attempt: the one that was wished for, or the one that was placed last."""
-    run_at: datetime | None = None
-    avoids: tuple[str, ...] = ()
-    """The workers on which earlier attempts failed or were lost, the last one first."""
-    queued_at: datetime | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-    @property
-    def satisfied(self) -> bool:
-        """Whether what depends on this task may run."""
-        return self.status is TaskStatus.SUCCEEDED or (self.status is TaskStatus.FAILED and self.allow_failure)
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """Stands in the journal for `tasks.queued`, which needs the whole command: the store makes it."""
-
-    task_id: str
-    attempt: int
-    at: datetime
-    run_at: datetime | None
-    avoids: tuple[str, ...]
-    execution_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the journal. What was only `observed` was said by others and is not said again."""
-
-    event: EventData | Queued
-    at: datetime
-    observed: bool = False
 
 
 @dataclass(slots=True)
@@ -140,16 +50,31 @@ class JobRun:
     replaced: dict[str, str] = field(default_factory=dict)
     """Tasks that were placed once more within one attempt, and the execution that counts now."""
     emptied: set[str] = field(default_factory=set)
-    """Ids of tasks that the scheduler took back: executions of theirs that never began are to be closed."""
+    """Ids of tasks that the scheduler took back: their executions that never began are to be closed."""
     late: set[str] = field(default_factory=set)
-    """Ids of executions whose placement was heard of after their task had moved past them: to be closed, if they are
-    not over already."""
+    """Ids of executions whose placement was reported after their task had moved past them: to be closed, unless they
+    are over already."""
     stale: int = 0
     queued_before: dict[str, datetime | None] = field(default_factory=dict)
-    """Of a job with a trace: since when its tasks' attempts wait or run, as it was loaded."""
+    """For a job with a trace: since when its tasks' attempts wait or run, as it was loaded, by task id."""
     _names: dict[str, TaskState] = field(default_factory=dict)
     _after: dict[str, list[str]] | None = None
     _open: int = -1
+
+    @property
+    def ordered(self) -> list[str]:
+        """The ids of the tasks that are ordered in the journal: `events` needs their commands."""
+        return [entry.event.task_id for entry in self.journal if isinstance(entry.event, Queued)]
+
+    def events(self, commands: Commands) -> Iterator[EventData]:
+        """The events to emit, in order. Raises KeyError for an order whose task has no command."""
+        orders = Orders(self.job.id, self.job.name, self.job.priority, self.job.tracestate, commands.env)
+        for entry in self.journal:
+            if isinstance(entry.event, Queued):
+                rules = self.tasks[entry.event.task_id].rules
+                yield orders.order(rules, commands.of_tasks[entry.event.task_id], entry.event)
+            elif not entry.observed:
+                yield entry.event
 
     @property
     def touched(self) -> bool:
@@ -157,7 +82,7 @@ class JobRun:
         return bool(self.journal or self.changed or self.job_changed)
 
     def written(self) -> None:
-        """What has changed is committed: from here on everything is as if it had just been loaded."""
+        """The changes are committed: from here on the run is as if it had just been loaded."""
         self.job.version += self.touched
         if self.job.traceparent is not None:
             self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
@@ -167,14 +92,14 @@ class JobRun:
     # ------------------------------------------------------------------ commands
 
     def begin(self, now: datetime, *, run_at: datetime | None = None) -> None:
-        """Queue every task that waits for nothing. A job without open tasks succeeds at once."""
+        """Queue every task that depends on no other. A job without open tasks succeeds at once."""
         for task in list(self.tasks.values()):
             if task.status is TaskStatus.PENDING and self._ready(task):
                 self._queue(task, now, run_at=run_at)
         self._close_if_done(now)
 
     def cancel(self, now: datetime) -> None:
-        """Stop what runs and what waits. Asked again, it asks again. Raises IllegalTransition when the job is over."""
+        """Stop every task that runs or waits; a second call asks again. Raises IllegalTransition if it is over."""
         if JOB.is_final(self.job.status):
             raise IllegalTransition(JOB.name, self.job.status, JobStatus.CANCELLED)
         if self.job.stopping is None:
@@ -182,7 +107,7 @@ class JobRun:
         self._stop(self.job.stopping or Reason.CANCELLED, now)
 
     def time_out(self, now: datetime) -> bool:
-        """The job's deadline has come. Tells whether that mattered: not when the job is over or being stopped."""
+        """The job's deadline has come. Returns False, and changes nothing, if the job is over or being stopped."""
         if JOB.is_final(self.job.status) or self.job.stopping is not None:
             return False
         self._stop(Reason.JOB_TIMEOUT, now)
@@ -202,7 +127,7 @@ class JobRun:
     # ------------------------------------------------------------------ reports
 
     def apply(self, report: TaskReport, now: datetime) -> None:
-        """Take one report into account, if it still counts."""
+        """Apply one report, if it still counts."""
         task = self.tasks.get(report.task_id)
         if task is None or report.attempt != task.attempt or task.status not in _ACTIVE:
             self.stale += 1
@@ -226,7 +151,7 @@ class JobRun:
                 if self.job.stopping is not None:
                     self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping)
                 else:
-                    self._end(task, TaskStatus.FAILED, now, reason=Reason.QUEUE_TIMEOUT, detail=_waited(task, now))
+                    self._end(task, TaskStatus.FAILED, now, reason=Reason.QUEUE_TIMEOUT, detail=waited(task, now))
             case TaskWithdrawn():
                 self._observe(report, now)
                 self.emptied.add(task.id)
@@ -298,18 +223,16 @@ class JobRun:
     def _failed(self, task: TaskState, report: ExecutionFinished, reason: Reason, now: datetime) -> None:
         at = report.finished_at
         failures = task.attempt - task.crashes - task.stops
-        if (
-            task.retry is None
-            or reason is Reason.TOO_LARGE  # and so will be every other attempt
-            or not retry.again_after_failure(task.retry, failures=failures, exit_code=task.exit_code)
-        ):
+        rules = task.rules.retry
+        again = retry.again_after_failure(rules, failures=failures, exit_code=task.exit_code)
+        if rules is None or not again or reason is Reason.TOO_LARGE:  # and so will be every other attempt
             self._end(task, TaskStatus.FAILED, now, reason=reason, detail=report.detail, at=at)
         elif self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping, at=at)
         else:
-            wait = retry.delay(task.retry, failures, draw=self.draw())
+            wait = retry.delay(rules, failures, draw=self.draw())
             run_at = now + timedelta(seconds=wait) if wait else None
-            self._again(task, reason, now, run_at=run_at, avoids=_and(task.avoids, report.worker_id))
+            self._again(task, reason, now, run_at=run_at, avoids=task.avoiding(report.worker_id))
 
     def _lost(
         self,
@@ -322,17 +245,15 @@ class JobRun:
     ) -> None:
         """The attempt has no outcome. Where its worker was stopped on order, nothing speaks against that worker, and
         the task has used up nothing."""
-        task.exit_code = None
+        rules, task.exit_code = task.rules, None
         if self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping)
-        elif reason is Reason.WORKER_STOPPED and task.retry_on_lost:
+        elif reason is Reason.WORKER_STOPPED and rules.retry_on_lost:
             task.stops += 1
             self._again(task, reason, now, avoids=task.avoids)
-        elif retry.again_after_loss(
-            retry_on_lost=task.retry_on_lost, crashes=task.crashes + 1, max_crashes=task.max_crashes
-        ):
+        elif retry.again_after_loss(rules, crashes=task.crashes + 1):
             task.crashes += 1
-            self._again(task, reason, now, avoids=_and(task.avoids, worker_id))
+            self._again(task, reason, now, avoids=task.avoiding(worker_id))
         else:
             self._end(task, TaskStatus.FAILED, now, reason=reason, detail=detail)
 
@@ -409,11 +330,10 @@ class JobRun:
         if status is not TaskStatus.CANCELLED or reason is not Reason.JOB_TIMEOUT:
             task.detail = detail  # what it was doing at the job's time limit was noted then
         self.changed.add(task.id)
-        self._say(_ending(self.job.id, task), now)
+        self._say(ending(self.job.id, task), now)
 
     def _stop(self, reason: Reason, now: datetime) -> None:
-        self.job.stopping = reason
-        self.job_changed = True
+        self.job.stopping, self.job_changed = reason, True
         if reason is Reason.JOB_TIMEOUT:
             self._note_doings(now)
         for task in self.tasks.values():
@@ -429,65 +349,46 @@ class JobRun:
         doings = []
         for task in self.tasks.values():
             if task.status in _ACTIVE:
-                task.detail = _doing(task, now)
+                task.detail = doing(task, now)
                 self.changed.add(task.id)
                 doings.append(f"step {task.name} {task.detail}")
         self.job.detail = waiting.summed_up(self.job.started_at is not None, doings)
 
     def _job_runs(self, since: datetime, now: datetime) -> None:
-        job = self.job
-        if job.status is JobStatus.PENDING:
-            job.status = JOB.advance(job.status, JobStatus.RUNNING)
-            job.started_at = since
-            self.job_changed = True
-            self._say(JobStarted(job_id=job.id), now)
+        if self.job.status is JobStatus.PENDING:
+            self.job.status = JOB.advance(self.job.status, JobStatus.RUNNING)
+            self.job.started_at, self.job_changed = since, True
+            self._say(JobStarted(job_id=self.job.id), now)
 
     def _close_if_done(self, now: datetime) -> None:
-        if self._count_open() or JOB.is_final(self.job.status):
-            return
         job = self.job
-        status, reason, cause = _outcome(self.tasks.values(), job.stopping)
+        if self._count_open() or JOB.is_final(job.status):
+            return
+        status, reason, cause = outcome(self.tasks.values(), job.stopping)
         job.status = JOB.advance(job.status, status)
         job.reason, job.finished_at = reason, now
         if reason is not Reason.JOB_TIMEOUT:
             job.detail = f"step {cause.name}: {cause.detail}" if cause is not None and cause.detail else None
         self.job_changed = True
-        event = {
-            JobStatus.SUCCEEDED: JobSucceeded,
-            JobStatus.FAILED: JobFailed,
-            JobStatus.CANCELLED: JobCancelled,
-        }[status]
-        self._say(
-            event(
-                job_id=job.id,
-                name=job.name,
-                pipeline_id=job.pipeline_id,
-                reason=reason,
-                detail=job.detail,
-                created_at=job.created_at,
-                started_at=job.started_at,
-                finished_at=now,
-            ),
-            now,
-        )
+        self._say(job_ending(job, now), now)
 
     # ------------------------------------------------------------------ looking
 
     def _ready(self, task: TaskState) -> bool:
-        if not task.depends_on:
+        if not task.rules.depends_on:
             return True
         self._dependants(task)
-        return all(self._names[name].satisfied for name in task.depends_on)
+        return all(self._names[name].satisfied for name in task.rules.depends_on)
 
     def _dependants(self, task: TaskState) -> list[str]:
         if self._after is None:
             self._names = {one.name: one for one in self.tasks.values()}
-            self._after = dependants({one.name: one.depends_on for one in self.tasks.values()})
+            self._after = dependants({one.name: one.rules.depends_on for one in self.tasks.values()})
         return self._after.get(task.name, [])
 
     def _count_open(self) -> int:
         if self._open < 0:
-            self._open = sum(task.status not in _FINAL for task in self.tasks.values())
+            self._open = sum(task.status not in TASK.final for task in self.tasks.values())
         return self._open
 
     def _say(self, event: EventData, now: datetime) -> None:
@@ -495,60 +396,3 @@ class JobRun:
 
     def _observe(self, event: EventData, now: datetime) -> None:
         self.journal.append(Entry(event, now, observed=True))
-
-
-def _ending(job_id: str, task: TaskState) -> EventData:
-    ids = {"task_id": task.id, "job_id": job_id, "attempt": task.attempt, "name": task.name}
-    match task.status:
-        case TaskStatus.SUCCEEDED:
-            return TaskSucceeded.model_validate(ids)
-        case TaskStatus.FAILED:
-            why = {"reason": task.reason, "detail": task.detail, "exit_code": task.exit_code}
-            return TaskFailed.model_validate({**ids, **why})
-        case TaskStatus.CANCELLED:
-            return TaskCancelled.model_validate({**ids, "reason": task.reason, "detail": task.detail})
-        case _:
-            return TaskSkipped.model_validate({**ids, "reason": task.reason})
-
-
-def _outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobStatus, Reason | None, TaskState | None]:
-    """What became of a job whose tasks are all over, and the task that it failed by. One that was stopped too late has
-    simply ended."""
-    cancelled = False
-    cause: TaskState | None = None
-    failure: Reason | None = None
-    for task in tasks:
-        if task.status is TaskStatus.CANCELLED:
-            cancelled = True
-        elif failure is None and not task.satisfied:
-            failure, cause = task.reason or Reason.EXIT_CODE, task
-        elif failure is Reason.DEPENDENCY_FAILED and task.status is TaskStatus.FAILED and not task.satisfied:
-            failure, cause = task.reason, task  # the cause says more than its consequence
-    if cancelled and stopping is Reason.JOB_TIMEOUT:
-        return JobStatus.FAILED, Reason.JOB_TIMEOUT, None
-    if cancelled:
-        return JobStatus.CANCELLED, Reason.CANCELLED, None
-    if failure is not None:
-        return JobStatus.FAILED, failure, cause
-    return JobStatus.SUCCEEDED, None, None
-
-
-def _doing(task: TaskState, now: datetime) -> str:
-    """What a task that is not over has been doing, in words."""
-    if task.status is TaskStatus.RUNNING:
-        return f"had run for {waiting.in_seconds(waiting.since(task.started_at, now))}"
-    if task.status is TaskStatus.SCHEDULED:
-        return "was placed on a worker and had not started"
-    if task.run_at is not None and task.run_at > now:
-        return f"was not yet due for its attempt {task.attempt}"
-    return _waited(task, now)
-
-
-def _waited(task: TaskState, now: datetime) -> str:
-    ready = max(filter(None, (task.queued_at, task.run_at)), default=None)
-    return waiting.for_a_worker(waiting.since(ready, now), task.requires, task.resources)
-
-
-def _and(avoids: tuple[str, ...], worker_id: str) -> tuple[str, ...]:
-    """The workers to avoid, with one more at their head."""
-    return (worker_id, *(one for one in avoids if one != worker_id))[:MOST_AVOIDED]

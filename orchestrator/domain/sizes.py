@@ -70,7 +70,7 @@ class Scale:
             )
         for one in large:
             if (found := self._step_fault(one, merged(shared, one.run.env), order_bytes)) is not None:
-                return f"step {one.name}: {found}"
+                return f"step {one.rules.name}: {found}"
         return None
 
     def _step_fault(

@@ -14,7 +14,7 @@ for no key update
 select
     job_id::text as job_id, id::text as id, name,
     case when depends_on::text <> '[]' then depends_on end as depends_on, allow_failure, retry, retry_on_lost,
-    max_crashes, status, reason, attempt, crashes, exit_code, execution_id::text as execution_id, run_at,
+    max_crashes, queue_timeout, status, reason, attempt, crashes, exit_code, execution_id::text as execution_id, run_at,
     avoid_worker_ids::text[] as avoid_worker_ids, queued_at, started_at, finished_at, stops, detail,
     case when requires::text <> '{}' then requires end as requires, resources
 from tasks
@@ -25,7 +25,7 @@ order by job_id, position
 -- What the scheduler and the worker need to know of tasks that are ready. What the tasks of a job have in common stands
 -- in the first row of each job.
 select
-    t.job_id::text as job_id, t.id::text as id, t.name, t.run, t.requires, t.resources, t.queue_timeout,
+    t.job_id::text as job_id, t.id::text as id, t.run,
     case when t.first then j.env end as env, case when t.first then j.params end as params
 from (
     select *, row_number() over (partition by job_id order by id) = 1 as first
@@ -154,7 +154,8 @@ counted as (
     select *, sum(bytes) over (order by job_id, id) - bytes as bytes_before from queued
 )
 select
-    job_id::text as job_id, id::text as id, name, run, requires, resources, queue_timeout, attempt, run_at,
+    job_id::text as job_id, id::text as id, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, requires,
+    resources, queue_timeout, run, attempt, run_at,
     avoid_worker_ids::text[] as avoid_worker_ids, execution_id::text as execution_id, queued_at, env, params, job_name,
     priority, traceparent, tracestate
 from counted

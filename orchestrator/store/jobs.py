@@ -1,18 +1,19 @@
 """Jobs as they are made, listed, shown and deleted. How running ones change is in `runs`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from pydantic_core import to_json
 
-from orchestrator.domain.definition import TaskDefinition
-from orchestrator.domain.run import JobRun, TaskState
+from orchestrator.domain.definition import StepRules, TaskDefinition
+from orchestrator.domain.making import NewJob
+from orchestrator.domain.state import TaskState
+from orchestrator.domain.wanted import FormerJob, FormerTask
 from orchestrator.store.timeline import timeline_rows
 from schemas.ids import first_id_at, id_above, is_id
 from schemas.rest.jobs import JobQuery
-from schemas.specs import Priority, Resources, RetrySpec, RunSpec
+from schemas.specs import Resources, RetrySpec, RunSpec
 from schemas.states import JobStatus, TaskStatus
 from shared.errors import NotFound
 from shared.outbox import OutboxTransaction
@@ -22,56 +23,6 @@ _FILTERS: Final = (
     *("status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "pipeline_version", "short_id"),
 )
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job about to be written: its run, just begun, and everything about it that never changes."""
-
-    run: JobRun
-    definitions: Mapping[str, TaskDefinition]
-    """By task id, in the order of the steps."""
-    priority: Priority
-    pipeline_version: int | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    """What all its tasks have in common; the environment of a task's definition is laid over it."""
-    params: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    timeout: float | None = None
-    run_at: datetime | None = None
-    deadline: datetime | None = None
-    rerun_of: str | None = None
-    schedule_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FormerTask:
-    """A task of an earlier job: what it is, and what became of it."""
-
-    definition: TaskDefinition
-    status: TaskStatus
-    exit_code: int | None
-    queued_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class FormerJob:
-    """An earlier job that is to run again."""
-
-    name: str
-    over: bool
-    pipeline_id: str | None
-    pipeline_version: int | None
-    archived: bool
-    """Whether its pipeline is, so that it may not run again."""
-    priority: Priority
-    env: Mapping[str, str]
-    params: Mapping[str, str]
-    labels: Mapping[str, str]
-    timeout: float | None
-    tasks: list[FormerTask]
 
 
 class JobStore:
@@ -176,23 +127,23 @@ def _rows(jobs: Sequence[NewJob]) -> list[list[object]]:
 
 
 def _job_row(new: NewJob) -> tuple[object, ...]:
-    job = new.run.job
+    job, wanted = new.run.job, new.wanted
     return (
         job.id,
         job.name,
         job.status.value,
         job.reason.value if job.reason else None,
         job.pipeline_id,
-        new.pipeline_version,
-        new.priority,
-        _object(new.env),
-        _object(new.params),
-        _object(new.labels),
-        new.timeout,
-        new.run_at,
+        wanted.pipeline_version,
+        job.priority,
+        _object(wanted.env),
+        _object(wanted.params),
+        _object(wanted.labels),
+        wanted.timeout,
+        wanted.run_at,
         new.deadline,
-        new.rerun_of,
-        new.schedule_id,
+        wanted.rerun_of,
+        wanted.schedule_id,
         job.created_at,
         job.finished_at,
         job.traceparent,
@@ -209,17 +160,18 @@ def _task_rows(new: NewJob) -> list[tuple[object, ...]]:
 
 
 def _definition_columns(task: TaskDefinition) -> tuple[object, ...]:
+    rules = task.rules
     return (
-        task.name,
-        _json(task.depends_on),
-        task.allow_failure,
-        task.retry.model_dump_json() if task.retry else None,
-        task.retry_on_lost,
-        task.max_crashes,
+        rules.name,
+        _json(rules.depends_on),
+        rules.allow_failure,
+        rules.retry.model_dump_json() if rules.retry else None,
+        rules.retry_on_lost,
+        rules.max_crashes,
         task.run.model_dump_json(),
-        _object(task.requires),
-        task.resources.model_dump_json() if task.resources else None,
-        task.queue_timeout,
+        _object(rules.requires),
+        rules.resources.model_dump_json() if rules.resources else None,
+        rules.queue_timeout,
     )
 
 
@@ -237,21 +189,24 @@ def _state_columns(task: TaskState) -> tuple[object, ...]:
     )
 
 
-def _former_task(row: Record) -> FormerTask:
-    definition = TaskDefinition(
+def rules_of(row: Record) -> StepRules:
+    """The rules of a task's step."""
+    return StepRules(
         name=row["name"],
-        run=RunSpec.model_validate(row["run"]),
-        depends_on=tuple(row["depends_on"]),
+        depends_on=tuple(row["depends_on"] or ()),
         allow_failure=row["allow_failure"],
         retry=RetrySpec.model_validate(row["retry"]) if row["retry"] else None,
         retry_on_lost=row["retry_on_lost"],
         max_crashes=row["max_crashes"],
-        requires=row["requires"],
+        requires=row["requires"] or {},
         resources=Resources.model_validate(row["resources"]) if row["resources"] else None,
         queue_timeout=row["queue_timeout"],
     )
+
+
+def _former_task(row: Record) -> FormerTask:
     return FormerTask(
-        definition,
+        TaskDefinition(rules_of(row), RunSpec.model_validate(row["run"])),
         TaskStatus(row["status"]),
         row["exit_code"],
         row["queued_at"],

@@ -1,12 +1,13 @@
 """Pipelines and their versions."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from datetime import datetime
 from typing import Final
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from orchestrator.domain.wanted import RunnablePipeline
 from schemas.ids import is_id
 from schemas.rest.pipelines import PipelineCreate, PipelineQuery
 from schemas.specs import StepSpec
@@ -14,18 +15,6 @@ from shared.clock import now
 from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed
 
 _STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
-
-
-@dataclass(frozen=True, slots=True)
-class RunnablePipeline:
-    """What a job of a pipeline would run now."""
-
-    id: str
-    name: str
-    version: int
-    steps: list[StepSpec]
-    env: Mapping[str, str]
-    timeout: float | None
 
 
 class PipelineStore:
@@ -84,7 +73,7 @@ class PipelineStore:
         return {row["id"]: _runnable(row) for row in rows}
 
     async def _write_version(
-        self, tx: Transaction, pipeline_id: str, version: int, wanted: PipelineCreate, moment: object
+        self, tx: Transaction, pipeline_id: str, version: int, wanted: PipelineCreate, moment: datetime
     ) -> str:
         steps, env = _STEPS.dump_json(wanted.steps).decode(), to_json(wanted.env).decode()
         sql = self._sql["insert_pipeline_version"]

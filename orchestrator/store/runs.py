@@ -1,103 +1,51 @@
-"""Running jobs: loaded under their lock, changed by the domain, written back set-based, all in one transaction."""
+"""Running jobs as rows: loaded under their lock, and written back set-based. Rules and events are not made here."""
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from typing import Final
 
-from orchestrator.domain.environment import merged, of_attempt
+from orchestrator.domain.definition import StepRules
+from orchestrator.domain.environment import merged
 from orchestrator.domain.executions import ExecutionRow
-from orchestrator.domain.run import Entry, JobRun, JobState, Queued, TaskState
-from orchestrator.store.jobs import columns
-from orchestrator.store.memory import RunMemory
+from orchestrator.domain.orders import Commands, Orders, Queued
+from orchestrator.domain.run import JobRun
+from orchestrator.domain.state import JobState, TaskState
+from orchestrator.store.jobs import columns, rules_of
 from orchestrator.store.timeline import timeline_rows
-from orchestrator.traces import Traces
-from schemas.events import EventData, TaskQueued
 from schemas.questions import Overdue
-from schemas.specs import Priority, Resources, RetrySpec, RunSpec
+from schemas.specs import RunSpec
 from schemas.states import JobStatus, Reason, TaskStatus
 from shared.outbox import OutboxTransaction
 from shared.postgres import Database, Record, Transaction, load_queries
 
 REMIND_BYTES: Final = 8 << 20
-"""What the orders of one round of reminders may carry, about: all of them are in memory at the same time."""
+"""About how many bytes the orders of one round of reminders may carry: all of them are in memory at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """What `tasks.queued` carries beyond the state of the task."""
+class Waiting:
+    """A task that is queued, with what its order needs."""
 
-    name: str
-    job_name: str
-    priority: Priority
+    orders: Orders
+    traceparent: str | None
+    """The job's."""
+    rules: StepRules
     run: RunSpec
-    shared: Mapping[str, str]
-    """What the tasks of its job have in common, parameters included; the environment of `run` is laid over it."""
-    requires: Mapping[str, str]
-    resources: Resources | None
-    queue_timeout: float | None
-
-    def queued(self, job_id: str, queued: Queued, *, tracestate: str | None) -> TaskQueued:
-        """The order to the scheduler, for one attempt."""
-        env = of_attempt(
-            merged(self.shared, self.run.env),
-            job_id=job_id,
-            job_name=self.job_name,
-            task_id=queued.task_id,
-            step=self.name,
-            attempt=queued.attempt,
-            tracestate=tracestate,
-        )
-        ready = max(queued.at, queued.run_at) if queued.run_at else queued.at
-        return TaskQueued(
-            task_id=queued.task_id,
-            job_id=job_id,
-            attempt=queued.attempt,
-            name=self.name,
-            priority=self.priority,
-            requires=dict(self.requires),
-            resources=self.resources,
-            run=self.run.model_copy(update={"env": env}),
-            run_at=queued.run_at,
-            queued_at=queued.at,
-            queue_deadline=ready + timedelta(seconds=self.queue_timeout) if self.queue_timeout else None,
-            execution_id=queued.execution_id,
-            avoid_worker_ids=list(queued.avoids),
-        )
+    queued: Queued
 
 
 class RunStore:
-    """The one way in which a running job changes."""
+    """The tables of running jobs. Only `orchestrator.unit_of_work` writes through it."""
 
-    def __init__(self, database: Database, traces: Traces, memory: RunMemory) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._traces = traces
-        self._memory = memory
         self._sql = load_queries("orchestrator")
 
-    def remembered(self, job_ids: Collection[str]) -> dict[str, JobRun] | None:
-        """All of these jobs without asking the database, if that is possible. `save` raises Broken where one of them
-        was changed by another process meanwhile; `mistrust` is due then, and `load`."""
-        return self._memory.take(job_ids)
-
-    def under_way(self, job_id: str) -> bool:
-        """Whether a job, as far as this process knows, is not over: it changed it last, and heard of no end."""
-        return job_id in self._memory
-
-    def over(self, job_id: str) -> None:
-        """A job was found to be over, or gone."""
-        self._memory.forget([job_id])
-
-    def mistrust(self) -> None:
-        """Remember nothing for a while."""
-        self._memory.distrust()
-
     async def load(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRun]:
-        """Lock jobs and load them with their tasks; those that are not there are missing from the result."""
+        """Lock jobs and load them with their tasks; jobs that do not exist are missing from the result."""
         ids = list(job_ids)
-        self._memory.forget(ids)
         jobs = await tx.fetch(self._sql["lock_jobs"], ids)
         tasks: dict[str, dict[str, TaskState]] = {row["id"]: {} for row in jobs}
         for row in await tx.fetch(self._sql["get_tasks"], ids):
@@ -105,29 +53,33 @@ class RunStore:
                 tasks[row["job_id"]][row["id"]] = _task(row)
         return {row["id"]: _run(row, tasks[row["id"]]) for row in jobs}
 
-    async def save(
-        self, tx: OutboxTransaction, runs: Iterable[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
+    async def commands(self, tx: Transaction, ordered: Mapping[str, Sequence[str]]) -> dict[str, Commands]:
+        """What the orders of tasks need, for each job; `ordered` has the tasks' ids by job id."""
+        ids = [task_id for task_ids in ordered.values() for task_id in task_ids]
+        commands: dict[str, tuple[Mapping[str, str], dict[str, RunSpec]]] = {}
+        for row in await tx.ask(self._sql["get_commands"], list(ordered), ids):
+            if row["env"] is not None:  # the first of its job
+                commands[row["job_id"]] = merged(row["env"], params=row["params"]), {}
+            commands[row["job_id"]][1][row["id"]] = RunSpec.model_validate(row["run"])
+        return {job_id: Commands(env, runs) for job_id, (env, runs) in commands.items()}
+
+    async def write(
+        self, tx: OutboxTransaction, runs: Sequence[JobRun], reports: Sequence[ExecutionRow], moment: datetime
     ) -> None:
-        """Write what changed, append to the timelines, and emit what has to be said: the last deed of a transaction."""
-        loaded = list(runs)
+        """Write the changes of runs and what is reported of their executions, and append to the timelines. The last
+        statement of a transaction; it raises Broken if another process wrote one of the jobs meanwhile."""
         # Always in the same order, as `load` locks them, so that two replicas do not wait for each other.
-        runs = sorted((run for run in loaded if run.touched), key=lambda run: run.job.id)
-        queued = [(run, entry.event) for run in runs for entry in run.journal if isinstance(entry.event, Queued)]
-        commands = await self._commands(tx, queued) if queued else {}
-        for run in runs:
-            self._traces.say(tx, run.job, said(run, run.journal, commands))
-            self._traces.follow(tx, run, moment)
-        tx.on_commit(partial(self._memory.keep, loaded))
-        if not runs and not reports:
+        touched = sorted((run for run in runs if run.touched), key=lambda run: run.job.id)
+        if not touched and not reports:
             return
         values = [
-            *columns([_job_columns(run.job) for run in runs], 8),
-            *columns([_task_columns(run.job.id, run.tasks[one]) for run in runs for one in sorted(run.changed)], 15),
+            *columns([_job_columns(run.job) for run in touched], 8),
+            *columns([_task_columns(run.job.id, run.tasks[one]) for run in touched for one in sorted(run.changed)], 15),
             *columns([_execution_columns(one) for one in reports], 15),
-            *columns(timeline_rows((run.job.id, run.journal) for run in runs), 2),
+            *columns(timeline_rows((run.job.id, run.journal) for run in touched), 2),
         ]
-        closed = [(run.job.id, task, before) for run in runs for task, before in _superseded(run)]
-        late = [(run.job.id, execution) for run in loaded for execution in run.late]
+        closed = [(run.job.id, task, before) for run in touched for task, before in _superseded(run)]
+        late = [(run.job.id, execution) for run in runs for execution in run.late]
         if closed or late:
             await tx.execute(self._sql["save_runs"], *values)
             if closed:
@@ -151,30 +103,13 @@ class RunStore:
         rows = await self._database.fetch(self._sql["overdue_tasks"], status.value, since, *after, limit)
         return [Overdue.model_validate(dict(row)) for row in rows]
 
-    async def queue_again(self, tx: OutboxTransaction, overdue: Sequence[Overdue]) -> int:
-        """Emit tasks.queued again for those of these tasks that are still queued; how many."""
+    async def waiting(self, tx: Transaction, overdue: Sequence[Overdue]) -> list[Waiting]:
+        """Those of these tasks that are still queued, as many as may be reminded of at once."""
         ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
-        rows = await tx.fetch(self._sql["queued_tasks"], *ids, REMIND_BYTES)
-        for row in rows:
-            queued = Queued(
-                row["id"],
-                row["attempt"],
-                row["queued_at"],
-                row["run_at"],
-                tuple(row["avoid_worker_ids"] or ()),
-                row["execution_id"],
-            )
-            shared = merged(row["env"], params=row["params"])
-            command = _command(row, shared, job_name=row["job_name"], priority=row["priority"])
-            trace = row["traceparent"]
-            tx.emit(
-                command.queued(row["job_id"], queued, tracestate=row["tracestate"]),
-                traceparent=trace and self._traces.attempt(row["job_id"], trace, row["id"], row["attempt"]),
-            )
-        return len(rows)
+        return [_waiting(row) for row in await tx.fetch(self._sql["queued_tasks"], *ids, REMIND_BYTES)]
 
     async def known_tasks(self, overdue: Sequence[Overdue]) -> set[str]:
-        """The ids of those of these tasks that there are."""
+        """The ids of those of these tasks that exist."""
         ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
         return {row["id"] for row in await self._database.fetch(self._sql["known_tasks"], *ids)}
 
@@ -183,26 +118,6 @@ class RunStore:
         named = [(one.job_id, one.execution_id) for one in overdue if one.execution_id is not None]
         rows = await self._database.fetch(self._sql["ended_executions"], *columns(named, 2)) if named else []
         return {row["id"]: row for row in rows}
-
-    async def _commands(self, tx: Transaction, queued: Sequence[tuple[JobRun, Queued]]) -> dict[str, Command]:
-        jobs = {run.job.id: run.job for run, _ in queued}
-        rows = await tx.ask(self._sql["get_commands"], list(jobs), [one.task_id for _, one in queued])
-        shared = {row["job_id"]: merged(row["env"], params=row["params"]) for row in rows if row["env"] is not None}
-        return {
-            row["id"]: _command(
-                row, shared[row["job_id"]], job_name=jobs[row["job_id"]].name, priority=jobs[row["job_id"]].priority
-            )
-            for row in rows
-        }
-
-
-def said(run: JobRun, journal: Iterable[Entry], commands: Mapping[str, Command]) -> Iterable[EventData]:
-    """The events of a journal that are ours to say."""
-    for entry in journal:
-        if isinstance(entry.event, Queued):
-            yield commands[entry.event.task_id].queued(run.job.id, entry.event, tracestate=run.job.tracestate)
-        elif not entry.observed:
-            yield entry.event
 
 
 def _superseded(run: JobRun) -> Iterable[tuple[str, str | None]]:
@@ -240,14 +155,7 @@ def _job(row: Record) -> JobState:
 def _task(row: Record) -> TaskState:
     return TaskState(
         id=row["id"],
-        name=row["name"],
-        depends_on=tuple(row["depends_on"] or ()),
-        allow_failure=row["allow_failure"],
-        retry=RetrySpec.model_validate(row["retry"]) if row["retry"] else None,
-        retry_on_lost=row["retry_on_lost"],
-        max_crashes=row["max_crashes"],
-        requires=row["requires"],
-        resources=Resources.model_validate(row["resources"]) if row["resources"] else None,
+        rules=rules_of(row),
         status=TaskStatus(row["status"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         detail=row["detail"],
@@ -264,16 +172,15 @@ def _task(row: Record) -> TaskState:
     )
 
 
-def _command(row: Record, shared: Mapping[str, str], *, job_name: str, priority: Priority) -> Command:
-    return Command(
-        name=row["name"],
-        job_name=job_name,
-        priority=priority,
-        run=RunSpec.model_validate(row["run"]),
-        shared=shared,
-        requires=row["requires"],
-        resources=Resources.model_validate(row["resources"]) if row["resources"] else None,
-        queue_timeout=row["queue_timeout"],
+def _waiting(row: Record) -> Waiting:
+    env = merged(row["env"], params=row["params"])
+    avoids = tuple(row["avoid_worker_ids"] or ())
+    return Waiting(
+        Orders(row["job_id"], row["job_name"], row["priority"], row["tracestate"], env),
+        row["traceparent"],
+        rules_of(row),
+        RunSpec.model_validate(row["run"]),
+        Queued(row["id"], row["attempt"], row["queued_at"], row["run_at"], avoids, row["execution_id"]),
     )
 
 

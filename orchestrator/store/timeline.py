@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
-from orchestrator.domain.run import Entry, Queued
+from orchestrator.domain.orders import Entry, Queued
 from schemas.events import EventData
 from schemas.model import rfc3339
 from shared.postgres import Database, Record, load_queries

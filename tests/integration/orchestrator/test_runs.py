@@ -12,12 +12,13 @@ import aiohttp
 import pytest
 
 from orchestrator.api import jobs
+from orchestrator.memory import RunMemory
 from orchestrator.recall import Unheard
 from orchestrator.store.jobs import JobStore
-from orchestrator.store.memory import RunMemory
 from orchestrator.store.runs import RunStore
 from orchestrator.traces import Traces
-from orchestrator.watch import Listener
+from orchestrator.unit_of_work import UnitOfWork
+from orchestrator.watch import Listener, Watch
 from schemas.events import (
     ExecutionCompleted,
     ExecutionRefused,
@@ -92,6 +93,19 @@ async def test_reports_backwards_and_twice_end_the_same(house: House) -> None:
     assert 'hodei_job_seconds_count{status="failed"} 0.0' in told
 
 
+def _elsewhere(house: House, outbox: Outbox) -> UnitOfWork:
+    """Another replica's way to write jobs."""
+    memory = RunMemory()
+    return UnitOfWork(
+        outbox,
+        JobStore(house.database),
+        RunStore(house.database),
+        Traces(Tracing("orchestrator")),
+        memory,
+        Watch(house.bus, ended=memory.forget, missed=memory.clear),
+    )
+
+
 async def _batches(house: House) -> dict[str, float]:
     """How many batches of reports were written, by how their jobs were known."""
     async with house.http.get(f"{house.url}/metrics") as answer:
@@ -113,12 +127,8 @@ async def test_what_another_replica_wrote_is_not_overwritten(house: House) -> No
     pipeline = await house.pipeline(A, B)
     job = await house.submit(pipeline_id=pipeline["id"])
     placed = scheduled(await house.queued(job, "a"))
-    runs = RunStore(house.database, Traces(Tracing("orchestrator")), RunMemory())
     outbox = Outbox(house.database, house.bus, source="orchestrator")
-    async with outbox.transaction() as tx:
-        elsewhere = await runs.load(tx, [job["id"]])
-        elsewhere[job["id"]].cancel(now())
-        await runs.save(tx, elsewhere.values(), now())
+    await _elsewhere(house, outbox).change([job["id"]], lambda run: run.cancel(now()), now())
     await house.say(finished(placed))
     over = await house.over(job)
     assert [task["status"] for task in over["tasks"]] == ["succeeded", "cancelled"]
@@ -131,13 +141,10 @@ async def test_what_another_replica_wrote_is_not_overwritten(house: House) -> No
 async def test_what_another_replica_made_possible_is_not_too_late_here(house: House) -> None:
     pipeline = await house.pipeline(A, B)
     job = await house.submit(pipeline_id=pipeline["id"])
-    runs = RunStore(house.database, Traces(Tracing("orchestrator")), RunMemory())
     outbox = Outbox(house.database, house.bus, source="orchestrator")
     await outbox.start()
-    async with outbox.transaction() as tx:
-        elsewhere = await runs.load(tx, [job["id"]])
-        elsewhere[job["id"]].apply(finished(scheduled(await house.queued(job, "a"))), now())
-        await runs.save(tx, elsewhere.values(), now())
+    report = finished(scheduled(await house.queued(job, "a")))
+    await _elsewhere(house, outbox).change([job["id"]], lambda run: run.apply(report, now()), now())
     await house.say(finished(scheduled(await house.queued(job, "b"))))
     assert (await house.over(job))["status"] == "succeeded"
     assert await _batches(house) == {"loaded": 1.0}
@@ -497,8 +504,9 @@ async def test_what_another_service_is_asked_about_is_what_waits_for_long(house:
     later = await house.submit(run_at="2100-01-01T00:00:00Z")
     order = await house.queued(job)
     await house.queued(later)
-    store = RunStore(house.database, Traces(Tracing("orchestrator")), RunMemory())
+    store = RunStore(house.database)
     outbox = Outbox(house.database, house.bus, source="orchestrator")
+    work = _elsewhere(house, outbox)
     asked: list[RecallQuestion] = []
 
     async def never_heard_of(question: RecallQuestion) -> RecallAnswer:
@@ -510,14 +518,14 @@ async def test_what_another_service_is_asked_about_is_what_waits_for_long(house:
     await answering.start()
     await house.bus.flush()
     try:
-        unheard = Unheard(outbox, store, Recall(house.bus, Metrics()), late=lambda: 0.0, lease=0.0)
+        unheard = Unheard(work, store, Recall(house.bus, Metrics()), late=lambda: 0.0, lease=0.0)
         assert await unheard.run_once() == {"asked": 1, "queued_again": 1}
         assert [one.task_id for one in asked[0].overdue] == [order.task_id]
         again = await house.ears.wait(TaskQueued, 2, where=lambda one: one.job_id == job["id"])
         assert again[1] == order
-        unheard = Unheard(outbox, store, Recall(house.bus, Metrics()), late=lambda: 0.0, lease=60.0)
+        unheard = Unheard(work, store, Recall(house.bus, Metrics()), late=lambda: 0.0, lease=60.0)
         assert await unheard.run_once() == {}, "nothing has waited for so long"
-        unheard = Unheard(outbox, store, Recall(house.bus, Metrics()), late=lambda: 9.0, lease=0.0)
+        unheard = Unheard(work, store, Recall(house.bus, Metrics()), late=lambda: 9.0, lease=0.0)
         assert await unheard.run_once() == {}, "what it waits for may be among the reports that come late"
     finally:
         await answering.stop()

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.domain.run import JobRun, JobState, TaskState
-from orchestrator.store import memory
-from orchestrator.store.memory import RunMemory
+from orchestrator import memory
+from orchestrator.domain.definition import StepRules
+from orchestrator.domain.run import JobRun
+from orchestrator.domain.state import JobState, TaskState
+from orchestrator.memory import RunMemory
 from schemas.events import ExecutionFinished
 from schemas.states import ExecutionStatus
 
@@ -15,7 +17,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def _run(id: str, tasks: int = 1) -> JobRun:
     """A job that has just begun, with so many tasks."""
-    states = {f"{id}-{n}": TaskState(id=f"{id}-{n}", name=f"n{n}") for n in range(tasks)}
+    states = {f"{id}-{n}": TaskState(f"{id}-{n}", StepRules(f"n{n}")) for n in range(tasks)}
     run = JobRun(JobState(id=id, name="j", created_at=NOON), states, lambda: 0.5)
     run.begin(NOON)
     return run

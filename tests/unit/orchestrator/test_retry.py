@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain import retry
+from orchestrator.domain.definition import StepRules
 from schemas.specs import RetrySpec
 
 specs = st.builds(
@@ -43,6 +44,6 @@ def test_attempts_run_out() -> None:
 
 
 def test_crashes_have_a_budget_of_their_own() -> None:
-    assert retry.again_after_loss(retry_on_lost=True, crashes=3, max_crashes=3)
-    assert not retry.again_after_loss(retry_on_lost=True, crashes=4, max_crashes=3)
-    assert not retry.again_after_loss(retry_on_lost=False, crashes=1, max_crashes=3)
+    assert retry.again_after_loss(StepRules("a", retry_on_lost=True, max_crashes=3), crashes=3)
+    assert not retry.again_after_loss(StepRules("a", retry_on_lost=True, max_crashes=3), crashes=4)
+    assert not retry.again_after_loss(StepRules("a", retry_on_lost=False, max_crashes=3), crashes=1)

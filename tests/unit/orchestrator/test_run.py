@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.domain.run import JobRun, JobState, Queued, TaskReport, TaskState
+from orchestrator.domain.definition import StepRules
+from orchestrator.domain.orders import Queued
+from orchestrator.domain.run import JobRun, TaskReport
+from orchestrator.domain.state import JobState, TaskState
 from schemas.events import (
     ExecutionFinished,
     ExecutionLost,
@@ -25,6 +28,22 @@ from schemas.states import JOB, TASK, IllegalTransition, JobStatus, Reason, Task
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Outcome = Literal["succeeded", "failed", "lost"]
 RETRY = RetrySpec(max_attempts=3, delay=1, jitter=False)
+
+
+def a_task(
+    id: str,
+    name: str,
+    depends_on: tuple[str, ...] = (),
+    *,
+    allow_failure: bool = False,
+    retry: RetrySpec | None = None,
+    retry_on_lost: bool = True,
+    max_crashes: int = 3,
+    requires: dict[str, str] | None = None,
+    resources: Resources | None = None,
+) -> TaskState:
+    rules = StepRules(name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, requires or {}, resources)
+    return TaskState(id, rules)
 
 
 def run_of(*tasks: TaskState) -> JobRun:
@@ -128,7 +147,7 @@ def test_a_job_without_steps_succeeds_at_once() -> None:
 
 
 def test_a_single_task_runs_and_its_job_with_it() -> None:
-    run = run_of(TaskState("a", "a"))
+    run = run_of(a_task("a", "a"))
     apply(run, scheduled("a"), started("a"), finished("a"))
     assert run.job.status is JobStatus.SUCCEEDED
     assert said(run) == ["tasks.queued", "jobs.started", "tasks.succeeded", "jobs.succeeded"]
@@ -136,14 +155,14 @@ def test_a_single_task_runs_and_its_job_with_it() -> None:
 
 
 def test_an_outcome_may_overtake_its_start() -> None:
-    run = run_of(TaskState("a", "a"))
+    run = run_of(a_task("a", "a"))
     apply(run, finished("a"), started("a"), scheduled("a"))
     assert said(run) == ["tasks.queued", "jobs.started", "tasks.succeeded", "jobs.succeeded"]
     assert run.stale == 2
 
 
 def test_a_failed_step_skips_what_depends_on_it_and_lets_the_rest_go_on() -> None:
-    run = run_of(TaskState("a", "a"), TaskState("b", "b", ("a",)), TaskState("c", "c", ("b",)), TaskState("d", "d"))
+    run = run_of(a_task("a", "a"), a_task("b", "b", ("a",)), a_task("c", "c", ("b",)), a_task("d", "d"))
     apply(run, finished("a", "failed", exit_code=3, reason=Reason.EXIT_CODE))
     assert statuses(run) == {"a": "failed", "b": "skipped", "c": "skipped", "d": "queued"}
     assert run.job.status is JobStatus.RUNNING
@@ -152,13 +171,13 @@ def test_a_failed_step_skips_what_depends_on_it_and_lets_the_rest_go_on() -> Non
 
 
 def test_a_failure_that_is_allowed_stops_nothing() -> None:
-    run = run_of(TaskState("a", "a", allow_failure=True), TaskState("b", "b", ("a",)))
+    run = run_of(a_task("a", "a", allow_failure=True), a_task("b", "b", ("a",)))
     apply(run, finished("a", "failed", exit_code=1), finished("b"))
     assert run.job.status is JobStatus.SUCCEEDED
 
 
 def test_a_failure_is_tried_again_with_the_next_attempt_and_a_delay() -> None:
-    run = run_of(TaskState("a", "a", retry=RETRY))
+    run = run_of(a_task("a", "a", retry=RETRY))
     apply(run, started("a"), finished("a", "failed", exit_code=1))
     assert statuses(run) == {"a": "queued"}
     retrying = next(entry.event for entry in run.journal if isinstance(entry.event, TaskRetrying))
@@ -169,7 +188,7 @@ def test_a_failure_is_tried_again_with_the_next_attempt_and_a_delay() -> None:
 
 
 def test_a_lost_attempt_is_queued_at_once_and_elsewhere() -> None:
-    run = run_of(TaskState("a", "a", max_crashes=1))
+    run = run_of(a_task("a", "a", max_crashes=1))
     apply(run, started("a"), lost("a"))
     queued = [entry.event for entry in run.journal if isinstance(entry.event, Queued)][-1]
     assert (queued.attempt, queued.run_at, queued.avoids) == (2, None, ("w",))
@@ -178,20 +197,20 @@ def test_a_lost_attempt_is_queued_at_once_and_elsewhere() -> None:
 
 
 def test_crashes_do_not_use_up_the_attempts() -> None:
-    run = run_of(TaskState("a", "a", retry=RetrySpec(max_attempts=2, delay=0), max_crashes=3))
+    run = run_of(a_task("a", "a", retry=RetrySpec(max_attempts=2, delay=0), max_crashes=3))
     apply(run, lost("a"), lost("a", 2), finished("a", "failed", 3, exit_code=1), finished("a", attempt=4))
     assert run.job.status is JobStatus.SUCCEEDED
 
 
 def test_a_task_that_may_run_once_only_fails_when_lost() -> None:
-    run = run_of(TaskState("a", "a", retry_on_lost=False))
+    run = run_of(a_task("a", "a", retry_on_lost=False))
     apply(run, lost("a"))
     assert run.tasks["a"].reason is Reason.LOST
     assert run.job.status is JobStatus.FAILED
 
 
 def test_cancel_ends_what_waits_and_asks_for_the_end_of_what_runs() -> None:
-    run = run_of(TaskState("a", "a"), TaskState("b", "b", ("a",)))
+    run = run_of(a_task("a", "a"), a_task("b", "b", ("a",)))
     run.cancel(NOW)
     assert statuses(run) == {"a": "queued", "b": "cancelled"}
     assert said(run)[1:] == ["jobs.cancel_requested", "tasks.cancelled", "tasks.cancel_requested"] or said(run)[1:] == [
@@ -206,7 +225,7 @@ def test_cancel_ends_what_waits_and_asks_for_the_end_of_what_runs() -> None:
 
 
 def test_a_job_that_succeeded_before_its_cancel_arrived_has_succeeded() -> None:
-    run = run_of(TaskState("a", "a"))
+    run = run_of(a_task("a", "a"))
     run.cancel(NOW)
     apply(run, finished("a"))
     assert run.job.status is JobStatus.SUCCEEDED
@@ -214,7 +233,7 @@ def test_a_job_that_succeeded_before_its_cancel_arrived_has_succeeded() -> None:
 
 @pytest.mark.parametrize("report", [lost("a"), finished("a", "failed", exit_code=1), finished("a", "cancelled")])
 def test_nothing_is_tried_again_under_cancellation(report: TaskReport) -> None:
-    run = run_of(TaskState("a", "a", retry=RETRY))
+    run = run_of(a_task("a", "a", retry=RETRY))
     apply(run, started("a"))
     run.cancel(NOW)
     apply(run, report)
@@ -222,7 +241,7 @@ def test_nothing_is_tried_again_under_cancellation(report: TaskReport) -> None:
 
 
 def test_a_job_that_takes_too_long_fails() -> None:
-    run = run_of(TaskState("a", "a"), TaskState("b", "b", ("a",)))
+    run = run_of(a_task("a", "a"), a_task("b", "b", ("a",)))
     assert run.time_out(NOW)
     assert not run.time_out(NOW)
     apply(run, finished("a", "cancelled", reason=Reason.CANCELLED, exit_code=143))
@@ -231,19 +250,19 @@ def test_a_job_that_takes_too_long_fails() -> None:
 
 
 def test_waiting_too_long_for_a_worker_fails() -> None:
-    run = run_of(TaskState("a", "a", retry=RETRY))
+    run = run_of(a_task("a", "a", retry=RETRY))
     apply(run, TaskExpired(task_id="a", job_id="job", attempt=1))
     assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.QUEUE_TIMEOUT)
 
 
 def test_what_has_succeeded_already_is_not_run_again() -> None:
-    done = TaskState("a", "a", status=TaskStatus.SUCCEEDED)
-    run = run_of(done, TaskState("b", "b", ("a",)))
+    done = TaskState("a", StepRules("a"), status=TaskStatus.SUCCEEDED)
+    run = run_of(done, a_task("b", "b", ("a",)))
     assert statuses(run) == {"a": "succeeded", "b": "queued"}
 
 
 def test_an_attempt_placed_twice_was_given_back_in_between() -> None:
-    run = run_of(TaskState("a", "a"))
+    run = run_of(a_task("a", "a"))
     first, second = (scheduled("a").model_copy(update={"execution_id": f"0{number}"}) for number in (1, 2))
     apply(run, first, second, first)
     assert run.tasks["a"].execution_id == "02"
@@ -287,11 +306,11 @@ class World:
 def expected(tasks: list[TaskState], script: dict[str, list[Outcome]]) -> dict[str, TaskStatus]:
     """What must become of each task, told straight from the rules."""
     result: dict[str, TaskStatus] = {}
-    allowed = {task.name: task.allow_failure for task in tasks}
+    allowed = {task.name: task.rules.allow_failure for task in tasks}
     for task in tasks:
         if not all(
             result[name] is TaskStatus.SUCCEEDED or (result[name] is TaskStatus.FAILED and allowed[name])
-            for name in task.depends_on
+            for name in task.rules.depends_on
         ):
             result[task.name] = TaskStatus.SKIPPED
             continue
@@ -302,7 +321,10 @@ def expected(tasks: list[TaskState], script: dict[str, list[Outcome]]) -> dict[s
             crashes += outcome == "lost"
             if outcome == "succeeded":
                 break
-            if failures >= (task.retry.max_attempts if task.retry else 1) or crashes > task.max_crashes:
+            if (
+                failures >= (task.rules.retry.max_attempts if task.rules.retry else 1)
+                or crashes > task.rules.max_crashes
+            ):
                 result[task.name] = TaskStatus.FAILED
                 break
     return result
@@ -312,7 +334,7 @@ def expected(tasks: list[TaskState], script: dict[str, list[Outcome]]) -> dict[s
 def jobs(draw: st.DrawFn) -> tuple[list[TaskState], dict[str, list[Outcome]]]:
     names = [f"t{i}" for i in range(draw(st.integers(1, 6)))]
     tasks = [
-        TaskState(
+        a_task(
             name,
             name,
             tuple(draw(st.lists(st.sampled_from(names[:index]), unique=True))) if index else (),
@@ -394,21 +416,21 @@ def avoided(run: JobRun) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("status", ["failed", "timed_out"])
 def test_a_failed_attempt_is_tried_elsewhere_and_so_are_all_before_it(status: Literal["failed", "timed_out"]) -> None:
-    run = run_of(TaskState("a", "a", retry=RetrySpec(max_attempts=9, delay=0)))
+    run = run_of(a_task("a", "a", retry=RetrySpec(max_attempts=9, delay=0)))
     for attempt, worker in enumerate(["w1", "w2", "w1"], 1):
         apply(run, finished("a", status, attempt, exit_code=1).model_copy(update={"worker_id": worker}))
     assert avoided(run) == ("w1", "w2")
 
 
 def test_no_more_workers_are_avoided_than_an_order_names() -> None:
-    run = run_of(TaskState("a", "a", retry=RetrySpec(max_attempts=50, delay=0)))
+    run = run_of(a_task("a", "a", retry=RetrySpec(max_attempts=50, delay=0)))
     for attempt in range(1, 15):
         apply(run, finished("a", "failed", attempt, exit_code=1).model_copy(update={"worker_id": f"w{attempt}"}))
     assert avoided(run) == tuple(f"w{number}" for number in range(14, 4, -1))
 
 
 def test_stops_that_were_ordered_use_up_neither_crashes_nor_attempts() -> None:
-    run = run_of(TaskState("a", "a", retry=RetrySpec(max_attempts=2, delay=0), max_crashes=1))
+    run = run_of(a_task("a", "a", retry=RetrySpec(max_attempts=2, delay=0), max_crashes=1))
     apply(run, *(stopped("a", attempt) for attempt in range(1, 8)))
     assert statuses(run) == {"a": "queued"}
     assert avoided(run) == (), "nothing speaks against that worker"
@@ -421,15 +443,15 @@ def test_stops_that_were_ordered_use_up_neither_crashes_nor_attempts() -> None:
 
 
 def test_an_ordered_stop_ends_what_may_run_once_only() -> None:
-    run = run_of(TaskState("a", "a", retry_on_lost=False))
+    run = run_of(a_task("a", "a", retry_on_lost=False))
     apply(run, stopped("a"))
     assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.WORKER_STOPPED)
     assert run.job.detail == "step a: stopped by force"
 
 
 def test_a_job_whose_time_is_over_says_that_nothing_began_and_what_it_waited_for() -> None:
-    build = TaskState("a", "build", requires={"x": "1"}, resources=Resources(cpu_m=4000))
-    run = run_of(build, TaskState("b", "test", ("build",)))
+    build = a_task("a", "build", requires={"x": "1"}, resources=Resources(cpu_m=4000))
+    run = run_of(build, a_task("b", "test", ("build",)))
     run.time_out(NOW + timedelta(seconds=5))
     apply(run, TaskWithdrawn(task_id="a", job_id="job", attempt=1, reason=Reason.JOB_TIMEOUT))
     assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.JOB_TIMEOUT)
@@ -441,7 +463,7 @@ def test_a_job_whose_time_is_over_says_that_nothing_began_and_what_it_waited_for
 
 
 def test_a_job_whose_time_is_over_says_what_ran_and_what_waited() -> None:
-    run = run_of(TaskState("a", "build"), TaskState("b", "test"))
+    run = run_of(a_task("a", "build"), a_task("b", "test"))
     apply(run, started("a"))
     run.time_out(NOW + timedelta(seconds=5))
     apply(run, TaskWithdrawn(task_id="b", job_id="job", attempt=1, reason=Reason.JOB_TIMEOUT))
@@ -450,7 +472,7 @@ def test_a_job_whose_time_is_over_says_what_ran_and_what_waited() -> None:
 
 
 def test_a_job_that_ended_well_just_before_its_time_was_over_has_nothing_to_explain() -> None:
-    run = run_of(TaskState("a", "build"))
+    run = run_of(a_task("a", "build"))
     apply(run, started("a"))
     run.time_out(NOW + timedelta(seconds=5))
     apply(run, finished("a"))
@@ -458,7 +480,7 @@ def test_a_job_that_ended_well_just_before_its_time_was_over_has_nothing_to_expl
 
 
 def test_a_task_that_waited_too_long_says_for_what() -> None:
-    run = run_of(TaskState("a", "build", requires={"gpu": "yes", "zone": "a"}))
+    run = run_of(a_task("a", "build", requires={"gpu": "yes", "zone": "a"}))
     run.apply(TaskExpired(task_id="a", job_id="job", attempt=1), NOW + timedelta(seconds=0.4))
     assert run.job.reason is Reason.QUEUE_TIMEOUT
     assert run.job.detail == "step build: waited 0.4 s for a worker with labels gpu=yes, zone=a"

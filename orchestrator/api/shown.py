@@ -1,0 +1,73 @@
+"""A job that was just made, as it is answered without being read again. Secrets are masked."""
+
+from typing import Any
+
+import orjson
+
+from orchestrator.domain.making import NewJob
+from schemas.model import rfc3339
+from schemas.rest.jobs import JobDetail, Task
+from shared import masking
+
+
+def shown(new: NewJob) -> bytes:
+    """The answer for a new job in a batch: a `schemas.rest.jobs.Job` as JSON."""
+    return orjson.dumps(_job_fields(new), default=rfc3339, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def shown_in_detail(new: NewJob) -> JobDetail:
+    """The answer for a new job: with its tasks."""
+    tasks = [
+        Task.model_construct(
+            id=task.id,
+            name=task.name,
+            status=task.status,
+            reason=task.reason,
+            detail=task.detail,
+            attempt=task.attempt,
+            depends_on=list(task.rules.depends_on),
+            allow_failure=task.rules.allow_failure,
+            command=definition.run.command,
+            type=definition.run.type,
+            env=masking.shown(definition.run.env),
+            working_dir=definition.run.working_dir,
+            timeout=definition.run.timeout,
+            queue_timeout=task.rules.queue_timeout,
+            retry=task.rules.retry,
+            retry_on_lost=task.rules.retry_on_lost,
+            max_crashes=task.rules.max_crashes,
+            requires=dict(task.rules.requires),
+            resources=task.rules.resources,
+            exit_code=task.exit_code,
+            queued_at=task.queued_at,
+            started_at=task.started_at,
+            finished_at=task.finished_at,
+            executions=[],
+        )
+        for task, definition in zip(new.run.tasks.values(), new.definitions.values(), strict=True)
+    ]
+    return JobDetail.model_construct(
+        **_job_fields(new), env=masking.shown(new.wanted.env), timeout=new.wanted.timeout, tasks=tasks
+    )
+
+
+def _job_fields(new: NewJob) -> dict[str, Any]:
+    job, wanted = new.run.job, new.wanted
+    return {
+        "id": job.id,
+        "name": job.name,
+        "status": job.status,
+        "reason": job.reason,
+        "detail": job.detail,
+        "pipeline_id": job.pipeline_id,
+        "pipeline_version": wanted.pipeline_version,
+        "priority": job.priority,
+        "params": masking.shown(wanted.params),
+        "labels": dict(wanted.labels),
+        "run_at": wanted.run_at,
+        "rerun_of": wanted.rerun_of,
+        "schedule_id": wanted.schedule_id,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }

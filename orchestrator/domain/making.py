@@ -1,0 +1,104 @@
+"""Making a wanted job: its run, just begun, with every task queued that is ready, and its first events. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from orchestrator.domain.definition import TaskDefinition
+from orchestrator.domain.environment import merged
+from orchestrator.domain.orders import Commands, Entry, Orders, Queued
+from orchestrator.domain.run import JobRun
+from orchestrator.domain.state import MOST_AVOIDED, JobState, TaskState
+from orchestrator.domain.wanted import Wanted
+from schemas.cloudevents import travelling_bytes
+from schemas.events import JobCreated
+
+_LATE_ATTEMPT: Final = 999
+"""An attempt number that has as many digits as any."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job about to be written: its run, just begun, and what it was made of."""
+
+    run: JobRun
+    wanted: Wanted
+    definitions: Mapping[str, TaskDefinition]
+    """By task id, in the order of the steps."""
+    deadline: datetime | None
+
+    def commands(self) -> Commands:
+        """What its first orders need."""
+        env = merged(self.wanted.env, params=self.wanted.params)
+        return Commands(env, {id: definition.run for id, definition in self.definitions.items()})
+
+
+def begin(
+    wanted: Wanted,
+    task_ids: Sequence[str],
+    moment: datetime,
+    *,
+    draw: Callable[[], float],
+    traceparent: str | None = None,
+    tracestate: str | None = None,
+) -> NewJob:
+    """Make a job, with as many task ids as it has tasks, in a trace if there is one."""
+    definitions = dict(zip(task_ids, wanted.definitions, strict=True))
+    state = JobState(
+        id=wanted.id,
+        name=wanted.name,
+        created_at=moment,
+        priority=wanted.priority,
+        pipeline_id=wanted.pipeline_id,
+        traceparent=traceparent,
+        tracestate=tracestate,
+    )
+    run = JobRun(state, {id: _task(id, definition, wanted) for id, definition in definitions.items()}, draw)
+    created = JobCreated(
+        job_id=wanted.id,
+        name=wanted.name,
+        pipeline_id=wanted.pipeline_id,
+        pipeline_version=wanted.pipeline_version,
+        priority=wanted.priority,
+        labels=dict(wanted.labels),
+        rerun_of=wanted.rerun_of,
+        schedule_id=wanted.schedule_id,
+    )
+    run.journal.append(Entry(created, moment))
+    run.begin(moment, run_at=wanted.run_at)
+    start = max(moment, wanted.run_at) if wanted.run_at else moment
+    return NewJob(
+        run, wanted, definitions, deadline=start + timedelta(seconds=wanted.timeout) if wanted.timeout else None
+    )
+
+
+def order_bytes(
+    wanted: Wanted,
+    env: Mapping[str, str],
+    definition: TaskDefinition,
+    *,
+    id: str,
+    moment: datetime,
+    tracestate: str | None,
+) -> int:
+    """The most bytes that an order of this task takes on the bus; `env` is what the job's tasks have in common, and
+    `id` any id."""
+    queued = Queued(id, _LATE_ATTEMPT, moment, wanted.run_at or moment, (id,) * MOST_AVOIDED, id)
+    orders = Orders(wanted.id, wanted.name, wanted.priority, tracestate, env)
+    return travelling_bytes(orders.order(definition.rules, definition.run, queued))
+
+
+def _task(id: str, definition: TaskDefinition, wanted: Wanted) -> TaskState:
+    kept = wanted.kept.get(definition.rules.name)
+    if kept is None:
+        return TaskState(id, definition.rules, execution_id=wanted.execution_id)
+    return TaskState(
+        id,
+        definition.rules,
+        status=kept.status,
+        exit_code=kept.exit_code,
+        queued_at=kept.queued_at,
+        started_at=kept.started_at,
+        finished_at=kept.finished_at,
+    )

@@ -1,0 +1,89 @@
+"""Orders and the journal: what a job's changes say to others, in the order in which they happened. Pure.
+
+An order (`tasks.queued`) carries the step's command, which is not loaded with a running job. So the journal holds a
+`Queued` in its place until `Orders` makes the event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from orchestrator.domain.definition import StepRules
+from orchestrator.domain.environment import merged, of_attempt
+from schemas.events import EventData, TaskQueued
+from schemas.specs import Priority, RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Stands in the journal for `tasks.queued`: one attempt of a task is ready."""
+
+    task_id: str
+    attempt: int
+    at: datetime
+    run_at: datetime | None
+    avoids: tuple[str, ...]
+    execution_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal. An `observed` event was emitted by another service and is not emitted again."""
+
+    event: EventData | Queued
+    at: datetime
+    observed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """The part of a job that only its orders need."""
+
+    env: Mapping[str, str]
+    """What its tasks have in common, parameters included; the environment of a task's command is laid over it."""
+    of_tasks: Mapping[str, RunSpec]
+    """By task id; at least those that are ordered."""
+
+
+NO_COMMANDS: Final = Commands({}, {})
+"""Of a job without orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Makes the orders of one job: the fields that all of them carry. `env` is that of `Commands`."""
+
+    job_id: str
+    job_name: str
+    priority: Priority
+    tracestate: str | None
+    env: Mapping[str, str]
+
+    def order(self, rules: StepRules, run: RunSpec, queued: Queued) -> TaskQueued:
+        """The order to the scheduler, for one attempt of a step."""
+        env = of_attempt(
+            merged(self.env, run.env),
+            job_id=self.job_id,
+            job_name=self.job_name,
+            task_id=queued.task_id,
+            step=rules.name,
+            attempt=queued.attempt,
+            tracestate=self.tracestate,
+        )
+        ready = max(queued.at, queued.run_at) if queued.run_at else queued.at
+        return TaskQueued(
+            task_id=queued.task_id,
+            job_id=self.job_id,
+            attempt=queued.attempt,
+            name=rules.name,
+            priority=self.priority,
+            requires=dict(rules.requires),
+            resources=rules.resources,
+            run=run.model_copy(update={"env": env}),
+            run_at=queued.run_at,
+            queued_at=queued.at,
+            queue_deadline=ready + timedelta(seconds=rules.queue_timeout) if rules.queue_timeout else None,
+            execution_id=queued.execution_id,
+            avoid_worker_ids=list(queued.avoids),
+        )

@@ -1,0 +1,93 @@
+"""What came of a task or a job: the event of its end, and its reason in words. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from orchestrator.domain import waiting
+from orchestrator.domain.state import JobState, TaskState
+from schemas.events import (
+    EventData,
+    JobCancelled,
+    JobFailed,
+    JobSucceeded,
+    TaskCancelled,
+    TaskFailed,
+    TaskSkipped,
+    TaskSucceeded,
+)
+from schemas.states import JobStatus, Reason, TaskStatus
+
+_JOB_ENDS: Final = {
+    JobStatus.SUCCEEDED: JobSucceeded,
+    JobStatus.FAILED: JobFailed,
+    JobStatus.CANCELLED: JobCancelled,
+}
+
+
+def ending(job_id: str, task: TaskState) -> EventData:
+    """The event of a task's end."""
+    ids = {"task_id": task.id, "job_id": job_id, "attempt": task.attempt, "name": task.name}
+    match task.status:
+        case TaskStatus.SUCCEEDED:
+            return TaskSucceeded.model_validate(ids)
+        case TaskStatus.FAILED:
+            why = {"reason": task.reason, "detail": task.detail, "exit_code": task.exit_code}
+            return TaskFailed.model_validate({**ids, **why})
+        case TaskStatus.CANCELLED:
+            return TaskCancelled.model_validate({**ids, "reason": task.reason, "detail": task.detail})
+        case _:
+            return TaskSkipped.model_validate({**ids, "reason": task.reason})
+
+
+def job_ending(job: JobState, at: datetime) -> EventData:
+    """The event of a job's end. Raises KeyError for a job that is not over."""
+    return _JOB_ENDS[job.status](
+        job_id=job.id,
+        name=job.name,
+        pipeline_id=job.pipeline_id,
+        reason=job.reason,
+        detail=job.detail,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=at,
+    )
+
+
+def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobStatus, Reason | None, TaskState | None]:
+    """The status and reason of a job whose tasks are all over, and the task that made it fail. A job that was stopped
+    after its last task had ended keeps the outcome of its tasks."""
+    cancelled = False
+    cause: TaskState | None = None
+    failure: Reason | None = None
+    for task in tasks:
+        if task.status is TaskStatus.CANCELLED:
+            cancelled = True
+        elif failure is None and not task.satisfied:
+            failure, cause = task.reason or Reason.EXIT_CODE, task
+        elif failure is Reason.DEPENDENCY_FAILED and task.status is TaskStatus.FAILED and not task.satisfied:
+            failure, cause = task.reason, task  # the cause says more than its consequence
+    if cancelled and stopping is Reason.JOB_TIMEOUT:
+        return JobStatus.FAILED, Reason.JOB_TIMEOUT, None
+    if cancelled:
+        return JobStatus.CANCELLED, Reason.CANCELLED, None
+    if failure is not None:
+        return JobStatus.FAILED, failure, cause
+    return JobStatus.SUCCEEDED, None, None
+
+
+def doing(task: TaskState, now: datetime) -> str:
+    """What a task that is not over has been doing, in words."""
+    if task.status is TaskStatus.RUNNING:
+        return f"had run for {waiting.in_seconds(waiting.since(task.started_at, now))}"
+    if task.status is TaskStatus.SCHEDULED:
+        return "was placed on a worker and had not started"
+    if task.run_at is not None and task.run_at > now:
+        return f"was not yet due for its attempt {task.attempt}"
+    return waited(task, now)
+
+
+def waited(task: TaskState, now: datetime) -> str:
+    """How long a task that is ready has waited, and for which worker, in words."""
+    ready = max(filter(None, (task.queued_at, task.run_at)), default=None)
+    return waiting.for_a_worker(waiting.since(ready, now), task.rules.requires, task.rules.resources)

@@ -1,0 +1,78 @@
+"""How far a job and its tasks are: what is loaded, changed by `orchestrator.domain.run`, and written back.
+
+A step's rules never change and are shared by everything that speaks of it (`orchestrator.domain.definition`); what
+changes is here. Pure.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from orchestrator.domain.definition import StepRules
+from schemas.specs import Priority
+from schemas.states import JobStatus, Reason, TaskStatus
+
+MOST_AVOIDED: Final = 10
+"""The most workers that a task remembers to have failed on."""
+
+
+@dataclass(slots=True)
+class JobState:
+    """The part of a job that changes while it runs, and the fields that its events carry."""
+
+    id: str
+    name: str
+    created_at: datetime
+    priority: Priority = "normal"
+    pipeline_id: str | None = None
+    status: JobStatus = JobStatus.PENDING
+    reason: Reason | None = None
+    detail: str | None = None
+    """The reason in words, where the reason alone does not say enough."""
+    stopping: Reason | None = None
+    """Why the job is being stopped: `cancelled` or `job_timeout`."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    traceparent: str | None = None
+    """The trace in which the job was submitted (W3C trace context), if there was one; so is `tracestate`."""
+    tracestate: str | None = None
+    version: int = 0
+    """How often the job and its tasks were written before."""
+
+
+@dataclass(slots=True)
+class TaskState:
+    """One task: the rules of its step, which never change, and how far it is."""
+
+    id: str
+    rules: StepRules
+    status: TaskStatus = TaskStatus.PENDING
+    reason: Reason | None = None
+    detail: str | None = None
+    attempt: int = 1
+    crashes: int = 0
+    stops: int = 0
+    """How many attempts ended because their worker was stopped on order."""
+    exit_code: int | None = None
+    execution_id: str | None = None
+    """The execution of this attempt: the one that was asked for by id, or the one that was placed last."""
+    run_at: datetime | None = None
+    avoids: tuple[str, ...] = ()
+    """The workers on which earlier attempts failed or were lost, the last one first."""
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return self.rules.name
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether the steps that depend on this task may run."""
+        return self.status is TaskStatus.SUCCEEDED or (self.status is TaskStatus.FAILED and self.rules.allow_failure)
+
+    def avoiding(self, worker_id: str) -> tuple[str, ...]:
+        """The workers to avoid, with one more at their head."""
+        return (worker_id, *(one for one in self.avoids if one != worker_id))[:MOST_AVOIDED]

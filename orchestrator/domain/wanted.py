@@ -1,0 +1,134 @@
+"""A job that is wanted: what a request, a pipeline, an earlier job or a schedule asks for, before anything is written.
+
+Pure: reading pipelines and earlier jobs, and weighing the result, is `orchestrator.submission`'s.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
+from orchestrator.domain.environment import merged
+from schemas.sizes import parameter_variable
+from schemas.specs import CommandSpec, Priority, StepSpec
+from schemas.states import TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RunnablePipeline:
+    """What a job of a pipeline would run now."""
+
+    id: str
+    name: str
+    version: int
+    steps: list[StepSpec]
+    env: Mapping[str, str]
+    timeout: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormerTask:
+    """A task of an earlier job: what it is, and what became of it."""
+
+    definition: TaskDefinition
+    status: TaskStatus
+    exit_code: int | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormerJob:
+    """An earlier job that is to run again."""
+
+    name: str
+    over: bool
+    pipeline_id: str | None
+    pipeline_version: int | None
+    archived: bool
+    """Whether its pipeline is archived, so that the job may not run again."""
+    priority: Priority
+    env: Mapping[str, str]
+    params: Mapping[str, str]
+    labels: Mapping[str, str]
+    timeout: float | None
+    tasks: list[FormerTask]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job to make. `task_ids` and `execution_id` are given where another service chose them already."""
+
+    id: str
+    name: str
+    definitions: Sequence[TaskDefinition]
+    task_ids: Sequence[str] = ()
+    execution_id: str | None = None
+    priority: Priority = "normal"
+    pipeline_id: str | None = None
+    pipeline_version: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What all its tasks have in common, without the parameters."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    run_at: datetime | None = None
+    rerun_of: str | None = None
+    schedule_id: str | None = None
+    kept: Mapping[str, FormerTask] = field(default_factory=dict)
+    """The tasks that succeeded in an earlier job and are not run again, by the name of their step."""
+
+
+def wanted_of_command(
+    id: str, command: CommandSpec, name: str | None, *, env: Mapping[str, str] | None = None
+) -> Wanted:
+    """A job of a single command."""
+    return Wanted(id, name or job_name(command), [of_command(command, name=name, env=env)])
+
+
+def wanted_of_pipeline(
+    id: str, pipeline: RunnablePipeline, name: str | None, *, env: Mapping[str, str], params: Mapping[str, str]
+) -> Wanted:
+    """A job of a pipeline as it is now."""
+    return Wanted(
+        id,
+        name or pipeline.name,
+        of_steps(pipeline.steps, over=merged(env, params=params)),
+        pipeline_id=pipeline.id,
+        pipeline_version=pipeline.version,
+        env=merged(pipeline.env, env),
+        params=params,
+        timeout=pipeline.timeout,
+    )
+
+
+def wanted_of_former(
+    id: str,
+    former: FormerJob,
+    *,
+    rerun_of: str,
+    env: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    from_failed: bool = False,
+) -> Wanted:
+    """An earlier job once more, with more of an environment and of parameters; `from_failed` keeps the tasks that
+    succeeded."""
+    env, params = env or {}, params or {}
+    over = merged(env, params=params)
+    kept = {name: value for name, value in former.params.items() if parameter_variable(name) not in over}
+    succeeded = [task for task in former.tasks if from_failed and task.status is TaskStatus.SUCCEEDED]
+    return Wanted(
+        id,
+        former.name,
+        again([task.definition for task in former.tasks], over=over),
+        priority=former.priority,
+        pipeline_id=former.pipeline_id,
+        pipeline_version=former.pipeline_version,
+        env=merged(former.env, env),
+        params={**kept, **params},
+        labels=former.labels,
+        timeout=former.timeout,
+        rerun_of=rerun_of,
+        kept={task.definition.rules.name: task for task in succeeded},
+    )

@@ -1,0 +1,184 @@
+"""The write path of jobs: load, apply, save, emit, trace, remember. Every change of a job goes through here.
+
+A change is one transaction of the outbox. The rules are in `orchestrator.domain`; rows, in `orchestrator.store`.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final, Literal, get_args
+
+from orchestrator.domain.executions import ExecutionReport, ExecutionRow, fold
+from orchestrator.domain.making import NewJob
+from orchestrator.domain.orders import NO_COMMANDS, Commands
+from orchestrator.domain.run import JobRun, TaskReport
+from orchestrator.memory import RunMemory
+from orchestrator.store.jobs import JobStore
+from orchestrator.store.runs import RunStore
+from orchestrator.traces import Traces
+from orchestrator.watch import Watch
+from schemas.questions import Overdue
+from shared.outbox import Outbox, OutboxTransaction
+from shared.postgres import Broken, retry_deadlock
+
+Known = Literal["remembered", "loaded", "conflict"]
+"""How the jobs of a batch of reports were known: from memory, from the tables, or from the tables because another
+replica had written one of those in memory."""
+
+_EXECUTION_REPORTS: Final = get_args(ExecutionReport)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A batch of reports, committed."""
+
+    runs: Mapping[str, JobRun]
+    """The jobs that they were about, by id. Changing one is not allowed any more."""
+    stale: int
+    """How many reports came too late to change anything."""
+    known: Known
+
+
+class UnitOfWork:
+    """Makes and changes jobs, a transaction at a time."""
+
+    def __init__(
+        self, outbox: Outbox, jobs: JobStore, runs: RunStore, traces: Traces, memory: RunMemory, watch: Watch
+    ) -> None:
+        self._outbox = outbox
+        self._jobs = jobs
+        self._runs = runs
+        self._traces = traces
+        self._memory = memory
+        self._watch = watch
+
+    # ------------------------------------------------------------------ making jobs
+
+    def create(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
+        """Insert the jobs and emit their events when the caller's transaction ends. Their ids must be new."""
+        self._jobs.insert(tx, jobs)
+        self._publish_new(tx, jobs)
+
+    async def create_missing(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
+        """As `create`, for jobs whose ids another service chose: one that exists already stays as it is."""
+        fresh = await self._jobs.insert_missing(tx, jobs)
+        self._publish_new(tx, [job for job in jobs if job.run.job.id in fresh])
+
+    def _publish_new(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
+        for job in jobs:
+            self._publish(tx, job.run, job.commands(), job.run.job.created_at)
+        tx.on_commit(partial(self._memory.keep, [job.run for job in jobs]))
+
+    # ------------------------------------------------------------------ changing jobs
+
+    async def apply(self, reports: Sequence[TaskReport], moment: datetime) -> Applied:
+        """Apply a batch of reports. Jobs that are remembered are written without being loaded."""
+        return await retry_deadlock(lambda: self._apply(reports, moment))
+
+    async def change(
+        self, job_ids: Collection[str], deed: Callable[[JobRun], object], moment: datetime
+    ) -> dict[str, JobRun]:
+        """Load jobs under their locks, do the same with each of them, and commit. Returns those that exist; what `deed`
+        raises rolls all of it back."""
+        return await retry_deadlock(lambda: self._change(job_ids, deed, moment))
+
+    async def delete(self, job_ids: Collection[str]) -> set[str]:
+        """Delete jobs and what belongs to them. Returns the ids of those that existed."""
+        async with self._outbox.transaction() as tx:
+            found = set(await self._load(tx, job_ids))
+            await self._jobs.delete(tx, sorted(found))
+        return found
+
+    async def remind(self, overdue: Sequence[Overdue]) -> int:
+        """Emit `tasks.queued` again for those of these tasks that are still queued. Returns how many."""
+        async with self._outbox.transaction() as tx:
+            waiting = await self._runs.waiting(tx, overdue)
+            for one in waiting:
+                order = one.orders.order(one.rules, one.run, one.queued)
+                self._traces.order(tx, order, one.traceparent)
+        return len(waiting)
+
+    async def _apply(self, reports: Sequence[TaskReport], moment: datetime) -> Applied:
+        jobs = {report.job_id for report in reports}
+        known: Known = "loaded"
+        remembered = self._memory.take(jobs)
+        if remembered is not None and _take_in(remembered, reports, moment):
+            try:
+                async with self._outbox.transaction() as tx:
+                    stale = await self._save_reports(tx, remembered, reports, moment)
+            except Broken:
+                self._memory.distrust()  # another replica was faster
+                known = "conflict"
+            else:
+                return Applied(remembered, stale, "remembered")
+        async with self._outbox.transaction() as tx:
+            runs = await self._load(tx, jobs)
+            _take_in(runs, reports, moment)
+            stale = await self._save_reports(tx, runs, reports, moment)
+        return Applied(runs, stale, known)
+
+    async def _change(
+        self, job_ids: Collection[str], deed: Callable[[JobRun], object], moment: datetime
+    ) -> dict[str, JobRun]:
+        async with self._outbox.transaction() as tx:
+            runs = await self._load(tx, job_ids)
+            for run in runs.values():
+                deed(run)
+            await self._save(tx, list(runs.values()), moment)
+        return runs
+
+    # ------------------------------------------------------------------ what this process knows
+
+    def under_way(self, job_id: str) -> bool:
+        """Whether a job is not over as far as this process knows: it changed the job last, and heard of no end."""
+        return job_id in self._memory
+
+    def over(self, job_id: str) -> None:
+        """A job was found to be over, or not to exist."""
+        self._memory.forget([job_id])
+
+    # ------------------------------------------------------------------ the steps of a transaction
+
+    async def _load(self, tx: OutboxTransaction, job_ids: Collection[str]) -> dict[str, JobRun]:
+        self._memory.forget(job_ids)
+        return await self._runs.load(tx, job_ids)
+
+    async def _save_reports(
+        self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
+    ) -> int:
+        """Save the runs and what is reported of executions. Returns how many reports came too late."""
+        known = [report for report in reports if report.job_id in runs]
+        executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
+        stale = len(reports) - len(known) + sum(run.stale for run in runs.values())
+        await self._save(tx, list(runs.values()), moment, executions)
+        return stale
+
+    async def _save(
+        self, tx: OutboxTransaction, runs: Sequence[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
+    ) -> None:
+        """Write the runs and emit their events, as the last deed of a transaction. Once it is committed, tell those who
+        wait for these jobs, write spans, and remember the runs."""
+        tx.on_commit(partial(self._watch.tell_runs, runs))
+        if ordered := {run.job.id: run.ordered for run in runs if run.ordered}:
+            commands = await self._runs.commands(tx, ordered)
+        else:
+            commands = {}
+        for run in sorted(runs, key=lambda run: run.job.id):
+            self._publish(tx, run, commands.get(run.job.id, NO_COMMANDS), moment)
+        tx.on_commit(partial(self._memory.keep, runs))
+        await self._runs.write(tx, runs, reports, moment)
+
+    def _publish(self, tx: OutboxTransaction, run: JobRun, commands: Commands, began: datetime) -> None:
+        if run.touched:
+            self._traces.emit(tx, run.job, run.events(commands))
+            self._traces.follow(tx, run, began)
+
+
+def _take_in(runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime) -> bool:
+    """Apply the reports. Returns whether each run will be written, so that a run that is not the latest is found out:
+    a report that seems too late for it may be too early instead."""
+    for report in reports:
+        if report.job_id in runs:
+            runs[report.job_id].apply(report, moment)
+    return all(run.touched for run in runs.values())
