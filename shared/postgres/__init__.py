@@ -3,12 +3,15 @@
 Other packages import from here; the modules inside are private.
 """
 
-from shared.postgres.database import Block, Broken, Connection, Database, Record, Runner, Transaction, retry_deadlock
+from shared.postgres.connection import Connection, Record
+from shared.postgres.database import Database, Runner
+from shared.postgres.errors import Broken
 from shared.postgres.leader import Leadership
 from shared.postgres.migrations import migrate
 from shared.postgres.pages import Page
 from shared.postgres.queries import load_queries
 from shared.postgres.statements import Call, joined, narrowed, sparse
+from shared.postgres.transaction import Block, Transaction, retry_deadlock
 
 __all__ = [
     "Block",

@@ -21,8 +21,10 @@ from typing import Any, Final
 import structlog
 
 from shared.errors import Unavailable
-from shared.postgres.database import Database, LockTimeout, Session
+from shared.postgres.database import Database
+from shared.postgres.errors import LockTimeout
 from shared.postgres.queries import load_queries
+from shared.postgres.transaction import Session
 from shared.service import Service, StopTimeout, force, start_all, stop_all
 from shared.telemetry import Metrics
 

@@ -17,8 +17,9 @@ from typing import Final
 import structlog
 
 from shared.errors import ConfigError
-from shared.postgres.database import Database, Session
+from shared.postgres.database import Database
 from shared.postgres.queries import load_queries
+from shared.postgres.transaction import Session
 
 _FILE: Final = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _SHARED: Final = "shared"

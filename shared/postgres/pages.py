@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.postgres.database import Record
+from shared.postgres.connection import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from shared import foundation
 from shared.errors import ConfigError, TooSlow, Unavailable
 from shared.ids import new_id
 from shared.postgres import Database, Transaction, retry_deadlock
+from shared.postgres import connection as connection_module
 from shared.postgres import database as database_module
-from shared.postgres.database import Deadlock, UniqueViolation
+from shared.postgres import transaction as transaction_module
+from shared.postgres.errors import Deadlock, UniqueViolation
 from shared.telemetry import Metrics
 from tests.fixtures.databases import read_only
 from tests.fixtures.hush import Hush
@@ -93,6 +95,11 @@ async def test_a_deadlock_is_tried_again() -> None:
         await retry_deadlock(attempt, attempts=2)
 
 
+def ask_for_proof_within(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (connection_module, database_module, transaction_module):
+        monkeypatch.setattr(module, "PROOF_DEADLINE", seconds)
+
+
 @pytest.mark.parametrize("in_a_transaction", [False, True])
 async def test_a_statement_that_does_not_end_in_time_is_too_slow(
     database_url: str, monkeypatch: pytest.MonkeyPatch, in_a_transaction: bool
@@ -122,7 +129,7 @@ async def test_a_server_that_falls_silent_is_away_and_not_too_slow(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "STATEMENT_DEADLINE", 0.2)
-    monkeypatch.setattr(database_module, "PROOF_DEADLINE", 0.1)
+    ask_for_proof_within(0.1, monkeypatch)
     async with Hush(database_url).running() as way:
         database = Database(way.url, schema="public", name="trial", min_size=1, max_size=1)
         await database.start()
@@ -137,7 +144,7 @@ async def test_a_server_that_falls_silent_is_away_and_not_too_slow(
 async def test_on_a_silent_server_being_cancelled_ends_a_transaction(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "PROOF_DEADLINE", 0.1)
+    ask_for_proof_within(0.1, monkeypatch)
     async with Hush(database_url).running() as way:
         database = Database(way.url, schema="public", name="trial", min_size=1, max_size=1)
         await database.start()

@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import ConfigError
 from shared.postgres import Database, migrate, migrations
-from shared.postgres.database import UniqueViolation
+from shared.postgres.errors import UniqueViolation
 
 Writer = Callable[[int, str], None]
 

@@ -15,7 +15,7 @@ from shared.outbox import Outbox
 from shared.outbox import relay as outbox_relay
 from shared.outbox.relay import Relay
 from shared.postgres import Broken, Database
-from shared.postgres.database import UniqueViolation
+from shared.postgres.errors import UniqueViolation
 from shared.telemetry import Metrics, continued
 from tests.fixtures.servers import NatsServer
 
