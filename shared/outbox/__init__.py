@@ -1,4 +1,4 @@
-"""The transactional outbox: events written with the state they tell of, and published after the commit.
+"""The transactional outbox: a change and its events are written in one transaction and published after the commit.
 
 Other packages import from here; the modules inside are private.
 """

@@ -1,8 +1,8 @@
 """Outbox rows and the messages made of them: pure functions, no I/O.
 
-A row is one event type's share of one transaction, a CloudEvents batch ready to be sent. Rows that wait together
-are merged into one message per event type, without ever overtaking: the order of one type's rows stays, and so
-does the order of all rows that speak of the same entity.
+A row holds the events of one type of one transaction, as a CloudEvents batch ready to be sent. Rows that wait are
+merged into one message per event type. The order of the rows of one type is kept, and so is the order of all rows about
+the same entity.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Final
 
 HEAD_ROOM: Final = 4096
-"""Bytes of a message that are left for its headers, and for what an event that follows from this one has beside."""
+"""Bytes of a message that are left free: for its headers, and for the fields that a following event adds."""
 
 MERGE_LIMIT: Final = 512 * 1024
 """Bytes above which nothing more is merged into a message. A single event may be larger."""
@@ -19,7 +19,7 @@ MERGE_LIMIT: Final = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the outbox. `relay` is the process that wrote it, `entities` are the ids its events speak of."""
+    """One row of the outbox. `relay` is the process that wrote it, `entities` are the ids of its events' subjects."""
 
     id: int
     relay: str
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes out as one message: one or more rows of one event type, in order."""
+    """One or more rows of one event type, in order, that are published as one message."""
 
     event_type: str
     rows: Sequence[Row]
@@ -50,15 +50,15 @@ class Message:
 
     @property
     def traceparent(self) -> str | None:
-        """The message's trace when all of it is of one; every event carries its own anyway."""
+        """The trace context that all rows share, if they do; every event carries its own as well."""
         first = self.rows[0].traceparent
         return first if all(row.traceparent == first for row in self.rows) else None
 
     def msg_id(self, source: str) -> str:
         """The id under which the stream knows this message: `<source>-<first>-<last>-<digest>`.
 
-        First and last are for the reader. The digest is of exactly these rows, for rows 1 and 3 merged are not
-        rows 1, 2 and 3 merged; and of who wrote them, for a new database counts from 1 again.
+        First and last are for people. The digest covers the ids of all rows, because rows 1 and 3 merged are not rows
+        1, 2 and 3 merged, and the processes that wrote them, because a new database counts from 1 again.
         """
         rows = ",".join(f"{row.relay}:{row.id}" for row in self.rows)
         digest = blake2b(rows.encode(), digest_size=6).hexdigest()
@@ -105,9 +105,9 @@ def compose(
 
 
 def flight(rows: Iterable[Row], *, limit: int = MERGE_LIMIT) -> tuple[list[Message], list[Row]]:
-    """As `compose`, of as many messages as may fail one by one: no two of them speak of the same entity.
+    """As `compose`, but no two of the messages are about the same entity.
 
-    Whichever of them is not stored, and goes out again later, has been overtaken by nothing.
+    So any of them may fail and be published again later, and no later event has overtaken it.
     """
     messages, waiting = compose(rows, limit=limit)
     spoken: set[str] = set()

@@ -1,7 +1,7 @@
 """The transactional outbox: a state change and the events it causes are written in one transaction.
 
-Events go into the service's own `outbox` table with everything else, and from there to the bus: while NATS is away
-work is still taken, and nothing that was accepted is lost. How rows travel is `shared.outbox.relay`'s business.
+Events are inserted into the service's own `outbox` table and published from there. While NATS is away requests are
+still accepted, and nothing accepted is lost. `shared.outbox.relay` publishes the rows.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from shared.clock import now
 from shared.errors import FieldError, Invalid
 from shared.ids import new_id
 from shared.outbox.messages import HEAD_ROOM, MERGE_LIMIT, Row
-from shared.outbox.relay import MAX_ROWS, Publisher, Relay
+from shared.outbox.relay import MAX_ROWS, Relay
+from shared.outbox.sending import Publisher
 from shared.postgres import Block, Call, Connection, Database, Transaction, joined, load_queries
 from shared.telemetry import Metrics, common, inject
 
@@ -26,35 +27,35 @@ _log = structlog.get_logger(__name__)
 
 
 class OutboxTransaction(Transaction):
-    """A transaction that carries events: they are written when it ends, and published once it is committed."""
+    """A transaction with events: they are inserted at its end, and published once it is committed."""
 
     def __init__(self, connection: Connection, block: Block) -> None:
         super().__init__(connection, block)
         self.emitted: list[EventData] = []
         self.traced: dict[int, str] = {}
-        """The traces of events that have one of their own, by the identity of the event in `emitted`."""
+        """The trace contexts given for single events, by the `id()` of the event in `emitted`."""
         self.committed: list[Callable[[], None]] = []
         self.closing: list[Call] = []
 
     def close_with(self, query: str, *args: object) -> None:
-        """Have a query run when the transaction ends, as one statement with all others so given and with the writing
-        of the events (`shared.postgres.statements` says which form it has). Its values are not to be had.
+        """Run a query at the end of the transaction, in one statement with the other closing queries and the insert of
+        the events. `shared.postgres.statements` describes its form. Its rows are not returned.
 
-        Where nothing came before them, there is no BEGIN and no COMMIT either.
+        A transaction that runs nothing else needs no BEGIN and no COMMIT.
         """
         self.closing.append(Call(query, args))
 
     def emit(self, *events: EventData, traceparent: str | None = None) -> None:
-        """Say what happened. Nothing is heard of it if the transaction is rolled back.
+        """Publish events once the transaction is committed; a rollback drops them.
 
-        The events belong to the trace that `traceparent` names, or else to the one we are in.
+        They carry the trace context `traceparent`, or else the current one.
         """
         self.emitted.extend(events)
         if traceparent is not None:
             self.traced.update((id(event), traceparent) for event in events)
 
     def on_commit(self, deed: Callable[[], None]) -> None:
-        """Have something done when the transaction is committed, and only then: a span to be written, say."""
+        """Call `deed` once the transaction is committed: to write a span, for example."""
         self.committed.append(deed)
 
 
@@ -63,7 +64,7 @@ _Event = TypeVar("_Event", bound=EventData)
 
 
 class Outbox:
-    """A service's events: a service (start/stop) itself, after the database and the bus and before what uses it.
+    """The outbox of one process. It starts after the database and the bus, and before the parts that emit events.
 
     `source` is the service's name (`orchestrator`); `linger` in seconds is how long the relay lets events gather
     after it sent more than one.
@@ -97,15 +98,15 @@ class Outbox:
         )
 
     async def start(self) -> None:
-        """Begin to publish, what earlier processes left behind included."""
+        """Begin to publish, including rows that earlier processes left."""
         await self.relay.start()
 
     async def stop(self) -> None:
-        """Publish what is committed, for a moment; what remains waits in the table."""
+        """Publish committed events for up to two seconds; the rest stays in the table."""
         await self.relay.stop()
 
     def largest_event(self) -> int:
-        """How many bytes of one event the bus takes, envelope included."""
+        """The largest event that the bus takes, in bytes, envelope included."""
         return self._bus.max_payload - HEAD_ROOM
 
     def must_fit(self, event: EventData, *loc: str) -> None:
@@ -118,11 +119,11 @@ class Outbox:
             raise Invalid([FieldError(loc, says, "too_large")])
 
     def when_undeliverable(self, kind: type[_Event], handler: Callable[[Sequence[_Event]], Awaitable[None]]) -> None:
-        """Have `handler` called with events that were committed and turn out to be larger than the bus takes: somebody
-        has lowered its limit since. It may be called again with the same ones. Without a handler they wait in the
+        """Have `handler` called with committed events that are larger than the bus takes, which happens when the
+        server's limit was lowered. It may be called again with the same events. Without a handler they stay in the
         table, and are tried again each minute.
         """
-        self.relay.undeliverable[kind.event_type] = handler
+        self.relay.sender.undeliverable[kind.event_type] = handler
 
     @overload
     def transaction(self) -> AbstractAsyncContextManager[OutboxTransaction]: ...
@@ -152,11 +153,11 @@ class Outbox:
             except Exception:  # noqa: BLE001  # what is committed has happened, whatever else fails
                 _log.exception("outbox.after_commit_failed")
         if rows:
-            # What was just published leaves when this turn of the loop ends: others wait for it, so let it end now.
+            # The messages leave at the end of this turn of the event loop, and other services wait for them.
             await asyncio.sleep(0)
 
     async def _close(self, transaction: OutboxTransaction) -> list[Row]:
-        """Run the closing queries and write the events, as one statement; the rows that were written."""
+        """Run the closing queries and insert the events in one statement. Returns the inserted rows."""
         rows = self._rows(transaction)
         if not rows and not transaction.closing:
             return []
@@ -176,7 +177,7 @@ class Outbox:
         return [replace(row, id=id) for row, id in zip(rows, record["outbox_ids"], strict=True)] if rows else []
 
     def _rows(self, transaction: OutboxTransaction) -> list[Row]:
-        """The events as rows that have no id yet, in the order in which they are to be written."""
+        """The events as rows without ids, in the order in which they are inserted."""
         moment, ambient, traced = now(), inject(), transaction.traced
         by_type: dict[str, list[CloudEvent[EventData]]] = {}
         for data in transaction.emitted:

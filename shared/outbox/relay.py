@@ -1,76 +1,41 @@
-"""The relay: takes committed outbox rows to the bus and deletes them once they are acknowledged.
+"""The relay: publishes committed outbox rows, and has them deleted once the bus has acknowledged them.
 
-Fed from memory right after each commit; the table is read only to recover: when the bus was away, when memory ran
-over its bound, when another process died. A row leaves the table only after its acknowledgement, so it may be
-published twice (under the same message id where the same rows go together), never not at all. Of each event type
-one message is in flight at a time; what waits meanwhile is merged into the next (`shared.outbox.messages`). Out of
-the table several types go at the same time, as long as they speak of different entities.
+It is fed from memory right after each commit. The table is read only to recover: after the bus was away, after memory
+was full, and after another process died. A row is deleted only after its acknowledgement, so it may be published twice,
+under the same message id where the same rows go together, and is never lost. Of each event type one message is in
+flight at a time, and rows that wait meanwhile are merged into the next one (`shared.outbox.messages`).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
-import orjson
 import structlog
-from prometheus_client import Counter
 
-from schemas.cloudevents import CloudEvent, decode_batch, encode_batch
-from schemas.events import EventData
-from schemas.subjects import FOR_PEOPLE, Catalogue
-from shared.errors import BusUnavailable, MessageTooLarge
-from shared.outbox.messages import HEAD_ROOM, MERGE_LIMIT, Message, Row, compose, flight
-from shared.postgres import Database, Record, load_queries
+from schemas.subjects import FOR_PEOPLE
+from shared.errors import BusUnavailable
+from shared.outbox.messages import Message, Row, compose
+from shared.outbox.sending import Publisher, Sender
+from shared.outbox.table import PAGE_DEADLINE, Acknowledged, Pages
+from shared.postgres import Database
 from shared.service import Counts, Loop
 from shared.telemetry import Metrics
 
 SWEEP_INTERVAL: Final = 2.0
 LEFTOVER_AGE: Final = 3.0
-"""Seconds after which a row in nobody's hands is taken: together with the interval, within five."""
+"""Age in seconds from which the sweep takes rows that no process holds: with the interval, they go out within five."""
 
 MAX_ROWS: Final = 4096
 MAX_BYTES: Final = 32 << 20
-PAGE_ROWS: Final = 500
-PAGE_BYTES: Final = 8 << 20
-DELETE_DELAY: Final = 0.2
-DELETE_AT: Final = 500
 STOP_PATIENCE: Final = 2.0
-REFUSED_PAUSE: Final = 60.0
-"""Seconds until the sweep tries again what the bus refused for its own sake (too large, say)."""
-
-PAGE_DEADLINE: Final = 4.0
-"""Seconds after which nothing more of a page is begun: the transaction that locks its rows ends when it lies idle for
-10 s (`allow_idle_page`), and what is begun takes a publish's deadline at the most."""
-
-COUNT_BOUND: Final = 10_000
-
 QUIET: Final = 8
-"""A message of so few events is no load: what follows it is not made to wait."""
+"""After a message of at most so many events, the next one of its type is not delayed."""
 
 NO_HURRY: Final = 0.025
-"""Seconds that events which no service works on may gather before they go: fewer messages, and the others go first."""
+"""Seconds for which events that no service acts on are gathered: fewer messages, and other events go first."""
 
 _log = structlog.get_logger(__name__)
-
-
-class Publisher(Protocol):
-    """What the relay needs of `shared.bus.Bus`."""
-
-    @property
-    def catalogue(self) -> Catalogue: ...
-
-    @property
-    def connected(self) -> bool: ...
-
-    @property
-    def max_payload(self) -> int: ...
-
-    def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]: ...
-
-    def publish(
-        self, subject: str, payload: bytes, *, msg_id: str, headers: Mapping[str, str] | None = None
-    ) -> Coroutine[Any, Any, None]: ...
 
 
 class Relay(Loop):
@@ -94,27 +59,25 @@ class Relay(Loop):
         page_deadline: float = PAGE_DEADLINE,
     ) -> None:
         super().__init__("outbox", interval=SWEEP_INTERVAL)
-        self._database = database
         self._bus = bus
-        self._id = relay_id
-        self._source = source
+        self.sender = Sender(bus, source=source, metrics=metrics)
+        self._pages = Pages(
+            database,
+            self.sender,
+            relay_id=relay_id,
+            leftover_age=leftover_age,
+            deadline=page_deadline,
+            metrics=metrics,
+        )
         self._linger = linger
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._leftover_age = leftover_age
-        self._page_deadline = page_deadline
-        sql = load_queries("shared.outbox")
-        self._delete_rows, self._measure = sql["delete_outbox"], sql["measure_outbox"]
-        self._lock_own, self._lock_leftovers = sql["lock_outbox_of_relay"], sql["lock_outbox_leftovers"]
-        self._allow_idle = sql["allow_idle_page"]
         self._pending: deque[Row] = deque()
         self._pending_bytes = 0
         self._busy: set[str] = set()
         self._in_flight: set[int] = set()
-        self._acknowledged: list[int] = []
+        self._acknowledged = Acknowledged(database)
         self._sending: set[asyncio.Task[None]] = set()
-        self._deleting: asyncio.Task[None] | None = None
-        self._delete_timer: asyncio.TimerHandle | None = None
         self._behind = False
         """True while the table, not the memory, is the queue."""
         self._missed = False
@@ -124,32 +87,24 @@ class Relay(Loop):
         """Nothing is in flight."""
         self._idle = asyncio.Event()
         """Nothing is in flight, and nothing waits in memory."""
-        self._refused: set[int] = set()
-        self._refused_until = 0.0
         self._changed = asyncio.Event()
         self._unlisten: Callable[[], None] = lambda: None
         self._running = False
-        self.undeliverable: dict[str, Callable[[Sequence[Any]], Awaitable[None]]] = {}
-        """By event type: what is done with events that are larger than the bus takes."""
-        self._published = metrics.counter("outbox_published_total", "Events that the bus acknowledged.", ["type"])
-        self._published_of: dict[str, Counter] = {}
-        self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000.")
-        self._oldest = metrics.gauge("outbox_oldest_seconds", "Age of the oldest outbox row, in seconds.")
 
     @property
     def held(self) -> int:
         """How many rows are in memory."""
-        return len(self._pending) + len(self._in_flight) + len(self._acknowledged)
+        return len(self._pending) + len(self._in_flight) + len(self._acknowledged.ids)
 
     async def start(self) -> None:
-        self._running = True
+        self._running = self._acknowledged.running = True
         self._signal()
         self._unlisten = self._bus.on_change(self._on_change)
         await super().start()
 
     async def stop(self) -> None:
         """Publish what is in memory, within two seconds; the rest stays in the table for the next process."""
-        self._running = False
+        self._running = self._acknowledged.running = False
         self._unlisten()
         await super().stop()
         if self._recovery is not None:
@@ -167,9 +122,9 @@ class Relay(Loop):
         await self.flush()
 
     def feed(self, rows: Sequence[Row]) -> None:
-        """Take rows that have just been committed. Never waits; over its bound it leaves them to recovery."""
+        """Take rows that were just committed, without waiting. When memory is full they are left to recovery."""
         if not self._running:
-            return  # the table has them, and whoever runs next
+            return  # the next process finds them in the table
         if self._behind:
             self._missed = True
             return
@@ -191,18 +146,13 @@ class Relay(Loop):
             await self._idle.wait()
 
     async def flush(self) -> None:
-        """Delete what is acknowledged, now."""
-        if self._delete_timer is not None:
-            self._delete_timer.cancel()
-            self._delete_timer = None
-        if self._deleting is not None:
-            await asyncio.wait({self._deleting})
-        await self._delete()
+        """Delete the rows that are acknowledged."""
+        await self._acknowledged.flush()
 
     # ---------------------------------------------------------------- live: memory → bus
 
     def _hold(self, rows: Sequence[Row]) -> None:
-        """Let what is in no hurry gather, unless something that is in a hurry may not overtake it."""
+        """Gather events that no service acts on, unless an urgent event of the same entity would have to wait, too."""
         hurried = frozenset().union(*(row.entities for row in rows if row.event_type not in FOR_PEOPLE))
         for row in rows:
             kind = row.event_type
@@ -212,7 +162,7 @@ class Relay(Loop):
 
     def _dispatch(self) -> None:
         if self._pending and not self._behind:
-            messages, waiting = compose(self._pending, busy=self._busy, limit=self._limit())
+            messages, waiting = compose(self._pending, busy=self._busy, limit=self.sender.limit)
             if messages:
                 self._pending = deque(waiting)
                 self._pending_bytes = sum(len(row.payload) for row in waiting)
@@ -221,7 +171,7 @@ class Relay(Loop):
 
     def _send_all(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            stored = self._begin(message)
+            stored = self.sender.begin(message)
             self._busy.add(message.event_type)
             self._in_flight.update(row.id for row in message.rows)
             task = asyncio.create_task(self._send(message, stored))
@@ -233,14 +183,13 @@ class Relay(Loop):
         begun = loop.time()
         acknowledged = False
         try:
-            acknowledged = await self._publish(message, stored)
+            acknowledged = await self.sender.finish(message, stored)
         except BusUnavailable as error:
             self._fall_behind(str(error))
         finally:
             self._in_flight.difference_update(row.id for row in message.rows)
             if acknowledged:
-                self._acknowledged.extend(row.id for row in message.rows)
-                self._delete_soon()
+                self._acknowledged.add(message.rows)
             # After more than one event others are likely to follow: let them gather. The first is never delayed.
             rest = self._linger - (loop.time() - begun) if message.events > QUIET and self._running else 0.0
             if rest > 0 and not self._behind:
@@ -263,96 +212,6 @@ class Relay(Loop):
             else:
                 event.clear()
 
-    def _begin(self, message: Message) -> Coroutine[Any, Any, None]:
-        """Put it on the wire, now, and give what is to be awaited until it is stored."""
-        return self._bus.publish(
-            self._bus.catalogue.event(message.event_type),
-            message.payload,
-            msg_id=message.msg_id(self._source),
-            headers={"traceparent": message.traceparent} if message.traceparent else None,
-        )
-
-    async def _publish(self, message: Message, stored: Coroutine[Any, Any, None]) -> bool:
-        """Raises BusUnavailable; False for a message that the bus refuses for its own sake (it stays in the table)."""
-        try:
-            await self._store(message, stored)
-        except BusUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001  # one message that cannot be sent must not hold up the others
-            rows = [row.id for row in message.rows]
-            self._refused.update(rows)
-            self._refused_until = asyncio.get_running_loop().time() + REFUSED_PAUSE
-            _log.error("outbox.refused", event_type=message.event_type, row_ids=rows, error=str(error))
-            return False
-        counter = self._published_of.get(message.event_type)
-        if counter is None:
-            counter = self._published_of[message.event_type] = self._published.labels(message.event_type)
-        counter.inc(message.events)
-        return True
-
-    async def _store(self, message: Message, stored: Coroutine[Any, Any, None]) -> None:
-        """Wait until it is stored; of one that is too large, until each of its events is, or is dealt with."""
-        try:
-            await stored
-        except MessageTooLarge as error:
-            too_large = await self._store_apart(message)
-            if not too_large:
-                return
-            handler = self.undeliverable.get(message.event_type)
-            if handler is None:
-                raise
-            ids = [event.subject for event in too_large]
-            _log.error("outbox.undeliverable", event_type=message.event_type, entity_ids=ids, error=str(error))
-            await handler([event.data for event in too_large])
-
-    async def _store_apart(self, message: Message) -> list[CloudEvent[EventData]]:
-        """Publish the events of a message one by one; those that are too large by themselves are returned."""
-        too_large: list[CloudEvent[EventData]] = []
-        for number, event in enumerate(decode_batch(message.event_type, message.payload)):
-            try:
-                await self._bus.publish(
-                    self._bus.catalogue.event(message.event_type),
-                    encode_batch([event]),
-                    msg_id=f"{message.msg_id(self._source)}-{number}",
-                    headers={"traceparent": event.traceparent} if event.traceparent else None,
-                )
-            except MessageTooLarge:
-                too_large.append(event)
-        return too_large
-
-    def _limit(self) -> int:
-        """Bytes up to which rows are merged into a message."""
-        return min(MERGE_LIMIT, self._bus.max_payload - HEAD_ROOM)
-
-    # ---------------------------------------------------------------- acknowledged: delete in batches
-
-    def _delete_soon(self) -> None:
-        if len(self._acknowledged) >= DELETE_AT:
-            self._delete_now()
-        elif self._delete_timer is None:
-            self._delete_timer = asyncio.get_running_loop().call_later(DELETE_DELAY, self._delete_now)
-
-    def _delete_now(self) -> None:
-        if self._delete_timer is not None:
-            self._delete_timer.cancel()
-            self._delete_timer = None
-        if self._deleting is None or self._deleting.done():
-            self._deleting = asyncio.create_task(self._delete())
-
-    async def _delete(self) -> None:
-        ids = tuple(self._acknowledged)
-        if not ids:
-            return
-        try:
-            await self._database.execute(self._delete_rows, ids)
-        except Exception as error:  # noqa: BLE001  # they are tried again with the next ones
-            _log.warning("outbox.not_deleted", rows=len(ids), error=str(error))
-        else:
-            gone = set(ids)
-            self._acknowledged = [id for id in self._acknowledged if id not in gone]
-        if self._acknowledged and self._running and self._delete_timer is None:
-            self._delete_timer = asyncio.get_running_loop().call_later(DELETE_DELAY, self._delete_now)
-
     # ---------------------------------------------------------------- behind: table → bus
 
     def _on_change(self, connected: bool) -> None:
@@ -361,7 +220,7 @@ class Relay(Loop):
         self._changed.set()
 
     def _fall_behind(self, reason: str) -> None:
-        """From now on the table is the queue: forget what waits in memory, and read it back in the order of ids."""
+        """Make the table the queue: drop the rows that wait in memory, and read them back in the order of their ids."""
         self._missed = True
         self._pending.clear()
         self._pending_bytes = 0
@@ -383,9 +242,9 @@ class Relay(Loop):
                 continue
             self._missed = False
             try:
-                await self._delete()
-                published += await self._publish_table()
-            except Exception as error:  # noqa: BLE001  # whatever it is, giving up would leave the rows where they are
+                await self._acknowledged.delete()
+                published += await self._pages.publish_own()
+            except Exception as error:  # noqa: BLE001  # whatever the error, giving up would leave rows unpublished
                 _log.warning("outbox.still_behind", error=str(error) or type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
@@ -395,84 +254,14 @@ class Relay(Loop):
         self._behind = False
         _log.info("outbox.caught_up", events=published)
 
-    async def _publish_table(self) -> int:
-        """Publish this relay's rows and old ones of others, page by page; how many events that was."""
-        published, after = 0, 0
-        while True:
-            count, last = await self._publish_page(
-                self._lock_own, after, self._id, self._leftover_age, PAGE_ROWS, PAGE_BYTES
-            )
-            published += count
-            if last is None:
-                return published
-            after = last
-
     async def run_once(self) -> Counts:
-        """Sweep: publish a page of rows that waited too long and are not ours to hand; measure what waits."""
+        """Sweep: publish a page of rows that waited too long and that this process does not hold; measure the rest."""
         swept = 0
         if self._bus.connected and not self._behind:
-            if asyncio.get_running_loop().time() >= self._refused_until:
-                self._refused.clear()
-            hands = [*(row.id for row in self._pending), *self._in_flight, *self._acknowledged, *self._refused]
-            swept, last = await self._publish_page(
-                self._lock_leftovers, self._leftover_age, hands, PAGE_ROWS, PAGE_BYTES
-            )
-            if last is not None and swept:
-                self.wake()  # there may be another page
-        row = await self._database.fetch_one(self._measure, COUNT_BOUND)
-        pending = int(row["pending"]) if row is not None else 0
-        self._waiting.set(pending)
-        self._oldest.set(row["oldest"] if row is not None else 0.0)
+            refused = self.sender.refused()
+            hands = [*(row.id for row in self._pending), *self._in_flight, *self._acknowledged.ids, *refused]
+            swept, more = await self._pages.publish_leftovers(except_rows=hands)
+            if more:
+                self.wake()
+        await self._pages.measure()
         return {"swept": swept}
-
-    async def _publish_page(self, query: str, *args: object) -> tuple[int, int | None]:
-        """Lock, publish and delete a page of rows: how many events went out, and the last row's id if there was one.
-
-        Rows that another relay is at are skipped. What was acknowledged before a failure is deleted all the same, and
-        so is what was acknowledged by the deadline: the last row is then that before the first that was left.
-        """
-        clock = asyncio.get_running_loop().time
-        failure: BusUnavailable | None = None
-        published = 0
-        async with self._database.transaction() as transaction:
-            await transaction.fetch_value(self._allow_idle)
-            rows = [_row(record) for record in await transaction.fetch(query, *args)]
-            until = clock() + self._page_deadline
-            waiting = rows
-            done: list[int] = []
-            while waiting and failure is None and (waiting is rows or clock() < until):
-                messages, waiting = flight(waiting, limit=self._limit())
-                begun = [self._publish(message, self._begin(message)) for message in messages]
-                for message, outcome in zip(
-                    messages, await asyncio.gather(*begun, return_exceptions=True), strict=True
-                ):
-                    if isinstance(outcome, BusUnavailable):
-                        failure = outcome
-                    elif isinstance(outcome, BaseException):
-                        raise outcome
-                    elif outcome:
-                        published += message.events
-                        done.extend(row.id for row in message.rows)
-            if done:
-                await transaction.execute(self._delete_rows, done)
-        if failure is not None:
-            raise failure
-        if waiting:
-            return published, waiting[0].id - 1
-        return published, rows[-1].id if rows else None
-
-
-def _row(record: Record) -> Row:
-    return Row(
-        id=record["id"],
-        relay=record["relay"],
-        event_type=record["event_type"],
-        events=record["events"],
-        entities=_entities(orjson.loads(record["payload"])),
-        traceparent=record["traceparent"],
-        payload=record["payload"],
-    )
-
-
-def _entities(batch: Iterable[Mapping[str, object]]) -> frozenset[str]:
-    return frozenset(str(event["subject"]) for event in batch)

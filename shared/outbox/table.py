@@ -1,0 +1,186 @@
+"""The outbox table: reading pages of rows to publish them, deleting acknowledged rows, and measuring what waits."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import orjson
+import structlog
+
+from shared.errors import BusUnavailable
+from shared.outbox.messages import Row, flight
+from shared.outbox.sending import Sender
+from shared.postgres import Database, Record, load_queries
+from shared.telemetry import Metrics
+
+PAGE_ROWS: Final = 500
+PAGE_BYTES: Final = 8 << 20
+PAGE_DEADLINE: Final = 4.0
+"""Seconds after which no further message of a page is begun: the transaction that locks its rows may be idle for 10 s
+(`allow_idle_page`), and a message that was begun takes no longer than the deadline of a publish."""
+COUNT_BOUND: Final = 10_000
+"""Rows up to which those that wait are counted."""
+DELETE_DELAY: Final = 0.2
+DELETE_AT: Final = 500
+
+_log = structlog.get_logger(__name__)
+
+
+class Pages:
+    """Publishes rows out of the table, page by page, each page locked. Messages about different entities go at the same
+    time. `relay_id` names this process's rows; `leftover_age` is the age in seconds from which rows of other processes
+    are taken.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sender: Sender,
+        *,
+        relay_id: str,
+        leftover_age: float,
+        deadline: float,
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
+        self._sender = sender
+        self._id = relay_id
+        self._leftover_age = leftover_age
+        self._deadline = deadline
+        sql = load_queries("shared.outbox")
+        self._delete_rows, self._measure = sql["delete_outbox"], sql["measure_outbox"]
+        self._lock_own, self._lock_leftovers = sql["lock_outbox_of_relay"], sql["lock_outbox_leftovers"]
+        self._allow_idle = sql["allow_idle_page"]
+        self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000.")
+        self._oldest = metrics.gauge("outbox_oldest_seconds", "Age of the oldest outbox row, in seconds.")
+
+    async def publish_own(self) -> int:
+        """Publish all rows of this process, and old rows of others. Returns the number of events published."""
+        published, after = 0, 0
+        while True:
+            count, last = await self._publish(
+                self._lock_own, after, self._id, self._leftover_age, PAGE_ROWS, PAGE_BYTES
+            )
+            published += count
+            if last is None:
+                return published
+            after = last
+
+    async def publish_leftovers(self, *, except_rows: Sequence[int]) -> tuple[int, bool]:
+        """Publish a page of rows that have waited too long. Returns the number of events published, and whether there
+        may be another page.
+        """
+        count, last = await self._publish(self._lock_leftovers, self._leftover_age, except_rows, PAGE_ROWS, PAGE_BYTES)
+        return count, last is not None and count > 0
+
+    async def measure(self) -> None:
+        """Set the metrics of the rows that wait."""
+        row = await self._database.fetch_one(self._measure, COUNT_BOUND)
+        self._waiting.set(int(row["pending"]) if row is not None else 0)
+        self._oldest.set(row["oldest"] if row is not None else 0.0)
+
+    async def _publish(self, query: str, *args: object) -> tuple[int, int | None]:
+        """Lock, publish and delete a page of rows. Returns the number of events published, and the last row's id if
+        there was a row.
+
+        Rows that another relay has locked are skipped. Rows acknowledged before a failure or the deadline are deleted
+        all the same; after the deadline, the last row is the one before the first that was left.
+        """
+        clock = asyncio.get_running_loop().time
+        failure: BusUnavailable | None = None
+        published = 0
+        async with self._database.transaction() as transaction:
+            await transaction.fetch_value(self._allow_idle)
+            rows = [_row(record) for record in await transaction.fetch(query, *args)]
+            until = clock() + self._deadline
+            waiting = rows
+            done: list[int] = []
+            while waiting and failure is None and (waiting is rows or clock() < until):
+                messages, waiting = flight(waiting, limit=self._sender.limit)
+                begun = [self._sender.finish(message, self._sender.begin(message)) for message in messages]
+                for message, outcome in zip(
+                    messages, await asyncio.gather(*begun, return_exceptions=True), strict=True
+                ):
+                    if isinstance(outcome, BusUnavailable):
+                        failure = outcome
+                    elif isinstance(outcome, BaseException):
+                        raise outcome
+                    elif outcome:
+                        published += message.events
+                        done.extend(row.id for row in message.rows)
+            if done:
+                await transaction.execute(self._delete_rows, done)
+        if failure is not None:
+            raise failure
+        if waiting:
+            return published, waiting[0].id - 1
+        return published, rows[-1].id if rows else None
+
+
+class Acknowledged:
+    """Rows that the bus has acknowledged: deleted in batches, soon after. `running` is False while the process stops:
+    rows that could not be deleted are then left to the next process.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._delete_rows = load_queries("shared.outbox")["delete_outbox"]
+        self.ids: list[int] = []
+        self.running = False
+        self._deleting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Have these rows deleted, at once where there are many."""
+        self.ids.extend(row.id for row in rows)
+        if len(self.ids) >= DELETE_AT:
+            self._delete_now()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELETE_DELAY, self._delete_now)
+
+    async def flush(self) -> None:
+        """Delete them, and return when that is done."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._deleting is not None:
+            await asyncio.wait({self._deleting})
+        await self.delete()
+
+    async def delete(self) -> None:
+        """Delete them; those that could not be deleted are tried again with the next ones."""
+        ids = tuple(self.ids)
+        if not ids:
+            return
+        try:
+            await self._database.execute(self._delete_rows, ids)
+        except Exception as error:  # noqa: BLE001  # they are tried again with the next ones
+            _log.warning("outbox.not_deleted", rows=len(ids), error=str(error))
+        else:
+            gone = set(ids)
+            self.ids = [id for id in self.ids if id not in gone]
+        if self.ids and self.running and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELETE_DELAY, self._delete_now)
+
+    def _delete_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._deleting is None or self._deleting.done():
+            self._deleting = asyncio.create_task(self.delete())
+
+
+def _row(record: Record) -> Row:
+    return Row(
+        id=record["id"],
+        relay=record["relay"],
+        event_type=record["event_type"],
+        events=record["events"],
+        entities=_entities(orjson.loads(record["payload"])),
+        traceparent=record["traceparent"],
+        payload=record["payload"],
+    )
+
+
+def _entities(batch: Iterable[Mapping[str, object]]) -> frozenset[str]:
+    return frozenset(str(event["subject"]) for event in batch)
