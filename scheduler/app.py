@@ -12,6 +12,7 @@ from scheduler.hearing import HeardTime, Hearing
 from scheduler.listing import Listing
 from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
 from scheduler.recall import Recollection, UnheardSchedules, Unnamed
+from scheduler.restarts import Restarts
 from scheduler.schedules import Firing, Schedules, Verdicts
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
@@ -58,9 +59,12 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         placement = Placement(dispatcher, silence)
         placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits)
         dispatcher.delay = placing.delay
+        restarts = Restarts(placing.caught_up, partial(dispatcher.hear, outcomes_read=True), patience=lease)
+        dispatcher.hold_back = restarts.hold
         recollection = Recollection(dispatcher, outbox, asked)
         return [
             dispatcher,
+            restarts,
             AgentNews(bus, dispatcher),
             Hearing(bus, heard, dispatcher.idle_turn, counters),
             placing,

@@ -78,6 +78,8 @@ class Dispatcher:
         self.timed = timed
         self.delay: Callable[[], float] = lambda: 0.0
         """Seconds that what was handled last had waited in the stream."""
+        self.hold_back: Callable[[Heartbeat], None] | None = None
+        """Keeps the heartbeat of a worker that was started anew until outcomes were read; then it is heard again."""
         self._lock = asyncio.Lock()
         self._desk: Desk | None = None
         self._epoch = 0
@@ -134,17 +136,20 @@ class Dispatcher:
         if desk.timing_changed:
             self.timed()
 
-    async def hear(self, news: Heartbeat | Offer) -> None:
-        """Take a worker's word, and tell it what it has to know in return.
+    async def hear(self, news: Heartbeat | Offer, *, outcomes_read: bool = False) -> None:
+        """Take a worker's word, and tell it what it has to know in return. One that makes executions lost is held back,
+        unless the outcomes that were stored when it came were read.
 
         Raises Unavailable when another leader has taken over in the meantime: its word is not ours to answer.
         """
         answer = Answer()
         async with self.turn() as turn:
-            if isinstance(news, Heartbeat):
-                answer = turn.desk.heartbeat(news, turn.now, timely=self.timely())
-            else:
+            if not isinstance(news, Heartbeat):
                 turn.desk.offer(news, turn.now)
+            elif self.hold_back is not None and not outcomes_read and turn.desk.leaves_behind(news):
+                self.hold_back(news)
+            else:
+                answer = turn.desk.heartbeat(news, turn.now, timely=self.timely())
         if answer:
             # A turn that writes nothing does not notice that it is no longer ours.
             await self._store.confirm_epoch(self._epoch)

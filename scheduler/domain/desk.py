@@ -326,6 +326,17 @@ class Desk:
             resume=beat.draining and not beat.exiting and not worker.drained,
         )
 
+    def leaves_behind(self, beat: Heartbeat) -> bool:
+        """Whether the worker was started anew, and what was placed on the start before will be lost by this heartbeat:
+        it does not name its outcome as one that is still to be reported."""
+        worker = self.fleet.get(beat.worker_id)
+        return (
+            worker is not None
+            and beat.incarnation != worker.incarnation
+            and beat.incarnation not in worker.former
+            and not worker.placed.keys() <= set(beat.reporting)
+        )
+
     def offer(self, offer: Offer, now: Moment) -> None:
         """A worker takes more or less than it did. One that is not known yet is left to its heartbeat."""
         worker = self.fleet.get(offer.worker_id)

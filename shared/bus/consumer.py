@@ -26,7 +26,7 @@ delays are rows in SQL.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Generic, TypeVar
@@ -36,6 +36,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from schemas.subjects import EVENTS, Catalogue, ConsumerSpec
+from shared.bus.backlog import Backlog
 from shared.bus.connection import Connection
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.declare import NANOS, Declarations
@@ -65,6 +66,8 @@ WORKS_WITHIN: Final = 300.0
 TOO_SLOW_AT_MOST: Final = 3
 """Times in a row that the handler may be too slow before that is the events' own fault."""
 LONGEST_YIELD: Final = 0.5
+ASK_AGAIN: Final = 0.1
+"""Seconds between two questions to the server whether all was handled, at the most."""
 SIGNS_OF_LIFE: Final = 4
 """How often within `ack_wait` the server is told that we still work on what we hold: two may come late or get lost."""
 
@@ -197,6 +200,28 @@ class Consumer(Generic[T]):
         async with asyncio.timeout(deadline):
             while not condition():
                 await self._changed.wait()
+
+    async def caught_up(self, within: float) -> bool:
+        """Wait until what the stream holds for this consumer by now has been handled, `within` seconds at the most.
+        Tells whether it was; False, too, when the server did not say so in that time."""
+        backlog: Backlog | None = None
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    changed = self._changed
+                    try:
+                        if backlog is None:
+                            backlog = await Backlog.now(self._connection, self._catalogue, deadline=within)
+                        if await backlog.is_handled(self._connection, self._catalogue, self._durable, deadline=within):
+                            return True
+                    except (BusUnavailable, BusError) as error:
+                        log.info("consumer.backlog_unknown", consumer=self._durable, error=str(error))
+                    with suppress(TimeoutError):  # the server works acknowledgements off in its own time
+                        async with asyncio.timeout(ASK_AGAIN):
+                            await changed.wait()
+                            await asyncio.sleep(ASK_AGAIN / 10)
+        except TimeoutError:
+            return False
 
     @property
     def dead(self) -> int:

@@ -77,6 +77,56 @@ async def test_every_event_is_handled_once_and_in_order(bus: Bus, consume: Start
     await nothing_pending(bus)
 
 
+async def test_a_consumer_has_caught_up_once_what_was_stored_is_handled(bus: Bus, consume: Start) -> None:
+    """Whatever comes after that; what is being handled is not."""
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def handler(_events: Events) -> None:
+        begun.set()
+        await gate.wait()
+
+    consumer = await consume(handler)
+    assert await consumer.caught_up(10), "nothing was ever stored"
+    await publish(bus, numbered(3))
+    await begun.wait()
+    assert not await consumer.caught_up(0.3)
+    waiting = asyncio.create_task(consumer.caught_up(10))
+    await pending(bus)  # its question has been answered
+    gate.set()
+    assert await waiting
+    assert consumer.handled == 3
+
+
+async def test_a_consumer_catches_up_while_more_and_more_comes(bus: Bus, consume: Start) -> None:
+    seen = asyncio.Event()
+
+    async def handler(_events: Events) -> None:
+        seen.set()
+
+    async def pour() -> None:
+        start = 0
+        while True:
+            await publish(bus, numbered(1, start=start))
+            start += 1
+
+    consumer = await consume(handler, linger_ms=0)
+    pouring = asyncio.create_task(pour())
+    try:
+        await seen.wait()
+        assert await consumer.caught_up(10)
+    finally:
+        pouring.cancel()
+
+
+async def test_a_consumer_has_not_caught_up_where_the_server_cannot_say_so(bus: Bus, consume: Start) -> None:
+    async def handler(_events: Events) -> None:
+        return None
+
+    consumer = await consume(handler)
+    await bus.request(f"$JS.API.STREAM.DELETE.{bus.catalogue.namespace}-events", b"", timeout=5)
+    assert not await consumer.caught_up(0.3)
+
+
 async def test_a_consumer_that_has_handled_all_there_is_is_not_behind(bus: Bus, consume: Start) -> None:
     delays: list[float] = []
     there = asyncio.Event()

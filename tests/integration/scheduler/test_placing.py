@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
 from schemas.events import (
@@ -20,6 +21,7 @@ from schemas.events import (
     WorkerStopped,
 )
 from schemas.states import Reason, WorkerProcessStatus
+from schemas.subjects import EVENTS, SCHEDULER_PLACEMENT
 from shared.ids import new_id
 from tests.integration.scheduler.conftest import DEADLINE, House, Opener, finished, queued, scheduler_process
 
@@ -190,8 +192,8 @@ async def test_what_its_worker_has_no_outcome_of_any_more_is_lost(
     assert (lost.execution_id, lost.attempt) == (placed.execution_id, 1)
 
 
-async def test_a_new_incarnation_loses_what_the_old_one_had(house: Opener) -> None:
-    here = await house()
+async def test_a_new_incarnation_loses_what_the_old_one_had_at_once_where_no_outcome_waits(house: Opener) -> None:
+    here = await house(lease=60)
     agent = await here.agent(slots=1)
     await here.say(queued())
     [placed] = await here.ears.wait(TaskScheduled)
@@ -274,3 +276,50 @@ async def test_hundreds_at_once_each_run_once(house: Opener) -> None:
             await here.say(*(finished(one) for one in fresh))
     assert sorted(one.task_id for one in here.ears.of(TaskScheduled)) == sorted(one.task_id for one in tasks)
     assert {one.worker_id for one in here.ears.of(TaskScheduled)} == {agent.id for agent in agents}
+
+
+async def pause(house: House, *, seconds: float) -> None:
+    """Have the server give the scheduler no events for so long; 0 lets them come again."""
+    until = datetime.now(UTC) + timedelta(seconds=seconds) if seconds else datetime.min.replace(tzinfo=UTC)
+    consumer = f"{house.bus.catalogue.stream(EVENTS)}.{SCHEDULER_PLACEMENT.durable}"
+    asked = orjson.dumps({"pause_until": until.isoformat()})
+    answer = orjson.loads(await house.bus.request(f"$JS.API.CONSUMER.PAUSE.{consumer}", asked, timeout=5))
+    assert answer["paused"] is bool(seconds)
+
+
+async def test_an_outcome_that_was_stored_counts_though_the_new_incarnation_was_heard_first(house: Opener) -> None:
+    here = await house(lease=60)
+    agent = await here.agent(slots=1)
+    await here.say(queued())
+    [placed] = await here.ears.wait(TaskScheduled)
+    await pause(here, seconds=60)
+    await here.say(finished(placed))
+    agent.incarnation = new_id()
+    await agent.beat()
+    await agent.beat()
+    other = await here.agent(slots=0)  # whose heartbeat comes after those
+    assert here.ears.of(ExecutionLost) == []
+
+    await pause(here, seconds=0)
+
+    await here.ears.wait(WorkerRegistered, where=lambda event: event.incarnation == agent.incarnation)
+    assert (await explained(here, placed.task_id))["status"] == "succeeded"
+    await here.say(new := queued())
+    again = (await here.ears.wait(TaskScheduled, 2))[1]
+    assert (again.task_id, again.incarnation) == (new.task_id, agent.incarnation)
+    assert here.ears.of(ExecutionLost) == []
+    assert again.worker_id != other.id
+
+
+async def test_outcomes_that_are_not_read_keep_a_restarted_worker_no_longer_than_a_lease(house: Opener) -> None:
+    here = await house(lease=2)
+    agent = await here.agent(slots=1)
+    await here.say(queued())
+    [placed] = await here.ears.wait(TaskScheduled)
+    await pause(here, seconds=60)
+    await here.say(finished(placed))
+    agent.incarnation = new_id()
+    await agent.beat()
+    [lost] = await here.ears.wait(ExecutionLost)
+    assert lost.execution_id == placed.execution_id
+    await here.ears.wait(WorkerRegistered, where=lambda event: event.incarnation == agent.incarnation)
