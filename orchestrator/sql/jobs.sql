@@ -2,49 +2,19 @@
 -- Write new jobs, their tasks and the beginning of their timelines (one row per job), all in one round trip; gives the
 -- ids that are new as one array, for a job may be asked for twice.
 with fresh as (
-    insert into jobs (
-        id, name, status, reason, pipeline_id, pipeline_version, priority, env, params, labels, timeout, run_at,
-        deadline, rerun_of, schedule_id, created_at, started_at, finished_at, traceparent, tracestate
-    )
-    select
-        id, name, status, reason, pipeline_id, pipeline_version, priority, env::json, params::json, labels::jsonb,
-        timeout, run_at, deadline, rerun_of, schedule_id, created_at, null, finished_at, traceparent, tracestate
-    from unnest(
-        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::float8[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[],
-        $16::timestamptz[], $17::timestamptz[], $18::text[], $19::text[]
-    ) as new (
-        id, name, status, reason, pipeline_id, pipeline_version, priority, env, params, labels, timeout, run_at,
-        deadline, rerun_of, schedule_id, created_at, finished_at, traceparent, tracestate
-    )
+    insert into jobs (:jobs.columns)
+    select :jobs.values from unnest(:jobs.arrays) as new (:jobs.columns)
     on conflict (id) do nothing
     returning id
 ),
 tasks_of_them as (
-    insert into tasks (
-        job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires,
-        resources, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at,
-        finished_at
-    )
-    select
-        job_id, id, position, name, depends_on::json, allow_failure, retry::json, retry_on_lost, max_crashes, run::json,
-        requires::json, resources::json, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at,
-        queued_at, started_at, finished_at
-    from unnest(
-        $20::uuid[], $21::uuid[], $22::integer[], $23::text[], $24::text[], $25::boolean[], $26::text[], $27::boolean[],
-        $28::integer[], $29::text[], $30::text[], $31::text[], $32::float8[], $33::text[], $34::text[], $35::integer[],
-        $36::integer[], $37::uuid[], $38::timestamptz[], $39::timestamptz[], $40::timestamptz[], $41::timestamptz[]
-    ) as new (
-        job_id, id, position, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, run, requires,
-        resources, queue_timeout, status, reason, attempt, exit_code, execution_id, run_at, queued_at, started_at,
-        finished_at
-    )
+    insert into tasks (:tasks.columns)
+    select :tasks.values from unnest(:tasks.arrays) as new (:tasks.columns)
     where job_id in (select id from fresh)
 ),
 timelines as (
-    insert into timeline (job_id, entries)
-    select job_id, entries::json
-    from unnest($42::uuid[], $43::text[]) as new (job_id, entries)
+    insert into timeline (:timeline.columns)
+    select :timeline.values from unnest(:timeline.arrays) as new (:timeline.columns)
     where job_id in (select id from fresh)
 )
 select array(select id::text from fresh) as fresh
@@ -65,19 +35,12 @@ select
                     'reason', t.reason,
                     'detail', t.detail,
                     'attempt', t.attempt,
-                    'depends_on', t.depends_on,
-                    'allow_failure', t.allow_failure,
+                    :rules.shown,
                     'command', t.run -> 'command',
                     'type', coalesce(t.run ->> 'type', 'shell'),
                     'env', shown_environment(coalesce(t.run -> 'env', '{}')),
                     'working_dir', t.run ->> 'working_dir',
                     'timeout', t.run -> 'timeout',
-                    'queue_timeout', t.queue_timeout,
-                    'retry', t.retry,
-                    'retry_on_lost', t.retry_on_lost,
-                    'max_crashes', t.max_crashes,
-                    'requires', t.requires,
-                    'resources', t.resources,
                     'exit_code', t.exit_code,
                     'queued_at', rfc3339(t.queued_at),
                     'started_at', rfc3339(t.started_at),
@@ -119,27 +82,27 @@ where j.id = $1::uuid
 select status from jobs where id = $1::uuid
 
 -- name: list_jobs
--- A page of jobs as JSON, newest first. Those of normal priority ($15) are in no index by it.
+-- A page of jobs as JSON, newest first. Those of normal priority are in no index by it.
 select j.id::text as id, job_json(j)::text as body
 from jobs j
 where true
-    and j.id < $1::uuid -- if given
-    and j.status = $2::text -- if given
-    and j.pipeline_id = $3::uuid -- if given
-    and j.name = $4::text -- if given
-    and j.priority = $5::text and j.priority <> 'normal' -- if given
-    and j.rerun_of = $6::uuid -- if given
-    and j.schedule_id = $7::uuid -- if given
-    and j.reason = $8::text -- if given
-    and j.pipeline_version = $9::integer and j.pipeline_id is not null -- if given
-    and right(j.id::text, 8) = $10::text -- if given
-    and j.labels @> $11::jsonb and j.labels <> '{}' -- if given
-    and j.created_at >= $12::timestamptz -- if given
-    and j.created_at < $13::timestamptz -- if given
-    and j.id < $14::uuid -- if given
-    and $15::boolean and j.priority = 'normal' -- if given
+    and j.id < :before::uuid -- if given
+    and j.status = :status::text -- if given
+    and j.pipeline_id = :pipeline_id::uuid -- if given
+    and j.name = :name::text -- if given
+    and j.priority = :priority::text and j.priority <> 'normal' -- if given
+    and j.rerun_of = :rerun_of::uuid -- if given
+    and j.schedule_id = :schedule_id::uuid -- if given
+    and j.reason = :reason::text -- if given
+    and j.pipeline_version = :pipeline_version::integer and j.pipeline_id is not null -- if given
+    and right(j.id::text, 8) = :short_id::text -- if given
+    and j.labels @> :labels::jsonb and j.labels <> '{}' -- if given
+    and j.created_at >= :created_after::timestamptz -- if given
+    and j.created_at < :created_before::timestamptz -- if given
+    and j.id < :below::uuid -- if given
+    and :normal::boolean and j.priority = 'normal' -- if given
 order by j.id desc
-limit $16
+limit :limit
 
 -- name: jobs_over_before
 -- The oldest jobs of a status that were over before a moment, each with the ids of its executions, which name its logs.
@@ -202,8 +165,7 @@ where j.id = $1::uuid
 -- name: get_tasks_to_rerun
 -- A job's tasks with their whole definition and what became of them.
 select
-    t.id::text as id, t.name, t.depends_on, t.allow_failure, t.retry, t.retry_on_lost, t.max_crashes, t.run,
-    t.requires, t.resources, t.queue_timeout, t.status, t.exit_code, t.queued_at, t.started_at, t.finished_at
+    t.id::text as id, :rules.columns, t.run, t.status, t.exit_code, t.queued_at, t.started_at, t.finished_at
 from tasks t
 where t.job_id = $1::uuid
 order by t.position

@@ -36,23 +36,23 @@ where p.id = $1::uuid and v.version = $2
 -- A page of a pipeline's versions as JSON, newest first.
 select v.version::text as id, pipeline_json(p, v)::text as body
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id
-where p.id = $1::uuid
-    and v.version < $2::integer -- if given
+where p.id = :pipeline_id::uuid
+    and v.version < :before::integer -- if given
 order by v.version desc
-limit $3
+limit :limit
 
 -- name: list_pipelines
--- A page of the pipelines that are active ($1), or of those that are archived ($2), as JSON, newest first.
+-- A page of the pipelines that are active, or of those that are archived, as JSON, newest first.
 select p.id::text as id, pipeline_json(p, v)::text as body
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
 where true
-    and $1::boolean and p.archived_at is null -- if given
-    and $2::boolean and p.archived_at is not null -- if given
-    and p.id < $3::uuid -- if given
-    and p.name = $4::text -- if given
-    and p.version = $5::integer -- if given
+    and :active::boolean and p.archived_at is null -- if given
+    and :archived::boolean and p.archived_at is not null -- if given
+    and p.id < :before::uuid -- if given
+    and p.name = :name::text -- if given
+    and p.version = :version::integer -- if given
 order by p.id desc
-limit $6
+limit :limit
 
 -- name: pipelines_to_run
 -- What jobs of these pipelines would run now; archived ones are left out.

@@ -12,14 +12,12 @@ for no key update
 -- name: get_tasks
 -- All tasks of locked jobs: the graph, the rules and how far they are.
 select
-    job_id::text as job_id, id::text as id, name,
-    case when depends_on::text <> '[]' then depends_on end as depends_on, allow_failure, retry, retry_on_lost,
-    max_crashes, queue_timeout, status, reason, attempt, crashes, exit_code, execution_id::text as execution_id, run_at,
-    avoid_worker_ids::text[] as avoid_worker_ids, queued_at, started_at, finished_at, stops, detail,
-    case when requires::text <> '{}' then requires end as requires, resources
-from tasks
-where job_id = any($1::uuid[])
-order by job_id, position
+    t.job_id::text as job_id, t.id::text as id, :rules.columns, t.status, t.reason, t.attempt, t.crashes, t.exit_code,
+    t.execution_id::text as execution_id, t.run_at, t.avoid_worker_ids::text[] as avoid_worker_ids, t.queued_at,
+    t.started_at, t.finished_at, t.stops, t.detail
+from tasks t
+where t.job_id = any($1::uuid[])
+order by t.job_id, t.position
 
 -- name: get_commands
 -- What the scheduler and the worker need to know of tasks that are ready. What the tasks of a job have in common stands
@@ -41,47 +39,20 @@ order by t.job_id, t.id
 -- version that it was loaded at.
 with jobs_written as (
     update jobs j
-    set version = j.version + 1, status = new.status, reason = new.reason, stopping = new.stopping,
-        started_at = new.started_at, finished_at = new.finished_at, detail = new.detail
-    from unnest(
-        $1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-        $8::text[]
-    ) as new (id, version, status, reason, stopping, started_at, finished_at, detail)
+    set version = j.version + 1, :jobs.changes
+    from unnest(:jobs.arrays) as new (:jobs.columns)
     where j.id = new.id and j.version = new.version
     returning j.id
 ),
 tasks_written as (
     update tasks t
-    set status = new.status, reason = new.reason, attempt = new.attempt, crashes = new.crashes,
-        exit_code = new.exit_code, execution_id = new.execution_id, run_at = new.run_at,
-        avoid_worker_ids = new.avoid_worker_ids::uuid[], queued_at = new.queued_at, started_at = new.started_at,
-        finished_at = new.finished_at, stops = new.stops, detail = new.detail
-    from unnest(
-        $9::uuid[], $10::uuid[], $11::text[], $12::text[], $13::integer[], $14::integer[], $15::integer[], $16::uuid[],
-        $17::timestamptz[], $18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::integer[],
-        $23::text[]
-    ) as new (
-        job_id, id, status, reason, attempt, crashes, exit_code, execution_id, run_at, avoid_worker_ids, queued_at,
-        started_at, finished_at, stops, detail
-    )
+    set :tasks.changes
+    from unnest(:tasks.arrays) as new (:tasks.columns)
     where t.job_id = new.job_id and t.id = new.id
 ),
 executions_written as (
-    insert into executions as known (
-        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at,
-        finished_at, log_chunks, log_truncated
-    )
-    select
-        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at,
-        finished_at, log_chunks, log_truncated
-    from unnest(
-        $24::uuid[], $25::uuid[], $26::uuid[], $27::integer[], $28::uuid[], $29::text[], $30::text[], $31::text[],
-        $32::text[], $33::integer[], $34::timestamptz[], $35::timestamptz[], $36::timestamptz[], $37::integer[],
-        $38::boolean[]
-    ) as new (
-        job_id, id, task_id, attempt, worker_id, worker_name, status, reason, detail, exit_code, placed_at, started_at,
-        finished_at, log_chunks, log_truncated
-    )
+    insert into executions as known (:executions.columns)
+    select :executions.values from unnest(:executions.arrays) as new (:executions.columns)
     on conflict (job_id, id) do update
     set status = excluded.status, reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
         worker_name = coalesce(known.worker_name, excluded.worker_name),
@@ -90,10 +61,10 @@ executions_written as (
     where execution_rank(excluded.status) > execution_rank(known.status)
 ),
 timelines as (
-    insert into timeline (job_id, entries)
-    select job_id, entries::json from unnest($39::uuid[], $40::text[]) as new (job_id, entries)
+    insert into timeline (:timeline.columns)
+    select :timeline.values from unnest(:timeline.arrays) as new (:timeline.columns)
 )
-select must((select count(*) from jobs_written) = cardinality($1), 'a job was changed meanwhile')
+select must((select count(*) from jobs_written) = cardinality(:jobs.id), 'a job was changed meanwhile')
 
 -- name: close_returned_executions
 -- Close executions that never began because their worker gave them back: all older than one that replaced them, or
@@ -154,12 +125,11 @@ counted as (
     select *, sum(bytes) over (order by job_id, id) - bytes as bytes_before from queued
 )
 select
-    job_id::text as job_id, id::text as id, name, depends_on, allow_failure, retry, retry_on_lost, max_crashes, requires,
-    resources, queue_timeout, run, attempt, run_at,
-    avoid_worker_ids::text[] as avoid_worker_ids, execution_id::text as execution_id, queued_at, env, params, job_name,
-    priority, traceparent, tracestate
-from counted
-where bytes_before < $3
+    t.job_id::text as job_id, t.id::text as id, :rules.columns, t.run, t.attempt, t.run_at,
+    t.avoid_worker_ids::text[] as avoid_worker_ids, t.execution_id::text as execution_id, t.queued_at, t.env, t.params,
+    t.job_name, t.priority, t.traceparent, t.tracestate
+from counted t
+where t.bytes_before < $3
 
 -- name: known_tasks
 -- Which of these tasks there are.

@@ -12,7 +12,7 @@ from schemas.ids import is_id
 from schemas.rest.pipelines import PipelineCreate, PipelineQuery
 from schemas.specs import StepSpec
 from shared.clock import now
-from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed
+from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed_by
 
 _STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
 
@@ -55,15 +55,21 @@ class PipelineStore:
 
     async def versions(self, pipeline_id: str, before: int | None, limit: int) -> Page:
         """A page of a pipeline's versions, newest first, archived or not; empty when there is no such pipeline."""
-        sql, arguments = narrowed(self._sql["list_pipeline_versions"], pipeline_id, before, limit + 1)
+        values = {"pipeline_id": pipeline_id, "before": before, "limit": limit + 1}
+        sql, arguments = narrowed_by(self._sql["list_pipeline_versions"], values)
         return Page.of(await self._database.fetch(sql, *arguments), limit)
 
     async def find(self, query: PipelineQuery, before: str | None) -> Page:
         """A page of the active or of the archived pipelines, newest first."""
-        which = (True, None) if query.status == "active" else (None, True)
-        sql, arguments = narrowed(
-            self._sql["list_pipelines"], *which, before, query.name, query.version, query.limit + 1
-        )
+        values = {
+            "active": True if query.status == "active" else None,
+            "archived": None if query.status == "active" else True,
+            "before": before,
+            "name": query.name,
+            "version": query.version,
+            "limit": query.limit + 1,
+        }
+        sql, arguments = narrowed_by(self._sql["list_pipelines"], values)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def runnable(self, on: Runner, pipeline_ids: Collection[str]) -> dict[str, RunnablePipeline]:

@@ -12,13 +12,14 @@ from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.orders import Commands, Orders, Queued
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.state import JobState, TaskState
-from orchestrator.store.jobs import columns, rules_of
+from orchestrator.store.rules import RULES, rules_of
+from orchestrator.store.tables import EXECUTIONS, JOBS, TASKS, TIMELINE, TaskRow
 from orchestrator.store.timeline import timeline_rows
 from schemas.questions import Overdue
 from schemas.specs import RunSpec
 from schemas.states import JobStatus, Reason, TaskStatus
 from shared.outbox import OutboxTransaction
-from shared.postgres import Database, Record, Transaction, load_queries
+from shared.postgres import Database, Record, Transaction, load_queries, with_rows
 
 REMIND_BYTES: Final = 8 << 20
 """About how many bytes the orders of one round of reminders may carry: all of them are in memory at the same time."""
@@ -42,13 +43,16 @@ class RunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = load_queries("orchestrator")
+        self._get_tasks = with_rows(self._sql["get_tasks"], rules=RULES)
+        self._queued_tasks = with_rows(self._sql["queued_tasks"], rules=RULES)
+        self._save = with_rows(self._sql["save_runs"], jobs=JOBS, tasks=TASKS, executions=EXECUTIONS, timeline=TIMELINE)
 
     async def load(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRun]:
         """Lock jobs and load them with their tasks; jobs that do not exist are missing from the result."""
         ids = list(job_ids)
         jobs = await tx.fetch(self._sql["lock_jobs"], ids)
         tasks: dict[str, dict[str, TaskState]] = {row["id"]: {} for row in jobs}
-        for row in await tx.fetch(self._sql["get_tasks"], ids):
+        for row in await tx.fetch(self._get_tasks, ids):
             if row["job_id"] in tasks:
                 tasks[row["job_id"]][row["id"]] = _task(row)
         return {row["id"]: _run(row, tasks[row["id"]]) for row in jobs}
@@ -72,22 +76,23 @@ class RunStore:
         touched = sorted((run for run in runs if run.touched), key=lambda run: run.job.id)
         if not touched and not reports:
             return
+        changed = [TaskRow(run.job.id, run.tasks[one]) for run in touched for one in sorted(run.changed)]
         values = [
-            *columns([_job_columns(run.job) for run in touched], 8),
-            *columns([_task_columns(run.job.id, run.tasks[one]) for run in touched for one in sorted(run.changed)], 15),
-            *columns([_execution_columns(one) for one in reports], 15),
-            *columns(timeline_rows((run.job.id, run.journal) for run in touched), 2),
+            *JOBS.arrays(touched),
+            *TASKS.arrays(changed),
+            *EXECUTIONS.arrays(reports),
+            *TIMELINE.arrays(timeline_rows(touched)),
         ]
         closed = [(run.job.id, task, before) for run in touched for task, before in _superseded(run)]
         late = [(run.job.id, execution) for run in runs for execution in run.late]
         if closed or late:
-            await tx.execute(self._sql["save_runs"], *values)
+            await tx.execute(self._save, *values)
             if closed:
-                await tx.execute(self._sql["close_returned_executions"], *columns(closed, 3), moment)
+                await tx.execute(self._sql["close_returned_executions"], *_columns(closed), moment)
             if late:
-                await tx.execute(self._sql["close_late_executions"], *columns(late, 2), moment)
+                await tx.execute(self._sql["close_late_executions"], *_columns(late), moment)
         else:
-            tx.close_with(self._sql["save_runs"], *values)
+            tx.close_with(self._save, *values)
 
     async def due(self, moment: datetime, limit: int) -> list[str]:
         """Jobs whose deadline has come."""
@@ -106,7 +111,7 @@ class RunStore:
     async def waiting(self, tx: Transaction, overdue: Sequence[Overdue]) -> list[Waiting]:
         """Those of these tasks that are still queued, as many as may be reminded of at once."""
         ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
-        return [_waiting(row) for row in await tx.fetch(self._sql["queued_tasks"], *ids, REMIND_BYTES)]
+        return [_waiting(row) for row in await tx.fetch(self._queued_tasks, *ids, REMIND_BYTES)]
 
     async def known_tasks(self, overdue: Sequence[Overdue]) -> set[str]:
         """The ids of those of these tasks that exist."""
@@ -116,7 +121,7 @@ class RunStore:
     async def ended_executions(self, overdue: Sequence[Overdue]) -> dict[str, Record]:
         """What came of the executions that these name, by id, as far as they are over."""
         named = [(one.job_id, one.execution_id) for one in overdue if one.execution_id is not None]
-        rows = await self._database.fetch(self._sql["ended_executions"], *columns(named, 2)) if named else []
+        rows = await self._database.fetch(self._sql["ended_executions"], *_columns(named)) if named else []
         return {row["id"]: row for row in rows}
 
 
@@ -184,54 +189,6 @@ def _waiting(row: Record) -> Waiting:
     )
 
 
-def _job_columns(job: JobState) -> tuple[object, ...]:
-    return (
-        job.id,
-        job.version,
-        job.status.value,
-        job.reason.value if job.reason else None,
-        job.stopping.value if job.stopping else None,
-        job.started_at,
-        job.finished_at,
-        job.detail,
-    )
-
-
-def _task_columns(job_id: str, task: TaskState) -> tuple[object, ...]:
-    return (
-        job_id,
-        task.id,
-        task.status.value,
-        task.reason.value if task.reason else None,
-        task.attempt,
-        task.crashes,
-        task.exit_code,
-        task.execution_id,
-        task.run_at,
-        "{" + ",".join(task.avoids) + "}" if task.avoids else None,
-        task.queued_at,
-        task.started_at,
-        task.finished_at,
-        task.stops,
-        task.detail,
-    )
-
-
-def _execution_columns(row: ExecutionRow) -> tuple[object, ...]:
-    return (
-        row.job_id,
-        row.id,
-        row.task_id,
-        row.attempt,
-        row.worker_id,
-        row.worker_name,
-        row.status.value,
-        row.reason.value if row.reason else None,
-        row.detail,
-        row.exit_code,
-        row.placed_at,
-        row.started_at,
-        row.finished_at,
-        row.log_chunks,
-        row.log_truncated,
-    )
+def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Rows, at least one, as the arrays that `unnest` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]

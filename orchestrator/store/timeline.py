@@ -8,6 +8,8 @@ from functools import cache
 from typing import Final
 
 from orchestrator.domain.orders import Entry, Queued
+from orchestrator.domain.run import JobRun
+from orchestrator.store.tables import TimelineRow
 from schemas.events import EventData
 from schemas.model import rfc3339
 from shared.postgres import Database, Record, load_queries
@@ -27,12 +29,12 @@ class TimelineStore:
         return await self._database.fetch(self._sql["get_timeline"], job_id, row, position, limit)
 
 
-def timeline_rows(journals: Iterable[tuple[str, list[Entry]]]) -> list[tuple[str, str]]:
-    """The rows to add for the journals of jobs, (job id, entries as JSON), one for each job that has something to say.
+def timeline_rows(runs: Iterable[JobRun]) -> list[TimelineRow]:
+    """The rows to add for the journals of jobs, one for each job with entries.
 
     To be written under the lock of the job's row, so that ids ascend in the order of commits.
     """
-    return [(job_id, _entries(job_id, journal)) for job_id, journal in journals if journal]
+    return [TimelineRow(run.job.id, _entries(run.job.id, run.journal)) for run in runs if run.journal]
 
 
 def _entries(job_id: str, journal: list[Entry]) -> str:

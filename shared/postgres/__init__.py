@@ -8,6 +8,7 @@ from shared.postgres.database import Database, Runner
 from shared.postgres.errors import Broken
 from shared.postgres.leader import Leadership
 from shared.postgres.migrations import migrate
+from shared.postgres.named import Column, Described, Rows, UnknownParameter, narrowed_by, with_rows
 from shared.postgres.pages import Page
 from shared.postgres.queries import load_queries
 from shared.postgres.statements import Call, joined, narrowed, sparse
@@ -17,17 +18,23 @@ __all__ = [
     "Block",
     "Broken",
     "Call",
+    "Column",
     "Connection",
     "Database",
+    "Described",
     "Leadership",
     "Page",
     "Record",
+    "Rows",
     "Runner",
     "Transaction",
+    "UnknownParameter",
     "joined",
     "load_queries",
     "migrate",
     "narrowed",
+    "narrowed_by",
     "retry_deadlock",
     "sparse",
+    "with_rows",
 ]

@@ -9,8 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orchestrator.domain.definition import StepRules
+from orchestrator.domain.executions import ExecutionRow
+from orchestrator.domain.run import JobRun
+from orchestrator.domain.state import JobState, TaskState
+from orchestrator.store import tables
+from orchestrator.store.rules import RULES
+from schemas.states import ExecutionStatus, TaskStatus
 from shared.ids import new_id
-from shared.postgres import Database, narrowed, queries
+from shared.postgres import Database, Described, narrowed_by, queries, with_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = [new_id() for _ in range(20)]
@@ -75,52 +82,35 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     await database.stop()
 
 
-def _list(**values: object) -> list[object]:
-    names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "version")
-    more = ("short_id", "labels", "created_after", "created_before", "below", "normal_priority")
+def _list(**values: object) -> dict[str, object]:
+    names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason")
+    more = ("pipeline_version", "short_id", "labels", "created_after", "created_before", "below", "normal")
     assert set(values) <= {*names, *more}
-    return [*(values.get(name) for name in (*names, *more)), 101]
+    return {name: values.get(name) for name in (*names, *more)} | {"limit": 101}
 
 
+def _pipelines(**values: object) -> dict[str, object]:
+    names = ("active", "archived", "before", "name", "version")
+    assert set(values) <= set(names)
+    return {name: values.get(name) for name in names} | {"limit": 101}
+
+
+RUN = JobRun(JobState(IDS[0], "job", NOW, started_at=NOW), {}, lambda: 0.0)
+TASK = TaskState(IDS[1], StepRules("main"), status=TaskStatus.RUNNING, queued_at=NOW, started_at=NOW)
+EXECUTION = ExecutionRow(
+    *(IDS[2], IDS[0], IDS[1], 1, IDS[3], ExecutionStatus.RUNNING, NOW),
+    worker_name="north",
+    started_at=NOW,
+    log_chunks=0,
+)
 SAVED: list[object] = [
-    *(
-        [IDS[0]],
-        [IDS[1]],
-        ["running"],
-        [None],
-        [1],
-        [0],
-        [None],
-        [None],
-        [None],
-        [None],
-        [NOW],
-        [NOW],
-        [None],
-        [0],
-        [None],
-    ),
-    *(
-        [IDS[0]],
-        [IDS[2]],
-        [IDS[1]],
-        [1],
-        [IDS[3]],
-        ["north"],
-        ["running"],
-        [None],
-        [None],
-        [None],
-        [NOW],
-        [NOW],
-        [None],
-        [0],
-    ),
-    *([False], [IDS[0]], ["[]"]),
+    *tables.JOBS.arrays([RUN]),
+    *tables.TASKS.arrays([tables.TaskRow(IDS[0], TASK)]),
+    *tables.EXECUTIONS.arrays([EXECUTION]),
+    *tables.TIMELINE.arrays([tables.TimelineRow(IDS[0], "[]")]),
 ]
-"""A task, an execution and a timeline row of the job that is saved."""
 
-CASES: list[tuple[str, list[object], set[str]]] = [
+CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("lock_jobs", [IDS], {"jobs_pkey"}),
     ("get_tasks", [IDS], {"tasks_pkey"}),
     ("get_commands", [IDS, IDS], {"tasks_id"}),
@@ -136,10 +126,10 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("list_jobs", _list(rerun_of=IDS[0]), {"jobs_rerun_of"}),
     ("list_jobs", _list(schedule_id=IDS[0]), {"jobs_schedule"}),
     ("list_jobs", _list(priority="critical"), {"jobs_priority"}),
-    ("list_jobs", _list(normal_priority=True), {"jobs_pkey"}),
+    ("list_jobs", _list(normal=True), {"jobs_pkey"}),
     ("list_jobs", _list(reason="timeout"), {"jobs_reason"}),
     ("list_jobs", _list(reason="timeout", created_after=NOW), {"jobs_reason"}),
-    ("list_jobs", _list(pipeline_id=f"{7:032x}", version=5), {"jobs_pipeline"}),
+    ("list_jobs", _list(pipeline_id=f"{7:032x}", pipeline_version=5), {"jobs_pipeline"}),
     ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
     ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
     ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),
@@ -149,7 +139,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE, status="running"), {"jobs_status"}),
     ("jobs_over_before", ["failed", NOW, IDS[0], 100], {"jobs_status", "executions_pkey"}),
     ("get_pipeline_version", [IDS[0], 1], {"pipeline_versions_pkey"}),
-    ("list_pipeline_versions", [IDS[0], None, 101], {"pipeline_versions_pkey"}),
+    ("list_pipeline_versions", {"pipeline_id": IDS[0], "before": None, "limit": 101}, {"pipeline_versions_pkey"}),
     ("get_timeline", [IDS[0], 0, 0, 100], {"timeline_pkey"}),
     ("get_job_executions", [IDS[0]], {"executions_pkey", "tasks_pkey"}),
     ("due_jobs", [NOW, 100], {"jobs_deadline"}),
@@ -159,25 +149,39 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("known_tasks", [IDS, IDS], {"tasks_id"}),
     ("ended_executions", [IDS, IDS], {"executions_pkey"}),
     ("close_late_executions", [[IDS[0]], [IDS[1]], NOW], {"executions_pkey"}),
-    (
-        "save_runs",
-        [[IDS[0]], [1], ["running"], [None], [None], [NOW], [None], [None], *SAVED],
-        {"jobs_pkey", "tasks_id"},
-    ),
+    ("save_runs", SAVED, {"jobs_pkey", "tasks_id"}),
     ("get_pipeline", [IDS[0]], {"pipeline_versions_pkey"}),
-    ("list_pipelines", [True, None, None, None, None, 101], {"pipelines_active"}),
-    ("list_pipelines", [True, None, None, "p-7", None, 101], {"pipelines_name"}),
-    ("list_pipelines", [None, True, IDS[0], None, None, 101], {"pipelines_archived"}),
-    ("list_pipelines", [None, True, None, "p-7", None, 101], {"pipelines_archived_name"}),
+    ("list_pipelines", _pipelines(active=True), {"pipelines_active"}),
+    ("list_pipelines", _pipelines(active=True, name="p-7"), {"pipelines_name"}),
+    ("list_pipelines", _pipelines(archived=True, before=IDS[0]), {"pipelines_archived"}),
+    ("list_pipelines", _pipelines(archived=True, name="p-7"), {"pipelines_archived_name"}),
     ("pipelines_to_run", [IDS[:2]], {"pipeline_versions_pkey"}),
     ("close_returned_executions", [[IDS[0]], [IDS[1]], [None], NOW], {"executions_pkey"}),
 ]
 
 
+ROWS: dict[str, dict[str, Described]] = {
+    "save_runs": {
+        "jobs": tables.JOBS,
+        "tasks": tables.TASKS,
+        "executions": tables.EXECUTIONS,
+        "timeline": tables.TIMELINE,
+    },
+    **{name: {"rules": RULES} for name in ("get_job", "get_tasks", "queued_tasks")},
+}
+
+
+def _query(name: str, values: list[object] | dict[str, object]) -> tuple[str, tuple[object, ...]]:
+    query = queries.load_queries("orchestrator")[name]
+    if isinstance(values, dict):
+        return narrowed_by(query, values)
+    return with_rows(query, **ROWS.get(name, {})), tuple(values)
+
+
 async def test_hot_queries_read_no_whole_table(database: Database) -> None:
     faults: list[str] = []
     for name, values, indexes in CASES:
-        query, arguments = narrowed(queries.load_queries("orchestrator")[name], *values)
+        query, arguments = _query(name, values)
         async with database.transaction() as tx:
             # Tables here are small: where an index could be used at all, a larger one would use it.
             await tx.execute("set local enable_seqscan = off")
@@ -192,9 +196,7 @@ async def test_hot_queries_read_no_whole_table(database: Database) -> None:
 
 
 async def test_the_version_of_a_pipeline_is_compared_within_the_index(database: Database) -> None:
-    query, arguments = narrowed(
-        queries.load_queries("orchestrator")["list_jobs"], *_list(pipeline_id=f"{7:032x}", version=5)
-    )
+    query, arguments = _query("list_jobs", _list(pipeline_id=f"{7:032x}", pipeline_version=5))
     rows = await database.fetch(f"explain {query}", *arguments)
     [condition] = [row[0] for row in rows if "Index Cond" in row[0]]
     assert "pipeline_version = 5" in condition

@@ -1,0 +1,103 @@
+"""A step's rules as columns of `tasks`, derived from `StepRules`: one column for each field, under the field's name.
+
+A new field needs a migration that adds a column of the type below, and nothing else here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from operator import attrgetter
+from typing import Any, Final, get_type_hints
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from orchestrator.domain.definition import StepRules
+from shared.postgres import Record, UnknownParameter
+
+_PLAIN: Final[dict[Any, str]] = {
+    str: "text",
+    bool: "boolean",
+    int: "integer",
+    float: "float8",
+    str | None: "text",
+    int | None: "integer",
+    float | None: "float8",
+}
+"""The fields that PostgreSQL has a type for. Every other field is a column of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleColumn:
+    """One field of the rules, as it is kept."""
+
+    name: str
+    type: str
+    """Of the elements of its array: `text` for JSON."""
+    cast: str
+    """`json`, or nothing."""
+    empty: str | None
+    """The JSON of its default, if that is a collection: not worth parsing."""
+    write: Callable[[StepRules], object]
+    read: Callable[[object], Any]
+
+
+def rules_of(row: Record | Mapping[str, object]) -> StepRules:
+    """The rules out of a row selected with `:rules.columns`."""
+    values = {column.name: row[column.name] for column in COLUMNS}
+    return StepRules(
+        **{column.name: column.read(values[column.name]) for column in COLUMNS if values[column.name] is not None}
+    )
+
+
+class RulesInQueries:
+    """The rules of a task `t` in a query: `:rules.columns` selects them, and `:rules.shown` are the members of its
+    JSON, but for the name."""
+
+    width: Final = 0
+
+    def text(self, part: str, first: int) -> str:  # noqa: ARG002
+        match part:
+            case "columns":
+                return ", ".join(_selected(column) for column in COLUMNS)
+            case "shown":
+                return ", ".join(f"'{column.name}', t.{column.name}" for column in COLUMNS if column.name != "name")
+            case _:
+                raise UnknownParameter(f"the rules have no part {part!r}")
+
+
+RULES: Final = RulesInQueries()
+
+
+def _selected(column: RuleColumn) -> str:
+    if column.empty is None:
+        return f"t.{column.name}"
+    return f"case when t.{column.name}::text <> '{column.empty}' then t.{column.name} end as {column.name}"
+
+
+def _columns() -> tuple[RuleColumn, ...]:
+    kinds = get_type_hints(StepRules)
+    return tuple(_column(field.name, kinds[field.name], _default(field.name)) for field in fields(StepRules))
+
+
+def _column(name: str, kind: Any, default: object) -> RuleColumn:
+    value_of = attrgetter(name)
+    if kind in _PLAIN:
+        return RuleColumn(name, _PLAIN[kind], "", None, value_of, lambda value: value)
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    empty = None if default is None else to_json(default).decode()
+
+    def write(rules: StepRules) -> str | None:
+        value = value_of(rules)
+        return empty if value == default else adapter.dump_json(value).decode()
+
+    return RuleColumn(name, "text", "json", empty, write, adapter.validate_python)
+
+
+def _default(name: str) -> object:
+    [field] = [one for one in fields(StepRules) if one.name == name]
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return None if field.default is MISSING else field.default
+
+
+COLUMNS: Final = _columns()

@@ -1,0 +1,152 @@
+"""The columns that the orchestrator writes, one description for each table and statement: their names, their types, and
+where each value comes from (`shared.postgres.named`)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from pydantic_core import to_json
+
+from orchestrator.domain.definition import TaskDefinition
+from orchestrator.domain.executions import ExecutionRow
+from orchestrator.domain.making import NewJob
+from orchestrator.domain.run import JobRun
+from orchestrator.domain.state import TaskState
+from orchestrator.store.rules import COLUMNS, RuleColumn
+from shared.postgres import Column, Rows
+
+
+class TaskRow(NamedTuple):
+    """A task that has changed."""
+
+    job_id: str
+    task: TaskState
+
+
+class NewTask(NamedTuple):
+    """A task about to be written for the first time."""
+
+    job_id: str
+    position: int
+    task: TaskState
+    definition: TaskDefinition
+
+
+class TimelineRow(NamedTuple):
+    """What is added to a job's timeline."""
+
+    job_id: str
+    entries: str
+    """JSON."""
+
+
+def new_tasks(job: NewJob) -> Iterator[NewTask]:
+    """The tasks of a new job, in the order of its steps."""
+    for position, task in enumerate(job.run.tasks.values()):
+        yield NewTask(job.run.job.id, position, task, job.definitions[task.id])
+
+
+def _object(read: Callable[[NewJob], Mapping[str, str]]) -> Callable[[NewJob], str]:
+    """A mapping as JSON; most are empty."""
+    return lambda job: to_json(value).decode() if (value := read(job)) else "{}"
+
+
+def _rule(column: RuleColumn) -> Callable[[NewTask], object]:
+    return lambda one: column.write(one.definition.rules)
+
+
+def _avoided(row: TaskRow) -> str | None:
+    """An array of arrays is not to be had, so each goes as text."""
+    return "{" + ",".join(row.task.avoids) + "}" if row.task.avoids else None
+
+
+NEW_JOBS: Final = Rows[NewJob](
+    Column("id", "uuid", attrgetter("run.job.id")),
+    Column("name", "text", attrgetter("run.job.name")),
+    Column("status", "text", attrgetter("run.job.status")),
+    Column("reason", "text", attrgetter("run.job.reason")),
+    Column("pipeline_id", "uuid", attrgetter("run.job.pipeline_id")),
+    Column("pipeline_version", "integer", attrgetter("wanted.pipeline_version")),
+    Column("priority", "text", attrgetter("run.job.priority")),
+    Column("env", "text", _object(attrgetter("wanted.env")), cast="json"),
+    Column("params", "text", _object(attrgetter("wanted.params")), cast="json"),
+    Column("labels", "text", _object(attrgetter("wanted.labels")), cast="jsonb"),
+    Column("timeout", "float8", attrgetter("wanted.timeout")),
+    Column("run_at", "timestamptz", attrgetter("wanted.run_at")),
+    Column("deadline", "timestamptz", attrgetter("deadline")),
+    Column("rerun_of", "uuid", attrgetter("wanted.rerun_of")),
+    Column("schedule_id", "uuid", attrgetter("wanted.schedule_id")),
+    Column("created_at", "timestamptz", attrgetter("run.job.created_at")),
+    Column("finished_at", "timestamptz", attrgetter("run.job.finished_at")),
+    Column("traceparent", "text", attrgetter("run.job.traceparent")),
+    Column("tracestate", "text", attrgetter("run.job.tracestate")),
+)
+
+NEW_TASKS: Final = Rows[NewTask](
+    Column("job_id", "uuid", attrgetter("job_id")),
+    Column("id", "uuid", attrgetter("task.id")),
+    Column("position", "integer", attrgetter("position")),
+    Column("run", "text", lambda one: one.definition.run.model_dump_json(), cast="json"),
+    *(Column(column.name, column.type, _rule(column), cast=column.cast) for column in COLUMNS),
+    Column("status", "text", attrgetter("task.status")),
+    Column("reason", "text", attrgetter("task.reason")),
+    Column("attempt", "integer", attrgetter("task.attempt")),
+    Column("exit_code", "integer", attrgetter("task.exit_code")),
+    Column("execution_id", "uuid", attrgetter("task.execution_id")),
+    Column("run_at", "timestamptz", attrgetter("task.run_at")),
+    Column("queued_at", "timestamptz", attrgetter("task.queued_at")),
+    Column("started_at", "timestamptz", attrgetter("task.started_at")),
+    Column("finished_at", "timestamptz", attrgetter("task.finished_at")),
+)
+
+JOBS: Final = Rows[JobRun](
+    Column("id", "uuid", attrgetter("job.id"), key=True),
+    Column("version", "integer", attrgetter("job.version"), key=True),
+    Column("status", "text", attrgetter("job.status")),
+    Column("reason", "text", attrgetter("job.reason")),
+    Column("stopping", "text", attrgetter("job.stopping")),
+    Column("started_at", "timestamptz", attrgetter("job.started_at")),
+    Column("finished_at", "timestamptz", attrgetter("job.finished_at")),
+    Column("detail", "text", attrgetter("job.detail")),
+)
+
+TASKS: Final = Rows[TaskRow](
+    Column("job_id", "uuid", attrgetter("job_id"), key=True),
+    Column("id", "uuid", attrgetter("task.id"), key=True),
+    Column("status", "text", attrgetter("task.status")),
+    Column("reason", "text", attrgetter("task.reason")),
+    Column("attempt", "integer", attrgetter("task.attempt")),
+    Column("crashes", "integer", attrgetter("task.crashes")),
+    Column("exit_code", "integer", attrgetter("task.exit_code")),
+    Column("execution_id", "uuid", attrgetter("task.execution_id")),
+    Column("run_at", "timestamptz", attrgetter("task.run_at")),
+    Column("avoid_worker_ids", "text", _avoided, cast="uuid[]"),
+    Column("queued_at", "timestamptz", attrgetter("task.queued_at")),
+    Column("started_at", "timestamptz", attrgetter("task.started_at")),
+    Column("finished_at", "timestamptz", attrgetter("task.finished_at")),
+    Column("stops", "integer", attrgetter("task.stops")),
+    Column("detail", "text", attrgetter("task.detail")),
+)
+
+EXECUTIONS: Final = Rows[ExecutionRow](
+    Column("job_id", "uuid", attrgetter("job_id")),
+    Column("id", "uuid", attrgetter("id")),
+    Column("task_id", "uuid", attrgetter("task_id")),
+    Column("attempt", "integer", attrgetter("attempt")),
+    Column("worker_id", "uuid", attrgetter("worker_id")),
+    Column("worker_name", "text", attrgetter("worker_name")),
+    Column("status", "text", attrgetter("status")),
+    Column("reason", "text", attrgetter("reason")),
+    Column("detail", "text", attrgetter("detail")),
+    Column("exit_code", "integer", attrgetter("exit_code")),
+    Column("placed_at", "timestamptz", attrgetter("placed_at")),
+    Column("started_at", "timestamptz", attrgetter("started_at")),
+    Column("finished_at", "timestamptz", attrgetter("finished_at")),
+    Column("log_chunks", "integer", attrgetter("log_chunks")),
+    Column("log_truncated", "boolean", attrgetter("log_truncated")),
+)
+
+TIMELINE: Final = Rows[TimelineRow](
+    Column("job_id", "uuid", attrgetter("job_id")),
+    Column("entries", "text", attrgetter("entries"), cast="json"),
+)

@@ -1,0 +1,119 @@
+"""Named parameters: a query names its arguments, and `$1`, `$2`, … are counted here, never by hand.
+
+A single value is `:status`. A set of rows, for `unnest`, is described once as `Rows` and stands in a query as
+
+    insert into tasks (:tasks.columns)
+    select :tasks.values from unnest(:tasks.arrays) as new (:tasks.columns)
+
+or, for an update, as `set :tasks.changes from unnest(:tasks.arrays) as new (:tasks.columns)`. The array of one column
+is `:tasks.id`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, Generic, Protocol, TypeVar
+
+from shared.postgres.statements import Call, narrowed, sparse
+
+_NAME: Final = re.compile(r"(?<![:\w]):([a-z]\w*)(?:\.([a-z]\w*))?")
+
+T = TypeVar("T")
+
+
+class UnknownParameter(ValueError):
+    """A query names a set of rows, or a column, that it was not given. A fault of the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column: its name in the table and the type of its array's elements; `read` takes its value from an entity."""
+
+    name: str
+    type: str
+    read: Callable[[T], object]
+    cast: str = ""
+    """The table's type, where an array cannot carry it: `json` goes as `text`."""
+    key: bool = False
+    """Whether it says which row is meant, so that an update does not set it."""
+
+
+class Described(Protocol):
+    """What a query may name with its parts, as `:tasks.columns`."""
+
+    @property
+    def width(self) -> int:
+        """How many arguments it takes."""
+
+    def text(self, part: str, first: int) -> str:
+        """What stands in the query for one part; `first` is the number of its first argument. Raises
+        UnknownParameter."""
+
+
+class Rows(Generic[T]):
+    """The columns of one table that a statement writes, out of entities of one kind."""
+
+    def __init__(self, *columns: Column[T]) -> None:
+        self.columns: Final = columns
+        self.width: Final = len(columns)
+        self._reads = [column.read for column in columns]
+
+    def arrays(self, entities: Sequence[T]) -> list[list[object]]:
+        """An array for each column, in their order; a column without a value is an empty array."""
+        return [sparse([read(one) for one in entities]) for read in self._reads]
+
+    def text(self, part: str, first: int) -> str:
+        """See `Described`. The parts are `columns`, `arrays`, `values`, `changes`, and the name of each column."""
+        match part:
+            case "columns":
+                return ", ".join(column.name for column in self.columns)
+            case "arrays":
+                return ", ".join(f"${number}::{column.type}[]" for number, column in enumerate(self.columns, first))
+            case "values":
+                return ", ".join(_value(column.name, column) for column in self.columns)
+            case "changes":
+                changed = [column for column in self.columns if not column.key]
+                return ", ".join(f"{column.name} = {_value(f'new.{column.name}', column)}" for column in changed)
+        for number, column in enumerate(self.columns, first):
+            if column.name == part:
+                return f"${number}"
+        raise UnknownParameter(f"no column {part!r} among {', '.join(column.name for column in self.columns)}")
+
+
+def with_rows(query: str, **rows: Described) -> str:
+    """The query for sets of rows; its arguments are their `arrays`, in the order given here. Raises
+    UnknownParameter."""
+    first: dict[str, int] = {}
+    number = 1
+    for name, described in rows.items():
+        first[name] = number
+        number += described.width
+
+    def place(found: re.Match[str]) -> str:
+        name, part = found[1], found[2]
+        if name not in rows or part is None:
+            raise UnknownParameter(f"{found[0]} is not a part of one of {', '.join(rows)}")
+        return rows[name].text(part, first[name])
+
+    return _NAME.sub(place, query)
+
+
+def narrowed_by(query: str, values: Mapping[str, object]) -> Call:
+    """As `narrowed`, for a query with named parameters. Raises KeyError for one that has no value."""
+    text, names = _numbered(query)
+    return narrowed(text, *(values[name] for name in names))
+
+
+@cache
+def _numbered(query: str) -> tuple[str, tuple[str, ...]]:
+    numbers: dict[str, int] = {}
+
+    def place(found: re.Match[str]) -> str:
+        return f"${numbers.setdefault(found[1], len(numbers) + 1)}"
+
+    return _NAME.sub(place, query), tuple(numbers)
+
+
+def _value(name: str, column: Column[T]) -> str:
+    return f"{name}::{column.cast}" if column.cast else name

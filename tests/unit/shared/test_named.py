@@ -1,0 +1,66 @@
+"""Named parameters, and the rows that a statement writes."""
+
+from operator import itemgetter
+
+import pytest
+
+from shared.postgres import Call, Column, Rows, UnknownParameter, narrowed_by, with_rows
+
+Thing = tuple[str, int | None]
+THINGS = Rows[Thing](
+    Column("id", "uuid", itemgetter(0), key=True),
+    Column("count", "integer", itemgetter(1)),
+    Column("about", "text", lambda _: "{}", cast="json"),
+)
+OTHERS = Rows[str](Column("name", "text", str))
+
+
+def test_a_description_gives_the_columns_the_arrays_and_the_values() -> None:
+    query = "insert into t (:t.columns) select :t.values from unnest(:t.arrays) as new (:t.columns)"
+    assert with_rows(query, t=THINGS) == (
+        "insert into t (id, count, about) select id, count, about::json "
+        "from unnest($1::uuid[], $2::integer[], $3::text[]) as new (id, count, about)"
+    )
+
+
+def test_an_update_sets_everything_but_the_key() -> None:
+    assert with_rows("set :t.changes", t=THINGS) == "set count = new.count, about = new.about::json"
+
+
+def test_the_arrays_of_several_descriptions_are_numbered_one_after_the_other() -> None:
+    query = "unnest(:o.arrays), unnest(:t.arrays), cardinality(:t.count), :o.name"
+    assert with_rows(query, t=THINGS, o=OTHERS) == (
+        "unnest($4::text[]), unnest($1::uuid[], $2::integer[], $3::text[]), cardinality($2), $4"
+    )
+
+
+def test_arrays_have_a_value_for_each_entity_and_nothing_where_there_is_none() -> None:
+    assert THINGS.arrays([("a", 1), ("b", None)]) == [["a", "b"], [1, None], ["{}", "{}"]]
+    assert THINGS.arrays([("a", None)]) == [["a"], [], ["{}"]]
+    assert THINGS.arrays([]) == [[], [], []]
+
+
+@pytest.mark.parametrize("query", ["select :x.columns", "select :t.colour", "select :t"])
+def test_what_was_not_given_is_refused(query: str) -> None:
+    with pytest.raises(UnknownParameter):
+        with_rows(query, t=THINGS)
+
+
+def test_a_cast_is_not_a_parameter() -> None:
+    assert with_rows("select a::text, b::t.columns", t=THINGS) == "select a::text, b::t.columns"
+
+
+LIST = """select id
+where true
+  and kind = :kind -- if given
+  and id < :before::uuid -- if given
+limit :limit"""
+
+
+def test_filters_are_given_by_name() -> None:
+    assert narrowed_by(LIST, {"limit": 3, "before": "i", "kind": None}) == Call(
+        "select id\nwhere true\n  and id < $1::uuid\nlimit $2", ("i", 3)
+    )
+    assert narrowed_by(LIST, {"before": None, "kind": "k", "limit": 3, "unused": 1}).arguments == ("k", 3)
+    with pytest.raises(KeyError):
+        narrowed_by(LIST, {"limit": 3})
