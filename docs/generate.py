@@ -83,8 +83,8 @@ def _questions() -> str:
     lines = [
         "## Questions between services\n\nInternal, and no promise to users: while a request waits, one service may ask"
         " another on core NATS (request and reply). One replica of the owner answers, within two seconds; without an"
-        ' answer the request gets a 503. The reply is `{"answer": {...}}` or `{"refusal": {"status": 404, ...}}`. A'
-        " question changes nothing; facts travel as events only.\n",
+        ' answer the request gets a 503. The reply is `{"answer": {...}}` or `{"refusal": {"reason": "not_found",'
+        " ...}}`. A question changes nothing; facts travel as events only.\n",
         "| subject | question | answer |",
         "|---|---|---|",
     ]

@@ -28,6 +28,7 @@ from schemas.events import (
     ScheduleFired,
     ScheduleRefused,
 )
+from schemas.refusals import RefusalReason, VerdictReason
 from schemas.states import JOB
 from shared.clock import now
 from shared.errors import Conflict, Invalid, NotFound
@@ -151,7 +152,7 @@ class Requests:
                     task_id=asked.task_id,
                     job_id=asked.job_id,
                     attempt=asked.attempt,
-                    status=_status(error),
+                    reason=_reason(error),
                     detail=str(error),
                 )
                 tx.emit(refusal)
@@ -177,15 +178,15 @@ def _without_pipeline(target: JobTarget) -> JobTarget:
     return target.model_copy(update={"pipeline_id": None})
 
 
-def _status(error: NotFound | Conflict | Invalid) -> int:
+def _reason(error: NotFound | Conflict | Invalid) -> VerdictReason:
     match error:
         case NotFound():
-            return 404
+            return RefusalReason.NOT_FOUND
         case Conflict():
-            return 409
+            return RefusalReason.CONFLICT
         case Invalid():
-            return 422
+            return RefusalReason.INVALID
 
 
 def _refused(schedule_id: str, error: NotFound | Conflict | Invalid, *, job_id: str | None = None) -> ScheduleRefused:
-    return ScheduleRefused(schedule_id=schedule_id, job_id=job_id, status=_status(error), detail=str(error))
+    return ScheduleRefused(schedule_id=schedule_id, job_id=job_id, reason=_reason(error), detail=str(error))

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from orchestrator.store.jobs import JobStore
-from orchestrator.watch import Listener
+from orchestrator.watch import JobListener
 from schemas.states import EXECUTION, JOB, ExecutionStatus
 from shared.bus import Bus
 from shared.errors import Unavailable
@@ -102,7 +102,9 @@ class Cursor:
 class Follower:
     """Follows one job for one viewer, from `cursor` on, until it is over and everything of it was sent."""
 
-    def __init__(self, jobs: JobStore, bus: Bus, job_id: str, listener: Listener, cursor: Cursor, send: Send) -> None:
+    def __init__(
+        self, jobs: JobStore, bus: Bus, job_id: str, listener: JobListener, cursor: Cursor, send: Send
+    ) -> None:
         self.expired = False
         """Whether some of the output is not kept any more."""
         self._jobs = jobs

@@ -13,15 +13,15 @@ from scheduler.listing import Listing
 from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
 from scheduler.recall import Recollection, UnheardSchedules, Unnamed
 from scheduler.restarts import Restarts
-from scheduler.schedules import Firing, Schedules, Verdicts
+from scheduler.schedules import Firing, Schedules
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
 from scheduler.traces import Traces
 from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
-from schemas.events import ScheduleFired, TaskScheduled
+from schemas.events import ScheduleConfirmed, ScheduleFired, ScheduleRefused, TaskScheduled
 from schemas.questions import RECALL_OF
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
-from shared.bus import Answering, answer, questions_asked
+from shared.bus import Answering, answer, listen, questions_asked
 from shared.foundation import Foundation
 from shared.postgres import Leadership
 from shared.recall import Recall
@@ -39,7 +39,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     counters = Counters(metrics)
     store = Store(database, outbox)
     listing = Listing(database)
-    verdicts = Verdicts(bus)
+    verdicts = listen(bus, ScheduleConfirmed, ScheduleRefused)
     traces = Traces(base.tracing)
     table = Schedules(outbox, traces)
     outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox))
@@ -85,7 +85,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         description="When and where work runs: schedules, workers, and what waits.",
         port=settings.port,
         apis=[
-            schedules.api(listing, outbox, verdicts, bus),
+            schedules.api(listing, outbox, verdicts),
             workers.api(listing, outbox, bus),
             queue.api(listing),
             explain.api(listing, bus),

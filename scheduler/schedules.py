@@ -1,22 +1,17 @@
-"""One-off schedules: making them, firing them when they are due, and hearing whether what they name exists.
+"""One-off schedules: firing them when they are due, and recording what the orchestrator answers.
 
 A schedule fires in the transaction that marks it fired, so it fires once however many processes try. What its job
-is, only the orchestrator knows: its verdict comes as an event, and `Verdicts` lets a request wait for it.
+is, only the orchestrator knows: its verdict comes as an event.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-import structlog
-
 from scheduler.counters import Counters
 from scheduler.loops import Hold
 from scheduler.traces import Traces
-from schemas.cloudevents import MalformedEvents, decode_batch
 from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFired, ScheduleRefused
 from shared.bus import Bus, Subscription
 from shared.clock import now
@@ -27,8 +22,6 @@ from shared.service import Counts, Loop
 
 FIRE_LIMIT: Final = 500
 LONGEST_SLEEP: Final = 60.0
-
-_log = structlog.get_logger(__name__)
 
 
 class Schedules:
@@ -112,59 +105,3 @@ class Firing(Loop):
 
     async def _created(self, _subject: str, _payload: bytes, _reply: str) -> None:
         self.wake()
-
-
-class Verdicts:
-    """Hears the orchestrator's verdicts as they pass by, for requests that wait for one; a service."""
-
-    name: Final = "verdicts"
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._waiting: dict[str, asyncio.Future[ScheduleRefused | None]] = {}
-        self._subscriptions: list[Subscription] = []
-
-    async def start(self) -> None:
-        for event_type in (ScheduleConfirmed.event_type, ScheduleRefused.event_type):
-            self._subscriptions.append(await self._bus.subscribe(self._bus.catalogue.event(event_type), self._hear))
-
-    async def stop(self) -> None:
-        for subscription in self._subscriptions:
-            await subscription.unsubscribe()
-
-    @asynccontextmanager
-    async def expected(self, schedule_id: str) -> AsyncIterator["Verdict"]:
-        """Listen for the verdict on one schedule from here on."""
-        future: asyncio.Future[ScheduleRefused | None] = asyncio.get_running_loop().create_future()
-        self._waiting[schedule_id] = future
-        try:
-            yield Verdict(future)
-        finally:
-            del self._waiting[schedule_id]
-
-    async def _hear(self, subject: str, payload: bytes, _reply: str) -> None:
-        if not self._waiting:
-            return
-        try:
-            events = decode_batch(self._bus.catalogue.event_type(subject), payload)
-        except MalformedEvents as error:
-            _log.warning("verdict.unreadable", error=str(error))
-            return
-        for event in events:
-            data = event.data
-            if isinstance(data, ScheduleConfirmed | ScheduleRefused):
-                future = self._waiting.get(data.schedule_id)
-                if future is not None and not future.done():
-                    future.set_result(data if isinstance(data, ScheduleRefused) else None)
-
-
-class Verdict:
-    """One verdict to come."""
-
-    def __init__(self, future: "asyncio.Future[ScheduleRefused | None]") -> None:
-        self._future = future
-
-    async def refusal(self, seconds: float) -> ScheduleRefused | None:
-        """The refusal, or None when it was confirmed or nothing was heard within so many seconds."""
-        done, _ = await asyncio.wait({self._future}, timeout=seconds)
-        return self._future.result() if done else None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from scheduler.schedules import Schedules
 from schemas.events import ExecutionFinished, ScheduleFired, ScheduleRefused, TaskScheduled
+from schemas.refusals import RefusalReason
 from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
 from shared.outbox import Outbox
@@ -34,7 +35,9 @@ class UndeliverableFirings:
     async def __call__(self, firings: Sequence[ScheduleFired]) -> None:
         await self._schedules.refuse(
             [
-                ScheduleRefused(schedule_id=one.schedule_id, job_id=one.job_id, status=422, detail=DETAIL)
+                ScheduleRefused(
+                    schedule_id=one.schedule_id, job_id=one.job_id, reason=RefusalReason.INVALID, detail=DETAIL
+                )
                 for one in firings
             ]
         )

@@ -9,9 +9,10 @@ new version of the type. How events are wrapped and batched: `schemas.cloudevent
 from collections.abc import Iterator
 from typing import ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.model import EventModel, Instant
+from schemas.refusals import VerdictReason, reason_of_status
 from schemas.specs import CommandSpec, Priority, Resources, RunSpec
 from schemas.states import ExecutionStatus, Reason, WorkerProcessStatus
 
@@ -304,11 +305,15 @@ class ExecutionRequested(_ExecutionEvent):
 
 
 class ExecutionRefused(_ExecutionEvent):
-    """By the orchestrator: the requested execution names something that does not exist or cannot run."""
+    """By the orchestrator: the requested execution names something that does not exist or cannot run. Version 1
+    has an HTTP `status` (404, 409 or 422) in place of `reason`, and is still read."""
 
     event_type = "executions.refused"
-    status: int = Field(description="The HTTP status that says the same: 404, 409 or 422.")
+    version = 2
+    reason: VerdictReason = Field(description="Why it cannot run.")
     detail: str
+
+    _version_1 = model_validator(mode="before")(reason_of_status)
 
 
 class ExecutionCompleted(_ExecutionEvent):
@@ -448,12 +453,16 @@ class ScheduleConfirmed(_ScheduleEvent):
 
 
 class ScheduleRefused(_ScheduleEvent):
-    """By the orchestrator: what the schedule names does not exist or cannot run."""
+    """By the orchestrator: what the schedule names does not exist or cannot run. Version 1 has an HTTP
+    `status` (404, 409 or 422) in place of `reason`, and is still read."""
 
     event_type = "schedules.refused"
+    version = 2
     job_id: str | None = None
-    status: int = Field(description="The HTTP status that says the same: 404, 409 or 422.")
+    reason: VerdictReason = Field(description="Why it cannot run.")
     detail: str
+
+    _version_1 = model_validator(mode="before")(reason_of_status)
 
 
 # ------------------------------------------------------------------ logs (the agent)

@@ -13,6 +13,7 @@ from typing import Final, Generic, Literal, TypeVar
 from pydantic import Field
 
 from schemas.model import EventModel, Instant
+from schemas.refusals import RefusalReason
 from schemas.states import JobStatus, Reason, TaskStatus
 
 Q = TypeVar("Q", bound=EventModel)
@@ -31,9 +32,10 @@ class QuestionSpec(Generic[Q, A]):
 
 
 class Refusal(EventModel):
-    """The owner cannot answer: 404 (there is no such thing: `kind`, `id`) or 503 (it lacks something it needs)."""
+    """The owner does not answer: what is asked about does not exist (`kind`, `id`), or the owner lacks something that
+    it needs."""
 
-    status: Literal[404, 503]
+    reason: Literal[RefusalReason.NOT_FOUND, RefusalReason.UNAVAILABLE]
     detail: str
     kind: str = ""
     id: str = ""

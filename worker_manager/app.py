@@ -15,13 +15,12 @@ from schemas.events import (
 )
 from schemas.questions import RECALL_OF
 from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
-from shared.bus import Answering, answer, questions_asked
+from shared.bus import Answering, answer, listen, questions_asked
 from shared.foundation import Foundation
 from shared.recall import Recall
 from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 from worker_manager.agent_metrics import AgentMetrics
-from worker_manager.announcements import Announcements
 from worker_manager.api import execute, executions, logs, workers
 from worker_manager.consumers import Dispatcher, Recorder, UndeliverableRequests
 from worker_manager.counters import Counters
@@ -60,9 +59,8 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     recorder = Recorder(database, execution_store, counters)
     redelivery = Redelivery(execution_store, dispatcher.send, counters)
     bus.on_change(redelivery.bus_changed)
-    announcements = Announcements(
-        bus, [JobCreated, ExecutionCompleted, ExecutionRefused, ExecutionFinished, ExecutionLost, ExecutionReturned]
-    )
+    verdicts = listen(bus, JobCreated, ExecutionCompleted, ExecutionRefused)
+    ends = listen(bus, ExecutionFinished, ExecutionLost, ExecutionReturned)
 
     web = base.web(
         title="Hodei worker manager",
@@ -76,9 +74,9 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
                 default_slots=settings.worker_slots,
                 default_capacity=settings.worker_capacity,
             ),
-            execute.api(execution_store, outbox, announcements),
+            execute.api(execution_store, outbox, verdicts),
             executions.api(execution_store),
-            logs.api(execution_store, bus, announcements),
+            logs.api(execution_store, bus, ends),
         ],
     )
     recorded = bus.consumer(WORKER_MANAGER_EXECUTIONS.durable, recorder.handle)
@@ -86,7 +84,8 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     recollection = Recollection(outbox, execution_store, asked)
     return [
         *base.services,
-        announcements,
+        verdicts,
+        ends,
         HeartbeatListener(bus, [fleet.hear, redelivery.hear, agents.hear, holdings.hear]),
         fleet,
         redelivery,

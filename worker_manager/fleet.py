@@ -23,6 +23,7 @@ from shared.errors import BusUnavailable, NotFound, Overloaded, Unavailable
 from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.postgres import Transaction
+from shared.web.idempotency import release_created, replace_answer
 from worker_manager.counters import Counters
 from worker_manager.domain.endings import Ending, Intent, judge
 from worker_manager.providers.base import Exit, Handle, Provider, StartFailed, WorkerSpec
@@ -220,8 +221,9 @@ class Fleet:
                 slots=row["slots"],
             )
         )
-        self._counters.worker_started.inc()
         body: str = row["body"]
+        await replace_answer(tx, *_request_for(worker_id), body)
+        self._counters.worker_started.inc()
         return body
 
     async def _give_up(self, member: _Member, why: str = "") -> str:
@@ -297,7 +299,10 @@ class Fleet:
                 ending = Ending(WorkerProcessStatus.FAILED, False, member.failure)
             elif said and ending.status is WorkerProcessStatus.FAILED:
                 ending = replace(ending, detail=f"{ending.detail}; the last it said: {said}")
-            if await self._store.close(tx, member.worker_id, ending, exit.code):
+            ran = await self._store.close(tx, member.worker_id, ending, exit.code)
+            if ran is False:
+                await release_created(tx, *_request_for(member.worker_id))  # a repeated request starts another worker
+            if ran is not None:
                 tx.emit(
                     WorkerStopped(
                         worker_id=member.worker_id,
@@ -341,6 +346,11 @@ class Fleet:
         task = asyncio.create_task(work, name=name, context=Context())
         self._tasks.add(task)
         task.add_done_callback(_finished(self._tasks))
+
+
+def _request_for(worker_id: str) -> tuple[str, str]:
+    """The route and the Location by which the Idempotency-Key of a worker's request is found."""
+    return "POST /api/v1/workers", f"/api/v1/workers/{worker_id}"
 
 
 async def _first(*events: asyncio.Event, within: float) -> None:

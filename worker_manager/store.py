@@ -87,10 +87,12 @@ class WorkerStore:
         row = await on.fetch_one(self._sql["worker_intent"], worker_id)
         return Intent(row["intent"]) if row is not None and row["intent"] else None
 
-    async def close(self, on: Runner, worker_id: str, ending: Ending, exit_code: int | None) -> bool:
-        """Write the end; False when that was done before."""
-        row = await on.fetch_one(self._sql["close_worker"], worker_id, ending.status.value, exit_code, ending.detail)
-        return row is not None
+    async def close(self, on: Runner, worker_id: str, ending: Ending, exit_code: int | None) -> bool | None:
+        """Write the end. Returns whether the worker ever ran, None when its end was written before."""
+        ran: bool | None = await on.fetch_value(
+            self._sql["close_worker"], worker_id, ending.status.value, exit_code, ending.detail
+        )
+        return ran
 
     async def forget(self, on: Transaction, *, stopped: float, failed: float, limit: int) -> list[Forgotten]:
         """Delete workers that stopped or failed longer ago than so many seconds; which they were."""
@@ -146,12 +148,9 @@ class ExecutionStore:
         """All that is known of the executions of these tasks, the oldest first."""
         return await self._database.fetch(self._sql["recall_executions"], list(task_ids))
 
-    async def forget(self, execution_id: str, *, route: str, key: str | None) -> None:
-        """Take a request back: neither its execution nor its idempotency key was ever there."""
-        async with self._database.transaction() as tx:
-            await tx.execute(self._sql["forget_execution"], execution_id)
-            if key is not None:
-                await tx.execute(self._sql["forget_idempotency_key"], route, key)
+    async def forget(self, execution_id: str, on: Runner) -> None:
+        """Delete a direct request that was refused."""
+        await on.execute(self._sql["forget_execution"], execution_id)
 
     async def record_orders(self, on: Transaction, orders: Sequence[Order]) -> None:
         await on.execute(

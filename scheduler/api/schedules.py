@@ -1,38 +1,31 @@
 """/api/v1/schedule and /api/v1/scheduled: what shall run at a certain time."""
 
-from typing import Final
+from functools import partial
 
 from aiohttp import web
 
 from scheduler.listing import Listing
-from scheduler.schedules import Verdicts
-from schemas.events import JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleFired, ScheduleRefused
+from schemas.events import EventData, JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleFired
 from schemas.ids import is_id
 from schemas.rest.schedules import Schedule, ScheduleCreate, ScheduleQuery
-from shared.bus import Bus
+from shared.bus import Listening
 from shared.clock import now
-from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound, NotSupported
+from shared.errors import NotFound, NotSupported
 from shared.ids import new_id
-from shared.outbox import Outbox
+from shared.outbox import Outbox, OutboxTransaction
 from shared.postgres import load_queries
 from shared.telemetry import inject
-from shared.web import IDEMPOTENCY_KEY, Api, json_response
+from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
+from shared.web.verdicts import verdict
 
-VERDICT_DEADLINE: Final = 2.0
 
-
-def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
-    """The routes, over the tables and the orchestrator's verdicts."""
+def api(listing: Listing, outbox: Outbox, verdicts: Listening[EventData]) -> Api:
+    """The routes, over the tables and the orchestrator's verdicts, `schedules.confirmed` and `schedules.refused`."""
     api = Api(tag="schedules", kind="schedule", description="What shall run at a certain time.")
     sql = load_queries("scheduler")
-    insert, get, delete, forget = (
-        sql["insert_schedule"],
-        sql["get_schedule"],
-        sql["delete_schedule"],
-        sql["forget_answer"],
-    )
+    insert, get, delete = sql["insert_schedule"], sql["get_schedule"], sql["delete_schedule"]
 
     @api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)
     async def create_schedule(request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
@@ -46,7 +39,7 @@ def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
         id, created_at, target = new_id(), now(), _target(body)
         due = body.run_at or created_at
         outbox.must_fit(ScheduleFired(schedule_id=id, job_id=id, target=target, due_at=due), "body", "env")
-        async with verdicts.expected(id) as verdict:
+        with verdicts.about(id) as listener:
             async with idempotent(request, outbox) as tx:
                 await tx.execute(
                     insert,
@@ -63,19 +56,14 @@ def api(listing: Listing, outbox: Outbox, verdicts: Verdicts, bus: Bus) -> Api:
                 tx.emit(ScheduleCreated(schedule_id=id, target=target, next_run_at=due))
                 shown: str = await tx.fetch_value(get, id)
                 response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{id}"})
-            if target.command is None and bus.connected:
-                refusal = await verdict.refusal(VERDICT_DEADLINE)
-                if refusal is not None:
-                    await take_back(request, id)
-                    raise _problem(refusal, body)
+            if target.command is None and verdicts.hearing:
+                named = ("pipeline", body.pipeline_id or "") if body.job_id is None else ("job", body.job_id)
+                await verdict(request, listener, outbox=outbox, undo=partial(take_back, id), of=named)
         return response
 
-    async def take_back(request: web.Request, id: str) -> None:
-        async with outbox.transaction() as tx:
-            if await tx.execute(delete, id):
-                tx.emit(ScheduleDeleted(schedule_id=id))
-            if key := request.headers.get(IDEMPOTENCY_KEY):
-                await tx.execute(forget, f"{request.method} {request.path}", key)
+    async def take_back(id: str, tx: OutboxTransaction) -> None:
+        if await tx.execute(delete, id):
+            tx.emit(ScheduleDeleted(schedule_id=id))
 
     @api.get(
         "/api/v1/scheduled",
@@ -126,13 +114,3 @@ def _uuid(kind: str, id: str | None) -> str | None:
     if id is not None and not is_id(id.lower()):
         raise NotFound(kind, id)
     return None if id is None else id.lower()
-
-
-def _problem(refusal: ScheduleRefused, body: ScheduleCreate) -> HodeiError:
-    """The orchestrator's refusal as the error that answers with its status."""
-    kind, id = ("job", body.job_id) if body.job_id is not None else ("pipeline", body.pipeline_id)
-    if refusal.status == 404:
-        return NotFound(kind, id or "")
-    if refusal.status == 409:
-        return Conflict(refusal.detail)
-    return Invalid([FieldError(("body", f"{kind}_id"), refusal.detail, "refused")])

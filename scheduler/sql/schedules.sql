@@ -80,7 +80,3 @@ where heard_at is null and coalesce(last_run_at, created_at) < now() - make_inte
 order by id
 limit $2
 for update skip locked;
-
--- name: forget_answer
--- A creation that was refused after it was answered for: its Idempotency-Key is unused again.
-delete from idempotency_keys where route = $1 and key = $2;

@@ -7,10 +7,12 @@ from shared.bus.bus import Bus, Callback, Subscription
 from shared.bus.consumer import Consumer
 from shared.bus.errors import BusError
 from shared.bus.letters import Letter, Letters, members, resent
+from shared.bus.listening import FEW, Listener, Listening, listen
 from shared.bus.publish import MSG_ID
 from shared.bus.questions import Answering, answer, ask, questions_asked
 
 __all__ = [
+    "FEW",
     "MSG_ID",
     "Answering",
     "Bus",
@@ -19,9 +21,12 @@ __all__ = [
     "Consumer",
     "Letter",
     "Letters",
+    "Listener",
+    "Listening",
     "Subscription",
     "answer",
     "ask",
+    "listen",
     "members",
     "questions_asked",
     "resent",

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from schemas.model import EventModel
 from schemas.questions import QuestionSpec, Refusal
+from schemas.refusals import RefusalReason
 from shared.bus.bus import Bus, Subscription
 from shared.bus.errors import BusError
 from shared.errors import BusUnavailable, HodeiError, NotFound, Unavailable
@@ -29,7 +30,7 @@ A = TypeVar("A", bound=EventModel)
 DEADLINE: Final = 2.0
 """Seconds that a question may take, unless the asker says otherwise."""
 MOST: Final = 64
-"""Questions that one process answers at the same time; one more is refused with 503."""
+"""Questions that one process answers at the same time; one more is refused, and its asker answers 503."""
 
 _ANSWER: Final = b'{"answer":'
 _REFUSAL: Final = b'{"refusal":'
@@ -59,7 +60,7 @@ async def ask(bus: Bus, spec: QuestionSpec[Q, A], question: Q, *, deadline: floa
     except ValidationError as error:
         log.warning("question.unreadable_answer", question=spec.name, error=str(error).splitlines()[0])
         raise Unavailable(owner) from error
-    if reply.refusal.status == 404:
+    if reply.refusal.reason is RefusalReason.NOT_FOUND:
         raise NotFound(reply.refusal.kind, reply.refusal.id)
     raise Unavailable(owner) from Refused(reply.refusal.detail)
 
@@ -120,7 +121,7 @@ class Answering:
             if not reply:
                 return  # not asked by `ask`: there is nowhere to answer to
             if len(self._under_way) >= MOST:
-                await self._send(one, reply, "unavailable", _refuse(Refusal(status=503, detail="too many questions")))
+                await self._send(one, reply, "unavailable", _refuse("too many questions"))
                 return
             task = asyncio.create_task(self._answer(one, payload, reply), name=f"answer {one.spec.name}")
             self._under_way.add(task)
@@ -132,13 +133,12 @@ class Answering:
         try:
             found = await one.how(one.spec.question.model_validate_json(payload))
         except NotFound as error:
-            refusal = Refusal(status=404, detail=str(error), kind=error.kind, id=error.id)
-            await self._send(one, reply, "not_found", _refuse(refusal))
+            await self._send(one, reply, "not_found", _not_found(error))
         except Unavailable as error:
-            await self._send(one, reply, "unavailable", _refuse(Refusal(status=503, detail=str(error))))
+            await self._send(one, reply, "unavailable", _refuse(str(error)))
         except Exception:
             log.exception("question.failed", question=one.spec.name)
-            await self._send(one, reply, "failed", _refuse(Refusal(status=503, detail="it could not be answered")))
+            await self._send(one, reply, "failed", _refuse("it could not be answered"))
         else:
             body = found.model_dump_json(exclude_none=True).encode()
             await self._send(one, reply, "answered", _ANSWER + body + b"}")
@@ -151,5 +151,13 @@ class Answering:
             log.info("question.answer_unsent", question=one.spec.name, error=str(error))
 
 
-def _refuse(refusal: Refusal) -> bytes:
+def _not_found(error: NotFound) -> bytes:
+    return _refusal(Refusal(reason=RefusalReason.NOT_FOUND, detail=str(error), kind=error.kind, id=error.id))
+
+
+def _refuse(detail: str) -> bytes:
+    return _refusal(Refusal(reason=RefusalReason.UNAVAILABLE, detail=detail))
+
+
+def _refusal(refusal: Refusal) -> bytes:
     return _REFUSAL + refusal.model_dump_json().encode() + b"}"

@@ -1,8 +1,9 @@
 """`Idempotency-Key` (IETF draft "The Idempotency-Key HTTP Header Field"): creating once, however often one asks.
 
 Here: `idempotent`, the transaction of a creating route, which claims the key, and keeps the answer with what it
-tells; and `purge`, which forgets old keys. Nothing can come between: a key is used exactly when its transaction is
-committed. Not here: how a replay is sent (`responses`).
+tells; what becomes of a key afterwards (`release`, `release_created`, `replace_answer`, `purge`). Nothing can come
+between: a key is used exactly when its transaction is committed. No other module touches the table of keys. Not here:
+how a replay is sent (`responses`).
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, Unavailable
 from shared.outbox import Outbox, OutboxTransaction
-from shared.postgres import Block, Broken, Connection, Database, Transaction, load_queries
+from shared.postgres import Block, Broken, Connection, Database, Runner, Transaction, load_queries
 from shared.web.api import IDEMPOTENCY_KEY
 from shared.web.bodies import whole_body
 from shared.web.responses import Replay, json_response
@@ -79,7 +80,7 @@ async def idempotent(
     if not 0 < len(key) <= _MAX_KEY or not (key.isascii() and key.isprintable()):
         raise Invalid([FieldError(_LOC, f"must be 1 to {_MAX_KEY} printable ASCII characters", "key")])
     sql = load_queries("shared.web")
-    route = f"{request.method} {request.path}"
+    route = _route(request)
     digest = hashlib.sha256(await whole_body(request)).digest()
     find = partial(_answer_before, query=sql["find_idempotency_answer"], route=route, key=key, digest=digest)
     if claim == "last":
@@ -101,6 +102,23 @@ async def idempotent(
         await transaction.execute(sql["store_idempotency_answer"], route, key, *transaction.kept_answer(route))
 
 
+async def release(on: Runner, request: web.Request) -> None:
+    """Let the request's key, if it has one, be used again: what the request created is taken back in the same
+    transaction."""
+    if key := request.headers.get(IDEMPOTENCY_KEY):
+        await on.execute(load_queries("shared.web")["release_idempotency_key"], _route(request), key)
+
+
+async def release_created(on: Runner, route: str, location: str) -> None:
+    """As `release`, long after the request: by its `route` ("POST /api/v1/workers") and its answer's Location."""
+    await on.execute(load_queries("shared.web")["release_key_of_created"], route, location)
+
+
+async def replace_answer(on: Runner, route: str, location: str, body: str) -> None:
+    """A repeated request is from now on answered with this body. The request is found as in `release_created`."""
+    await on.execute(load_queries("shared.web")["replace_idempotency_answer"], route, location, body.encode())
+
+
 async def purge(database: Database, limit: int) -> int:
     """Forget expired keys, so many at most; returns how many. Expired ones count as unused even before."""
     return await database.execute(load_queries("shared.web")["purge_idempotency_keys"], LIFETIME, limit)
@@ -116,6 +134,10 @@ async def _answer_before(
     if found["request_hash"] != digest:
         return Invalid([FieldError(_LOC, "was used before, with another body", "key_reused")])
     return Replay(found["status"], found["headers"], found["body"])
+
+
+def _route(request: web.Request) -> str:
+    return f"{request.method} {request.path}"
 
 
 def _under_way() -> HodeiError:

@@ -1,40 +1,51 @@
-"""POST /api/v1/execute: run one command, or an earlier job's command, without going through the orchestrator's door.
+"""POST /api/v1/execute: run one command, or an earlier job's command, without a request to the orchestrator.
 
-The ids are made here and the orchestrator makes the job of them, so that what runs is a job like any other. Only the
-orchestrator knows whether a `job_id` exists; its verdict is waited for, but not for long.
+The ids are made here, and the orchestrator makes a job with them, so that it is a job like any other. Only the
+orchestrator knows whether a `job_id` exists: the request waits for its verdict, but not for long.
 """
 
-from typing import Final
+from functools import partial
 
 from aiohttp import web
 
-from schemas.events import ExecutionCompleted, ExecutionRefused, ExecutionRequested, JobTarget
+from schemas.events import EventData, ExecutionCompleted, ExecutionRequested, JobTarget
 from schemas.rest.executions import ExecuteRequest, ManagedExecution
-from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound
+from shared.bus import Listening
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.web import IDEMPOTENCY_KEY, Api, json_response, waiting
+from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
-from worker_manager.announcements import Announcements
+from shared.web.verdicts import VERDICT_DEADLINE, verdict
 from worker_manager.domain.reports import settle
 from worker_manager.store import ExecutionStore
 
-VERDICT: Final = 2.0
-"""Seconds to wait for the orchestrator to know or not to know a job; after that the answer is `pending`."""
 
-
-def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, verdict: float = VERDICT) -> Api:
-    """The route; `announcements` hears executions.refused and jobs.created."""
+def api(
+    store: ExecutionStore, outbox: Outbox, verdicts: Listening[EventData], *, deadline: float = VERDICT_DEADLINE
+) -> Api:
+    """The route. `verdicts` hears `executions.refused`, `executions.completed` and `jobs.created`; a request waits for
+    one for `deadline` seconds, and is answered with a `pending` execution after that."""
     api = Api(tag="executions")
-
-    @api.post(
+    api.post(
         "/api/v1/execute",
         summary="Run a command, or an earlier job's command once more",
         body=ExecuteRequest,
         answers={201: ManagedExecution},
         creates=True,
-    )
-    async def execute(request: web.Request, body: ExecuteRequest) -> web.StreamResponse:
+    )(_Requests(store, outbox, verdicts, deadline).execute)
+    return api
+
+
+class _Requests:
+    """The handler of the route."""
+
+    def __init__(self, store: ExecutionStore, outbox: Outbox, verdicts: Listening[EventData], deadline: float) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._verdicts = verdicts
+        self._deadline = deadline
+
+    async def execute(self, request: web.Request, body: ExecuteRequest) -> web.StreamResponse:
         """The execution is `pending` until a worker has room for it. A worker that drains or has no room after all
         gives it back: it is `cancelled` then, for the reason `returned`, and `continued_as` names the execution that
         took its place. The execution of a job without steps is `succeeded` at once. An unknown `job_id` is 404, one
@@ -43,45 +54,34 @@ def api(store: ExecutionStore, outbox: Outbox, announcements: Announcements, *, 
         requested = ExecutionRequested(
             execution_id=execution_id, task_id=task_id, job_id=job_id, attempt=1, target=_target(body)
         )
-        outbox.must_fit(requested, "body", "env")
-        with announcements.about(execution_id, job_id) as listener:
-            async with idempotent(request, outbox) as tx:
+        self._outbox.must_fit(requested, "body", "env")
+        with self._verdicts.about(execution_id, job_id) as listener:
+            async with idempotent(request, self._outbox) as tx:
                 target = requested.target.model_dump_json(exclude_none=True)
-                shown = await store.request(tx, execution_id, task_id, job_id, target)
+                shown = await self._store.request(tx, execution_id, task_id, job_id, target)
                 tx.emit(requested)
                 response = tx.answer(201, shown, {"Location": f"/api/v1/executions/{execution_id}"})
-            if body.job_id is not None and announcements.hearing:
-                with waiting(request):
-                    said = await listener.next(verdict)
-                if isinstance(said, ExecutionRefused):
-                    # Answered as if it had never been asked: also to a second request with the same key.
-                    key = request.headers.get(IDEMPOTENCY_KEY)
-                    await store.forget(execution_id, route=f"{request.method} {request.path}", key=key)
-                    raise _refusal(said, body.job_id)
-                if isinstance(said, ExecutionCompleted):
-                    return await closed(execution_id, said)
+            if body.job_id is not None and self._verdicts.hearing:
+                heard = await verdict(
+                    request,
+                    listener,
+                    outbox=self._outbox,
+                    undo=partial(self._store.forget, execution_id),
+                    of=("job", body.job_id),
+                    within=self._deadline,
+                )
+                if isinstance(heard, ExecutionCompleted):
+                    return await self._completed(execution_id, heard)
         return response
 
-    async def closed(execution_id: str, said: ExecutionCompleted) -> web.Response:
-        """The answer for an execution that was over before it could be answered."""
-        await store.settle(settle(said, said.finished_at))
+    async def _completed(self, execution_id: str, completed: ExecutionCompleted) -> web.Response:
+        """The answer for an execution that was over before the request was answered."""
+        await self._store.settle(settle(completed, completed.finished_at))
         headers = {"Location": f"/api/v1/executions/{execution_id}"}
-        return json_response(await store.get(execution_id) or "", status=201, headers=headers)
-
-    return api
+        return json_response(await self._store.get(execution_id) or "", status=201, headers=headers)
 
 
 def _target(body: ExecuteRequest) -> JobTarget:
     if body.job_id is not None:
         return JobTarget(job_id=body.job_id, name=body.name, priority=body.priority, env=body.env)
     return JobTarget(command=body.command_spec(), name=body.name, priority=body.priority)
-
-
-def _refusal(said: ExecutionRefused, job_id: str) -> HodeiError:
-    match said.status:
-        case 404:
-            return NotFound("job", job_id)
-        case 409:
-            return Conflict(said.detail)
-        case _:
-            return Invalid([FieldError(("body", "job_id"), said.detail, "refused")])

@@ -1,4 +1,4 @@
-"""/api/v1/executions: every execution that was handed to a worker, or asked for directly."""
+"""/api/v1/executions: every execution that was handed to a worker or requested directly."""
 
 from aiohttp import web
 
@@ -10,25 +10,34 @@ from worker_manager.store import ExecutionStore
 
 
 def api(store: ExecutionStore) -> Api:
-    """The routes, over what is recorded."""
+    """The routes, over the executions' table."""
     api = Api(tag="executions", description="Executions: attempts of tasks on workers.")
-
-    @api.get(
+    handlers = _Executions(store)
+    api.get(
         "/api/v1/executions",
         summary="List executions, newest first",
         query=ExecutionQuery,
         answers={200: list[ManagedExecution]},
+    )(handlers.list_executions)
+    api.get("/api/v1/executions/{id}", summary="Show an execution", answers={200: ManagedExecution})(
+        handlers.get_execution
     )
-    async def list_executions(request: web.Request, query: ExecutionQuery) -> web.StreamResponse:
-        """Filters are fields of an execution; several narrow the list down."""
-        return await answer_page(request, query, store.list)
+    return api
 
-    @api.get("/api/v1/executions/{id}", summary="Show an execution", answers={200: ManagedExecution})
-    async def get_execution(_request: web.Request, id: str) -> web.StreamResponse:
+
+class _Executions:
+    """The handlers of the routes."""
+
+    def __init__(self, store: ExecutionStore) -> None:
+        self._store = store
+
+    async def list_executions(self, request: web.Request, query: ExecutionQuery) -> web.StreamResponse:
+        """Filters are fields of an execution; several narrow the list down."""
+        return await answer_page(request, query, self._store.list)
+
+    async def get_execution(self, _request: web.Request, id: str) -> web.StreamResponse:
         """Its status, times and outcome."""
-        body = await store.get(id)
+        body = await self._store.get(id)
         if body is None:
             raise NotFound("execution", id)
         return json_response(body)
-
-    return api

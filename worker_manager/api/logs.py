@@ -1,6 +1,6 @@
 """/api/v1/executions/{id}/logs: what an execution wrote, whole or live.
 
-The lines live in JetStream; the execution's row knows how many chunks there are, and therefore when a reader has seen
+The lines live in JetStream. The execution's row has the number of chunks, by which a reader knows that it has read
 everything. The end of a running execution is heard from the bus.
 """
 
@@ -10,25 +10,23 @@ from typing import Final
 from aiohttp import web
 from pydantic_core import to_json
 
-from schemas.events import ExecutionFinished, ExecutionLost, ExecutionReturned
+from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned
 from schemas.rest.executions import ExecutionLogs
-from shared.bus import Bus
+from shared.bus import Bus, Listener, Listening
 from shared.errors import NotFound
 from shared.transcript import START, Log, Place, Transcript, Visit
 from shared.web import EVENT_STREAM, Answer, Api, EventStream
 from shared.web.logs import PLAIN, Page, json_line, send_logs
-from worker_manager.announcements import Announcements, Listener
 from worker_manager.store import ExecutionStore, LogState
 
 LOOK_AGAIN: Final = 10.0
-"""Seconds without a word after which a live reader asks the database whether it missed the end."""
+"""Seconds without an event after which a live reader looks into the database whether it missed the end."""
 
 
-def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
-    """The route; `announcements` hears how executions end."""
+def api(store: ExecutionStore, bus: Bus, ends: Listening[EventData]) -> Api:
+    """The route. `ends` hears how executions end."""
     api = Api(tag="executions")
-
-    @api.get(
+    api.get(
         "/api/v1/executions/{id}/logs",
         summary="Show an execution's output",
         answers={200: Answer(ExecutionLogs, also=(PLAIN, EVENT_STREAM))},
@@ -38,28 +36,40 @@ def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
             "one piece of a line, per event, resumes after `Last-Event-ID`, and closes with an event named `end`. "
             "Where output is missing, a line of the stream `system` says so."
         ),
-    )
-    async def get_execution_logs(request: web.Request, id: str) -> web.StreamResponse:
-        if EVENT_STREAM in request.headers.get("Accept", ""):
-            return await _follow(request, id)
-        state = await _state(id)
-        return await send_logs(request, bus, [Page(_log(id, state), state.truncated)], name="execution_id", owner=id)
+    )(_Logs(store, bus, ends).get_execution_logs)
+    return api
 
-    async def _state(id: str) -> LogState:
-        state = await store.log_state(id)
+
+class _Logs:
+    """The handler of the route."""
+
+    def __init__(self, store: ExecutionStore, bus: Bus, ends: Listening[EventData]) -> None:
+        self._store = store
+        self._bus = bus
+        self._ends = ends
+
+    async def get_execution_logs(self, request: web.Request, id: str) -> web.StreamResponse:
+        if EVENT_STREAM in request.headers.get("Accept", ""):
+            return await self._follow(request, id)
+        state = await self._state(id)
+        pages = [Page(_log(id, state), state.truncated)]
+        return await send_logs(request, self._bus, pages, name="execution_id", owner=id)
+
+    async def _state(self, id: str) -> LogState:
+        state = await self._store.log_state(id)
         if state is None:
             raise NotFound("execution", id)
         return state
 
-    async def _follow(request: web.Request, id: str) -> web.StreamResponse:
+    async def _follow(self, request: web.Request, id: str) -> web.StreamResponse:
         # Listening comes before looking, so that the end cannot fall in between.
-        with announcements.about(id) as listener:
-            state = await _state(id)
+        with self._ends.about(id) as listener:
+            state = await self._state(id)
             async with EventStream(request) as stream:
                 place = Place.parse(stream.last_event_id or "") or START
                 log = _log(id, state)
-                transcript = Transcript(bus, log, visit=Visit(), place=place, follow=True)
-                ending = asyncio.create_task(_await_end(log, listener, transcript))
+                transcript = Transcript(self._bus, log, visit=Visit(), place=place, follow=True)
+                ending = asyncio.create_task(self._await_end(log, listener, transcript))
                 try:
                     async for entries in transcript.parts():
                         await stream.send_all([(json_line(line, {}).decode(), str(after)) for line, after in entries])
@@ -70,23 +80,21 @@ def api(store: ExecutionStore, bus: Bus, announcements: Announcements) -> Api:
                     await asyncio.wait([ending])
             return stream.response
 
-    async def _await_end(log: Log, listener: Listener, transcript: Transcript) -> None:
-        """Tell the transcript how many chunks there are, as soon as that is known."""
+    async def _await_end(self, log: Log, listener: Listener[EventData], transcript: Transcript) -> None:
+        """Give the transcript the number of chunks as soon as it is known."""
         id = log.execution_id
         while not log.over:
             match await listener.next(LOOK_AGAIN):
-                case ExecutionFinished() as said:
-                    log = Log(id, said.log.chunks, finished_at=said.finished_at)
+                case ExecutionFinished() as event:
+                    log = Log(id, event.log.chunks, finished_at=event.finished_at)
                 case ExecutionReturned():
                     log = Log(id, 0)
-                case ExecutionLost() as said:
-                    log = Log(id, None, finished_at=said.lost_at)
+                case ExecutionLost() as event:
+                    log = Log(id, None, finished_at=event.lost_at)
                 case _:
-                    state = await store.log_state(id)
+                    state = await self._store.log_state(id)
                     log = Log(id, None) if state is None else _log(id, state)
         transcript.finish(log)
-
-    return api
 
 
 def _log(execution_id: str, state: LogState) -> Log:

@@ -8,10 +8,6 @@ returning execution_json(e) as body;
 -- Take back a requested execution that was refused before its request was answered.
 delete from executions where id = $1 and worker_id is null;
 
--- name: forget_idempotency_key
--- Let a key be used again whose request came to nothing.
-delete from idempotency_keys where route = $1 and key = $2;
-
 -- name: record_orders
 -- Write orders, as JSON, that were or are being handed to their workers. A row that is further along stays as it is.
 insert into executions as e

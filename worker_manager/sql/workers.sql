@@ -9,18 +9,10 @@ returning worker_json(workers) as body;
 update workers set handle = $2, pid = $3 where id = $1;
 
 -- name: confirm_worker
--- The worker's agent has spoken: it runs. Touches nothing when it is past that already. Who asks for it again with the
--- same key is told that it runs.
-with confirmed as (
-    update workers set status = 'running', started_at = clock_timestamp()
-    where id = $1 and status = 'starting'
-    returning id, worker_json(workers) as body, type, name, provider, labels, slots
-), answered as (
-    update idempotency_keys used set body = convert_to(confirmed.body, 'UTF8')
-    from confirmed
-    where used.route = 'POST /api/v1/workers' and used.headers->>'Location' = '/api/v1/workers/' || confirmed.id
-)
-select body, type, name, provider, labels, slots from confirmed;
+-- The worker's first heartbeat has come: it runs. A worker that is not `starting` any more stays as it is.
+update workers set status = 'running', started_at = clock_timestamp()
+where id = $1 and status = 'starting'
+returning worker_json(workers) as body, type, name, provider, labels, slots;
 
 -- name: ask_worker_to_stop
 -- Note that the worker is wanted to end; a wish to drain never softens one to stop at once.
@@ -30,19 +22,12 @@ where id = $1 and status in ('starting', 'running', 'draining')
 returning instance, handle;
 
 -- name: close_worker
--- The worker's process is gone: write how it ended, once. The first caller gets the row, every later one nothing.
--- The key of a request for one that never ran is unused again, so that asking once more starts another.
-with closed as (
-    update workers
-    set status = $2, exit_code = $3, detail = $4, stopped_at = now(), handle = null
-    where id = $1 and status in ('starting', 'running', 'draining')
-    returning id, started_at
-), released as (
-    delete from idempotency_keys used using closed
-    where closed.started_at is null
-      and used.route = 'POST /api/v1/workers' and used.headers->>'Location' = '/api/v1/workers/' || closed.id
-)
-select id::text from closed;
+-- The worker's process is gone: write how it ended, once. The first caller gets whether the worker ever ran, every
+-- later one no row.
+update workers
+set status = $2, exit_code = $3, detail = $4, stopped_at = now(), handle = null
+where id = $1 and status in ('starting', 'running', 'draining')
+returning started_at is not null as ran;
 
 -- name: worker_intent
 -- What was asked of a worker that has not been closed yet.

@@ -40,3 +40,16 @@ where (route, key) in (
     limit $2
     for update skip locked
 )
+
+
+-- name: release_idempotency_key
+-- Let a key be used again whose request came to nothing.
+delete from idempotency_keys where route = $1 and key = $2
+
+-- name: release_key_of_created
+-- Let the key be used again of a request that created something ($2, its Location) which came to nothing.
+delete from idempotency_keys where route = $1 and headers->>'Location' = $2
+
+-- name: replace_idempotency_answer
+-- Replace the kept answer of a request that created something ($2, its Location).
+update idempotency_keys set body = $3 where route = $1 and headers->>'Location' = $2

@@ -18,7 +18,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore
 from orchestrator.traces import Traces
 from orchestrator.unit_of_work import UnitOfWork
-from orchestrator.watch import Listener, Watch
+from orchestrator.watch import JobListener, Watch
 from schemas.events import (
     ExecutionCompleted,
     ExecutionRefused,
@@ -38,6 +38,7 @@ from schemas.events import (
     TaskWithdrawn,
 )
 from schemas.questions import RECALL_OF, TASK, RecallAnswer, RecallQuestion, TaskQuestion
+from schemas.refusals import RefusalReason
 from schemas.specs import CommandSpec
 from schemas.states import Reason, TaskStatus
 from shared.bus import Answering, answer, ask, questions_asked
@@ -155,14 +156,14 @@ async def test_who_waits_for_what_runs_here_asks_the_tables_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = asyncio.Event()
-    changed = Listener.changed
+    changed = JobListener.changed
 
-    async def wait(listener: Listener, within: float) -> None:
+    async def wait(listener: JobListener, within: float) -> None:
         begun.set()
         await changed(listener, within)
 
     monkeypatch.delattr(JobStore, "status")
-    monkeypatch.setattr(Listener, "changed", wait)
+    monkeypatch.setattr(JobListener, "changed", wait)
     job = await house.submit()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waits = tasks.create_task(house.get(f"/api/v1/jobs/{job['id']}/status?wait={DEADLINE:g}"))
@@ -345,7 +346,7 @@ async def test_a_schedule_is_confirmed_or_refused(house: House) -> None:
     )
     assert (await house.ears.wait(ScheduleConfirmed))[0].schedule_id == good
     [refused] = await house.ears.wait(ScheduleRefused)
-    assert (refused.schedule_id, refused.status) == (bad, 404)
+    assert (refused.schedule_id, refused.reason) == (bad, RefusalReason.NOT_FOUND)
 
 
 async def test_a_schedule_that_fires_makes_its_job_once(house: House) -> None:
@@ -397,7 +398,7 @@ async def test_a_direct_execution_of_nothing_is_refused(house: House) -> None:
     )
     await house.say(asked)
     [refused] = await house.ears.wait(ExecutionRefused)
-    assert (refused.execution_id, refused.status) == (asked.execution_id, 404)
+    assert (refused.execution_id, refused.reason) == (asked.execution_id, RefusalReason.NOT_FOUND)
 
 
 async def test_a_job_of_an_archived_pipeline_is_refused_to_schedules_and_executions(house: House) -> None:
@@ -414,12 +415,16 @@ async def test_a_job_of_an_archived_pipeline_is_refused_to_schedules_and_executi
 
     refused = await house.ears.wait(ScheduleRefused, 2)
     says = f"the pipeline of job {job['id']} is archived: its jobs do not run again"
-    assert {(one.schedule_id, one.job_id, one.status, one.detail) for one in refused} == {
-        (created.schedule_id, None, 409, says),
-        (fired.schedule_id, fired.job_id, 409, says),
+    assert {(one.schedule_id, one.job_id, one.reason, one.detail) for one in refused} == {
+        (created.schedule_id, None, RefusalReason.CONFLICT, says),
+        (fired.schedule_id, fired.job_id, RefusalReason.CONFLICT, says),
     }
     [refusal] = await house.ears.wait(ExecutionRefused)
-    assert (refusal.execution_id, refusal.status, refusal.detail) == (asked.execution_id, 409, says)
+    assert (refusal.execution_id, refusal.reason, refusal.detail) == (
+        asked.execution_id,
+        RefusalReason.CONFLICT,
+        says,
+    )
 
 
 # ------------------------------------------------------------------ live

@@ -17,6 +17,7 @@ from schemas.events import (
     ScheduleRefused,
 )
 from schemas.ids import is_id
+from schemas.refusals import RefusalReason
 from shared.bus.bus import LEAST_PAYLOAD
 from shared.bus.connection import Connection
 from shared.ids import new_id
@@ -78,12 +79,12 @@ async def test_a_schedule_and_an_execution_that_no_process_takes_are_refused_bef
     schedule_id = new_id()
     await house.say(ScheduleCreated(schedule_id=schedule_id, target=JobTarget(job_id=job["id"], env=OTHERS)))
     [refused] = await house.ears.wait(ScheduleRefused)
-    assert (refused.schedule_id, refused.status) == (schedule_id, 422)
+    assert (refused.schedule_id, refused.reason) == (schedule_id, RefusalReason.INVALID)
     assert "a process takes at most" in refused.detail
     ids = {"execution_id": new_id(), "task_id": new_id(), "job_id": new_id(), "attempt": 1}
     await house.say(ExecutionRequested(**ids, target=JobTarget(job_id=job["id"], env=OTHERS)))
     [turned_down] = await house.ears.wait(ExecutionRefused)
-    assert (turned_down.execution_id, turned_down.status) == (ids["execution_id"], 422)
+    assert (turned_down.execution_id, turned_down.reason) == (ids["execution_id"], RefusalReason.INVALID)
 
 
 async def test_the_environments_of_all_steps_together_have_a_limit(house: House) -> None:

@@ -25,6 +25,7 @@ from schemas.events import (
     WorkerUnhealthy,
 )
 from schemas.model import rfc3339
+from schemas.refusals import RefusalReason
 from schemas.rest.schedules import Explanation, QueuedTask, Schedule
 from schemas.rest.workers import RegisteredWorker
 from shared.ids import new_id
@@ -106,7 +107,11 @@ async def test_a_job_that_does_not_exist_is_not_found(house: Opener) -> None:
     job_id = new_id()
     asking = asyncio.create_task(here.post("/api/v1/schedule", {"job_id": job_id}, 404, **{"Idempotency-Key": "one"}))
     [created] = await here.ears.wait(ScheduleCreated)
-    await here.say(ScheduleRefused(schedule_id=created.schedule_id, status=404, detail=f"there is no job {job_id}"))
+    await here.say(
+        ScheduleRefused(
+            schedule_id=created.schedule_id, reason=RefusalReason.NOT_FOUND, detail=f"there is no job {job_id}"
+        )
+    )
     assert job_id in str((await asking)["detail"])
     await here.ears.wait(ScheduleDeleted)
     assert await rows(here, "/api/v1/scheduled") == []
@@ -125,7 +130,9 @@ async def test_a_firing_that_is_refused_has_failed(house: Opener) -> None:
     here = await house()
     made = await here.post("/api/v1/schedule", {"command": "true"}, 201)
     [fired] = await here.ears.wait(ScheduleFired)
-    refusal = ScheduleRefused(schedule_id=fired.schedule_id, job_id=fired.job_id, status=422, detail="not so")
+    refusal = ScheduleRefused(
+        schedule_id=fired.schedule_id, job_id=fired.job_id, reason=RefusalReason.INVALID, detail="not so"
+    )
     await here.say(refusal)
     async with asyncio.timeout(DEADLINE):
         while True:

@@ -14,6 +14,7 @@ from schemas.events import (
     TaskExpired,
     TaskWithdrawn,
 )
+from schemas.refusals import RefusalReason
 from schemas.states import ExecutionStatus
 from shared.ids import new_id
 from tests.integration.worker_manager.conftest import Platform, Running, events_in
@@ -233,7 +234,7 @@ async def test_an_unknown_job_is_not_found_and_leaves_nothing(platform: Platform
 
     [asked] = events_in(await requests.next(), ExecutionRequested)
     ids = {"execution_id": asked.execution_id, "task_id": asked.task_id, "job_id": asked.job_id, "attempt": 1}
-    await platform.say(ExecutionRefused(**ids, status=404, detail="there is no such job"))
+    await platform.say(ExecutionRefused(**ids, reason=RefusalReason.NOT_FOUND, detail="there is no such job"))
 
     assert (await answering)["detail"] == f"there is no job {job_id}"
     await manager.recorded(1)

@@ -6,14 +6,16 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from fnmatch import fnmatch
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from orchestrator.watch import FEW, KINDS, Watch
+from orchestrator.domain.run import JobRun
+from orchestrator.watch import KINDS, JobListener, Watch
 from schemas.states import JobStatus
 from schemas.subjects import Catalogue
-from shared.bus import Bus, Callback
+from shared.bus import FEW, Bus, Callback
 from shared.ids import new_id
 
 WHILE = 0.001
@@ -51,6 +53,17 @@ class Line:
 
         async def unsubscribe(self) -> None:
             del self._line.heard[self._subject]
+
+
+def woken(listener: JobListener) -> bool:
+    """Whether something was heard that the listener has not been told of yet."""
+    return not listener._heard._unheard.empty()
+
+
+def commit(watch: Watch, job_id: str, status: JobStatus) -> None:
+    """Tell that a job was committed in this process with this status."""
+    job = SimpleNamespace(id=job_id, status=status)
+    watch.tell_runs([cast(JobRun, SimpleNamespace(job=job))])
 
 
 @pytest.fixture
@@ -95,20 +108,21 @@ async def test_who_waits_for_the_end_is_not_woken_before(
         with watch.end_of(job_id) as end:
             async with watch.steps_of(job_id) as steps:
                 await line.say(event_type, job_id)
-                assert steps._changed.is_set()
-                assert end._changed.is_set() is ends
+                assert woken(steps)
+                assert woken(end) is ends
 
 
 async def test_an_own_commit_that_does_not_end_the_job_wakes_nobody_who_waits_for_the_end(watch: Watch) -> None:
     job_id = new_id()
     with watch.end_of(job_id) as end:
-        end.tell(JobStatus.RUNNING)
-        assert not end._changed.is_set()
+        commit(watch, job_id, JobStatus.RUNNING)
+        assert not woken(end)
         watch.tell([job_id])  # a change whose outcome is not known here: they have to look
-        assert end._changed.is_set()
+        assert woken(end)
         await end.changed(WHILE)
-        end.tell(JobStatus.FAILED)
-        assert end._changed.is_set()
+        commit(watch, job_id, JobStatus.FAILED)
+        assert woken(end)
+        await end.changed(WHILE)
         assert end.ended is JobStatus.FAILED
 
 
@@ -139,4 +153,4 @@ async def test_nobody_is_left_behind(watch: Watch) -> None:
     with watch.end_of("a"):
         async with watch.steps_of("a"):
             pass
-    assert watch._listeners == {}
+    assert watch._listening._listeners == {}

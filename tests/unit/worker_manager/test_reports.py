@@ -5,6 +5,7 @@ from itertools import permutations
 import pytest
 
 from schemas.events import EventData, ExecutionCompleted, ExecutionRefused, TaskExpired, TaskWithdrawn
+from schemas.refusals import RefusalReason
 from schemas.states import ExecutionStatus, Reason
 from shared.ids import new_id
 from tests.unit.worker_manager.events import LATER, NOON, Script, said
@@ -80,7 +81,7 @@ def test_a_refusal_says_why() -> None:
         task_id=script.task_id,
         job_id=script.job_id,
         attempt=1,
-        status=404,
+        reason=RefusalReason.NOT_FOUND,
         detail="there is no job x",
     )
 
