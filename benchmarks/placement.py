@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from scheduler.domain.desk import Desk, Moment
-from scheduler.domain.model import Task
+from scheduler.domain.desk import Desk
+from scheduler.domain.model import Moment, Task
 from scheduler.domain.placement import Snapshot, place
 from schemas.agents import Heartbeat
 from schemas.events import ExecutionFinished, TaskQueued
@@ -70,7 +70,7 @@ def best(work: Callable[[], int], *, times: int = 5) -> tuple[float, int]:
 
 def full_plan(tasks: int, workers: int, shapes: int) -> tuple[float, int]:
     desk = a_desk(tasks=tasks, workers=workers, slots=10, shapes=shapes)
-    return best(lambda: len(place(Snapshot(desk.queue.lanes(), desk.fleet.rooms()))))
+    return best(lambda: len(place(Snapshot(desk.queue.lanes(), desk.roster.rooms()))))
 
 
 def few_slots(tasks: int, workers: int, freed: int) -> tuple[float, int]:
@@ -81,7 +81,7 @@ def few_slots(tasks: int, workers: int, freed: int) -> tuple[float, int]:
 
     def turn() -> int:
         busy: list[Task] = []
-        for worker in desk.fleet:
+        for worker in desk.roster:
             busy += list(worker.placed.values())[:1]
             if len(busy) >= freed:
                 break

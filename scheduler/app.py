@@ -5,10 +5,10 @@ from functools import partial
 from typing import Final
 
 from scheduler.api import explain, queue, schedules, workers
-from scheduler.consumers import AgentNews, Placement, VerdictRecords
+from scheduler.consumers import AgentNews, PlacementEvents, VerdictRecords
 from scheduler.counters import Counters
-from scheduler.dispatcher import Dispatcher
 from scheduler.hearing import HeardTime, Hearing
+from scheduler.leader import Leader
 from scheduler.listing import Listing
 from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
 from scheduler.recall import Recollection, UnheardSchedules, Unnamed
@@ -50,33 +50,31 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     def leads() -> Sequence[Service]:
         lease = settings.lease_seconds
         heard = HeardTime(lease=lease)
-        dispatcher = Dispatcher(
-            store, bus, counters, traces, lease=lease, patience=lease + REDELIVERED, heard=heard.now
-        )
-        timers = Timers(dispatcher)
-        dispatcher.timed = timers.wake
-        silence = Silence(outbox, heard, dispatcher.hold, lease=lease)
-        placement = Placement(dispatcher, silence)
-        placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=dispatcher.nothing_waits)
-        dispatcher.delay = placing.delay
-        restarts = Restarts(placing.caught_up, partial(dispatcher.hear, outcomes_read=True), patience=lease)
-        dispatcher.hold_back = restarts.hold
-        recollection = Recollection(dispatcher, outbox, asked)
+        leader = Leader(store, bus, counters, traces, lease=lease, patience=lease + REDELIVERED, heard=heard.now)
+        timers = Timers(leader)
+        leader.timed = timers.wake
+        silence = Silence(outbox, heard, leader.hold, lease=lease)
+        placement = PlacementEvents(leader, silence)
+        placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=leader.nothing_waits)
+        leader.delay = placing.delay
+        restarts = Restarts(placing.caught_up, partial(leader.hear, outcomes_read=True), patience=lease)
+        leader.hold_back = restarts.hold
+        recollection = Recollection(leader, outbox, asked)
         return [
-            dispatcher,
+            leader,
             restarts,
-            AgentNews(bus, dispatcher),
-            Hearing(bus, heard, dispatcher.idle_turn, counters),
+            AgentNews(bus, leader),
+            Hearing(bus, heard, leader.idle_turn, counters),
             placing,
             bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(table)),
             timers,
             silence,
-            Firing(table, bus, counters, dispatcher.hold),
+            Firing(table, bus, counters, leader.hold),
             Answering(bus, questions, [answer(RECALL_OF["scheduler"], recollection.answer)]),
-            Unnamed(dispatcher, recollection, asked, lease=lease),
+            Unnamed(leader, recollection, asked, lease=lease),
             UnheardSchedules(outbox, asked, lease=lease),
-            HeartbeatTimes(dispatcher),
-            Forgetting(dispatcher, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
+            HeartbeatTimes(leader),
+            Forgetting(leader, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
             Housekeeping(tasks=store.purge_done, idempotency_keys=partial(purge, database)),
         ]
 

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from pydantic import ValidationError
 
-from scheduler.dispatcher import Dispatcher, Turn
+from scheduler.leader import Leader, Turn
 from scheduler.loops import Silence
 from scheduler.schedules import Schedules
 from scheduler.store import MARKS_KEPT
@@ -37,15 +37,15 @@ _log = structlog.get_logger(__name__)
 Events = Sequence[CloudEvent[EventData]]
 
 
-class Placement:
+class PlacementEvents:
     """The handler of `scheduler-placement`: one batch is one turn."""
 
-    def __init__(self, dispatcher: Dispatcher, silence: Silence) -> None:
-        self._dispatcher = dispatcher
+    def __init__(self, leader: Leader, silence: Silence) -> None:
+        self._leader = leader
         self._silence = silence
 
     async def __call__(self, events: Events) -> None:
-        async with self._dispatcher.turn() as turn:
+        async with self._leader.turn() as turn:
             offline: set[str] = set()
             drained: list[str] = []
             resumed: list[str] = []
@@ -64,11 +64,11 @@ class Placement:
                     case data:
                         _apply(turn, data, event)
             # Most of these are our own words coming back.
-            await self._dispatcher.remove(turn, offline)
+            await self._leader.remove(turn, offline)
         for id in drained:
-            await self._dispatcher.tell_to_drain(id)
+            await self._leader.tell_to_drain(id)
         for id in resumed:
-            await self._dispatcher.tell_to_resume(id)
+            await self._leader.tell_to_resume(id)
 
 
 def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
@@ -77,7 +77,7 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
         case TaskQueued() if now.wall - event.time >= MARKS_KEPT:
             # Told again from the stream's beginning, perhaps, when nobody here knows any more that it has ended. What
             # still waits, the orchestrator reminds of.
-            desk.stale += 1
+            desk.totals.stale += 1
         case TaskQueued():
             desk.arrive(data, now, traceparent=event.traceparent)
         case ExecutionFinished():
@@ -99,9 +99,9 @@ class AgentNews:
 
     name: Final = "agent news"
 
-    def __init__(self, bus: Bus, dispatcher: Dispatcher) -> None:
+    def __init__(self, bus: Bus, leader: Leader) -> None:
         self._bus = bus
-        self._dispatcher = dispatcher
+        self._leader = leader
         self._subscriptions: list[Subscription] = []
 
     async def start(self) -> None:
@@ -130,7 +130,7 @@ class AgentNews:
         except ValidationError as error:
             _log.warning("agent.unreadable", subject=subject, error=str(error).splitlines()[0])
             return
-        await self._dispatcher.hear(news)
+        await self._leader.hear(news)
 
 
 class VerdictRecords:

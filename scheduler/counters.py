@@ -67,11 +67,11 @@ class Counters:
         """The desk after a turn; None when this process leads no longer."""
         if desk is not self._desk:
             self._desk, self._seen = desk, (0, 0)
-        if desk is not None and self._seen != (desk.leases_lost, desk.stale):
+        if desk is not None and self._seen != (desk.totals.leases_lost, desk.totals.stale):
             leases, stale = self._seen
-            self._leases.inc(desk.leases_lost - leases)
-            self._stale.inc(desk.stale - stale)
-            self._seen = (desk.leases_lost, desk.stale)
+            self._leases.inc(desk.totals.leases_lost - leases)
+            self._stale.inc(desk.totals.stale - stale)
+            self._seen = (desk.totals.leases_lost, desk.totals.stale)
 
     def placed(self, tasks: Iterable[Task], moment: datetime) -> None:
         """Tasks were placed at `moment`, which is written."""
@@ -90,7 +90,7 @@ class Counters:
             self._depth.labels(name).set(count)
             self._oldest.labels(name).set(max(0.0, (moment - since).total_seconds()))
         self._delayed.set(len(desk.queue) - sum(count for count, _ in depths.values()) if desk else 0)
-        fleet = list(desk.fleet) if desk else []
+        fleet = list(desk.roster) if desk else []
         statuses = Counter(worker.status for worker in fleet)
         for status in WorkerStatus:
             self._workers.labels(status.value).set(statuses[status])

@@ -9,8 +9,8 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from scheduler.dispatcher import Dispatcher
 from scheduler.hearing import HeardTime
+from scheduler.leader import Leader
 from schemas.events import WorkerForgotten, WorkerOffline
 from shared.outbox import Outbox
 from shared.postgres import Transaction, load_queries
@@ -30,16 +30,16 @@ LOOK_EVERY: Final = 60.0
 class Timers(Loop):
     """Delayed tasks, queue deadlines, leases: does what is due, then sleeps until the next of them."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, leader: Leader) -> None:
         super().__init__("timers", interval=NOTHING_DUE)
-        self._dispatcher = dispatcher
+        self._leader = leader
 
     async def run_once(self) -> Counts:
-        async with self._dispatcher.turn() as turn:
-            leases = turn.desk.leases_lost
+        async with self._leader.turn() as turn:
+            leases = turn.desk.totals.leases_lost
             turn.desk.tick(turn.now)
-            lost = turn.desk.leases_lost - leases
-            due = turn.desk.due_in(self._dispatcher.moment())
+            lost = turn.desk.totals.leases_lost - leases
+            due = turn.desk.due_in(self._leader.moment())
             self.interval = max(SHORTEST, min(NOTHING_DUE, _or(due, NOTHING_DUE)))
         return {"leases_lost": lost}
 
@@ -76,20 +76,20 @@ class Silence(Loop):
 class Forgetting(Loop):
     """Forgets workers that have been offline for long; `ttl` is in seconds, None for what suits each worker."""
 
-    def __init__(self, dispatcher: Dispatcher, outbox: Outbox, *, ttl: float | None, forgotten: Counter) -> None:
+    def __init__(self, leader: Leader, outbox: Outbox, *, ttl: float | None, forgotten: Counter) -> None:
         super().__init__("forgetting", interval=LOOK_EVERY if ttl is None else min(LOOK_EVERY, max(0.5, ttl / 4)))
-        self._dispatcher = dispatcher
+        self._leader = leader
         self._outbox = outbox
         self._ttl = ttl
         self._forgotten = forgotten
         self._forget_silent = load_queries("scheduler")["forget_silent"]
 
     async def run_once(self) -> Counts:
-        async with self._dispatcher.turn() as turn:
+        async with self._leader.turn() as turn:
             count = turn.desk.forget(turn.now, lambda worker: time_to_live(self._ttl, durable=worker.durable))
         ttl = time_to_live(self._ttl, durable=False).total_seconds()
         async with self._outbox.transaction() as tx:
-            await self._dispatcher.hold(tx)
+            await self._leader.hold(tx)
             silent = await tx.fetch(self._forget_silent, ttl)
             detail = f"offline for longer than {ttl:g} s"
             tx.emit(*(WorkerForgotten(worker_id=row["id"], name=row["name"], detail=detail) for row in silent))
@@ -100,13 +100,13 @@ class Forgetting(Loop):
 class HeartbeatTimes(Loop):
     """Writes when workers were last heard, all together and at most once per second."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, leader: Leader) -> None:
         super().__init__("heartbeat times", interval=1.0)
-        self._dispatcher = dispatcher
+        self._leader = leader
         self._written_until = 0.0
 
     async def run_once(self) -> Counts:
-        count, self._written_until = await self._dispatcher.note_heartbeats(self._written_until)
+        count, self._written_until = await self._leader.note_heartbeats(self._written_until)
         return {"written": count}
 
 

@@ -7,10 +7,10 @@ have heard of the order, or the outcome was lost on its way here. It answers fro
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from scheduler.dispatcher import Dispatcher
 from scheduler.domain import recall
 from scheduler.domain.model import Outcome, TaskState
 from scheduler.domain.recall import Known
+from scheduler.leader import Leader
 from schemas.events import EventData, JobTarget, ScheduleCreated, ScheduleFired, TaskCancelRequested
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
 from schemas.states import Reason
@@ -25,8 +25,8 @@ SCHEDULES_AT_ONCE: Final = 100
 class Recollection:
     """Answers from the tasks' table."""
 
-    def __init__(self, dispatcher: Dispatcher, outbox: Outbox, asked: Recall) -> None:
-        self._dispatcher = dispatcher
+    def __init__(self, leader: Leader, outbox: Outbox, asked: Recall) -> None:
+        self._leader = leader
         self._outbox = outbox
         self._recall = asked
         self._query = load_queries("scheduler")["recall_tasks"]
@@ -52,11 +52,11 @@ class Recollection:
                 said += [(event, known.traceparent) for event in recall.events(known, one)]
         await self.publish(said)
         if unwanted:
-            async with self._dispatcher.turn() as turn:
+            async with self._leader.turn() as turn:
                 for one in unwanted:
                     ids = {"task_id": one.task_id, "job_id": one.job_id, "attempt": one.attempt}
                     turn.desk.cancel(TaskCancelRequested.model_validate({**ids, "reason": one.stopping}))
-        return answered(len(said), unknown if self._dispatcher.timely() else ())
+        return answered(len(said), unknown if self._leader.timely() else ())
 
     async def read(self, task_ids: Collection[str]) -> dict[str, Known]:
         """The rows of tasks, by id."""
@@ -75,18 +75,18 @@ class Recollection:
 class Unnamed(Loop):
     """Asks about what is placed and not named by its worker's heartbeats: several times before it is sought there."""
 
-    def __init__(self, dispatcher: Dispatcher, recollection: Recollection, asked: Recall, *, lease: float) -> None:
+    def __init__(self, leader: Leader, recollection: Recollection, asked: Recall, *, lease: float) -> None:
         super().__init__("unnamed", interval=lease / 3)
-        self._dispatcher = dispatcher
+        self._leader = leader
         self._recollection = recollection
         self._recall = asked
         self._after = lease / 3
 
     async def run_once(self) -> Counts:
         """Ask about a bounded number."""
-        if not self._dispatcher.timely():
+        if not self._leader.timely():
             return {}
-        overdue = await self._dispatcher.unnamed(self._after, PAGE)
+        overdue = await self._leader.unnamed(self._after, PAGE)
         if not overdue:
             return {}
         await self._recall.ask("orchestrator", overdue)

@@ -11,9 +11,9 @@ from typing import Final, TypeVar
 
 import orjson
 
-from scheduler.domain.desk import Changes
-from scheduler.domain.fleet import Worker
+from scheduler.domain.changes import Changes
 from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.worker import KnownWorker
 from scheduler.payloads import KEPT_BYTES, Payloads
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import Resources, RunSpec
@@ -64,7 +64,7 @@ class Store:
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
 
-    async def load(self) -> tuple[list[Task], list[Worker], dict[str, str]]:
+    async def load(self) -> tuple[list[Task], list[KnownWorker], dict[str, str]]:
         """All that waits or is placed, every worker with an agent, and the tasks that workers are reserved for."""
         rows = await self._database.fetch(self._load_workers)
         reserved = {row["id"]: row["reserved_for"] for row in rows if row["reserved_for"] is not None}
@@ -140,7 +140,7 @@ class Store:
         if moved:
             yield self._write_updates, _moves(moved)
 
-    async def write_heartbeats(self, epoch: int, workers: Sequence[Worker]) -> None:
+    async def write_heartbeats(self, epoch: int, workers: Sequence[KnownWorker]) -> None:
         """When workers were last heard of, many at a time. Raises Unavailable when another leader has taken over."""
         heard = [w.id for w in workers], [w.heard_at for w in workers], [w.prefetch for w in workers]
         try:
@@ -150,7 +150,7 @@ class Store:
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
 
-    async def known_otherwise(self, workers: Sequence[Worker]) -> dict[str, bool | None]:
+    async def known_otherwise(self, workers: Sequence[KnownWorker]) -> dict[str, bool | None]:
         """Of these, by id, those of which the tables say otherwise than the leader believes whether they are drained;
         None for one that the tables do not know any more."""
         rows = await self._database.fetch(self._known_otherwise, [w.id for w in workers], [w.drained for w in workers])
@@ -231,7 +231,7 @@ def _moves(tasks: Sequence[Task]) -> list[object]:
     ]
 
 
-def _sight(workers: Sequence[Worker]) -> list[object]:
+def _sight(workers: Sequence[KnownWorker]) -> list[object]:
     return [
         [w.id for w in workers],
         [w.type for w in workers],
@@ -258,10 +258,10 @@ def shape_of(row: Record) -> Shape:
     return Shape.of(row["requires"], None if resources is None else Resources(**resources))
 
 
-def worker_of(row: Record) -> Worker:
+def worker_of(row: Record) -> KnownWorker:
     """A worker as its row describes it; without an agent it has no incarnation, and is never placed on."""
     status = WorkerStatus(row["status"])
-    return Worker(
+    return KnownWorker(
         id=row["id"],
         type=row["type"],
         name=row["name"],
@@ -280,7 +280,7 @@ def worker_of(row: Record) -> Worker:
     )
 
 
-def _worker(row: Record) -> Worker:
+def _worker(row: Record) -> KnownWorker:
     worker = worker_of(row)
     worker.heard_at = row["last_heartbeat"]
     return worker
@@ -323,7 +323,7 @@ def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
 
 def _say(tx: OutboxTransaction, changes: Changes, runs: Mapping[str, RunSpec], refused: Set[str]) -> None:
     """Emit what a turn has to say, and the orders for what it placed."""
-    events = changes.said(runs, refused)
+    events = changes.emitted(runs, refused)
     traces = _traces(changes)
     if not traces:
         tx.emit(*events)

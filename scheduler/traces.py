@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from scheduler.domain.desk import Changes
+from scheduler.domain.changes import Changes
 from scheduler.domain.model import PRIORITY_NAMES, Outcome, Task, TaskState
 from schemas.events import ExecutionLost
 from shared.clock import now

@@ -1,6 +1,6 @@
 """What a heartbeat says against what the leader remembers, and so what the worker has to be told.
 
-Here: the comparison. Not here: what news does to the memory (`desk`), and how a worker is told (`dispatcher`).
+Here: the comparison. Not here: what news does to the memory (`desk`), and how a worker is told (`leader`).
 Times are monotonic seconds.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.domain.fleet import Worker
+from scheduler.domain.worker import KnownWorker
 from schemas.agents import Heartbeat
 from schemas.states import Reason
 
@@ -34,13 +34,13 @@ class Answer:
         return bool(self.fenced or self.stopped or self.sought or self.drain or self.resume)
 
 
-def foreign(worker: Worker, beat: Heartbeat, *, ended: Container[str]) -> list[str]:
+def foreign(worker: KnownWorker, beat: Heartbeat, *, ended: Container[str]) -> list[str]:
     """What the worker holds and must not; what has just `ended` it may still name."""
     ours = worker.placed if beat.incarnation == worker.incarnation else {}
     return [id for id in (*beat.running, *beat.waiting, *beat.reporting) if id not in ours and id not in ended]
 
 
-def stopped(worker: Worker, beat: Heartbeat) -> dict[Reason, list[str]]:
+def stopped(worker: KnownWorker, beat: Heartbeat) -> dict[Reason, list[str]]:
     """What runs or waits there though its end was asked for. An order to stop is said once, on core NATS."""
     found: dict[Reason, list[str]] = {}
     for id in (*beat.running, *beat.waiting):
@@ -50,7 +50,7 @@ def stopped(worker: Worker, beat: Heartbeat) -> dict[Reason, list[str]]:
     return found
 
 
-def missed(worker: Worker, beat: Heartbeat, now: float, *, patience: float, timely: bool) -> list[str]:
+def missed(worker: KnownWorker, beat: Heartbeat, now: float, *, patience: float, timely: bool) -> list[str]:
     """What should be there and has not been named for longer than orders and outcomes are under way while news is
     timely, `patience` seconds. It is asked for that often: an order that never arrived may still come.
     """

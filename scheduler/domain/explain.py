@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from scheduler.domain.fleet import Worker
-from scheduler.domain.fleet import tags as worker_tags
 from scheduler.domain.model import Shape
+from scheduler.domain.worker import KnownWorker
+from scheduler.domain.worker import tags as worker_tags
 from schemas.rest.schedules import WorkerGroup, WorkerVerdict
 from schemas.states import WorkerStatus
 
@@ -33,7 +33,7 @@ class ReservedFor:
 class Candidate:
     """A worker as an explanation sees it; without an agent nothing is ever placed there."""
 
-    worker: Worker
+    worker: KnownWorker
     has_agent: bool
     reserved: ReservedFor | None = None
 
@@ -139,7 +139,7 @@ def _needs(shape: Shape) -> tuple[int, int, int]:
     return (shape.cpu_m, shape.memory_mb, shape.gpu)
 
 
-def _missing_labels(shape: Shape, worker: Worker) -> str | None:
+def _missing_labels(shape: Shape, worker: KnownWorker) -> str | None:
     tags = worker_tags(worker.type, worker.labels)
     faults = []
     for key, wanted in shape.requires:
@@ -151,7 +151,7 @@ def _missing_labels(shape: Shape, worker: Worker) -> str | None:
     return "; ".join(faults) or None
 
 
-def _lacking(shape: Shape, worker: Worker, *, free: bool) -> str | None:
+def _lacking(shape: Shape, worker: KnownWorker, *, free: bool) -> str | None:
     """What its capacity, or what is left of it, falls short of."""
     if worker.capacity is None:
         return None

@@ -20,6 +20,14 @@ SHUN_FOR: Final = timedelta(seconds=15)
 PRIORITY_NAMES: Final[dict[int, Priority]] = {rank: name for name, rank in PRIORITY_RANK.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, by two clocks: the wall clock for times in events and rows, and a monotonic clock (seconds) for leases."""
+
+    wall: datetime
+    monotonic: float
+
+
 class TaskState(StrEnum):
     """Where a task is: waiting for a worker, placed on one, or over as far as this attempt is concerned."""
 

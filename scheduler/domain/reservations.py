@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from scheduler.domain.fleet import Fleet, Worker
 from scheduler.domain.model import Reservation, Shape, Task
 from scheduler.domain.placement import Held, Plan
+from scheduler.domain.roster import Roster
+from scheduler.domain.worker import KnownWorker
 
 RESERVE_AFTER: Final = timedelta(seconds=2)
 """How long a task may be overtaken before a worker is reserved for it."""
@@ -31,15 +32,15 @@ LOOKED_AT: Final = 200
 class Reservations:
     """The reserved workers of one fleet. The reservation itself stands with the worker."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self._reserved: dict[str, Worker] = {}
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._reserved: dict[str, KnownWorker] = {}
 
-    def restore(self, worker: Worker, task: Task) -> None:
+    def restore(self, worker: KnownWorker, task: Task) -> None:
         """Take over a reservation of an earlier leader."""
         self._reserve(worker, task)
 
-    def prune(self) -> list[Worker]:
+    def prune(self) -> list[KnownWorker]:
         """End what is of no use any more; the workers that are free again."""
         over = [worker for worker in self._reserved.values() if not self._holds(worker)]
         for worker in over:
@@ -50,9 +51,9 @@ class Reservations:
         """What of the reserved workers' room a plan must leave alone."""
         return [_held(worker, worker.reservation) for worker in self._reserved.values() if worker.reservation]
 
-    def review(self, plan: Plan, now: datetime) -> list[Worker]:
+    def review(self, plan: Plan, now: datetime) -> list[KnownWorker]:
         """Reserve for what this plan passed over; the workers whose reservation changed."""
-        changed: list[Worker] = []
+        changed: list[KnownWorker] = []
         waiting = {worker.reservation.task.task_id for worker in self._reserved.values() if worker.reservation}
         for task, index in plan.passed:
             if len(changed) >= MAX_NEW:
@@ -62,11 +63,11 @@ class Reservations:
             changed += self._make(task)
         return changed
 
-    def _make(self, task: Task) -> list[Worker]:
+    def _make(self, task: Task) -> list[KnownWorker]:
         worker = self._best(task)
         if worker is None:
             return []
-        lowest: list[Worker] = []
+        lowest: list[KnownWorker] = []
         if len(self._reserved) >= MAX_RESERVED and worker.reservation is None:
             lowest = [max(self._reserved.values(), key=_claim)]
             if not task.claim() < _claim(lowest[0]):
@@ -78,16 +79,16 @@ class Reservations:
     def _overtaken(self, task: Task, plan: Plan, index: int) -> bool:
         """Whether something of lower claim got room on a worker that could hold the task."""
         for placement in plan[index : index + LOOKED_AT]:
-            worker = self._fleet.get(placement.worker_id)
+            worker = self._roster.get(placement.worker_id)
             if worker is not None and worker.could_hold(task.shape):
                 return True
         return False
 
-    def _best(self, task: Task) -> Worker | None:
+    def _best(self, task: Task) -> KnownWorker | None:
         """The worker that lacks least of what the task needs; one on which it failed, or that is kept for a task of
         lower claim, only if there is no other."""
-        best: tuple[tuple[bool, bool, float, int, str], Worker] | None = None
-        for worker in self._fleet:
+        best: tuple[tuple[bool, bool, float, int, str], KnownWorker] | None = None
+        for worker in self._roster:
             reserved = worker.reservation
             if (reserved is None or task.claim() < reserved.task.claim()) and worker.could_hold(task.shape):
                 lack = _lack(worker, task.shape)
@@ -96,26 +97,26 @@ class Reservations:
                     best = score, worker
         return None if best is None else best[1]
 
-    def _holds(self, worker: Worker) -> bool:
+    def _holds(self, worker: KnownWorker) -> bool:
         reservation = worker.reservation
         return (
             reservation is not None
             and reservation.task.waits
-            and self._fleet.get(worker.id) is worker
+            and self._roster.get(worker.id) is worker
             and worker.could_hold(reservation.task.shape)
         )
 
-    def _reserve(self, worker: Worker, task: Task) -> None:
+    def _reserve(self, worker: KnownWorker, task: Task) -> None:
         worker.reservation = Reservation(task, frozenset(worker.placed))
         self._reserved[worker.id] = worker
 
-    def _release(self, worker: Worker) -> None:
+    def _release(self, worker: KnownWorker) -> None:
         worker.reservation = None
         del self._reserved[worker.id]
-        self._fleet.touch(worker)
+        self._roster.touch(worker)
 
 
-def _held(worker: Worker, reservation: Reservation) -> Held:
+def _held(worker: KnownWorker, reservation: Reservation) -> Held:
     """The room beside the task: all there is, less what it needs and what has been placed since."""
     since = [task for id, task in worker.placed.items() if id not in reservation.before]
     shapes: Sequence[Shape] = [reservation.task.shape, *(task.shape for task in since)]
@@ -132,14 +133,14 @@ def _held(worker: Worker, reservation: Reservation) -> Held:
     )
 
 
-def _lack(worker: Worker, shape: Shape) -> float:
+def _lack(worker: KnownWorker, shape: Shape) -> float:
     """The largest part of the need that is not free; 0 when only a slot is missing."""
     free = worker.free_resources()
     needs = (shape.cpu_m, shape.memory_mb, shape.gpu)
     return max((max(0, need - has) / need for need, has in zip(needs, free, strict=True) if need), default=0.0)
 
 
-def _claim(worker: Worker) -> tuple[int, datetime, str]:
+def _claim(worker: KnownWorker) -> tuple[int, datetime, str]:
     if worker.reservation is None:
         raise ValueError(f"worker {worker.id} is not reserved")
     return worker.reservation.task.claim()

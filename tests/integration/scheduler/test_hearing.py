@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from scheduler.counters import Counters
-from scheduler.dispatcher import Dispatcher
 from scheduler.hearing import HeardTime
+from scheduler.leader import Leader
 from scheduler.loops import Silence
 from scheduler.schedules import Schedules
 from scheduler.store import Store
@@ -142,7 +142,7 @@ async def test_a_former_leader_writes_nothing_that_a_leader_writes(house: Opener
     await here.stack.aclose()
     outbox = Outbox(here.database, here.bus, source="scheduler")
     store, traces = Store(here.database, outbox), Traces(Tracing("scheduler"))
-    old, new = (Dispatcher(store, here.bus, Counters(Metrics()), traces, lease=15, patience=19) for _ in range(2))
+    old, new = (Leader(store, here.bus, Counters(Metrics()), traces, lease=15, patience=19) for _ in range(2))
     await old.start()
     agent = Agent(here.bus)
     await agent.listen()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from scheduler.counters import Counters
-from scheduler.dispatcher import Dispatcher
-from scheduler.domain.desk import Changes
+from scheduler.domain.changes import Changes
+from scheduler.leader import Leader
 from scheduler.settings import SchedulerSettings
 from scheduler.store import Store
 from scheduler.traces import Traces
@@ -57,7 +57,7 @@ async def test_a_leader_that_was_replaced_stops_nothing(house: Opener) -> None:
     metrics = Metrics()
     outbox = Outbox(here.database, here.bus, source="scheduler")
     store, traces = Store(here.database, outbox), Traces(Tracing("scheduler"))
-    old, new = (Dispatcher(store, here.bus, Counters(metrics), traces, lease=0, patience=0) for _ in range(2))
+    old, new = (Leader(store, here.bus, Counters(metrics), traces, lease=0, patience=0) for _ in range(2))
     await old.start()
     agent = Agent(here.bus)
     await agent.listen()
@@ -86,23 +86,21 @@ async def test_a_leader_that_was_replaced_writes_nothing(house: Opener) -> None:
     assert await here.database.fetch_value("select count(*) from outbox where event_type = 'workers.offline'") == 0
 
 
-async def test_a_dispatcher_that_was_stopped_has_no_further_turn(house: Opener) -> None:
+async def test_a_leader_that_was_stopped_has_no_further_turn(house: Opener) -> None:
     here = await house()
     store = Store(here.database, Outbox(here.database, here.bus, source="scheduler"))
     counters = Counters(Metrics())
-    dispatcher = Dispatcher(
-        store, here.bus, counters, Traces(Tracing("scheduler", endpoint=None)), lease=15, patience=75
-    )
+    leader = Leader(store, here.bus, counters, Traces(Tracing("scheduler", endpoint=None)), lease=15, patience=75)
 
     async def take_a_turn() -> None:
-        async with dispatcher.turn():
+        async with leader.turn():
             pass
 
-    await dispatcher.start()
-    async with dispatcher.turn():
+    await leader.start()
+    async with leader.turn():
         waiting = asyncio.create_task(take_a_turn())
         await asyncio.sleep(0)
-        stopping = asyncio.create_task(dispatcher.stop())
+        stopping = asyncio.create_task(leader.stop())
         await asyncio.sleep(0)
     with pytest.raises(Unavailable):
         await waiting

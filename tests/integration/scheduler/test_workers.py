@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from scheduler.counters import Counters
-from scheduler.dispatcher import Dispatcher
+from scheduler.leader import Leader
 from scheduler.store import Store
 from scheduler.traces import Traces
 from schemas.events import (
@@ -25,10 +25,10 @@ from shared.telemetry import Metrics, Tracing
 from tests.integration.scheduler.conftest import DEADLINE, Agent, House, Opener, queued, scheduler_process
 
 
-def dispatcher(here: House) -> Dispatcher:
+def a_leader(here: House) -> Leader:
     """A leader that hears nothing but what the test tells it."""
     store = Store(here.database, Outbox(here.database, here.bus, source="scheduler"))
-    return Dispatcher(store, here.bus, Counters(Metrics()), Traces(Tracing("scheduler")), lease=15, patience=19)
+    return Leader(store, here.bus, Counters(Metrics()), Traces(Tracing("scheduler")), lease=15, patience=19)
 
 
 async def shown(url: str, here: House, agent: Agent) -> dict[str, object]:
@@ -176,7 +176,7 @@ async def test_a_drain_in_the_tables_is_not_overwritten_by_a_leader_that_has_not
     """Between the request and its event, the leader may write the worker for another reason."""
     here = await house()
     await here.stack.aclose()
-    leader = dispatcher(here)
+    leader = a_leader(here)
     await leader.start()
     agent = Agent(here.bus)
     sql = load_queries("scheduler")
@@ -216,7 +216,7 @@ async def test_a_removed_worker_is_not_made_anew_by_a_leader_that_has_not_heard_
     """The agent that was told to end is often faster than the event."""
     here = await house()
     await here.stack.aclose()
-    leader = dispatcher(here)
+    leader = a_leader(here)
     await leader.start()
     agent = Agent(here.bus)
     await leader.hear(agent.heartbeat())
@@ -237,7 +237,7 @@ async def test_a_worker_that_was_removed_and_started_again_has_its_row(house: Op
     """Also when the leader has not heard of the removal in between."""
     here = await house()
     await here.stack.aclose()
-    leader = dispatcher(here)
+    leader = a_leader(here)
     await leader.start()
     agent = Agent(here.bus)
     await leader.hear(agent.heartbeat())

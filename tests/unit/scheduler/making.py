@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from scheduler.domain.desk import Changes, Desk, Moment
-from scheduler.domain.model import Shape, Task
+from scheduler.domain.changes import Changes
+from scheduler.domain.desk import Desk
+from scheduler.domain.model import Moment, Shape, Task
 from schemas.agents import Heartbeat
 from schemas.events import ExecutionFinished, ExecutionReturned, TaskCancelRequested, TaskQueued
 from schemas.specs import Priority, Resources, RunSpec

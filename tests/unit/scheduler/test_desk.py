@@ -8,7 +8,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.domain.desk import Changes, Desk
+from scheduler.domain.changes import Changes
+from scheduler.domain.desk import Desk
 from scheduler.domain.model import Outcome, TaskState
 from schemas.events import (
     EventData,
@@ -98,7 +99,7 @@ def test_a_finish_that_comes_again_frees_nothing_twice() -> None:
     one.finish(end)
     changes = settle(one)
     assert changes.finished == [end], "what is unknown is settled by the tables"
-    worker = one.fleet.get("w1")
+    worker = one.roster.get("w1")
     assert worker is not None
     assert worker.busy == 0
 
@@ -113,10 +114,10 @@ def test_a_higher_attempt_takes_the_place_of_a_lower_one_and_never_the_other_way
     one.arrive(queued("a", attempt=1), at(2))
     one.finish(finished(first))
     assert not settle(one)
-    worker = one.fleet.get("w1")
+    worker = one.roster.get("w1")
     assert worker is not None
     assert list(worker.placed) == [second.execution_id]
-    assert one.stale == 2
+    assert one.totals.stale == 2
 
 
 def test_a_returned_execution_is_placed_again_elsewhere_under_a_new_id() -> None:
@@ -312,7 +313,7 @@ def test_a_new_incarnation_loses_what_the_old_one_had_and_the_old_one_is_heard_n
     assert one.heartbeat(beat(incarnation="i1", running=[placed.execution_id or ""]), at(2)).fenced == [
         placed.execution_id
     ]
-    worker = one.fleet.get("w1")
+    worker = one.roster.get("w1")
     assert worker is not None
     assert worker.incarnation == "i2"
 
@@ -358,7 +359,7 @@ def test_a_process_that_died_loses_its_work_at_once_and_no_straggler_revives_it(
     one.stopped(stopped(clean=False), at(2).wall, at(2))
     assert kinds(settle(one)) == [ExecutionLost, WorkerOffline]
     one.heartbeat(beat(), at(3))
-    worker = one.fleet.get("w1")
+    worker = one.roster.get("w1")
     assert worker is not None
     assert worker.status is WorkerStatus.OFFLINE
 
@@ -393,10 +394,10 @@ def test_a_desk_made_anew_knows_what_the_old_one_knew_and_gives_every_lease_its_
     old.arrive(queued("b", queued_at=1), at(0))
     settle(old)
     new = desk()
-    workers = list(old.fleet)
+    workers = list(old.roster)
     for worker in workers:
         worker.placed, worker.busy, worker.used = {}, 0, (0, 0, 0)
-    new.restore(old.tasks.values(), workers, at(1000))
+    new.restore(old.attempts.tasks.values(), workers, at(1000))
     assert not settle(new, at_second=1000)
     new.tick(at(1000 + LEASE - 1))
     assert not settle(new)
@@ -406,7 +407,7 @@ def test_a_desk_made_anew_knows_what_the_old_one_knew_and_gives_every_lease_its_
 
 def test_a_new_leader_prefetches_nothing_on_the_word_of_the_tables() -> None:
     old = with_worker(slots=1, prefetch=64)
-    [worker] = old.fleet
+    [worker] = old.roster
     new = desk()
     new.restore([], [worker], at(0))
     for number in range(9):
@@ -456,11 +457,11 @@ def test_in_whatever_order_heartbeats_and_offers_arrive_the_newest_counts(order:
     for second, number in enumerate(order, start=1):
         news = beat(slots=number, prefetch=10 * number, draining=number == 3, sequence=number)
         (one.offer if number > offers_from else one.heartbeat)(news, at(second))
-    worker = one.fleet.get("w1")
+    worker = one.roster.get("w1")
     assert worker is not None
     assert (worker.slots, worker.prefetch, worker.draining) == (6, 60, False)
     newest_first = [max(order[: i + 1]) for i in range(len(order))]
-    assert one.stale == len(order) - len(set(newest_first)), "each one that came too late is counted"
+    assert one.totals.stale == len(order) - len(set(newest_first)), "each one that came too late is counted"
 
 
 def test_a_heartbeat_that_was_overtaken_still_tells_of_what_is_over() -> None:
@@ -479,18 +480,18 @@ def test_the_numbers_of_a_new_incarnation_begin_anew() -> None:
     one = with_worker(slots=1)
     one.heartbeat(beat(sequence=50), at(1))
     one.heartbeat(beat(incarnation="i2", slots=3, sequence=1), at(2))
-    worker = one.fleet.get("w1")
+    worker = one.roster.get("w1")
     assert worker is not None
-    assert (worker.slots, one.stale) == (3, 0)
+    assert (worker.slots, one.totals.stale) == (3, 0)
 
 
 def test_an_agent_that_does_not_count_is_heard_in_the_order_of_arrival() -> None:
     one = with_worker(slots=1)
     for slots in (4, 2):
         one.heartbeat(beat(slots=slots), at(slots))
-    worker = one.fleet.get("w1")
+    worker = one.roster.get("w1")
     assert worker is not None
-    assert (worker.slots, one.stale) == (2, 0)
+    assert (worker.slots, one.totals.stale) == (2, 0)
 
 
 def test_resources_are_given_back() -> None:
@@ -534,7 +535,7 @@ def test_a_drain_that_the_agent_began_is_over_with_its_process() -> None:
     one.heartbeat(beat(draining=True, leaving=True), at(2))
     one.heartbeat(beat(incarnation="i2"), at(3))
     assert not one.drain(told)
-    [worker] = one.fleet
+    [worker] = one.roster
     assert worker.status is WorkerStatus.ONLINE
     one.offer(beat(incarnation="i2", draining=True), at(4))
     assert drains(settle(one)) == ["i2"]
@@ -587,10 +588,10 @@ def test_room_is_never_miscounted_whatever_happens(actions: list[tuple[str, int]
         changes = settle(one, at_second=step)
         for placed in changes.scheduled:
             last[placed.task_id] = finished_copy(placed)
-        held = [t for t in one.tasks.values() if t.state is TaskState.PLACED]
-        assert sorted(t.execution_id or "" for t in held) == sorted(id for w in one.fleet for id in w.placed)
-        assert sum(t.state is TaskState.WAITING for t in one.tasks.values()) == len(one.queue)
-        for worker in one.fleet:
+        held = [t for t in one.attempts.tasks.values() if t.state is TaskState.PLACED]
+        assert sorted(t.execution_id or "" for t in held) == sorted(id for w in one.roster for id in w.placed)
+        assert sum(t.state is TaskState.WAITING for t in one.attempts.tasks.values()) == len(one.queue)
+        for worker in one.roster:
             assert worker.busy == len(worker.placed)
             assert worker.used == (0, 0, 0)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from scheduler.domain.explain import Candidate, ReservedFor, Waiting, refusal, summary, verdicts
-from scheduler.domain.fleet import Worker
 from scheduler.domain.model import Shape
+from scheduler.domain.worker import KnownWorker
 from schemas.specs import Resources
 from tests.unit.scheduler.making import START
 
 
-def worker(**changes: object) -> Worker:
-    made = Worker(id="w1", type="rust", name="one", incarnation="i1", since=START, labels={"zone": "a"}, slots=2)
+def worker(**changes: object) -> KnownWorker:
+    made = KnownWorker(id="w1", type="rust", name="one", incarnation="i1", since=START, labels={"zone": "a"}, slots=2)
     for name, value in changes.items():
         setattr(made, name, value)
     return made

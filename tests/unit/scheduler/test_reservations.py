@@ -39,7 +39,7 @@ class Stream:
         for task_id, cpu_m, priority in arrivals:
             event = queued(task_id, priority=priority, queued_at=second, resources=Resources(cpu_m=cpu_m))
             self.desk.arrive(event, at(second))
-        for number in range(len(list(self.desk.fleet))):  # each worker is alive
+        for number in range(len(list(self.desk.roster))):  # each worker is alive
             self.desk.heartbeat(beat(f"w{number}", slots=8, capacity=Resources(cpu_m=WHOLE)), at(second))
         self.desk.tick(at(second))
         for task in settle(self.desk, at_second=second).scheduled:
@@ -77,7 +77,7 @@ def test_small_ones_go_on_beside_a_large_one_that_leaves_them_room() -> None:
         if tenth == 10:
             arrivals.append(("large", 3000, "normal"))
         stream.tick(tenth, arrivals)
-    [worker] = stream.desk.fleet
+    [worker] = stream.desk.roster
     assert "large" in stream.placed
     begun = stream.placed["large"]
     meanwhile = [name for name, tenth in stream.placed.items() if begun - 20 < tenth < begun and name != "large"]
@@ -101,7 +101,7 @@ def test_a_reservation_ends_with_its_task_and_is_written() -> None:
     one.arrive(queued("later", queued_at=5, resources=Resources(cpu_m=1000)), at(5))
     one.finish(finished(running[1]))
     assert settle(one, at_second=5).scheduled == []
-    large = one.tasks["large"]
+    large = one.attempts.tasks["large"]
     one.queue.remove(large)  # as it is withdrawn
     changes = settle(one, at_second=6)
     assert [task.task_id for task in changes.scheduled] == ["later"]
@@ -115,7 +115,7 @@ def test_a_reservation_outlasts_its_leader() -> None:
     one.arrive(queued("large", queued_at=1, resources=Resources(cpu_m=WHOLE)), at(1))
     settle(one, at_second=1)
     other = desk()
-    other.restore(list(one.tasks.values()), list(one.fleet), at(2), reserved={"w0": "large"})
+    other.restore(list(one.attempts.tasks.values()), list(one.roster), at(2), reserved={"w0": "large"})
     other.arrive(queued("small", queued_at=3, resources=Resources(cpu_m=1000)), at(3))
     assert settle(other, at_second=3).scheduled == []
 
@@ -137,6 +137,6 @@ def test_the_wait_is_bounded_whatever_comes(small: list[tuple[int, Priority]], w
         if tenth == large_at:
             arrivals.append(("large", WHOLE, "high"))
         stream.tick(tenth, arrivals)
-        for worker in stream.desk.fleet:
+        for worker in stream.desk.roster:
             assert worker.used[0] <= WHOLE
     assert stream.placed.get("large", bound + 1) <= bound

@@ -22,7 +22,7 @@ def two_workers(*, good_slots: int = 1) -> Desk:
 
 def busy(one: Desk, worker_id: str) -> None:
     """Take the worker's one slot."""
-    worker = one.fleet.get(worker_id)
+    worker = one.roster.get(worker_id)
     assert worker is not None
     one.arrive(queued("blocker", avoid=["bad"]), at(0))
     [placed] = settle(one).scheduled
@@ -41,17 +41,18 @@ def test_a_busy_fit_worker_is_waited_for() -> None:
     one.arrive(queued("a", attempt=2, avoid=["bad"]), at(0))
     one.arrive(queued("new"), at(0))
     assert [(task.task_id, task.worker_id) for task in settle(one).scheduled] == [("new", "bad")], "others go on"
-    one.finish(finished(one.tasks["blocker"]))
+    one.finish(finished(one.attempts.tasks["blocker"]))
     assert [(task.task_id, task.worker_id) for task in settle(one, at_second=1).scheduled] == [("a", "good")]
 
 
 def test_the_wait_for_another_worker_is_bounded() -> None:
     one = two_workers()
     busy(one, "good")
+    timers = one.totals.timers
     one.arrive(queued("a", attempt=2, avoid=["bad"]), at(0))
-    assert one.timing_changed
+    assert one.totals.timers == timers + 1
     assert settle(one).scheduled == []
-    one.heartbeat(beat("good", slots=1, running=[one.tasks["blocker"].execution_id or ""]), at(PATIENCE - 1))
+    one.heartbeat(beat("good", slots=1, running=[one.attempts.tasks["blocker"].execution_id or ""]), at(PATIENCE - 1))
     one.heartbeat(beat("bad"), at(PATIENCE - 1))
     assert one.due_in(at(PATIENCE - 1)) == pytest.approx(1.0)
     one.tick(at(PATIENCE))

@@ -8,7 +8,8 @@ from typing import Literal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scheduler.domain.desk import Changes, Desk
+from scheduler.domain.changes import Changes
+from scheduler.domain.desk import Desk
 from scheduler.domain.model import Task, TaskState
 from schemas.agents import Stop
 from schemas.events import ExecutionCancelRequested, TaskScheduled, TaskWithdrawn
@@ -51,7 +52,7 @@ class Tables:
                 self.rows[one.task_id] = known, one.state is TaskState.DONE
         refused = [task.task_id for task in changes.arrivals if not self._arrive(task)]
         runs = {task.task_id: TRUE for task in changes.scheduled}
-        self.said += [one for one in changes.said(runs, refused) if isinstance(one, TaskWithdrawn | TaskScheduled)]
+        self.said += [one for one in changes.emitted(runs, refused) if isinstance(one, TaskWithdrawn | TaskScheduled)]
         return refused
 
     def _mark(self, task_id: str, attempt: int) -> bool:
@@ -137,7 +138,7 @@ def test_a_task_is_never_both_withdrawn_and_ordered_to_run(batches: list[list[Ne
         for event in tables.said:
             if isinstance(event, TaskScheduled) and (event.task_id, event.attempt) in withdrawn:
                 assert event.execution_id in over, "withdrawn, and its execution may still run"
-    known = {id: one.tasks[id].attempt for id in one.tasks}
+    known = {id: one.attempts.tasks[id].attempt for id in one.attempts.tasks}
     assert known == {id: attempt for id, (attempt, ended) in tables.rows.items() if not ended}, (
         "memory and tables differ"
     )

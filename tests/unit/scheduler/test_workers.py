@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from scheduler.domain.desk import Desk
-from scheduler.domain.fleet import Worker
+from scheduler.domain.worker import KnownWorker
 from schemas.agents import Heartbeat
 from schemas.events import (
     ExecutionLost,
@@ -32,8 +32,8 @@ def with_worker(**fields: object) -> Desk:
     return one
 
 
-def only(one: Desk) -> Worker:
-    [worker] = one.fleet
+def only(one: Desk) -> KnownWorker:
+    [worker] = one.roster
     return worker
 
 
@@ -129,7 +129,7 @@ def test_a_worker_that_comes_back_tells_how_it_ended() -> None:
         one.heartbeat(beat(incarnation="i2", stopped=stopped), at(1))
         [lost] = [event for event in settle(one).events if isinstance(event, ExecutionLost)]
         assert lost.reason is reason
-        assert not one.fleet.get("w1").left
+        assert not one.roster.get("w1").left
 
 
 def test_a_process_that_ended_as_it_was_told_is_no_crash_and_any_other_is() -> None:
@@ -158,7 +158,7 @@ def test_a_crash_after_an_orderly_restart_is_a_crash() -> None:
 def test_a_worker_that_was_offline_for_long_is_forgotten_and_may_come_back() -> None:
     one = with_worker()
 
-    def ttl(_worker: Worker) -> timedelta:
+    def ttl(_worker: KnownWorker) -> timedelta:
         return timedelta(seconds=60)
 
     assert one.forget(at(100), ttl) == 0, "it is online"
@@ -169,7 +169,7 @@ def test_a_worker_that_was_offline_for_long_is_forgotten_and_may_come_back() -> 
     changes = settle(one)
     assert [worker.id for worker in changes.forgotten] == ["w1"]
     assert [type(event) for event in changes.events] == [WorkerForgotten]
-    assert len(one.fleet) == 0
+    assert len(one.roster) == 0
     one.heartbeat(beat(incarnation="i2"), at(70))
     assert only(one).status is WorkerStatus.ONLINE
 

@@ -17,8 +17,8 @@ import structlog
 
 from scheduler.counters import Counters
 from scheduler.domain.answers import Answer
-from scheduler.domain.desk import Desk, Moment
-from scheduler.domain.model import Task
+from scheduler.domain.desk import Desk
+from scheduler.domain.model import Moment, Task
 from scheduler.store import Store
 from scheduler.traces import Traces
 from schemas.agents import Drain, Heartbeat, Offer, Resume, Seek, Stop
@@ -47,7 +47,7 @@ class Turn:
     now: Moment
 
 
-class Dispatcher:
+class Leader:
     """A service of the leader: begins a new epoch at its start and holds the desk until its end.
 
     `timed` is called when something with a time of its own was added. `lease` and `patience` are in seconds of `heard`,
@@ -119,21 +119,23 @@ class Dispatcher:
     async def turn(self) -> AsyncIterator[Turn]:
         """A turn at the desk: what the block does to it is followed by placing, and written at the end.
 
-        Raises Unavailable once the dispatcher has been stopped: its term is over.
+        Raises Unavailable once the leader has been stopped: its term is over.
         """
         async with self._lock:
             if self._over:
                 raise Unavailable("this term's scheduler")
-            desk = self._desk
+            desk, timers = self._desk, -1
             if desk is None:
                 desk = await self._rebuild()
+            else:
+                timers = desk.totals.timers
             self._desk = None  # whatever fails from here on, the tables are the truth
             turn = Turn(desk, self.moment())
             yield turn
             await self._finish(turn)
             self._desk = desk
             self._counters.watch(desk)
-        if desk.timing_changed:
+        if desk.totals.timers != timers:
             self.timed()
 
     async def hear(self, news: Heartbeat | Offer, *, outcomes_read: bool = False) -> None:
@@ -183,7 +185,7 @@ class Dispatcher:
         over drains and removals of which only the tables know.
         """
         async with self._lock:
-            moments = {} if self._desk is None else {w: w.heard_at.timestamp() for w in self._desk.fleet if w.heard_at}
+            moments = {} if self._desk is None else {w: w.heard_at.timestamp() for w in self._desk.roster if w.heard_at}
             heard = [worker for worker, moment in moments.items() if moment > since]
             if not heard:
                 return 0, since
@@ -198,7 +200,7 @@ class Dispatcher:
 
     async def remove(self, turn: Turn, worker_ids: Iterable[str]) -> None:
         """Forget those of these workers whose rows are gone: they were removed over REST."""
-        known = [id for id in worker_ids if turn.desk.fleet.get(id) is not None]
+        known = [id for id in worker_ids if turn.desk.roster.get(id) is not None]
         if known:
             for id in set(known) - await self._store.existing_workers(known):
                 turn.desk.removed(id, turn.now)
@@ -237,7 +239,6 @@ class Dispatcher:
         desk = Desk(lease=self._lease, patience=self._patience, new_id=new_id, born=self.moment())
         tasks, workers, reserved = await self._store.load()
         desk.restore(tasks, workers, self.moment(), reserved=reserved)
-        desk.timing_changed = True
         _log.info(
             "desk.rebuilt",
             tasks=len(tasks),

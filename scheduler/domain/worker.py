@@ -1,12 +1,10 @@
-"""The workers: what they offer, what is placed on them, and until when they are believed to be alive.
+"""One worker as the leader knows it: what it offers, what is placed there, and until when it counts as alive.
 
-A lease is renewed by a heartbeat and judged by a monotonic clock (seconds), so that a step of the wall clock
-loses nobody. Here only the agents' workers count: one without an agent is never placed on, and its lease is a
-matter of one SQL statement. What a lost worker means for its tasks is the desk's business.
+All workers together are in `scheduler.domain.roster`.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +15,7 @@ from schemas.states import WorkerStatus
 
 
 @dataclass(slots=True, eq=False)
-class Worker:
+class KnownWorker:
     """A worker with an agent. `since` is when this incarnation was first heard of, `lease_until` monotonic."""
 
     id: str
@@ -117,89 +115,3 @@ class Worker:
 def tags(type: str, labels: Mapping[str, str]) -> dict[str, str]:
     """A worker's labels with its type among them, as `requires` sees them."""
     return {**labels, "type": type}
-
-
-class Fleet:
-    """The workers of the leader's memory."""
-
-    def __init__(self) -> None:
-        self._workers: dict[str, Worker] = {}
-        self._roomy: dict[str, Room] = {}
-        self._stale: set[str] = set()
-        self.changed = False
-        """Whether somebody's room has changed since somebody last looked."""
-
-    def __iter__(self) -> Iterator[Worker]:
-        return iter(self._workers.values())
-
-    def __len__(self) -> int:
-        return len(self._workers)
-
-    def get(self, worker_id: str) -> Worker | None:
-        return self._workers.get(worker_id)
-
-    def add(self, worker: Worker) -> None:
-        self._workers[worker.id] = worker
-        self.touch(worker)
-
-    def remove(self, worker_id: str) -> None:
-        self._workers.pop(worker_id, None)
-        self._roomy.pop(worker_id, None)
-
-    def touch(self, worker: Worker) -> None:
-        """Take note that a worker's offer, status or load has changed."""
-        self._stale.add(worker.id)
-        self.changed = True
-
-    def occupy(self, worker: Worker, task: Task) -> None:
-        """Count a placed task (it has its execution id) against the worker's room."""
-        if task.execution_id is None:
-            raise ValueError(f"task {task.task_id} is placed without an execution id")
-        worker.placed[task.execution_id] = task
-        worker.busy += 1
-        cpu_m, memory_mb, gpu = worker.used
-        shape = task.shape
-        worker.used = (cpu_m + shape.cpu_m, memory_mb + shape.memory_mb, gpu + shape.gpu)
-        self.touch(worker)
-
-    def release(self, worker_id: str, execution_id: str) -> Task | None:
-        """Give back the room that an execution held; None when it held none."""
-        worker = self._workers.get(worker_id)
-        task = worker.placed.pop(execution_id, None) if worker is not None else None
-        if worker is None or task is None:
-            return None
-        worker.busy -= 1
-        cpu_m, memory_mb, gpu = worker.used
-        shape = task.shape
-        worker.used = (cpu_m - shape.cpu_m, memory_mb - shape.memory_mb, gpu - shape.gpu)
-        self.touch(worker)
-        return task
-
-    def rooms(self) -> list[Room]:
-        """Who can take something now, in no certain order."""
-        for id in self._stale:
-            worker = self._workers.get(id)
-            room = None if worker is None else worker.room()
-            if room is None:
-                self._roomy.pop(id, None)
-            else:
-                self._roomy[id] = room
-        self._stale.clear()
-        return list(self._roomy.values())
-
-    def another_fits(self, task: Task) -> bool:
-        """Whether a worker on which the task has not failed could hold it, sooner or later."""
-        return any(worker.id not in task.shuns and worker.could_hold(task.shape) for worker in self)
-
-    def expired(self, monotonic: float) -> list[Worker]:
-        """The workers whose lease is over and who still count for something."""
-        return [worker for worker in self if _leased(worker) and worker.lease_until <= monotonic]
-
-    def next_expiry(self) -> float | None:
-        """The monotonic moment of the next lease's end; None while there is none."""
-        return min((worker.lease_until for worker in self if _leased(worker)), default=None)
-
-
-def _leased(worker: Worker) -> bool:
-    """A worker that left quietly keeps its lease for as long as something is placed there."""
-    return worker.online or bool(worker.placed)

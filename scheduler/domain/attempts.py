@@ -1,0 +1,222 @@
+"""The attempts in the scheduler's hands: what arrivals, cancellations, ends, give-backs and losses do to them.
+
+An attempt is known by (task, attempt), and the higher one wins. What is not in memory is decided by the tables
+(`Record.finished`, `Record.cancelled`). Workers and their leases are in `leases`.
+"""
+
+from collections import OrderedDict
+from sys import intern
+from typing import Final, Literal
+
+from scheduler.domain.changes import Record, Totals, named
+from scheduler.domain.model import Moment, Outcome, Shape, Task, TaskState
+from scheduler.domain.queue import Queue
+from scheduler.domain.roster import Roster
+from schemas.events import (
+    ExecutionCancelRequested,
+    ExecutionFinished,
+    ExecutionLost,
+    ExecutionReturned,
+    TaskCancelRequested,
+    TaskExpired,
+    TaskQueued,
+    TaskWithdrawn,
+)
+from schemas.specs import PRIORITY_RANK
+from schemas.states import Reason
+
+MAX_ENDED: Final = 20_000
+"""Executions that are remembered after their end: a worker may still name them for a moment."""
+
+LostReason = Literal[Reason.LOST, Reason.WORKER_STOPPED]
+
+
+class Attempts:
+    """The latest known attempt of each task that waits or is placed."""
+
+    def __init__(self, queue: Queue, roster: Roster, record: Record, totals: Totals) -> None:
+        self._queue = queue
+        self._roster = roster
+        self._record = record
+        self._totals = totals
+        self.tasks: dict[str, Task] = {}
+        self.ended: OrderedDict[str, None] = OrderedDict()
+        """The executions that ended last."""
+
+    def restore(self, task: Task, now: Moment) -> None:
+        """Take over an attempt from the tables."""
+        task.stored = True
+        self.tasks[task.task_id] = task
+        worker = self._roster.get(task.worker_id) if task.worker_id is not None else None
+        if task.state is TaskState.WAITING:
+            self._queue.add(task, now.wall)
+        elif worker is not None and worker.incarnation == task.incarnation:
+            task.worker_name = worker.name
+            self._roster.occupy(worker, task)
+        else:
+            self.lose(task, now, "its worker is not known any more")
+
+    def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
+        """A task may run from now on, or from its `run_at` on. Its events belong to the trace `traceparent`."""
+        known = self.tasks.get(event.task_id)
+        if known is not None:
+            if known.attempt >= event.attempt:
+                self._totals.stale += known.attempt > event.attempt
+                return
+            self._supersede(known)
+        elif self._record.has_ended(event.task_id, event.attempt):
+            self._totals.stale += 1
+            return
+        else:
+            self._record.drop_withdrawal(event.task_id)
+        task = Task(
+            task_id=event.task_id,
+            job_id=event.job_id,
+            attempt=event.attempt,
+            name=intern(event.name),
+            priority=PRIORITY_RANK[event.priority],
+            shape=Shape.of(event.requires, event.resources),
+            queued_at=event.queued_at,
+            ready_at=event.queued_at if event.run_at is None else max(event.queued_at, event.run_at),
+            run_at=event.run_at,
+            queue_deadline=event.queue_deadline,
+            wanted_execution_id=event.execution_id,
+            shuns=tuple(event.avoid_worker_ids) or ((event.avoid_worker_id,) if event.avoid_worker_id else ()),
+            traceparent=traceparent,
+        )
+        self.tasks[task.task_id] = task
+        self._record.task(task)
+        self._record.run(task.task_id, event.run)
+        self._queue.add(task, now.wall)
+        if task.run_at is not None or task.queue_deadline is not None or task.shuns:
+            self._totals.timers += 1
+
+    def cancel(self, event: TaskCancelRequested) -> None:
+        """Withdraw a waiting task, or have its execution stopped. What is unknown is settled by the tables."""
+        task = self._current(event.task_id, event.attempt)
+        if task is None and self._record.has_ended(event.task_id, event.attempt):
+            self._totals.stale += 1
+        elif task is None:
+            self._record.cancelled(event)
+        elif task.attempt > event.attempt:
+            self._totals.stale += 1
+        elif task.state is TaskState.WAITING:
+            self._withdraw(task, event)
+        elif task.state is TaskState.PLACED and task.cancel_reason is None:
+            task.cancel_reason = event.reason
+            self._record.task(task)
+            self._record.emit(
+                ExecutionCancelRequested(
+                    execution_id=named(task.execution_id),
+                    task_id=task.task_id,
+                    job_id=task.job_id,
+                    attempt=task.attempt,
+                    worker_id=named(task.worker_id),
+                    reason=event.reason,
+                )
+            )
+
+    def finish(self, event: ExecutionFinished) -> None:
+        """An execution is over: its room is free."""
+        task = self._current(event.task_id, event.attempt)
+        if task is None and self._record.has_ended(event.task_id, event.attempt):
+            self._totals.stale += 1
+        elif task is None:
+            self._record.finished(event)
+        elif task.execution_id == event.execution_id and task.state is TaskState.PLACED:
+            self.leave_worker(task)
+            task.report = event
+            self._end(task, Outcome(event.status.value))
+        else:
+            self._totals.stale += 1
+
+    def expire(self, now: Moment) -> None:
+        """End the attempts that have waited too long for a worker."""
+        for task in self._queue.overdue(now.wall):
+            self._queue.remove(task)
+            self._end(task, Outcome.EXPIRED)
+            self._record.emit(TaskExpired(task_id=task.task_id, job_id=task.job_id, attempt=task.attempt))
+
+    def give_back(self, event: ExecutionReturned, now: Moment) -> None:
+        """The worker did not begin it: the same attempt waits again, and goes elsewhere if it can."""
+        task = self.tasks.get(event.task_id)
+        if task is None or task.execution_id != event.execution_id or task.state is not TaskState.PLACED:
+            self._totals.stale += 1
+            return
+        self.leave_worker(task)
+        if (worker := self._roster.get(event.worker_id)) is not None and worker.incarnation == event.incarnation:
+            worker.prefetch = 0  # what it offered is not so any more; its next word says what is
+            self._roster.touch(worker)
+        if task.cancel_reason is not None:
+            self._end(task, Outcome.WITHDRAWN)
+            self._record.emit(
+                TaskWithdrawn(task_id=task.task_id, job_id=task.job_id, attempt=task.attempt, reason=task.cancel_reason)
+            )
+            return
+        task.state = TaskState.WAITING
+        task.execution_id = task.worker_id = task.worker_name = task.incarnation = None
+        task.placed_at = task.wanted_execution_id = None
+        task.avoid_worker_id = event.worker_id
+        self._record.task(task)
+        self._queue.add(task, now.wall)
+
+    def refused(self, task: Task) -> None:
+        """The tables know more of this attempt: it neither waits nor runs."""
+        self.tasks.pop(task.task_id, None)
+        self._queue.remove(task)
+        if task.worker_id is not None and task.execution_id is not None:
+            self._roster.release(task.worker_id, task.execution_id)
+        self._totals.stale += 1
+
+    def _current(self, task_id: str, attempt: int) -> Task | None:
+        """What memory holds of the task, unless that is older than the attempt spoken of."""
+        task = self.tasks.get(task_id)
+        if task is not None and task.attempt < attempt:
+            self._supersede(task)
+            del self.tasks[task_id]
+            return None
+        return task
+
+    def _supersede(self, task: Task) -> None:
+        """A later attempt exists, so whatever this one holds is over; its row becomes the later one's."""
+        self._queue.remove(task)
+        if task.state is TaskState.PLACED:
+            self.leave_worker(task)
+        self._record.superseded(task.task_id)
+
+    def _withdraw(self, task: Task, event: TaskCancelRequested) -> None:
+        self._queue.remove(task)
+        self._end(task, Outcome.WITHDRAWN)
+        self._record.emit(
+            TaskWithdrawn(task_id=task.task_id, job_id=task.job_id, attempt=task.attempt, reason=event.reason)
+        )
+
+    def _end(self, task: Task, outcome: Outcome) -> None:
+        task.state, task.outcome = TaskState.DONE, outcome
+        self._record.ended(task)
+        self.tasks.pop(task.task_id, None)
+
+    def leave_worker(self, task: Task) -> None:
+        """Give the room back that the task's execution held."""
+        execution_id = named(task.execution_id)
+        self._roster.release(named(task.worker_id), execution_id)
+        self.ended[execution_id] = None
+        if len(self.ended) > MAX_ENDED:
+            self.ended.popitem(last=False)
+
+    def lose(self, task: Task, now: Moment, detail: str, *, reason: LostReason = Reason.LOST) -> None:
+        """End an attempt whose execution was lost; its room is given back already."""
+        task.report = ExecutionLost(
+            execution_id=named(task.execution_id),
+            task_id=task.task_id,
+            job_id=task.job_id,
+            attempt=task.attempt,
+            worker_id=named(task.worker_id),
+            worker_name=task.worker_name,
+            incarnation=named(task.incarnation),
+            reason=reason,
+            detail=detail,
+            lost_at=now.wall,
+        )
+        self._record.emit(task.report)
+        self._end(task, Outcome.LOST)

@@ -1,0 +1,177 @@
+"""What one turn of the leader changes: collected while the turn handles its events, then written in one transaction.
+
+Here: the record of a turn. What an event changes is decided in `attempts` and `leases`, how it is written in the store.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from scheduler.domain.model import Task, TaskState
+from scheduler.domain.worker import KnownWorker
+from schemas.events import EventData, ExecutionFinished, TaskCancelRequested, TaskScheduled, TaskWithdrawn
+from schemas.specs import RunSpec
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one turn did, to be written in one transaction.
+
+    `arrivals` are attempts that the tables do not know yet and may refuse, `runs` what they run, by task id;
+    `updates` are rows that exist; `scheduled` are the tasks of either kind that were placed. `finished` and `cancelled`
+    are ends and cancellations of attempts that are not in memory: the tables decide what they mean.
+    """
+
+    arrivals: list[Task] = field(default_factory=list)
+    runs: dict[str, RunSpec] = field(default_factory=dict)
+    updates: list[Task] = field(default_factory=list)
+    scheduled: list[Task] = field(default_factory=list)
+    workers: list[KnownWorker] = field(default_factory=list)
+    forgotten: list[KnownWorker] = field(default_factory=list)
+    finished: list[ExecutionFinished] = field(default_factory=list)
+    cancelled: list[TaskCancelRequested] = field(default_factory=list)
+    events: list[EventData] = field(default_factory=list)
+
+    def emitted(self, runs: Mapping[str, RunSpec], refused: Iterable[str] = ()) -> list[EventData]:
+        """The events of the turn, with the orders to run. `runs` holds what each placed task runs, by task id. An
+        arrival that the tables `refused`, because they know more of its attempt, has no events: it was neither placed
+        nor withdrawn.
+        """
+        unknown = set(refused)
+        orders = [order_to_run(task, runs[task.task_id]) for task in self.scheduled if task.task_id not in unknown]
+        if not unknown:
+            return [*self.events, *orders]
+        void = {(task.task_id, task.attempt) for task in self.arrivals if task.task_id in unknown}
+        return [
+            *(
+                event
+                for event in self.events
+                if (getattr(event, "task_id", ""), getattr(event, "attempt", 0)) not in void
+            ),
+            *orders,
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self.arrivals or self.updates or self.workers or self.finished or self.cancelled or self.events)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the desk has counted since it was made."""
+
+    stale: int = 0
+    """Reports of attempts that were no longer current."""
+    leases_lost: int = 0
+    placed: int = 0
+    timers: int = 0
+    """How often something was added that is due at a time of its own: a delay, a deadline, a lease."""
+
+
+class Record:
+    """Collects the changes of the turn under way; `take` hands them over and begins the next turn's record."""
+
+    def __init__(self) -> None:
+        self._changes = Changes()
+        self._tasks: dict[str, Task] = {}
+        self._placed: dict[str, Task] = {}
+        self._ended: dict[str, int] = {}
+        """Tasks that ended in this turn, with the latest attempt that did."""
+        self._workers: dict[str, KnownWorker] = {}
+
+    def take(self) -> Changes:
+        """The changes since the last call; from now on the caller must write them."""
+        changes, self._changes = self._changes, Changes()
+        for task in self._tasks.values():
+            (changes.updates if task.stored else changes.arrivals).append(task)
+        changes.scheduled = [task for task in self._placed.values() if task.state is TaskState.PLACED]
+        changes.workers = list(self._workers.values())
+        self._tasks, self._placed, self._workers, self._ended = {}, {}, {}, {}
+        return changes
+
+    def emit(self, event: EventData) -> None:
+        self._changes.events.append(event)
+
+    def task(self, task: Task) -> None:
+        """The task's row is to be written."""
+        self._tasks[task.task_id] = task
+
+    def run(self, task_id: str, run: RunSpec) -> None:
+        """What an arrival runs."""
+        self._changes.runs[task_id] = run
+
+    def placed(self, task: Task) -> None:
+        self._tasks[task.task_id] = self._placed[task.task_id] = task
+
+    def ended(self, task: Task) -> None:
+        self._tasks[task.task_id] = task
+        self._ended[task.task_id] = task.attempt
+
+    def superseded(self, task_id: str) -> None:
+        """A later attempt of the task exists: its row becomes the later one's."""
+        self._tasks.pop(task_id, None)
+        self._placed.pop(task_id, None)
+
+    def finished(self, event: ExecutionFinished) -> None:
+        """An end of an attempt that is not in memory."""
+        self._changes.finished.append(event)
+        self._ended[event.task_id] = event.attempt
+
+    def cancelled(self, event: TaskCancelRequested) -> None:
+        """A cancellation of an attempt that is not in memory."""
+        self._changes.cancelled.append(event)
+        self._ended[event.task_id] = event.attempt
+
+    def has_ended(self, task_id: str, attempt: int) -> bool:
+        """Whether this turn has ended the attempt, or a later one: the tables do not know yet."""
+        return self._ended.get(task_id, 0) >= attempt
+
+    def drop_withdrawal(self, task_id: str) -> None:
+        """Drop the event of an earlier attempt that was withdrawn in the turn in which it arrived.
+
+        A later attempt came in the same turn. The tables judge that one alone, and may have known the earlier one for
+        long; the service that made the later attempt knows that the earlier one is over.
+        """
+        ended = self._tasks.get(task_id) if task_id in self._ended else None
+        if ended is not None and not ended.stored:
+            self._changes.events = [
+                event
+                for event in self._changes.events
+                if not (isinstance(event, TaskWithdrawn) and (event.task_id, event.attempt) == (task_id, ended.attempt))
+            ]
+
+    def worker(self, worker: KnownWorker) -> None:
+        """The worker's row is to be written."""
+        self._workers[worker.id] = worker
+
+    def removed(self, worker_id: str) -> None:
+        """The worker's row is gone."""
+        self._workers.pop(worker_id, None)
+
+    def forgotten(self, worker: KnownWorker) -> None:
+        """The worker's row is to be deleted."""
+        self._workers.pop(worker.id, None)
+        self._changes.forgotten.append(worker)
+
+
+def order_to_run(task: Task, run: RunSpec) -> TaskScheduled:
+    """The order to run a placed task."""
+    if task.placed_at is None:
+        raise ValueError(f"task {task.task_id} is not placed")
+    return TaskScheduled(
+        task_id=task.task_id,
+        job_id=task.job_id,
+        attempt=task.attempt,
+        name=task.name,
+        execution_id=named(task.execution_id),
+        worker_id=named(task.worker_id),
+        worker_name=task.worker_name,
+        incarnation=named(task.incarnation),
+        run=run,
+        scheduled_at=task.placed_at,
+    )
+
+
+def named(id: str | None) -> str:
+    """The id of a placed task's worker, incarnation or execution. Raises ValueError when it has none."""
+    if id is None:
+        raise ValueError("a placed task names its worker, incarnation and execution")
+    return id

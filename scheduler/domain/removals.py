@@ -1,0 +1,84 @@
+"""Taking workers out of work: drains, removals over REST, and workers that are forgotten because they are offline.
+
+What a worker's own news does is in `leases`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from scheduler.domain.attempts import Attempts
+from scheduler.domain.changes import Record
+from scheduler.domain.model import Moment
+from scheduler.domain.roster import Roster
+from scheduler.domain.worker import KnownWorker
+from schemas.events import WorkerDraining, WorkerForgotten, WorkerResumed
+from schemas.states import Reason
+
+MAX_REMOVED: Final = 10_000
+"""Removed workers that are remembered."""
+MAX_FORGOTTEN: Final = 500
+"""Workers that one turn forgets."""
+
+
+class Removals:
+    """Remembers which incarnations were removed, so that a late heartbeat of one does not make it known again."""
+
+    def __init__(self, roster: Roster, attempts: Attempts, record: Record) -> None:
+        self._roster = roster
+        self._attempts = attempts
+        self._record = record
+        self._removed: OrderedDict[str, str] = OrderedDict()
+        """Removed workers with the incarnation that was removed."""
+
+    def has_removed(self, worker_id: str, incarnation: str) -> bool:
+        return self._removed.get(worker_id) == incarnation
+
+    def drain(self, event: WorkerDraining) -> bool:
+        """A drain was ordered; it lasts until it is lifted. Tells whether the agent has to be told."""
+        worker = self._roster.get(event.worker_id)
+        if worker is None or not event.ordered or worker.drained:
+            return False  # or our own word coming back, of a drain that the agent began
+        worker.drained, worker.lifted = True, False
+        self._roster.touch(worker)
+        self._record.worker(worker)
+        return worker.online and not worker.draining
+
+    def resume(self, event: WorkerResumed) -> bool:
+        """The drain is lifted. Tells whether the agent has to be told; it takes work once it has said so."""
+        worker = self._roster.get(event.worker_id)
+        if worker is None or not worker.drained:
+            return False
+        worker.drained, worker.lifted = False, worker.draining and not worker.left
+        self._roster.touch(worker)
+        self._record.worker(worker)
+        return worker.online and worker.draining
+
+    def removed(self, worker_id: str, now: Moment) -> None:
+        """The worker's row is gone: nothing that is placed there will be heard of again."""
+        worker = self._roster.get(worker_id)
+        if worker is None:
+            return
+        for task in list(worker.placed.values()):
+            self._attempts.leave_worker(task)
+            self._attempts.lose(task, now, "its worker was removed", reason=Reason.WORKER_STOPPED)
+        self._roster.remove(worker_id)
+        self._record.removed(worker_id)
+        self._removed[worker_id] = worker.incarnation
+        if len(self._removed) > MAX_REMOVED:
+            self._removed.popitem(last=False)
+
+    def forget(self, now: Moment, ttl: Callable[[KnownWorker], timedelta]) -> int:
+        """Forget workers that have been offline for longer than `ttl` of them; returns how many."""
+        found = [
+            worker
+            for worker in self._roster
+            if not worker.online and not worker.placed and now.wall - (worker.heard_at or worker.since) >= ttl(worker)
+        ][:MAX_FORGOTTEN]
+        for worker in found:
+            self._roster.remove(worker.id)
+            self._record.forgotten(worker)
+            detail = f"offline for longer than {ttl(worker).total_seconds():g} s"
+            self._record.emit(WorkerForgotten(worker_id=worker.id, name=worker.name, detail=detail))
+        return len(found)

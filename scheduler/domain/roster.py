@@ -1,0 +1,98 @@
+"""The workers that the leader knows, and which of them have room.
+
+A lease is renewed by a heartbeat and judged by a monotonic clock (seconds), so that a step of the wall clock ends no
+lease. Only workers with an agent are here: nothing is placed on one without an agent, and SQL alone keeps its lease.
+What the end of a lease means for tasks is decided in `scheduler.domain.leases`.
+"""
+
+from collections.abc import Iterator
+
+from scheduler.domain.model import Task
+from scheduler.domain.placement import Room
+from scheduler.domain.worker import KnownWorker
+
+
+class Roster:
+    """The workers of the leader's memory, by id."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, KnownWorker] = {}
+        self._roomy: dict[str, Room] = {}
+        self._stale: set[str] = set()
+        self.changed = False
+        """Whether the room of a worker has changed since the last plan."""
+
+    def __iter__(self) -> Iterator[KnownWorker]:
+        return iter(self._workers.values())
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def get(self, worker_id: str) -> KnownWorker | None:
+        return self._workers.get(worker_id)
+
+    def add(self, worker: KnownWorker) -> None:
+        self._workers[worker.id] = worker
+        self.touch(worker)
+
+    def remove(self, worker_id: str) -> None:
+        self._workers.pop(worker_id, None)
+        self._roomy.pop(worker_id, None)
+
+    def touch(self, worker: KnownWorker) -> None:
+        """Take note that a worker's offer, status or load has changed."""
+        self._stale.add(worker.id)
+        self.changed = True
+
+    def occupy(self, worker: KnownWorker, task: Task) -> None:
+        """Count a placed task (it has its execution id) against the worker's room."""
+        if task.execution_id is None:
+            raise ValueError(f"task {task.task_id} is placed without an execution id")
+        worker.placed[task.execution_id] = task
+        worker.busy += 1
+        cpu_m, memory_mb, gpu = worker.used
+        shape = task.shape
+        worker.used = (cpu_m + shape.cpu_m, memory_mb + shape.memory_mb, gpu + shape.gpu)
+        self.touch(worker)
+
+    def release(self, worker_id: str, execution_id: str) -> Task | None:
+        """Give back the room that an execution held; None when it held none."""
+        worker = self._workers.get(worker_id)
+        task = worker.placed.pop(execution_id, None) if worker is not None else None
+        if worker is None or task is None:
+            return None
+        worker.busy -= 1
+        cpu_m, memory_mb, gpu = worker.used
+        shape = task.shape
+        worker.used = (cpu_m - shape.cpu_m, memory_mb - shape.memory_mb, gpu - shape.gpu)
+        self.touch(worker)
+        return task
+
+    def rooms(self) -> list[Room]:
+        """The room of every worker that can take something now, in no certain order."""
+        for id in self._stale:
+            worker = self._workers.get(id)
+            room = None if worker is None else worker.room()
+            if room is None:
+                self._roomy.pop(id, None)
+            else:
+                self._roomy[id] = room
+        self._stale.clear()
+        return list(self._roomy.values())
+
+    def another_fits(self, task: Task) -> bool:
+        """Whether a worker on which the task has not failed could hold it, sooner or later."""
+        return any(worker.id not in task.shuns and worker.could_hold(task.shape) for worker in self)
+
+    def expired(self, monotonic: float) -> list[KnownWorker]:
+        """The workers whose lease is over and who still count for something."""
+        return [worker for worker in self if _leased(worker) and worker.lease_until <= monotonic]
+
+    def next_expiry(self) -> float | None:
+        """The monotonic moment of the next lease's end; None while there is none."""
+        return min((worker.lease_until for worker in self if _leased(worker)), default=None)
+
+
+def _leased(worker: KnownWorker) -> bool:
+    """A worker that left quietly keeps its lease for as long as something is placed there."""
+    return worker.online or bool(worker.placed)
