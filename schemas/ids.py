@@ -1,22 +1,13 @@
-"""The kinds of id that cross between services, and the one question asked of a foreign id: is it one at all?
+"""What an id is: the form of ids that cross between services, and the ids that bound a moment.
 
-Every id is a UUIDv7 in its canonical lower-case text form; making one is `shared.ids`' business, because this
-package does no more than describe. Sorting by id is sorting by time of creation.
+Every id is a UUIDv7 in its canonical lower-case text form, and a `str` in Python. `shared.ids` makes them. Sorting by
+id is sorting by time of creation.
 """
 
 import re
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Final, NewType
-
-PipelineId = NewType("PipelineId", str)
-JobId = NewType("JobId", str)
-TaskId = NewType("TaskId", str)
-ExecutionId = NewType("ExecutionId", str)
-WorkerId = NewType("WorkerId", str)
-ScheduleId = NewType("ScheduleId", str)
-IncarnationId = NewType("IncarnationId", str)
-"""One start of a worker's process: a worker that comes back is the same worker in another incarnation."""
+from typing import Final
 
 UUID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _UUID: Final = re.compile(UUID_PATTERN)

@@ -55,7 +55,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     providers: dict[str, Provider] = {process.name: process}
     fleet = Fleet(worker_store, outbox, bus, providers, counters)
     dispatcher = Dispatcher(bus, outbox, counters, base.tracing)
-    outbox.when_undeliverable(ExecutionRequested, UndeliverableRequests(database, execution_store))
+    outbox.when_undeliverable(ExecutionRequested, UndeliverableRequests(database, execution_store).handle)
     recorder = Recorder(database, execution_store, counters)
     redelivery = Redelivery(execution_store, dispatcher.send, counters)
     bus.on_change(redelivery.bus_changed)

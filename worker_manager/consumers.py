@@ -136,7 +136,8 @@ class UndeliverableRequests:
         self._database = database
         self._store = store
 
-    async def __call__(self, requests: Sequence[ExecutionRequested]) -> None:
+    async def handle(self, requests: Sequence[ExecutionRequested]) -> None:
+        """Close their executions as failed."""
         moment = now()
         await self._store.close_settled(
             self._database,

@@ -11,7 +11,7 @@ from schemas.ids import id_above, is_id
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import ExecutionStatus, WorkerProcessStatus
-from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed, sparse
+from shared.postgres import Database, Page, Record, RowsQuery, Runner, Transaction, load_queries, narrowed
 from worker_manager.domain.endings import Ending, Intent
 from worker_manager.domain.handover import Order
 from worker_manager.domain.reports import Report, Settled, Unplaced
@@ -129,11 +129,17 @@ class WorkerStore:
 
 
 class ExecutionStore:
-    """Every execution that was asked for here or handed to a worker."""
+    """Every execution that was requested here or handed to a worker."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = load_queries("worker_manager")
+        self._record_orders: RowsQuery[Order] = RowsQuery(
+            self._sql["record_orders"], assignment=lambda order: order.assignment.decode()
+        )
+        self._record_reports: RowsQuery[Report] = RowsQuery(self._sql["record_reports"])
+        self._close_unplaced: RowsQuery[Unplaced] = RowsQuery(self._sql["close_unplaced"])
+        self._close_settled: RowsQuery[Settled] = RowsQuery(self._sql["close_settled"])
 
     async def request(self, on: Runner, execution_id: str, task_id: str, job_id: str, target: str) -> str:
         """Write a direct request for a JobTarget, as JSON; the execution as JSON."""
@@ -153,66 +159,26 @@ class ExecutionStore:
         await on.execute(self._sql["forget_execution"], execution_id)
 
     async def record_orders(self, on: Transaction, orders: Sequence[Order]) -> None:
-        await on.execute(
-            self._sql["record_orders"],
-            [order.execution_id for order in orders],
-            [order.task_id for order in orders],
-            [order.job_id for order in orders],
-            [order.worker_id for order in orders],
-            [order.incarnation for order in orders],
-            [order.attempt for order in orders],
-            [order.assignment.decode() for order in orders],
-            [order.scheduled_at for order in orders],
-            sparse([order.worker_name for order in orders]),
-        )
+        """Write orders that were or are being sent to their workers."""
+        statement, arguments = self._record_orders.of(orders)
+        await on.execute(statement, *arguments)
 
     async def record_reports(self, on: Runner, reports: Sequence[Report]) -> list[tuple[str, float | None]]:
-        """Fold reports in; the statuses that rows newly came to, and how many seconds those ran that are over."""
-        rows = await on.fetch(
-            self._sql["record_reports"],
-            [report.execution_id for report in reports],
-            [report.task_id for report in reports],
-            [report.job_id for report in reports],
-            [report.worker_id for report in reports],
-            sparse([report.incarnation for report in reports]),
-            [report.attempt for report in reports],
-            [report.status.value for report in reports],
-            [report.rank for report in reports],
-            sparse([report.reason for report in reports]),
-            sparse([report.detail for report in reports]),
-            sparse([report.exit_code for report in reports]),
-            sparse([report.log_chunks for report in reports]),
-            [report.log_truncated for report in reports],
-            sparse([report.started_at for report in reports]),
-            [report.finished_at for report in reports],
-            sparse([report.placed_at for report in reports]),
-            sparse([report.worker_name for report in reports]),
-        )
+        """Fold reports in. Returns, for each row that entered a new status, the status and, of an execution that is
+        over, how many seconds it ran."""
+        statement, arguments = self._record_reports.of(reports)
+        rows = await on.fetch(statement, *arguments)
         return [(row["status"], row["seconds"]) for row in rows]
 
     async def close_unplaced(self, on: Transaction, unplaced: Sequence[Unplaced]) -> list[str]:
-        rows = await on.fetch(
-            self._sql["close_unplaced"],
-            [one.task_id for one in unplaced],
-            [one.attempt for one in unplaced],
-            [one.status.value for one in unplaced],
-            [one.reason.value for one in unplaced],
-            [one.detail for one in unplaced],
-            [one.finished_at for one in unplaced],
-        )
-        return [row["status"] for row in rows]
+        """Close direct requests whose task left the queue without a worker. Returns the status of each changed row."""
+        statement, arguments = self._close_unplaced.of(unplaced)
+        return [row["status"] for row in await on.fetch(statement, *arguments)]
 
     async def close_settled(self, on: Runner, settled: Sequence[Settled]) -> list[str]:
-        """Write what the orchestrator closed itself. Returns the status of each row that was still open."""
-        rows = await on.fetch(
-            self._sql["close_settled"],
-            [one.execution_id for one in settled],
-            [one.status.value for one in settled],
-            [one.reason for one in settled],
-            [one.detail for one in settled],
-            [one.finished_at for one in settled],
-        )
-        return [row["status"] for row in rows]
+        """Close direct requests that the orchestrator closed. Returns the status of each changed row."""
+        statement, arguments = self._close_settled.of(settled)
+        return [row["status"] for row in await on.fetch(statement, *arguments)]
 
     async def settle(self, settled: Settled) -> None:
         """Write one that the orchestrator closed itself, before the recorder does."""

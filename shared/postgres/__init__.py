@@ -11,6 +11,7 @@ from shared.postgres.migrations import migrate
 from shared.postgres.named import Column, Described, Rows, UnknownParameter, narrowed_by, with_rows
 from shared.postgres.pages import Page
 from shared.postgres.queries import load_queries
+from shared.postgres.rows import RowsQuery
 from shared.postgres.statements import Call, joined, narrowed, sparse
 from shared.postgres.transaction import Block, Transaction, retry_deadlock
 
@@ -26,6 +27,7 @@ __all__ = [
     "Page",
     "Record",
     "Rows",
+    "RowsQuery",
     "Runner",
     "Transaction",
     "UnknownParameter",

@@ -6,6 +6,8 @@ A file is a sequence of blocks, each opened by two comment lines:
     -- Write a batch of jobs; a job that exists already stays as it is.
     insert into jobs …
 
+A statement that takes many rows at once describes them as `shared.postgres.rows` has it.
+
 Running them is `shared.postgres.database`'s business; numbered migrations are `shared.postgres.migrations`'.
 """
 
@@ -15,6 +17,8 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Final
+
+from shared.postgres.rows import MalformedRows, expanded
 
 _HEADER: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"\A(?:\s*--.*\n)*")
@@ -67,6 +71,10 @@ def parse(text: str, *, origin: str) -> dict[str, str]:
         statement = _COMMENT.sub("", body).strip().removesuffix(";")
         if not statement:
             raise MalformedQueries(f"{origin}: {name} is empty")
+        try:
+            statement = expanded(statement)
+        except MalformedRows as error:
+            raise MalformedQueries(f"{origin}: {name}: {error}") from error
         if name in found:
             raise MalformedQueries(f"{origin}: {name} stands there twice")
         found[name] = statement

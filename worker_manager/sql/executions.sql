@@ -12,12 +12,11 @@ delete from executions where id = $1 and worker_id is null;
 -- Write orders, as JSON, that were or are being handed to their workers. A row that is further along stays as it is.
 insert into executions as e
     (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, assignment, sent_at, created_at)
-select o.id, o.task_id, o.job_id, o.worker_id, o.worker_name, o.incarnation, o.attempt, 'pending', 0, o.assignment,
-       now(), o.created_at
-from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::timestamptz[],
-            $9::text[])
-    as o (id, task_id, job_id, worker_id, incarnation, attempt, assignment, created_at, worker_name)
-order by o.id
+select o.execution_id, o.task_id, o.job_id, o.worker_id, o.worker_name, o.incarnation, o.attempt, 'pending', 0,
+       o.assignment, now(), o.scheduled_at
+from given (execution_id uuid, task_id uuid, job_id uuid, worker_id uuid, incarnation uuid, attempt int,
+            assignment text, scheduled_at timestamptz, worker_name text) as o
+order by o.execution_id
 on conflict (id) do update
 set worker_id = excluded.worker_id, worker_name = excluded.worker_name, incarnation = excluded.incarnation,
     assignment = excluded.assignment, sent_at = excluded.sent_at, request = null
@@ -28,14 +27,13 @@ where e.rank = 0 and e.worker_id is null;
 insert into executions as e
     (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason, detail, exit_code,
      log_chunks, log_truncated, created_at, started_at, finished_at)
-select r.id, r.task_id, r.job_id, r.worker_id, r.worker_name, r.incarnation, r.attempt, r.status, r.rank, r.reason,
-       r.detail, r.exit_code, r.log_chunks, r.log_truncated, coalesce(r.placed_at, r.started_at, r.finished_at), r.started_at, r.finished_at
-from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::smallint[],
-            $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[], $14::timestamptz[], $15::timestamptz[],
-            $16::timestamptz[], $17::text[])
-    as r (id, task_id, job_id, worker_id, incarnation, attempt, status, rank, reason, detail, exit_code, log_chunks,
-          log_truncated, started_at, finished_at, placed_at, worker_name)
-order by r.id
+select r.execution_id, r.task_id, r.job_id, r.worker_id, r.worker_name, r.incarnation, r.attempt, r.status, r.rank,
+       r.reason, r.detail, r.exit_code, r.log_chunks, r.log_truncated,
+       coalesce(r.placed_at, r.started_at, r.finished_at), r.started_at, r.finished_at
+from given (execution_id uuid, task_id uuid, job_id uuid, worker_id uuid, incarnation uuid, attempt int, status text,
+            rank smallint, reason text, detail text, exit_code int, log_chunks int, log_truncated boolean,
+            started_at timestamptz, finished_at timestamptz, placed_at timestamptz, worker_name text) as r
+order by r.execution_id
 on conflict (id) do update
 set worker_id = coalesce(e.worker_id, excluded.worker_id),
     worker_name = coalesce(e.worker_name, excluded.worker_name),
@@ -55,8 +53,7 @@ returning e.status, extract(epoch from e.finished_at - e.started_at)::float8 as 
 -- Close requested executions whose task left the queue before any worker was chosen.
 update executions e
 set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at, request = null
-from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-    as c (task_id, attempt, status, reason, detail, finished_at)
+from given (task_id uuid, attempt int, status text, reason text, detail text, finished_at timestamptz) as c
 where e.task_id = c.task_id and e.attempt = c.attempt and e.rank = 0 and e.worker_id is null
 returning e.status;
 
@@ -65,9 +62,8 @@ returning e.status;
 update executions e
 set status = c.status, rank = 2, reason = c.reason, detail = c.detail, finished_at = c.finished_at, log_chunks = 0,
     request = null
-from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-    as c (id, status, reason, detail, finished_at)
-where e.id = c.id and e.rank = 0
+from given (execution_id uuid, status text, reason text, detail text, finished_at timestamptz) as c
+where e.id = c.execution_id and e.rank = 0
 returning e.status;
 
 -- name: claim_unheard
