@@ -1,1 +1,1 @@
-"""The worker manager: how work is run. It starts workers, hands executions to them, and knows what became of each."""
+"""The worker manager: how work is run. It starts workers, hands executions to them, and records how each ended."""

@@ -1,8 +1,8 @@
-"""What the agents say of themselves, summed: how many were heard of lately, and how much they hold.
+"""Metrics of the agents, summed over all of them: how many there are, and how many executions they hold.
 
-An agent has no port: it needs an outbound connection only, so that Prometheus cannot ask it. Its heartbeat carries all
-that is told here. Only sums: a series for each worker would be one for every worker that there ever was; single workers
-are to be seen over REST. Every replica hears every agent, so that sums over replicas mean nothing: take the maximum.
+An agent has no port (it needs an outbound connection only), so that Prometheus cannot scrape it. These metrics come
+from its heartbeats. They are sums, because a series for each worker would stay for every worker that there ever was;
+REST shows single workers. Every replica hears every agent: take the maximum over replicas, not the sum.
 """
 
 import time
@@ -14,13 +14,13 @@ from schemas.agents import Heartbeat
 from shared.telemetry import Metrics
 
 HEARD_WITHIN: Final = 30.0
-"""Seconds without a word after which an agent is not counted any more."""
+"""Seconds without a heartbeat after which an agent is not counted any more."""
 MOST: Final = 20_000
-"""Agents kept in mind; a word of one more is not counted."""
+"""Agents that are counted; the heartbeats of one more are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _Beat:
     at: float
     slots: int
     running: int
@@ -29,11 +29,11 @@ class _Word:
 
 
 class AgentMetrics:
-    """Listens to heartbeats; what it heard is summed when somebody reads the metrics."""
+    """Remembers the latest heartbeat of each agent; the sums are made when the metrics are read."""
 
     def __init__(self, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._words: dict[str, _Word] = {}
+        self._beats: dict[str, _Beat] = {}
         self._agents = metrics.gauge("agents", f"Agents heard of in the last {HEARD_WITHIN:g} seconds.")
         self._slots = metrics.gauge("agent_slots", "How many executions those agents run at once.")
         self._executions = metrics.gauge(
@@ -47,12 +47,12 @@ class AgentMetrics:
         metrics.before_scrape("agents", self.measure)
 
     def hear(self, heartbeat: Heartbeat) -> None:
-        """Only the latest word of each agent matters."""
+        """Take note of a heartbeat. Only the latest of each agent matters."""
         id = heartbeat.worker_id
         if heartbeat.leaving:
-            self._words.pop(id, None)
-        elif id in self._words or len(self._words) < MOST:
-            self._words[id] = _Word(
+            self._beats.pop(id, None)
+        elif id in self._beats or len(self._beats) < MOST:
+            self._beats[id] = _Beat(
                 self._clock(),
                 heartbeat.slots,
                 len(heartbeat.running),
@@ -61,13 +61,13 @@ class AgentMetrics:
             )
 
     async def measure(self) -> None:
-        """Forget who has fallen silent, and sum up the others."""
+        """Forget the agents that have fallen silent, and sum up the others."""
         moment = self._clock()
-        self._words = {id: word for id, word in self._words.items() if moment - word.at <= HEARD_WITHIN}
-        words = self._words.values()
-        self._agents.set(len(words))
-        self._slots.set(sum(word.slots for word in words))
-        self._executions.labels("running").set(sum(word.running for word in words))
-        self._executions.labels("waiting").set(sum(word.waiting for word in words))
-        self._executions.labels("reporting").set(sum(word.reporting for word in words))
-        self._silence.set(max((moment - word.at for word in words), default=0.0))
+        self._beats = {id: beat for id, beat in self._beats.items() if moment - beat.at <= HEARD_WITHIN}
+        beats = self._beats.values()
+        self._agents.set(len(beats))
+        self._slots.set(sum(beat.slots for beat in beats))
+        self._executions.labels("running").set(sum(beat.running for beat in beats))
+        self._executions.labels("waiting").set(sum(beat.waiting for beat in beats))
+        self._executions.labels("reporting").set(sum(beat.reporting for beat in beats))
+        self._silence.set(max((moment - beat.at for beat in beats), default=0.0))

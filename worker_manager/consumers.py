@@ -1,7 +1,7 @@
-"""What the worker manager does with the bus: hands orders and stops to agents, and records what they report.
+"""The handlers of events: one sends orders and stops to agents, one records what the agents report.
 
-Decode, call, acknowledge: the rules are in `domain/`, the SQL in `store`. Both handlers take `tasks.scheduled`, the one
-to hand it over at once, the other to write it down when there is time. Both may be given an event again at any time.
+Here: decode, call, acknowledge. Not here: rules (`domain/`) and SQL (`store`). Both handlers take `tasks.scheduled`:
+one sends it to its agent at once, the other records it when there is time. Both may get an event again at any time.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Handler of `worker-manager-dispatch`. On the critical path of every job: it hands orders over and no more. One
-    that its worker never hears is sent again from the record; an agent ignores what it has seen.
+    """Handler of `worker-manager-dispatch`. It is on the critical path of every job, so it only sends orders. An order
+    that does not reach its worker is sent again from the table (`redelivery`); an agent ignores an order that it has.
     """
 
     def __init__(self, bus: Bus, outbox: Outbox, counters: Counters, tracing: Tracing) -> None:
@@ -51,9 +51,9 @@ class Dispatcher:
             await self._bus.send(self._bus.catalogue.agent(stop.worker_id, "stop"), stop.payload)
 
     async def send(self, orders: Sequence[tuple[str, str, bytes]]) -> None:
-        """Hand (worker, incarnation, assignment) over. Raises BusUnavailable while disconnected.
+        """Send orders, as (worker, incarnation, assignment). Raises BusUnavailable while disconnected.
 
-        An order that is larger than the server takes has failed, for it would never come to its worker.
+        The execution of an order that is larger than the NATS server takes fails, because no worker can get it.
         """
         for message in handover.dispatches(orders):
             try:
@@ -70,7 +70,7 @@ class Dispatcher:
             self._counters.dispatched.inc(message.count)
 
     def _trace(self, orders: Sequence[handover.Order], received: datetime) -> None:
-        """Write a span for each order whose trace is recorded: it is on its way."""
+        """Write a span for each order whose trace is recorded."""
         sent = now()
         for order in orders:
             if self._tracing.records(order.traceparent):
@@ -91,8 +91,8 @@ class Dispatcher:
 
 
 class Recorder:
-    """Handler of `worker-manager-executions`: what was ordered and what came of it. No job waits for this, so that
-    short executions are written once, with their outcome.
+    """Handler of `worker-manager-executions`: records orders and their outcomes. No job waits for it, so that its
+    batches are large and a short execution is written once, with its outcome.
     """
 
     def __init__(self, database: Database, store: ExecutionStore, counters: Counters) -> None:
@@ -103,7 +103,7 @@ class Recorder:
     async def handle(self, events: Sequence[Event]) -> None:
         folded = fold(events)
         orders = handover.orders(events, but={report.execution_id for report in folded.reports})
-        # Another replica may be writing the same rows, the ones that are orders here as reports there.
+        # Another replica may write the same rows at the same time, one from orders and the other from reports.
         changed, closed = await retry_deadlock(lambda: self._write(folded, orders))
         self._counters.stale.inc(len(folded.reports) - len(changed))
         self._counters.came_to(changed)
@@ -112,7 +112,8 @@ class Recorder:
     async def _write(
         self, folded: Folded, orders: Sequence[handover.Order]
     ) -> tuple[list[tuple[str, float | None]], list[str]]:
-        """In one transaction; the statuses that rows newly came to: with how long they ran, and of those unplaced."""
+        """Write all in one transaction. Returns the statuses that rows entered: from reports, with the seconds that
+        each ran, and of requests that were closed without a worker."""
         if folded.reports and not (orders or folded.unplaced or folded.settled):
             return await self._store.record_reports(self._database, folded.reports), []
         changed: list[tuple[str, float | None]] = []
@@ -130,7 +131,7 @@ class Recorder:
 
 
 class UndeliverableRequests:
-    """Handler of `executions.requested` that are larger than the bus takes: the execution has failed."""
+    """Handler of `executions.requested` that are larger than the NATS server takes."""
 
     def __init__(self, database: Database, store: ExecutionStore) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""What the worker manager counts, beside what the bus, the outbox and the web count for every service."""
+"""The worker manager's own metrics, beside those of the bus, the outbox and the web in every service."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -37,7 +37,7 @@ class Counters:
         self.stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
 
     def came_to(self, changed: Iterable[tuple[str, float | None]]) -> None:
-        """Executions newly came to these statuses; the seconds are how long they ran, where that is known."""
+        """Count executions that entered these statuses. The seconds are how long each ran, where that is known."""
         for status, seconds in changed:
             outcome = self._outcomes.get(status)
             if outcome is None:

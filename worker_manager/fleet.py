@@ -1,7 +1,7 @@
-"""The workers of this instance: started, watched over, drained, stopped, and taken over after a restart.
+"""The workers of this instance: started, watched, drained, stopped, and adopted after a restart of the service.
 
-Here: what happens when, from a request for a worker to the word that its process is gone. Not here: how a process is
-run (`providers`), how its end is judged (`domain.endings`), and which worker gets what (the scheduler's business).
+Here: the order of steps from a request for a worker to the record of its end. Not here: how a process is run
+(`providers`), how its end is judged (`domain.endings`), and which worker gets which task (the scheduler).
 Agents outlive this service: stopping it ends no worker.
 """
 
@@ -34,19 +34,19 @@ log = structlog.get_logger(__name__)
 FIRST_WORD: Final = 15.0
 """Seconds that a new agent has until its first heartbeat, on a busy machine; its end is noticed at once."""
 LAST_WORD: Final = 1.0
-"""Seconds that an agent's goodbye may take longer than its end."""
+"""Seconds to wait, after an agent's process has ended, for its last heartbeat."""
 FORCED_END: Final = 5.0
 STARTS_AT_ONCE: Final = 3
 """A Python process takes a core while it starts."""
 TURN: Final = 20.0
-"""Seconds that a request waits for its turn to start a worker: longer than one that is slow to speak has its turn."""
+"""Seconds that a request waits for its turn to start a worker: longer than one start takes at the most."""
 ASK_AGAIN: Final = 5.0
 RETRY_FIRST: Final = 0.2
 RETRY_LONGEST: Final = 5.0
 
 
 class WorkerDidNotStart(Unavailable):
-    """The worker's process could not be started, ended at once, or never spoke (HTTP 503)."""
+    """The worker's process could not be started, ended at once, or sent no heartbeat (HTTP 503)."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("a new worker")
@@ -55,7 +55,7 @@ class WorkerDidNotStart(Unavailable):
 
 @dataclass(slots=True)
 class _Member:
-    """One worker of ours whose process is not known to be gone. `handle` is None when there is no process."""
+    """A worker of this instance whose process may still run. `handle` is None when there is no process."""
 
     worker_id: str
     provider: Provider
@@ -96,7 +96,7 @@ class Fleet:
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
-        """Take over what an earlier run left behind: watch the living, close the dead."""
+        """Adopt the workers that an earlier run of the service left: watch those that run, close the others."""
         for adoptee in await self._store.to_adopt():
             await self._adopt(adoptee)
         await self._count()
@@ -109,7 +109,7 @@ class Fleet:
             await asyncio.wait(self._tasks)
 
     def hear(self, heartbeat: Heartbeat) -> None:
-        """An agent speaks: perhaps for the first time, perhaps for the last, perhaps not knowing that it drains."""
+        """Take note of an agent's heartbeat: its first, its last, or one of an agent that missed the order to drain."""
         member = self._members.get(heartbeat.worker_id)
         if member is None:
             return
@@ -121,7 +121,7 @@ class Fleet:
 
     @asynccontextmanager
     async def turn(self, key: str | None) -> AsyncIterator[None]:
-        """Around the start of a worker: there are few at once, and of those with one idempotency key one.
+        """Enclose the start of a worker: only a few start at the same time, and of one idempotency key only one.
 
         Raises Overloaded when the turn does not come in time.
         """
@@ -136,7 +136,8 @@ class Fleet:
             yield
 
     async def launch(self, spec: WorkerSpec, provider: str) -> str:
-        """Start the process of a worker that is recorded as starting, and wait until it has spoken; the worker as JSON.
+        """Start the process of a worker that is recorded as starting, and wait for its first heartbeat. Returns the
+        worker as JSON.
 
         That may take `first_word` seconds, in which no connection to the database is held. Raises WorkerDidNotStart,
         with the worker closed as failed.
@@ -156,9 +157,9 @@ class Fleet:
         return body or await self._store.get(spec.worker_id) or ""
 
     async def drain(self, worker_id: str) -> str:
-        """Have the worker finish what it has and end; its state as JSON. Raises NotFound.
+        """Order the worker to finish what it has and end. Returns its state as JSON. Raises NotFound.
 
-        One that is over already stays as it is.
+        A worker that is over already stays as it is.
         """
         instance = await self._store.ask_to_stop(worker_id, Intent.DRAIN)
         if instance is not None:
@@ -172,7 +173,7 @@ class Fleet:
         return await self._state(worker_id)
 
     async def end(self, worker_id: str) -> str:
-        """End the worker now, so that its work is queued again; its state as JSON. Raises NotFound."""
+        """End the worker now; its executions are queued again. Returns its state as JSON. Raises NotFound."""
         instance = await self._store.ask_to_stop(worker_id, Intent.FORCE)
         if instance is not None:
             member = self._members.get(worker_id)
@@ -186,19 +187,19 @@ class Fleet:
         return await self._state(worker_id)
 
     async def until_over(self, worker_id: str) -> None:
-        """Wait until the end of one of our workers has been recorded; returns at once for any other."""
+        """Wait until the end of a worker of this instance has been recorded; returns at once for any other worker."""
         member = self._members.get(worker_id)
         if member is not None:
             await member.over.wait()
 
-    # -- one worker's life
+    # -- steps of one worker's life
 
     async def _come_up(self, member: _Member, spec: WorkerSpec) -> None:
-        """Start the process and wait for its first word. Raises WorkerDidNotStart, with the row closed as failed."""
+        """Start the process and wait for its first heartbeat. Raises WorkerDidNotStart, with the row closed."""
         try:
             member.handle = await member.provider.start(spec)
         except StartFailed as error:
-            self._watch_over(member)  # it finds no process, and records that
+            self._watch_over(member)  # it finds that there is no process, and records the end
             raise WorkerDidNotStart(await self._give_up(member, str(error))) from error
         self._watch_over(member)
         await self._store.set_handle(member.worker_id, member.handle, member.provider.pid(member.handle))
@@ -207,7 +208,7 @@ class Fleet:
             raise WorkerDidNotStart(await self._give_up(member))
 
     async def _confirm(self, tx: Transaction, worker_id: str) -> str | None:
-        """Record that the worker runs and say so; the worker as JSON, None when it is past that already."""
+        """Record that the worker runs and emit the event. Returns the worker as JSON, None when it was not starting."""
         row = await self._store.confirm(tx, worker_id)
         if row is None:
             return None
@@ -227,7 +228,7 @@ class Fleet:
         return body
 
     async def _give_up(self, member: _Member, why: str = "") -> str:
-        """End a worker that did not come up; why, in words."""
+        """End a worker that did not start. Returns the reason in words."""
         if not why:
             ended = "its process ended" if member.over.is_set() else f"no word from it in {self._first_word:g} s"
             said = await member.provider.last_words(member.worker_id)
@@ -249,14 +250,14 @@ class Fleet:
         alive = adoptee.handle is not None and await provider.adopt(adoptee.handle)
         log.info("worker.adopted" if alive else "worker.found_dead", worker_id=adoptee.worker_id)
         if not alive:
-            await self._watch(member)  # at once: whoever asks this service finds no worker that is none
+            await self._watch(member)  # before the first request, which shall not see a worker that is gone
             return
         self._watch_over(member)
         if adoptee.status is WorkerProcessStatus.STARTING:
             self._spawn(self._await_first_word(member), f"start {member.worker_id}")
 
     async def _await_first_word(self, member: _Member) -> None:
-        """What the request for it would have done, had the service not been restarted meanwhile."""
+        """Finish the start of a worker whose request was cut off by a restart of the service."""
         await _first(member.heard, member.over, within=self._first_word)
         if not member.heard.is_set():
             await self._give_up(member)
@@ -271,7 +272,7 @@ class Fleet:
 
     async def _watch(self, member: _Member) -> None:
         exit = Exit(None) if member.handle is None else await member.provider.watch(member.handle)
-        # First its leftovers, then the word: whoever runs its work again may rely on the old attempts being over.
+        # Leftovers end before the end is published: its executions may run again then, and old ones must be over.
         leftovers = await member.provider.reap(member.worker_id)
         log.info("worker.gone", worker_id=member.worker_id, exit_code=exit.code, processes=leftovers)
         if exit.code in (0, None) and member.heard.is_set():
@@ -282,7 +283,7 @@ class Fleet:
                 await self._close(member, exit)
                 return
             except Unavailable as error:
-                # The end must be recorded, now or by the next run of the service, however long the database is away.
+                # The end must be recorded, by this run of the service or the next, however long the database is away.
                 log.warning("worker.end_not_recorded_yet", worker_id=member.worker_id, error=str(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_LONGEST)
@@ -342,7 +343,7 @@ class Fleet:
             self._counters.workers.labels(status.value).set(counts.get(status.value, 0))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        # In a context of its own: a worker's life is no part of the request or the trace that began it.
+        # In a context of its own: a worker's life does not belong to the request or the trace that started it.
         task = asyncio.create_task(work, name=name, context=Context())
         self._tasks.add(task)
         task.add_done_callback(_finished(self._tasks))

@@ -1,4 +1,4 @@
-"""Forgetting workers that ended long ago: their rows, what is left of their folders, and the log of their agent."""
+"""Deleting workers that ended long ago: their rows, their folders, and the logs of their agents."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,11 +13,11 @@ from worker_manager.store import WorkerStore
 
 LOOK_EVERY: Final = 60.0
 PAGE: Final = 200
-"""Workers that one look forgets."""
+"""Workers that are forgotten at a time."""
 
 
 class Forgetting(Loop):
-    """One that stopped in order is kept for an hour, one that failed for a week, or both for `ttl` seconds."""
+    """Forgets a stopped worker after an hour and a failed one after a week, or both after `ttl` seconds."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The heartbeats of all agents, heard once and passed on to who cares (`fleet`, `redelivery`)."""
+"""Receives the heartbeats of all agents once and calls every part that uses them (`fleet`, `redelivery`, …)."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,7 +15,7 @@ Hears = Callable[[Heartbeat], None]
 
 
 class HeartbeatListener:
-    """Hears `agents.*.heartbeat` on core NATS; a service."""
+    """Subscribes to `agents.*.heartbeat` on core NATS; a service."""
 
     name: Final = "heartbeats"
 

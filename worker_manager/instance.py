@@ -1,8 +1,8 @@
-"""Who we are, over restarts: the instance whose workers these are.
+"""The id of this instance of the service, which is the same after a restart: it tells which workers are its own.
 
-Kept beside the workers' own state, because that is what makes them ours: a service that starts on the same data
-folder takes over the workers that its predecessor left running. A data folder belongs to one machine; two services
-that share one watch over the same workers, and the database lets only one of them say how each ended.
+The id is kept in the data folder, beside the workers' state: a service that starts on the same data folder adopts the
+workers that the earlier run left. A data folder belongs to one machine. Two services that share one watch the same
+workers, and the database lets only one of them record each end.
 """
 
 import os
@@ -20,7 +20,7 @@ def instance_id(folder: Path) -> str:
         fresh = folder / f".instance-{os.getpid()}"
         fresh.write_text(new_id())
         try:
-            os.link(fresh, file)  # whoever is first wins, whole
+            os.link(fresh, file)  # the first process wins, and the file is never seen half written
         except FileExistsError:
             pass
         finally:

@@ -1,8 +1,8 @@
-"""What the worker manager asks when it hears nothing, and what it answers when others ask (`shared.recall`).
+"""Recovering events that were lost (`shared.recall`): the worker manager's questions, and its answers to others.
 
-It asks about executions that are not over and that no heartbeat has named for a lease. The scheduler publishes again
-what it knows of their ends, the orchestrator what it has recorded; a request of which the orchestrator has never heard
-is published again. A start that was lost on its way is seen in the heartbeats.
+It asks about executions that are not over and that no heartbeat has named for the length of a lease. The scheduler and
+the orchestrator publish again what they know of them; a direct request that the orchestrator does not know is published
+again from here. A lost `executions.started` is replaced from the heartbeats.
 """
 
 import time
@@ -38,7 +38,7 @@ class _Holding:
 
 
 class Holdings:
-    """What each worker named in its last heartbeat, if that was heard within `within` seconds."""
+    """The executions that each worker named in its last heartbeat, unless that is older than `within` seconds."""
 
     def __init__(self, *, within: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._within = within
@@ -46,7 +46,7 @@ class Holdings:
         self._holdings: dict[str, _Holding] = {}
 
     def hear(self, heartbeat: Heartbeat) -> None:
-        """Only the latest heartbeat of each worker matters."""
+        """Take note of a heartbeat. Only the latest of each worker matters."""
         if heartbeat.leaving:
             self._holdings.pop(heartbeat.worker_id, None)
         elif heartbeat.worker_id in self._holdings or len(self._holdings) < MOST:
@@ -55,12 +55,12 @@ class Holdings:
             )
 
     def holds(self, worker_id: str | None, execution_id: str) -> bool:
-        """Whether the worker answers for the execution."""
+        """Whether the worker holds the execution: running, waiting or to be reported."""
         holding = self._latest(worker_id)
         return holding is not None and execution_id in holding.held
 
     def runs(self, worker_id: str | None, execution_id: str) -> bool:
-        """Whether the execution's process runs there."""
+        """Whether the execution's process runs on the worker."""
         holding = self._latest(worker_id)
         return holding is not None and execution_id in holding.running
 
@@ -70,9 +70,9 @@ class Holdings:
 
 
 class Unheard(Loop):
-    """Walks through the executions that are not over, a page at a time; a round every half lease, while it is short.
+    """Walks through the executions that are not over, a page at a time. A short round takes half a lease.
 
-    `late` gives the seconds by which the reports that are read come late: while it is long, nothing is asked.
+    `late` returns the delay of the reports that are handled, in seconds: while it is long, nothing is asked.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Unheard(Loop):
 
 
 class Recollection:
-    """Answers from the executions' table."""
+    """Answers the questions of other services from the executions' table."""
 
     def __init__(self, outbox: Outbox, store: ExecutionStore, asked: Recall) -> None:
         self._outbox = outbox
@@ -129,7 +129,7 @@ class Recollection:
         self._recall = asked
 
     async def answer(self, question: RecallQuestion) -> RecallAnswer:
-        """Publish again what is known of these attempts; executions without an order are unknown."""
+        """Publish again what is known of these attempts. Executions without an order here are answered as unknown."""
         rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in await self._store.recall([one.task_id for one in question.overdue]):
             rows[row["task_id"]].append(dict(row))

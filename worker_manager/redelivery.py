@@ -1,11 +1,11 @@
-"""Making good a lost hand-over: an order that its worker does not speak of is sent again.
+"""Sending orders again that were lost on their way to a worker.
 
-Core NATS forgets what nobody heard, so an order counts as delivered only once the worker reports the start or names
-the execution in a heartbeat. Heartbeats are gathered for half a second and answered with one query, however many
-workers there are; without heartbeats nothing is asked. An agent ignores an order that it has seen.
+Core NATS drops a message that has no subscriber, so an order counts as delivered only when the worker reports the start
+or names the execution in a heartbeat. Heartbeats are collected for half a second and checked with one query, however
+many workers there are; without heartbeats there is no query. An agent ignores an order that it has.
 
-When the bus has just come back, orders are likely to have been lost: they were sent before their worker was connected
-again. Agents then beat faster for some seconds, and what they do not speak of is sent again sooner.
+When the bus has just come back, orders are likely to be lost: they were sent before their worker had reconnected.
+Agents then send heartbeats faster for some seconds, and orders that they do not name are sent again sooner.
 """
 
 import time
@@ -20,18 +20,18 @@ from worker_manager.store import ExecutionStore
 
 GATHER: Final = 0.5
 UNHEARD_AFTER: Final = 5.0
-"""Seconds without a word of it, before an order is sent again."""
+"""Seconds after which an order that its worker does not name is sent again."""
 UNHEARD_AFTER_OUTAGE: Final = 1.5
-"""The same while the bus has not been back for long."""
+"""The same, shortly after the bus has come back."""
 OUTAGE_LINGERS: Final = 10.0
-"""Seconds for which orders that were sent at the end of an outage may still be unheard of."""
+"""Seconds after the end of an outage in which orders are sent again sooner."""
 AT_ONCE: Final = 500
 
 Send = Callable[[Sequence[tuple[str, str, bytes]]], Awaitable[None]]
 
 
 class Redelivery(Loop):
-    """`hear` each heartbeat; `run_once` sends again what the workers heard of since do not know."""
+    """Sends orders again. Call `hear` with each heartbeat; `run_once` checks the workers that sent one since."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Redelivery(Loop):
         self._heard: dict[str, Heartbeat] = {}
 
     def bus_changed(self, _connected: bool) -> None:
-        """The bus is there, or away: for a while orders are thought lost sooner."""
+        """The bus has come back, or is away: for a while, orders are sent again sooner."""
         self._changed_at = self._clock()
 
     def hear(self, heartbeat: Heartbeat) -> None:
-        """Only the latest word of each worker matters."""
+        """Take note of a heartbeat. Only the latest of each worker matters."""
         if heartbeat.leaving or not (is_id(heartbeat.worker_id) and is_id(heartbeat.incarnation)):
             self._heard.pop(heartbeat.worker_id, None)
         else:

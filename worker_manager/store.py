@@ -1,6 +1,6 @@
-"""The worker manager's tables: every statement it runs, under a name that says what for.
+"""The worker manager's tables: one method for each statement.
 
-Here: arguments in, rows out. Not here: SQL (sql/*.sql), rules (domain/), and when anything is written.
+Here: arguments in, rows out. Not here: SQL (sql/*.sql), rules (domain/), and when a statement is run.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,7 +20,7 @@ from worker_manager.providers.base import Handle, WorkerSpec
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """What a reader of an execution's log must know. `chunks` is None until the worker has said how many."""
+    """What a reader of an execution's log needs. `chunks` is None until the worker has reported their number."""
 
     over: bool
     chunks: int | None
@@ -40,7 +40,7 @@ class Adoptee:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A worker whose row is gone; `ours` tells that this instance started it."""
+    """A worker whose row was deleted. `ours`: this instance started it."""
 
     id: str
     name: str
@@ -50,7 +50,7 @@ class Forgotten:
 
 
 class WorkerStore:
-    """The workers that were started here or by other instances."""
+    """The workers that any instance of the service has started."""
 
     def __init__(self, database: Database, *, instance: str) -> None:
         self.instance = instance
@@ -58,7 +58,7 @@ class WorkerStore:
         self._sql = load_queries("worker_manager")
 
     async def insert(self, tx: Transaction, spec: WorkerSpec, provider: str) -> str:
-        """Write a worker that is about to be started; the worker as JSON."""
+        """Insert a worker that is about to be started. Returns the worker as JSON."""
         body: str = await tx.fetch_value(
             self._sql["insert_worker"],
             spec.worker_id,
@@ -75,11 +75,12 @@ class WorkerStore:
         await self._database.execute(self._sql["set_worker_handle"], worker_id, dict(handle), pid)
 
     async def confirm(self, on: Runner, worker_id: str) -> Record | None:
-        """Starting becomes running; its row (body, type, name, provider, labels, slots), None when it is past that."""
+        """Move the worker from starting to running. Returns its row (body, type, name, provider, labels, slots), None
+        when it was not starting."""
         return await on.fetch_one(self._sql["confirm_worker"], worker_id)
 
     async def ask_to_stop(self, worker_id: str, intent: Intent) -> str | None:
-        """Note the wish; the instance that watches over the worker, None when the worker is gone or unknown."""
+        """Record the intent. Returns the instance that watches the worker, None when the worker is over or unknown."""
         row = await self._database.fetch_one(self._sql["ask_worker_to_stop"], worker_id, intent.value)
         return None if row is None else str(row["instance"])
 
@@ -95,7 +96,7 @@ class WorkerStore:
         return ran
 
     async def forget(self, on: Transaction, *, stopped: float, failed: float, limit: int) -> list[Forgotten]:
-        """Delete workers that stopped or failed longer ago than so many seconds; which they were."""
+        """Delete workers that stopped or failed longer ago than so many seconds. Returns them."""
         rows = await on.fetch(self._sql["forget_workers"], self.instance, stopped, failed, limit)
         return [Forgotten(row["id"], row["name"], row["provider"], row["failed"], row["ours"]) for row in rows]
 
@@ -123,7 +124,7 @@ class WorkerStore:
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def count(self) -> dict[str, int]:
-        """Workers by status, those alive only."""
+        """The number of workers in each status that is not final."""
         rows = await self._database.fetch(self._sql["count_workers"])
         return {row["status"]: row["workers"] for row in rows}
 
@@ -142,16 +143,16 @@ class ExecutionStore:
         self._close_settled: RowsQuery[Settled] = RowsQuery(self._sql["close_settled"])
 
     async def request(self, on: Runner, execution_id: str, task_id: str, job_id: str, target: str) -> str:
-        """Write a direct request for a JobTarget, as JSON; the execution as JSON."""
+        """Insert a direct request for a JobTarget, given as JSON. Returns the execution as JSON."""
         body: str = await on.fetch_value(self._sql["request_execution"], execution_id, task_id, job_id, target)
         return body
 
     async def overdue(self, status: ExecutionStatus, after: str, age: float, limit: int) -> list[Record]:
-        """A page of executions in one status, older than `age` seconds, in the order of ids."""
+        """A page of executions in one status that are older than `age` seconds, in the order of ids."""
         return await self._database.fetch(self._sql["overdue_executions"], status.value, after, age, limit)
 
     async def recall(self, task_ids: Collection[str]) -> list[Record]:
-        """All that is known of the executions of these tasks, the oldest first."""
+        """The executions of these tasks, the oldest first."""
         return await self._database.fetch(self._sql["recall_executions"], list(task_ids))
 
     async def forget(self, execution_id: str, on: Runner) -> None:
@@ -181,7 +182,7 @@ class ExecutionStore:
         return [row["status"] for row in await on.fetch(statement, *arguments)]
 
     async def settle(self, settled: Settled) -> None:
-        """Write one that the orchestrator closed itself, before the recorder does."""
+        """As `close_settled`, for one request, whose answer does not wait for the recorder."""
         await self.close_settled(self._database, [settled])
 
     async def claim_unheard(
@@ -212,10 +213,10 @@ class ExecutionStore:
     async def list(self, query: ExecutionQuery, before: str | None) -> Page:
         """A page of executions, newest first.
 
-        Most are a first attempt and end with 0. There are indexes for the others, and lines of their own in the query.
+        Most executions are first attempts and end with exit code 0. The others have indexes and filters of their own.
         """
         if not all(one is None or is_id(one) for one in (query.job_id, query.task_id, query.worker_id)):
-            return Page([])  # what is not an id names nothing, so nothing belongs to it
+            return Page([])  # what is not an id names nothing
         attempt, code = query.attempt, query.exit_code
         of = (query.status, query.worker_id, query.worker_name, query.job_id, query.task_id, query.reason)
         below = None if query.created_before is None else id_above(query.created_before)

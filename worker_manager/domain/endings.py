@@ -8,7 +8,7 @@ from schemas.states import WorkerProcessStatus
 
 
 class Intent(StrEnum):
-    """What somebody asked of a worker: finish and leave, or be gone now."""
+    """What was asked of a worker: to finish what it has and end, or to end now."""
 
     DRAIN = "drain"
     FORCE = "force"
@@ -16,8 +16,8 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """`clean` tells that nothing which had been handed to the worker is left without an outcome, `ordered` that the
-    process ended because it was told to."""
+    """How a worker ended. `clean`: every execution that it was given has an outcome. `ordered`: its process ended
+    because it was told to."""
 
     status: WorkerProcessStatus
     clean: bool
@@ -28,9 +28,9 @@ class Ending:
 def judge(intent: Intent | None, *, exit_code: int | None, took_leave: bool) -> Ending:
     """Judge a process that is gone.
 
-    `exit_code` is 128 + N after signal N, None when nobody saw it (a process that ended while the service was
-    down, or that another run of the service had started). `took_leave`: the last heartbeat said that nothing was
-    left, neither running nor unreported. An agent may exit with 0 without that, when it could not reach NATS.
+    `exit_code` is 128 + N after signal N, None when it is not known (the process ended while the service was down, or
+    was started by an earlier run of the service). `took_leave`: its last heartbeat reported that nothing was running
+    or unreported. An agent that cannot reach NATS exits with 0 without that heartbeat.
     """
     clean = took_leave and exit_code in (0, None)
     if intent is Intent.FORCE:

@@ -1,7 +1,7 @@
-"""From the scheduler's decisions to what each worker is told: one message per worker, orders before stops.
+"""Makes the messages to workers out of the scheduler's decisions: one message per worker, orders before stops.
 
-Here: grouping and encoding. Not here: sending and recording (`worker_manager.consumers`), and sending again what a
-worker never heard of (`worker_manager.redelivery`).
+Here: grouping and encoding. Not here: sending and recording (`worker_manager.consumers`), and sending lost orders again
+(`worker_manager.redelivery`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -40,7 +40,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One core message to one worker, and how many executions it is about."""
+    """One message on core NATS to one worker. `count`: how many executions it is about."""
 
     worker_id: str
     payload: bytes
@@ -48,8 +48,7 @@ class Message:
 
 
 def orders(events: Iterable[CloudEvent[EventData]], *, but: Set[str] = frozenset()) -> list[Order]:
-    """The orders among the events, in their order, `but` those of some executions; one that stands there twice counts
-    once."""
+    """The orders among the events, in their order and each once. Orders for the executions in `but` are left out."""
     found: dict[str, Order] = {}
     for event in events:
         data = event.data
@@ -81,7 +80,7 @@ def dispatches(worker_orders: Iterable[tuple[str, str, bytes]], *, limit: int = 
 
 
 def undeliverable(message: Message, moment: datetime) -> list[ExecutionFinished]:
-    """What has become of the executions of a dispatch that is larger than the server takes."""
+    """The outcomes of the executions of a dispatch that is larger than the NATS server takes."""
     dispatch = Dispatch.model_validate_json(message.payload)
     return [
         ExecutionFinished(
@@ -113,7 +112,7 @@ def stops(events: Iterable[CloudEvent[EventData]]) -> list[Message]:
 
 
 def _encode(data: TaskScheduled, traceparent: str | None) -> bytes:
-    # Nothing is validated again: the event was when it came in.
+    # Without validation: the event was validated when it was decoded.
     assignment = Assignment(
         execution_id=data.execution_id,
         task_id=data.task_id,

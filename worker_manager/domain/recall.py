@@ -1,7 +1,7 @@
-"""What the worker manager's table says of an attempt that another service has heard nothing of: the events to publish
-again.
+"""The events to publish again for an attempt of which another service has missed something.
 
-Pure. Reading the rows and publishing is done in `worker_manager.recall`.
+Here: which events follow from the rows of the executions' table. Not here: reading the rows and publishing
+(`worker_manager.recall`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +15,13 @@ Row = Mapping[str, Any]
 
 
 def events(rows: Sequence[Row], overdue: Overdue) -> Iterator[EventData]:
-    """What the asker has missed of the attempt, out of all that is known of its task."""
+    """The events about the attempt that the asker has missed. `rows` are all executions of its task."""
     for row in rows:
         if row["attempt"] != overdue.attempt or row["worker_id"] is None or row["incarnation"] is None:
             continue
         status = ExecutionStatus(row["status"])
         if EXECUTION.is_final(status):
-            # One that was given back matters to nobody but who still believes in it.
+            # A returned execution matters only to a service that takes it for the current one.
             if row["reason"] != Reason.RETURNED or row["id"] == overdue.execution_id:
                 yield _ending(row, status)
         elif status is ExecutionStatus.RUNNING and overdue.status != "running" and row["started_at"] is not None:
@@ -29,7 +29,7 @@ def events(rows: Sequence[Row], overdue: Overdue) -> Iterator[EventData]:
 
 
 def is_unknown(rows: Sequence[Row], overdue: Overdue) -> bool:
-    """Whether the order to run it has never been heard of here."""
+    """Whether there is no order for the execution here."""
     if overdue.execution_id is None:
         return False
     return not any(row["id"] == overdue.execution_id and row["worker_id"] is not None for row in rows)

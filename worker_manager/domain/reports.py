@@ -1,7 +1,7 @@
-"""Folding: of all that a batch of events says about one execution, the one row that comes out.
+"""Folding: the events of a batch about one execution become one report.
 
-Here: what each event means for an execution's status, reason and times. Not here: whether the table already knows
-better; that is guarded in SQL by the same ranks (`record_reports`).
+Here: what each event means for an execution's status, reason and times. Not here: whether the table is further along
+already; SQL checks that by the same ranks (`record_reports`).
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ from schemas.states import EXECUTION, ExecutionStatus, Reason
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known of one execution, from its worker or from the scheduler."""
+    """What a batch tells of one execution, by its worker or by the scheduler."""
 
     execution_id: str
     task_id: str
@@ -43,7 +43,7 @@ class Report:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     placed_at: datetime | None = None
-    """When it was placed, if the order stood in the same batch."""
+    """When it was placed, if the order is in the same batch."""
     worker_name: str | None = None
 
     @property
@@ -54,7 +54,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """A task that left the queue without a worker: what a direct request for it has come to."""
+    """The end of a direct request whose task left the queue without a worker."""
 
     task_id: str
     attempt: int
@@ -66,7 +66,7 @@ class Unplaced:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A direct request that the orchestrator closed itself: turned down, or with nothing to run."""
+    """The end of a direct request that the orchestrator closed: refused, or with nothing to run."""
 
     execution_id: str
     status: ExecutionStatus
@@ -77,7 +77,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A batch, one entry per entity."""
+    """What a batch comes to, with one entry per execution or task."""
 
     reports: list[Report]
     unplaced: list[Unplaced]
@@ -85,7 +85,7 @@ class Folded:
 
 
 def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
-    """Fold events, in the order in which they were said. The first outcome of an execution holds."""
+    """Fold events, in the order in which they were published. The first outcome of an execution is kept."""
     reports: dict[str, Report] = {}
     unplaced: dict[tuple[str, int], Unplaced] = {}
     settled: dict[str, Settled] = {}
@@ -109,7 +109,7 @@ def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
 
 
 def settle(data: ExecutionRefused | ExecutionCompleted, said_at: datetime) -> Settled:
-    """What the orchestrator's answer makes of a direct request."""
+    """The end of a direct request by the orchestrator's verdict."""
     match data:
         case ExecutionRefused():
             return Settled(data.execution_id, ExecutionStatus.FAILED, said_at, Reason.START_FAILED, data.detail)
@@ -118,7 +118,7 @@ def settle(data: ExecutionRefused | ExecutionCompleted, said_at: datetime) -> Se
 
 
 def _later(before: Report, report: Report) -> Report:
-    """The one that is further along, with the time of the start and the worker's name if either knows it."""
+    """The report that is further along, with the start's time and the worker's name from either of them."""
     best, other = (report, before) if report.rank > before.rank else (before, report)
     return replace(
         best, started_at=best.started_at or other.started_at, worker_name=best.worker_name or other.worker_name
@@ -156,7 +156,7 @@ def _report(
                 worker_name=name,
             )
         case ExecutionReturned():
-            # It never began, so it has no outcome of its own; the attempt goes on as another execution.
+            # It never began, so it has no outcome; the attempt goes on as another execution.
             return Report(
                 *ids,
                 ExecutionStatus.CANCELLED,

@@ -1,7 +1,7 @@
 """The port to whatever can run a worker's agent: a local process today, containers later.
 
-Here: the port and what passes through it. A provider knows nothing of the database, of events, or of what a worker
-is told; it starts agents, watches over them, and ends them. One conformance suite proves every provider.
+Here: the port and its values. A provider starts agents, watches them, and ends them; it knows nothing of the database,
+of events, or of the orders to a worker. One conformance suite tests every provider.
 """
 
 from collections.abc import Mapping
@@ -30,13 +30,13 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """An agent's end. `code` is 128 + N after signal N, and None when nobody could see it."""
+    """An agent's end. `code` is 128 + N after signal N, and None when it is not known."""
 
     code: int | None
 
 
 class StartFailed(HodeiError):
-    """The agent could not even be started."""
+    """The agent's process could not be started."""
 
 
 class Provider(Protocol):
@@ -44,7 +44,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """What a request for a worker calls it."""
+        """Its name in requests for a worker."""
         ...
 
     async def start(self, spec: WorkerSpec) -> Handle:
@@ -52,7 +52,7 @@ class Provider(Protocol):
         ...
 
     async def adopt(self, handle: Handle) -> bool:
-        """Tell whether the agent that the handle speaks of still runs, so that it can be watched and stopped."""
+        """Tell whether the agent of the handle still runs, so that it can be watched and stopped."""
         ...
 
     async def watch(self, handle: Handle) -> Exit:
@@ -64,7 +64,7 @@ class Provider(Protocol):
         ...
 
     async def reap(self, worker_id: str) -> int:
-        """End whatever the worker's jobs left running; how many processes that were. The agent is gone already."""
+        """End all processes that the worker's executions left. Returns their number. The agent is gone already."""
         ...
 
     def pid(self, handle: Handle) -> int | None:
@@ -72,13 +72,13 @@ class Provider(Protocol):
         ...
 
     async def last_words(self, worker_id: str) -> str:
-        """The last line of the agent's own log, or nothing: for telling why it did not start."""
+        """The last line of the agent's own log, or an empty text: it tells why the agent did not start."""
         ...
 
     async def forget(self, worker_id: str) -> None:
-        """Remove what is kept for a worker that is gone and left nothing unfinished; its log stays."""
+        """Remove the state of a worker that is gone and left nothing unfinished; its log stays."""
         ...
 
     async def erase(self, worker_id: str) -> None:
-        """Remove all that is kept for a worker that is gone, its log included."""
+        """Remove everything of a worker that is gone, its log included."""
         ...

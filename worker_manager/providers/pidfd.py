@@ -1,4 +1,4 @@
-"""A process named so that its number can never mean another one: by pid, start time and boot (Linux).
+"""Identifies a process by pid, start time and boot, so that a reused pid is never taken for it (Linux).
 
 Here: opening and waiting on pidfds. They work for any process, not only for children, and are never reused while
 they are open. Not here: starting anything (`worker_manager.providers.process`).
@@ -14,7 +14,8 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 _START_TIME: Final = 19
-"""Its place in /proc/<pid>/stat behind the command's name, in clock ticks since the boot; see proc_pid_stat(5)."""
+"""The position of the start time, in clock ticks since the boot, in /proc/<pid>/stat behind the command's name; see
+proc_pid_stat(5)."""
 
 
 def boot_id() -> str:
@@ -40,14 +41,14 @@ def opened(pid: int, started: int) -> Iterator[int | None]:
         yield None
         return
     try:
-        # Looked at after opening: from here on the descriptor means this process, whatever happens to its number.
+        # Checked after opening: from here on the descriptor means this process, also when its pid is reused.
         yield descriptor if start_time(pid) == started else None
     finally:
         os.close(descriptor)
 
 
 def is_over(descriptor: int) -> bool:
-    """Tell whether the process has ended, be it a zombie still."""
+    """Tell whether the process has ended; a zombie has."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
@@ -66,7 +67,8 @@ async def ended(descriptor: int) -> None:
 
 
 def exit_code(descriptor: int) -> int | None:
-    """The code of a child that is over (128 + N after signal N), which also lays it to rest; None for others."""
+    """The exit code of a child that is over (128 + N after signal N), which is reaped by this; None for other
+    processes."""
     with suppress(ChildProcessError):
         result = os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
         if result is not None:

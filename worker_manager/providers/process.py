@@ -2,7 +2,7 @@
 
 An agent outlives the service that started it, so that a restart of the worker manager interrupts no job; the next
 run finds it by its handle. It dies with the platform: it inherits the lifeline of `hodei up`, where there is one.
-It gets a small environment of its own: no database address, and nothing of the service's other secrets.
+Its environment is small: it has neither the database's address nor any other secret of the service.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from worker_manager.providers import pidfd
 from worker_manager.providers.base import Exit, Handle, StartFailed, WorkerSpec
 
 AGENT: Final = (sys.executable, "-P", "-m", "worker_manager.agent")
-"""-P: whatever lies in the current folder is not imported by accident."""
+"""-P: files in the current folder are not imported by accident."""
 LOG_TAIL: Final = 4096
 
 INHERITED: Final = frozenset(
@@ -57,11 +57,12 @@ INHERITED: Final = frozenset(
         "USER",
     }
 )
-"""What an agent takes over from the service's environment, beside the locale."""
+"""The variables that an agent inherits from the service, beside those of the locale."""
 
 
 class ProcessProvider:
-    """Agents as processes of this machine. `folder` keeps each worker's log and state; `environment` is ours."""
+    """Runs agents as processes on this machine. `folder` has each worker's log and state; `environment` is the
+    service's own."""
 
     name: Final = "process"
 
@@ -81,12 +82,12 @@ class ProcessProvider:
             "NATS_URL": nats_url,
             "HODEI_NAMESPACE": namespace,
             "HODEI_LOG_FORMAT": "json",
-            # The agent is the same version as we are, wherever we were started from.
+            # The agent is of the same version as the service, whatever folder that was started in.
             "PYTHONPATH": str(Path(worker_manager.__path__[0]).parent),
         }
 
     async def start(self, spec: WorkerSpec) -> Handle:
-        """Spawn the agent; its handle is `{pid, started, boot}`."""
+        """Spawn the agent. Its handle is `{pid, started, boot}`."""
         home = self._home(spec.worker_id)
         try:
             (home / "state").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,18 +100,18 @@ class ProcessProvider:
             raise StartFailed(f"cannot start {self._command[0]}: {error.strerror}") from error
         finally:
             os.close(log)
-        # Ours to lay to rest, so the number cannot have been given to another process yet.
+        # It is a child that has not been reaped, so its pid cannot have been reused yet.
         return {"pid": pid, "started": pidfd.start_time(pid) or 0, "boot": pidfd.boot_id()}
 
     async def adopt(self, handle: Handle) -> bool:
-        """True while the process lives; a zombie does not."""
+        """True while the process runs; a zombie does not run."""
         if handle["boot"] != pidfd.boot_id():
             return False
         with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
             return descriptor is not None and not pidfd.is_over(descriptor)
 
     async def watch(self, handle: Handle) -> Exit:
-        """Its exit code, if it is our child; for one that an earlier run of the service started, none."""
+        """Wait for its end. The exit code is known of a child only, not of an agent that an earlier run started."""
         if handle["boot"] != pidfd.boot_id():
             return Exit(None)
         with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
@@ -128,7 +129,7 @@ class ProcessProvider:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL if force else signal.SIGTERM)
 
     async def reap(self, worker_id: str) -> int:
-        """Its jobs' processes carry its id in their environment, wherever they went."""
+        """The processes of its executions have its id in their environment, in whichever session they are."""
         return await asyncio.to_thread(process_tree.reap, worker_id=worker_id)
 
     def pid(self, handle: Handle) -> int | None:
@@ -158,8 +159,8 @@ class ProcessProvider:
         }
 
     def _spawn(self, environment: Mapping[str, str], log: int) -> int:
-        # posix_spawn rather than subprocess: no Popen object to keep for a process that may outlive us. Our own
-        # descriptors are closed on exec; what was given to us to be passed on (the lifeline) stays open.
+        # posix_spawn rather than subprocess: a process that may outlive the service needs no Popen object. Descriptors
+        # of the service are closed on exec; those that it inherited in order to pass them on (the lifeline) stay open.
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, log, 1),
@@ -189,6 +190,6 @@ def _last_line(log: Path) -> str:
         entry = orjson.loads(lines[-1])
     except orjson.JSONDecodeError:
         return lines[-1]
-    # A structured line: its event and, if any, its error are what a person wants to read.
+    # A structured line: its event and, if there is one, its error are what a person wants to read.
     words = [str(entry[key]) for key in ("event", "error") if isinstance(entry, dict) and entry.get(key)]
     return ": ".join(words) or lines[-1]

@@ -1,15 +1,15 @@
 -- name: request_execution
--- Write an execution that somebody asked for directly; no worker is chosen yet.
+-- Write an execution that was requested directly; no worker is chosen yet.
 insert into executions as e (id, task_id, job_id, attempt, status, rank, request)
 values ($1, $2, $3, 1, 'pending', 0, $4)
 returning execution_json(e) as body;
 
 -- name: forget_execution
--- Take back a requested execution that was refused before its request was answered.
+-- Delete a requested execution that was refused before its request was answered.
 delete from executions where id = $1 and worker_id is null;
 
 -- name: record_orders
--- Write orders, as JSON, that were or are being handed to their workers. A row that is further along stays as it is.
+-- Write orders, as JSON, that were or are being sent to their workers. A row that is further along stays as it is.
 insert into executions as e
     (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, assignment, sent_at, created_at)
 select o.execution_id, o.task_id, o.job_id, o.worker_id, o.worker_name, o.incarnation, o.attempt, 'pending', 0,
@@ -42,7 +42,7 @@ set worker_id = coalesce(e.worker_id, excluded.worker_id),
     rank = greatest(e.rank, excluded.rank),
     reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
     log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated,
-    -- The outcome knows best: a start that was only seen in a heartbeat is later than the real one.
+    -- The outcome has the exact start: one that was only seen in a heartbeat is later than the real one.
     started_at = coalesce(excluded.started_at, e.started_at),
     finished_at = coalesce(e.finished_at, excluded.finished_at),
     assignment = null, request = null
@@ -67,8 +67,8 @@ where e.id = c.execution_id and e.rank = 0
 returning e.status;
 
 -- name: claim_unheard
--- Orders sent a while ago ($5 seconds) to these workers ($1, in incarnation $2) of which they do not speak ($3), to
--- be sent again; at most $4. Marks them as sent, so that of several replicas one gets each.
+-- Orders that were sent to these workers ($1, in incarnation $2) more than $5 seconds ago and that they do not name
+-- ($3), to be sent again; at most $4. Marks them as sent, so that one of several replicas gets each.
 update executions e set sent_at = now()
 where e.id in (
     select p.id from executions p
@@ -90,7 +90,7 @@ order by executions.id
 limit $4;
 
 -- name: recall_executions
--- All that is known of the executions of these tasks.
+-- The executions of these tasks.
 select id::text, task_id::text, job_id::text, attempt, worker_id::text, worker_name, incarnation::text, status, rank,
        reason, detail, exit_code, log_chunks, log_truncated, started_at, finished_at
 from executions
@@ -102,7 +102,7 @@ order by executions.id;
 select execution_json(executions) as body from executions where id = $1;
 
 -- name: get_execution_log
--- What a reader of one execution's log must know: whether it is over, and how much was written.
+-- What a reader of one execution's log needs: whether it is over, and how much was written.
 select rank = 2 as over, log_chunks, log_truncated, finished_at from executions where id = $1;
 
 -- name: list_executions

@@ -5,7 +5,7 @@ values ($1, $2, $3, 'starting', $4, $5, $6, $7)
 returning worker_json(workers) as body;
 
 -- name: set_worker_handle
--- Remember how the process is found again.
+-- Write how the process is found again after a restart of the service.
 update workers set handle = $2, pid = $3 where id = $1;
 
 -- name: confirm_worker
@@ -15,7 +15,7 @@ where id = $1 and status = 'starting'
 returning worker_json(workers) as body, type, name, provider, labels, slots;
 
 -- name: ask_worker_to_stop
--- Note that the worker is wanted to end; a wish to drain never softens one to stop at once.
+-- Write that the worker shall end; an order to drain never replaces one to stop at once.
 update workers
 set status = 'draining', intent = case when intent = 'force' then intent else $2 end
 where id = $1 and status in ('starting', 'running', 'draining')
@@ -64,7 +64,7 @@ select status, count(*)::int as workers from workers
 where status in ('starting', 'running', 'draining') group by status;
 
 -- name: forget_workers
--- Delete a bounded number of workers that stopped longer than $2 or failed longer than $3 seconds ago; answers which.
+-- Delete a bounded number of workers that stopped longer than $2 or failed longer than $3 seconds ago.
 delete from workers
 where id in (
     select id from workers
