@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from orchestrator.api import jobs, logs, pipelines, timeline
+from orchestrator.api.jobs import JobRoutes
+from orchestrator.api.pipelines import PipelineRoutes
 from orchestrator.consumers import Requests, Runs
 from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
@@ -56,8 +58,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         description="What runs: pipelines and jobs, their tasks, timelines and output.",
         port=settings.port,
         apis=[
-            pipelines.api(pipeline_store, submission, outbox),
-            jobs.api(job_store, work, submission, outbox, watch, deadlines, bus),
+            pipelines.api(PipelineRoutes(pipeline_store, submission, outbox)),
+            jobs.api(JobRoutes(job_store, work, submission, outbox, watch, deadlines, bus)),
             timeline.api(job_store, timeline_store, watch),
             logs.api(job_store, bus, watch),
         ],

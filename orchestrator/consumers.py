@@ -7,7 +7,7 @@ Decode, call, acknowledge: the rules are in `domain/`. Both handlers may be give
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final, get_args
+from typing import Final, assert_never, get_args
 
 import structlog
 from opentelemetry.trace import Span
@@ -186,6 +186,8 @@ def _reason(error: NotFound | Conflict | Invalid) -> VerdictReason:
             return RefusalReason.CONFLICT
         case Invalid():
             return RefusalReason.INVALID
+        case _:
+            assert_never(error)
 
 
 def _refused(schedule_id: str, error: NotFound | Conflict | Invalid, *, job_id: str | None = None) -> ScheduleRefused:

@@ -10,7 +10,7 @@ is theirs (docs/adr/0005-one-trace-through-batches.md).
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, assert_never
 
 from orchestrator.domain.orders import Entry
 from orchestrator.domain.run import JobRun
@@ -144,6 +144,8 @@ def _outcome(ending: _Ending) -> tuple[str, Reason | None, int | None]:
             return "expired", Reason.QUEUE_TIMEOUT, None
         case TaskWithdrawn():
             return "cancelled", ending.reason, None
+        case _:
+            assert_never(ending)
 
 
 def _error(outcome: str, reason: Reason | None) -> str | None:

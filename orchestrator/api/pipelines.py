@@ -1,5 +1,7 @@
 """/api/v1/pipelines: named graphs of steps, and their versions."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from orchestrator.domain.graph import InvalidGraph, check
@@ -17,95 +19,103 @@ from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
 
 
-def api(store: PipelineStore, submission: Submission, outbox: Outbox) -> Api:
-    """The routes."""
-    api = Api(tag="pipelines", description="Pipelines: named graphs of steps, in versions.")
+@dataclass(frozen=True, slots=True)
+class PipelineRoutes:
+    """What the routes of pipelines need, and their handlers."""
 
-    @api.post(
-        "/api/v1/pipelines", summary="Make a pipeline", body=PipelineCreate, answers={201: Pipeline}, creates=True
-    )
-    async def create_pipeline(request: web.Request, body: PipelineCreate) -> web.StreamResponse:
+    store: PipelineStore
+    submission: Submission
+    outbox: Outbox
+
+    async def create_pipeline(self, request: web.Request, body: PipelineCreate) -> web.StreamResponse:
         """A cycle, an unknown or a repeated step is refused, naming the steps."""
         _check(body)
-        submission.check_pipeline(body)
+        self.submission.check_pipeline(body)
         pipeline_id = new_id()
-        async with idempotent(request, outbox) as tx:
-            shown = await store.insert(tx, pipeline_id, body)
+        async with idempotent(request, self.outbox) as tx:
+            shown = await self.store.insert(tx, pipeline_id, body)
             tx.emit(PipelineCreated(pipeline_id=pipeline_id, name=body.name, pipeline_version=1))
             response = tx.answer(201, shown, {"Location": f"/api/v1/pipelines/{pipeline_id}"})
         return response
 
-    @api.get(
-        "/api/v1/pipelines", summary="List pipelines, newest first", query=PipelineQuery, answers={200: list[Pipeline]}
-    )
-    async def list_pipelines(request: web.Request, query: PipelineQuery) -> web.StreamResponse:
+    async def list_pipelines(self, request: web.Request, query: PipelineQuery) -> web.StreamResponse:
         """Archived ones are listed with `status=archived`."""
-        return await answer_page(request, query, store.find)
+        return await answer_page(request, query, self.store.find)
 
-    @api.get("/api/v1/pipelines/{id}", summary="Show a pipeline", answers={200: Pipeline})
-    async def get_pipeline(_request: web.Request, id: str) -> web.StreamResponse:
+    async def get_pipeline(self, _request: web.Request, id: str) -> web.StreamResponse:
         """In its newest version."""
-        shown = await store.get(outbox.database, id)
+        shown = await self.store.get(self.outbox.database, id)
         if shown is None:
             raise NotFound("pipeline", id)
         return json_response(shown)
 
-    @api.get(
-        "/api/v1/pipelines/{id}/versions",
-        summary="List a pipeline's versions, newest first",
-        query=PageQuery,
-        answers={200: list[Pipeline]},
-    )
-    async def list_pipeline_versions(request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
+    async def list_pipeline_versions(self, request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
         """What the pipeline was at each of them. They stay when it is archived, for the jobs that were made of them."""
 
         async def find(query: PageQuery, before: str | None) -> Page:
-            found = await store.versions(id, None if before is None else int(before), query.limit)
+            found = await self.store.versions(id, None if before is None else int(before), query.limit)
             if not found.rows and before is None:
                 raise NotFound("pipeline", id)
             return found
 
         return await answer_page(request, query, find, key="int")
 
-    @api.get(
-        "/api/v1/pipelines/{id}/versions/{version}", summary="Show a version of a pipeline", answers={200: Pipeline}
-    )
-    async def get_pipeline_version(_request: web.Request, id: str, version: str) -> web.StreamResponse:
+    async def get_pipeline_version(self, _request: web.Request, id: str, version: str) -> web.StreamResponse:
         """As jobs of that version run it, also when there are newer ones or the pipeline is archived."""
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
-        shown = await store.get_version(id, number)
+        shown = await self.store.get_version(id, number)
         if shown is None:
             raise NotFound("version", f"{version} of pipeline {id}")
         return json_response(shown)
 
-    @api.put(
-        "/api/v1/pipelines/{id}",
-        summary="Give a pipeline its next version",
-        body=PipelineCreate,
-        answers={200: Pipeline},
-    )
-    async def update_pipeline(_request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
+    async def update_pipeline(self, _request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
         """Jobs that exist keep the version that they were made of."""
         _check(body)
-        submission.check_pipeline(body)
-        async with outbox.transaction() as tx:
-            updated = await store.update(tx, id, body)
+        self.submission.check_pipeline(body)
+        async with self.outbox.transaction() as tx:
+            updated = await self.store.update(tx, id, body)
             if updated is None:
                 raise NotFound("pipeline", id)
             version, shown = updated
             tx.emit(PipelineUpdated(pipeline_id=id, name=body.name, pipeline_version=version))
         return json_response(shown)
 
-    @api.delete("/api/v1/pipelines/{id}", summary="Archive a pipeline", answers={204: None})
-    async def archive_pipeline(_request: web.Request, id: str) -> web.StreamResponse:
+    async def archive_pipeline(self, _request: web.Request, id: str) -> web.StreamResponse:
         """It is no longer listed and cannot be run, nor can its jobs again. Accepted jobs go on and stay readable."""
-        async with outbox.transaction() as tx:
-            row = await store.archive(tx, id)
+        async with self.outbox.transaction() as tx:
+            row = await self.store.archive(tx, id)
             if row is None:
                 raise NotFound("pipeline", id)
             tx.emit(PipelineArchived(pipeline_id=id, name=row["name"], pipeline_version=row["version"]))
         return web.Response(status=204)
 
+
+def api(routes: PipelineRoutes) -> Api:
+    """The routes."""
+    api = Api(tag="pipelines", description="Pipelines: named graphs of steps, in versions.")
+    api.post(
+        "/api/v1/pipelines", summary="Make a pipeline", body=PipelineCreate, answers={201: Pipeline}, creates=True
+    )(routes.create_pipeline)
+    api.get(
+        "/api/v1/pipelines", summary="List pipelines, newest first", query=PipelineQuery, answers={200: list[Pipeline]}
+    )(routes.list_pipelines)
+    api.get("/api/v1/pipelines/{id}", summary="Show a pipeline", answers={200: Pipeline})(routes.get_pipeline)
+    api.get(
+        "/api/v1/pipelines/{id}/versions",
+        summary="List a pipeline's versions, newest first",
+        query=PageQuery,
+        answers={200: list[Pipeline]},
+    )(routes.list_pipeline_versions)
+    api.get(
+        "/api/v1/pipelines/{id}/versions/{version}", summary="Show a version of a pipeline", answers={200: Pipeline}
+    )(routes.get_pipeline_version)
+    api.put(
+        "/api/v1/pipelines/{id}",
+        summary="Give a pipeline its next version",
+        body=PipelineCreate,
+        answers={200: Pipeline},
+    )(routes.update_pipeline)
+    api.delete("/api/v1/pipelines/{id}", summary="Archive a pipeline", answers={204: None})(routes.archive_pipeline)
     return api
 
 

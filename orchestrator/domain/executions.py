@@ -6,6 +6,7 @@ Rows are compared with what is already stored where they are written. Pure.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from schemas.events import ExecutionFinished, ExecutionLost, ExecutionStarted, TaskScheduled
 from schemas.states import EXECUTION, ExecutionStatus, Reason
@@ -62,6 +63,8 @@ def _row(report: ExecutionReport) -> ExecutionRow:
             status, placed_at = ExecutionStatus(report.status), report.started_at or report.finished_at
         case ExecutionLost():
             status, placed_at = ExecutionStatus.LOST, report.lost_at
+        case _:
+            assert_never(report)
     row = ExecutionRow(
         report.execution_id, report.job_id, report.task_id, report.attempt, report.worker_id, status, placed_at
     )
@@ -77,4 +80,6 @@ def _row(report: ExecutionReport) -> ExecutionRow:
             row.reason, row.detail, row.finished_at = report.reason, report.detail, report.lost_at
         case TaskScheduled():
             pass
+        case _:
+            assert_never(report)
     return row

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 
 from orchestrator.domain import waiting
 from orchestrator.domain.state import JobState, TaskState
@@ -26,7 +26,7 @@ _JOB_ENDS: Final = {
 
 
 def ending(job_id: str, task: TaskState) -> EventData:
-    """The event of a task's end."""
+    """The event of a task's end. Raises ValueError for a task that is not over."""
     ids = {"task_id": task.id, "job_id": job_id, "attempt": task.attempt, "name": task.name}
     match task.status:
         case TaskStatus.SUCCEEDED:
@@ -36,8 +36,12 @@ def ending(job_id: str, task: TaskState) -> EventData:
             return TaskFailed.model_validate({**ids, **why})
         case TaskStatus.CANCELLED:
             return TaskCancelled.model_validate({**ids, "reason": task.reason, "detail": task.detail})
-        case _:
+        case TaskStatus.SKIPPED:
             return TaskSkipped.model_validate({**ids, "reason": task.reason})
+        case TaskStatus.PENDING | TaskStatus.QUEUED | TaskStatus.SCHEDULED | TaskStatus.RUNNING:
+            raise ValueError(f"task {task.id} is {task.status.value}, and not over")
+        case _:
+            assert_never(task.status)
 
 
 def job_ending(job: JobState, at: datetime) -> EventData:

@@ -9,7 +9,7 @@ caller hands in the clock and the random numbers. Pure.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from orchestrator.domain import retry, waiting
 from orchestrator.domain.graph import dependants
@@ -156,6 +156,8 @@ class JobRun:
                 self._observe(report, now)
                 self.emptied.add(task.id)
                 self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping or report.reason)
+            case _:
+                assert_never(report)
 
     def _scheduled(self, task: TaskState, report: TaskScheduled, now: datetime) -> None:
         if task.status is TaskStatus.SCHEDULED:
@@ -215,20 +217,21 @@ class JobRun:
                     return
                 reason = self.job.stopping or report.reason or Reason.CANCELLED
                 self._end(task, TaskStatus.CANCELLED, now, reason=reason, at=report.finished_at)
-            case ExecutionStatus.FAILED | ExecutionStatus.TIMED_OUT:
-                timed_out = report.status is ExecutionStatus.TIMED_OUT
-                reason = report.reason or (Reason.TIMEOUT if timed_out else Reason.EXIT_CODE)
-                self._failed(task, report, reason, now)
+            case ExecutionStatus.FAILED:
+                self._failed(task, report, report.reason or Reason.EXIT_CODE, now)
+            case ExecutionStatus.TIMED_OUT:
+                self._failed(task, report, report.reason or Reason.TIMEOUT, now)
+            case _:
+                assert_never(report.status)
 
     def _failed(self, task: TaskState, report: ExecutionFinished, reason: Reason, now: datetime) -> None:
-        at = report.finished_at
         failures = task.attempt - task.crashes - task.stops
         rules = task.rules.retry
         again = retry.again_after_failure(rules, failures=failures, exit_code=task.exit_code)
         if rules is None or not again or reason is Reason.TOO_LARGE:  # and so will be every other attempt
-            self._end(task, TaskStatus.FAILED, now, reason=reason, detail=report.detail, at=at)
+            self._end(task, TaskStatus.FAILED, now, reason=reason, detail=report.detail, at=report.finished_at)
         elif self.job.stopping is not None:
-            self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping, at=at)
+            self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping, at=report.finished_at)
         else:
             wait = retry.delay(rules, failures, draw=self.draw())
             run_at = now + timedelta(seconds=wait) if wait else None
@@ -371,8 +374,6 @@ class JobRun:
             job.detail = f"step {cause.name}: {cause.detail}" if cause is not None and cause.detail else None
         self.job_changed = True
         self._say(job_ending(job, now), now)
-
-    # ------------------------------------------------------------------ looking
 
     def _ready(self, task: TaskState) -> bool:
         if not task.rules.depends_on:
