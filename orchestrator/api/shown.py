@@ -1,13 +1,17 @@
 """A job that was just made, as it is answered without being read again. Secrets are masked."""
 
-from typing import Any
+from dataclasses import fields
+from typing import Any, Final
 
 import orjson
 
+from orchestrator.domain.definition import StepRules
 from orchestrator.domain.making import NewJob
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobDetail, Task
 from shared import masking
+
+_RULES: Final = tuple(field.name for field in fields(StepRules))
 
 
 def shown(new: NewJob) -> bytes:
@@ -20,24 +24,16 @@ def shown_in_detail(new: NewJob) -> JobDetail:
     tasks = [
         Task.model_construct(
             id=task.id,
-            name=task.name,
+            **_rules(task.rules),
             status=task.status,
             reason=task.reason,
             detail=task.detail,
             attempt=task.attempt,
-            depends_on=list(task.rules.depends_on),
-            allow_failure=task.rules.allow_failure,
             command=definition.run.command,
             type=definition.run.type,
             env=masking.shown(definition.run.env),
             working_dir=definition.run.working_dir,
             timeout=definition.run.timeout,
-            queue_timeout=task.rules.queue_timeout,
-            retry=task.rules.retry,
-            retry_on_lost=task.rules.retry_on_lost,
-            max_crashes=task.rules.max_crashes,
-            requires=dict(task.rules.requires),
-            resources=task.rules.resources,
             exit_code=task.exit_code,
             queued_at=task.queued_at,
             started_at=task.started_at,
@@ -49,6 +45,11 @@ def shown_in_detail(new: NewJob) -> JobDetail:
     return JobDetail.model_construct(
         **_job_fields(new), env=masking.shown(new.wanted.env), timeout=new.wanted.timeout, tasks=tasks
     )
+
+
+def _rules(rules: StepRules) -> dict[str, Any]:
+    """The members of a task that are its step's rules, under the names of their fields."""
+    return {name: getattr(rules, name) for name in _RULES} | {"depends_on": list(rules.depends_on)}
 
 
 def _job_fields(new: NewJob) -> dict[str, Any]:

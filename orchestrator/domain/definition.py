@@ -5,7 +5,7 @@ the pipeline. Pure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 from orchestrator.domain.environment import merged, own
@@ -31,6 +31,9 @@ class StepRules:
     queue_timeout: float | None = None
 
 
+_STATED: Final = tuple(field.name for field in fields(StepRules) if field.name not in ("name", "depends_on"))
+
+
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
     """One task: the rules of its step, and `run`, whose environment is laid over its job's."""
@@ -42,12 +45,8 @@ class TaskDefinition:
 def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[TaskDefinition]:
     """The tasks of a pipeline's steps, in the order written. `over` is what the job sets in all of them."""
     return [
-        _of_command(
-            step,
-            name=step.name,
-            env=own(step.env, over),
-            depends_on=tuple(step.depends_on),
-            allow_failure=step.allow_failure,
+        TaskDefinition(
+            _rules(step, name=step.name, depends_on=tuple(step.depends_on)), step.run_spec(env=own(step.env, over))
         )
         for step in steps
     ]
@@ -55,7 +54,7 @@ def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[Task
 
 def of_command(command: CommandSpec, *, name: str | None, env: Mapping[str, str] | None = None) -> TaskDefinition:
     """The only task of a single-command job; `name` is the job's, if it was given one."""
-    return _of_command(command, name=slug(name), env=merged(command.env, env or {}))
+    return TaskDefinition(_rules(command, name=slug(name)), command.run_spec(env=merged(command.env, env or {})))
 
 
 def again(tasks: Sequence[TaskDefinition], *, over: Mapping[str, str]) -> list[TaskDefinition]:
@@ -80,23 +79,7 @@ def slug(name: str | None) -> str:
     return kept.strip("-_.")[:100] or DEFAULT_TASK_NAME
 
 
-def _of_command(
-    spec: CommandSpec,
-    *,
-    name: str,
-    env: dict[str, str],
-    depends_on: tuple[str, ...] = (),
-    allow_failure: bool = False,
-) -> TaskDefinition:
-    rules = StepRules(
-        name=name,
-        depends_on=depends_on,
-        allow_failure=allow_failure,
-        retry=spec.retry,
-        retry_on_lost=spec.retry_on_lost,
-        max_crashes=spec.max_crashes,
-        requires=spec.requires,
-        resources=spec.resources,
-        queue_timeout=spec.queue_timeout,
-    )
-    return TaskDefinition(rules, spec.run_spec(env=env))
+def _rules(spec: CommandSpec, *, name: str, depends_on: tuple[str, ...] = ()) -> StepRules:
+    """The rules that a step or a command states: the fields of the same name."""
+    stated = {one: getattr(spec, one) for one in _STATED if one in type(spec).model_fields}
+    return StepRules(name, depends_on, **stated)

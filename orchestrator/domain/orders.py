@@ -5,7 +5,7 @@ An order (`tasks.queued`) carries the step's command, which is not loaded with a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,6 +13,9 @@ from orchestrator.domain.definition import StepRules
 from orchestrator.domain.environment import merged, of_attempt
 from schemas.events import EventData, TaskQueued
 from schemas.specs import Priority, RunSpec
+
+_CARRIED: Final = tuple(field.name for field in fields(StepRules) if field.name in TaskQueued.model_fields)
+"""The rules that an order carries, for the scheduler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,8 @@ class Orders:
             task_id=queued.task_id,
             job_id=self.job_id,
             attempt=queued.attempt,
-            name=rules.name,
             priority=self.priority,
-            requires=dict(rules.requires),
-            resources=rules.resources,
+            **{name: getattr(rules, name) for name in _CARRIED},
             run=run.model_copy(update={"env": env}),
             run_at=queued.run_at,
             queued_at=queued.at,

@@ -5,9 +5,10 @@ from dataclasses import fields
 import orjson
 import pytest
 
-from orchestrator.domain.definition import StepRules
+from orchestrator.domain.definition import StepRules, of_steps
 from orchestrator.store.rules import COLUMNS, RULES, rules_of
-from schemas.specs import Resources, RetrySpec
+from schemas.rest.jobs import Task
+from schemas.specs import Resources, RetrySpec, RunSpec, StepSpec
 from shared.postgres import UnknownParameter
 
 PLAIN = StepRules("a")
@@ -44,6 +45,23 @@ def test_every_field_is_a_column() -> None:
         "max_crashes": "integer",
         "queue_timeout": "float8",
     }
+
+
+def test_every_field_of_a_step_is_a_rule_or_part_of_its_command() -> None:
+    rules = {field.name for field in fields(StepRules)}
+    assert StepSpec.model_fields.keys() == rules | RunSpec.model_fields.keys() | {"when"}  # which is not yet supported
+
+
+def test_a_step_hands_down_every_rule_that_it_states() -> None:
+    stated = {name: value for field in fields(StepRules) for name, value in [(field.name, getattr(RICH, field.name))]}
+    [task] = of_steps([StepSpec.model_validate({**stated, "depends_on": ["a"], "command": "true"})], over={})
+    assert task.rules == RICH
+    defaults = {field.name: getattr(PLAIN, field.name) for field in fields(StepRules) if field.name != "name"}
+    assert all(getattr(RICH, name) != value for name, value in defaults.items()), "a rule of RICH has its default"
+
+
+def test_every_rule_is_shown_with_its_task() -> None:
+    assert {field.name for field in fields(StepRules)} <= Task.model_fields.keys()
 
 
 def test_empty_collections_are_not_parsed() -> None:
