@@ -63,7 +63,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         return [
             leader,
             restarts,
-            AgentNews(bus, leader),
+            AgentNews(bus, leader, counters.agents_refused),
             Hearing(bus, heard, leader.idle_turn, counters),
             placing,
             bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(table)),

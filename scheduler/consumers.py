@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
+from prometheus_client import Counter
 
 from scheduler.leader import Leader, Turn
 from scheduler.loops import Silence
@@ -30,6 +30,7 @@ from schemas.events import (
     WorkerResumed,
     WorkerStopped,
 )
+from schemas.ids import is_id
 from shared.bus import Bus, Subscription
 
 _log = structlog.get_logger(__name__)
@@ -99,9 +100,10 @@ class AgentNews:
 
     name: Final = "agent news"
 
-    def __init__(self, bus: Bus, leader: Leader) -> None:
+    def __init__(self, bus: Bus, leader: Leader, refused: Counter) -> None:
         self._bus = bus
         self._leader = leader
+        self._refused = refused
         self._subscriptions: list[Subscription] = []
 
     async def start(self) -> None:
@@ -127,7 +129,10 @@ class AgentNews:
     async def _hear(self, kind: type[Heartbeat] | type[Offer], subject: str, payload: bytes) -> None:
         try:
             news = kind.model_validate_json(payload)
-        except ValidationError as error:
+            if not (is_id(news.worker_id) and is_id(news.incarnation)):
+                raise ValueError("the worker or its incarnation is not named by an id")
+        except ValueError as error:
+            self._refused.inc()
             _log.warning("agent.unreadable", subject=subject, error=str(error).splitlines()[0])
             return
         await self._leader.hear(news)

@@ -41,6 +41,9 @@ class Counters:
             "scheduler_deaf_seconds_total", "Seconds in which no heartbeat could be heard: leases do not count them."
         )
         self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+        self.agents_refused = metrics.counter(
+            "agent_messages_refused_total", "Heartbeats and offers that no agent sends: unreadable, or naming too much."
+        )
         self.workers_forgotten = metrics.counter(
             "scheduler_workers_forgotten_total", "Workers that were offline for so long that they were forgotten."
         )

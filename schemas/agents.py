@@ -5,11 +5,23 @@ Nothing here is a fact of its own: a lost message is made good by the next heart
 it.
 """
 
+from typing import Annotated, Final
+
 from pydantic import Field
 
 from schemas.model import EventModel, Instant
-from schemas.specs import Resources, RunSpec
+from schemas.specs import MAX_PREFETCH, MAX_SLOTS, Resources, RunSpec
 from schemas.states import Reason
+
+MAX_NAMED: Final = 50_000
+"""Executions in each list of a heartbeat. An agent runs at most MAX_SLOTS, hands on the output of about as many, and
+has at most MAX_SLOTS + MAX_PREFETCH waiting. Only outcomes that cannot be reported could be more: the rest of those is
+named once there are fewer."""
+MAX_STOPPED: Final = 16
+"""Starts that a heartbeat names as ended on order: those of which the scheduler may not have heard."""
+
+
+Named = Annotated[list[str], Field(max_length=MAX_NAMED)]
 
 
 class Offer(EventModel):
@@ -17,8 +29,8 @@ class Offer(EventModel):
 
     worker_id: str
     incarnation: str
-    slots: int = Field(ge=0)
-    prefetch: int = Field(0, ge=0)
+    slots: int = Field(ge=0, le=MAX_SLOTS)
+    prefetch: int = Field(0, ge=0, le=MAX_PREFETCH)
     draining: bool = False
     unhealthy: str | None = Field(None, description="Why no command can start there at the moment; it takes none.")
     sequence: int = Field(
@@ -40,16 +52,18 @@ class Heartbeat(Offer):
     pid: int = 0
     version: str = ""
     sent_at: Instant
-    running: list[str] = Field(default_factory=list, description="Execution ids whose process runs.")
-    waiting: list[str] = Field(default_factory=list, description="Execution ids taken and not started.")
-    reporting: list[str] = Field(default_factory=list, description="Ended, with the outcome not yet on the bus.")
-    over: list[str] = Field(
+    running: Named = Field(default_factory=list, description="Execution ids whose process runs.")
+    waiting: Named = Field(default_factory=list, description="Execution ids taken and not started.")
+    reporting: Named = Field(default_factory=list, description="Ended, with the outcome not yet on the bus.")
+    over: Named = Field(
         default_factory=list, description="Of what was sought: taken once, and held no more. Their outcomes are gone."
     )
     durable: bool = Field(False, description="It has a state folder, and so keeps its id over restarts.")
     exiting: bool = Field(False, description="It drains in order to end: no resume lifts that.")
     stopped: list[str] = Field(
-        default_factory=list, description="Earlier incarnations of this worker that ended on order, and not by a crash."
+        default_factory=list,
+        max_length=MAX_STOPPED,
+        description="Earlier incarnations of this worker that ended on order, and not by a crash.",
     )
     leaving: bool = Field(False, description="The last word of an agent that stops with nothing left on it.")
 

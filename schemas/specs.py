@@ -30,6 +30,8 @@ MAX_STEPS: Final = 1000
 MAX_SECONDS: Final = 366 * 24 * 3600.0
 MAX_SLOTS: Final = 10_000
 """How many executions a worker may be allowed to run at once."""
+MAX_PREFETCH: Final = 10_000
+"""How many more a worker may be allowed to take in advance."""
 
 Slug = Annotated[str, StringConstraints(pattern=words.SLUG)]
 """A step's name: letters, digits, `_`, `.`, `-`; it starts with a letter or a digit; at most 100 characters."""

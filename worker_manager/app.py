@@ -86,7 +86,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         *base.services,
         verdicts,
         ends,
-        HeartbeatListener(bus, [fleet.hear, redelivery.hear, agents.hear, holdings.hear]),
+        HeartbeatListener(bus, [fleet.hear, redelivery.hear, agents.hear, holdings.hear], counters.agents_refused),
         fleet,
         redelivery,
         bus.consumer(WORKER_MANAGER_DISPATCH.durable, dispatcher.handle),

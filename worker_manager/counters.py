@@ -34,6 +34,9 @@ class Counters:
         self.redelivered = metrics.counter(
             "redelivered_total", "Executions handed over again, because their worker did not speak of them."
         )
+        self.agents_refused = metrics.counter(
+            "agent_messages_refused_total", "Heartbeats and offers that no agent sends: unreadable, or naming too much."
+        )
         self.stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
 
     def came_to(self, changed: Iterable[tuple[str, float | None]]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
+from prometheus_client import Counter
 from pydantic import ValidationError
 
 from schemas.agents import Heartbeat
@@ -19,8 +20,9 @@ class HeartbeatListener:
 
     name: Final = "heartbeats"
 
-    def __init__(self, bus: Bus, listeners: Sequence[Hears]) -> None:
+    def __init__(self, bus: Bus, listeners: Sequence[Hears], refused: Counter) -> None:
         self._bus = bus
+        self._refused = refused
         self._listeners = listeners
         self._subscription: Subscription | None = None
 
@@ -36,6 +38,7 @@ class HeartbeatListener:
         try:
             heartbeat = Heartbeat.model_validate_json(payload)
         except ValidationError as error:
+            self._refused.inc()
             log.warning("heartbeat.unreadable", subject=subject, error=str(error).splitlines()[0])
             return
         for listener in self._listeners:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from schemas.agents import Heartbeat, Offer, Seek
+from schemas.agents import MAX_NAMED, Heartbeat, Offer, Seek
 from schemas.subjects import Catalogue
 from shared.clock import now
 from shared.errors import BusUnavailable
@@ -163,7 +163,7 @@ class Heart:
             sent_at=now(),
             running=runner.lost if leaving else runner.running,
             waiting=runner.waiting,
-            reporting=sorted(self._delivery.unsettled),
+            reporting=sorted(self._delivery.unsettled)[:MAX_NAMED],
             over=over,
             durable=identity.durable,
             stopped=list(identity.stopped),

@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 
 from schemas.ids import UUID_PATTERN
 from schemas.model import Name
-from schemas.specs import Labels, WorkerType, default_slots, read_labels
+from schemas.specs import MAX_PREFETCH, Labels, WorkerType, default_slots, read_labels
 from shared.service import BusSettings
 from shared.worker_settings import WorkerCapacity, WorkerSlots
 
@@ -36,4 +36,4 @@ class AgentSettings(BusSettings):
     grace: float = Field(default=5.0, ge=0, le=3600, validation_alias="HODEI_GRACE_SECONDS")
     log_limit: int = Field(default=10 << 20, ge=256 << 10, le=1 << 30, validation_alias="HODEI_LOG_LIMIT")
     spool_limit: int = Field(default=256 << 20, ge=1 << 20, validation_alias="HODEI_SPOOL_LIMIT")
-    prefetch_max: int = Field(default=256, ge=0, le=10_000, validation_alias="HODEI_PREFETCH_MAX")
+    prefetch_max: int = Field(default=256, ge=0, le=MAX_PREFETCH, validation_alias="HODEI_PREFETCH_MAX")

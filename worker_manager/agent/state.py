@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from schemas.agents import MAX_STOPPED
 from schemas.ids import is_id
 from shared.errors import ConfigError
 from shared.ids import new_id
@@ -23,8 +24,6 @@ log = structlog.stdlib.get_logger(__name__)
 _ID_FILE: Final = "worker-id"
 _LOCK_FILE: Final = "agent.lock"
 _STOPPED_FILE: Final = "stopped"
-MAX_STOPPED: Final = 16
-"""Starts of which it is kept that they were told to end: those that the scheduler may not have heard of."""
 
 
 class StateFolder:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.agents import Drain
+from schemas.agents import MAX_NAMED, Drain
 from schemas.events import ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, Reason
@@ -171,3 +171,14 @@ async def test_binary_output_becomes_text(control: ControlPlane) -> None:
     execution_id = await control.run("head -c 300000 /dev/urandom")
     assert (await control.finished(execution_id)).status is ExecutionStatus.SUCCEEDED
     assert await control.log(execution_id)
+
+
+async def test_outcomes_beyond_what_a_heartbeat_may_name_are_named_later(control: ControlPlane) -> None:
+    held = [f"{number:08}" for number in range(MAX_NAMED + 1)]
+    for id in held:
+        control.agent.delivery.hold(id)
+    await control.until(lambda: bool(control.heartbeats[-1].reporting))
+    assert control.heartbeats[-1].reporting == held[:MAX_NAMED]
+    control.agent.delivery._settle(held[:1])
+    await control.until(lambda: control.heartbeats[-1].reporting == held[1:])
+    control.agent.delivery._settle(held[1:])

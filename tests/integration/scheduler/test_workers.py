@@ -8,6 +8,7 @@ from scheduler.counters import Counters
 from scheduler.leader import Leader
 from scheduler.store import Store
 from scheduler.traces import Traces
+from schemas.agents import MAX_NAMED
 from schemas.events import (
     ExecutionLost,
     TaskScheduled,
@@ -246,3 +247,16 @@ async def test_a_worker_that_was_removed_and_started_again_has_its_row(house: Op
     await leader.hear(agent.heartbeat())
     assert await here.database.fetch_value("select incarnation::text from workers") == agent.incarnation
     await leader.stop()
+
+
+async def test_what_no_agent_says_is_refused_and_counted(house: Opener) -> None:
+    here = await house()
+    nameless, endless = Agent(here.bus, id="one"), Agent(here.bus)
+    await nameless.beat()
+    many = "[" + ",".join(['"e"'] * (MAX_NAMED + 1)) + "]"
+    beat = endless.heartbeat().model_dump_json().replace('"running":[]', f'"running":{many}')
+    await here.bus.send(here.bus.catalogue.agent(endless.id, "heartbeat"), beat.encode())
+    await here.agent()  # its heartbeat comes after those
+    await here.get(f"/api/v1/workers/{endless.id}", 404)
+    async with here.http.get(f"{here.url}/metrics") as answer:
+        assert "hodei_agent_messages_refused_total 2.0" in await answer.text()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from schemas.agents import MAX_STOPPED
 from shared.errors import ConfigError
 from tests.fixtures.disks import remount
-from worker_manager.agent.state import MAX_STOPPED, StateFolder
+from worker_manager.agent.state import StateFolder
 
 
 def empty(folder: Path) -> None:
