@@ -193,7 +193,9 @@ class Leader:
         for worker_id, drained in (await self._store.known_otherwise(heard)).items():
             if drained is None:
                 async with self.turn() as turn:
-                    await self.remove(turn, [worker_id])
+                    worker = turn.desk.roster.get(worker_id)
+                    if worker is not None and not worker.placed:  # what is placed there may end, or its lease does
+                        await self.remove(turn, [worker_id])
             else:
                 await self.set_drained(worker_id, drained)
         return len(heard), max(moments.values())

@@ -225,7 +225,7 @@ async def test_a_removed_worker_is_not_made_anew_by_a_leader_that_has_not_heard_
     await leader.hear(agent.heartbeat(draining=True))
     assert await here.database.fetch("select id from workers") == []
 
-    await leader.note_heartbeats(0)  # and without the event, too, it is noticed
+    await leader.note_heartbeats(0)  # without the event, too, it is noticed
     await leader.hear(agent.heartbeat())
     assert await here.database.fetch("select id from workers") == []
     agent.incarnation = new_id()
@@ -260,3 +260,18 @@ async def test_what_no_agent_says_is_refused_and_counted(house: Opener) -> None:
     await here.get(f"/api/v1/workers/{endless.id}", 404)
     async with here.http.get(f"{here.url}/metrics") as answer:
         assert "hodei_agent_messages_refused_total 2.0" in await answer.text()
+
+
+async def test_a_removal_that_only_the_tables_know_leaves_what_is_placed_to_the_lease(house: Opener) -> None:
+    here = await house()
+    await here.stack.aclose()
+    leader = a_leader(here)
+    await leader.start()
+    agent = Agent(here.bus)
+    await leader.hear(agent.heartbeat())
+    async with leader.turn() as turn:
+        turn.desk.arrive(queued(), turn.now)
+    await here.database.execute(load_queries("scheduler")["delete_worker"], agent.id)
+    await leader.note_heartbeats(0)
+    assert await here.database.fetch_value("select status from tasks") == "placed"
+    await leader.stop()
