@@ -21,6 +21,7 @@ EXECUTION_MARK: Final = "HODEI_EXECUTION_ID"
 WORKER_MARK: Final = "HODEI_WORKER_ID"
 INCARNATION_MARK: Final = "HODEI_WORKER_INCARNATION"
 
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _KILL_ROUNDS: Final = 50
 _KILL_WAIT: Final = 1.0
 _MAX_ENVIRON: Final = 4 << 20
@@ -30,12 +31,30 @@ _SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One living process of a tree: its id, its parent's, its process group and its session."""
+    """One living process: its id, its parent's, its process group, its session, and when it was started, in `ticks`."""
 
     pid: int
     parent: int
     group: int
     session: int
+    started: int
+
+
+@dataclass(slots=True)
+class Session:
+    """The session of a process that was started as its leader; `id` is the leader's process id.
+
+    `ended` is when the leader was waited for, in `ticks`; None before. From then on the session may come to an end, and
+    the kernel may give its id to another process and so to that process's session.
+    """
+
+    id: int
+    ended: int | None = None
+
+
+def ticks() -> int:
+    """The present moment in the kernel's clock ticks since boot, as /proc counts the start of a process."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_SECOND)
 
 
 def mark(name: str, value: str) -> bytes:
@@ -43,8 +62,11 @@ def mark(name: str, value: str) -> bytes:
     return f"{name}={value}".encode()
 
 
-def find(marks: Iterable[bytes], *, session: int | None = None) -> list[Member]:
+def find(marks: Iterable[bytes], *, session: Session | None = None) -> list[Member]:
     """Every living process that carries all `marks` or belongs to `session`, with all its descendants.
+
+    Once the leader of `session` was waited for, its members count only if one of them was started before that: while
+    that one lives, the kernel gives the session's id to no other process.
 
     Takes some ten microseconds per process on the machine and blocks on nothing but /proc. The caller itself is
     never among them; zombies are not living. What another user runs is seen only by root. Raises OSError when the
@@ -53,11 +75,9 @@ def find(marks: Iterable[bytes], *, session: int | None = None) -> list[Member]:
     wanted = tuple(marks)
     everyone = {member.pid: member for member in map(_stat, _pids()) if member is not None}
     everyone.pop(os.getpid(), None)
-    found = {
-        pid
-        for pid, member in everyone.items()
-        if (session is not None and member.session == session) or (wanted and _carries(pid, wanted))
-    }
+    found = _in_session(session, everyone.values()) if session is not None else set()
+    if wanted:
+        found |= {pid for pid in everyone if pid not in found and _carries(pid, wanted)}
     grown = found
     while grown:
         grown = {pid for pid, member in everyone.items() if member.parent in grown and pid not in found}
@@ -113,6 +133,14 @@ def _kill_and_wait(pids: Iterable[int]) -> None:
             os.close(fd)
 
 
+def _in_session(session: Session, everyone: Iterable[Member]) -> set[int]:
+    members = [member for member in everyone if member.session == session.id]
+    # Not `<`: a tick is 10 ms, and the kernel does not come round to the same process id within one.
+    if session.ended is None or any(member.started <= session.ended for member in members):
+        return {member.pid for member in members}
+    return set()
+
+
 def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
@@ -126,10 +154,11 @@ def _stat(pid: int) -> Member | None:
             raise
         return None
     # The name stands in parentheses and may itself contain any of these characters.
-    state, parent, group, session = text[text.rindex(b")") + 2 :].split(b" ", 4)[:4]
+    fields = text[text.rindex(b")") + 2 :].split(b" ", 20)
+    state, parent, group, session = fields[:4]
     if state in (b"Z", b"X"):
         return None
-    return Member(pid, int(parent), int(group), int(session))
+    return Member(pid, int(parent), int(group), int(session), started=int(fields[19]))
 
 
 def _carries(pid: int, wanted: tuple[bytes, ...]) -> bool:

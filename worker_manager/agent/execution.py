@@ -17,6 +17,7 @@ from schemas.agents import Assignment
 from schemas.events import ExecutionFinished, LogSummary
 from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
+from shared.process.tree import Session
 from worker_manager.agent.environment import execution_environment
 from worker_manager.agent.hand import Hand
 from worker_manager.agent.identity import Identity
@@ -28,6 +29,7 @@ from worker_manager.agent.process import (
     Process,
     StartFailed,
     Stream,
+    Unwatched,
     said_of,
 )
 from worker_manager.agent.scratch import Scratch
@@ -78,6 +80,7 @@ class Execution:
         "_ended",
         "_ending",
         "_exit_code",
+        "_failure",
         "_finished_at",
         "_folder",
         "_log",
@@ -112,6 +115,7 @@ class Execution:
         self._ending: asyncio.Task[None] | None = None
         self._stragglers: set[int] | None = None
         self._outcome: Reason | None = None
+        self._failure: str | None = None
         self._silent = False
         self._exit_code: int | None = None
         self._finished_at: datetime | None = None
@@ -140,7 +144,11 @@ class Execution:
 
     def start(self) -> None:
         """Start the process. Raises StartFailed; then nothing is left behind and no callback comes. A MachineFailed
-        among them is the worker's fault."""
+        among them is the worker's fault.
+
+        A process that began and could not be watched raises nothing: `started_at` stays None, and the callbacks come
+        once its whole tree was ended.
+        """
         run = self.assignment.run
         try:
             argv = run.argv()
@@ -153,6 +161,12 @@ class Execution:
         )
         try:
             self._process = self._launch(argv, environment, run.working_dir)
+        except Unwatched as error:  # part of it may have been done: it is not given back to be run elsewhere
+            self._failure = str(error)
+            self._means.blame(self._failure)
+            self._ending = asyncio.create_task(self._end_unwatched(error.session))
+            self._ending.add_done_callback(self._on_ending_done)
+            return
         except StartFailed:
             self._leave_folder()
             raise
@@ -182,8 +196,8 @@ class Execution:
 
         `silent`: its outcome is not to be reported. One that is known already is, unless it is fenced.
         """
-        known = self._process is not None and self._process.exited and reason is not Reason.FENCED
-        self._silent = self._silent or (silent and not known)
+        known = self._failure is not None or (self._process is not None and self._process.exited)
+        self._silent = self._silent or (silent and (not known or reason is Reason.FENCED))
         if self._process is None:
             return
         if self._process.exited:
@@ -233,7 +247,7 @@ class Execution:
             **self._means.identity.names(self.assignment),
             status=status,
             reason=reason,
-            detail=None,
+            detail=self._failure,
             exit_code=self._exit_code,
             started_at=self.started_at,
             finished_at=self._finished_at or now(),
@@ -242,6 +256,8 @@ class Execution:
 
     def _status(self) -> tuple[FinalStatus, Reason | None]:
         code = self._exit_code
+        if self._failure is not None:
+            return ExecutionStatus.FAILED, Reason.START_FAILED
         if self._outcome is Reason.TIMEOUT:
             return ExecutionStatus.TIMED_OUT, Reason.TIMEOUT
         if self._outcome is not None:
@@ -285,7 +301,7 @@ class Execution:
         process = self._process
         assert process is not None
         tries = 0
-        while not await self._try_to_end(process, grace):
+        while not await self._try_to_end(process.session, grace):
             tries += 1
             if process.exited and tries >= _TRIES:
                 break
@@ -295,16 +311,24 @@ class Execution:
         # Whatever still holds the output carries no mark of ours.
         await process.closed_within(HELD_WAIT)
 
-    async def _try_to_end(self, process: Process, grace: float) -> bool:
+    async def _end_unwatched(self, session: Session) -> None:
+        """Kill what left the group of a process that was killed because it could not be watched."""
+        for pause in _BACKOFF:
+            if await self._try_to_end(session, 0):
+                return
+            await asyncio.sleep(pause)
+        await self._try_to_end(session, 0)
+
+    async def _try_to_end(self, session: Session, grace: float) -> bool:
+        """End the tree. Returns False when that has to be tried again."""
         try:
-            ended = await end_tree(
-                self.id, session=process.pid, grace=grace, hand=self._means.hand, seen=self._stragglers
-            )
-            return ended or process.exited
+            ended = await end_tree(self.id, session=session, grace=grace, hand=self._means.hand, seen=self._stragglers)
+            return ended or session.ended is not None
         except Exception as error:  # noqa: BLE001  # whatever it was, the process must not go on without a limit
             log.error("execution.tree_not_ended", execution_id=self.id, error=repr(error))
             self._means.blame(f"processes cannot be ended: {said_of(error)}")
-            process.signal_group(signal.SIGTERM if grace > 0 else signal.SIGKILL)
+            if self._process is not None:
+                self._process.signal_group(signal.SIGTERM if grace > 0 else signal.SIGKILL)
             return False
 
     def _on_ending_done(self, task: asyncio.Task[None]) -> None:
@@ -313,8 +337,7 @@ class Execution:
         self._ending = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("execution.ending_failed", execution_id=self.id, error=repr(error))
-        assert self._process is not None
-        if not self._process.closed:
+        if self._process is not None and not self._process.closed:
             self._process.abandon()
         else:
             self._gone()

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal, Protocol
 
+from shared.process.tree import Session, ticks
+
 Stream = Literal["stdout", "stderr"]
 
 READ_SIZE: Final = 64 * 1024
@@ -42,7 +44,14 @@ class MachineFailed(StartFailed):
 
 
 class Unwatched(StartFailed):
-    """The process began, and was killed at once because this machine could not watch it."""
+    """The process began, and was killed with its group at once because this machine could not watch it.
+
+    Descendants that left the group may still run; `session` is where to look for them.
+    """
+
+    def __init__(self, message: str, session: Session) -> None:
+        super().__init__(message)
+        self.session = session
 
 
 class Listener(Protocol):
@@ -76,6 +85,7 @@ class Process:
         "_popen",
         "_watched",
         "pid",
+        "session",
     )
 
     def __init__(
@@ -87,6 +97,7 @@ class Process:
         listener: Listener,
     ) -> None:
         self.pid = popen.pid
+        self.session = Session(popen.pid)
         self._popen = popen
         self._pipes = pipes
         self._loop = loop
@@ -201,6 +212,7 @@ class Process:
 
     def _on_pidfd(self) -> None:
         # As Popen.poll, with half its cost.
+        moment = ticks()
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:  # somebody else has waited for it, or SIGCHLD is ignored: its exit code is unknown
@@ -209,6 +221,7 @@ class Process:
             if not pid:
                 return
             code = self._popen.returncode = os.waitstatus_to_exitcode(status)
+        self.session.ended = moment
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
@@ -295,7 +308,9 @@ class Launcher:
             os.close(ends[0])
             os.close(ends[2])
             reason = error.strerror or error
-            raise Unwatched(f"the process began and was killed: it cannot be watched: {reason}") from error
+            raise Unwatched(
+                f"the process began and was killed: it cannot be watched: {reason}", Session(popen.pid, ended=ticks())
+            ) from error
         if not self._fresh:
             self._loop.call_later(SETTLE, self._settle)
         self._fresh.append(process)

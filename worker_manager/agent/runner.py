@@ -21,7 +21,7 @@ from worker_manager.agent.execution import Execution, Means
 from worker_manager.agent.health import LONGEST_REASON, Health
 from worker_manager.agent.memory import Memory
 from worker_manager.agent.prefetch import Prefetch
-from worker_manager.agent.process import MachineFailed, StartFailed, Unwatched
+from worker_manager.agent.process import MachineFailed, StartFailed
 from worker_manager.agent.reporter import Reporter
 
 log = structlog.stdlib.get_logger(__name__)
@@ -177,25 +177,24 @@ class Runner:
             self._return(assignment, f"the worker is unhealthy: {error}")
             self._health.blame(str(error))
             return
-        except Unwatched as error:  # part of it may have been done: not to be given back as if it had not begun
-            self._report_unstarted(assignment, Reason.START_FAILED, detail=str(error))
-            self._health.blame(str(error))
-            return
         except StartFailed as error:
             self._report_unstarted(assignment, Reason.START_FAILED, detail=str(error))
             return
         self._running[execution.id] = execution
+        if execution.started_at is None:  # its process could not be watched: its end follows at once
+            return
         self._reporter.report(
             ExecutionStarted(
                 **self._means.identity.names(assignment),
-                started_at=execution.started_at or now(),
+                started_at=execution.started_at,
             ),
             traceparent=assignment.traceparent,
         )
 
     def _on_ended(self, execution: Execution) -> None:
         self._closing[execution.id] = self._running.pop(execution.id)
-        self._prefetch.completed(time.monotonic(), execution.lasted)
+        if execution.started_at is not None:
+            self._prefetch.completed(time.monotonic(), execution.lasted)
         if execution.has_log:  # its outcome waits for its log to leave, its slot does not
             asyncio.get_running_loop().call_soon(self._fill)
 

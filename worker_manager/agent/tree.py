@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from shared.process.tree import EXECUTION_MARK, Member, find, mark
+from shared.process.tree import EXECUTION_MARK, Member, Session, find, mark
 from worker_manager.agent.hand import Hand
 
 log = structlog.stdlib.get_logger(__name__)
@@ -74,7 +74,9 @@ def send(pidfd: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
-async def end_tree(execution_id: str, *, session: int, grace: float, hand: Hand, seen: set[int] | None = None) -> bool:
+async def end_tree(
+    execution_id: str, *, session: Session, grace: float, hand: Hand, seen: set[int] | None = None
+) -> bool:
     """End every process of an execution; `grace` is in seconds, 0 kills at once. Returns whether none is left.
 
     `hand` scans /proc. The ids of the processes found are added to `seen`. Raises OSError when no descriptor is left to

@@ -15,7 +15,7 @@ from schemas.events import ExecutionFinished, ExecutionStarted
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, Reason
 from shared.ids import new_id
-from shared.process.tree import EXECUTION_MARK, find, mark
+from shared.process.tree import EXECUTION_MARK, Session, find, mark
 from worker_manager.agent.execution import CLOSE_WAIT, Execution
 
 if TYPE_CHECKING:
@@ -249,6 +249,14 @@ async def test_stragglers_of_a_silent_command_are_counted(control: ControlPlane)
     assert (line.remark, line.message.split(" that ")[0]) == ("ended", "the command left 2 processes")
 
 
+async def test_a_straggler_that_cleared_its_environment_is_found_by_its_session(control: ControlPlane) -> None:
+    execution_id = await control.run("echo $$; env -i sleep 600 & exit 0")
+    assert (await control.finished(execution_id)).status is ExecutionStatus.SUCCEEDED
+    leader, remark = await control.log(execution_id)
+    assert remark.remark == "ended"
+    assert find([], session=Session(int(leader.message))) == []
+
+
 async def test_a_filter_that_outlives_the_shell_writes_all_of_its_output(control: ControlPlane) -> None:
     command = "exec > >(sleep 0.3; sort -n | tail -3); seq 1 300000"
     execution_id = await control.run(RunSpec(command=command, type="bash"))
@@ -306,6 +314,7 @@ async def test_only_output_that_is_still_held_is_waited_for(
     silent = await control.run(f"(exec >/dev/null 2>&1; echo ready >{path}; exec sleep 600) & read _ <{path}")
     assert (await control.finished(silent)).status is ExecutionStatus.SUCCEEDED
     assert (waits, endings) == ([], [silent])
+    assert await control.log(silent) == [], "no remark on processes that did not hold the output"
 
     holding = await control.run(f"(read _ <{path}; echo late) & exit 0")
     assert [(line.stream, line.message) for line in await control.log(holding)] == [("stdout", "late")]

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from schemas.events import ExecutionFinished, ExecutionStarted
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, Reason
+from tests.integration.agent.conftest import PATIENCE
 from tests.integration.agent.test_running import STUBBORN, leftovers
 
 if TYPE_CHECKING:
@@ -80,14 +84,50 @@ async def test_a_cancel_that_finds_no_descriptor_is_tried_again_until_there_is_o
     await control.until(lambda: control.heartbeats[-1].unhealthy is None)
 
 
+@contextmanager
+def no_descriptors_once_written(tmp_path: Path) -> Iterator[str]:
+    """No process can be held by a descriptor. The first refusal comes when a line was written to the named pipe whose
+    path this is, so that the command has come so far before it is found that it cannot be watched."""
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    fifo = os.open(path, os.O_RDWR)
+    written = False
+
+    def refuse(_pid: int, _flags: int = 0) -> NoReturn:
+        nonlocal written
+        if not written:
+            assert select.select([fifo], [], [], PATIENCE)[0], "the command has not come so far"
+            written = True
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        yield path
+    os.close(fifo)
+
+
 async def test_a_process_that_cannot_be_watched_is_killed_with_its_group_and_not_given_back(
-    control: ControlPlane,
+    control: ControlPlane, tmp_path: Path
 ) -> None:
-    with no_descriptors():
-        execution_id = await control.run("sleep 600 & sleep 600")
+    with no_descriptors_once_written(tmp_path) as fifo:
+        execution_id = await control.run(f"(echo forked >{fifo}; exec sleep 600) & exec sleep 600")
         finished = await control.finished(execution_id)
     assert (finished.status, finished.reason) == (ExecutionStatus.FAILED, Reason.START_FAILED)
+    assert (finished.started_at, control.said(ExecutionStarted, execution_id)) == (None, [])
     assert "began and was killed" in (finished.detail or "")
+    assert leftovers(execution_id) == []
+
+
+async def test_what_left_the_group_of_a_process_that_cannot_be_watched_is_found_by_its_mark(
+    control: ControlPlane, tmp_path: Path
+) -> None:
+    with no_descriptors_once_written(tmp_path) as fifo:
+        execution_id = await control.run(f"setsid sh -c 'echo left >{fifo}; exec sleep 600' & exec sleep 600")
+        await control.until(lambda: "processes cannot be ended" in (control.heartbeats[-1].unhealthy or ""))
+        assert len(leftovers(execution_id)) == 1
+        assert control.said(ExecutionFinished, execution_id) == []
+    finished = await control.finished(execution_id)
+    assert (finished.status, finished.reason) == (ExecutionStatus.FAILED, Reason.START_FAILED)
     assert leftovers(execution_id) == []
 
 
