@@ -35,7 +35,7 @@ async def whole_body(request: web.Request) -> bytes:
     known: bytes | None = request.get(_BODY)
     if known is not None:
         return known
-    coding = request.headers.get("Content-Encoding", "").strip().lower()
+    coding = ", ".join(request.headers.getall("Content-Encoding", ())).strip().lower()  # RFC 9110, 5.3
     if coding not in ("", "identity", *CODINGS):
         raise web.HTTPUnsupportedMediaType
     body = await _as_sent(request)

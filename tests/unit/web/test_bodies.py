@@ -56,13 +56,13 @@ BROKEN = {
 }
 
 
-async def post(app: web.Application, body: bytes, coding: str) -> tuple[int, dict[str, Any]]:
+async def post(app: web.Application, body: bytes, *codings: str) -> tuple[int, dict[str, Any]]:
     server = WebServer(app, "127.0.0.1", 0)
     await server.start()
     try:
         async with ClientSession() as session:
             url = f"http://127.0.0.1:{server.port}/api/v1/things"
-            async with session.post(url, data=body, headers={"Content-Encoding": coding}) as response:
+            async with session.post(url, data=body, headers=[("Content-Encoding", one) for one in codings]) as response:
                 return response.status, await response.json(content_type=None)
     finally:
         await server.stop()
@@ -82,6 +82,14 @@ async def test_a_body_whose_compression_is_broken_is_400(make_app: Callable[...,
     assert (status, problem["type"]) == (400, "urn:hodei:problem:malformed")
     assert words in problem["detail"]
     assert coding in problem["detail"]
+
+
+@pytest.mark.parametrize("codings", [("gzip", "gzip"), ("gzip", "br"), ("identity", "gzip")])
+async def test_no_header_of_several_is_ignored(
+    make_app: Callable[..., web.Application], codings: tuple[str, str]
+) -> None:
+    status, _ = await post(make_app(), gzip.compress(BODY) if codings[0] == "gzip" else BODY, *codings)
+    assert status == 415
 
 
 async def test_no_bytes_are_no_body_whatever_their_coding(make_app: Callable[..., web.Application]) -> None:
