@@ -76,6 +76,20 @@ OF_COMPOSE: Final = frozenset({"HODEI_BIND", "HODEI_VERSION"})
 OF_PROCESSES: Final = frozenset({"HODEI_LIFELINE_FD"})
 """Set by a process of the platform for those that it starts."""
 
+WITHOUT_PREFIX: Final = frozenset(
+    {
+        "DATABASE_URL",
+        "NATS_EXPORTER_PORT",
+        "NATS_PORT",
+        "NATS_URL",
+        "ORCHESTRATOR_PORT",
+        "POSTGRES_PORT",
+        "SCHEDULER_PORT",
+        "WORKER_MANAGER_PORT",
+    }
+)
+"""Settings whose names do not begin with `HODEI_`."""
+
 KNOWN: Final = SETTINGS | ADDRESSES | OF_A_COMMAND | OF_COMPOSE | OF_PROCESSES
 
 
@@ -89,6 +103,7 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
 
 
 def _unknown(name: str) -> str:
-    nearest = get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.6)
-    hint = f"did you mean {nearest[0]}?" if nearest else "README.md lists all settings"
+    prefixed = {PREFIX + other: other for other in WITHOUT_PREFIX}
+    nearest = get_close_matches(name, sorted(KNOWN | prefixed.keys()), n=1, cutoff=0.6)
+    hint = f"did you mean {prefixed.get(nearest[0], nearest[0])}?" if nearest else "README.md lists all settings"
     return on_one_line(f"{name} is not a known setting; {hint}")

@@ -25,8 +25,11 @@ ALL = (OrchestratorSettings, SchedulerSettings, WorkerManagerSettings, AgentSett
 
 
 def test_the_settings_are_those_of_the_settings_classes() -> None:
-    declared = {name for settings in ALL for name in _variables(settings) if name.startswith(variables.PREFIX)}
-    assert declared == variables.SETTINGS
+    declared = {name for settings in ALL for name in _variables(settings)}
+    prefixed = {name for name in declared if name.startswith(variables.PREFIX)}
+    assert prefixed == variables.SETTINGS
+    # `hodei up` alone reads the ports of the servers that it starts.
+    assert declared - prefixed == variables.WITHOUT_PREFIX - {"NATS_PORT", "POSTGRES_PORT"}
 
 
 def test_every_variable_that_the_source_names_is_known() -> None:
@@ -63,3 +66,9 @@ def test_a_misspelt_name_is_shown_on_one_line_with_the_nearest() -> None:
         "HODEI_\\x1bZZZ\\n is not a known setting; README.md lists all settings",
         "HODEI_ORCHESTRATR_URL is not a known setting; did you mean HODEI_ORCHESTRATOR_URL?",
     ]
+
+
+@pytest.mark.parametrize("name", sorted(variables.WITHOUT_PREFIX))
+def test_a_setting_without_the_prefix_is_the_nearest_of_its_name_with_the_prefix(name: str) -> None:
+    expected = f"HODEI_{name} is not a known setting; did you mean {name}?"
+    assert variables.unknown_variables([f"HODEI_{name}"]) == [expected]
