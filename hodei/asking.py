@@ -38,13 +38,19 @@ def show_list(
 ) -> NoReturn:
     """Print the items that `find` returns, as a table or as one JSON object a line, and exit."""
 
-    async def show(client: Client) -> int:
+    found: Sequence[M] = ()
+
+    async def ask(client: Client) -> int:
+        nonlocal found
         found = await find(client)
-        if as_json:
-            for one in found:
-                print(one.model_dump_json())
-        else:
-            print_all(found)
         return 0
 
-    raise typer.Exit(with_client(show))
+    if code := with_client(ask):
+        raise typer.Exit(code)
+    # Outside of the event loop, whose handler of an interrupt would not end a write to a pipe that is not read.
+    if as_json:
+        for one in found:
+            print(one.model_dump_json())
+    else:
+        print_all(found)
+    raise typer.Exit(0)

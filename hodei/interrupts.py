@@ -77,6 +77,11 @@ class Interrupts:
         self.asked.set()
 
     @property
+    def output_failed(self) -> bool:
+        """Whether an output that could not be written was the first request."""
+        return self._closed is not None
+
+    @property
     def why(self) -> str:
         """The beginning of a sentence that names the output that was closed; empty after a signal."""
         if self._closed is None:

@@ -72,7 +72,8 @@ async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts,
         if job.status is not JobStatus.SUCCEEDED:
             say(f"job {job.id} {job.status.value}: {_why(job)}")
         cancelled_here = interrupts.asked.is_set() and job.status is JobStatus.CANCELLED
-        return _own_code(interrupts) if cancelled_here else exit_code(job)
+        cut_short = interrupts.output_failed and job.status is JobStatus.SUCCEEDED
+        return _own_code(interrupts) if cancelled_here or cut_short else exit_code(job)
     except Exception as error:  # noqa: BLE001  # whatever the error is, the job goes on without this program
         _report(error)
         _say_left(job_id, cancelling, interrupts)

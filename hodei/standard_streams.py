@@ -27,6 +27,7 @@ PIECE: Final = select.PIPE_BUF
 """Bytes that a pipe takes without blocking when it is ready."""
 MOST_HELD: Final = 1 << 16
 """Characters of this program's own messages that are held back; beyond it, the oldest are dropped."""
+INTERRUPTED: Final = 128 + signal.SIGINT
 _NAMES: Final = {1: "standard output", 2: "standard error"}
 
 
@@ -76,8 +77,8 @@ def prepared() -> Iterator[None]:
     """Open streams that are missing (`>&-`) on the null device; end quietly when standard output is closed.
 
     Exits with 128 + SIGPIPE, as a shell shows it, when the pipe's reader has closed it, and with 1 and a line on
-    standard error when writing fails otherwise. A block that exits with a code of its own keeps it. Characters that an
-    encoding cannot express are replaced.
+    standard error when writing fails otherwise. A block that exits with a code of its own keeps it; after an interrupt,
+    what standard output has not taken yet is dropped. Characters that an encoding cannot express are replaced.
     """
     _open_missing()
     out, err = (io.BufferedWriter(_File(number, "w", closefd=False)) for number in (1, 2))
@@ -89,6 +90,8 @@ def prepared() -> Iterator[None]:
         except SystemExit as leaving:
             if not leaving.code:
                 sys.stdout.flush()
+            elif leaving.code == INTERRUPTED:
+                _to_null_device(out)
             raise
         sys.stdout.flush()
     except ClosedOutput as error:
@@ -165,6 +168,10 @@ def _drop_what_is_left(stream: "io.BufferedWriter[_File]") -> None:
     try:
         stream.flush()
     except ClosedOutput:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+        _to_null_device(stream)
+
+
+def _to_null_device(stream: "io.BufferedWriter[_File]") -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,8 +12,20 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 ROOT = Path(__file__).parents[3]
+UNSET = "reason detail pipeline_id pipeline_version run_at rerun_of schedule_id started_at finished_at"
+JOB = dict.fromkeys(UNSET.split()) | {
+    "id": "019a0000-0000-7000-8000-000000000001",
+    "name": "job",
+    "status": "running",
+    "priority": "normal",
+    "params": {},
+    "labels": {},
+    "created_at": "2026-01-01T00:00:00Z",
+}
 INTERRUPTED_AT_IMPORT = """
 import os, signal, sys
 module = sys.argv.pop(1)
@@ -40,6 +54,39 @@ def test_an_interrupt_while_a_module_is_loaded_ends_it_quietly(module: str, argu
         timeout=60,
     )
     assert (ended.returncode, ended.stderr.strip()) == (128 + signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("arguments", [["--json"], []])
+async def test_an_interrupt_ends_a_list_that_waits_for_the_reader_of_a_pipe(arguments: list[str]) -> None:
+    async def jobs(request: web.Request) -> web.Response:
+        return web.json_response([JOB] * 200)
+
+    app = web.Application()
+    app.router.add_get("/api/v1/jobs", jobs)
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    full = asyncio.Event()  # its first block fills the pipe
+    asyncio.get_running_loop().add_reader(reading, full.set)
+    async with TestServer(app) as server:
+        listing = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "hodei", "jobs", "--limit", "200", *arguments),
+            env={**os.environ, "HODEI_ORCHESTRATOR_URL": str(server.make_url("/"))},
+            stdout=writing,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(writing)
+        try:
+            async with asyncio.timeout(30):
+                await full.wait()
+                asyncio.get_running_loop().remove_reader(reading)
+                listing.send_signal(signal.SIGINT)
+                _, errors = await listing.communicate()
+        finally:
+            os.close(reading)
+            if listing.returncode is None:
+                listing.kill()
+                await listing.wait()
+    assert (listing.returncode, errors) == (128 + signal.SIGINT, b"")
 
 
 def test_the_console_script_is_the_one_that_takes_interrupts() -> None:

@@ -173,6 +173,23 @@ async def test_a_full_disk_behind_the_output_cancels_the_job_and_says_why(url: s
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("hodei run -q true >/dev/full", run.PLATFORM_FAILED),
+        ("exec 3> >(exec 0<&-); wait $!; hodei run -q true >&3", 128 + signal.SIGPIPE),
+    ],
+)
+async def test_a_job_that_succeeded_and_whose_output_was_not_written_whole_is_no_success(
+    url: str, platform: Platform, script: str, code: int
+) -> None:
+    platform.end("succeeded")
+    platform.refusals = [409]
+    found, _, err = await hodei(url, script)
+    assert (found, platform.status) == (code, "succeeded")
+    assert err.count("No space left on device") == (code == run.PLATFORM_FAILED)
+
+
 async def test_a_missing_output_is_the_null_device_and_messages_stay_out_of_it(url: str, platform: Platform) -> None:
     platform.end("succeeded")
     assert await hodei(url, "hodei run true 2>&-") == (0, "line\n", "")
