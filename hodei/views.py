@@ -114,6 +114,8 @@ def print_job(job: JobDetail) -> None:
     for task in job.tasks:
         command = task.command if isinstance(task.command, str) else shlex.join(task.command)
         console.print(Text(escaped(f"\n{task.name} runs: {command}")), soft_wrap=True)
+        if task.labels:
+            console.print(Text(f"labels   {on_one_line(labels_text(task.labels))}"), soft_wrap=True)
         if task.reason is not None:
             console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
 

@@ -123,6 +123,7 @@ class TaskQueued(_TaskEvent):
     priority: Priority = "normal"
     requires: dict[str, str] = Field(default_factory=dict)
     resources: Resources | None = None
+    labels: dict[str, str] = Field(default_factory=dict, description="The step's own; the job's are in jobs.created.")
     run: RunSpec
     run_at: Instant | None = Field(None, description="Not before this moment.")
     queued_at: Instant

@@ -264,6 +264,9 @@ class StepSpec(CommandSpec):
     allow_failure: OrDefault[bool] = Field(
         False, description="A failure of this step fails neither the job nor what depends on it."
     )
+    labels: OrDefault[Labels] = Field(
+        default_factory=dict, description="Any words of your own; the step's tasks and their orders carry them."
+    )
 
     @model_validator(mode="after")
     def _no_double_dependency(self) -> "StepSpec":

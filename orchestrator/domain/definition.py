@@ -29,6 +29,7 @@ class StepRules:
     requires: Mapping[str, str] = field(default_factory=dict)
     resources: Resources | None = None
     queue_timeout: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 _STATED: Final = tuple(field.name for field in fields(StepRules) if field.name not in ("name", "depends_on"))

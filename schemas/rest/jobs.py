@@ -92,6 +92,7 @@ class Task(Model):
     max_crashes: int = Field(description="How many lost workers the task survives.")
     requires: dict[str, str] = Field(description="Labels that the worker must have.")
     resources: Resources | None = Field(description="What one execution claims of its worker.")
+    labels: dict[str, str] = Field(description="The step's labels, as they were given.")
     exit_code: int | None = Field(description="The last attempt's exit code.")
     queued_at: Timestamp | None = Field(description="When the current attempt became ready to run.")
     started_at: Timestamp | None = Field(description="When the current attempt's process started.")

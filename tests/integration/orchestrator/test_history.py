@@ -11,7 +11,7 @@ import pytest
 from schemas.ids import first_id_at
 from shared import masking
 from shared.ids import new_id
-from tests.integration.orchestrator.conftest import House
+from tests.integration.orchestrator.conftest import House, finished, scheduled
 
 STEP: dict[str, Any] = {
     "name": "build",
@@ -27,6 +27,7 @@ STEP: dict[str, Any] = {
     "requires": {"zone": "north"},
     "resources": {"cpu_m": 500, "memory_mb": 64, "gpu": 0},
     "allow_failure": True,
+    "labels": {"stage": "build"},
 }
 
 
@@ -59,7 +60,20 @@ async def test_a_job_answers_with_what_it_runs(house: House) -> None:
     [listed] = await house.get("/api/v1/jobs")
     [again] = await house.post("/api/v1/jobs/batch", [wanted])
     assert listed["params"] == again["params"] == {"who": "me", "api_key": "***"}
-    assert (await house.queued(made)).run.env["HODEI_PARAM_API_KEY"] == "hidden", "its process is given what it needs"
+    order = await house.queued(made)
+    assert order.run.env["HODEI_PARAM_API_KEY"] == "hidden", "its process is given what it needs"
+    assert order.labels == {"stage": "build"}
+
+
+async def test_a_step_keeps_its_labels_when_its_job_runs_again(house: House) -> None:
+    pipeline = await house.pipeline({"name": "a", "command": "true", "labels": {"stage": "test"}})
+    job = await house.submit(pipeline_id=pipeline["id"], labels={"team": "web"})
+    await house.say(finished(scheduled(await house.queued(job))))
+    await house.over(job)
+    again = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {})
+    assert [task["labels"] for task in again["tasks"]] == [{"stage": "test"}]
+    assert (await house.queued(again)).labels == {"stage": "test"}
+    assert again["labels"] == {"team": "web"}
 
 
 async def test_a_single_command_is_shown_with_its_defaults(house: House) -> None:

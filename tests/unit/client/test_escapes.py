@@ -35,6 +35,7 @@ _EXECUTION = TaskExecution.model_construct(worker_id="w", worker_name=EVIL, deta
 _TASK = Task.model_construct(
     id="t", name=EVIL, status=TaskStatus.FAILED, reason=Reason.START_FAILED, detail=EVIL, attempt=1,
     command=f"first {EVIL}\nsecond", exit_code=None, started_at=None, finished_at=None, executions=[_EXECUTION],
+    labels={"stage": EVIL},
 )  # fmt: skip
 _JOB: dict[str, Any] = {
     "id": "j", "name": EVIL, "status": JobStatus.FAILED, "reason": None, "detail": EVIL, "pipeline_id": None,
@@ -124,3 +125,11 @@ def test_line_ends_and_every_script_stay(capfd: pytest.CaptureFixture[str]) -> N
     assert escaped("Größe 名前 שם 👩\u200d🚀") == "Größe 名前 שם 👩\u200d🚀"
     print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK]))
     assert "\nsecond\n" in capfd.readouterr().out
+
+
+def test_a_job_is_shown_with_the_labels_of_its_steps(capfd: pytest.CaptureFixture[str]) -> None:
+    labelled = _TASK.model_copy(update={"labels": {"stage": "build", "team": "web"}})
+    print_job(JobDetail.model_construct(**_JOB, tasks=[labelled]))
+    assert "\nlabels   stage=build, team=web\n" in capfd.readouterr().out
+    print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK.model_copy(update={"labels": {}})]))
+    assert "\nlabels" not in capfd.readouterr().out.partition("STEP")[2]

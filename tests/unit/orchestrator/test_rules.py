@@ -22,6 +22,7 @@ RICH = StepRules(
     requires={"zone": "north"},
     resources=Resources(cpu_m=500),
     queue_timeout=2.5,
+    labels={"stage": "build"},
 )
 
 
@@ -67,6 +68,7 @@ def test_every_rule_is_shown_with_its_task() -> None:
 def test_empty_collections_are_not_parsed() -> None:
     selected = RULES.text("columns", 1)
     assert "case when t.depends_on::text <> '[]' then t.depends_on end as depends_on" in selected
+    assert "case when t.labels::text <> '{}' then t.labels end as labels" in selected
     assert "case when t.requires::text <> '{}' then t.requires end as requires" in selected
     absent = {column.name: None for column in COLUMNS} | {"name": "a"}
     assert rules_of(absent) == PLAIN

@@ -157,6 +157,20 @@ def test_a_long_command_is_taken(command: object, kind: str) -> None:
     assert JobCreate.model_validate({"command": command, "type": kind}).command == command
 
 
+@pytest.mark.parametrize("labels", [{"stage": "a\x1b[31m"}, {"stage": "x" * 201}, {"": "v"}, {"stage": 1}])
+def test_labels_of_steps_are_refused_as_those_of_jobs_are(labels: dict[str, Any]) -> None:
+    def fault(model: type[Model], document: dict[str, Any]) -> tuple[Any, str]:
+        with pytest.raises(ValidationError) as caught:
+            model.model_validate(document)
+        [error] = caught.value.errors()
+        location = readable_location(error["loc"])
+        return location[location.index("labels") :], error["msg"]
+
+    step = {"name": "s", "command": "true", "labels": labels}
+    of_step = fault(PipelineCreate, {"name": "p", "steps": [step]})
+    assert of_step == fault(JobCreate, {"command": "true", "labels": labels})
+
+
 def test_where_an_error_is_is_told_in_the_clients_words() -> None:
     with pytest.raises(ValidationError) as refused:
         JobCreate.model_validate({"command": ["echo", 5]})
