@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from scheduler.domain.explain import Candidate, ReservedFor
-from scheduler.domain.model import Outcome, Shape, TaskState
+from scheduler.domain.explain import Candidate
+from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.reservations import held_room
 from scheduler.store import shape_of, worker_of
 from schemas.ids import is_id
 from schemas.rest.lists import pairs
@@ -159,18 +160,26 @@ class Listing:
             worker = worker_of(row)
             worker.busy = row["busy"]
             worker.used = (row["cpu_m"], row["memory_mb"], row["gpu"])
-            found.append(Candidate(worker, row["has_agent"], _reserved_for(row)))
+            worker.has_agent = row["has_agent"]
+            kept_for = _kept_for(row)
+            found.append(Candidate(worker, None if kept_for is None else held_room(worker, kept_for)))
         return found
 
 
-def _reserved_for(row: Record) -> ReservedFor | None:
+def _kept_for(row: Record) -> Task | None:
+    """The task that a worker is reserved for."""
     if row["reserved_for"] is None:
         return None
-    needs = row["reserved_resources"]
-    return ReservedFor(
-        row["reserved_for"],
-        (-row["reserved_priority"], row["reserved_ready_at"], row["reserved_for"]),
-        Shape.of({}, None if needs is None else Resources(**needs)),
+    needs, ready_at = row["reserved_resources"], row["reserved_ready_at"]
+    return Task(
+        task_id=row["reserved_for"],
+        job_id="",
+        attempt=1,
+        name="",
+        priority=row["reserved_priority"],
+        shape=Shape.of({}, None if needs is None else Resources(**needs)),
+        queued_at=ready_at,
+        ready_at=ready_at,
     )
 
 

@@ -86,7 +86,7 @@ async def _waiting(listing: Listing, task: KnownTask) -> Explanation:
         position, text = None, f"is not due before {rfc3339(task.ready_at)}"
     else:
         position = await listing.position(task)
-        kept = (one.worker.name for one in candidates if one.reserved and one.reserved.task_id == task.task_id)
+        kept = (one.worker.name for one in candidates if one.reserved and one.reserved.task.task_id == task.task_id)
         text = summary(position, answers, others, kept=next(kept, None))
     return Explanation(
         task_id=task.task_id,

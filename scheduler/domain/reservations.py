@@ -10,13 +10,15 @@ elsewhere, or leaves the queue, or the worker takes nothing new any more.
 Here: who is reserved for whom. What a plan makes of it is the placement's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from scheduler.domain.model import Reservation, Shape, Task
-from scheduler.domain.placement import Held, Plan
+from scheduler.domain.placement import Plan
+from scheduler.domain.room import Held
 from scheduler.domain.roster import Roster
+from scheduler.domain.rules import could_hold
 from scheduler.domain.worker import KnownWorker
 
 RESERVE_AFTER: Final = timedelta(seconds=2)
@@ -80,7 +82,7 @@ class Reservations:
         """Whether something of lower claim got room on a worker that could hold the task."""
         for placement in plan[index : index + LOOKED_AT]:
             worker = self._roster.get(placement.worker_id)
-            if worker is not None and worker.could_hold(task.shape):
+            if worker is not None and could_hold(worker, task.shape):
                 return True
         return False
 
@@ -90,7 +92,7 @@ class Reservations:
         best: tuple[tuple[bool, bool, float, int, str], KnownWorker] | None = None
         for worker in self._roster:
             reserved = worker.reservation
-            if (reserved is None or task.claim() < reserved.task.claim()) and worker.could_hold(task.shape):
+            if (reserved is None or task.claim() < reserved.task.claim()) and could_hold(worker, task.shape):
                 lack = _lack(worker, task.shape)
                 score = (worker.id in task.shuns, reserved is not None, lack, worker.busy, worker.id)
                 if best is None or score < best[0]:
@@ -103,7 +105,7 @@ class Reservations:
             reservation is not None
             and reservation.task.waits
             and self._roster.get(worker.id) is worker
-            and worker.could_hold(reservation.task.shape)
+            and could_hold(worker, reservation.task.shape)
         )
 
     def _reserve(self, worker: KnownWorker, task: Task) -> None:
@@ -116,14 +118,14 @@ class Reservations:
         self._roster.touch(worker)
 
 
-def _held(worker: KnownWorker, reservation: Reservation) -> Held:
-    """The room beside the task: all there is, less what it needs and what has been placed since."""
-    since = [task for id, task in worker.placed.items() if id not in reservation.before]
-    shapes: Sequence[Shape] = [reservation.task.shape, *(task.shape for task in since)]
+def held_room(worker: KnownWorker, task: Task, since: Iterable[Task] = ()) -> Held:
+    """The room beside the task that the worker is kept for: all there is, less what the task needs and what has been
+    placed `since` the worker was reserved."""
+    shapes: Sequence[Shape] = [task.shape, *(one.shape for one in since)]
     total = worker.whole()
     return Held(
         worker.id,
-        reservation.task,
+        task,
         worker.slots + worker.prefetch - len(shapes),
         (
             total[0] - sum(shape.cpu_m for shape in shapes),
@@ -131,6 +133,11 @@ def _held(worker: KnownWorker, reservation: Reservation) -> Held:
             total[2] - sum(shape.gpu for shape in shapes),
         ),
     )
+
+
+def _held(worker: KnownWorker, reservation: Reservation) -> Held:
+    since = (task for id, task in worker.placed.items() if id not in reservation.before)
+    return held_room(worker, reservation.task, since)
 
 
 def _lack(worker: KnownWorker, shape: Shape) -> float:

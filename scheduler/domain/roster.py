@@ -8,7 +8,8 @@ What the end of a lease means for tasks is decided in `scheduler.domain.leases`.
 from collections.abc import Iterator
 
 from scheduler.domain.model import Task
-from scheduler.domain.placement import Room
+from scheduler.domain.room import Room
+from scheduler.domain.rules import could_hold, takes_work
 from scheduler.domain.worker import KnownWorker
 
 
@@ -72,17 +73,17 @@ class Roster:
         """The room of every worker that can take something now, in no certain order."""
         for id in self._stale:
             worker = self._workers.get(id)
-            room = None if worker is None else worker.room()
-            if room is None:
-                self._roomy.pop(id, None)
-            else:
+            room = worker.room() if worker is not None and takes_work(worker) else None
+            if room is not None and (room.slots or room.prefetch):
                 self._roomy[id] = room
+            else:
+                self._roomy.pop(id, None)
         self._stale.clear()
         return list(self._roomy.values())
 
     def another_fits(self, task: Task) -> bool:
         """Whether a worker on which the task has not failed could hold it, sooner or later."""
-        return any(worker.id not in task.shuns and worker.could_hold(task.shape) for worker in self)
+        return any(worker.id not in task.shuns and could_hold(worker, task.shape) for worker in self)
 
     def expired(self, monotonic: float) -> list[KnownWorker]:
         """The workers whose lease is over and who still count for something."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from scheduler.domain.model import Reservation, Shape, Task
-from scheduler.domain.placement import UNLIMITED, Room, has_labels
+from scheduler.domain.model import Reservation, Task
+from scheduler.domain.room import UNLIMITED, Room
 from schemas.specs import Resources
 from schemas.states import WorkerStatus
 
@@ -28,6 +28,7 @@ class KnownWorker:
     slots: int = 0
     prefetch: int = 0
     online: bool = True
+    has_agent: bool = True
     drained: bool = False
     """A drain was ordered; it lasts, over restarts, until it is lifted."""
     draining: bool = False
@@ -72,31 +73,15 @@ class KnownWorker:
         """Why it is unhealthy."""
         return self.unhealthy if self.status is WorkerStatus.UNHEALTHY else None
 
-    @property
-    def ready(self) -> bool:
-        """Whether it takes work at this moment."""
-        return self.status is WorkerStatus.ONLINE and not self.draining
-
-    def room(self) -> Room | None:
-        """What it can still take; None when it takes nothing."""
-        if not self.ready:
-            return None
+    def room(self) -> Room:
+        """What is free there. Whether the worker takes work at all is decided by the rules."""
         slots = max(0, self.slots - self.busy)
         prefetch = max(0, self.slots + self.prefetch - max(self.busy, self.slots))
-        if not slots and not prefetch:
-            return None
         return Room(self.id, self.tags(), slots, prefetch, self.free_resources())
 
     def tags(self) -> dict[str, str]:
         """Its labels with its type among them, as `requires` sees them."""
         return tags(self.type, self.labels)
-
-    def could_hold(self, shape: Shape) -> bool:
-        """Whether it takes work and would have room for the shape, were nothing placed there."""
-        if not self.ready or self.slots < 1 or not has_labels(shape, self.tags()):
-            return False
-        cpu_m, memory_mb, gpu = self.whole()
-        return shape.cpu_m <= cpu_m and shape.memory_mb <= memory_mb and shape.gpu <= gpu
 
     def whole(self) -> tuple[int, int, int]:
         """(cpu_m, memory_mb, gpu) that it has in all."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.domain.explain import Candidate, ReservedFor, Waiting, refusal, summary, verdicts
-from scheduler.domain.model import Shape
+from scheduler.domain.explain import Candidate, Waiting, refusal, summary, verdicts
+from scheduler.domain.model import Shape, Task
+from scheduler.domain.reservations import held_room
 from scheduler.domain.worker import KnownWorker
 from schemas.specs import Resources
 from tests.unit.scheduler.making import START
@@ -21,22 +22,22 @@ def worker(**changes: object) -> KnownWorker:
 @pytest.mark.parametrize(
     ("candidate", "shape", "words"),
     [
-        (Candidate(worker(), True), Shape(), None),
-        (Candidate(worker(), False), Shape(), "has no agent"),
-        (Candidate(worker(online=False), True), Shape(), "is offline"),
-        (Candidate(worker(drained=True), True), Shape(), "is draining and takes nothing new"),
-        (Candidate(worker(unhealthy="no fork"), True), Shape(), "is unhealthy: no fork"),
-        (Candidate(worker(), True), Shape((("gpu", "yes"),)), "lacks the label gpu=yes"),
-        (Candidate(worker(), True), Shape((("type", "go"),)), "has type=rust, the task requires type=go"),
-        (Candidate(worker(busy=2), True), Shape(), "has no free slot: 2 placed, 2 slots"),
-        (Candidate(worker(slots=0), True), Shape(), "offers no slots"),
+        (Candidate(worker()), Shape(), None),
+        (Candidate(worker(has_agent=False)), Shape(), "has no agent"),
+        (Candidate(worker(online=False)), Shape(), "is offline"),
+        (Candidate(worker(drained=True)), Shape(), "is draining and takes nothing new"),
+        (Candidate(worker(unhealthy="no fork")), Shape(), "is unhealthy: no fork"),
+        (Candidate(worker()), Shape((("gpu", "yes"),)), "lacks the label gpu=yes"),
+        (Candidate(worker()), Shape((("type", "go"),)), "has type=rust, the task requires type=go"),
+        (Candidate(worker(busy=2)), Shape(), "has no free slot: 2 placed, 2 slots"),
+        (Candidate(worker(slots=0)), Shape(), "offers no slots"),
         (
-            Candidate(worker(capacity=Resources(cpu_m=500)), True),
+            Candidate(worker(capacity=Resources(cpu_m=500))),
             Shape(cpu_m=800),
             "has cpu_m 500 in all, the task needs 800",
         ),
         (
-            Candidate(worker(capacity=Resources(cpu_m=900), used=(400, 0, 0), busy=1), True),
+            Candidate(worker(capacity=Resources(cpu_m=900), used=(400, 0, 0), busy=1)),
             Shape(cpu_m=800),
             "has cpu_m 500 free, the task needs 800",
         ),
@@ -51,14 +52,19 @@ def test_a_refusal_says_what_is_needed_and_what_is_lacking(
 def test_the_summary_says_why_it_waits() -> None:
     assert summary(1, []) == "waits: no worker is known"
     assert summary(1, *verdicts(Shape(), [], offline=3)) == "waits: every worker is offline"
-    assert summary(1, *verdicts(Shape(), [Candidate(worker(), False)])) == "waits: the only worker has no agent"
-    full = [Candidate(worker(busy=2), True)] * 2
+    assert summary(1, *verdicts(Shape(), [Candidate(worker(has_agent=False))])) == "waits: the only worker has no agent"
+    full = [Candidate(worker(busy=2))] * 2
     assert summary(1, *verdicts(Shape(), full)) == "waits: every worker has no free slot: 2 placed, 2 slots"
     assert summary(1, *verdicts(Shape(), full, offline=1)) == "waits: none of 3 workers can take it now"
-    assert summary(3, *verdicts(Shape(), [Candidate(worker(), True)])) == "waits behind 2 others for 1 fitting workers"
+    assert summary(3, *verdicts(Shape(), [Candidate(worker())])) == "waits behind 2 others for 1 fitting workers"
 
 
-LARGE = ReservedFor("large", (-3, START, "large"), Shape(cpu_m=4000))
+LARGE = Task("large", "j", 1, "", 3, Shape(cpu_m=4000), START, START)
+
+
+def kept(one: KnownWorker) -> Candidate:
+    """A worker that is kept for LARGE."""
+    return Candidate(one, held_room(one, LARGE))
 
 
 @pytest.mark.parametrize(
@@ -67,18 +73,17 @@ LARGE = ReservedFor("large", (-3, START, "large"), Shape(cpu_m=4000))
         (Waiting("small", (-1, START, "small")), Shape(cpu_m=1000), "is reserved for task large, which needs more"),
         (Waiting("tiny", (-1, START, "tiny")), Shape(), None),
         (Waiting("urgent", (-4, START, "urgent")), Shape(cpu_m=1000), None),
-        (Waiting("large", LARGE.claim), LARGE.shape, None),
+        (Waiting("large", LARGE.claim()), LARGE.shape, None),
     ],
     ids=["no room beside the large one", "room beside it", "a higher claim", "the large one itself"],
 )
 def test_a_worker_that_is_kept_for_a_task_names_it(task: Waiting, shape: Shape, words: str | None) -> None:
-    kept = Candidate(worker(capacity=Resources(cpu_m=4000)), True, LARGE)
-    assert refusal(shape, kept, task) == words
+    assert refusal(shape, kept(worker(capacity=Resources(cpu_m=4000))), task) == words
 
 
 def test_a_task_for_which_a_worker_is_kept_is_told_which_and_until_when() -> None:
     full = worker(capacity=Resources(cpu_m=4000), used=(1000, 0, 0), busy=1)
-    answers, others = verdicts(LARGE.shape, [Candidate(full, True, LARGE)], Waiting("large", LARGE.claim))
+    answers, others = verdicts(LARGE.shape, [kept(full)], Waiting("large", LARGE.claim()))
     assert summary(1, answers, others, kept="one") == (
         "waits: worker one is reserved for it, until what was placed there before has ended"
     )
@@ -87,7 +92,7 @@ def test_a_task_for_which_a_worker_is_kept_is_told_which_and_until_when() -> Non
 def test_a_worker_where_an_attempt_failed_says_until_when_another_is_waited_for() -> None:
     other = worker(busy=2)
     other.id = "w2"
-    both = [Candidate(worker(), True), Candidate(other, True)]
+    both = [Candidate(worker()), Candidate(other)]
     waiting = Waiting("a", (-1, START, "a"), ("w1",), "2026-11-23T08:15:30Z")
     (shunned, full), _ = verdicts(Shape(), both, waiting)
     assert shunned.refusal == (

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.domain.model import Shape, Task
-from scheduler.domain.placement import UNLIMITED, Held, Lane, Plan, Room, Snapshot, has_labels, place
+from scheduler.domain.placement import Lane, Plan, Snapshot, place
+from scheduler.domain.room import UNLIMITED, Held, Room
+from scheduler.domain.rules import has_labels
 from tests.unit.scheduler.making import task
 
 SHAPES = [
