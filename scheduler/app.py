@@ -9,13 +9,15 @@ from scheduler.consumers import AgentNews, PlacementEvents, VerdictRecords
 from scheduler.counters import Counters
 from scheduler.hearing import HeardTime, Hearing
 from scheduler.leader import Leader
-from scheduler.listing import Listing
 from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
 from scheduler.recall import Recollection, UnheardSchedules, Unnamed
 from scheduler.restarts import Restarts
 from scheduler.schedules import Firing, Schedules
 from scheduler.settings import SchedulerSettings
-from scheduler.store import Store
+from scheduler.store.listing import Listing
+from scheduler.store.schedules import ScheduleStore
+from scheduler.store.turns import TurnStore
+from scheduler.store.workers import WorkerStore
 from scheduler.traces import Traces
 from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
 from schemas.events import ScheduleConfirmed, ScheduleFired, ScheduleRefused, TaskScheduled
@@ -37,13 +39,14 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
     counters = Counters(metrics)
-    store = Store(database, outbox)
+    store = TurnStore(database, outbox)
+    schedule_store, worker_store = ScheduleStore(database), WorkerStore()
     listing = Listing(database)
     verdicts = listen(bus, ScheduleConfirmed, ScheduleRefused)
     traces = Traces(base.tracing)
-    table = Schedules(outbox, traces)
-    outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox))
-    outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(table))
+    firing = Schedules(schedule_store, outbox, traces)
+    outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox).handle)
+    outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(schedule_store).handle)
     asked = Recall(bus, metrics)
     questions = questions_asked(metrics)
 
@@ -53,28 +56,28 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         leader = Leader(store, bus, counters, traces, lease=lease, patience=lease + REDELIVERED, heard=heard.now)
         timers = Timers(leader)
         leader.timed = timers.wake
-        silence = Silence(outbox, heard, leader.hold, lease=lease)
+        silence = Silence(worker_store, outbox, heard, leader.hold, lease=lease)
         placement = PlacementEvents(leader, silence)
-        placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement, patient=leader.nothing_waits)
+        placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement.handle, patient=leader.nothing_waits)
         leader.delay = placing.delay
         restarts = Restarts(placing.caught_up, partial(leader.hear, outcomes_read=True), patience=lease)
         leader.hold_back = restarts.hold
-        recollection = Recollection(leader, outbox, asked)
+        recollection = Recollection(leader, store, outbox, asked)
         return [
             leader,
             restarts,
             AgentNews(bus, leader, counters.agents_refused),
             Hearing(bus, heard, leader.idle_turn, counters),
             placing,
-            bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(table)),
+            bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(schedule_store).handle),
             timers,
             silence,
-            Firing(table, bus, counters, leader.hold),
+            Firing(firing, bus, counters, leader.hold),
             Answering(bus, questions, [answer(RECALL_OF["scheduler"], recollection.answer)]),
             Unnamed(leader, recollection, asked, lease=lease),
-            UnheardSchedules(outbox, asked, lease=lease),
+            UnheardSchedules(schedule_store, outbox, asked, lease=lease),
             HeartbeatTimes(leader),
-            Forgetting(leader, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
+            Forgetting(leader, worker_store, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
             Housekeeping(tasks=store.purge_done, idempotency_keys=partial(purge, database)),
         ]
 
@@ -83,8 +86,8 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         description="When and where work runs: schedules, workers, and what waits.",
         port=settings.port,
         apis=[
-            schedules.api(listing, outbox, verdicts),
-            workers.api(listing, outbox, bus),
+            schedules.api(listing, schedule_store, outbox, verdicts),
+            workers.api(listing, worker_store, outbox, bus),
             queue.api(listing),
             explain.api(listing, bus),
         ],

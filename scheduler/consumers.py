@@ -1,4 +1,4 @@
-"""What the scheduler hears: decode, call, acknowledge. The leader hears the bus and the agents, each replica verdicts.
+"""The scheduler's event handlers, and the leader's subscription to agents: decode, call, acknowledge.
 
 Acknowledging follows the handler's return, which follows the commit. Heartbeats and offers come on core NATS: one
 that is lost is made good by the next.
@@ -12,8 +12,8 @@ from prometheus_client import Counter
 
 from scheduler.leader import Leader, Turn
 from scheduler.loops import Silence
-from scheduler.schedules import Schedules
-from scheduler.store import MARKS_KEPT
+from scheduler.store.schedules import ScheduleStore
+from scheduler.store.turns import MARKS_KEPT
 from schemas.agents import Heartbeat, Offer
 from schemas.cloudevents import CloudEvent
 from schemas.events import (
@@ -45,7 +45,7 @@ class PlacementEvents:
         self._leader = leader
         self._silence = silence
 
-    async def __call__(self, events: Events) -> None:
+    async def handle(self, events: Events) -> None:
         async with self._leader.turn() as turn:
             offline: set[str] = set()
             drained: list[str] = []
@@ -64,7 +64,7 @@ class PlacementEvents:
                             resumed.append(data.worker_id)
                     case data:
                         _apply(turn, data, event)
-            # Most of these are our own words coming back.
+            # Most of these events the scheduler has published itself.
             await self._leader.remove(turn, offline)
         for id in drained:
             await self._leader.tell_to_drain(id)
@@ -76,8 +76,8 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
     desk, now = turn.desk, turn.now
     match data:
         case TaskQueued() if now.wall - event.time >= MARKS_KEPT:
-            # Told again from the stream's beginning, perhaps, when nobody here knows any more that it has ended. What
-            # still waits, the orchestrator reminds of.
+            # Perhaps the stream is read again from its beginning, and the mark that the attempt has ended is purged. Of
+            # a task that still waits the orchestrator publishes a reminder.
             desk.totals.stale += 1
         case TaskQueued():
             desk.arrive(data, now, traceparent=event.traceparent)
@@ -90,7 +90,7 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
         case WorkerStopped():
             desk.stopped(data, event.time, now)
         case WorkerRegistered():
-            pass  # our own word: the desk said it
+            pass  # the scheduler has published it itself
         case _:
             _log.warning("event.unexpected", event_type=event.type, event_id=event.id)
 
@@ -112,7 +112,7 @@ class AgentNews:
             self._subscriptions.append(await self._bus.subscribe(subject("*", "heartbeat"), self._heartbeat))
             self._subscriptions.append(await self._bus.subscribe(subject("*", "offer"), self._offer))
         except BaseException:
-            await self.stop()  # nobody else is going to stop what has not started
+            await self.stop()  # a part that has not started is not stopped by the service
             raise
 
     async def stop(self) -> None:
@@ -141,10 +141,10 @@ class AgentNews:
 class VerdictRecords:
     """The handler of `scheduler-verdicts`: what was refused has failed, and what was confirmed was heard."""
 
-    def __init__(self, schedules: Schedules) -> None:
+    def __init__(self, schedules: ScheduleStore) -> None:
         self._schedules = schedules
 
-    async def __call__(self, events: Events) -> None:
+    async def handle(self, events: Events) -> None:
         refused = {event.data.schedule_id: event.data for event in events if isinstance(event.data, ScheduleRefused)}
         if refused:
             await self._schedules.refuse(list(refused.values()))

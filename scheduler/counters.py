@@ -1,4 +1,4 @@
-"""What the scheduler counts. Queue and fleet are read from the leader's desk when somebody asks; on a process that does
+"""The scheduler's metrics. Queue and workers are read from the leader's desk at each scrape; on a process that does
 not lead they are zero, so that sums over the replicas are the leader's numbers.
 """
 
@@ -77,14 +77,14 @@ class Counters:
             self._seen = (desk.totals.leases_lost, desk.totals.stale)
 
     def placed(self, tasks: Iterable[Task], moment: datetime) -> None:
-        """Tasks were placed at `moment`, which is written."""
+        """Count tasks that were placed at `moment`; the turn is committed."""
         count = 0
         for count, task in enumerate(tasks, 1):  # noqa: B007  # counted on the way
             self._waits[task.priority].observe((moment - task.ready_at).total_seconds())
         self.placements.inc(count)
 
     async def _measure(self) -> None:
-        """Look the desk over, once for all the numbers that it holds."""
+        """Read all gauges from the desk, once per scrape."""
         desk = self._desk
         moment = now()
         depths = desk.queue.depths() if desk else {}

@@ -19,7 +19,7 @@ from scheduler.counters import Counters
 from scheduler.domain.answers import Answer
 from scheduler.domain.desk import Desk
 from scheduler.domain.model import Moment, Task
-from scheduler.store import Store
+from scheduler.store.turns import TurnStore
 from scheduler.traces import Traces
 from schemas.agents import Drain, Heartbeat, Offer, Resume, Seek, Stop
 from schemas.events import WorkerDraining, WorkerResumed
@@ -41,7 +41,7 @@ MANY: Final = 20
 
 @dataclass(slots=True)
 class Turn:
-    """One turn at the desk."""
+    """One turn of the leader: its desk, and the moment at which the turn began."""
 
     desk: Desk
     now: Moment
@@ -58,7 +58,7 @@ class Leader:
 
     def __init__(
         self,
-        store: Store,
+        store: TurnStore,
         bus: Bus,
         counters: Counters,
         traces: Traces,
@@ -107,12 +107,12 @@ class Leader:
         await self._store.hold(tx, self._epoch)
 
     async def idle_turn(self) -> None:
-        """Wait for a turn and do nothing with it. Raises Unavailable when there is none to be had."""
+        """Wait for a turn and do nothing in it. Raises Unavailable when the term is over."""
         async with self.turn():
             pass
 
     def nothing_waits(self) -> bool:
-        """Whether no task waits for a worker, so that news of a free slot is of no use to anybody yet."""
+        """Whether no task waits for a worker: then a free slot is of no use yet."""
         return self._desk is not None and not len(self._desk.queue)
 
     @asynccontextmanager
@@ -139,10 +139,10 @@ class Leader:
             self.timed()
 
     async def hear(self, news: Heartbeat | Offer, *, outcomes_read: bool = False) -> None:
-        """Take a worker's word, and tell it what it has to know in return. One that makes executions lost is held back,
-        unless the outcomes that were stored when it came were read.
+        """Handle a heartbeat or an offer, and send the worker the orders that follow from it. A heartbeat that makes
+        executions lost is held back, unless the outcomes that were stored when it came were read.
 
-        Raises Unavailable when another leader has taken over in the meantime: its word is not ours to answer.
+        Raises Unavailable when another leader has taken over in the meantime: that one sends the orders.
         """
         answer = Answer()
         async with self.turn() as turn:
@@ -162,7 +162,7 @@ class Leader:
         return self.delay() <= self._lease / 3
 
     async def unnamed(self, after: float, limit: int) -> list[Overdue]:
-        """What is placed and is not named by its worker's heartbeats for `after` seconds; so many at most."""
+        """At most `limit` placed tasks that their worker's heartbeats have not named for `after` seconds."""
         async with self._lock:
             tasks = [] if self._desk is None else self._desk.unnamed(self.moment(), after=after, limit=limit)
             return [_overdue(task) for task in tasks]
@@ -234,7 +234,7 @@ class Leader:
             self._traces.written(changes, refused)
             if not desk.written(changes, refused):
                 return
-            # What was refused has given its room back: somebody else may have it.
+            # The refused tasks have given their room back: another task may have it.
 
     async def _rebuild(self) -> Desk:
         started = time.perf_counter()

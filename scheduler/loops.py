@@ -11,9 +11,10 @@ from prometheus_client import Counter
 
 from scheduler.hearing import HeardTime
 from scheduler.leader import Leader
+from scheduler.store.workers import WorkerStore
 from schemas.events import WorkerForgotten, WorkerOffline
 from shared.outbox import Outbox
-from shared.postgres import Transaction, load_queries
+from shared.postgres import Transaction
 from shared.service import Counts, Loop
 from shared.worker_settings import time_to_live
 
@@ -49,14 +50,13 @@ class Silence(Loop):
     an interruption.
     """
 
-    def __init__(self, outbox: Outbox, heard: HeardTime, hold: Hold, *, lease: float) -> None:
+    def __init__(self, workers: WorkerStore, outbox: Outbox, heard: HeardTime, hold: Hold, *, lease: float) -> None:
         super().__init__("silence", interval=NOTHING_DUE)
         self._outbox = outbox
         self._heard = heard
         self._hold = hold
         self._lease = lease
-        sql = load_queries("scheduler")
-        self._expire, self._following = sql["expire_silent"], sql["next_silence"]
+        self._workers = workers
 
     async def run_once(self) -> Counts:
         if (missing := self._lease - self._heard.stretch()) > 0:
@@ -64,10 +64,10 @@ class Silence(Loop):
             return {}
         async with self._outbox.transaction() as tx:
             await self._hold(tx)
-            silent = [row["id"] for row in await tx.fetch(self._expire, self._lease)]
+            silent = await self._workers.expire_silent(tx, self._lease)
             detail = f"no heartbeat for {self._lease:g} s"
             tx.emit(*(WorkerOffline(worker_id=id, detail=detail) for id in silent))
-            due = await tx.fetch_value(self._following, self._lease)
+            due = await self._workers.next_silence(tx, self._lease)
         # No longer than a lease: that a worker was registered may not have been heard here.
         self.interval = max(SHORTEST, min(self._lease, _or(due, self._lease)))
         return {"offline": len(silent)}
@@ -76,13 +76,15 @@ class Silence(Loop):
 class Forgetting(Loop):
     """Forgets workers that have been offline for long; `ttl` is in seconds, None for what suits each worker."""
 
-    def __init__(self, leader: Leader, outbox: Outbox, *, ttl: float | None, forgotten: Counter) -> None:
+    def __init__(
+        self, leader: Leader, workers: WorkerStore, outbox: Outbox, *, ttl: float | None, forgotten: Counter
+    ) -> None:
         super().__init__("forgetting", interval=LOOK_EVERY if ttl is None else min(LOOK_EVERY, max(0.5, ttl / 4)))
         self._leader = leader
         self._outbox = outbox
         self._ttl = ttl
         self._forgotten = forgotten
-        self._forget_silent = load_queries("scheduler")["forget_silent"]
+        self._workers = workers
 
     async def run_once(self) -> Counts:
         async with self._leader.turn() as turn:
@@ -90,9 +92,9 @@ class Forgetting(Loop):
         ttl = time_to_live(self._ttl, durable=False).total_seconds()
         async with self._outbox.transaction() as tx:
             await self._leader.hold(tx)
-            silent = await tx.fetch(self._forget_silent, ttl)
+            silent = await self._workers.forget_silent(tx, ttl)
             detail = f"offline for longer than {ttl:g} s"
-            tx.emit(*(WorkerForgotten(worker_id=row["id"], name=row["name"], detail=detail) for row in silent))
+            tx.emit(*(WorkerForgotten(worker_id=one.id, name=one.name, detail=detail) for one in silent))
         self._forgotten.inc(count + len(silent))
         return {"forgotten": count + len(silent)}
 

@@ -1,4 +1,4 @@
-"""What the scheduler asks when it hears nothing, and what it answers when others ask (`shared.recall`).
+"""Questions of the scheduler about executions without news, and its answers to those of others (`shared.recall`).
 
 It asks about executions that are placed and that their worker's heartbeats do not name: the worker manager may never
 have heard of the order, or the outcome was lost on its way here. It answers from its tables.
@@ -8,14 +8,14 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from scheduler.domain import recall
-from scheduler.domain.model import Outcome, TaskState
+from scheduler.domain.model import TaskState
 from scheduler.domain.recall import Known
 from scheduler.leader import Leader
-from schemas.events import EventData, JobTarget, ScheduleCreated, ScheduleFired, TaskCancelRequested
+from scheduler.store.schedules import ScheduleStore
+from scheduler.store.turns import TurnStore
+from schemas.events import EventData, TaskCancelRequested
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
-from schemas.states import Reason
 from shared.outbox import Outbox
-from shared.postgres import Record, load_queries
 from shared.recall import PAGE, Recall, answered
 from shared.service import Counts, Loop
 
@@ -25,11 +25,11 @@ SCHEDULES_AT_ONCE: Final = 100
 class Recollection:
     """Answers from the tasks' table."""
 
-    def __init__(self, leader: Leader, outbox: Outbox, asked: Recall) -> None:
+    def __init__(self, leader: Leader, store: TurnStore, outbox: Outbox, asked: Recall) -> None:
         self._leader = leader
+        self._store = store
         self._outbox = outbox
         self._recall = asked
-        self._query = load_queries("scheduler")["recall_tasks"]
 
     async def answer(self, question: RecallQuestion) -> RecallAnswer:
         """Publish again what is known of these attempts, and cancel those that are wanted to end.
@@ -60,7 +60,7 @@ class Recollection:
 
     async def read(self, task_ids: Collection[str]) -> dict[str, Known]:
         """The rows of tasks, by id."""
-        return {row["task_id"]: _known(row) for row in await self._outbox.database.fetch(self._query, list(task_ids))}
+        return await self._store.recall(task_ids)
 
     async def publish(self, said: Sequence[tuple[EventData, str | None]]) -> None:
         """Publish events, each with its trace."""
@@ -106,46 +106,18 @@ class Unnamed(Loop):
 class UnheardSchedules(Loop):
     """Publishes again that schedules were made or fired, until the orchestrator is known to have heard of it."""
 
-    def __init__(self, outbox: Outbox, asked: Recall, *, lease: float) -> None:
+    def __init__(self, schedules: ScheduleStore, outbox: Outbox, asked: Recall, *, lease: float) -> None:
         super().__init__("unheard schedules", interval=lease / 2)
         self._outbox = outbox
         self._recall = asked
         self._lease = lease
-        self._query = load_queries("scheduler")["unheard_schedules"]
+        self._schedules = schedules
 
     async def run_once(self) -> Counts:
         """Publish a bounded number again."""
         async with self._outbox.transaction() as tx:
-            rows = await tx.fetch(self._query, self._lease, SCHEDULES_AT_ONCE)
-            for row in rows:
-                event = _schedule_event(row)
-                self._recall.repeated(event.event_type)
-                tx.emit(event, traceparent=row["traceparent"])
-        return {"told_again": len(rows)}
-
-
-def _schedule_event(row: Record) -> EventData:
-    target = JobTarget.model_validate(row["target"])
-    if row["last_job_id"] is None:
-        return ScheduleCreated(schedule_id=row["id"], target=target, next_run_at=row["next_run_at"])
-    return ScheduleFired(schedule_id=row["id"], job_id=row["last_job_id"], target=target, due_at=row["last_run_at"])
-
-
-def _known(row: Record) -> Known:
-    return Known(
-        task_id=row["task_id"],
-        job_id=row["job_id"],
-        attempt=row["attempt"],
-        name=row["name"],
-        state=TaskState(row["status"]),
-        run=row["run"],
-        execution_id=row["execution_id"],
-        worker_id=row["worker_id"],
-        worker_name=row["worker_name"],
-        incarnation=row["incarnation"],
-        placed_at=row["placed_at"],
-        cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
-        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
-        report=row["report"],
-        traceparent=row["traceparent"],
-    )
+            unheard = await self._schedules.lock_unheard(tx, self._lease, SCHEDULES_AT_ONCE)
+            for one in unheard:
+                self._recall.repeated(one.event.event_type)
+                tx.emit(one.event, traceparent=one.traceparent)
+        return {"told_again": len(unheard)}

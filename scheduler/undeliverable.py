@@ -5,7 +5,7 @@ What is submitted is weighed against the server's limit, so that this happens on
 
 from collections.abc import Sequence
 
-from scheduler.schedules import Schedules
+from scheduler.store.schedules import ScheduleStore
 from schemas.events import ExecutionFinished, ScheduleFired, ScheduleRefused, TaskScheduled
 from schemas.refusals import RefusalReason
 from schemas.states import ExecutionStatus, Reason
@@ -21,7 +21,7 @@ class UndeliverableOrders:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    async def __call__(self, orders: Sequence[TaskScheduled]) -> None:
+    async def handle(self, orders: Sequence[TaskScheduled]) -> None:
         async with self._outbox.transaction() as tx:
             tx.emit(*(_failed(order) for order in orders))
 
@@ -29,10 +29,10 @@ class UndeliverableOrders:
 class UndeliverableFirings:
     """Handler of undeliverable `schedules.fired`: the schedule has failed."""
 
-    def __init__(self, schedules: Schedules) -> None:
+    def __init__(self, schedules: ScheduleStore) -> None:
         self._schedules = schedules
 
-    async def __call__(self, firings: Sequence[ScheduleFired]) -> None:
+    async def handle(self, firings: Sequence[ScheduleFired]) -> None:
         await self._schedules.refuse(
             [
                 ScheduleRefused(

@@ -7,7 +7,7 @@ from aiohttp import web
 from scheduler.domain.explain import Waiting, summary, verdicts
 from scheduler.domain.model import SHUN_FOR, Outcome, TaskState
 from scheduler.domain.whereabouts import in_words, worker_in_words
-from scheduler.listing import KnownTask, Listing
+from scheduler.store.listing import KnownTask, Listing
 from schemas.model import rfc3339
 from schemas.questions import TASK, TaskQuestion
 from schemas.rest.schedules import Explanation

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from scheduler.listing import Listing, QueuePlace
+from scheduler.store.listing import Listing, QueuePlace
 from schemas.model import rfc3339
 from schemas.rest.schedules import QueuedTask, QueueQuery
 from shared.clock import now

@@ -4,7 +4,8 @@ from functools import partial
 
 from aiohttp import web
 
-from scheduler.listing import Listing
+from scheduler.store.listing import Listing
+from scheduler.store.schedules import ScheduleStore
 from schemas.events import EventData, JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleFired
 from schemas.ids import is_id
 from schemas.rest.schedules import Schedule, ScheduleCreate, ScheduleQuery
@@ -13,7 +14,6 @@ from shared.clock import now
 from shared.errors import NotFound, NotSupported
 from shared.ids import new_id
 from shared.outbox import Outbox, OutboxTransaction
-from shared.postgres import load_queries
 from shared.telemetry import inject
 from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
@@ -21,11 +21,9 @@ from shared.web.paging import answer_page
 from shared.web.verdicts import verdict
 
 
-def api(listing: Listing, outbox: Outbox, verdicts: Listening[EventData]) -> Api:
+def api(listing: Listing, store: ScheduleStore, outbox: Outbox, verdicts: Listening[EventData]) -> Api:
     """The routes, over the tables and the orchestrator's verdicts, `schedules.confirmed` and `schedules.refused`."""
     api = Api(tag="schedules", kind="schedule", description="What shall run at a certain time.")
-    sql = load_queries("scheduler")
-    insert, get, delete = sql["insert_schedule"], sql["get_schedule"], sql["delete_schedule"]
 
     @api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)
     async def create_schedule(request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
@@ -41,20 +39,19 @@ def api(listing: Listing, outbox: Outbox, verdicts: Listening[EventData]) -> Api
         outbox.must_fit(ScheduleFired(schedule_id=id, job_id=id, target=target, due_at=due), "body", "env")
         with verdicts.about(id) as listener:
             async with idempotent(request, outbox) as tx:
-                await tx.execute(
-                    insert,
-                    id,
-                    body.name,
-                    target.model_dump(mode="json", exclude_none=True),
-                    _uuid("job", body.job_id),
-                    _uuid("pipeline", body.pipeline_id),
-                    body.run_at,
-                    due,
-                    created_at,
-                    inject(),
+                shown = await store.insert(
+                    tx,
+                    id=id,
+                    name=body.name,
+                    target=target,
+                    job_id=_uuid("job", body.job_id),
+                    pipeline_id=_uuid("pipeline", body.pipeline_id),
+                    run_at=body.run_at,
+                    due_at=due,
+                    created_at=created_at,
+                    traceparent=inject(),
                 )
                 tx.emit(ScheduleCreated(schedule_id=id, target=target, next_run_at=due))
-                shown: str = await tx.fetch_value(get, id)
                 response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{id}"})
             if target.command is None and verdicts.hearing:
                 named = ("pipeline", body.pipeline_id or "") if body.job_id is None else ("job", body.job_id)
@@ -62,7 +59,7 @@ def api(listing: Listing, outbox: Outbox, verdicts: Listening[EventData]) -> Api
         return response
 
     async def take_back(id: str, tx: OutboxTransaction) -> None:
-        if await tx.execute(delete, id):
+        if await store.delete(tx, id):
             tx.emit(ScheduleDeleted(schedule_id=id))
 
     @api.get(
@@ -87,7 +84,7 @@ def api(listing: Listing, outbox: Outbox, verdicts: Listening[EventData]) -> Api
     async def delete_schedule(_request: web.Request, id: str) -> web.StreamResponse:
         """It does not fire any more. One that has fired is only forgotten: its job goes on."""
         async with outbox.transaction() as tx:
-            if not await tx.execute(delete, id):
+            if not await store.delete(tx, id):
                 raise NotFound("schedule", id)
             tx.emit(ScheduleDeleted(schedule_id=id))
         return web.Response(status=204)

@@ -3,7 +3,8 @@
 import structlog
 from aiohttp import web
 
-from scheduler.listing import Listing
+from scheduler.store.listing import Listing
+from scheduler.store.workers import WorkerStore
 from schemas.agents import Drain
 from schemas.events import WorkerDraining, WorkerOffline, WorkerRegistered, WorkerResumed
 from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery, WorkerHeartbeat, WorkerRegister
@@ -12,7 +13,6 @@ from shared.bus import Bus
 from shared.errors import BusUnavailable, Conflict, NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
-from shared.postgres import load_queries
 from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
@@ -20,13 +20,9 @@ from shared.web.paging import answer_page
 _log = structlog.get_logger(__name__)
 
 
-def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
+def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
     """The routes, over the tables; what the leader must know reaches it as an event."""
     api = Api(tag="workers", description="Who may be given work.")
-    sql = load_queries("scheduler")
-    insert, get, beat = sql["insert_worker"], sql["get_worker"], sql["beat_worker"]
-    drain, lock, delete = sql["drain_worker"], sql["lock_worker"], sql["delete_worker"]
-    resume = sql["resume_worker"]
 
     async def tell_agent(worker_id: str, order: Drain) -> None:
         """Best effort: what the scheduler places does not depend on it."""
@@ -46,13 +42,12 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
         """Makes a worker known that no agent stands behind: it is listed, and nothing is ever sent to it."""
         id = new_id()
         name = body.name or f"{body.type}-{id[-12:]}"
-        capacity = None if body.capacity is None else body.capacity.model_dump()
         async with idempotent(request, outbox) as tx:
-            await tx.execute(insert, id, body.type, name, body.labels, capacity)
+            await store.insert(tx, id, type=body.type, name=name, labels=body.labels, capacity=body.capacity)
             tx.emit(
                 WorkerRegistered(worker_id=id, type=body.type, name=name, labels=body.labels, slots=0, has_agent=False)
             )
-            response = tx.answer(200, await tx.fetch_value(get, id), {"Location": f"/api/v1/workers/{id}"})
+            response = tx.answer(200, await store.shown(tx, id), {"Location": f"/api/v1/workers/{id}"})
         return response
 
     @api.get(
@@ -86,40 +81,39 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
         """For workers without an agent: renews the lease, brings an offline one back, and may bring new `labels`.
         An agent's own heartbeats decide about its worker; one over REST is only noted there."""
         async with outbox.transaction() as tx:
-            row = await tx.fetch_one(beat, id, body.labels)
-            if row is None:
+            beaten = await store.beat(tx, id, body.labels)
+            if beaten is None:
                 raise NotFound("worker", id)
-            if row["revived"]:
+            if beaten.revived:
                 tx.emit(
                     WorkerRegistered(
                         worker_id=id,
-                        type=row["type"],
-                        name=row["name"],
-                        labels=row["labels"],
+                        type=beaten.type,
+                        name=beaten.name,
+                        labels=beaten.labels,
                         slots=0,
                         has_agent=False,
-                        draining=row["drained"],
+                        draining=beaten.drained,
                     )
                 )
-            return json_response(await tx.fetch_value(get, id))
+            return json_response(await store.shown(tx, id))
 
     @api.post("/api/v1/workers/{id}/drain", summary="Drain a worker", answers={202: RegisteredWorker})
     async def drain_worker(_request: web.Request, id: str) -> web.StreamResponse:
         """It gets nothing new, gives back what has not started and finishes the rest. That lasts, over restarts of the
         worker and of the scheduler, until `resume`. 409 when it is offline."""
         async with outbox.transaction() as tx:
-            row = await tx.fetch_one(lock, id)
-            if row is None:
+            worker = await store.lock(tx, id)
+            if worker is None:
                 raise NotFound("worker", id)
-            status = WorkerStatus(row["status"])
-            again: bool = row["drained"]
-            if status is WorkerStatus.OFFLINE:
+            again = worker.drained
+            if worker.status is WorkerStatus.OFFLINE:
                 raise Conflict(f"worker {id} is offline")
             if not again:
-                await tx.execute(drain, id)
-                tx.emit(WorkerDraining(worker_id=id, incarnation=row["incarnation"], ordered=True))
-            body = await tx.fetch_value(get, id)
-        if again and row["has_agent"]:
+                await store.drain(tx, id)
+                tx.emit(WorkerDraining(worker_id=id, incarnation=worker.incarnation, ordered=True))
+            body = await store.shown(tx, id)
+        if again and worker.has_agent:
             await tell_agent(id, Drain(exit=False))  # the first time the leader does, which may not have reached it
         return json_response(body, status=202)
 
@@ -128,28 +122,28 @@ def api(listing: Listing, outbox: Outbox, bus: Bus) -> Api:
         """The worker may be given work again; one that is offline, when it comes back. Where nothing was drained this
         changes nothing. 409 when the worker drains in order to stop: nothing keeps it."""
         async with outbox.transaction() as tx:
-            row = await tx.fetch_one(lock, id)
-            if row is None:
+            worker = await store.lock(tx, id)
+            if worker is None:
                 raise NotFound("worker", id)
-            if row["drained"]:
-                await tx.execute(resume, id)
+            if worker.drained:
+                await store.resume(tx, id)
                 tx.emit(WorkerResumed(worker_id=id))
-            elif row["status"] == WorkerStatus.DRAINING:
+            elif worker.status is WorkerStatus.DRAINING:
                 raise Conflict(f"worker {id} drains in order to stop; start another one")
-            return json_response(await tx.fetch_value(get, id), status=202)
+            return json_response(await store.shown(tx, id), status=202)
 
     @api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})
     async def delete_worker(_request: web.Request, id: str) -> web.StreamResponse:
         """409 while executions are placed there, unless it is offline. An agent that still lives is told to end."""
         async with outbox.transaction() as tx:
-            row = await tx.fetch_one(lock, id)
-            if row is None:
+            worker = await store.lock(tx, id)
+            if worker is None:
                 raise NotFound("worker", id)
-            if row["busy"] and row["status"] != WorkerStatus.OFFLINE:
-                raise Conflict(f"{row['busy']} executions are placed on worker {id}: drain it first")
-            await tx.execute(delete, id)
-            tx.emit(WorkerOffline(worker_id=id, incarnation=row["incarnation"], detail="removed"))
-        if row["has_agent"] and row["status"] != WorkerStatus.OFFLINE:
+            if worker.busy and worker.status is not WorkerStatus.OFFLINE:
+                raise Conflict(f"{worker.busy} executions are placed on worker {id}: drain it first")
+            await store.delete(tx, id)
+            tx.emit(WorkerOffline(worker_id=id, incarnation=worker.incarnation, detail="removed"))
+        if worker.has_agent and worker.status is not WorkerStatus.OFFLINE:
             await tell_agent(id, Drain(exit=True))
         return web.Response(status=204)
 

@@ -1,4 +1,4 @@
-"""What a heartbeat says against what the leader remembers, and so what the worker has to be told.
+"""A heartbeat compared with the leader's memory: the orders that the worker must get.
 
 Here: the comparison. Not here: what news does to the memory (`desk`), and how a worker is told (`leader`).
 Times are monotonic seconds.
@@ -20,15 +20,15 @@ class Answer:
     """What a worker is to be told after a heartbeat, by execution ids; mostly nothing."""
 
     fenced: list[str] = field(default_factory=list)
-    """It holds them, and they are none of its own."""
+    """The worker holds them, and they are not placed there."""
     stopped: dict[Reason, list[str]] = field(default_factory=dict)
-    """It holds them, and was told to end them: perhaps it has not heard."""
+    """The worker holds them although it was ordered to end them: the order may be lost."""
     sought: list[str] = field(default_factory=list)
-    """They are its own, and it has not named them for long."""
+    """They are placed there, and the worker has not named them for long."""
     drain: bool = False
-    """It takes work though a drain was asked for: perhaps it has not heard."""
+    """The worker takes work although a drain was ordered: the order may be lost."""
     resume: bool = False
-    """It drains, and nothing was ordered (any more): perhaps it has not heard."""
+    """The worker drains although no drain is ordered (any more): the order may be lost."""
 
     def __bool__(self) -> bool:
         return bool(self.fenced or self.stopped or self.sought or self.drain or self.resume)

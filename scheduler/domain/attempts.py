@@ -145,7 +145,7 @@ class Attempts:
             return
         self.leave_worker(task)
         if (worker := self._roster.get(event.worker_id)) is not None and worker.incarnation == event.incarnation:
-            worker.prefetch = 0  # what it offered is not so any more; its next word says what is
+            worker.prefetch = 0  # its last offer is out of date; the next news has the new one
             self._roster.touch(worker)
         if task.cancel_reason is not None:
             self._end(task, Outcome.WITHDRAWN)
@@ -169,7 +169,7 @@ class Attempts:
         self._totals.stale += 1
 
     def _current(self, task_id: str, attempt: int) -> Task | None:
-        """What memory holds of the task, unless that is older than the attempt spoken of."""
+        """The task in memory, unless its attempt is older than the given one."""
         task = self.tasks.get(task_id)
         if task is not None and task.attempt < attempt:
             self._supersede(task)

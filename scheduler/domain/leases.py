@@ -55,9 +55,9 @@ class Leases:
         """The execution that `unnamed` returned last."""
 
     def heartbeat(self, beat: Heartbeat, now: Moment, *, timely: bool = True) -> Answer:
-        """Renew a lease, take news of a worker; returns what it is to be told.
+        """Renew a worker's lease and take its news. Returns what the worker must be told.
 
-        `timely`: news from the stream comes without much delay, so that what is not heard of is not just late.
+        `timely`: events from the stream come without much delay, so that an outcome without news is not just late.
         """
         worker = self._roster.get(beat.worker_id)
         if worker is not None and beat.incarnation in worker.former:
@@ -83,7 +83,7 @@ class Leases:
             return Answer()
         if not worker.online:
             worker.online, worker.left = True, False
-            self._roster.touch(worker)  # it may offer what it offered before, and be wanted now
+            self._roster.touch(worker)  # its offer may be the same as before, and a task may wait for it
             self._totals.timers += 1
             self._record.worker(worker)
             self._record.emit(_registered(worker))

@@ -39,7 +39,7 @@ class Removals:
         """A drain was ordered; it lasts until it is lifted. Tells whether the agent has to be told."""
         worker = self._roster.get(event.worker_id)
         if worker is None or not event.ordered or worker.drained:
-            return False  # or our own word coming back, of a drain that the agent began
+            return False  # or the drain was begun by the agent, and the scheduler published this event itself
         worker.drained, worker.lifted = True, False
         self._roster.touch(worker)
         self._record.worker(worker)

@@ -14,7 +14,9 @@ from scheduler.hearing import HeardTime
 from scheduler.leader import Leader
 from scheduler.loops import Silence
 from scheduler.schedules import Schedules
-from scheduler.store import Store
+from scheduler.store.schedules import ScheduleStore
+from scheduler.store.turns import TurnStore
+from scheduler.store.workers import WorkerStore
 from scheduler.traces import Traces
 from schemas.events import ExecutionLost, TaskScheduled, WorkerOffline
 from shared.clock import now
@@ -124,7 +126,7 @@ async def test_a_scheduler_that_stood_still_takes_no_rest_worker_for_dead(house:
     async def hold(_tx: object) -> None:
         return None
 
-    silence = Silence(outbox, heard, hold, lease=LEASE)
+    silence = Silence(WorkerStore(), outbox, heard, hold, lease=LEASE)
     clock[0] += 60
     assert await silence.run_once() == {}
     heard.prove()
@@ -141,7 +143,7 @@ async def test_a_former_leader_writes_nothing_that_a_leader_writes(house: Opener
     here = await house()
     await here.stack.aclose()
     outbox = Outbox(here.database, here.bus, source="scheduler")
-    store, traces = Store(here.database, outbox), Traces(Tracing("scheduler"))
+    store, traces = TurnStore(here.database, outbox), Traces(Tracing("scheduler"))
     old, new = (Leader(store, here.bus, Counters(Metrics()), traces, lease=15, patience=19) for _ in range(2))
     await old.start()
     agent = Agent(here.bus)
@@ -156,8 +158,8 @@ async def test_a_former_leader_writes_nothing_that_a_leader_writes(house: Opener
     always = HeardTime(lease=0)
     for write in (
         lambda: old.note_heartbeats(0),
-        lambda: Schedules(outbox, traces).fire(now(), old.hold),
-        lambda: Silence(outbox, always, old.hold, lease=0).run_once(),
+        lambda: Schedules(ScheduleStore(here.database), outbox, traces).fire(now(), old.hold),
+        lambda: Silence(WorkerStore(), outbox, always, old.hold, lease=0).run_once(),
     ):
         with pytest.raises(Unavailable, match="this scheduler's leadership"):
             await write()

@@ -14,7 +14,7 @@ from scheduler.counters import Counters
 from scheduler.domain.changes import Changes
 from scheduler.leader import Leader
 from scheduler.settings import SchedulerSettings
-from scheduler.store import Store
+from scheduler.store.turns import TurnStore
 from scheduler.traces import Traces
 from schemas.events import TaskScheduled, WorkerOffline, WorkerRegistered
 from shared.errors import Unavailable
@@ -56,7 +56,7 @@ async def test_a_leader_that_was_replaced_stops_nothing(house: Opener) -> None:
     await here.stack.aclose()
     metrics = Metrics()
     outbox = Outbox(here.database, here.bus, source="scheduler")
-    store, traces = Store(here.database, outbox), Traces(Tracing("scheduler"))
+    store, traces = TurnStore(here.database, outbox), Traces(Tracing("scheduler"))
     old, new = (Leader(store, here.bus, Counters(metrics), traces, lease=0, patience=0) for _ in range(2))
     await old.start()
     agent = Agent(here.bus)
@@ -76,7 +76,7 @@ async def test_a_leader_that_was_replaced_stops_nothing(house: Opener) -> None:
 async def test_a_leader_that_was_replaced_writes_nothing(house: Opener) -> None:
     here = await house()
     outbox = Outbox(here.database, here.bus, source="scheduler")
-    store = Store(here.database, outbox)
+    store = TurnStore(here.database, outbox)
     old = await store.begin_epoch()
     await store.write(old, Changes(events=[]))
     await store.begin_epoch()
@@ -88,7 +88,7 @@ async def test_a_leader_that_was_replaced_writes_nothing(house: Opener) -> None:
 
 async def test_a_leader_that_was_stopped_has_no_further_turn(house: Opener) -> None:
     here = await house()
-    store = Store(here.database, Outbox(here.database, here.bus, source="scheduler"))
+    store = TurnStore(here.database, Outbox(here.database, here.bus, source="scheduler"))
     counters = Counters(Metrics())
     leader = Leader(store, here.bus, counters, Traces(Tracing("scheduler", endpoint=None)), lease=15, patience=75)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from scheduler import store
 from scheduler.domain.model import Shape, Task, TaskState
-from scheduler.payloads import Payloads
-from scheduler.store import Store
+from scheduler.store import turns
+from scheduler.store.payloads import Payloads
+from scheduler.store.turns import TurnStore
 from schemas.events import ExecutionReturned, TaskQueued, TaskScheduled
 from schemas.specs import RunSpec
 from shared.errors import Unavailable
@@ -43,7 +43,7 @@ async def test_a_task_that_waited_is_placed_with_all_that_it_runs(
     house: Opener, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
 ) -> None:
     """Kept in memory or not, arrived before or with the worker, placed for the first time or given back."""
-    monkeypatch.setattr(Store.__init__, "__kwdefaults__", {"kept_bytes": kept_bytes})
+    monkeypatch.setattr(TurnStore.__init__, "__kwdefaults__", {"kept_bytes": kept_bytes})
     here = await house()
     events = [order(f"task-{number}") for number in range(8)]
     await here.say(*events)
@@ -102,8 +102,8 @@ async def test_a_new_leader_reads_all_that_waits_page_by_page_and_nothing_of_wha
         return await fetch(self, query, *args)
 
     monkeypatch.setattr(Database, "fetch", noted)
-    monkeypatch.setattr(store, "LOAD_PAGE", 2)
-    tasks, [worker], _ = await Store(here.database, Outbox(here.database, here.bus, source="scheduler")).load()
+    monkeypatch.setattr(turns, "LOAD_PAGE", 2)
+    tasks, [worker], _ = await TurnStore(here.database, Outbox(here.database, here.bus, source="scheduler")).load()
     assert worker.id == agent.id
     assert [task.state for task in tasks] == [TaskState.PLACED, *[TaskState.WAITING] * 6]
     assert {task.task_id for task in tasks} == {one.task_id for one in events}

@@ -6,7 +6,7 @@ import asyncio
 
 from scheduler.counters import Counters
 from scheduler.leader import Leader
-from scheduler.store import Store
+from scheduler.store.turns import TurnStore
 from scheduler.traces import Traces
 from schemas.agents import MAX_NAMED
 from schemas.events import (
@@ -28,7 +28,7 @@ from tests.integration.scheduler.conftest import DEADLINE, Agent, House, Opener,
 
 def a_leader(here: House) -> Leader:
     """A leader that hears nothing but what the test tells it."""
-    store = Store(here.database, Outbox(here.database, here.bus, source="scheduler"))
+    store = TurnStore(here.database, Outbox(here.database, here.bus, source="scheduler"))
     return Leader(store, here.bus, Counters(Metrics()), Traces(Tracing("scheduler")), lease=15, patience=19)
 
 

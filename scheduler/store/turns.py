@@ -1,27 +1,27 @@
-"""What the leader reads from and writes to the tables: its whole memory at the start, one turn's changes after that.
+"""The leader's reads and writes: its whole memory when it starts, and from then on the changes of each turn.
 
 One turn is one transaction of a few set-based statements, whatever it holds, with the events that it causes.
-The REST side has queries of its own, in `scheduler.listing`; what a change means is decided in `domain`.
+REST reads through `scheduler.store.listing`; what an event changes is decided in `domain`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import timedelta
-from sys import intern
 from typing import Final, TypeVar
 
 import orjson
 
 from scheduler.domain.changes import Changes
 from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.recall import Known
 from scheduler.domain.worker import KnownWorker
-from scheduler.payloads import KEPT_BYTES, Payloads
+from scheduler.store.payloads import KEPT_BYTES, Payloads
+from scheduler.store.rows import heard_worker_of, known_of, task_of
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
-from schemas.specs import Resources, RunSpec
-from schemas.states import Reason, WorkerStatus
+from schemas.specs import RunSpec
 from shared.clock import now
 from shared.errors import Unavailable
 from shared.outbox import Outbox, OutboxTransaction
-from shared.postgres import Broken, Database, Record, Runner, Transaction, load_queries, sparse
+from shared.postgres import Broken, Database, Runner, Transaction, load_queries, sparse
 
 MARKS_KEPT: Final = timedelta(hours=24)
 """How long it is known of an attempt that it has ended."""
@@ -31,7 +31,7 @@ LOAD_PAGE: Final = 2000
 _R = TypeVar("_R", ExecutionFinished, TaskCancelRequested)
 
 
-class Store:
+class TurnStore:
     """The leader's side of the tables."""
 
     def __init__(self, database: Database, outbox: Outbox, *, kept_bytes: int = KEPT_BYTES) -> None:
@@ -44,6 +44,7 @@ class Store:
         self._load_workers = sql["load_workers"]
         self._write_arrivals, self._write_updates = sql["write_arrivals"], sql["write_updates"]
         self._write_done, self._write_workers = sql["write_done"], sql["write_workers"]
+        self._recall_tasks = sql["recall_tasks"]
         self._marks = sql["write_marks"]
         self._heartbeats, self._purge = sql["write_heartbeats"], sql["purge_done"]
         self._known_otherwise = sql["known_otherwise"]
@@ -68,12 +69,12 @@ class Store:
         """All that waits or is placed, every worker with an agent, and the tasks that workers are reserved for."""
         rows = await self._database.fetch(self._load_workers)
         reserved = {row["id"]: row["reserved_for"] for row in rows if row["reserved_for"] is not None}
-        tasks = [_task(row) for row in await self._database.fetch(self._load_placed)]
+        tasks = [task_of(row) for row in await self._database.fetch(self._load_placed)]
         after: tuple[object, ...] = (None, None, None)
-        while page := [_task(row) for row in await self._database.fetch(self._load_waiting, *after, LOAD_PAGE)]:
+        while page := [task_of(row) for row in await self._database.fetch(self._load_waiting, *after, LOAD_PAGE)]:
             tasks += page
             after = (page[-1].priority, page[-1].ready_at, page[-1].task_id)
-        return tasks, [_worker(row) for row in rows], reserved
+        return tasks, [heard_worker_of(row) for row in rows], reserved
 
     async def write(self, epoch: int, changes: Changes) -> list[str]:
         """Write one turn and say what it did; answers the arrivals that the tables refuse, which are not placed.
@@ -159,6 +160,11 @@ class Store:
     async def existing_workers(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers have a row."""
         return {row["id"] for row in await self._database.fetch(self._existing, list(ids))}
+
+    async def recall(self, task_ids: Collection[str]) -> dict[str, Known]:
+        """What the tables know of these tasks, by id."""
+        rows = await self._database.fetch(self._recall_tasks, list(task_ids))
+        return {row["task_id"]: known_of(row) for row in rows}
 
     async def purge_done(self, limit: int) -> int:
         """Forget attempts that were over a day ago, so many at most; returns how many."""
@@ -250,66 +256,6 @@ def _sight(workers: Sequence[KnownWorker]) -> list[object]:
         [w.drained for w in workers],
         [not w.stored for w in workers],
     ]
-
-
-def shape_of(row: Record) -> Shape:
-    """The shape that a task's row describes (columns `requires`, `resources`)."""
-    resources = row["resources"]
-    return Shape.of(row["requires"], None if resources is None else Resources(**resources))
-
-
-def worker_of(row: Record) -> KnownWorker:
-    """A worker as its row describes it; without an agent it has no incarnation, and is never placed on."""
-    status = WorkerStatus(row["status"])
-    return KnownWorker(
-        id=row["id"],
-        type=row["type"],
-        name=row["name"],
-        incarnation=row["incarnation"] or "",
-        since=row["since"],
-        labels=row["labels"],
-        capacity=None if row["capacity"] is None else Resources(**row["capacity"]),
-        slots=row["slots"],
-        prefetch=row["prefetch"],
-        online=status is not WorkerStatus.OFFLINE,
-        drained=row["drained"],
-        draining=status is WorkerStatus.DRAINING and not row["drained"],
-        durable=row["durable"],
-        unhealthy=row["reason"],
-        stored=True,
-    )
-
-
-def _worker(row: Record) -> KnownWorker:
-    worker = worker_of(row)
-    worker.heard_at = row["last_heartbeat"]
-    return worker
-
-
-def _task(row: Record) -> Task:
-    return Task(
-        task_id=row["task_id"],
-        job_id=row["job_id"],
-        attempt=row["attempt"],
-        name=intern(row["name"]),
-        priority=row["priority"],
-        shape=shape_of(row),
-        queued_at=row["queued_at"],
-        ready_at=row["ready_at"],
-        run_at=row["run_at"],
-        queue_deadline=row["queue_deadline"],
-        wanted_execution_id=row["wanted_execution_id"],
-        avoid_worker_id=row["avoid_worker_id"],
-        shuns=tuple(row["shuns"] or ()),
-        state=TaskState(row["status"]),
-        execution_id=row["execution_id"],
-        worker_id=row["worker_id"],
-        incarnation=row["incarnation"],
-        placed_at=row["placed_at"],
-        cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
-        traceparent=row["traceparent"],
-        stored=True,
-    )
 
 
 def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:

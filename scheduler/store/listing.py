@@ -10,7 +10,7 @@ from typing import Final
 from scheduler.domain.explain import Candidate
 from scheduler.domain.model import Outcome, Shape, Task, TaskState
 from scheduler.domain.reservations import held_room
-from scheduler.store import shape_of, worker_of
+from scheduler.store.rows import shape_of, worker_of
 from schemas.ids import is_id
 from schemas.rest.lists import pairs
 from schemas.rest.schedules import QueueQuery, ScheduleQuery

@@ -1,0 +1,90 @@
+"""Rows of the scheduler's tables as values of the domain."""
+
+from sys import intern
+
+from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.recall import Known
+from scheduler.domain.worker import KnownWorker
+from schemas.specs import Resources
+from schemas.states import Reason, WorkerStatus
+from shared.postgres import Record
+
+
+def shape_of(row: Record) -> Shape:
+    """The shape that a task's row describes (columns `requires`, `resources`)."""
+    resources = row["resources"]
+    return Shape.of(row["requires"], None if resources is None else Resources(**resources))
+
+
+def worker_of(row: Record) -> KnownWorker:
+    """A worker as its row describes it; without an agent it has no incarnation, and is never placed on."""
+    status = WorkerStatus(row["status"])
+    return KnownWorker(
+        id=row["id"],
+        type=row["type"],
+        name=row["name"],
+        incarnation=row["incarnation"] or "",
+        since=row["since"],
+        labels=row["labels"],
+        capacity=None if row["capacity"] is None else Resources(**row["capacity"]),
+        slots=row["slots"],
+        prefetch=row["prefetch"],
+        online=status is not WorkerStatus.OFFLINE,
+        drained=row["drained"],
+        draining=status is WorkerStatus.DRAINING and not row["drained"],
+        durable=row["durable"],
+        unhealthy=row["reason"],
+        stored=True,
+    )
+
+
+def heard_worker_of(row: Record) -> KnownWorker:
+    worker = worker_of(row)
+    worker.heard_at = row["last_heartbeat"]
+    return worker
+
+
+def task_of(row: Record) -> Task:
+    return Task(
+        task_id=row["task_id"],
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        name=intern(row["name"]),
+        priority=row["priority"],
+        shape=shape_of(row),
+        queued_at=row["queued_at"],
+        ready_at=row["ready_at"],
+        run_at=row["run_at"],
+        queue_deadline=row["queue_deadline"],
+        wanted_execution_id=row["wanted_execution_id"],
+        avoid_worker_id=row["avoid_worker_id"],
+        shuns=tuple(row["shuns"] or ()),
+        state=TaskState(row["status"]),
+        execution_id=row["execution_id"],
+        worker_id=row["worker_id"],
+        incarnation=row["incarnation"],
+        placed_at=row["placed_at"],
+        cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
+        traceparent=row["traceparent"],
+        stored=True,
+    )
+
+
+def known_of(row: Record) -> Known:
+    return Known(
+        task_id=row["task_id"],
+        job_id=row["job_id"],
+        attempt=row["attempt"],
+        name=row["name"],
+        state=TaskState(row["status"]),
+        run=row["run"],
+        execution_id=row["execution_id"],
+        worker_id=row["worker_id"],
+        worker_name=row["worker_name"],
+        incarnation=row["incarnation"],
+        placed_at=row["placed_at"],
+        cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        report=row["report"],
+        traceparent=row["traceparent"],
+    )
