@@ -55,7 +55,7 @@ def state_diagrams() -> str:
 def event_catalogue() -> str:
     """Every event type, its fields, and who consumes it."""
     parts = [
-        "# Events\n\nGenerated from `schemas/events.py` and `schemas/subjects.py` by `make docs`. The bus subject is"
+        "# Events\n\nGenerated from `schemas/events/` and `schemas/subjects.py` by `make docs`. The bus subject is"
         " `hodei.<type>`; each message there, and each on `hodei.logs.<execution id>`, is a CloudEvents batch with the"
         f" header `Content-Type: {BATCH_CONTENT_TYPE}`. On the feed each event stands alone on"
         f" `hodei.feed.<plural>.<id>.<verb>`, with `Content-Type: {EVENT_CONTENT_TYPE}`. For tools the same, with the"

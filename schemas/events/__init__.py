@@ -1,0 +1,113 @@
+"""Every event of the platform: one class per type, one module per entity.
+
+An event states a fact about one entity; `entity_id()` is that entity (the CloudEvents `subject`), and `job_id`,
+where there is one, is the job it belongs to. Classes here only ever gain optional fields; anything else is a
+new version of the type. How events are wrapped and batched: `schemas.cloudevents`; where they go:
+`schemas.subjects`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from schemas.events.base import EventData
+from schemas.events.executions import (
+    ExecutionCancelRequested,
+    ExecutionCompleted,
+    ExecutionFinished,
+    ExecutionLost,
+    ExecutionRefused,
+    ExecutionRequested,
+    ExecutionReturned,
+    ExecutionStarted,
+    LogSummary,
+)
+from schemas.events.jobs import JobCancelled, JobCancelRequested, JobCreated, JobFailed, JobStarted, JobSucceeded
+from schemas.events.logs import LogChunk, LogGap, LogLine
+from schemas.events.pipelines import PipelineArchived, PipelineCreated, PipelineUpdated
+from schemas.events.schedules import ScheduleConfirmed, ScheduleCreated, ScheduleDeleted, ScheduleFired, ScheduleRefused
+from schemas.events.target import JobTarget
+from schemas.events.tasks import (
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskExpired,
+    TaskFailed,
+    TaskQueued,
+    TaskRetrying,
+    TaskScheduled,
+    TaskSkipped,
+    TaskSucceeded,
+    TaskWithdrawn,
+)
+from schemas.events.workers import (
+    WorkerDraining,
+    WorkerForgotten,
+    WorkerOffline,
+    WorkerRecovered,
+    WorkerRegistered,
+    WorkerResumed,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerUnhealthy,
+)
+
+__all__ = [
+    "EVENT_TYPES",
+    "EventData",
+    "ExecutionCancelRequested",
+    "ExecutionCompleted",
+    "ExecutionFinished",
+    "ExecutionLost",
+    "ExecutionRefused",
+    "ExecutionRequested",
+    "ExecutionReturned",
+    "ExecutionStarted",
+    "JobCancelRequested",
+    "JobCancelled",
+    "JobCreated",
+    "JobFailed",
+    "JobStarted",
+    "JobSucceeded",
+    "JobTarget",
+    "LogChunk",
+    "LogGap",
+    "LogLine",
+    "LogSummary",
+    "PipelineArchived",
+    "PipelineCreated",
+    "PipelineUpdated",
+    "ScheduleConfirmed",
+    "ScheduleCreated",
+    "ScheduleDeleted",
+    "ScheduleFired",
+    "ScheduleRefused",
+    "TaskCancelRequested",
+    "TaskCancelled",
+    "TaskExpired",
+    "TaskFailed",
+    "TaskQueued",
+    "TaskRetrying",
+    "TaskScheduled",
+    "TaskSkipped",
+    "TaskSucceeded",
+    "TaskWithdrawn",
+    "WorkerDraining",
+    "WorkerForgotten",
+    "WorkerOffline",
+    "WorkerRecovered",
+    "WorkerRegistered",
+    "WorkerResumed",
+    "WorkerStarted",
+    "WorkerStopped",
+    "WorkerUnhealthy",
+]
+
+
+def _concrete(root: type[EventData]) -> Iterator[type[EventData]]:
+    for child in root.__subclasses__():
+        if "event_type" in child.__dict__:
+            yield child
+        yield from _concrete(child)
+
+
+EVENT_TYPES: Final[dict[str, type[EventData]]] = {cls.event_type: cls for cls in _concrete(EventData)}
+"""Every event class by its `event_type`."""

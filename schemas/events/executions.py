@@ -1,0 +1,117 @@
+"""Events of executions. The agent publishes them, except where a class names a service."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from schemas.events.base import EventData
+from schemas.events.target import JobTarget
+from schemas.model import EventModel, Instant
+from schemas.refusals import VerdictReason, reason_of_status
+from schemas.states import ExecutionStatus, Reason
+
+
+class _ExecutionEvent(EventData):
+    execution_id: str
+    task_id: str
+    job_id: str
+    attempt: int
+
+    def entity_id(self) -> str:
+        return self.execution_id
+
+
+class ExecutionStarted(_ExecutionEvent):
+    event_type = "executions.started"
+    worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    incarnation: str
+    started_at: Instant
+
+
+class LogSummary(EventModel):
+    """What was written to `logs.<execution_id>`: a reader that saw `chunks` chunks saw everything. `bytes` are
+    those of the lines as UTF-8, without their ends."""
+
+    chunks: int = 0
+    lines: int = 0
+    bytes: int = 0
+    truncated: bool = False
+
+
+class ExecutionFinished(_ExecutionEvent):
+    event_type = "executions.finished"
+    worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    incarnation: str
+    status: Literal[
+        ExecutionStatus.SUCCEEDED,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+        ExecutionStatus.TIMED_OUT,
+    ]
+    reason: Reason | None = None
+    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
+    exit_code: int | None = Field(None, description="128 + N when signal N ended the process; null if none started.")
+    started_at: Instant | None = None
+    finished_at: Instant
+    log: LogSummary = LogSummary()
+
+
+class ExecutionLost(_ExecutionEvent):
+    """By the scheduler: the worker's lease ran out, or its process ended, with the execution on it."""
+
+    event_type = "executions.lost"
+    worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    incarnation: str
+    reason: Literal[Reason.LOST, Reason.WORKER_STOPPED] = Field(
+        Reason.LOST, description="worker_stopped: the worker was stopped on order; that uses up no crashes."
+    )
+    detail: str
+    lost_at: Instant
+
+
+class ExecutionReturned(_ExecutionEvent):
+    """The agent gave it back before it began; the scheduler places the same attempt again."""
+
+    event_type = "executions.returned"
+    worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    incarnation: str
+    detail: str
+
+
+class ExecutionCancelRequested(_ExecutionEvent):
+    """By the scheduler: the execution is placed; its worker must stop it."""
+
+    event_type = "executions.cancel_requested"
+    worker_id: str
+    reason: Reason = Reason.CANCELLED
+
+
+class ExecutionRequested(_ExecutionEvent):
+    """By the worker manager: a client requested this execution directly; the orchestrator must use these ids."""
+
+    event_type = "executions.requested"
+    target: JobTarget
+
+
+class ExecutionRefused(_ExecutionEvent):
+    """By the orchestrator: the requested execution names something that does not exist or cannot run. Version 1
+    has an HTTP `status` (404, 409 or 422) in place of `reason`, and is still read."""
+
+    event_type = "executions.refused"
+    version = 2
+    reason: VerdictReason = Field(description="Why it cannot run.")
+    detail: str
+
+    _version_1 = model_validator(mode="before")(reason_of_status)
+
+
+class ExecutionCompleted(_ExecutionEvent):
+    """By the orchestrator: the requested execution ended well without a process. Its job has no steps: there was
+    nothing to run."""
+
+    event_type = "executions.completed"
+    finished_at: Instant

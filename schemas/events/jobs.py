@@ -1,0 +1,56 @@
+"""Events of jobs, published by the orchestrator."""
+
+from pydantic import Field
+
+from schemas.events.base import EventData
+from schemas.model import Instant
+from schemas.specs import Priority
+from schemas.states import Reason
+
+
+class _JobEvent(EventData):
+    job_id: str
+
+    def entity_id(self) -> str:
+        return self.job_id
+
+
+class JobCreated(_JobEvent):
+    event_type = "jobs.created"
+    name: str
+    pipeline_id: str | None = None
+    pipeline_version: int | None = None
+    priority: Priority = "normal"
+    labels: dict[str, str] = Field(default_factory=dict)
+    rerun_of: str | None = None
+    schedule_id: str | None = None
+
+
+class JobStarted(_JobEvent):
+    event_type = "jobs.started"
+
+
+class JobCancelRequested(_JobEvent):
+    event_type = "jobs.cancel_requested"
+
+
+class _JobOver(_JobEvent):
+    name: str
+    pipeline_id: str | None = None
+    reason: Reason | None = None
+    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
+    created_at: Instant
+    started_at: Instant | None = None
+    finished_at: Instant
+
+
+class JobSucceeded(_JobOver):
+    event_type = "jobs.succeeded"
+
+
+class JobFailed(_JobOver):
+    event_type = "jobs.failed"
+
+
+class JobCancelled(_JobOver):
+    event_type = "jobs.cancelled"

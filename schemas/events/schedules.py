@@ -1,0 +1,54 @@
+"""Events of schedules. The scheduler publishes them; the orchestrator answers with confirmed or refused."""
+
+from pydantic import Field, model_validator
+
+from schemas.events.base import EventData
+from schemas.events.target import JobTarget
+from schemas.model import Instant
+from schemas.refusals import VerdictReason, reason_of_status
+
+
+class _ScheduleEvent(EventData):
+    schedule_id: str
+
+    def entity_id(self) -> str:
+        return self.schedule_id
+
+
+class ScheduleCreated(_ScheduleEvent):
+    event_type = "schedules.created"
+    target: JobTarget
+    next_run_at: Instant | None = None
+
+
+class ScheduleFired(_ScheduleEvent):
+    """The schedule is due: the orchestrator makes the job `job_id` of it."""
+
+    event_type = "schedules.fired"
+    job_id: str
+    target: JobTarget
+    due_at: Instant
+
+
+class ScheduleDeleted(_ScheduleEvent):
+    event_type = "schedules.deleted"
+
+
+class ScheduleConfirmed(_ScheduleEvent):
+    """By the orchestrator: what the schedule names exists, or, with a `job_id`, that job was made of its firing."""
+
+    event_type = "schedules.confirmed"
+    job_id: str | None = None
+
+
+class ScheduleRefused(_ScheduleEvent):
+    """By the orchestrator: what the schedule names does not exist or cannot run. Version 1 has an HTTP
+    `status` (404, 409 or 422) in place of `reason`, and is still read."""
+
+    event_type = "schedules.refused"
+    version = 2
+    job_id: str | None = None
+    reason: VerdictReason = Field(description="Why it cannot run.")
+    detail: str
+
+    _version_1 = model_validator(mode="before")(reason_of_status)

@@ -1,0 +1,19 @@
+"""`JobTarget`: what a schedule or a direct execution runs. It is a part of events, not an event."""
+
+from pydantic import Field
+
+from schemas.model import EventModel
+from schemas.specs import CommandSpec, Priority
+
+
+class JobTarget(EventModel):
+    """What a schedule or a direct execution runs: an earlier job again, a pipeline, or one command."""
+
+    job_id: str | None = None
+    pipeline_id: str | None = None
+    command: CommandSpec | None = None
+    name: str | None = None
+    priority: Priority = "normal"
+    params: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)

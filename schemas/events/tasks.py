@@ -1,0 +1,105 @@
+"""Events of tasks. The orchestrator publishes them, except where a class names another service."""
+
+from pydantic import Field
+
+from schemas.events.base import EventData
+from schemas.model import Instant
+from schemas.specs import Priority, Resources, RunSpec
+from schemas.states import Reason
+
+
+class _TaskEvent(EventData):
+    task_id: str
+    job_id: str
+    attempt: int
+
+    def entity_id(self) -> str:
+        return self.task_id
+
+
+class TaskQueued(_TaskEvent):
+    """The task may run: everything that the scheduler and the worker need to know of it."""
+
+    event_type = "tasks.queued"
+    name: str
+    priority: Priority = "normal"
+    requires: dict[str, str] = Field(default_factory=dict)
+    resources: Resources | None = None
+    labels: dict[str, str] = Field(default_factory=dict, description="The step's own; the job's are in jobs.created.")
+    run: RunSpec
+    run_at: Instant | None = Field(None, description="Not before this moment.")
+    queued_at: Instant
+    queue_deadline: Instant | None = Field(None, description="Give up waiting for a worker at this moment.")
+    execution_id: str | None = Field(None, description="The id that this attempt's execution must get, if any.")
+    avoid_worker_id: str | None = Field(None, description="No longer sent: see avoid_worker_ids.")
+    avoid_worker_ids: list[str] = Field(
+        default_factory=list,
+        max_length=10,
+        description="The workers on which earlier attempts failed or were lost, the last one first: others are better.",
+    )
+
+
+class TaskScheduled(_TaskEvent):
+    """The scheduler chose a worker: the order to run."""
+
+    event_type = "tasks.scheduled"
+    name: str = ""
+    execution_id: str
+    worker_id: str
+    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    incarnation: str
+    run: RunSpec
+    scheduled_at: Instant
+
+
+class TaskExpired(_TaskEvent):
+    """By the scheduler: the task waited longer than its queue_timeout and is no longer in the queue."""
+
+    event_type = "tasks.expired"
+
+
+class TaskCancelRequested(_TaskEvent):
+    event_type = "tasks.cancel_requested"
+    reason: Reason = Reason.CANCELLED
+
+
+class TaskWithdrawn(_TaskEvent):
+    """By the scheduler: a cancelled task had not been placed and is no longer in the queue."""
+
+    event_type = "tasks.withdrawn"
+    reason: Reason = Reason.CANCELLED
+
+
+class TaskSucceeded(_TaskEvent):
+    event_type = "tasks.succeeded"
+    name: str
+
+
+class TaskFailed(_TaskEvent):
+    event_type = "tasks.failed"
+    name: str
+    reason: Reason
+    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
+    exit_code: int | None = None
+
+
+class TaskCancelled(_TaskEvent):
+    event_type = "tasks.cancelled"
+    name: str
+    reason: Reason = Reason.CANCELLED
+    detail: str | None = Field(None, description="What it was doing or waiting for, if its time was over.")
+
+
+class TaskSkipped(_TaskEvent):
+    event_type = "tasks.skipped"
+    name: str
+    reason: Reason = Reason.DEPENDENCY_FAILED
+
+
+class TaskRetrying(_TaskEvent):
+    """An attempt failed or was lost; `attempt` is the one that comes next, due at `run_at`."""
+
+    event_type = "tasks.retrying"
+    name: str
+    reason: Reason
+    run_at: Instant | None = None
