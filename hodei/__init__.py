@@ -1,6 +1,7 @@
-"""The tools for people: `hodei up`, the command line and the Python client (`from hodei import Client`).
+"""The tools for people: `hodei up`, the command line and the Python client (`from hodei import Client, JobCreate`).
 
-Importing this loads nothing else.
+The client, its errors and the models of requests and answers are listed in `hodei.api`. Importing `hodei` loads nothing
+else; each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -8,25 +9,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hodei.client import Client
-
-__all__ = ["Client", "__version__"]
+    from hodei.api import *  # noqa: F403
 
 __version__: str
 
 
 def __getattr__(name: str) -> object:
     # The client and the installed metadata cost far more than this package: loaded when asked for.
-    match name:
-        case "Client":
-            from hodei.client import Client
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
 
-            return Client
-        case "__version__":
-            from importlib.metadata import PackageNotFoundError, version
+        try:
+            return version("hodei-jobs")
+        except PackageNotFoundError:
+            return "0.0.0"
+    if name[:1].isupper() or name == "written":  # and not a submodule, which must not load the client
+        from hodei import api
 
-            try:
-                return version("hodei-jobs")
-            except PackageNotFoundError:
-                return "0.0.0"
+        if name in api.__all__:
+            return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from hodei import api
+
+    return sorted({*globals(), *api.__all__, "__version__"})

@@ -1,0 +1,91 @@
+"""Every public name of the Python client: `Client`, its errors, and the models that its methods take and return.
+
+`hodei` loads this module when one of these names is first used, so that `import hodei` alone stays cheap.
+"""
+
+from hodei.client import ApiError, BadAddress, Client, ClientError, UnexpectedAnswer, Unreachable, WrongSetting
+from schemas.events import LogGap
+from schemas.output import written
+from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
+from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
+from schemas.rest.health import Health
+from schemas.rest.jobs import (
+    Execution,
+    Job,
+    JobCreate,
+    JobDetail,
+    JobLogLine,
+    JobLogs,
+    JobState,
+    Task,
+    TimelineEvent,
+)
+from schemas.rest.pipelines import Pipeline, PipelineCreate
+from schemas.rest.problem import FieldProblem, Problem
+from schemas.rest.schedules import Explanation, QueuedTask, Schedule, ScheduleCreate, WorkerGroup, WorkerVerdict
+from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWorker, WorkerRegister, WorkerStart
+from schemas.specs import Capacity, CommandSpec, Resources, RetrySpec, StepSpec
+from schemas.states import (
+    ExecutionStatus,
+    JobStatus,
+    Reason,
+    ScheduleStatus,
+    TaskStatus,
+    WorkerProcessStatus,
+    WorkerStatus,
+)
+
+__all__ = [
+    "ApiError",
+    "BadAddress",
+    "Capacity",
+    "Client",
+    "ClientError",
+    "CommandSpec",
+    "DeadLetter",
+    "DeadLetterDetail",
+    "ExecuteRequest",
+    "Execution",
+    "ExecutionLogs",
+    "ExecutionStatus",
+    "Explanation",
+    "FieldProblem",
+    "Health",
+    "Job",
+    "JobCreate",
+    "JobDetail",
+    "JobLogLine",
+    "JobLogs",
+    "JobState",
+    "JobStatus",
+    "LogGap",
+    "LogLineView",
+    "ManagedExecution",
+    "ManagedWorker",
+    "ManagedWorkerState",
+    "Pipeline",
+    "PipelineCreate",
+    "Problem",
+    "QueuedTask",
+    "Reason",
+    "RegisteredWorker",
+    "Resources",
+    "RetrySpec",
+    "Schedule",
+    "ScheduleCreate",
+    "ScheduleStatus",
+    "StepSpec",
+    "Task",
+    "TaskStatus",
+    "TimelineEvent",
+    "UnexpectedAnswer",
+    "Unreachable",
+    "WorkerGroup",
+    "WorkerProcessStatus",
+    "WorkerRegister",
+    "WorkerStart",
+    "WorkerStatus",
+    "WorkerVerdict",
+    "WrongSetting",
+    "written",
+]

@@ -1,0 +1,114 @@
+"""The client's calls for jobs, to the orchestrator."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Unpack
+
+from hodei.client.calls import LONGEST_WAIT, Fields, body_of, many, one, pages, quoted
+from hodei.client.filters import JobFilters
+from hodei.client.services import Services
+from schemas.rest.jobs import (
+    Job,
+    JobCreate,
+    JobDetail,
+    JobLogLine,
+    JobLogs,
+    JobsDeleted,
+    JobState,
+    RerunRequest,
+    TimelineEvent,
+)
+from schemas.states import JOB
+
+
+class JobCalls(Services):
+    """Submit, follow, cancel, rerun and delete jobs."""
+
+    async def submit(self, job: JobCreate | Fields, *, idempotency_key: str | None = None) -> JobDetail:
+        """Submit a job. It is kept once this returns."""
+        answer = await self.orchestrator.request(
+            "POST", "/api/v1/jobs", body=body_of(JobCreate, job), creates=True, idempotency_key=idempotency_key
+        )
+        return one(JobDetail, answer)
+
+    async def submit_many(self, jobs: Sequence[JobCreate | Fields], *, idempotency_key: str | None = None) -> list[Job]:
+        """Submit up to 1000 jobs, all or none; they come back in the order given."""
+        body = b"[" + b",".join(body_of(JobCreate, job) for job in jobs) + b"]"
+        answer = await self.orchestrator.request(
+            "POST", "/api/v1/jobs/batch", body=body, creates=True, idempotency_key=idempotency_key
+        )
+        return many(Job, answer)
+
+    async def job(self, job_id: str) -> JobDetail:
+        """One job with its tasks and their executions."""
+        return one(JobDetail, await self.orchestrator.request("GET", f"/api/v1/jobs/{quoted(job_id)}"))
+
+    def jobs(self, **filters: Unpack[JobFilters]) -> AsyncIterator[Job]:
+        """All jobs that match, newest first, page by page."""
+        return pages(self.orchestrator, Job, "/api/v1/jobs", filters)
+
+    async def wait(self, job_id: str, *, timeout: float) -> JobState:
+        """Wait until a job is over; raises TimeoutError after `timeout` seconds."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise TimeoutError(f"job {job_id} is not over after {timeout:g} s")
+            slice_ = min(left, LONGEST_WAIT)
+            answer = await self.orchestrator.request(
+                "GET", f"/api/v1/jobs/{quoted(job_id)}/status", query={"wait": slice_}, timeout=slice_ + 30
+            )
+            state = one(JobState, answer)
+            if JOB.is_final(state.status):
+                return state
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask a job to stop. Raises ApiError (409) when it is over."""
+        await self.orchestrator.request("POST", f"/api/v1/jobs/{quoted(job_id)}/cancel")
+
+    async def rerun(self, job_id: str, *, from_failed: bool = False) -> JobDetail:
+        """Run a job again, as a new one; `from_failed` keeps what succeeded. Raises ApiError (409) while it runs, and
+        once its pipeline is archived."""
+        request = RerunRequest.model_validate({"from": "failed" if from_failed else "start"})
+        path = f"/api/v1/jobs/{quoted(job_id)}/rerun"
+        return one(
+            JobDetail, await self.orchestrator.request("POST", path, body=body_of(RerunRequest, request), creates=True)
+        )
+
+    async def delete_job(self, job_id: str) -> None:
+        """Forget a job and its logs. Raises ApiError (409) while it runs."""
+        await self.orchestrator.request("DELETE", f"/api/v1/jobs/{quoted(job_id)}")
+
+    async def delete_jobs(self, *, finished_before: datetime, status: str | None = None) -> int:
+        """Forget all jobs that were over before a moment, with their logs. Returns how many."""
+        query = {"finished_before": finished_before.isoformat(), "status": status}
+        deleted = 0
+        while True:
+            answer = await self.orchestrator.request("DELETE", "/api/v1/jobs", query=query, timeout=LONGEST_WAIT)
+            page = one(JobsDeleted, answer)
+            deleted += page.deleted
+            if not page.more:
+                return deleted
+
+    async def events(self, job_id: str) -> list[TimelineEvent]:
+        """A job's timeline so far."""
+        return many(TimelineEvent, await self.orchestrator.request("GET", f"/api/v1/jobs/{quoted(job_id)}/events"))
+
+    async def follow_events(self, job_id: str, *, after: str | None = None) -> AsyncIterator[TimelineEvent]:
+        """A job's timeline from its start (or after an event's id), live until the job is over."""
+        async for event in self.orchestrator.stream(f"/api/v1/jobs/{quoted(job_id)}/events", last_id=after):
+            if event.event != "end":
+                yield self.orchestrator.read(TimelineEvent, event.data)
+
+    async def logs(self, job_id: str) -> JobLogs:
+        """All output of a job's tasks, in order."""
+        return one(JobLogs, await self.orchestrator.request("GET", f"/api/v1/jobs/{quoted(job_id)}/logs"))
+
+    async def follow_logs(self, job_id: str, *, after: str | None = None) -> AsyncIterator[JobLogLine]:
+        """A job's output from its start (or after a line's id), live until the job is over; steps that run side by side
+        are followed side by side. `hodei.written` gives a line's bytes."""
+        async for event in self.orchestrator.stream(f"/api/v1/jobs/{quoted(job_id)}/logs", last_id=after):
+            if event.event != "end":
+                line = self.orchestrator.read(JobLogLine, event.data)
+                yield line.model_copy(update={"id": event.id})

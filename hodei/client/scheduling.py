@@ -1,0 +1,66 @@
+"""The client's calls to the scheduler: schedules, registered workers, the queue."""
+
+from collections.abc import AsyncIterator
+from typing import Unpack
+
+from hodei.client.calls import Fields, body_of, one, pages, quoted
+from hodei.client.filters import QueueFilters, RegisteredWorkerFilters, ScheduleFilters
+from hodei.client.services import Services
+from schemas.rest.schedules import Explanation, QueuedTask, Schedule, ScheduleCreate
+from schemas.rest.workers import RegisteredWorker, WorkerRegister
+
+
+class SchedulingCalls(Services):
+    """Schedules, workers as the scheduler sees them, and the queue."""
+
+    async def schedule(self, schedule: ScheduleCreate | Fields) -> Schedule:
+        """Have something run later, or now."""
+        answer = await self.scheduler.request(
+            "POST", "/api/v1/schedule", body=body_of(ScheduleCreate, schedule), creates=True
+        )
+        return one(Schedule, answer)
+
+    async def scheduled(self, schedule_id: str) -> Schedule:
+        """One schedule."""
+        return one(Schedule, await self.scheduler.request("GET", f"/api/v1/scheduled/{quoted(schedule_id)}"))
+
+    def schedules(self, **filters: Unpack[ScheduleFilters]) -> AsyncIterator[Schedule]:
+        """All schedules, newest first."""
+        return pages(self.scheduler, Schedule, "/api/v1/scheduled", filters)
+
+    async def delete_schedule(self, schedule_id: str) -> None:
+        """Delete a schedule; jobs that it made stay."""
+        await self.scheduler.request("DELETE", f"/api/v1/scheduled/{quoted(schedule_id)}")
+
+    async def register_worker(self, worker: WorkerRegister | Fields) -> RegisteredWorker:
+        """Make a worker known that has no agent (it is listed, and never sent anything)."""
+        answer = await self.scheduler.request(
+            "POST", "/api/v1/workers", body=body_of(WorkerRegister, worker), creates=True
+        )
+        return one(RegisteredWorker, answer)
+
+    def registered_workers(self, **filters: Unpack[RegisteredWorkerFilters]) -> AsyncIterator[RegisteredWorker]:
+        """All workers that the scheduler knows, newest first."""
+        return pages(self.scheduler, RegisteredWorker, "/api/v1/workers", filters)
+
+    async def registered_worker(self, worker_id: str) -> RegisteredWorker:
+        """One worker as the scheduler sees it."""
+        return one(RegisteredWorker, await self.scheduler.request("GET", f"/api/v1/workers/{quoted(worker_id)}"))
+
+    async def drain_worker(self, worker_id: str) -> RegisteredWorker:
+        """Place nothing new on a worker, until `resume_worker`."""
+        return one(RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{quoted(worker_id)}/drain"))
+
+    async def resume_worker(self, worker_id: str) -> RegisteredWorker:
+        """Lift a worker's drain. Raises ApiError (409) for one that drains in order to stop."""
+        return one(
+            RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{quoted(worker_id)}/resume")
+        )
+
+    def queue(self, **filters: Unpack[QueueFilters]) -> AsyncIterator[QueuedTask]:
+        """What waits, in the order in which it would run, page by page."""
+        return pages(self.scheduler, QueuedTask, "/api/v1/queue", filters)
+
+    async def explain(self, task_id: str) -> Explanation:
+        """Why a task waits."""
+        return one(Explanation, await self.scheduler.request("GET", f"/api/v1/tasks/{quoted(task_id)}/explain"))
