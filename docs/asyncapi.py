@@ -1,8 +1,8 @@
 """The events as an AsyncAPI 3.0 document, for tools: what `docs/events.md` says to people.
 
 Every channel is one of the catalogue's subjects (`schemas.subjects`), every payload the schema of the very model that
-prints it (`schemas.events`) in the envelope of `schemas.cloudevents`. What the platform sends is described; nobody else
-has anything to say on these subjects.
+prints it (`schemas.events`) in the envelope of `schemas.cloudevents`. The document describes what the
+platform publishes; other programs do not publish on these subjects.
 """
 
 import json

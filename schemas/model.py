@@ -148,6 +148,6 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 
 
 def readable_location(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Where a validation error is, without pydantic's own labels for validators and members of unions, which nobody
+    """Where a validation error is, without pydantic's own labels for validators and members of unions, which no client
     ever wrote (`command.constrained-str`, `command.list[constrained-str].0`)."""
     return tuple(part for part in loc if isinstance(part, int) or not _LABEL.search(part)) or loc

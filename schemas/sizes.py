@@ -2,7 +2,7 @@
 
 The limits are Linux's (execve(2), fs/exec.c): one argument or variable has 131,072 bytes with the NUL at its end; all
 arguments and variables together, each with its NUL and a pointer of 8 bytes, have a quarter of the stack's limit, which
-is 2 MiB where nobody has changed it. Sizes are those of UTF-8, not of characters.
+is 2 MiB by default. Sizes are those of UTF-8, not of characters.
 """
 
 from collections.abc import Iterable, Mapping

@@ -33,10 +33,10 @@ class StreamSpec:
 class ConsumerSpec:
     """A durable pull consumer on the events stream: which event types it takes, and which service owns it.
 
-    Events of the `patient` types wait up to `patience` seconds for one that is not, or for more of their kind: nobody
-    waits for them, and handled together they cost one transaction in place of several. An event whose handler fails
-    `max_failures` times goes to the dead letters. `ack_wait`, in seconds, is how long what a process held stays out of
-    reach of others after the process fell silent.
+    Events of the `patient` types wait up to `patience` seconds for one that is not patient, or for more of their
+    kind: no request waits for them, and handled together they cost one transaction instead of several. An event
+    whose handler fails `max_failures` times goes to the dead letters. For `ack_wait` seconds after a process
+    falls silent, its messages are not delivered to others.
     """
 
     durable: str

@@ -84,7 +84,7 @@ class ManagedWorker(Model):
     slots: int = Field(description="How many executions run there at once.")
     pid: int | None = Field(description="Its process id, on the worker manager's machine.")
     stop_requested: Literal["drain", "force"] | None = Field(
-        description="How it was asked to stop over REST; null while nobody has asked."
+        description="How it was asked to stop over REST; null while no stop was requested."
     )
     exit_code: int | None = Field(description="Its process's exit code; 128 + N when signal N ended it.")
     detail: str | None = Field(description="How it ended, in words.")
