@@ -59,12 +59,28 @@ class Submission:
         wanted = []
         for index, request in enumerate(requests):
             if request.pipeline_id is None:
-                job = wanted_of_command(new_id(), request.command_spec(), request.name)
+                job = wanted_of_command(
+                    new_id(),
+                    request.command_spec(),
+                    request.name,
+                    priority=request.priority,
+                    labels=request.labels,
+                    run_at=request.run_at,
+                )
             elif (pipeline := pipelines.get(request.pipeline_id)) is not None:
-                job = wanted_of_pipeline(new_id(), pipeline, request.name, env=request.env, params=request.params)
+                job = wanted_of_pipeline(
+                    new_id(),
+                    pipeline,
+                    request.name,
+                    env=request.env,
+                    params=request.params,
+                    priority=request.priority,
+                    labels=request.labels,
+                    run_at=request.run_at,
+                )
             else:
                 raise NotFound("pipeline", request.pipeline_id + (f" (job {index} of the batch)" if batch else ""))
-            wanted.append(replace(job, priority=request.priority, labels=request.labels, run_at=request.run_at))
+            wanted.append(job)
         self._check_sizes(wanted, batch=batch)
         return wanted
 

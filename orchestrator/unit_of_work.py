@@ -160,10 +160,8 @@ class UnitOfWork:
         """Write the runs and emit their events, as the last deed of a transaction. Once it is committed, tell those who
         wait for these jobs, write spans, and remember the runs."""
         tx.on_commit(partial(self._watch.tell_runs, runs))
-        if ordered := {run.job.id: run.ordered for run in runs if run.ordered}:
-            commands = await self._runs.commands(tx, ordered)
-        else:
-            commands = {}
+        ordered = {run.job.id: tasks for run in runs if (tasks := run.ordered)}
+        commands = await self._runs.commands(tx, ordered) if ordered else {}
         for run in sorted(runs, key=lambda run: run.job.id):
             self._publish(tx, run, commands.get(run.job.id, NO_COMMANDS), moment)
         tx.on_commit(partial(self._memory.keep, runs))

@@ -6,6 +6,7 @@ the pipeline. Pure.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Final
 
 from orchestrator.domain.environment import merged, own
@@ -30,9 +31,6 @@ class StepRules:
     resources: Resources | None = None
     queue_timeout: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-
-
-_STATED: Final = tuple(field.name for field in fields(StepRules) if field.name not in ("name", "depends_on"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +80,10 @@ def slug(name: str | None) -> str:
 
 def _rules(spec: CommandSpec, *, name: str, depends_on: tuple[str, ...] = ()) -> StepRules:
     """The rules that a step or a command states: the fields of the same name."""
-    stated = {one: getattr(spec, one) for one in _STATED if one in type(spec).model_fields}
-    return StepRules(name, depends_on, **stated)
+    return StepRules(name, depends_on, **{one: getattr(spec, one) for one in _stated(type(spec))})
+
+
+@cache
+def _stated(kind: type[CommandSpec]) -> tuple[str, ...]:
+    own = ("name", "depends_on")
+    return tuple(one.name for one in fields(StepRules) if one.name in kind.model_fields and one.name not in own)

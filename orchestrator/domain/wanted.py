@@ -81,14 +81,30 @@ class Wanted:
 
 
 def wanted_of_command(
-    id: str, command: CommandSpec, name: str | None, *, env: Mapping[str, str] | None = None
+    id: str,
+    command: CommandSpec,
+    name: str | None,
+    *,
+    env: Mapping[str, str] | None = None,
+    priority: Priority = "normal",
+    labels: Mapping[str, str] | None = None,
+    run_at: datetime | None = None,
 ) -> Wanted:
     """A job of a single command."""
-    return Wanted(id, name or job_name(command), [of_command(command, name=name, env=env)])
+    definitions = [of_command(command, name=name, env=env)]
+    return Wanted(id, name or job_name(command), definitions, priority=priority, labels=labels or {}, run_at=run_at)
 
 
 def wanted_of_pipeline(
-    id: str, pipeline: RunnablePipeline, name: str | None, *, env: Mapping[str, str], params: Mapping[str, str]
+    id: str,
+    pipeline: RunnablePipeline,
+    name: str | None,
+    *,
+    env: Mapping[str, str],
+    params: Mapping[str, str],
+    priority: Priority = "normal",
+    labels: Mapping[str, str] | None = None,
+    run_at: datetime | None = None,
 ) -> Wanted:
     """A job of a pipeline as it is now."""
     return Wanted(
@@ -100,6 +116,9 @@ def wanted_of_pipeline(
         env=merged(pipeline.env, env),
         params=params,
         timeout=pipeline.timeout,
+        priority=priority,
+        labels=labels or {},
+        run_at=run_at,
     )
 
 
