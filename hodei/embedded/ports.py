@@ -77,4 +77,4 @@ def _read_ports(file: Path) -> dict[str, int]:
     except (OSError, ValueError):
         return {}
     known = found.items() if isinstance(found, dict) else ()
-    return {name: port for name, port in known if isinstance(port, int) and 0 < port <= 65535}
+    return {name: port for name, port in known if type(port) is int and 0 < port <= 65535}

@@ -68,7 +68,7 @@ class Leases:
             worker = self._meet(beat, now)
         elif worker.incarnation != beat.incarnation:
             self._reincarnate(worker, beat, now)
-        elif self._overtaken(worker, beat):
+        elif not beat.leaving and self._overtaken(worker, beat):
             self._lose_forgotten(worker, beat, now)  # this is told once only
             return Answer()
         worker.sequence = beat.sequence

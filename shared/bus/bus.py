@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 IDLE: Final = 10.0
 """Seconds after which it is not known any more, from what was published, whether messages are stored."""
+IDLE_WITH_PROBLEM: Final = 1.0
+"""The same where the last message was not stored: a server that was frozen for a moment is soon well again."""
 PROBE_BYTES: Final = 4096
 """A block of most file systems: what is smaller may fit behind earlier messages when the disk is full."""
 PROBE_DEADLINE: Final = 1.5
@@ -116,7 +118,8 @@ class Bus:
         """For a health check: connected, and what was published last was stored. Where nothing was published for IDLE
         seconds, a probe is."""
         async with self._one_probe:
-            if self.connected and self._publisher.quiet > IDLE:
+            age = IDLE if self._publisher.problem is None else IDLE_WITH_PROBLEM
+            if self.connected and self._publisher.quiet > age:
                 await self._probe()
         return self.connected and self._publisher.problem is None
 

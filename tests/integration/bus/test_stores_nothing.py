@@ -27,6 +27,14 @@ async def test_a_bus_that_stores_nothing_is_unhealthy_until_it_stores_again(bus:
     assert await bus.healthy()
 
 
+async def test_a_server_that_stores_again_is_found_by_the_next_look(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BusUnavailable):
+        await bus.publish(f"{bus.catalogue.namespace}.nowhere", b"[]", msg_id="1", deadline=0.2)
+    assert not await bus.healthy()
+    monkeypatch.setattr(bus_module, "IDLE_WITH_PROBLEM", 0.0)
+    assert await bus.healthy(), "a probe was stored"
+
+
 async def test_a_service_that_publishes_nothing_learns_of_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

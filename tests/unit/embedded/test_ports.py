@@ -34,7 +34,9 @@ def test_ports_are_remembered_beside_one_another(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["ports.json"]
 
 
-@pytest.mark.parametrize("text", ["", "nats", "[4223]", '{"nats": "4223"}', '{"nats": 0}', '{"nats": 70000}', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["", "nats", "[4223]", '{"nats": "4223"}', '{"nats": true}', '{"nats": 0}', '{"nats": 70000}', "\udcff"]
+)
 def test_a_file_that_holds_no_ports_remembers_none(tmp_path: Path, text: str) -> None:
     file = tmp_path / "ports.json"
     file.write_text(text, errors="surrogateescape")

@@ -464,6 +464,13 @@ def test_in_whatever_order_heartbeats_and_offers_arrive_the_newest_counts(order:
     assert one.totals.stale == len(order) - len(set(newest_first)), "each one that came too late is counted"
 
 
+def test_a_goodbye_that_was_overtaken_counts() -> None:
+    one = with_worker(slots=1)
+    one.offer(beat(slots=1, sequence=9), at(1))
+    one.heartbeat(beat(leaving=True, sequence=8), at(1))
+    assert WorkerOffline in kinds(settle(one))
+
+
 def test_a_heartbeat_that_was_overtaken_still_tells_of_what_is_over() -> None:
     one = with_worker(slots=1)
     one.arrive(queued("a"), at(0))
