@@ -53,7 +53,7 @@ class RowsQuery(Generic[R]):
 
     def of(self, rows: Sequence[R]) -> Call:
         """The statement with these rows as its arguments."""
-        return Call(self._statement, tuple(sparse([value(row) for row in rows]) for value in self._values))
+        return Call(self._statement, tuple(sparse(list(map(value, rows))) for value in self._values))
 
 
 def _unnest(found: re.Match[str]) -> str:
