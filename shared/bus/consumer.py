@@ -1,33 +1,25 @@
-"""Consumers: what has arrived is handed over as one batch, and acknowledged when the handler has returned.
+"""Consumers: what has arrived is handed to a handler as one batch, and acknowledged when the handler has returned.
 
-Here: gathering, lingering, acknowledging, and what happens when a handler fails. Not here: how messages
-arrive (`shared.bus.pull`), what a dead letter says (`shared.bus.dead_letters`), which consumers there are
-(`schemas.subjects`), and any handler.
+Here: gathering, lingering, acknowledging, and what becomes of a message whose handler failed. Not here: how messages
+arrive (`shared.bus.pull`), calling the handler (`shared.bus.handling`), and dead letters (`shared.bus.dead_letters`).
 
-A handler may be given the same event again at any time and must not mind. It is given events in the order
-of the stream, save that messages which come again are handed over apart from the others, first. - It
-returns: every message of the batch is acknowledged. - It raises Unavailable or BusUnavailable: that is no
-fault of the events. The batch is kept and tried again, with growing pauses, for as long as it takes. - It
-raises TooSlow (the database answers, but does not end this in time) several times in a row, or anything else:
-the batch is run again message by message, and a failing message event by event, so that the culprits are
-known. Their messages come again after a growing delay; after `max_failures` failures in this process the culprits
-go to the dead letters (what is too slow, only while other events are not), and the rest of the message counts as
-handled. A message that cannot be decoded goes to the dead letters at once.
+A handler is idempotent: it may be given the same event again at any time. Events come in the order of the stream, but
+redelivered messages are handled first and apart from new ones. Where the handler raises Unavailable or BusUnavailable,
+the batch is kept and tried again, with growing pauses, for as long as it takes. Where it raises any other error, or is
+TooSlow several times in a row, the batch is run again message by message, and a failing message event by event. The
+message comes again after a growing delay; after `max_failures` failures in this process the failing events go to the
+dead letters (those that were too slow, only while other events are not), and the rest of the message counts as handled.
+A message that cannot be decoded goes to the dead letters at once.
 
-What a process held when it was killed, frozen or cut off, comes again after the consumer's short `ack_wait`; a
-process that lives tells the server several times in that period that it still works on what it holds. How often a
-message came again is no failure of its handler (`shared.bus.failures`).
-
-What fails here, outside the handler, gives the batch back, to come again after the same growing delay. Such a
-delay is a NAK with a pause in it, which is right for the back-off of a delivery and for nothing else: a job's
-delays are rows in SQL.
+A killed, frozen or disconnected process's messages come again after the consumer's short `ack_wait`; a living process
+tells the server several times within it that it still works on them. Redeliveries are not failures of the handler
+(`shared.bus.failures`). The growing delay is a NAK with a pause; a job's own delays are rows in SQL.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -42,11 +34,12 @@ from shared.bus.dead_letters import DeadLetters
 from shared.bus.declare import NANOS, Declarations
 from shared.bus.errors import BusError
 from shared.bus.failures import Failures, HandedOutTooOften, groups
+from shared.bus.handling import Handling, Message, Stopping, trace_of
 from shared.bus.metrics import ConsumerMetrics
 from shared.bus.publish import Publisher
 from shared.bus.pull import RENEWAL_REASONS, Position, Pull, stored_at
-from shared.errors import BusUnavailable, TooSlow, Unavailable
-from shared.telemetry import TRACEPARENT, common, continued, trace_id_of
+from shared.errors import BusUnavailable, TooSlow
+from shared.telemetry import trace_id_of
 
 QUIET: Final = 8
 """A batch of so few events is no load: one job alone causes some of them together, and its next step must not wait."""
@@ -59,12 +52,6 @@ IN_PROGRESS: Final = b"+WPI"
 
 NAK_FIRST_DELAY: Final = 0.1
 NAK_LONGEST_DELAY: Final = 10.0
-RETRY_FIRST_WAIT: Final = 0.05
-RETRY_LONGEST_WAIT: Final = 1.0
-WORKS_WITHIN: Final = 300.0
-"""Seconds: longer than the tries of one delivery of an event that is too slow, shorter than those of all of them."""
-TOO_SLOW_AT_MOST: Final = 3
-"""Times in a row that the handler may be too slow before that is the events' own fault."""
 LONGEST_YIELD: Final = 0.5
 ASK_AGAIN: Final = 0.1
 """Seconds between two questions to the server whether all was handled, at the most."""
@@ -72,18 +59,6 @@ SIGNS_OF_LIFE: Final = 4
 """How often within `ack_wait` the server is told that we still work on what we hold: two may come late or get lost."""
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Message(Generic[T]):
-    raw: Msg
-    position: Position
-    event_type: str
-    items: Sequence[T]
-
-
-class _Stopping(Exception):
-    """The consumer is to stop while it waits for something that is away."""
 
 
 class Consumer(Generic[T]):
@@ -119,7 +94,6 @@ class Consumer(Generic[T]):
         self.spec = spec
         self.handled = 0
         """Events whose message was acknowledged after its handler returned, dead ones included."""
-        self._handler = handler
         self._decode = decode
         self._connection = connection
         self._declarations = declarations
@@ -128,9 +102,6 @@ class Consumer(Generic[T]):
         self._yields = yields
         self._newest = (0.0, 0.0, 0)
         """When the newest message handled was stored, and when it was gathered, by the wall clock."""
-        self._worked_at = float("-inf")
-        self._took = 0.0
-        """Seconds of the last call of the handler that succeeded: waiting for what is away does not count."""
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._stop_deadline = stop_deadline
@@ -139,6 +110,7 @@ class Consumer(Generic[T]):
         self._patient = frozenset(catalogue.event(event_type) for event_type in spec.patient)
         self._all_patient = set(spec.patient) == set(spec.event_types)
         self._metrics = ConsumerMetrics(connection.metrics, self._durable)
+        self._handling = Handling(handler, durable=self._durable, metrics=self._metrics, pause=self._pause)
         self._dead_letters = DeadLetters(self._durable, publisher=publisher, catalogue=catalogue, metrics=self._metrics)
         self._held: dict[str, Msg] = {}
         self._failures = failures
@@ -245,7 +217,7 @@ class Consumer(Generic[T]):
         while await self._pull.ready():
             await self._be_patient()
             started = time.perf_counter()
-            messages: list[_Message[T]] = []
+            messages: list[Message[T]] = []
             outcome = "handled"
             try:
                 messages = await self._gather()
@@ -261,7 +233,7 @@ class Consumer(Generic[T]):
                 for group in handled_together:
                     if not await self._handle(group):
                         outcome = "failed"
-            except _Stopping:
+            except Stopping:
                 return
             except Exception:
                 outcome = "given_back"
@@ -274,7 +246,7 @@ class Consumer(Generic[T]):
             if messages:
                 self._tell(messages, count, outcome, time.perf_counter() - started)
             if count > QUIET and self._linger:
-                await self._pause(max(self._linger, min(self._yields * self._took, LONGEST_YIELD)))
+                await self._pause(max(self._linger, min(self._yields * self._handling.took, LONGEST_YIELD)))
 
     async def _be_patient(self) -> None:
         """While all that has arrived may wait, give it a moment to get company."""
@@ -296,10 +268,10 @@ class Consumer(Generic[T]):
                 return
             await self._pull.more(left)
 
-    async def _gather(self) -> list[_Message[T]]:
+    async def _gather(self) -> list[Message[T]]:
         """Everything that has arrived, decoded, within the bounds."""
         buffer = self._pull.buffer
-        messages: list[_Message[T]] = []
+        messages: list[Message[T]] = []
         copies: list[Msg] = []
         events = size = 0
         while buffer and events < self._max_events:
@@ -320,15 +292,15 @@ class Consumer(Generic[T]):
             except ValueError as error:
                 await self._bury_whole(raw, position, error)
                 continue
-            messages.append(_Message(raw, position, event_type, items))
+            messages.append(Message(raw, position, event_type, items))
             events += len(items)
         await self._reply(copies, ACK)
         await self._pull.top_up()
         return messages
 
-    def _tell(self, messages: list[_Message[T]], count: int, outcome: str, seconds: float) -> None:
+    def _tell(self, messages: list[Message[T]], count: int, outcome: str, seconds: float) -> None:
         """The one line that a batch leaves in the log: quiet when idle, and few lines under load, for batches grow."""
-        traced = {} if (trace := trace_id_of(_trace_of(messages))) is None else {"trace_id": trace}
+        traced = {} if (trace := trace_id_of(trace_of(messages))) is None else {"trace_id": trace}
         again = sum(message.position.deliveries > 1 for message in messages)
         log.info(
             "event_batch",
@@ -342,57 +314,22 @@ class Consumer(Generic[T]):
             **traced,
         )
 
-    async def _handle(self, messages: list[_Message[T]]) -> bool:
+    async def _handle(self, messages: list[Message[T]]) -> bool:
         """Tell whether the handler took all of them at once."""
-        error = await self._attempt(messages)
+        error = await self._handling.attempt(messages)
         if error is None:
             await self._settle(messages)
             return True
         log.warning("consumer.handler_failed", consumer=self._durable, messages=len(messages), exc_info=error)
         for message in messages:
-            alone = error if len(messages) == 1 else await self._attempt([message])
+            alone = error if len(messages) == 1 else await self._handling.attempt([message])
             if alone is None:
                 await self._settle([message])
             else:
                 await self._isolate(message, alone)
         return False
 
-    async def _attempt(self, messages: list[_Message[T]]) -> Exception | None:
-        """Call the handler, waiting for what is away; the error it raised, if any."""
-        items = [item for message in messages for item in message.items]
-        if not items:
-            return None
-        self._metrics.batch_size.observe(len(items))
-        with _trace_context(messages):
-            return await self._call(items)
-
-    async def _call(self, items: list[T]) -> Exception | None:
-        wait, too_slow = RETRY_FIRST_WAIT, 0
-        while True:
-            started = time.perf_counter()
-            try:
-                await self._handler(items)
-                self._took = time.perf_counter() - started
-                self._worked_at = time.monotonic()
-                return None
-            except (Unavailable, BusUnavailable) as error:
-                too_slow = too_slow + 1 if isinstance(error, TooSlow) else 0
-                if too_slow == TOO_SLOW_AT_MOST:
-                    self._metrics.handler_failures.inc()
-                    return error
-                self._metrics.handler_waits.inc()
-                log.warning("consumer.handler_waits", consumer=self._durable, events=len(items), error=str(error))
-            except Exception as error:  # noqa: BLE001  # the event's own fault; the caller judges it
-                self._metrics.handler_failures.inc()
-                return error
-            finally:
-                self._metrics.handler_seconds.observe(time.perf_counter() - started)
-            await self._pause(wait)
-            if self._stopping.is_set():
-                raise _Stopping
-            wait = min(wait * 1.6, RETRY_LONGEST_WAIT)
-
-    async def _settle(self, messages: Sequence[_Message[T]]) -> None:
+    async def _settle(self, messages: Sequence[Message[T]]) -> None:
         for message in messages:
             count = len(message.items)
             self.handled += count
@@ -403,28 +340,28 @@ class Consumer(Generic[T]):
 
     # -- failures
 
-    async def _isolate(self, message: _Message[T], error: Exception) -> None:
+    async def _isolate(self, message: Message[T], error: Exception) -> None:
         """Run a failing message event by event; bury the culprits if they have had their chances."""
         culprits = [(0, error)]
         if len(message.items) > 1:
             culprits = []
             for index, item in enumerate(message.items):
-                failed = await self._call([item])
+                failed = await self._handling.call([item])
                 if failed is not None:
                     culprits.append((index, failed))
         too_slow = any(isinstance(failed, TooSlow) for _, failed in culprits)
         last = self._failures.of(message.position.stream_seq) + 1 >= self.spec.max_failures
-        if culprits and (not last or (too_slow and not self._works())):
+        if culprits and (not last or (too_slow and not self._handling.works())):
             await self._again(message.raw, message.position)
         else:
             await self._bury(message, culprits)
 
-    async def _bury_unhandled(self, message: _Message[T]) -> None:
+    async def _bury_unhandled(self, message: Message[T]) -> None:
         """Of the messages that are left after so many deliveries, the first; the others get their turn alone."""
         error = HandedOutTooOften(message.position.deliveries)
         await self._bury(message, [(index, error) for index in range(len(message.items))])
 
-    async def _bury(self, message: _Message[T], culprits: Sequence[tuple[int, Exception]]) -> None:
+    async def _bury(self, message: Message[T], culprits: Sequence[tuple[int, Exception]]) -> None:
         """Move the culprits of a message to the dead letters, by their place in it; the rest counts as handled."""
         try:
             for index, failed in culprits:
@@ -434,11 +371,6 @@ class Consumer(Generic[T]):
             await self._again(message.raw, message.position)
             return
         await self._settle([message])
-
-    def _works(self) -> bool:
-        """Whether the handler took something lately. If it did not, what is too slow may be too slow for all: a locked
-        table is no fault of an event."""
-        return time.monotonic() - self._worked_at < WORKS_WITHIN
 
     async def _again(self, raw: Msg, position: Position) -> None:
         failures = self._failures.note(position.stream_seq)
@@ -495,25 +427,13 @@ class Consumer(Generic[T]):
     def _on_renewed(self, reason: str) -> None:
         self._metrics.renewed(reason if reason in RENEWAL_REASONS else "refused")
 
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, but not into a stop."""
-        try:
+    async def _pause(self, seconds: float) -> bool:
+        """Sleep, unless the consumer is to stop. Returns whether it is."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-        except TimeoutError:
-            return
+        return self._stopping.is_set()
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-
-
-def _trace_of(messages: Sequence[_Message[T]]) -> str | None:
-    """The trace of a batch, if all of it is of one; then each of its messages says so in its headers."""
-    return common([(message.raw.headers or {}).get(TRACEPARENT) for message in messages])
-
-
-def _trace_context(messages: Sequence[_Message[T]]) -> AbstractContextManager[None]:
-    """What the handler does belongs to the batch's trace. A batch of many traces has none: its events have theirs."""
-    traceparent = _trace_of(messages)
-    return nullcontext() if traceparent is None else continued(traceparent)

@@ -15,7 +15,7 @@ from shared.service import settings
 from worker_manager.agent.settings import AgentSettings
 from worker_manager.settings import WorkerManagerSettings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 class TrialSettings(settings.ServiceSettings):

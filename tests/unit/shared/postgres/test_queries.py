@@ -8,7 +8,7 @@ import pytest
 from shared.postgres import queries
 from shared.postgres.queries import MalformedQueries, Queries, UnknownQuery, parse
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PACKAGES = ("shared", "orchestrator", "scheduler", "worker_manager")
 
 

@@ -220,7 +220,7 @@ async def test_a_stop_that_takes_too_long_is_told_to_who_asked(database: Databas
 @pytest.fixture
 async def leader(database: Database, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Another process, which leads."""
-    async with running("tests.integration.shared.candidate", database_url) as process:
+    async with running("tests.integration.shared.postgres.candidate", database_url) as process:
         await said(process, "started")
         yield process
 
