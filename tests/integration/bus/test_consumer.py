@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from schemas.cloudevents import CloudEvent, decode_batch
 from schemas.events import EventData
 from schemas.subjects import DEAD_LETTERS, DeadLetter
-from shared.bus import Bus, Consumer
+from shared.bus import Bus, BusError, Consumer
 from shared.bus.failures import DEADLY_AFTER
 from shared.errors import TooSlow, Unavailable
 from shared.telemetry import Metrics, continued, inject
@@ -118,13 +118,24 @@ async def test_a_consumer_catches_up_while_more_and_more_comes(bus: Bus, consume
         pouring.cancel()
 
 
-async def test_a_consumer_has_not_caught_up_where_the_server_cannot_say_so(bus: Bus, consume: Start) -> None:
+async def test_a_consumer_has_not_caught_up_where_the_server_cannot_say_so(
+    bus: Bus, consume: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def handler(_events: Events) -> None:
         return None
 
+    asked = 0
+
+    async def without_answer(*_args: object, **_options: object) -> dict[str, object]:
+        nonlocal asked
+        asked += 1
+        raise BusError("STREAM.INFO", "no answer")
+
     consumer = await consume(handler)
-    await bus.request(f"$JS.API.STREAM.DELETE.{bus.catalogue.namespace}-events", b"", timeout=5)
+    assert await consumer.caught_up(5)
+    monkeypatch.setattr(bus._connection, "api", without_answer)
     assert not await consumer.caught_up(0.3)
+    assert asked > 1, "it asks again"
 
 
 async def test_a_consumer_that_has_handled_all_there_is_is_not_behind(bus: Bus, consume: Start) -> None:
