@@ -1,6 +1,6 @@
 """One service of the platform as a child process: started, watched, started again when it dies, stopped.
 
-The list of services and their ports is in up.py.
+The list of services is in hodei.up_services.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
@@ -29,6 +30,11 @@ def show(what: RenderableType) -> None:
     drawn = io.StringIO()
     Console(file=drawn, width=width, force_terminal=sys.stdout.isatty()).print(what)
     write(sys.stdout, drawn.getvalue())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def write(stream: TextIO, text: str) -> None:

@@ -1,0 +1,86 @@
+"""The services of `hodei up`: what is run, waiting until they are healthy, and stopping them and their workers.
+
+How a service runs is in hodei.embedded.service; the servers are in hodei.up_servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Final
+
+import aiohttp
+
+from hodei.embedded.service import ProcessSpec, ServiceProcess
+from hodei.embedded.terminal import progress, say
+from hodei.embedded.worker import ALIVE, refusal_in_words
+from hodei.up_settings import SERVICES, UpSettings
+
+HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, on a machine that is short of CPU, too
+SERVICE_DEADLINE: Final = 15.0  # for a service to stop after SIGTERM
+WORKERS_DEADLINE: Final = 5.0  # for the worker manager to take the request to stop its workers
+
+
+def services(
+    settings: UpSettings, ports: Mapping[str, int], environment: Mapping[str, str], fds: Sequence[int]
+) -> list[ProcessSpec]:
+    """The three services of the platform."""
+    return [
+        ProcessSpec(
+            name=name,
+            command=(*python(), "-m", name),
+            url=f"http://{settings.reach}:{ports[name]}",
+            log=settings.data_dir / "logs" / f"{name}.log",
+            environment=environment,
+            fds=fds,
+        )
+        for name, _ in SERVICES
+    ]
+
+
+def python() -> Sequence[str]:
+    """The command of this Python. Where hodei is installed, it does not import from the current folder, which may have
+    a `scheduler` of its own."""
+    try:
+        metadata.distribution("hodei-jobs")
+    except metadata.PackageNotFoundError:
+        return (sys.executable,)
+    return (sys.executable, "-P")
+
+
+async def until_healthy(child: ServiceProcess, session: aiohttp.ClientSession) -> None:
+    await child.healthy(session, deadline=HEALTH_DEADLINE)
+    progress(f"{spoken(child.spec.name)} is ready at {child.spec.url}")
+
+
+def spoken(service: str) -> str:
+    return f"the {service.replace('_', ' ')}"
+
+
+async def stop_services(children: Sequence[ServiceProcess]) -> None:
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        await child.stop(deadline=SERVICE_DEADLINE)
+
+
+async def stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
+    """Stop the workers. Their tasks are queued again and run after the next start."""
+    try:
+        async with asyncio.timeout(WORKERS_DEADLINE):
+            for worker in await _living_workers(session, manager):
+                async with session.delete(f"{manager}/api/v1/workers/{worker}", params={"force": "true"}) as answer:
+                    if answer.status >= 400:
+                        say(f"worker {worker} was not stopped: {refusal_in_words(answer.status, await answer.read())}")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        # The worker manager ends its workers when it stops.
+        say(f"the workers are ended with the worker manager, which did not stop them: {str(error) or 'no answer'}")
+
+
+async def _living_workers(session: aiohttp.ClientSession, manager: str) -> list[str]:
+    async with session.get(f"{manager}/api/v1/workers", params={"limit": "1000"}) as answer:
+        answer.raise_for_status()
+        workers = await answer.json()
+    return [worker["id"] for worker in workers if worker["status"] in ALIVE]
