@@ -1,6 +1,6 @@
-"""Whether a durable consumer has handled what its stream held at a certain moment, as JetStream itself says.
+"""Whether a durable consumer has handled everything that its stream held at a given moment, according to JetStream.
 
-What was given to a process and not acknowledged counts as not handled. How far behind consumers are, for metrics, is in
+A message that was delivered and not acknowledged counts as not handled. The metrics of consumer lag are in
 `shared.bus.lag`.
 """
 
@@ -12,19 +12,20 @@ from shared.bus.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What the events stream held when it was asked: messages up to the number `last`."""
+    """The state of the events stream when it was read: it held messages up to the sequence number `last`."""
 
     last: int
 
     @classmethod
     async def now(cls, connection: Connection, catalogue: Catalogue, *, deadline: float) -> "Backlog":
-        """Raises BusUnavailable when there is no answer within `deadline` seconds, BusError without the stream."""
+        """Read the stream's state. Raises BusUnavailable when there is no answer within `deadline` seconds, BusError
+        when the stream does not exist."""
         told = await connection.api(f"STREAM.INFO.{catalogue.stream(EVENTS)}", {}, deadline=deadline)
         return cls(int(told["state"]["last_seq"]))
 
     async def is_handled(self, connection: Connection, catalogue: Catalogue, durable: str, *, deadline: float) -> bool:
-        """Whether all that this consumer takes of it was acknowledged. Raises as `now`."""
+        """Whether the consumer has acknowledged all of these messages that match its filters. Raises as `now`."""
         told = await connection.api(f"CONSUMER.INFO.{catalogue.stream(EVENTS)}.{durable}", {}, deadline=deadline)
         nothing_left = not told["num_pending"] and not told["num_ack_pending"]
-        # Under load something is always under way; then the newest that has nothing unacknowledged before it tells.
+        # Under load some messages are always unacknowledged; then the floor decides, before which all are acknowledged.
         return nothing_left or int(told["ack_floor"]["stream_seq"]) >= self.last

@@ -1,8 +1,8 @@
 """The bus as services see it: one object that connects, declares, publishes, and makes consumers.
 
-Here: `Bus`, the public face, and core subscriptions. The work is done beside it: `bus_connection` (NATS),
-`bus_declare` (streams and consumers), `bus_publish` (acknowledged publishing), `bus_pull` and `bus_consumer`
-(batches), `bus_logs` (logs). Which subjects there are is in `schemas.subjects`.
+Here: `Bus`, the public face, and core subscriptions. Modules of this package do the work: `connection` (NATS),
+`declare` (streams and consumers), `publish` (acknowledged publishing), `pull` and `consumer` (batches), `logs` (logs).
+`schemas.subjects` lists the subjects.
 """
 
 import asyncio
@@ -42,38 +42,38 @@ Callback = Callable[[str, bytes, str], Awaitable[None]]
 T = TypeVar("T")
 
 IDLE: Final = 10.0
-"""Seconds after which it is not known any more, from what was published, whether messages are stored."""
+"""Seconds after a publish for which its result still shows whether NATS stores messages."""
 IDLE_WITH_PROBLEM: Final = 1.0
-"""The same where the last message was not stored: a server that was frozen for a moment is soon well again."""
+"""The same after a publish that failed: a server that froze for a moment recovers soon."""
 PROBE_BYTES: Final = 4096
-"""A block of most file systems: what is smaller may fit behind earlier messages when the disk is full."""
+"""A block of most file systems: on a full disk a smaller message may still fit into the last block."""
 PROBE_DEADLINE: Final = 1.5
-"""Seconds, less than a health check may take."""
+"""Seconds; shorter than the deadline of a health check."""
 LEAST_PAYLOAD: Final = 512 * 1024
-"""Bytes that a message has to be allowed; NATS allows 1 MiB where nothing else is said."""
+"""The smallest `max_payload` of a server, in bytes, with which the platform works; the default of NATS is 1 MiB."""
 
 _BATCH: Final[Mapping[str, str]] = {"Content-Type": BATCH_CONTENT_TYPE}
 
 
 class Subscription:
-    """Interest in a core subject, until it is ended."""
+    """A subscription to a core NATS subject, until `unsubscribe`."""
 
     def __init__(self, connection: Connection, raw: RawSubscription) -> None:
         self._connection = connection
         self._raw = raw
 
     async def unsubscribe(self) -> None:
-        """Hear nothing more; what had already arrived has gone through the callback."""
+        """End the subscription, after the callback has handled the messages that had already arrived."""
         await self._connection.release(self._raw)
 
 
 class Bus:
     """The connection of one process to the bus; a service (start/stop).
 
-    `url` may name several servers, separated by commas. `name` is the service's, and tells which durable
-    consumers are its own. `linger_ms` is what its consumers wait after a batch. While NATS is away
-    `connected` is False, every publish raises BusUnavailable, and consumers wait; all goes on by itself
-    when NATS is back.
+    `url` may name several servers, separated by commas. `name` is the service's name, which decides which durable
+    consumers it declares. `linger_ms` is how long its consumers wait after a batch. While NATS is unavailable,
+    `connected` is False, every publish raises BusUnavailable, and consumers wait. Once NATS is available again, the
+    bus reconnects and consumers continue.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Bus:
         self._lag = Lag(self._connection, self.catalogue, metrics)
         self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas)
         self._failures: dict[str, Failures] = {}
-        """By durable: what is known of its messages outlives a consumer, which ends with a leader's term."""
+        """By durable name. They outlive a consumer object, which a leader makes anew for each term."""
         self._publisher = Publisher(self._connection, self._declarations.streams_again)
         self._one_probe = asyncio.Lock()
 
@@ -115,8 +115,8 @@ class Bus:
         return self._connection.max_payload
 
     async def healthy(self) -> bool:
-        """For a health check: connected, and what was published last was stored. Where nothing was published for IDLE
-        seconds, a probe is."""
+        """For a health check: connected, and the last published message was stored. Publishes a probe first if nothing
+        was published for IDLE seconds."""
         async with self._one_probe:
             age = IDLE if self._publisher.problem is None else IDLE_WITH_PROBLEM
             if self.connected and self._publisher.quiet > age:
@@ -129,8 +129,8 @@ class Bus:
             await self._publisher.publish(subject, probe, msg_id=f"probe-{probe[:16].hex()}", deadline=PROBE_DEADLINE)
 
     async def start(self) -> None:
-        """Connect. Raises Unavailable when no server answers within the start deadline, and ConfigError when it takes
-        no messages as large as chunks of logs and batches are."""
+        """Connect. Raises Unavailable when no server answers within the start deadline, and ConfigError when the
+        server's `max_payload` is too small for batches and log chunks."""
         await self._connection.start()
         if self.max_payload < LEAST_PAYLOAD:
             await self._connection.stop()
@@ -141,21 +141,21 @@ class Bus:
         await self._publisher.start()
 
     async def stop(self) -> None:
-        """Close the connection; consumers and subscriptions have been stopped before."""
+        """Close the connection. The caller stops consumers and subscriptions first."""
         await self._declarations.stop()
         if self._connection.connected:
             await self._publisher.stop()
         await self._connection.stop()
 
     def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
-        """Have `listener(connected)` called at each disconnect and reconnect; returns the way to end that."""
+        """Call `listener(connected)` at each disconnect and reconnect. Returns a function that removes the listener."""
         return self._connection.on_change(listener)
 
     async def declare(self) -> None:
-        """All streams, and this service's durable consumers. Idempotent, and safe while others do the same.
+        """Declare all streams and this service's durable consumers. Idempotent, and safe to run concurrently.
 
-        The feed's consumer is left out: it is declared by the feed, if that runs. Raises Unavailable when
-        JetStream does not answer within the start deadline, BusError when it refuses.
+        The feed declares its own consumer when it runs. Raises Unavailable when JetStream does not answer within the
+        start deadline, BusError when it refuses.
         """
         owner = self.name.replace("-", "_")
         own = [spec for spec in CONSUMERS if spec.owner == owner and spec is not FEED]
@@ -171,13 +171,12 @@ class Bus:
         headers: Mapping[str, str] | None = None,
         deadline: float = DEADLINE,
     ) -> Coroutine[Any, Any, None]:
-        """Publish a CloudEvents batch to JetStream, where possible before this returns; to be awaited, until it is
-        stored. Many may be in flight at the same time.
+        """Publish a CloudEvents batch to JetStream, with the current trace context. The message is sent before this
+        returns where possible; await the result to learn that it is stored. Many publishes may be in flight at once.
 
-        Raises BusUnavailable at once while disconnected, or after `deadline` seconds without an
-        acknowledgement. It may be stored nevertheless: publish again with the same `msg_id`, which the
-        stream drops if it has it. Raises BusError when it is larger than `max_payload`. The current trace
-        goes along.
+        Raises BusUnavailable at once while disconnected, or after `deadline` seconds without an acknowledgement. The
+        message may be stored nevertheless: publish it again with the same `msg_id`, and the stream drops duplicates.
+        Raises BusError when the message is larger than `max_payload`.
         """
         headers = _with_trace({**_BATCH, **headers} if headers else _BATCH)
         return self._publisher.publish(subject, payload, msg_id=msg_id, headers=headers, deadline=deadline)
@@ -185,18 +184,18 @@ class Bus:
     async def send(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send on core NATS: heard by who listens now. Raises BusUnavailable while disconnected."""
+        """Send on core NATS, to current subscribers only. Raises BusUnavailable while disconnected."""
         await self._connection.publish(subject, payload, reply=reply, headers=_with_trace(headers))
 
     async def send_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
-        """Send many (subject, payload, headers) on core NATS, in order and cheaply; the headers go as they are.
+        """Send many (subject, payload, headers) on core NATS, in order, as few writes. No trace context is added.
 
         Raises BusUnavailable while disconnected.
         """
         await self._connection.publish_all(messages)
 
     async def flush(self) -> None:
-        """Wait until the server has taken all that was sent. Raises BusUnavailable."""
+        """Wait until the server has received everything sent so far. Raises BusUnavailable."""
         await self._connection.flush()
 
     async def request(
@@ -212,10 +211,11 @@ class Bus:
         return await self._connection.request(subject, payload, deadline=timeout)
 
     async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:
-        """Hear a core subject: `callback(subject, payload, reply)`, one message at a time, in order.
+        """Subscribe to a core subject: `callback(subject, payload, reply)` gets one message at a time, in order.
 
-        Of the subscribers of one `queue`, one hears each message. Kept over reconnects; what is said
-        meanwhile is lost. An error of the callback is logged and counted, and ends nothing.
+        With `queue`, each message goes to one subscriber of that queue group. The subscription outlives reconnects, but
+        messages published while disconnected are lost. An error of the callback is logged and counted, and the
+        subscription continues.
         """
 
         async def deliver(message: Msg) -> None:
@@ -237,8 +237,8 @@ class Bus:
     ) -> Consumer[Event]:
         """A service that hands the events of a durable consumer of the catalogue to `handler`, in batches.
 
-        `patient` tells whether, just now, the events that the catalogue calls patient may really wait. Raises
-        KeyError when the catalogue has no such consumer.
+        `patient` returns whether patient events may wait at the moment. Raises KeyError when the catalogue has no such
+        consumer.
         """
         specs = {spec.durable: spec for spec in CONSUMERS}
         linger = self._linger_ms if linger_ms is None else linger_ms
@@ -252,10 +252,10 @@ class Bus:
         decode: Callable[[str, bytes], Sequence[T]],
         **options: Any,
     ) -> Consumer[T]:
-        """As `consumer`, of any specification, with its own decoding and the options of `Consumer`.
+        """As `consumer`, for any specification, with a decoder and the options of `Consumer`.
 
-        `decode(event_type, payload)` gives one item for each event in the message; it raises ValueError
-        when there is no understanding it.
+        `decode(event_type, payload)` returns one item for each event in the message. It raises ValueError for a message
+        that it cannot decode.
         """
         self._lag.follow([spec])
         return Consumer(
@@ -271,7 +271,7 @@ class Bus:
         )
 
     async def publish_log(self, chunk: LogChunk, *, source: str = "") -> None:
-        """Store one chunk of an execution's log; again and again, if need be, for it is stored once. See
+        """Store one chunk of an execution's log. Publishing a chunk again is safe: the stream stores it once. Raises as
         `publish`.
         """
         event = wrap(
@@ -291,7 +291,7 @@ class Bus:
         until_chunks: int | None = None,
         settle: Settle = SETTLE,
     ) -> LogReader:
-        """Read an execution's log, chunk by chunk; see `LogReader`. To be closed after use (`async with`)."""
+        """Read an execution's log, chunk by chunk; see `LogReader`. The caller closes it (`async with`)."""
         return LogReader(
             self._connection,
             self.catalogue,
@@ -307,15 +307,15 @@ class Bus:
         return Letters(self._connection, self.catalogue, owner=owner)
 
     async def has_log(self, execution_id: str) -> bool:
-        """Whether anything is stored of an execution's log. Raises BusUnavailable."""
+        """Whether any chunk of an execution's log is stored. Raises BusUnavailable."""
         return await has_log(self._connection, self.catalogue, execution_id)
 
     async def logs_kept_since(self) -> datetime:
-        """The time before which nothing is kept of any log. Raises BusUnavailable."""
+        """The time before which all logs have expired. Raises BusUnavailable."""
         return await logs_kept_since(self._connection, self.catalogue)
 
     async def delete_log(self, execution_id: str) -> None:
-        """Delete what is stored of an execution's log. Raises BusUnavailable."""
+        """Delete the stored chunks of an execution's log. Raises BusUnavailable."""
         await self._connection.api(
             f"STREAM.PURGE.{self.catalogue.stream(LOGS)}", {"filter": self.catalogue.logs(execution_id)}
         )

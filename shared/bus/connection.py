@@ -1,8 +1,8 @@
-"""The connection to NATS: made within a deadline, kept for ever, and raw messages in and out of it.
+"""The connection to NATS: connects within a deadline, reconnects for ever, and carries raw messages.
 
-Here: connecting and reconnecting, who is told of it, core publish/subscribe/request, and requests to the
+Here: connecting and reconnecting, the listeners to both, core publish/subscribe/request, and requests to the
 JetStream API. Not here: acknowledged publishing (`shared.bus.publish`), streams and consumers
-(`shared.bus.declare`), pulling (`shared.bus.pull`). Only the `shared.bus*` modules import nats-py.
+(`shared.bus.declare`), pulling (`shared.bus.pull`).
 """
 
 import asyncio
@@ -26,18 +26,16 @@ log = structlog.get_logger(__name__)
 RECONNECT_WAIT: Final = 0.25
 """Seconds between attempts to connect."""
 WAITING_TOLD: Final = 10.0
-"""Seconds at the least between two log lines that say that the server is still away."""
+"""Least seconds between two log lines about a server that is still unavailable."""
 PING_INTERVAL: Final = 10
-"""Seconds; two unanswered pings mean that the server hangs, and the connection is made again."""
+"""Seconds. After two unanswered pings the server counts as hung, and the client reconnects."""
 OUTBOUND_BYTES: Final = 16 << 20
 PENDING_MESSAGES: Final = 64 * 1024
 PENDING_BYTES: Final = 64 << 20
-"""What one core subscription may hold that its callback has not taken; beyond it messages are dropped, and
-counted.
-"""
+"""Messages and bytes that one core subscription buffers for its callback; more are dropped and counted."""
 
 WRITE_BYTES: Final = 256 * 1024
-"""Many messages sent together go out in writes of about this size."""
+"""`publish_all` collects messages into writes of about this size."""
 
 STATUS: Final = "Status"
 DESCRIPTION: Final = "Description"
@@ -111,7 +109,7 @@ class Connection:
         log.info("bus.connected", url=self._url())
 
     async def stop(self) -> None:
-        """Send what is still to be sent, then close. Whoever subscribed has unsubscribed before."""
+        """Flush pending messages, then close. Subscribers unsubscribe first."""
         self._stopping = True
         if not self._started:
             return
@@ -124,26 +122,26 @@ class Connection:
         self.metrics.connected.set(0)
 
     def on_change(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener(connected)` called at each disconnect and reconnect; returns the way to end that."""
+        """Call `listener(connected)` at each disconnect and reconnect. Returns a function that removes the listener."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     async def publish(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send a core message. Raises BusUnavailable while disconnected: nothing stale is sent later."""
+        """Send a core message. Raises BusUnavailable while disconnected, so that no stale message is sent later."""
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
         if self.publish_now(subject, payload, reply=reply, headers=headers):
-            await asyncio.sleep(0)  # it leaves when this turn of the loop ends
+            await asyncio.sleep(0)  # the transport sends when this turn of the event loop ends
         else:
             await self.post(subject, payload, reply=reply, headers=headers)
 
     def publish_now(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> bool:
-        """Write a core message in this turn of the event loop. False, with nothing sent, where that is not possible
-        without overtaking an earlier message: `publish` is due then. Raises BusError for what cannot be sent at all.
+        """Write a core message in this turn of the event loop. Returns False, and sends nothing, if it would overtake
+        an earlier message; the caller then uses `publish`. Raises BusError for a message that cannot be sent at all.
         """
         if not self.connected or not self._nc.writes_now:
             return False
@@ -152,9 +150,7 @@ class Connection:
     async def post(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        """As `publish`, but while disconnected the message is kept, within limits, until the connection is
-        back.
-        """
+        """As `publish`, but while disconnected the message is queued (up to OUTBOUND_BYTES) until reconnection."""
         try:
             await self._nc.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
         except nats_errors.MaxPayloadError as error:
@@ -164,9 +160,9 @@ class Connection:
 
     async def publish_all(self, messages: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> None:
         """Send many core messages (subject, payload, headers), in order. Raises BusUnavailable while disconnected,
-        and BusError for a message that cannot be sent; those before it may have been.
+        and BusError for a message that cannot be sent; messages before it may have been sent.
 
-        They leave as a few large writes.
+        The messages go out as a few large writes.
         """
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
@@ -184,8 +180,8 @@ class Connection:
     async def post_all(self, subjects: Iterable[str], payload: bytes) -> None:
         """Send the same short payload to many subjects in one write: a batch's acknowledgements.
 
-        While disconnected they are kept until the connection is back, without a limit: they are as few as what the
-        server had delivered before.
+        While disconnected they are queued until reconnection. The queue needs no limit: there are never more
+        acknowledgements than messages that the server had delivered.
         """
         if self._nc.is_closed:
             raise BusUnavailable("the connection to NATS is closed")
@@ -205,8 +201,8 @@ class Connection:
             raise BusUnavailable(f"{subject}: {error}") from error
 
     async def api(self, operation: str, body: Mapping[str, object], *, deadline: float = 5.0) -> dict[str, Any]:
-        """Ask the JetStream API (`STREAM.CREATE.x`); raises BusError when it refuses, BusUnavailable when
-        away.
+        """Call the JetStream API (`STREAM.CREATE.x`). Returns its response. Raises BusError when it refuses,
+        BusUnavailable when it does not answer.
         """
         answer: dict[str, Any] = orjson.loads(
             await self.request(f"$JS.API.{operation}", orjson.dumps(body), deadline=deadline)
@@ -219,7 +215,7 @@ class Connection:
         return answer
 
     async def subscribe(self, subject: str, callback: RawCallback, *, queue: str = "") -> RawSubscription:
-        """Hear a core subject; kept over reconnects."""
+        """Subscribe to a core subject. The subscription outlives reconnects."""
         try:
             return await self._nc.subscribe(
                 subject,
@@ -232,7 +228,7 @@ class Connection:
             raise BusUnavailable(f"{subject}: {error}") from error
 
     async def flush(self, deadline: float = 5.0) -> None:
-        """Wait until the server has taken everything sent so far."""
+        """Wait until the server has received everything sent so far. Raises BusUnavailable."""
         if not self.connected or self._nc.deaf:
             raise BusUnavailable("not connected to NATS")
         try:
@@ -243,7 +239,7 @@ class Connection:
             raise BusUnavailable(f"flush: {error or repr(error)}") from error
 
     async def _unless_broken(self, question: Coroutine[Any, Any, T]) -> T:
-        """Await an answer that does not come any more once the connection breaks: then raise BusUnavailable at once."""
+        """Await an answer. Raises BusUnavailable as soon as the connection breaks, because no answer can come then."""
         asking = asyncio.ensure_future(question)
         broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -264,7 +260,7 @@ class Connection:
             asking.cancel()
 
     async def release(self, subscription: RawSubscription, *, deadline: float = 2.0) -> None:
-        """End a subscription, after what the server had already sent to it has gone through its callback."""
+        """End a subscription, after its callback has handled the messages that the server had already sent."""
         try:
             if self.connected:
                 async with asyncio.timeout(deadline):
@@ -278,7 +274,7 @@ class Connection:
         return self._nc.new_inbox()
 
     def _addresses(self) -> str:
-        """Where the servers should be, without the passwords that their addresses may carry."""
+        """The addresses of the configured servers, without passwords."""
         return ", ".join(server.rpartition("@")[2].rpartition("://")[2] for server in self._servers)
 
     def _url(self) -> str:
@@ -294,7 +290,7 @@ class Connection:
         before, self._last_error = self._last_error, str(error) or type(error).__name__
         self.metrics.errors.labels(type(error).__name__).inc()
         if self._started and not self._stopping:
-            # While the server is away each attempt fails alike: that is said once, and counted each time.
+            # While the server is unavailable each attempt fails alike: warn once, and count each time.
             level = log.debug if self._last_error == before and not self.connected else log.warning
             level("bus.client_error", error=self._last_error, error_type=type(error).__name__)
         if not self.connected and not self._stopping:

@@ -1,6 +1,6 @@
-"""Where the events go that no handler can take: the stream of dead letters, with the error that each one met.
+"""Writes dead letters: events that a consumer failed to handle, each with its last error.
 
-Here: what a letter says and how much of the event it keeps. Not here: when an event has had its chances
+Here: what a letter contains and how much of the event it keeps. Not here: when a consumer gives up on an event
 (`shared.bus.consumer`).
 """
 
@@ -19,7 +19,7 @@ from shared.telemetry import TRACEPARENT
 log = structlog.get_logger(__name__)
 
 LARGEST_LETTER: Final = 256 * 1024
-"""Bytes of an event kept in a dead letter; beyond it, its beginning is kept as text."""
+"""Bytes. A letter keeps only the beginning of a larger event, as text."""
 LONGEST_ERROR: Final = 4000
 
 
@@ -35,7 +35,8 @@ class DeadLetters:
         self._metrics = metrics
 
     async def bury(self, raw: Msg, index: int, error: Exception) -> None:
-        """One event of a message, by its place. Raises BusUnavailable or BusError when no stream has stored it."""
+        """Store one event of a message, by its index, as a dead letter. Raises BusUnavailable or BusError when the
+        letter was not stored."""
         event: object = orjson.loads(raw.data)[index]
         log.error(
             "dead_letter.event",
@@ -49,7 +50,7 @@ class DeadLetters:
         await self._send(raw, index, kept, error)
 
     async def bury_whole(self, raw: Msg, error: Exception) -> None:
-        """A message that is no batch of events at all: its payload is kept as text. Raises as `bury`."""
+        """Store a message that is not a batch of events, with its payload as text. Raises as `bury`."""
         log.error("dead_letter.undecodable", consumer=self._durable, error=str(error))
         await self._send(raw, 0, _as_text(raw.data), error)
 
@@ -75,7 +76,8 @@ class DeadLetters:
 
 
 def _as_text(payload: bytes) -> str:
-    """Its beginning, as much as stays within the bound as JSON, where a character may take six bytes."""
+    """The beginning of a payload, cut so that its JSON form stays within LARGEST_LETTER (a character may take six
+    bytes as JSON)."""
     text = payload[:LARGEST_LETTER].decode("utf-8", "replace")
     while (size := len(orjson.dumps(text))) > LARGEST_LETTER:
         text = text[: len(text) * LARGEST_LETTER // size - 1]

@@ -1,6 +1,6 @@
-"""Makes the server's streams and durable consumers what the catalogue says, whoever starts first.
+"""Creates and updates the streams and durable consumers of the catalogue; any service may start first.
 
-Here: create, update when the configuration changed, retry until a deadline. Not here: what they are; that is
+Here: create, update when the configuration changed, retry until a deadline. Not here: their configuration, which is in
 `schemas.subjects`.
 """
 
@@ -24,10 +24,10 @@ RETRY_WAIT: Final = 0.2
 STREAM_EXISTS: Final = 10058
 """A stream of this name has another configuration."""
 NO_STORAGE: Final = 10047
-"""The server cannot set aside as many bytes as the stream may grow to."""
+"""The server cannot reserve `max_bytes` of the stream."""
 NO_STREAM: Final = 10059
 SMALLEST_SHARE: Final = 4096
-"""The least that a stream is declared with is this part of what the catalogue names: a MiB of four GiB."""
+"""A stream is never declared with less than 1/4096 of the catalogue's `max_bytes`: 1 MiB of 4 GiB."""
 
 
 class Declarations:
@@ -41,9 +41,9 @@ class Declarations:
         self._listeners: list[Callable[[], None]] = []
 
     async def declare(self, consumers: Iterable[ConsumerSpec], *, deadline: float) -> None:
-        """All the streams, and these consumers. Safe while other services do the same.
+        """Declare all streams and these consumers. Safe to run concurrently with other services.
 
-        Raises Unavailable when JetStream did not answer within `deadline` seconds, BusError when it refuses.
+        Raises Unavailable when JetStream does not answer within `deadline` seconds, BusError when it refuses.
         """
         consumers = tuple(consumers)
         until = time.monotonic() + deadline
@@ -60,10 +60,11 @@ class Declarations:
                 await asyncio.sleep(RETRY_WAIT)
 
     async def streams(self) -> bool:
-        """Every stream of the catalogue: any service may publish to any of them. True if one had to be
-        created.
+        """Declare every stream of the catalogue, as any service may publish to any stream. Returns whether one had to
+        be created.
 
-        On a server with less room than they may take, all are smaller in proportion: logs leave their share to events.
+        If the server has less storage than all streams may take, all are declared smaller in proportion, so that logs
+        do not take the storage of events.
         """
         share, created = 1, False
         while True:
@@ -80,16 +81,14 @@ class Declarations:
                 return created
 
     def on_recreated(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have `listener()` called when `streams_again` had to create a stream, whose consumers are gone
-        with the old one; returns the way to end that.
+        """Call `listener()` after `streams_again` had to create a stream: the stream's consumers are gone. Returns a
+        function that removes the listener.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     async def streams_again(self) -> None:
-        """The streams have gone while we were publishing. One task does it for all who notice at the same
-        time.
-        """
+        """Declare the streams again after a publish found a stream missing. Concurrent callers share one task."""
         if self._again is None or self._again.done():
             log.error("stream.missing")
             self._again = asyncio.create_task(self._patiently(), name="bus-declare-again")
@@ -100,11 +99,11 @@ class Declarations:
             self._again.cancel()
 
     async def consumer(self, spec: ConsumerSpec) -> None:
-        """One durable consumer of the events; keeps its position when it exists, and takes a changed
+        """Declare one durable consumer of the events stream. An existing one keeps its position and gets the changed
         configuration.
 
-        The server is told no `max_deliver`: it would drop a message in silence. Our consumers count
-        failures themselves and move what they cannot digest to the dead letters.
+        `max_deliver` is unlimited, because the server would drop a message silently. Consumers count failures
+        themselves and move a message that keeps failing to the dead letters.
         """
         stream, durable = self._catalogue.stream(EVENTS), self._catalogue.durable(spec)
         await self._connection.api(
@@ -136,9 +135,9 @@ class Declarations:
         await asyncio.sleep(RETRY_WAIT)
 
     async def _stream(self, config: dict[str, Any]) -> bool:
-        """Create a stream, or make an existing one what it should be; it is not made smaller than what it holds.
+        """Create a stream, or update an existing one, but never to less than it holds. Returns whether it was created.
 
-        Raises BusError with NO_STORAGE when the server has no room for a new one.
+        Raises BusError with NO_STORAGE when the server has no storage for a new stream.
         """
         name = config["name"]
         try:
@@ -162,7 +161,7 @@ class Declarations:
         return False
 
     async def _there(self, name: str) -> dict[str, Any] | None:
-        """What the server tells of a stream; None when there is no such stream."""
+        """The server's info of a stream; None when the stream does not exist."""
         try:
             return await self._connection.api(f"STREAM.INFO.{name}", {})
         except BusError as error:

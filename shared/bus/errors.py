@@ -1,4 +1,4 @@
-"""The errors of the bus beside `shared.errors.BusUnavailable`: what the NATS server, or the protocol, refuses."""
+"""The errors of the bus beside `shared.errors.BusUnavailable`: requests that NATS or its protocol refuses."""
 
 from shared.errors import HodeiError, MessageTooLarge
 
@@ -12,4 +12,4 @@ class BusError(HodeiError):
 
 
 class TooLarge(BusError, MessageTooLarge):
-    """A message is larger than the server takes."""
+    """A message is larger than the server or the stream accepts."""

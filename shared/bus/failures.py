@@ -1,10 +1,10 @@
-"""What a consumer knows of messages that came to no good end: how often each failed here, and which may be deadly.
+"""Counts how often each message failed in this process, and decides which messages may be deadly (end the process).
 
-JetStream counts how often it handed a message out. That number says little of the message: it grows when a process
-is killed, freezes or is cut off with the message in hand. Failures of the handler are therefore counted here, by the
-message's place in the stream, for as long as the process lives; only they lead to the dead letters. The server's count
-serves for one case, which no process can count itself: a message that ends every process that handles it. A message
-that this process has given back alive is not taken for one, and copies of a message that is done with are dropped.
+JetStream counts deliveries. That count says little about the message: it also grows when a process with the message is
+killed, freezes or loses its connection. So this module counts the handler's failures itself, by stream sequence, for
+the life of the process; only these lead to the dead letters. The delivery count serves for one case that a process
+cannot count itself: a message that ends every process that handles it. A message that this process has given back does
+not count as deadly, and copies of a settled message are dropped.
 """
 
 from collections import OrderedDict
@@ -15,9 +15,9 @@ from shared.bus.pull import Position
 from shared.errors import HodeiError
 
 KNOWN_AT_MOST: Final = 10_000
-"""Messages whose failures are remembered; beyond it the one that failed longest ago is forgotten, and starts anew."""
+"""Messages whose failures are remembered; beyond it the one that failed longest ago is forgotten, and counts from 0."""
 SUSPECT_AFTER: Final = 5
-"""Deliveries after which a message is handled alone, so that the others do not share its fate."""
+"""Deliveries after which a message is handled alone, so that it cannot take others down with it."""
 DEADLY_AFTER: Final = 25
 """Deliveries after which a message that never failed in this process goes to the dead letters without being handled."""
 
@@ -26,7 +26,7 @@ K = TypeVar("K")
 
 
 class HandedOutTooOften(HodeiError):
-    """The message was handed out again and again, and no process lived to answer it."""
+    """The message was delivered DEADLY_AFTER times, and no process acknowledged it."""
 
     def __init__(self, deliveries: int) -> None:
         super().__init__(f"handed out {deliveries} times without an answer: it may end the process that handles it")
@@ -50,32 +50,32 @@ class Failures:
         return count
 
     def of(self, stream_seq: int) -> int:
-        """How many failures of a message are known."""
+        """Returns how many failures of a message are known."""
         return self._counts.get(stream_seq, 0)
 
     def forget(self, stream_seq: int) -> None:
-        """The message is done with."""
+        """Forget the failures of a message."""
         self._counts.pop(stream_seq, None)
         self._spared.pop(stream_seq, None)
 
     def spare(self, stream_seq: int) -> None:
-        """A message was given back in good order: its deliveries speak of our stops, so it is handled here once more
-        before it counts as deadly."""
+        """Note that this process gave a message back when it stopped consuming. Such deliveries do not show that the
+        message is deadly, so it is not counted as deadly here."""
         self._remember(self._spared, stream_seq)
 
     def settle(self, stream_seq: int, stored_at: float) -> None:
-        """The message is done with; copies of it may still come. The moment it was stored tells it from another one
-        with its number, in a stream that began anew."""
+        """Note that a message is acknowledged or a dead letter, though copies of it may still arrive. `stored_at` tells
+        it apart from a message with the same sequence number in a recreated stream."""
         self.forget(stream_seq)
         self._remember(self._settled, (stream_seq, stored_at))
 
     def settled(self, stream_seq: int, stored_at: float) -> bool:
-        """Whether this is a copy of a message that is done with."""
+        """Whether this is a copy of a settled message."""
         return (stream_seq, stored_at) in self._settled
 
     def deadly(self, position: Position) -> bool:
-        """Whether a message is not to be handled any more. One that has failed here, or was given back here, is known
-        to leave us alive."""
+        """Whether a message must not be handled any more. A message that failed or was given back in this process is
+        not deadly: the process survived it."""
         seq = position.stream_seq
         return position.deliveries >= DEADLY_AFTER and not self.of(seq) and seq not in self._spared
 
@@ -86,7 +86,7 @@ class Failures:
 
 
 class Delivered(Protocol):
-    """A message with its place."""
+    """A message with its position in the stream."""
 
     @property
     def position(self) -> Position: ...
@@ -96,10 +96,10 @@ M = TypeVar("M", bound=Delivered)
 
 
 def groups(messages: Sequence[M]) -> list[list[M]]:
-    """Which messages are handled together, in this order: suspects one by one, others that come again, new ones.
+    """Divide messages into groups to be handled in this order: suspects one by one, other redelivered ones, new ones.
 
-    Suspects go in the order of the stream. So each one before a deadly message is handled and acknowledged before that
-    message ends the process, and of those that have come equally often the first is the culprit.
+    Suspects are handled in stream order. So each one before a deadly message is handled and acknowledged before that
+    message ends the process, and of those with equally many deliveries the first is the deadly one.
     """
     suspects = [one for one in messages if one.position.deliveries > SUSPECT_AFTER]
     again = [one for one in messages if 1 < one.position.deliveries <= SUSPECT_AFTER]

@@ -1,6 +1,6 @@
-"""Calling a consumer's handler with a batch: in the batch's trace context, and again while a server is away.
+"""Calls a consumer's handler with a batch, in the batch's trace context, and retries while a server is unavailable.
 
-Not here: what becomes of a message whose handler failed (`shared.bus.consumer`).
+Not here: what the consumer does with a message after a failure (`shared.bus.consumer`).
 """
 
 import time
@@ -20,9 +20,9 @@ from shared.telemetry import TRACEPARENT, common, continued
 RETRY_FIRST_WAIT: Final = 0.05
 RETRY_LONGEST_WAIT: Final = 1.0
 TOO_SLOW_AT_MOST: Final = 3
-"""Times in a row that the handler may be too slow before the events themselves are held to be the cause."""
+"""After so many TooSlow errors in a row, the events themselves count as the cause."""
 WORKS_WITHIN: Final = 300.0
-"""Seconds: longer than the tries of one delivery of an event that is too slow, shorter than those of all of them."""
+"""Seconds: longer than the tries of one delivery of a too slow event, shorter than the tries of all its deliveries."""
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Message(Generic[T]):
-    """A decoded message with its place in the stream."""
+    """A decoded message with its position in the stream."""
 
     raw: Msg
     position: Position
@@ -40,11 +40,11 @@ class Message(Generic[T]):
 
 
 class Stopping(Exception):
-    """The consumer is to stop while its handler waits for a server that is away."""
+    """The consumer was stopped while its handler waited for an unavailable server."""
 
 
 class Handling(Generic[T]):
-    """The handler of one consumer. `pause(seconds)` sleeps, and returns True when the consumer is to stop."""
+    """The handler of one consumer. `pause(seconds)` sleeps, and returns True when the consumer must stop."""
 
     def __init__(
         self,
@@ -60,12 +60,12 @@ class Handling(Generic[T]):
         self._pause = pause
         self._worked_at = float("-inf")
         self.took = 0.0
-        """Seconds of the last call that succeeded; waiting for a server does not count."""
+        """Duration of the last successful call in seconds, without waits for a server."""
 
     async def attempt(self, messages: Sequence[Message[T]]) -> Exception | None:
         """Call the handler with all events of these messages. Returns the error that it raised, if any.
 
-        Raises Stopping when the consumer is to stop meanwhile.
+        Raises Stopping when the consumer must stop meanwhile.
         """
         items = [item for message in messages for item in message.items]
         if not items:
@@ -75,7 +75,8 @@ class Handling(Generic[T]):
             return await self.call(items)
 
     async def call(self, items: list[T]) -> Exception | None:
-        """Call the handler with these events, repeatedly while a server is away. Returns and raises as `attempt`."""
+        """Call the handler with these events, and retry while a server is unavailable. Returns and raises as
+        `attempt`."""
         wait, too_slow = RETRY_FIRST_WAIT, 0
         while True:
             started = time.perf_counter()
@@ -101,8 +102,8 @@ class Handling(Generic[T]):
             wait = min(wait * 1.6, RETRY_LONGEST_WAIT)
 
     def works(self) -> bool:
-        """Whether the handler took something lately. If not, an event that is too slow is not to blame: a locked table,
-        for example, makes every event too slow.
+        """Whether the handler succeeded within WORKS_WITHIN. If it did not, too slow events are not the cause: a locked
+        table, for example, makes every event too slow.
         """
         return time.monotonic() - self._worked_at < WORKS_WITHIN
 
@@ -113,6 +114,6 @@ def trace_of(messages: Sequence[Message[T]]) -> str | None:
 
 
 def _trace_context(messages: Sequence[Message[T]]) -> AbstractContextManager[None]:
-    """Run the handler in the batch's trace context; a batch of several traces has none, and its events carry theirs."""
+    """The batch's trace context. A batch of several traces has none; each of its events carries its own."""
     traceparent = trace_of(messages)
     return nullcontext() if traceparent is None else continued(traceparent)

@@ -1,7 +1,7 @@
-"""How far consumers are behind, and how much lies in the streams: what JetStream itself says, asked at each scrape.
+"""Metrics of consumer lag and stream size, read from JetStream at each scrape.
 
-Every replica of a service is told the same of a durable consumer that they share, and every service the same of the
-streams, so that sums over replicas mean nothing: take the maximum. Not here: what a consumer counts while it works
+All replicas of a service report the same numbers for a durable consumer that they share, and all services the same for
+the streams. So take the maximum over replicas, not the sum. Not here: what a consumer counts while it works
 (`shared.bus.metrics`).
 """
 
@@ -20,8 +20,8 @@ CONSUMER_NOT_FOUND: Final = 10014
 
 
 class Lag:
-    """Asks the server about one service's durable consumers and about all streams. While NATS is away there is
-    nothing to be said, and the numbers are gone rather than old."""
+    """Reads the state of one service's durable consumers and of all streams. While NATS is unavailable the metrics have
+    no values, rather than old ones."""
 
     def __init__(self, connection: Connection, catalogue: Catalogue, metrics: Metrics) -> None:
         self._connection = connection
@@ -42,12 +42,12 @@ class Lag:
         metrics.before_scrape("jetstream", self.measure)
 
     def follow(self, specs: Sequence[ConsumerSpec]) -> None:
-        """Ask about these, too."""
+        """Report the lag of these consumers as well."""
         self._consumers.update({self._catalogue.durable(spec): spec for spec in specs})
 
     async def measure(self) -> None:
-        """Ask, all at the same time. Raises BusUnavailable when an answer does not come in time, BusError for a
-        stream that is not there."""
+        """Read all states concurrently. Raises BusUnavailable when an answer does not come within DEADLINE, BusError
+        for a stream that does not exist."""
         for gauge in self._gauges:
             gauge.clear()
         if not self._connection.connected:
@@ -60,7 +60,7 @@ class Lag:
         except BusError as error:
             if error.code != CONSUMER_NOT_FOUND:
                 raise
-            return  # not declared yet, or declared again in a moment: there is nothing to be behind with
+            return  # the consumer is about to be declared (again), so it has no lag yet
         self._pending.labels(durable).set(told["num_pending"])
         self._unacknowledged.labels(durable).set(told["num_ack_pending"])
         self._redelivered.labels(durable).set(told["num_redelivered"])

@@ -1,10 +1,10 @@
-"""The dead letters as people see them: found, read, published again, and dropped.
+"""Reads and deletes dead letters for operators.
 
-Here: reading the stream of dead letters, newest first, and taking letters out of it. Not here: how an event becomes a
+Here: reading the stream of dead letters, newest first, and deleting letters from it. Not here: how an event becomes a
 dead letter (`shared.bus.dead_letters`), and REST (`shared.web.dead_letters`).
 
-A letter's id is a UUIDv7 that says when the stream stored it and at which place, so that it is found without an index;
-a stream that was lost and began anew gives no letter another one's id.
+A letter's id is a UUIDv7 made of the time at which the stream stored it and its sequence number, so that it is found
+without an index. A stream that was lost and recreated never gives a letter the id of an earlier one.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from shared.bus.connection import Connection
 from shared.bus.errors import BusError
 
 AT_ONCE: Final = 100
-"""Messages that are asked for together."""
+"""Messages that are read concurrently."""
 LOOKED_AT: Final = 2000
-"""Places of the stream that one page looks at, at most: others' letters and those taken out lie between ours."""
+"""Most sequence numbers that one page reads: other services' and deleted letters lie between the wanted ones."""
 NO_MESSAGE: Final = 10037
 
 _SEQUENCE: Final = (1 << 62) - 1
@@ -34,7 +34,7 @@ _SEQUENCE: Final = (1 << 62) - 1
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter where it is stored."""
+    """One stored dead letter."""
 
     seq: int
     stored_at: datetime
@@ -47,12 +47,12 @@ class Letter:
 
     @property
     def whole(self) -> bool:
-        """Whether its event was kept whole, and is one that this version knows."""
+        """Whether the letter keeps the whole event, of a type that this version knows."""
         event = self.content.event
         return isinstance(event, dict) and "id" in event and self.event_type in EVENT_TYPES
 
     def member(self, name: str) -> str | None:
-        """A member of the event, or of its data, that is text."""
+        """A string member of the event or of its data; None if there is none of this name."""
         event = self.content.event
         if not isinstance(event, dict):
             return None
@@ -63,7 +63,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class LetterPage:
-    """Letters, newest first; `before` is where the next page goes on, None after the last."""
+    """Letters, newest first. `before` is where the next page starts; None on the last page."""
 
     letters: list[Letter]
     before: int | None
@@ -80,7 +80,7 @@ class Letters:
         self._owner = owner
 
     async def page(self, matches: Callable[[Letter], bool], *, limit: int, before: int | None = None) -> LetterPage:
-        """Letters that match, stored before a place. A page may be short though another follows.
+        """Letters that match, with sequence numbers below `before`. A page may be short though another follows.
 
         Raises BusUnavailable.
         """
@@ -100,13 +100,13 @@ class Letters:
         return LetterPage(found, stop if stop > first else None)
 
     async def get(self, id: str) -> Letter | None:
-        """One letter, if it is there and is one of this service's. Raises BusUnavailable."""
+        """One letter; None if it does not exist or belongs to another service. Raises BusUnavailable."""
         seq = place_of(id)
         letter = None if seq is None else await self._read(seq)
         return letter if letter is not None and letter.id == id else None
 
     async def delete(self, letter: Letter) -> None:
-        """Take a letter out; one that is out already stays so. Raises BusUnavailable."""
+        """Delete a letter. Deleting it again is not an error. Raises BusUnavailable."""
         try:
             await self._connection.api(f"STREAM.MSG.DELETE.{self._stream}", {"seq": letter.seq, "no_erase": True})
         except BusError as error:
@@ -123,20 +123,20 @@ class Letters:
         try:
             content = DeadLetter.model_validate_json(base64.b64decode(stored["data"]))
         except ValidationError:
-            return None  # somebody else's message
+            return None  # not written by this platform
         if self._owners.get(content.consumer, "orchestrator") != self._owner:
             return None
         return Letter(seq, _time(stored), self._catalogue.event_type(content.subject), content)
 
 
 def letter_id(seq: int, stored_at: datetime) -> str:
-    """A UUIDv7 of the millisecond and the place where a letter was stored."""
+    """A UUIDv7 of the millisecond at which a letter was stored and its sequence number."""
     milliseconds = int(stored_at.timestamp() * 1000)
     return str(UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | seq & _SEQUENCE))
 
 
 def place_of(id: str) -> int | None:
-    """The place in the stream that an id names; None for one that is no letter's."""
+    """The sequence number in a letter's id; None for an id that is not a letter's."""
     number = UUID(id).int
     if number >> 76 & 0xF != 7 or number >> 64 & 0xFFF:
         return None
@@ -144,12 +144,12 @@ def place_of(id: str) -> int | None:
 
 
 def resent(letter: Letter) -> bytes:
-    """A letter's event as a batch of one, to be published again."""
+    """A letter's event as a batch of one, for publishing it again."""
     return orjson.dumps([letter.content.event])
 
 
 def members(letter: Letter) -> Iterator[tuple[str, Any]]:
-    """What is shown of a letter in lists."""
+    """The members of a letter that lists show."""
     yield "id", letter.id
     yield "consumer", letter.content.consumer
     yield "event_type", letter.event_type
@@ -162,7 +162,7 @@ def members(letter: Letter) -> Iterator[tuple[str, Any]]:
 
 
 def _time(stored: dict[str, Any]) -> datetime:
-    # Nanoseconds, of which Python keeps the first six digits.
+    # The server gives nanoseconds; Python takes microseconds.
     text = str(stored["time"]).removesuffix("Z")
     head, _, fraction = text.partition(".")
     return datetime.fromisoformat(f"{head}.{fraction[:6].ljust(6, '0')}+00:00")

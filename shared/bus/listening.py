@@ -1,8 +1,8 @@
-"""Hearing at once of one entity, for requests that wait: long polls, live streams, and verdicts of another service.
+"""Listening to the events of one entity, for requests that wait: long polls, live streams, verdicts of other services.
 
-Bus subjects are ordinary NATS subjects as well, so that every replica hears each event as it is published, beside the
-consumer that handles it. Nothing is stored and nothing is acknowledged here: a waiter that misses an event finds its
-effect in the database, so it looks there from time to time.
+JetStream subjects are ordinary NATS subjects as well, so every replica can receive each event as it is published,
+independently of the consumer that handles it. Nothing is stored or acknowledged here. A waiting request that misses an
+event finds its effect in the database, so it reads the database from time to time.
 """
 
 import asyncio
@@ -18,30 +18,31 @@ from shared.bus.bus import Bus, Subscription
 
 W = TypeVar("W")
 Read = Callable[[str, bytes, Collection[str]], Iterable[tuple[str, W]]]
-"""Reads a message: its event type, its payload, and the ids of the entities that it may be about. Returns pairs of an
-entity's id and what is heard of it. Raises MalformedEvents."""
+"""A function that decodes a message, from its event type, its payload and the ids of entities with a listener. It
+returns pairs of an entity's id and the value for its listeners. It raises MalformedEvents."""
 
 UNHEARD_LIMIT: Final = 64
-"""Events that one listener may leave unheard; more are dropped."""
+"""Events that one listener's queue holds; more are dropped."""
 MOST: Final = 20_000
-"""Entities that are listened to at the same time; a listener to one more hears nothing."""
+"""Most entities that have listeners at the same time; a further listener receives nothing."""
 FEW: Final = 16
-"""Up to so many entities, searching a message for their ids is cheaper than parsing it."""
+"""Up to so many entities, searching a message for their ids is cheaper than decoding it."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Listener(Generic[W]):
-    """Hears of some entities from its creation on. With `accepts`, only what it returns True for."""
+    """A queue of the events of some entities from its creation on. With `accepts`, only those for which it returns
+    True."""
 
     def __init__(self, accepts: Callable[[W], bool] | None = None) -> None:
         self.dropped = 0
-        """Events that were dropped because too many were unheard."""
+        """Events that were dropped because the queue was full."""
         self._accepts = accepts
         self._unheard: asyncio.Queue[W] = asyncio.Queue(UNHEARD_LIMIT)
 
     def tell(self, heard: W) -> None:
-        """Add to what is unheard, if it is accepted and not too much is unheard already."""
+        """Queue an event, if it is accepted and the queue is not full."""
         if self._accepts is not None and not self._accepts(heard):
             return
         if self._unheard.full():
@@ -50,7 +51,7 @@ class Listener(Generic[W]):
             self._unheard.put_nowait(heard)
 
     async def next(self, within: float) -> W | None:
-        """Wait for the next event, for `within` seconds at the most. Returns None when there is none by then."""
+        """Wait for the next event for at most `within` seconds. Returns None if none came."""
         try:
             async with asyncio.timeout(within):
                 return await self._unheard.get()
@@ -58,7 +59,7 @@ class Listener(Generic[W]):
             return None
 
     async def all(self, within: float) -> list[W]:
-        """As `next`, with all further events that are unheard by then."""
+        """As `next`, with all further events that are queued by then."""
         first = await self.next(within)
         heard = [] if first is None else [first]
         while not self._unheard.empty():
@@ -67,9 +68,10 @@ class Listener(Generic[W]):
 
 
 class Listening(Generic[W]):
-    """Who listens to which entity; a service that subscribes to `event_types`.
+    """The listeners of each entity; a service that subscribes to `event_types`.
 
-    Only messages that may be about an entity with a listener are read. An event type may be a pattern (`tasks.*`).
+    It decodes a message only if that may be about an entity with a listener. An event type may be a pattern
+    (`tasks.*`).
     """
 
     name: Final = "listening"
@@ -85,20 +87,20 @@ class Listening(Generic[W]):
         self._wide: set[str] = set()
 
     async def start(self) -> None:
-        """Begin to hear."""
+        """Subscribe."""
         await self.widen(self._event_types)
 
     async def stop(self) -> None:
-        """Hear nothing more."""
+        """End all subscriptions."""
         for subscription in self._subscriptions:
             await subscription.unsubscribe()
         self._subscriptions = []
         self._wide.clear()
 
     async def widen(self, event_types: Iterable[str]) -> None:
-        """Subscribe to these event types as well, unless that was done before.
+        """Subscribe to these event types as well, unless already subscribed.
 
-        What is published before the server has the subscription is missed.
+        Events published before the server has the subscription are missed.
         """
         async with self._widening:
             for event_type in event_types:
@@ -109,7 +111,7 @@ class Listening(Generic[W]):
 
     @property
     def hearing(self) -> bool:
-        """Whether anything can be heard now."""
+        """Whether events can arrive now."""
         return self._bus.connected
 
     @contextmanager
@@ -135,7 +137,7 @@ class Listening(Generic[W]):
                 _log.debug("listener.events_dropped", entity_ids=entity_ids, count=listener.dropped)
 
     def tell(self, entity_id: str, heard: W) -> None:
-        """Tell the listeners to an entity what this process knows by itself, from its own commit for example."""
+        """Give an entity's listeners an event that this process knows by itself, for example from its own commit."""
         for listener in self._listeners.get(entity_id, ()):
             listener.tell(heard)
 
@@ -154,7 +156,7 @@ class Listening(Generic[W]):
 
 
 def listen(bus: Bus, *types: type[EventData]) -> Listening[EventData]:
-    """Make a service that hears these types of event, each by the entity that it is about (its `subject`)."""
+    """Make a service that listens to these event types, by the entity that an event is about (its `subject`)."""
     return Listening(bus, [kind.event_type for kind in types], _events)
 
 

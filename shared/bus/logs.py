@@ -1,8 +1,7 @@
-"""The log of one execution, out of JetStream: what is already there and then what is being written, in order.
+"""Reads the log of one execution from JetStream: first the stored chunks, then new ones as they arrive, in order.
 
-Here: `LogReader`, one ordered reading for one viewer; any number may read the same log at the same time.
-Not here: how lines become chunks (the agent's business) and how chunks become JSON, text or server-sent
-events.
+Here: `LogReader`, one ordered reading for one viewer; any number may read the same log at the same time. Not here: how
+lines become chunks (in the agent) and how chunks become JSON, text or server-sent events.
 """
 
 import asyncio
@@ -27,26 +26,26 @@ from shared.errors import BusUnavailable
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 16
-"""How many chunks may be on their way to one viewer of one log; one has some 64 KB, and a viewer may read many logs."""
+"""Chunks that may be in flight to one viewer of one log; a chunk has some 64 KB, and a viewer may read many logs."""
 OUT_OF_ORDER: Final = 16
-"""How many chunks are held back for one before them that may yet be read."""
+"""Chunks that are held back for an earlier one that may still arrive."""
 INACTIVE: Final = 60
-"""Seconds after which the server forgets a reading that nobody asks anything of."""
+"""Seconds without a pull after which the server deletes a reader's consumer."""
 NO_STREAM: Final = 10059
 SETTLE: Final = 5.0
-"""Seconds of silence after which a log that is over, or not followed, has no more to come."""
+"""Seconds without a chunk after which a log that is over, or not followed, counts as fully read."""
 Settle = float | Callable[[], float]
-"""So many seconds; a function is asked whenever a wait begins."""
+"""Seconds, or a function that returns them when a wait begins."""
 
 
 class LogReader:
-    """An asynchronous iterator over the chunks of one execution's log, each once, in their order.
+    """An asynchronous iterator over the chunks of one execution's log, each once, in order of `seq`.
 
     Chunks may be missing: the stream drops the oldest. `after` is the `seq` of the last chunk that the viewer already
-    has. With `follow`, it waits for more until `finish(chunks)` has told how many there are in all and the last was
-    read (or nothing came for `settle` seconds), or until it is closed. Without, it ends at the end of what there is. A
-    wait may be cancelled (`async with asyncio.timeout(…)`) without losing anything. Raises BusUnavailable when a log
-    that is over, or not followed, cannot be read for `settle` seconds.
+    has. With `follow`, the reader waits for more until it is closed, or until `finish(chunks)` has given the total and
+    the last chunk was read (or none came for `settle` seconds). Without `follow`, it ends after the stored chunks. A
+    wait may be cancelled (`async with asyncio.timeout(…)`) without loss. Raises BusUnavailable when a log that is over,
+    or not followed, cannot be read for `settle` seconds.
     """
 
     def __init__(
@@ -89,14 +88,14 @@ class LogReader:
         )
 
     def finish(self, chunks: int, *, settle: Settle | None = None) -> None:
-        """The log is over, and consists of this many chunks; those that are not here yet are waited for so long."""
+        """Note that the log is over and has this many chunks. The reader waits `settle` seconds for missing ones."""
         self._total = chunks
         if settle is not None:
             self._settle = settle
         self._pull.wake()
 
     async def aclose(self) -> None:
-        """Stop reading, and let the server forget the reading."""
+        """Stop reading, and delete the consumer on the server."""
         if self._closed:
             return
         self._closed = True
@@ -121,7 +120,7 @@ class LogReader:
         return self._chunks.popleft()
 
     async def _advance(self) -> None:
-        """Take one step: begin, decode what has arrived, wait for more, or close at the end."""
+        """Take one step: begin, decode arrived messages, wait for more, or close at the end."""
         if self._closed:
             return
         if not self._started:
@@ -150,7 +149,7 @@ class LogReader:
         if self._follow and self._total is None:
             return None
         if not self._drained:
-            return SETTLE  # there is more, and it comes as fast as it can
+            return SETTLE  # the stream has more chunks, and they come as fast as they can
         return self._settle if isinstance(self._settle, float | int) else self._settle()
 
     def _over(self) -> bool:
@@ -162,10 +161,10 @@ class LogReader:
     def _take(self) -> None:
         raw = self._pull.buffer.popleft()
         if f".{self._consumer}." not in raw.reply:
-            return  # from a reading that was given up
+            return  # from an earlier consumer of this reader
         position = Position.of(raw.reply)
         if position.consumer_seq != self._expected:
-            self._expected = 0  # none fits until the reading has begun again
+            self._expected = 0  # no message fits until there is a new consumer
             self._pull.remake("gap")
             return
         self._expected += 1
@@ -188,7 +187,7 @@ class LogReader:
                     self._release()
 
     def _release(self) -> None:
-        """Give out what is next, and what lacks a chunk before it that there is no sign of."""
+        """Release the next chunks, also over a gap once the missing chunk is not expected any more."""
         while self._held and (self._held[0][0] <= self._next or self._drained or len(self._held) > OUT_OF_ORDER):
             _, last, chunk = heapq.heappop(self._held)
             self._next = max(self._next, last + 1)
@@ -199,7 +198,7 @@ class LogReader:
         await self._begin()
 
     async def _begin(self) -> None:
-        """A new consumer from where we are: the server keeps no position for a reading."""
+        """Create a new consumer that starts after the last read message; the server keeps no position for it."""
         if self._consumer:
             await self._forget()
         name = "log-" + self._connection.new_inbox().rpartition(".")[2]
@@ -245,13 +244,13 @@ class LogReader:
 
 
 async def has_log(connection: Connection, catalogue: Catalogue, execution_id: str) -> bool:
-    """Whether anything is stored of an execution's log. Raises BusUnavailable."""
+    """Whether any chunk of an execution's log is stored. Raises BusUnavailable."""
     last = {"last_by_subj": catalogue.logs(execution_id)}
     return bool(await connection.request(f"$JS.API.DIRECT.GET.{catalogue.stream(LOGS)}", to_json(last), deadline=5))
 
 
 async def logs_kept_since(connection: Connection, catalogue: Catalogue) -> datetime:
-    """The time before which nothing is kept of any log: when the oldest message was stored, if there is one.
+    """The time before which all logs have expired: when the oldest message was stored, if there is one.
 
     Raises BusUnavailable.
     """

@@ -1,7 +1,7 @@
-"""What the bus counts. Declared once per process; every consumer shares these metrics under its own label.
+"""The metrics of the bus. Declared once per process; every consumer shares these metrics under its own label.
 
-`BusMetrics` declares, `ConsumerMetrics` is one consumer's share with its labels looked up: a look-up costs twice what
-an increment does. How far the server says that consumers are behind is asked by `shared.bus.lag`.
+`BusMetrics` declares them. `ConsumerMetrics` holds one consumer's metrics with the labels looked up, as a look-up
+costs twice as much as an increment. Consumer lag as the server reports it is in `shared.bus.lag`.
 """
 
 from prometheus_client import Counter
@@ -61,7 +61,7 @@ class BusMetrics:
 
 
 class ConsumerMetrics:
-    """One consumer's share. All of it but the renewals shows from the start, as zero."""
+    """One consumer's metrics. All but the renewals and the events by type exist from the start, as zero."""
 
     def __init__(self, bus: BusMetrics, durable: str) -> None:
         self._events = bus.events
@@ -78,12 +78,12 @@ class ConsumerMetrics:
         self.lost_replies = bus.lost_replies.labels(durable)
 
     def handled(self, event_type: str, count: int) -> None:
-        """Events of one type were handled."""
+        """Count handled events of one type."""
         counter = self._by_type.get(event_type)
         if counter is None:
             counter = self._by_type[event_type] = self._events.labels(self._durable, event_type)
         counter.inc(count)
 
     def renewed(self, reason: str) -> None:
-        """A standing pull was made anew."""
+        """Count a renewed standing pull."""
         self._renewals.labels(self._durable, reason).inc()

@@ -1,7 +1,7 @@
 """Publishing to JetStream: many messages in flight, each waiting for its own acknowledgement.
 
-Here: one inbox for all acknowledgements, and the deadline. Not here: retrying (the caller's, with the same
-message id, so that the stream drops what it already has).
+Here: one inbox for all acknowledgements, and the deadline. Not here: retries; the caller makes them, with the same
+message id, so that the stream drops duplicates.
 Why not nats-py's own: its `publish_async` futures never time out, and `publish` reaches half the throughput.
 """
 
@@ -25,9 +25,9 @@ log = structlog.get_logger(__name__)
 
 MSG_ID: Final = "Nats-Msg-Id"
 _STREAM_TAKES_LESS: Final = 10054
-"""JetStream's code for a message over a limit that somebody has set on the stream."""
+"""JetStream's code for a message over the stream's own size limit."""
 DEADLINE: Final = 5.0
-"""Seconds until a publish without an acknowledgement has failed."""
+"""Seconds after which a publish without an acknowledgement has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class _Message:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One message on its way, under the token that its answer will bear."""
+    """One message in flight, and the token that its acknowledgement carries."""
 
     token: str
     answer: asyncio.Future[Msg]
@@ -48,9 +48,7 @@ class _Attempt:
 
 
 class Publisher:
-    """Publishes with acknowledgement. `declare` is called when no stream listens to a subject (they were
-    deleted).
-    """
+    """Publishes with acknowledgement. Calls `declare` when no stream takes a subject: the streams were deleted."""
 
     def __init__(self, connection: Connection, declare: Callable[[], Awaitable[None]]) -> None:
         self._connection = connection
@@ -65,12 +63,12 @@ class Publisher:
 
     @property
     def problem(self) -> str | None:
-        """Why the last message was not stored although there is a connection; None when it was."""
+        """Why the last message was not stored while connected; None if it was stored."""
         return self._problem
 
     @property
     def quiet(self) -> float:
-        """Seconds since it was last seen whether messages are stored."""
+        """Seconds since the last publish that succeeded, or failed while connected."""
         return perf_counter() - self._tried
 
     async def start(self) -> None:
@@ -93,11 +91,11 @@ class Publisher:
         headers: Mapping[str, str] | None = None,
         deadline: float = DEADLINE,
     ) -> Coroutine[Any, Any, None]:
-        """Put the message on the wire, where possible before this returns. What is returned is to be awaited: it ends
-        once a stream has stored the message (or had it already: same `msg_id` within its window).
+        """Send the message, where possible before this returns. Await the result: it completes once a stream has stored
+        the message (or had already stored one with this `msg_id` within its duplicate window).
 
-        It raises BusUnavailable at once while disconnected or when the connection breaks, and after `deadline`
-        seconds; the message may then have been stored or not: publish it again with the same `msg_id`.
+        Awaiting raises BusUnavailable while disconnected, when the connection breaks, and after `deadline` seconds. The
+        message may have been stored then: publish it again with the same `msg_id`.
         """
         message = _Message(subject, payload, {MSG_ID: msg_id, **headers} if headers else {MSG_ID: msg_id})
         return self._stored(message, self._begin(message), perf_counter(), deadline)
@@ -134,7 +132,7 @@ class Publisher:
         return attempt
 
     async def _finish(self, message: _Message, attempt: _Attempt) -> bool:
-        """True: stored. False: no stream takes this subject."""
+        """Returns True if a stream stored the message, False if no stream takes its subject."""
         try:
             if attempt.refused is not None:
                 raise attempt.refused
@@ -156,7 +154,7 @@ class Publisher:
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and not self._connection.connected:
-            return  # that is a problem of its own
+            return  # `connected` shows this problem already
         before, self._problem, self._tried = self._problem, problem, perf_counter()
         if problem is not None and before is None:
             log.warning("bus.stores_nothing", error=problem)
@@ -169,7 +167,7 @@ class Publisher:
             future.set_result(message)
 
     def _on_change(self, connected: bool) -> None:
-        """The acknowledgements of what was in flight will not come any more."""
+        """Fail the messages in flight: their acknowledgements cannot arrive after a disconnect."""
         if connected:
             return
         self._problem = None

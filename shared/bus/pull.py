@@ -1,10 +1,9 @@
-"""Standing pull requests on a JetStream consumer: messages arrive without being asked for one by one.
+"""Standing pull requests on a JetStream consumer: one request brings many messages as they come.
 
-Here: an inbox, pull requests renewed when half used, and the repair of whatever ends them (disconnects,
-missed heartbeats, a deleted consumer). Not here: what is done with the messages (`shared.bus.consumer`,
-`shared.bus.logs`). Why not nats-py's `fetch`: it costs a round trip per call, and strands messages when it
-is cancelled. The protocol is NATS ADR-37 (pull simplification) and the headers of JetStream's status
-messages.
+Here: an inbox, pull requests renewed when half used, and their repair after disconnects, missed heartbeats or a deleted
+consumer. Not here: handling the messages (`shared.bus.consumer`, `shared.bus.logs`). Why not nats-py's `fetch`: it
+costs a round trip per call, and loses messages when it is cancelled. The protocol is NATS ADR-37 (pull simplification)
+and the headers of JetStream's status messages.
 """
 
 import asyncio
@@ -30,15 +29,15 @@ log = structlog.get_logger(__name__)
 PENDING: Final = "Nats-Pending-Messages"
 EXPIRES: Final = 30.0
 HEARTBEAT: Final = 2.0
-"""Seconds between signs of life of an idle pull."""
+"""Seconds between the server's heartbeats on an idle pull."""
 SILENCE: Final = 5.0
-"""Seconds without any, after which the pull is made again."""
+"""Seconds without a message or heartbeat after which the pull is renewed."""
 FIRST_WAIT: Final = 0.05
 LONGEST_WAIT: Final = 2.0
 BUFFER_BYTES: Final = 4 << 20
-"""What may wait here or be on its way, about: fewer messages are asked for where they are large."""
+"""Approximate bytes that may be buffered or in flight: fewer messages are requested if they are large."""
 LARGE: Final = 512 * 1024
-"""Bytes that a message is taken to have before any has been seen."""
+"""Assumed size of a message in bytes before the first has arrived."""
 
 _HEARTBEAT_STATUS: Final = "100"
 _ENDED: Final = frozenset({"404", "408"})
@@ -47,7 +46,7 @@ _ACK_TOKENS: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a delivered message stands: counted from 1; `pending` messages of the consumer come after it."""
+    """The position of a delivered message; numbers count from 1. `pending` messages of the consumer come after it."""
 
     deliveries: int
     stream_seq: int
@@ -73,11 +72,11 @@ def stored_at(reply: str) -> float:
 class Pull:
     """The messages of one consumer, as they come.
 
-    `target` names the consumer as `<stream>.<consumer>`, anew after each repair. `repair(reason)` makes
-    sure that the consumer exists; it may raise BusUnavailable or BusError, and is then called again after a
-    growing pause. `renewed(reason)` is called whenever the requests had to be made anew. With `fresh`,
-    every renewal begins with a repair (consumers that remember nothing). A request is good for `expires` seconds: for
-    that long the server goes on sending to a process that has stopped without a word.
+    `target` returns the consumer as `<stream>.<consumer>`; a repair may change it. `repair(reason)` makes sure that the
+    consumer exists. It may raise BusUnavailable or BusError, and is then called again after a growing pause.
+    `renewed(reason)` is called after each renewal. With `fresh`, every renewal begins with a repair, for consumers
+    whose position the server does not keep. A request expires after `expires` seconds: for that long the server goes on
+    sending to a process that has died or frozen.
     """
 
     def __init__(
@@ -99,10 +98,10 @@ class Pull:
         self._batch = batch
         self._fresh = fresh
         self._expires = expires
-        self._heartbeat = min(HEARTBEAT, 0.45 * expires)  # the server takes no more than half of it
+        self._heartbeat = min(HEARTBEAT, 0.45 * expires)  # the server accepts at most half of `expires`
         self._left = 0
         self._size = LARGE
-        """The size of messages of late, in bytes: of a large one at once, of small ones after some."""
+        """Recent size of messages in bytes: it rises at once with a large message and falls slowly with small ones."""
         self._generation = 0
         self._inbox = ""
         self._subscription: RawSubscription | None = None
@@ -126,9 +125,7 @@ class Pull:
         self._watcher = asyncio.create_task(self._watch(), name=f"bus-pull {self._target()}")
 
     async def close(self) -> None:
-        """Ask for nothing more. What the server has already sent is in `buffer` afterwards, and nothing is
-        lost.
-        """
+        """End the pull without loss: the messages that the server has already sent are in `buffer` afterwards."""
         if self._closed:
             return
         self._closed = True
@@ -141,16 +138,14 @@ class Pull:
         self._arrived.set()
 
     async def ready(self) -> bool:
-        """Wait until something is in the buffer, or `wake`; False once closed. A cancelled wait loses
-        nothing.
-        """
+        """Wait until a message is in the buffer, or until `wake`. Returns False once closed. Cancelling is safe."""
         if not self.buffer and not self._closed:
             self._arrived.clear()
             await self._arrived.wait()
         return not self._closed
 
     async def more(self, within: float) -> None:
-        """Wait until something further arrives, `wake` or the end, for so many seconds at the most."""
+        """Wait for at most `within` seconds until another message arrives, `wake` or `close`."""
         self._arrived.clear()
         if self._closed:
             return
@@ -159,19 +154,17 @@ class Pull:
                 await self._arrived.wait()
 
     async def top_up(self) -> None:
-        """To be called after taking from the buffer: asks for more when half of what may be on its way is
-        used.
-        """
+        """Request more messages when half of the room is used. The caller does this after taking from the buffer."""
         room = self.room
         if self._left + len(self.buffer) <= room // 2 and not self._trouble.is_set():
             await self._ask(room - self._left - len(self.buffer))
 
     def wake(self) -> None:
-        """End the present wait of `ready`, though nothing may have arrived."""
+        """End the current wait of `ready`, even if no message has arrived."""
         self._arrived.set()
 
     def remake(self, reason: str) -> None:
-        """Begin anew, with a repair. What is in the buffer stays there."""
+        """Renew the pull, with a repair. The buffer keeps its messages."""
         self._complain(reason)
 
     async def _begin(self) -> None:
@@ -184,7 +177,7 @@ class Pull:
 
     @property
     def room(self) -> int:
-        """How many messages may be in the buffer or on their way."""
+        """How many messages may be buffered or in flight."""
         return max(2, min(self._batch, BUFFER_BYTES // self._size))
 
     async def _ask(self, count: int) -> None:
@@ -194,7 +187,7 @@ class Pull:
             "batch": count,
             "expires": int(self._expires * NANOS),
             "idle_heartbeat": int(self._heartbeat * NANOS),
-            # Should they grow all of a sudden. A request that no message fits would never be answered.
+            # Limits the bytes if messages suddenly grow. It must fit the largest message, or no answer would come.
             "max_bytes": BUFFER_BYTES + self._connection.max_payload,
         }
         self._left += count
@@ -242,7 +235,7 @@ class Pull:
         self._trouble.set()
 
     async def _watch(self) -> None:
-        """Makes the requests anew when something has ended them."""
+        """Renew the requests whenever something has ended them."""
         while True:
             await self._until_trouble()
             await self._back.wait()
@@ -265,7 +258,7 @@ class Pull:
     async def _until_trouble(self) -> None:
         while not self._trouble.is_set():
             if self._left <= 0:
-                self._last_sign = time.monotonic()  # nothing asked: no sign of life is due
+                self._last_sign = time.monotonic()  # without a request no heartbeat is due
             silence = time.monotonic() - self._last_sign
             if silence >= SILENCE and self._connection.connected:
                 self._complain("missed heartbeats")

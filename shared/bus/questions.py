@@ -1,8 +1,7 @@
 """Asking another service while a request waits, and answering: request/reply on core NATS with a deadline.
 
-One replica of the owner answers (a queue group). A question that nobody answers in time raises Unavailable, which
-REST shows as 503. Nothing is repeated and nothing is kept: whoever asked may ask again. Which questions there are is
-in `schemas.questions`.
+One replica of the owner answers (a queue group). A question without an answer in time raises Unavailable, which REST
+shows as 503. Questions are neither stored nor retried; the caller may ask again. `schemas.questions` lists them.
 """
 
 import asyncio
@@ -28,16 +27,16 @@ Q = TypeVar("Q", bound=EventModel)
 A = TypeVar("A", bound=EventModel)
 
 DEADLINE: Final = 2.0
-"""Seconds that a question may take, unless the asker says otherwise."""
+"""Default deadline of a question, in seconds."""
 MOST: Final = 64
-"""Questions that one process answers at the same time; one more is refused, and its asker answers 503."""
+"""Most questions that one process answers at the same time; it refuses more, and the asking service returns 503."""
 
 _ANSWER: Final = b'{"answer":'
 _REFUSAL: Final = b'{"refusal":'
 
 
 class Refused(HodeiError):
-    """The owner of a question answered that it has no answer now; its own words."""
+    """The owner of a question answered that it has no answer now; the message is the owner's."""
 
 
 class _Reply(EventModel):
@@ -46,7 +45,7 @@ class _Reply(EventModel):
 
 
 async def ask(bus: Bus, spec: QuestionSpec[Q, A], question: Q, *, deadline: float = DEADLINE) -> A:
-    """Ask the owner. Raises NotFound when it knows no such thing, Unavailable when no usable answer comes in time."""
+    """Ask the owner. Raises NotFound when the entity does not exist, Unavailable without a usable answer in time."""
     owner = f"the {spec.owner.replace('_', ' ')}"
     try:
         payload = await bus.request(
@@ -67,7 +66,7 @@ async def ask(bus: Bus, spec: QuestionSpec[Q, A], question: Q, *, deadline: floa
 
 @dataclass(frozen=True)
 class Answer:
-    """How one kind of question is answered. `how` may raise NotFound and Unavailable."""
+    """One kind of question and the function `how` that answers it; `how` may raise NotFound and Unavailable."""
 
     spec: QuestionSpec[Any, Any]
     how: Callable[[Any], Awaitable[EventModel]]
@@ -79,7 +78,7 @@ def answer(spec: QuestionSpec[Q, A], how: Callable[[Q], Awaitable[A]]) -> Answer
 
 
 def questions_asked(metrics: Metrics) -> Counter:
-    """What `Answering` counts on; declared when the process is wired, also where only a leader answers."""
+    """The counter that `Answering` needs. A process declares it at start, even if only a leader answers."""
     return metrics.counter(
         "questions_total",
         "Questions of other services, by kind and outcome: answered, not_found, unavailable, failed.",
@@ -88,7 +87,7 @@ def questions_asked(metrics: Metrics) -> Counter:
 
 
 class Answering:
-    """Answers questions; a service. Each is answered by itself, so that a slow one holds up no other."""
+    """Answers questions; a service. It answers them concurrently, so that a slow one does not delay others."""
 
     name: Final = "answering"
 
@@ -100,14 +99,14 @@ class Answering:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Hear questions."""
+        """Subscribe to the questions."""
         for one in self._answers:
             subject = self._bus.catalogue.question(one.spec)
             subscription = await self._bus.subscribe(subject, self._hearer(one), queue=one.spec.owner)
             self._subscriptions.append(subscription)
 
     async def stop(self) -> None:
-        """Hear no more, and answer what was asked."""
+        """Unsubscribe, and answer the open questions within DEADLINE."""
         for subscription in self._subscriptions:
             await subscription.unsubscribe()
         self._subscriptions.clear()
@@ -119,7 +118,7 @@ class Answering:
     def _hearer(self, one: Answer) -> Callable[[str, bytes, str], Awaitable[None]]:
         async def hear(_subject: str, payload: bytes, reply: str) -> None:
             if not reply:
-                return  # not asked by `ask`: there is nowhere to answer to
+                return  # not sent by `ask`: there is no reply subject
             if len(self._under_way) >= MOST:
                 await self._send(one, reply, "unavailable", _refuse("too many questions"))
                 return
@@ -147,7 +146,7 @@ class Answering:
         self._asked.labels(one.spec.name, outcome).inc()
         try:
             await self._bus.send(reply, payload)
-        except (BusUnavailable, BusError) as error:  # whoever asked gets a 503
+        except (BusUnavailable, BusError) as error:  # the asking service returns 503
             log.info("question.answer_unsent", question=one.spec.name, error=str(error))
 
 

@@ -1,8 +1,8 @@
 """The NATS protocol where nats-py's public methods do not suffice: the only module that uses private parts of nats-py
-or writes lines of the protocol itself.
+or writes protocol lines itself.
 
-Each part names the version of nats-py that needs it and what has to change there before it can go. The tests of this
-module speak the protocol from the server's side, and show each fault on nats-py's own client.
+Each part names the version of nats-py that needs it, and the change in nats-py that would make it unnecessary. The
+tests of this module play the server, and show each fault on nats-py's own client.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ log = structlog.get_logger(__name__)
 
 
 class WireClient(Client):
-    """nats-py's client, which goes on reading after two faults that stop nats-py, and which takes ready-made lines of
-    the protocol.
+    """nats-py's client with two changes: it recovers from two faults after which nats-py stops reading, and it sends
+    ready-made protocol lines.
     """
 
     @property
     def deaf(self) -> bool:
-        """Whether nothing is read at the moment.
+        """Whether the client is not reading from the connection.
 
-        nats-py 2.16: `flush` then returns at once and proves nothing. Can go together with `_read_loop` below.
+        nats-py 2.16: `flush` then returns at once, without an answer. Can go together with `_read_loop` below.
         """
         return self._reading_task is None or self._reading_task.done()
 
@@ -43,10 +43,10 @@ class WireClient(Client):
         await super()._process_pong()
 
     async def _read_loop(self) -> None:
-        """As nats-py's; when the loop ended on a connection that still stands, the connection is made anew.
+        """As nats-py's, but reconnects when the loop ends while the connection is still open.
 
-        nats-py 2.16: an error that the loop does not know ends it with a log line. The client counts as connected and
-        hears nothing, until two pings have gone unanswered some twenty seconds later. Can go when nats-py reconnects
+        nats-py 2.16: an unexpected error ends the loop with a log line. The client then counts as connected but
+        receives nothing, until two pings have gone unanswered some twenty seconds later. Can go when nats-py reconnects
         after every such error.
         """
         await super()._read_loop()
@@ -57,15 +57,15 @@ class WireClient(Client):
 
     @property
     def writes_now(self) -> bool:
-        """Whether `write_now` is possible: there is a plain connection, and nothing in nats-py's queue to overtake."""
+        """Whether `write_now` is possible: the connection is plain TCP, and nats-py's queue is empty."""
         return self.is_connected and isinstance(self._transport, TcpTransport) and not self._pending
 
     def write_now(self, lines: bytes) -> bool:
-        """Write lines of the protocol in this turn of the event loop. False, with nothing written, where the connection
-        has just been closed. To be called only while `writes_now`.
+        """Write protocol lines in this turn of the event loop. Returns False, with nothing written, if the connection
+        has just been closed. Call it only while `writes_now`.
 
-        nats-py 2.16: `publish` hands the message to another task, two turns of the loop later, which is long when other
-        tasks wait for their turns. Can go when nats-py writes to an idle connection at once.
+        nats-py 2.16: `publish` leaves the writing to another task, two turns of the loop later, which is long when many
+        tasks are ready. Can go when nats-py writes to an idle connection at once.
         """
         assert self._transport is not None  # `writes_now`
         try:
@@ -75,11 +75,11 @@ class WireClient(Client):
         return True
 
     async def write(self, lines: bytes) -> None:
-        """Write lines of the protocol behind what nats-py has queued. While disconnected they are kept until the
-        connection is back. Raises BusUnavailable.
+        """Write protocol lines behind nats-py's queue. While disconnected they are kept until reconnection. Raises
+        BusUnavailable.
 
-        nats-py 2.16: it takes one message at a time, and spends thrice as long on each, most of it on checking headers.
-        Can go when nats-py takes many messages in one call.
+        nats-py 2.16: `publish` takes one message at a time and three times as long for each, mostly to check headers.
+        Can go when nats-py publishes many messages in one call.
         """
         try:
             await self._send_command(lines)
@@ -89,8 +89,8 @@ class WireClient(Client):
 
 
 def publish_lines(subject: str, payload: bytes, headers: Mapping[str, str], *, reply: str = "", limit: int) -> bytes:
-    """One PUB or HPUB of the NATS protocol. Raises BusError for a subject or header that would break out of its place,
-    and for a message that the server would close the connection over.
+    """One PUB or HPUB of the NATS protocol. Raises BusError for a subject or header that would break the protocol line,
+    and for a message so large that the server would close the connection.
     """
     if subject.split() != [subject]:
         raise BusError(repr(subject), "is not a subject")
@@ -110,6 +110,6 @@ def publish_lines(subject: str, payload: bytes, headers: Mapping[str, str], *, r
 
 
 def repeated_lines(subjects: Iterable[str], payload: bytes) -> bytes:
-    """A PUB of the same short payload to each of these subjects, which come from the server itself."""
+    """A PUB of the same short payload to each subject. The subjects come from the server, so they are not checked."""
     rest = b" %d\r\n%b\r\n" % (len(payload), payload)
     return b"".join([b"PUB " + subject.encode() + rest for subject in subjects])
