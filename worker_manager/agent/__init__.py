@@ -1,1 +1,1 @@
-"""The agent: one process that runs executions for one worker and needs nothing but an outbound NATS connection."""
+"""The agent: one process that runs the executions of one worker. It needs only an outbound NATS connection."""

@@ -1,6 +1,7 @@
-"""`python -m worker_manager.agent`: one worker's agent, until a signal, a drain or its starter's end.
+"""`python -m worker_manager.agent`: runs one worker's agent until a signal, a drain with `exit`, or the end of the
+process that started it.
 
-Exits 0 when it left nothing unfinished, 1 when something that ran has no outcome or it failed otherwise, 2 when the
+Exits 0 when every execution has an outcome, 1 when one has none or the agent failed otherwise, and 2 when the
 configuration is unusable.
 """
 

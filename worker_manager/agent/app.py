@@ -1,4 +1,4 @@
-"""The agent's composition root: what it is made of, in the order in which it starts."""
+"""The agent's composition root: creates its parts and lists its services in the order in which they start."""
 
 import os
 import signal
@@ -40,9 +40,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Agent:
-    """All parts of one agent. `services` start in order; `clean` tells afterwards whether it left nothing behind.
+    """All parts of one agent. `services` start in order; `clean` shows afterwards whether every execution has an
+    outcome.
 
-    Raises ConfigError when the state folder cannot be used. Made inside the running loop.
+    Must be created inside the running event loop. Raises ConfigError when the state folder cannot be used.
     """
 
     def __init__(self, settings: AgentSettings) -> None:
@@ -144,13 +145,13 @@ class Agent:
 
     @property
     def clean(self) -> bool:
-        """Whether everything that ran here has an outcome."""
+        """Whether every execution that ran on this agent has an outcome."""
         return not self.runner.lost
 
     async def prepare(self) -> None:
-        """End what an earlier start of this worker left running, and open the folders.
+        """End the processes that an earlier start of this worker left behind, and open the folders.
 
-        Raises ConfigError, and Unavailable on a machine that starts no thread or process.
+        Raises ConfigError, and Unavailable when the machine cannot start a thread or a process.
         """
         self._hand.start()
         if self.state.known:
@@ -171,7 +172,7 @@ class Agent:
         lifeline.watch(self._starter_is_gone, hard_after=0)
 
     async def clear(self) -> None:
-        """Give back the folders."""
+        """Stop the sentinel, and release the state and scratch folders."""
         self._launcher.close()
         await self._hand.run(self._sentinel.stop)
         await self._scratch.close(remove=self.state.ours)
@@ -179,13 +180,14 @@ class Agent:
         self._hand.close()
 
     def _starter_is_gone(self) -> None:
-        """In another thread: end all trees; the process ends right after, and what it killed has no outcome."""
+        """End all process trees; runs outside the event loop's thread. The agent's process ends right after, and the
+        executions killed here have no outcome."""
         self.runner.forsaken = True
         kill_marked([mark(INCARNATION_MARK, self.identity.incarnation)])
 
 
 class _Ground:
-    """The folders, as the first service to start and the last to stop."""
+    """The folders as a service: the first to start and the last to stop."""
 
     name = "state folder"
 
@@ -200,5 +202,5 @@ class _Ground:
 
 
 def _ask_to_stop() -> None:
-    """A drained agent leaves the way it would on a signal."""
+    """Send this process SIGTERM, so that a drained agent stops in the same way as on a signal."""
     os.kill(os.getpid(), signal.SIGTERM)

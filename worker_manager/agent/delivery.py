@@ -1,9 +1,9 @@
-"""Getting messages onto the bus whatever happens to it: at once while it takes them, kept in a lane while not.
+"""Delivers reports and logs to the bus, and keeps them in a lane while the bus does not take them.
 
-Reports and log chunks each have a lane of their own, on disk and, while the disk takes nothing, in memory. As long as
-anything waits in a lane everything new goes behind it, so that the order of one execution's messages holds. No log is
-published while a report waits: outcomes free slots, logs do not. A message given to `deliver` is on the bus or kept
-when it returns, and never both lost and unlogged.
+Reports and log chunks have a lane each, on disk or, while the disk cannot be written, in memory. While a lane holds
+messages, new ones queue behind them, so the messages of one execution keep their order. Logs wait until all reports are
+published, because outcomes free slots and logs do not. When `deliver` returns, the message is on the bus or kept; a
+message that is lost is always logged.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from worker_manager.agent.spool import Message, Segment, Spool
 log = structlog.stdlib.get_logger(__name__)
 
 PUBLISH_DEADLINE: Final = 3.0
-"""Seconds until what is not acknowledged is kept and tried again from there."""
+"""Seconds to wait for the acknowledgement of a message before it is kept and tried again from the lane."""
 LAST_DEADLINE: Final = 0.5
-"""The same for an agent that is about to leave: the disk is safe, and the next start tells."""
+"""The same for an agent that is about to stop: a kept message is safe on disk, and the next start publishes it."""
 REPORTS_IN_MEMORY: Final = 64 << 20
 LOGS_IN_MEMORY: Final = 16 << 20
-"""Bytes that wait in memory at most while the disk takes nothing."""
+"""The most bytes of log messages that wait in memory while the disk cannot be written."""
 EARLIER_NAMED: Final = 60.0
-"""Seconds that outcomes of an earlier start are still called unsettled once they are published: a scheduler may hear
-the first heartbeat of this start sooner than the stream, and takes what is not named for lost."""
+"""Seconds for which the heartbeat still names outcomes of an earlier start after they are published. A scheduler may
+receive this start's first heartbeat before it reads the stream, and takes executions that are not named for lost."""
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class MessageBus(Protocol):
-    """What is needed of the bus."""
+    """The part of the bus that delivery uses."""
 
     @property
     def connected(self) -> bool: ...
@@ -45,7 +45,7 @@ class MessageBus(Protocol):
 
 
 class Delivery:
-    """The one way out for reports and logs; a service that publishes again what is kept when the bus is back."""
+    """The only way out for reports and logs. As a service, it publishes kept messages when the bus is back."""
 
     name = "delivery"
 
@@ -58,41 +58,42 @@ class Delivery:
         self.earlier: frozenset[str] = frozenset()
         """Executions whose outcomes an earlier start left on disk."""
         self._published: dict[str, float] = {}
-        """Those of them that were published, and until when they are called unsettled (monotonic)."""
+        """Those of them that are published, and until when `unsettled` includes them (monotonic seconds)."""
         self._connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._forget: Callable[[], None] = lambda: None
         self._under_way = 0
         self._landed = asyncio.Event()
         self._dropping = False
-        """Whether the last chunk of a log was dropped."""
+        """Whether the last log chunk was dropped."""
         self.lost = 0
-        """Messages for which there was no room, neither on the bus nor on disk nor in memory."""
+        """The number of messages that were lost: the bus refused them, or neither the disk nor memory had room."""
         self.troubled: Callable[[str], None] = lambda _reason: None
-        """Called with the reason when the disk does not take what has to be kept."""
+        """Called with the reason when the disk cannot be written or read."""
 
     @property
     def unsettled(self) -> set[str]:
-        """Executions whose outcome is not on the bus yet; those of an earlier start until a while after that."""
+        """Executions whose outcome is not on the bus yet, and for EARLIER_NAMED seconds longer those of an earlier
+        start."""
         moment = time.monotonic()
         self._published = {id: until for id, until in self._published.items() if until > moment}
         return {*self._unsettled, *self._published}
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits for the bus."""
+        """Whether no message waits for the bus."""
         return self._reports.empty.is_set() and self._logs.empty.is_set()
 
     def hold(self, execution_id: str) -> None:
-        """This execution's outcome is known, and will be delivered."""
+        """Count an execution as unsettled: its outcome is known and will be delivered."""
         self._unsettled[execution_id] += 1
 
     def hurry(self) -> None:
-        """The agent is leaving: wait for the bus no longer than can be helped."""
+        """Wait for the bus for LAST_DEADLINE only, because the agent is stopping."""
         self._deadline = LAST_DEADLINE
 
     def open(self) -> None:
-        """Take over what an earlier start of this worker left on disk. Raises OSError."""
+        """Take over the messages that an earlier start of this worker left on disk. Raises OSError."""
         self._reports.open()
         self._logs.open()
         kept = self._reports.spool.reports
@@ -100,24 +101,24 @@ class Delivery:
         self.earlier = frozenset(kept)
 
     def test_disk(self) -> None:
-        """Raises OSError while what has to be kept cannot be written. May be called in a thread."""
+        """Check that messages can be kept on disk. Raises OSError when they cannot. May be called in a thread."""
         for lane in (self._reports, self._logs):
             lane.spool.test()
 
     def disk_works(self) -> None:
-        """Its test went well: move to disk what waits in memory."""
+        """Move the messages in memory to disk, which can be written again."""
         for lane in (self._reports, self._logs):
             lane.disk_works()
 
     async def start(self) -> None:
-        """Begin publishing what an earlier start left behind."""
+        """Start publishing kept messages whenever the bus takes them."""
         self._forget = self._bus.on_change(self._on_change)
         self._on_change(self._bus.connected)
         for lane in (self._reports, self._logs):
             self._tasks.add(asyncio.create_task(self._replay(lane), name=self.name))
 
     async def stop(self) -> None:
-        """What is not published by now stays on disk, outcomes before logs."""
+        """Stop publishing. Messages that are not published yet stay on disk; outcomes are written before logs."""
         self._forget()
         for task in self._tasks:
             task.cancel()
@@ -125,7 +126,7 @@ class Delivery:
             await asyncio.wait(self._tasks)
         try:
             async with asyncio.timeout(PUBLISH_DEADLINE + LAST_DEADLINE):
-                while self._under_way:  # what a frozen bus does not take comes back, to be kept
+                while self._under_way:  # messages that a frozen bus does not take return to `deliver`, which keeps them
                     self._landed.clear()
                     await self._landed.wait()
         except TimeoutError:
@@ -137,7 +138,7 @@ class Delivery:
         self._reports.spill()
         while (
             self._reports.in_memory() is not None
-            and self._reports.trouble is not None  # the disk is to blame; at the spool's own limit no log makes room
+            and self._reports.trouble is not None  # at the spool's own limit, deleting logs frees no room
             and (segment := self._logs.spool.give_up_newest()) is not None
         ):
             log.warning("spool.log_given_up", segment=str(segment.path))
@@ -150,13 +151,13 @@ class Delivery:
             lane.spool.close()
 
     async def drained(self) -> None:
-        """Wait until nothing is kept."""
+        """Wait until both lanes are empty."""
         while not self.empty:
             await self._reports.empty.wait()
             await self._logs.empty.wait()
 
     async def deliver(self, message: Message) -> bool:
-        """Publish, or keep. False when there was no room for it anywhere."""
+        """Publish a message, or keep it. Returns False when it was lost."""
         lane = self._logs if message.log else self._reports
         if self._bus.connected and lane.empty.is_set() and self._reports.empty.is_set():
             self._under_way += 1
@@ -164,7 +165,7 @@ class Delivery:
                 await self._publish(message)
             except BusUnavailable as error:
                 log.info("spool.begun", subject=message.subject, error=str(error))
-            except HodeiError as error:  # it will never take this one
+            except HodeiError as error:  # the bus will never take this message
                 self._give_up(message, str(error))
                 return False
             else:
@@ -191,7 +192,7 @@ class Delivery:
         self.lost += 1
         if not message.log:
             log.error("message.lost", subject=message.subject, execution_ids=message.reports, error=error)
-        elif not self._dropping:  # of a run of them one line is enough: each log has a remark
+        elif not self._dropping:  # one line for a run of dropped chunks is enough: each log has a remark of its own
             self._dropping = True
             log.warning("spool.drops_logs", subject=message.subject, error=error)
         self._settle(message.reports)
@@ -232,7 +233,8 @@ class Delivery:
                     log.info("spool.published", messages=count)
 
     async def _publish_kept(self, lane: Lane) -> int:
-        """Publish all that waits in the lane, the oldest first; returns how many messages. Raises BusUnavailable."""
+        """Publish all messages of a lane, the oldest first. Returns their number. Raises BusUnavailable, and
+        OSError."""
         count = 0
         while not lane.empty.is_set():
             await self._connected.wait()
@@ -262,16 +264,16 @@ class Delivery:
         return count
 
     def _next(self, messages: Iterator[Message], segment: Segment, left: Counter[str]) -> Message | None:
-        """The next message of a segment; None at its end, or where what follows is damaged and so given up.
+        """The next message of a segment; None at its end, and where the rest is damaged and therefore given up.
 
-        Raises OSError for what may pass (no descriptor left, no right to read): then the segment is kept.
+        Raises OSError for errors that may pass (no free descriptor, no permission); the segment is kept then.
         """
         try:
             return next(messages, None)
         except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             lost = [execution_id for execution_id, reports in left.items() if reports > 0]
             log.error("spool.segment_unreadable", segment=str(segment.path), execution_ids=lost, error=str(error))
-            self._settle(lost)  # nothing will be heard of them from here any more
+            self._settle(lost)  # their outcomes can no longer be published from here
             left.clear()
             return None
 

@@ -1,13 +1,13 @@
-"""What commands inherit of signals: the defaults, whoever started the agent (`nohup`, a shell's `&`)."""
+"""Signal handling that commands inherit: the defaults, even if the agent was started by `nohup` or a shell's `&`."""
 
 import signal
 from types import FrameType
 
 
 def catch_ignored() -> None:
-    """Give every ignored signal an empty handler, which exec resets to the default. Only in the main thread.
+    """Give every ignored signal an empty handler, which exec resets to the default. Call it in the main thread only.
 
-    The agent goes on ignoring them. SIGPIPE, which Python ignores itself, is what Popen restores.
+    The agent itself still ignores these signals. SIGPIPE, which Python ignores, is left to Popen, which restores it.
     """
     for number in signal.valid_signals() - {signal.SIGPIPE}:
         if signal.getsignal(number) is signal.SIG_IGN:

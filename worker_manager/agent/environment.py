@@ -1,9 +1,9 @@
-"""The environment that an execution sees: a short safe list of the agent's own, the step's, and the marks.
+"""The environment of an execution: a short safe list of the agent's own variables, the step's variables, and the marks.
 
-Nothing else of the agent's environment is handed to a command: no addresses, no credentials. That keeps them out of
-its output and of what it starts, not from a command that looks for them: it runs as the agent's user and may read what
-that user may, the environment of the agent included and, where a worker manager started it, the service's.
-The marks are what `shared.process.tree` finds a tree by, so a step cannot replace them.
+A command gets nothing else of the agent's environment, so no addresses and credentials. This keeps them out of its
+output and its children, but does not protect them from a command that looks for them: it runs as the agent's user and
+may read what that user may, including the environment of the agent and of a worker manager that started it.
+`shared.process.tree` finds process trees by the marks, so a step cannot replace them.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ INHERITED: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
 )
 UNBUFFERED: Final = {"PYTHONUNBUFFERED": "1"}
-"""Python holds back what it writes to a pipe until it ends: nobody could follow it, and a kill would lose it all."""
+"""Python buffers what it writes to a pipe: without this, output could not be followed, and a kill would lose it all."""
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _NO_TRACE: Final[Mapping[str, str]] = {}
 
 
 def base_environment(own: Mapping[str, str], *, worker_id: str, incarnation: str) -> dict[str, str]:
-    """What every execution of this agent has in common; `own` is the agent's environment."""
+    """The variables that all executions of this agent share. `own` is the agent's environment."""
     inherited = {name: value for name, value in own.items() if name in INHERITED or name.startswith("LC_")}
     return {"PATH": DEFAULT_PATH, **UNBUFFERED, **inherited, WORKER_MARK: worker_id, INCARNATION_MARK: incarnation}
 
@@ -31,9 +31,9 @@ def base_environment(own: Mapping[str, str], *, worker_id: str, incarnation: str
 def execution_environment(
     base: Mapping[str, str], assignment: Assignment, *, trace: Mapping[str, str] = _NO_TRACE
 ) -> dict[str, str]:
-    """The whole environment of one execution; the step's variables win over the inherited ones, not over the marks.
+    """The whole environment of one execution. The step's variables override the inherited ones, but not the marks.
 
-    `trace` is what the process is told of the trace that it is part of.
+    `trace` has the variables that show the process its place in a trace.
     """
     return {
         **base,

@@ -1,7 +1,7 @@
-"""One execution on its way through this agent: from the start of its process to its outcome.
+"""One execution in this agent, from the start of its process to its outcome.
 
-It owns the process, its output and its clock, and tells the runner twice: when nothing of it runs any more (the slot
-is free), and when its outcome is complete. Which executions run, and what is reported of them, is `runner`'s.
+It owns the process, its output and its timers, and calls the runner twice: when all its processes are gone (the slot is
+free), and when its outcome is complete. `runner` decides which executions run and what is reported of them.
 """
 
 import asyncio
@@ -43,22 +43,21 @@ FinalStatus = Literal[
 ]
 
 CLOSE_WAIT: Final = 2.0
-"""Seconds that the output may stay open after the command's exit (a filter that still writes) until the processes that
-hold it are ended."""
+"""Seconds that another process (a filter that still writes) may hold the output open after the command's exit; then the
+processes that hold it are ended."""
 HELD_WAIT: Final = 2.0
-"""Seconds that output may stay open after the whole tree was killed; then it is cut off."""
+"""Seconds that the output may stay open after the whole tree was killed; then the agent stops reading it."""
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds until the ending of a tree that failed is tried again."""
+"""Seconds before each new try to end a tree."""
 _TRIES: Final = 6
-"""How often the ending of what a process left behind is tried; that of a process itself is tried for as long as it
-runs."""
+"""The number of tries to end what a process left behind. While the process itself runs, the tries go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What every execution of this agent is run with. `grace` is in seconds, from TERM to KILL.
+    """What all executions of this agent share. `grace` is in seconds, from TERM to KILL.
 
-    `hand` looks for what is to be ended, and `blame` is called with the reason when that fails for the machine's fault.
+    `hand` scans for the processes to end. `blame` is called with the reason when the machine is at fault for a failure.
     """
 
     identity: Identity
@@ -73,7 +72,8 @@ class Means:
 
 
 class Execution:
-    """A running execution. `ended(self)` when its processes are gone, then `complete(self)` when its log is, too."""
+    """A running execution. Calls `ended(self)` when its processes are gone, and `complete(self)` when its log is handed
+    on, too."""
 
     __slots__ = (
         "_complete",
@@ -127,27 +127,27 @@ class Execution:
 
     @property
     def silent(self) -> bool:
-        """Whether its outcome counts nowhere and is not to be reported."""
+        """Whether its outcome is discarded, not reported."""
         return self._silent
 
     @property
     def lasted(self) -> float:
-        """Seconds from the start of its process to its exit; 0 while that is not known."""
+        """Seconds from the start of its process to its exit; 0 until both are known."""
         if self.started_at is None or self._finished_at is None:
             return 0.0
         return (self._finished_at - self.started_at).total_seconds()
 
     @property
     def has_log(self) -> bool:
-        """Whether it wrote anything."""
+        """Whether it wrote any output, or its log has a remark."""
         return self._log is not None
 
     def start(self) -> None:
-        """Start the process. Raises StartFailed; then nothing is left behind and no callback comes. A MachineFailed
-        among them is the worker's fault.
+        """Start the process. Raises StartFailed, and MachineFailed when the worker is at fault; then nothing is left
+        behind and no callback is called.
 
-        A process that began and could not be watched raises nothing: `started_at` stays None, and the callbacks come
-        once its whole tree was ended.
+        Raises nothing when the process began but could not be watched: `started_at` stays None, and the callbacks are
+        called once its whole tree has ended.
         """
         run = self.assignment.run
         try:
@@ -161,7 +161,7 @@ class Execution:
         )
         try:
             self._process = self._launch(argv, environment, run.working_dir)
-        except Unwatched as error:  # part of it may have been done: it is not given back to be run elsewhere
+        except Unwatched as error:  # it may have done part of its work, so it is not given back to run elsewhere
             self._failure = str(error)
             self._means.blame(self._failure)
             self._ending = asyncio.create_task(self._end_unwatched(error.session))
@@ -175,7 +175,8 @@ class Execution:
             self._timer = asyncio.get_running_loop().call_later(run.timeout, self.end, Reason.TIMEOUT)
 
     def _launch(self, argv: list[str], environment: dict[str, str], working_dir: str | None) -> Process:
-        """In the folder that was asked for, or else in one of our own, which may have to be made anew."""
+        """Start it in the `working_dir` that the step asks for, or else in a scratch folder, which may have to be made
+        anew."""
         launcher, scratch = self._means.launcher, self._means.scratch
         if working_dir is not None:
             return launcher.start(argv, env=environment, cwd=working_dir, listener=self)
@@ -194,14 +195,15 @@ class Execution:
     def end(self, reason: Reason, *, grace: float | None = None, silent: bool = False) -> None:
         """End the whole tree for `reason`; the first reason given stays. `grace` 0 kills at once.
 
-        `silent`: its outcome is not to be reported. One that is known already is, unless it is fenced.
+        With `silent` its outcome is not reported. An outcome that is known already is still reported, unless it is
+        fenced.
         """
         known = self._failure is not None or (self._process is not None and self._process.exited)
         self._silent = self._silent or (silent and (not known or reason is Reason.FENCED))
         if self._process is None:
             return
         if self._process.exited:
-            if not self._process.closed:  # its output is still waited for
+            if not self._process.closed:  # another process still holds the output open
                 self._end_tree(self._means.grace if grace is None else grace, again=grace == 0)
             return
         if self._outcome is None:
@@ -240,7 +242,7 @@ class Execution:
             self._waiting = None
 
     def finished(self) -> ExecutionFinished:
-        """The outcome; only after `complete`."""
+        """The outcome. Call it only after `complete`."""
         status, reason = self._status()
         # Valid by construction: this is on the way of every execution.
         return ExecutionFinished(
@@ -289,14 +291,14 @@ class Execution:
             self._stragglers = set()
         earlier, self._ending = self._ending, None
         if earlier is not None:
-            earlier.cancel()  # its grace is not waited for any more
+            earlier.cancel()  # the new grace replaces the earlier one
         self._ending = asyncio.create_task(self._end(grace))
         self._ending.add_done_callback(self._on_ending_done)
 
     async def _end(self, grace: float) -> None:
-        """End the tree, and try again for as long as the process runs: its time limit or cancel has been used up.
+        """End the tree, with new tries for as long as the process runs, because its time limit or cancel was used up.
 
-        On a machine without descriptors or memory its group is signalled at least, which needs neither.
+        A machine without free descriptors or memory can still signal its group, which needs neither.
         """
         process = self._process
         assert process is not None
@@ -308,11 +310,11 @@ class Execution:
             await process.closed_within(grace)
             grace = 0
             await asyncio.sleep(_BACKOFF[min(tries, len(_BACKOFF)) - 1])
-        # Whatever still holds the output carries no mark of ours.
+        # A process that still holds the output open carries no mark of ours.
         await process.closed_within(HELD_WAIT)
 
     async def _end_unwatched(self, session: Session) -> None:
-        """Kill what left the group of a process that was killed because it could not be watched."""
+        """Kill the processes that left the group of an unwatched process; the group itself is killed already."""
         for pause in _BACKOFF:
             if await self._try_to_end(session, 0):
                 return
@@ -320,11 +322,11 @@ class Execution:
         await self._try_to_end(session, 0)
 
     async def _try_to_end(self, session: Session, grace: float) -> bool:
-        """End the tree. Returns False when that has to be tried again."""
+        """End the tree. Returns False when another try is needed."""
         try:
             ended = await end_tree(self.id, session=session, grace=grace, hand=self._means.hand, seen=self._stragglers)
             return ended or session.ended is not None
-        except Exception as error:  # noqa: BLE001  # whatever it was, the process must not go on without a limit
+        except Exception as error:  # noqa: BLE001  # whatever the error, the process must not run on without a limit
             log.error("execution.tree_not_ended", execution_id=self.id, error=repr(error))
             self._means.blame(f"processes cannot be ended: {said_of(error)}")
             if self._process is not None:
@@ -343,7 +345,7 @@ class Execution:
             self._gone()
 
     def _gone(self) -> None:
-        """Nothing of it runs any more."""
+        """Report that all its processes are gone, and close its log."""
         self._ended(self)
         ended = len(self._stragglers or ())
         try:

@@ -1,5 +1,6 @@
-"""A thread that is started ahead, so that what has to be done off the event loop can be done on a machine that starts
-no threads any more (pids at their limit): to look after the worker's health, to clean up, to end processes.
+"""A thread that is started in advance, for blocking calls: health checks, clean-up, ending processes.
+
+It still works on a machine that cannot start threads any more (pids at their limit).
 """
 
 import asyncio
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 
 class Hand:
-    """One thread; runs what it is given, one call after the other. Calls given before `start` wait for it."""
+    """One thread that runs the calls given to it, one after the other. Calls given before `start` wait for it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -24,7 +25,7 @@ class Hand:
         self._started = False
 
     def start(self) -> None:
-        """Start the thread. Raises Unavailable when the machine starts none."""
+        """Start the thread. Raises Unavailable when the machine cannot start one."""
         if self._started:
             return
         try:
@@ -35,11 +36,11 @@ class Hand:
         self._started = True
 
     def close(self) -> None:
-        """End the thread once it has done what it was given."""
+        """End the thread once it has run the calls given so far."""
         self._calls.put(None)
 
     def give(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have something done; whoever gives it may wait for the outcome."""
+        """Queue a call. Returns a future of its result."""
         future = Future[T]()
 
         def do() -> None:
@@ -47,14 +48,14 @@ class Hand:
                 return
             try:
                 future.set_result(call(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001  # it is the waiting caller's to handle
+            except BaseException as error:  # noqa: BLE001  # the waiting caller handles it
                 future.set_exception(error)
 
         self._calls.put(do)
         return future
 
     async def run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Have something done, and wait for it. Raises what it raises."""
+        """Run a call in the thread, and wait for its result. Raises what the call raises."""
         return await asyncio.wrap_future(self.give(call, *args, **kwargs))
 
     def _work(self) -> None:

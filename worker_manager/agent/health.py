@@ -1,8 +1,9 @@
-"""Whether commands can start on this worker: found out by looking, and by what fails for the worker's own fault.
+"""Whether commands can start on this worker, learned from periodic checks and from failures that are the worker's
+fault.
 
-A worker on which no folder can be made, nothing written or no process started would fail every command that it is sent.
-While there is such a reason it takes nothing and says why; it tries again, less and less often, until all of it works.
-What fails for a command's own fault (no such program) is not told to this module.
+A worker that cannot make a folder, write a file or start a process would fail every command sent to it. While it has
+such a reason, it takes no work, reports the reason, and tries again with growing pauses until all checks pass. Failures
+that are a command's own fault (a missing program) are not reported to this module.
 """
 
 import asyncio
@@ -20,20 +21,20 @@ log = structlog.stdlib.get_logger(__name__)
 
 LONGEST_REASON: Final = 500
 _BACKOFF: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds until a worker that is unhealthy tries again."""
+"""Seconds between the tries of an unhealthy worker."""
 _STEADY: Final = 60.0
-"""Seconds that a worker must have been healthy for the pauses to begin anew."""
+"""Seconds that a worker must have been healthy before the pauses start again with the shortest."""
 
 Check = Callable[[], None]
 
 
 class Health:
-    """The worker's health; a service. `reason` says why nothing can start, None while all is well.
+    """The worker's health; a service. `reason` is why nothing can start, None while the worker is healthy.
 
-    `looks` are tried every `interval` seconds, `trials` too before an unhealthy worker is healthy again. Both run in a
-    thread of their own, and whatever they raise is a reason. `changed` is called when the reason comes or goes,
-    `tested` after each look that found nothing wrong, and `leave` when another agent has taken the worker's folder
-    over.
+    `looks` run every `interval` seconds; an unhealthy worker must pass `trials` as well before it counts as healthy.
+    Both run in a thread of their own, and any exception they raise is a reason. `changed` is called when the reason
+    changes, `tested` after each round that found no fault, and `leave` when another agent has taken over the worker's
+    folder.
     """
 
     name = "health"
@@ -52,7 +53,7 @@ class Health:
         self._task: asyncio.Task[None] | None = None
 
     def blame(self, reason: str) -> None:
-        """Something failed that any command would have failed by."""
+        """Make the worker unhealthy: something failed that would have failed for any command."""
         if self.reason is None:
             if monotonic() - self._well_since >= _STEADY:
                 self._failures = 0
@@ -61,12 +62,12 @@ class Health:
         self._set(reason[:LONGEST_REASON])
 
     async def start(self) -> None:
-        """Begin to look. Raises Unavailable."""
+        """Begin the checks. Raises Unavailable."""
         self._hand.start()
         self._task = asyncio.create_task(self._look_forever(), name=self.name)
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop the checks."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -79,18 +80,18 @@ class Health:
             try:
                 for check in checks:
                     await self._hand.run(check)
-            except ConfigError as error:  # it is not our folder any more
+            except ConfigError as error:  # the folder belongs to another agent now
                 self.blame(str(error))
                 self.leave()
                 return
-            except Exception as error:  # noqa: BLE001  # what nobody has thought of is a reason, too, and may pass
+            except Exception as error:  # noqa: BLE001  # an unforeseen error is a reason as well, and may pass
                 self.blame(said_of(error))
             else:
                 self.tested()
                 self._recover()
 
     async def _pause(self) -> None:
-        """Wait until it is time for the next look; the first bad news shortens the wait."""
+        """Wait until the next round of checks is due. The first failure of a healthy worker shortens the wait."""
         if self.reason is None:
             try:
                 async with asyncio.timeout(self._interval):

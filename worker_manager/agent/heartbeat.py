@@ -1,7 +1,8 @@
-"""What the agent says of itself beside reports: the heartbeat that renews its lease, and offers of room.
+"""What the agent publishes besides reports: the heartbeat that renews its lease, and offers.
 
-On core NATS, unacknowledged: a lost one is made good by the next. Offers follow the runner's rate closely but not
-more often than OFFER_GAP; while any prefetch is offered the rate is looked at again, so that it falls when work ends.
+Both go over core NATS, unacknowledged: the next one replaces a lost one. Offers follow the rate of executions that end,
+but at least OFFER_GAP apart; while any prefetch is offered the rate is checked again, so that the offer falls when work
+ends.
 """
 
 import asyncio
@@ -27,17 +28,17 @@ from worker_manager.agent.runner import Runner
 log = structlog.stdlib.get_logger(__name__)
 
 LIFE: Final = 15
-"""Seconds for which a sign of life holds good, at least."""
+"""The least number of seconds for which the file `alive` holds good."""
 OFFER_GAP: Final = 0.05
-"""Seconds between two offers, at least."""
+"""The least number of seconds between two offers."""
 HURRIED_BEATS: Final = 5
 HURRY: Final = 1.0
-"""Seconds between two beats, at most, for so many beats after the bus came back: orders sent shortly before are lost,
-and who sent them learns it from what we do not name."""
+"""The most seconds between two beats, for a number of beats after the bus came back. Orders sent shortly before are
+lost, and the scheduler learns it from the executions that a heartbeat does not name."""
 
 
 class CoreBus(Protocol):
-    """What is needed of the bus."""
+    """The part of the bus that the heartbeat uses."""
 
     @property
     def connected(self) -> bool: ...
@@ -51,11 +52,11 @@ class CoreBus(Protocol):
 
 
 class Heart:
-    """Beats every `interval` seconds, at once and faster for a while when the bus comes back, and tells of changed room
-    in between.
+    """Sends a heartbeat every `interval` seconds, at once and faster for a while when the bus comes back, and offers
+    when the room changes.
 
-    Each beat that the bus took writes the file `alive`, for whoever watches over the process from outside: for how many
-    seconds that holds good.
+    After each heartbeat that the bus took, it writes to the file `alive` for how many seconds the agent counts as
+    alive, for a process that watches it from outside.
     """
 
     name = "heartbeat"
@@ -84,27 +85,28 @@ class Heart:
         self._alive = alive
         self._host = socket.gethostname()
         self._readiness: tuple[bool, str | None] = (False, None)
-        """What was said last: whether it drains, and why it is unhealthy."""
+        """What was offered last: whether the worker drains, and why it is unhealthy."""
         self._offered_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._beat_now = asyncio.Event()
         self._hurried = 0
-        """How many beats more are in a hurry."""
+        """How many more beats come at the faster rate."""
         self._over: list[str] = []
         self._sequence = 0
-        """How many heartbeats and offers were made."""
+        """How many heartbeats and offers were sent."""
         self._sending: set[asyncio.Task[bool]] = set()
         self._task: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Announce the worker right after this returns: once it was heard of, it is there to be stopped in order."""
+        """Start the beats; the first announces the worker right after this returns, when it is ready to be stopped in
+        order."""
         self._forget = self._bus.on_change(self._on_change)
         self._beat_now.set()
         self._task = asyncio.create_task(self._beat_forever(), name=self.name)
 
     async def stop(self) -> None:
-        """Fall silent."""
+        """Send no more heartbeats and offers."""
         self._forget()
         if self._look is not None:
             self._look.cancel()
@@ -118,11 +120,11 @@ class Heart:
             await asyncio.wait(tasks)
 
     async def say_exiting(self) -> None:
-        """Say at once that the worker ends on order: there may be no time for more."""
+        """Announce at once that the worker stops on order: it may not have time for another heartbeat."""
         await self._send(self.beat())
 
     async def say_goodbye(self) -> None:
-        """The last word. What it names as running was ended without an outcome."""
+        """Send the last heartbeat. The executions that it names as running were ended without an outcome."""
         await self._send(self.beat(leaving=True))
 
     def _on_change(self, connected: bool) -> None:
@@ -131,7 +133,8 @@ class Heart:
             self._beat_now.set()
 
     def seek(self, seek: Seek) -> None:
-        """Tell with the next beat, at once, what of this is over, if anything. What never came here may still come."""
+        """Answer with a heartbeat at once if any of these executions is over here. One that never arrived may still
+        come."""
         held = {*self._runner.running, *self._runner.waiting, *self._delivery.unsettled}
         self._over = [
             id
@@ -142,7 +145,7 @@ class Heart:
             self._beat_now.set()
 
     def beat(self, *, leaving: bool = False) -> Heartbeat:
-        """The heartbeat as it would be said now."""
+        """The heartbeat to send now."""
         identity, runner = self._identity, self._runner
         over, self._over = self._over, []
         return Heartbeat(
@@ -172,11 +175,11 @@ class Heart:
         )
 
     def look(self) -> None:
-        """Offer anew, if the room or the readiness changed notably."""
+        """Publish a new offer if the room changed notably or the readiness changed."""
         readiness = (self._runner.draining, self._health.reason)
         same = readiness == self._readiness
         if self._look is not None and same and self._prefetch.offered:
-            return  # under load this is asked for every execution that ends, and the answer is soon looked at anyway
+            return  # under load every execution that ends calls this; the timer checks again soon anyway
         moment = time.monotonic()
         room = 0 if any(readiness) else self._prefetch.notable(moment)
         if same and (room is None or room == self._prefetch.offered):
@@ -225,7 +228,7 @@ class Heart:
                 async with asyncio.timeout(min(HURRY, self._interval) if self._hurried else self._interval):
                     await self._beat_now.wait()
             except TimeoutError:
-                self._hurried = max(0, self._hurried - 1)  # the usual beat
+                self._hurried = max(0, self._hurried - 1)  # an ordinary beat
             self._beat_now.clear()
             if await self._send(self.beat()):
                 self._show_life()
@@ -235,7 +238,7 @@ class Heart:
             return
         try:
             self._alive.write_text(f"{max(LIFE, round(3 * self._interval))}\n")
-        except OSError as error:  # whoever looks at it will think us dead, which is no reason to be
+        except OSError as error:  # an outside watcher will take the agent for dead, which is no reason to stop
             log.warning("heartbeat.sign_not_given", folder=str(self._alive.parent), error=str(error))
 
     async def _send(self, word: Offer | Heartbeat) -> bool:

@@ -1,4 +1,4 @@
-"""Who this agent is: one incarnation of one worker, as it signs what it says."""
+"""The identity of this agent: one incarnation of one worker. It signs the agent's events."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ D = TypeVar("D", bound=EventData)
 
 
 class Names(TypedDict):
-    """What every report of an execution says of it."""
+    """The fields by which every report names its execution."""
 
     execution_id: str
     task_id: str
@@ -27,7 +27,7 @@ class Names(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A worker's id and name for good, and the id of this one start of its process."""
+    """A worker's permanent id and name, and the incarnation of this start of its process."""
 
     worker_id: str
     name: str
@@ -35,17 +35,17 @@ class Identity:
     labels: dict[str, str] = field(default_factory=dict)
     capacity: Resources | None = None
     durable: bool = False
-    """Whether it keeps its id over restarts."""
+    """Whether the worker keeps its id over restarts."""
     incarnation: str = field(default_factory=new_id)
     stopped: tuple[str, ...] = ()
-    """Earlier incarnations that ended on order."""
+    """Earlier incarnations that stopped on order."""
 
     def sign(self, data: D, *, time: datetime, traceparent: str | None = None) -> CloudEvent[D]:
-        """Put an event of ours into its envelope, under a fresh id."""
+        """Put one of the agent's events into its envelope, under a new id."""
         return wrap(data, id=new_id(), source=f"/hodei/workers/{self.worker_id}", time=time, traceparent=traceparent)
 
     def names(self, assignment: Assignment) -> Names:
-        """An execution of ours, as a report names it."""
+        """The fields by which a report names this execution."""
         return Names(
             execution_id=assignment.execution_id,
             task_id=assignment.task_id,

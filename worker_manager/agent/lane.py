@@ -1,7 +1,7 @@
-"""What the bus has not taken yet of one kind of message, in order: on disk, and in memory while the disk takes none.
+"""The messages of one kind that the bus has not taken yet, in order: on disk, and in memory while the disk is unusable.
 
-A disk that is full or gone costs nothing as long as what comes fits in memory, which is bounded. The older messages
-are on disk, the newer ones in memory; as soon as the disk takes messages again they move there.
+A full or missing disk loses nothing as long as the messages fit in memory, which is limited. The older messages are on
+disk, the newer ones in memory; these move to disk as soon as it can be written again.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from worker_manager.agent.spool import Message, Segment, Spool, SpoolFull
 log = structlog.stdlib.get_logger(__name__)
 
 OVERHEAD: Final = 512
-"""Bytes that a message in memory counts beside its payload."""
+"""Bytes that a message in memory counts besides its payload."""
 
 
 class NoRoom(Exception):
@@ -25,10 +25,11 @@ class NoRoom(Exception):
 
 
 class Lane:
-    """The messages that wait for the bus: `spool` on disk, `memory` bytes at most, a quarter more for essential ones.
+    """The messages that wait for the bus: `spool` on disk, and at most `memory` bytes, a quarter more for essential
+    ones.
 
-    `empty` is set while none waits, `news` whenever one more does. `trouble` says why the disk takes no messages, None
-    while it does.
+    `empty` is set while none waits; `news` is set whenever a message is added. `trouble` is why the disk cannot be
+    written, None while it can.
     """
 
     def __init__(self, spool: Spool, *, memory: int) -> None:
@@ -43,13 +44,13 @@ class Lane:
         self._publishing = False
 
     def open(self) -> None:
-        """Take over what an earlier start left on disk. Raises OSError."""
+        """Take over the messages that an earlier start left on disk. Raises OSError."""
         self.spool.open()
         self._look()
         self.news.set()
 
     def keep(self, message: Message) -> None:
-        """Have a message wait behind the others. Raises NoRoom."""
+        """Add a message behind the others. Raises NoRoom."""
         self.spill()
         if self._memory or not self._to_disk(message):
             size = len(message.payload) + OVERHEAD
@@ -61,17 +62,17 @@ class Lane:
         self.news.set()
 
     def spill(self) -> None:
-        """Move to disk what waits in memory, as much as the disk takes."""
+        """Move messages from memory to disk, as many as the disk takes."""
         while self._memory and not self._publishing and self._to_disk(self._memory[0]):
             self._shift()
 
     def in_memory(self) -> Message | None:
-        """The oldest message in memory: the next one once nothing is left on disk."""
+        """The oldest message in memory. It is the next to publish once the disk holds none."""
         return self._memory[0] if self._memory else None
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
-        """The oldest message in memory is being published; it is forgotten unless that fails."""
+        """Publish the oldest message in memory inside this context. It is removed afterwards, unless that raises."""
         self._publishing = True
         try:
             yield
@@ -81,12 +82,12 @@ class Lane:
         self._look()
 
     def remove(self, segment: Segment) -> None:
-        """Keep no more of a segment: all of it was published."""
+        """Delete a segment, all of which was published."""
         self.spool.remove(segment)
         self._look()
 
     def abandon(self) -> list[Message]:
-        """What would be lost with this process: forget it."""
+        """Remove and return the messages in memory, which would be lost with this process."""
         left = list(self._memory)
         self._memory.clear()
         self._held = 0
@@ -94,7 +95,7 @@ class Lane:
         return left
 
     def disk_works(self) -> None:
-        """Something could be written: move there what waits in memory."""
+        """Move the messages in memory to disk, which can be written again."""
         self._note(None)
         self.spill()
 

@@ -1,8 +1,8 @@
-"""From bytes to lines: what one output stream of a process writes, made fit for JSON and back again.
+"""Splits one output stream of a process from bytes into lines that fit into JSON, without loss.
 
-A line ends with LF or CR LF. A line longer than MAX_LINE bytes becomes several pieces, and so does one that is
-released before it is over; all pieces but the last are `partial`. What is not UTF-8 and NUL become U+FFFD, with the
-very bytes beside. Together the entries always hold every byte. Which of them are kept is the business of `output`.
+A line ends with LF or CR LF. A line longer than MAX_LINE bytes becomes several pieces, and so does one that is released
+before its end; all pieces but the last are `partial`. Bytes that are not UTF-8, and NUL, become U+FFFD, with the
+original bytes beside the text. Together the entries hold every byte. `output` decides which of them are kept.
 """
 
 import math
@@ -23,7 +23,7 @@ _WIDEST: Final = 4
 class LineSplitter:
     """Splits one stream. Keeps at most one unfinished line, of at most MAX_LINE bytes.
 
-    `since` is when (`time.monotonic`) the oldest byte that `release` could give up was fed; infinite without one.
+    `since` is the time (`time.monotonic`) of the oldest byte that `release` could return; infinite when there is none.
     """
 
     __slots__ = ("_rest", "_stream", "since")
@@ -34,7 +34,7 @@ class LineSplitter:
         self.since = math.inf
 
     def feed(self, data: bytes, moment: datetime) -> list[LogLine]:
-        """The lines that `data` completes, and the pieces of a line that grows too long."""
+        """The lines that `data` completes, and pieces of a line that is too long."""
         end = data.rfind(b"\n")
         if end < 0:
             lines: list[LogLine] = []
@@ -53,7 +53,8 @@ class LineSplitter:
         return lines
 
     def release(self, before: float, moment: datetime) -> list[LogLine]:
-        """What there is of a line that began before then; a character that is not whole is kept back."""
+        """The unfinished line as a piece, if it began before that time. An incomplete character at its end is kept
+        back."""
         if self.since > before:
             return []
         self.since = math.inf
@@ -62,17 +63,17 @@ class LineSplitter:
         return [self._piece(head, moment)] if head else []
 
     def flush(self, moment: datetime) -> list[LogLine]:
-        """The last line, if it lacked its newline."""
+        """The last line, if it has no newline at its end."""
         rest = self.take_rest()
         return [self._piece(rest, moment)] if rest else []
 
     def take_rest(self) -> bytes:
-        """Give up the unfinished line as it is."""
+        """Remove and return the bytes of the unfinished line."""
         rest, self._rest, self.since = self._rest, b"", math.inf
         return rest
 
     def _lines(self, data: bytes, moment: datetime) -> list[LogLine]:
-        """Whole lines, given without the end of the last one."""
+        """Entries of complete lines; `data` lacks the end of the last one."""
         if b"\r" not in data and b"\0" not in data:
             try:
                 messages = data.decode().split("\n")
@@ -85,7 +86,7 @@ class LineSplitter:
         return [piece for line in data.split(b"\n") for piece in self._pieces(line, moment)]
 
     def _pieces(self, line: bytes, moment: datetime) -> list[LogLine]:
-        """One whole line."""
+        """Entries of one complete line."""
         pieces = []
         while len(line) > MAX_LINE:
             head, line = _cut(line)
@@ -103,13 +104,13 @@ class LineSplitter:
 
 
 def _cut(line: bytes) -> tuple[bytes, bytes]:
-    """Cut off at most MAX_LINE bytes, not within a character."""
+    """Split after at most MAX_LINE bytes, but not within a character."""
     at = _whole(line[:MAX_LINE])
     return line[:at], line[at:]
 
 
 def _whole(data: bytes) -> int:
-    """The length of `data` without a character at its end that is not whole."""
+    """The length of `data` without an incomplete character at its end."""
     for back in range(1, min(_WIDEST, len(data) + 1)):
         byte = data[-back]
         if byte & 0xC0 != 0x80:

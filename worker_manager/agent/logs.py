@@ -1,7 +1,7 @@
-"""Publishing an execution's output while it runs: the first lines soon, then chunks by size and time.
+"""Publishes an execution's output while it runs: the first lines soon, then chunks by size and time.
 
-One `LogStream` per execution; its chunks are numbered from 1, say where in the output they begin, and leave one after
-the other. What is kept of an output, and how lines are made, is `output`'s business.
+Each execution has one `LogStream`. Its chunks are numbered from 1, contain their offset in the output, and are
+delivered one after the other. `output` makes the lines and decides which are kept.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from worker_manager.agent.output import CHUNK_BYTES, Output
 from worker_manager.agent.spool import Message
 
 LINGER: Final = 0.05
-"""Seconds that lines wait for more to come."""
+"""Seconds that lines wait for more."""
 UNFINISHED: Final = 0.25
-"""Seconds that a line may lack its end before what there is of it leaves: a prompt, or progress."""
+"""Seconds after which an unfinished line (a prompt, a progress bar) is published as it is."""
 
 
 @dataclass(slots=True)
 class Dropped:
-    """Chunks, from `first` on, that there was no room for and that are not remarked on yet."""
+    """Chunks, from `first` on, that were dropped for lack of room and have no remark in the log yet."""
 
     first: LogChunk
     chunks: int = 0
@@ -38,13 +38,13 @@ class Dropped:
     missing: Extent = NOTHING
 
     def add(self, chunk: LogChunk) -> None:
-        """This one, too."""
+        """Count another chunk that was dropped."""
         self.chunks += 1
         self.lines += len(chunk.lines)
         self.missing = extent(chunk.lines, self.missing)
 
     def chunk(self, following: LogChunk | None = None) -> LogChunk:
-        """One chunk that stands for all of them, with a remark in their place, and for the one that follows them."""
+        """One chunk with a remark that stands for all dropped ones, and for the chunk that follows them."""
         remark = LogLine(
             timestamp=self.first.lines[0].timestamp,
             stream="system",
@@ -58,10 +58,11 @@ class Dropped:
 
 
 class LogStream:
-    """The way of one execution's output to the bus.
+    """Delivers the output of one execution.
 
-    `pause` is called when the output comes faster than it leaves, `resume` when there is room again, and `taken`
-    once after `close`, when all of it is numbered and on its way: then the summary is final.
+    `pause` is called when the output comes faster than it is delivered, and `resume` when there is room again. `taken`
+    is called once after `close`, when all output is numbered and its delivery has begun: from then on the summary is
+    final.
     """
 
     __slots__ = (
@@ -112,16 +113,16 @@ class LogStream:
 
     @property
     def summary(self) -> LogSummary:
-        """What was numbered so far."""
+        """The counts of all chunks numbered so far."""
         return self._summary
 
     @property
     def task(self) -> asyncio.Task[None] | None:
-        """The delivery that is under way, if any."""
+        """The delivery in progress, if any."""
         return self._task
 
     def feed(self, stream: Stream, data: bytes) -> None:
-        """Add what was just read."""
+        """Add output that was just read."""
         self._output.feed(stream, data)
         if self._output.full and not self._paused:
             self._paused = True
@@ -130,7 +131,7 @@ class LogStream:
         self._be_patient()
 
     def close(self, *, ended: int = 0) -> None:
-        """Nothing more comes. `ended` is how many processes the agent ended because they kept the output open."""
+        """End the output. `ended` is the number of processes that the agent ended because they kept the output open."""
         self._closed = True
         if self._patience is not None:
             self._patience.cancel()
@@ -153,7 +154,7 @@ class LogStream:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._go)
 
     def _be_patient(self) -> None:
-        """See to it that a line which is not over is released in time."""
+        """Set a timer that releases an unfinished line in time."""
         since = self._output.unfinished_since
         if self._patience is None and since < math.inf:
             left = max(0.0, since + UNFINISHED - time.monotonic())
@@ -172,7 +173,7 @@ class LogStream:
             self._task.add_done_callback(self._published)
 
     async def _publish(self) -> None:
-        """Publish what is there, in chunks; small rests wait for more unless nothing more comes."""
+        """Publish the lines in chunks. A small remainder waits for more, unless the output is closed."""
         while lines := self._output.take():
             chunk = self._number(lines)
             self._tell_when_taken()
@@ -185,8 +186,8 @@ class LogStream:
             await self._delivery.deliver(self._message(remark, essential=True))
 
     async def _hand_on(self, chunk: LogChunk) -> None:
-        """Deliver a chunk. What there is no room for is remarked on once, at the head of the next chunk that there is
-        room for, which stands for all those that were dropped: readers count on every number."""
+        """Deliver a chunk, or count it as dropped. The next chunk that has room begins with one remark and stands for
+        all dropped ones, because readers expect every number."""
         dropped = self._dropped
         whole = chunk if dropped is None else dropped.chunk(chunk)
         if await self._delivery.deliver(self._message(whole)):
@@ -217,7 +218,7 @@ class LogStream:
             self._resume()
 
     def _number(self, lines: list[LogLine]) -> LogChunk:
-        """Make the next chunk, and count what is in it."""
+        """Make the next chunk, and add it to the summary."""
         known, begin = self._summary, self._position
         self._position = extent(lines, begin)
         self._summary = LogSummary(

@@ -1,6 +1,6 @@
-"""What this machine gives the agent: cores and memory, within the limits of its cgroups (Linux, version 2 or 1).
+"""The capacity of this machine: cores and memory, within the limits of its cgroups (Linux, version 2 or 1).
 
-Here: reading what is there, once, at the start. What a person says the worker has is in the settings.
+It is read once, at the start. A capacity that a person declares is in the settings.
 """
 
 import os
@@ -18,7 +18,7 @@ _MOST_MEMORY_MB: Final = 100_000_000
 
 
 def resources(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> Resources:
-    """The cores that we may use and the memory that we may fill. GPUs are not looked for."""
+    """The cores and the memory that the agent may use. GPUs are not detected."""
     cpu_m, memory = 1000 * len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for folder in _cgroups(root, own):
         if (quota := _cpu_m(folder)) is not None:
@@ -29,7 +29,7 @@ def resources(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> Resources:
 
 
 def _cgroups(root: Path, own: Path) -> Iterator[Path]:
-    """Our cgroups and all above them: each limits what is below. In a container only the topmost may be visible."""
+    """The agent's cgroups and those above them: each limits those below. A container may see only the topmost."""
     yield from (root, root / "cpu", root / "memory")
     for line in _read(own).splitlines():
         _, controllers, path = line.split(":", 2)
@@ -46,7 +46,7 @@ def _cpu_m(folder: Path) -> int | None:
     if not period:
         quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
     if not quota.isdecimal() or not period.isdecimal():
-        return None  # "max", "-1", or no limit kept here
+        return None  # "max", "-1", or this cgroup sets no limit
     return max(1, int(quota) * 1000 // max(1, int(period)))
 
 

@@ -1,10 +1,9 @@
-"""What one execution writes: kept in order, cut down to head and tail when it is too much, handed on in chunks.
+"""The output of one execution: kept in order, cut down to head and tail when it exceeds the limit, handed on as lines.
 
-Until half of the limit is used, lines are handed on as they come, and what there is of a line when it is `release`d.
-From then on the newest half is kept as raw bytes and nothing is handed on, until the execution ends: then follow a
-remark of how much was left out, if anything was, and the tail. So whatever a process writes, memory stays bounded.
-When chunks leave more slowly than lines come, `full` says so and the process is made to wait. Who publishes chunks,
-and when, is `logs`' business.
+Until half of the limit is used, complete lines are handed on as they come, and unfinished ones when `release` is
+called. From then on only the newest half of the limit is kept, as raw bytes, until the execution ends; then come a
+remark of how much was left out, if anything was, and the tail. So memory stays limited for any output. When chunks are
+delivered more slowly than lines come, `full` is true and the process has to wait. `logs` publishes the chunks.
 """
 
 import math
@@ -19,7 +18,7 @@ from worker_manager.agent.lines import LineSplitter, Stream
 CHUNK_BYTES: Final = 64 * 1024
 BACKLOG_BYTES: Final = 256 * 1024
 LINE_COST: Final = 32
-"""What a line counts beside its bytes, so that ten million empty lines are not free."""
+"""Bytes that a line counts besides its text, so that ten million empty lines are not free."""
 _BLOCK: Final = 2048
 _BLOCK_COST: Final = 128
 
@@ -42,26 +41,26 @@ class Output:
 
     @property
     def truncated(self) -> bool:
-        """Whether anything was left out so far."""
+        """Whether any output was left out so far."""
         return self._tail is not None and self._tail.dropped_bytes > 0
 
     @property
     def waiting(self) -> int:
-        """About how many bytes wait to be taken."""
+        """About how many bytes can be taken."""
         return self._backlog
 
     @property
     def full(self) -> bool:
-        """Whether reading should pause until something was taken."""
+        """Whether reading should pause until lines are taken."""
         return self._backlog >= BACKLOG_BYTES
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to take now."""
+        """Whether no line can be taken now."""
         return not self._pending and (self._tail is None or not self._closed or self._tail.empty)
 
     def feed(self, stream: Stream, data: bytes) -> None:
-        """Add what was just read."""
+        """Add output that was just read."""
         if self._tail is not None:
             self._tail.add(stream, data, now())
             return
@@ -74,16 +73,16 @@ class Output:
 
     @property
     def unfinished_since(self) -> float:
-        """When (`time.monotonic`) the oldest line began that is not over and not released; infinite without one."""
+        """When (`time.monotonic`) the oldest unfinished line began that is not released; infinite without one."""
         return min(splitter.since for splitter in self._splitters.values())
 
     def release(self, before: float) -> None:
-        """Hand on what there is of lines that began before then and are not over."""
+        """Hand on the unfinished lines that began before that time."""
         for splitter in self._splitters.values():
             self._add(splitter.release(before, now()))
 
     def close(self, *, ended: int = 0) -> None:
-        """Nothing more comes: what was held back can be taken, too. A last remark says how many processes the agent
+        """End the output: the tail can be taken, too. A last remark contains the number of processes that the agent
         `ended` because they kept the output open."""
         if self._closed:
             return
@@ -98,7 +97,7 @@ class Output:
             self._remark("left_out", words, missing=gap)
 
     def take(self, max_bytes: int = CHUNK_BYTES) -> list[LogLine]:
-        """The next lines, about `max_bytes` of them; at least one unless there is nothing to take."""
+        """The next lines, about `max_bytes` of them: at least one, or an empty list when there is none to take."""
         if self._closed and self._tail is not None:
             while self._backlog < max_bytes and not self._tail.empty:
                 stream, data, moment = self._tail.pop()
@@ -115,7 +114,7 @@ class Output:
         return lines
 
     def _start_tail(self, stream: Stream, data: bytes) -> None:
-        """Fill the head up, hand on its unfinished lines, and hold back the rest."""
+        """Fill the head, hand on its unfinished lines, and keep the rest of `data` as the start of the tail."""
         used = max(0, self._head_left // (LINE_COST + 1))
         self._head_left = 0
         self._add(self._splitters[stream].feed(data[:used], now()))
@@ -144,7 +143,8 @@ class Output:
 
 
 class Tail:
-    """The newest bytes of an output, both streams in the order of reading; the oldest make room and are counted."""
+    """The newest bytes of an output, both streams in the order of reading. The oldest are dropped for room, and
+    counted."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -159,7 +159,8 @@ class Tail:
         return not self._blocks
 
     def add(self, stream: Stream, data: bytes, moment: datetime) -> None:
-        """Keep `data`; many small reads share a block, and a large one is several, dropped one by one."""
+        """Keep `data`. Small reads share a block, and a large one is split, so that blocks can be dropped one by
+        one."""
         last = self._blocks[-1] if self._blocks else None
         if last is not None and last[0] == stream and len(last[1]) + len(data) <= _BLOCK:
             last[1].extend(data)
@@ -173,7 +174,7 @@ class Tail:
             self._drop()
 
     def trim(self) -> None:
-        """Have each stream that lost something begin with a whole line, if one begins in its oldest block."""
+        """Let each stream that lost bytes begin with a whole line, if one begins in its oldest block."""
         for stream in self._cut:
             block = next((block for name, block, _ in self._blocks if name == stream), bytearray())
             end = block.find(b"\n") + 1
@@ -182,7 +183,7 @@ class Tail:
             self.dropped_lines += end > 0
 
     def pop(self) -> tuple[Stream, bytes, datetime]:
-        """The oldest block."""
+        """Remove and return the oldest block."""
         stream, block, moment = self._blocks.popleft()
         return stream, bytes(block), moment
 

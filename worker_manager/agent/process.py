@@ -1,9 +1,8 @@
-"""One process: started, read, waited for. What it runs for, and how its tree is ended, is decided elsewhere.
+"""One process: start, read its pipes, wait for its exit. Others decide how long it runs and how its tree is ended.
 
-`subprocess.Popen` on the event loop takes the vfork path as long as no `preexec_fn` is given, and a pidfd tells the
-loop when the process is over; on this path starting costs a fraction of what asyncio's or uvloop's own subprocesses
-cost. A process shorter than a few milliseconds never has its pipes registered with the loop at all: what it wrote is
-read when it ends.
+Starting costs a fraction of what asyncio's or uvloop's own subprocesses cost: `subprocess.Popen` on the event loop
+takes the vfork path as long as no `preexec_fn` is given, and a pidfd reports the exit to the loop. The pipes of a
+process that lasts only a few milliseconds are never registered with the loop: its output is read when it ends.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ _READS_AT_ONCE: Final = 16
 SHELL: Final = "/bin/sh"
 _PROBE_DEADLINE: Final = 10.0
 _UNCLEAR: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO})
-"""Errors of execve(2) for which the machine or the program may be to blame."""
+"""Errors of execve(2) that may be the machine's fault or the program's."""
 
 
 class StartFailed(Exception):
@@ -40,13 +39,13 @@ class FolderRefused(StartFailed):
 
 
 class MachineFailed(StartFailed):
-    """No process can be started here, whatever it is: this machine is to blame, not the command."""
+    """No process at all can be started here: the machine is at fault, not the command."""
 
 
 class Unwatched(StartFailed):
-    """The process began, and was killed with its group at once because this machine could not watch it.
+    """The process began, and was killed with its group at once because the machine could not watch it.
 
-    Descendants that left the group may still run; `session` is where to look for them.
+    Descendants that left the group may still run; `session` finds them.
     """
 
     def __init__(self, message: str, session: Session) -> None:
@@ -55,19 +54,19 @@ class Unwatched(StartFailed):
 
 
 class Listener(Protocol):
-    """Who is told what becomes of a process: any output, then `on_exit`, perhaps `on_held`, at last `on_closed`."""
+    """Receives the events of a process: any output, then `on_exit`, perhaps `on_held`, and last `on_closed`."""
 
     def on_output(self, stream: Stream, data: bytes) -> None:
         """The process, or a child of it, wrote `data`."""
 
     def on_exit(self, exit_code: int) -> None:
-        """The process itself is over; 128 + N when signal N ended it."""
+        """The process itself exited; the code is 128 + N when signal N ended it."""
 
     def on_held(self) -> None:
-        """The process is over, but another process still holds its output open."""
+        """The process exited, but another process still holds its output open."""
 
     def on_closed(self) -> None:
-        """Exit and all output have been told; nothing more comes."""
+        """The process exited and all its output was read; no event follows."""
 
 
 class Process:
@@ -114,12 +113,12 @@ class Process:
 
     @property
     def exited(self) -> bool:
-        """Whether the process itself is over."""
+        """Whether the process itself has exited."""
         return self._pidfd < 0
 
     @property
     def closed(self) -> bool:
-        """Whether it is over and all its output was read."""
+        """Whether it has exited and all its output was read."""
         return self._closed
 
     @property
@@ -130,7 +129,7 @@ class Process:
 
     @property
     def group_lives(self) -> bool:
-        """Whether a process is left in its process group."""
+        """Whether its process group still has a process."""
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
@@ -140,13 +139,13 @@ class Process:
         return True
 
     async def closed_within(self, deadline: float) -> None:
-        """Wait until it is closed, `deadline` seconds at most."""
+        """Wait until it is closed, for `deadline` seconds at most."""
         if not self._closed:
             self._closing = self._loop.create_future()
             await asyncio.wait({self._closing}, timeout=deadline)
 
     def watch(self) -> None:
-        """Have the loop read the pipes."""
+        """Register the pipes with the loop."""
         if self._paused:
             return
         for stream, fd in self._pipes.items():
@@ -155,12 +154,12 @@ class Process:
                 self._loop.add_reader(fd, self._on_readable, stream, fd)
 
     def pause(self) -> None:
-        """Read no more for now: the pipes fill up and the process waits."""
+        """Stop reading for now: the pipes fill up and the process has to wait."""
         self._paused = True
         self._unwatch()
 
     def resume(self) -> None:
-        """Read again."""
+        """Read again after `pause`."""
         if not self._paused:
             return
         self._paused = False
@@ -170,7 +169,7 @@ class Process:
             self.watch()
 
     def abandon(self) -> None:
-        """Read what is there and close the pipes, though something still holds their other end."""
+        """Read the bytes in the pipes and close them, though another process still holds their other end."""
         self._paused = False
         self._drain()
         for stream, fd in list(self._pipes.items()):
@@ -178,7 +177,7 @@ class Process:
         self._settle()
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Signal the process and what is left in its group; nothing once it is over, when its id may be another's."""
+        """Signal the process and its group. Does nothing after its exit, when the id may belong to another process."""
         if not self.exited:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
@@ -211,11 +210,11 @@ class Process:
         os.close(fd)
 
     def _on_pidfd(self) -> None:
-        # As Popen.poll, with half its cost.
+        # Does what Popen.poll does, at half its cost.
         moment = ticks()
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:  # somebody else has waited for it, or SIGCHLD is ignored: its exit code is unknown
+        except ChildProcessError:  # waited for elsewhere, or SIGCHLD is ignored: its exit code is unknown
             code = self._popen.returncode = 255
         else:
             if not pid:
@@ -232,7 +231,7 @@ class Process:
         self._read_rest()
 
     def _drain(self) -> None:
-        """Read what is there, as much as fits in a pipe; what is left is the loop's to read."""
+        """Read the bytes in the pipes, up to one pipe's capacity; the loop reads the rest."""
         for stream, fd in list(self._pipes.items()):
             outcome = "data"
             for _ in range(_READS_AT_ONCE):
@@ -263,7 +262,7 @@ class Process:
 
 
 class Launcher:
-    """Starts processes on the running loop. `close` it when none is left."""
+    """Starts processes on the running loop. `close` it when none of them is left."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -271,11 +270,10 @@ class Launcher:
         self._fresh: list[Process] = []
 
     def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, listener: Listener) -> Process:
-        """Start `argv` in a new session, with empty input and exactly `env`.
+        """Start `argv` in a new session, with empty input and exactly the environment `env`.
 
-        Raises FolderRefused, MachineFailed, Unwatched, or StartFailed for what is the command's own fault.
-
-        The program is looked for in the PATH of `env`; `cwd` must exist.
+        The program is searched in the PATH of `env`; `cwd` must exist. Raises FolderRefused, MachineFailed, Unwatched,
+        or StartFailed when the command itself is at fault.
         """
         ends: list[int] = []
         try:
@@ -301,7 +299,7 @@ class Launcher:
         os.set_blocking(ends[2], False)
         try:
             process = Process(popen, {"stdout": ends[0], "stderr": ends[2]}, loop=self._loop, listener=listener)
-        except OSError as error:  # it runs, and there is no descriptor left to watch it by
+        except OSError as error:  # the process runs, but no descriptor is left to watch it
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(popen.pid, signal.SIGKILL)
             popen.wait()
@@ -317,7 +315,7 @@ class Launcher:
         return process
 
     def close(self) -> None:
-        """Give back the descriptor that all inputs share."""
+        """Close the descriptor of the empty input that all processes share."""
         os.close(self._null)
 
     def _settle(self) -> None:
@@ -328,7 +326,7 @@ class Launcher:
 
 
 def try_process() -> None:
-    """Start a process that does nothing, and wait for its end. Raises MachineFailed."""
+    """Start a process that does nothing, and wait for its exit. Raises MachineFailed."""
     try:
         subprocess.run(
             [SHELL, "-c", ":"],
@@ -346,7 +344,8 @@ def try_process() -> None:
 
 
 def _refusal(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> StartFailed:
-    """Who is to blame that `argv` could not be started in `cwd`, in words."""
+    """The error for an `argv` that could not be started in `cwd`; its class shows whether machine or command is at
+    fault."""
     if isinstance(error, OSError):
         if error.filename == cwd:
             return FolderRefused(_explain(error, argv, cwd))
@@ -361,14 +360,14 @@ def _refusal(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> Star
 
 
 def said_of(error: BaseException) -> str:
-    """An error in words: for the system's own, what it concerns and what is wrong with it."""
+    """An error in words. For an OSError: the file that it concerns and the reason."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__
 
 
 def _explain(error: OSError | ValueError, argv: Sequence[str], cwd: str) -> str:
-    """Say in words why `argv` could not be started in `cwd`."""
+    """Why `argv` could not be started in `cwd`, in words."""
     if isinstance(error, ValueError):
         return f"the command cannot be started: {error}"
     program = argv[0]

@@ -1,9 +1,8 @@
-"""Reports: what became of executions, as batches of events, one type a batch.
+"""Reports of executions: batches of events, one event type a batch.
 
-The first outcome after quiet leaves at once; while many come, each batch waits the linger for the next, so that
-batches grow. That something has started is no hurry: it waits a moment for the outcome, which for a short command
-comes by then, so that whoever listens takes both in one step. What of one execution travels in the same flush keeps
-its order, `started` before `finished`.
+The first outcome after a quiet time leaves at once; while many come, batches leave one linger apart, so that they grow.
+A `started` event waits a moment for the outcome, which a short command reaches within that time, so that consumers
+handle both in one step. Events of one execution in the same flush keep their order, `started` before `finished`.
 """
 
 import asyncio
@@ -22,10 +21,10 @@ from worker_manager.agent.spool import Message
 
 _MAX_BATCH: Final = 500
 _MAX_BYTES: Final = 256 * 1024
-"""Bytes of one message, half of what a NATS server has to take."""
+"""The most bytes of one message: half of what a NATS server must accept."""
 _MAX_FLIGHTS: Final = 16
 STARTED_HOLD: Final = 0.02
-"""Seconds that the news of a start may wait for company."""
+"""Seconds that a `started` event may wait so that other events share its flush."""
 
 Report = ExecutionStarted | ExecutionFinished | ExecutionReturned
 _ORDER: Final[tuple[type[EventData], ...]] = (ExecutionStarted, ExecutionReturned, ExecutionFinished)
@@ -49,7 +48,7 @@ class Reporter:
         self._stopping = False
 
     def report(self, data: Report, *, traceparent: str | None = None) -> None:
-        """Have it delivered. An outcome counts as held by this worker until it is on the bus."""
+        """Deliver a report in the next flush. An outcome counts as unsettled until it is on the bus."""
         self._waiting.append(self._identity.sign(data, time=now(), traceparent=traceparent))
         if isinstance(data, ExecutionStarted):
             if self._hold is None:
@@ -59,18 +58,18 @@ class Reporter:
             self._wake.set()
 
     async def start(self) -> None:
-        """Begin to deliver."""
+        """Start delivering."""
         self._task = asyncio.create_task(self._flush_forever(), name=self.name)
 
     async def settle(self) -> None:
-        """Have all that was reported so far on the bus, or else on disk, very soon: the agent is leaving."""
+        """Get all reports so far onto the bus, or else to disk, within a short deadline: the agent is stopping."""
         self._delivery.hurry()
         await self._flush()
         if self._flights:
             await asyncio.wait(self._flights)
 
     async def stop(self) -> None:
-        """Deliver what was reported; on the bus or on disk, it is safe when this returns."""
+        """Deliver all reports. They are on the bus or kept when this returns."""
         self._stopping = True
         self._wake.set()
         if self._task is not None:
@@ -88,7 +87,7 @@ class Reporter:
         await self._flush()
 
     async def _flush(self) -> int:
-        """Send off what waits; how many executions it spoke of, about."""
+        """Send the reports that wait. Returns about how many executions they concern."""
         waiting, self._waiting = self._waiting, []
         if self._hold is not None:
             self._hold.cancel()
@@ -117,7 +116,7 @@ class Reporter:
         while len(self._flights) >= _MAX_FLIGHTS:
             await asyncio.wait(self._flights, return_when=asyncio.FIRST_COMPLETED)
         trace = common([event.traceparent for event in events])
-        with nullcontext() if trace is None else continued(trace):  # so that the message's header names it, too
+        with nullcontext() if trace is None else continued(trace):  # so that the message's header has the trace, too
             flight = asyncio.create_task(self._delivery.deliver(message))
         self._flights.add(flight)
         flight.add_done_callback(self._flights.discard)

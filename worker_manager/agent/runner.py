@@ -1,7 +1,7 @@
-"""What runs on this worker, what waits for a slot, and what is said of it.
+"""The executions of this worker: those that run, those that wait for a slot, and the reports of both.
 
-First in, first out, at most `slots` at a time. Everything here happens on the event loop in plain calls; nothing
-waits on the bus. Reports, heartbeats and offers are asked for here and sent elsewhere.
+First in, first out, at most `slots` at a time. All calls are plain and run on the event loop; none waits for the bus.
+This module asks for reports, heartbeats and offers; others send them.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ log = structlog.stdlib.get_logger(__name__)
 SEEN: Final = 20_000
 STOPPED_SECONDS: Final = 600.0
 STALE_SECONDS: Final = 2.0
-"""Seconds without a single end after which what waits is given back: another worker may be free."""
+"""Seconds without any execution's end after which waiting executions are given back: another worker may be free."""
 _CLOSING: Final = 64
-"""How many ended executions may still have log to hand on; with more, nothing new is started."""
+"""How many ended executions may still be handing on their logs; at this number no new one is started."""
 
 
 class Runner:
-    """The executions of this agent. `slots` run at once; `idle` is set while it holds none at all.
+    """The executions of this agent. At most `slots` run at once; `idle` is set while it holds none at all.
 
     `changed` is called when the room to offer may have changed.
     """
@@ -64,30 +64,32 @@ class Runner:
         self._stale: asyncio.TimerHandle | None = None
         self.draining = False
         self.exiting = False
-        """Whether it drains in order to end, so that nothing lifts the drain."""
+        """Whether it drains in order to stop; then `resume` does not end the drain."""
         self.forsaken = False
-        """Set when all that runs is being killed because nobody is left to run it for: what ends now has no outcome."""
+        """Set when the process that started the agent is gone and all executions are killed: from then on they have no
+        outcome."""
         self.lost: list[str] = []
-        """What ran and was ended without an outcome: the scheduler has to call it lost."""
+        """Executions that were ended without an outcome: the scheduler has to call them lost."""
         self.idle = asyncio.Event()
         self.idle.set()
 
     @property
     def running(self) -> list[str]:
-        """Executions with a process, or whose output is still being handed on."""
+        """Executions with a process, or with output that is still being handed on."""
         return [*self._running, *self._closing]
 
     @property
     def waiting(self) -> list[str]:
-        """Executions taken and not started."""
+        """Executions that were accepted and are not started."""
         return [assignment.execution_id for assignment in self._waiting]
 
     def has_taken(self, execution_id: str) -> bool:
-        """Whether it ever came to this agent, as far as is remembered."""
+        """Whether this execution ever came to this agent, as far as the agent remembers."""
         return execution_id in self._seen
 
     def dispatch(self, dispatch: Dispatch) -> None:
-        """Take work: run it, let it wait, or give it back. Repeated or misdirected work is ignored."""
+        """Take an order: run its executions, let them wait, or give them back. Repeated or misdirected ones are
+        ignored."""
         if dispatch.incarnation != self._means.identity.incarnation:
             log.info("order.for_another_incarnation", incarnation=dispatch.incarnation)
             return
@@ -115,7 +117,7 @@ class Runner:
         self._fill()
 
     def stop(self, stop: Stop) -> None:
-        """End executions, wherever they are; one not known yet will be refused when it comes."""
+        """End executions that run or wait. One that is not known yet is refused when it comes."""
         moment = time.monotonic()
         fenced = stop.reason is Reason.FENCED
         wanted = set(stop.execution_ids)
@@ -133,7 +135,7 @@ class Runner:
             self._settle()
 
     def drain(self, drain: Drain) -> None:
-        """Take nothing new and give back what waits; with `force`, end what runs, without an outcome."""
+        """Accept no new work and give back what waits. With `force`, also end what runs, without an outcome."""
         self.draining = True
         self.exiting = self.exiting or drain.exit
         self._return_waiting("the worker is draining")
@@ -143,20 +145,20 @@ class Runner:
         self._settle()
 
     def health_changed(self) -> None:
-        """Give back what waits while nothing can start, and offer anew."""
+        """Give back what waits while the worker is unhealthy, and offer anew."""
         if self._health.reason is not None:
             self._return_waiting(f"the worker is unhealthy: {self._health.reason}")
             self._settle()
         self.changed()
 
     def resume(self, _resume: Resume) -> None:
-        """Take work again, unless the agent is about to end."""
+        """Accept work again, unless the agent is about to stop."""
         if self.draining and not self.exiting:
             self.draining = False
             self.changed()
 
     def abandon(self) -> None:
-        """End what runs at once. It has no outcome: it is lost, and to be queued again."""
+        """Kill what runs. These executions have no outcome: they are lost, and their tasks are queued again."""
         for execution in list(self._running.values()):
             execution.end(Reason.LOST, grace=0, silent=True)
             if execution.silent:
@@ -181,7 +183,7 @@ class Runner:
             self._report_unstarted(assignment, Reason.START_FAILED, detail=str(error))
             return
         self._running[execution.id] = execution
-        if execution.started_at is None:  # its process could not be watched: its end follows at once
+        if execution.started_at is None:  # its process could not be watched and is being ended
             return
         self._reporter.report(
             ExecutionStarted(
@@ -195,7 +197,7 @@ class Runner:
         self._closing[execution.id] = self._running.pop(execution.id)
         if execution.started_at is not None:
             self._prefetch.completed(time.monotonic(), execution.lasted)
-        if execution.has_log:  # its outcome waits for its log to leave, its slot does not
+        if execution.has_log:  # its outcome waits until its log is handed on; its slot is free at once
             asyncio.get_running_loop().call_soon(self._fill)
 
     def _on_complete(self, execution: Execution) -> None:
@@ -211,7 +213,8 @@ class Runner:
         self.changed()
 
     def _give_back_stale(self) -> None:
-        """Nothing ends, so what waits would wait for long: let the scheduler find it a better place."""
+        """Give back waiting executions when none has ended for a while: the scheduler may find a worker that is
+        free."""
         self._stale = None
         if not self._waiting:
             return

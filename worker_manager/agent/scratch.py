@@ -1,7 +1,7 @@
-"""Scratch folders: where an execution without a `working_dir` of its own runs. Empty, private, gone afterwards.
+"""Scratch folders, in which an execution without a `working_dir` runs. Empty, private, removed afterwards.
 
-Making, entering and removing a folder costs a fifth of what starting a process does, so an untouched folder goes
-back to be used again and only one that something was left in is removed, in a thread. Nothing else is kept here.
+Making, entering and removing a folder costs a fifth of starting a process. So an untouched folder is used again, and
+only a folder with files left in it is removed, in a thread. Other files of the agent are not kept here.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ log = structlog.stdlib.get_logger(__name__)
 _KEPT: Final = 256
 _LONGEST_CLOSE: Final = 5.0
 _TICK: Final = 2_500_000_000
-"""Nanoseconds, more than the clock of any file system takes to tick (two seconds on the oldest): whoever changes a
-folder later than this after its last change gives it another change time."""
+"""Nanoseconds, more than the clock tick of any file system (two seconds on the oldest). A change made later than this
+after a folder's last change gives the folder another change time."""
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
 """FS_IOC_GETFLAGS and FS_IOC_SETFLAGS (ioctl_iflags(2))."""
 _HELD_FAST: Final = 0x10 | 0x20
@@ -34,18 +34,18 @@ _HELD_FAST: Final = 0x10 | 0x20
 
 
 class Scratch:
-    """The scratch folders below `root`, which belongs to this agent alone; what it holds at the start is removed."""
+    """The scratch folders below `root`, which belongs to this agent alone; its content is removed at the start."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._free: list[str] = []
         self._empty: dict[str, int] = {}
-        """Folders that were found empty, and their change time then: as long as they have it, they are. Nobody can
-        set it, other than the modification time."""
+        """Folders that were found empty, with their change time (ctime) then: a folder with the same ctime is still
+        empty. Unlike the modification time, no program can set it."""
         self._hand = Hand("scratch")
 
     def open(self) -> None:
-        """Make the root, empty, and start the thread that removes folders. Raises OSError, and Unavailable."""
+        """Make an empty root, and start the thread that removes folders. Raises OSError, and Unavailable."""
         self._hand.start()
         self._make_root()
         self._clear()
@@ -55,27 +55,28 @@ class Scratch:
         return self._free.pop() if self._free else self._make()
 
     def renew(self, folder: str) -> str:
-        """A new folder, in place of one that has vanished or cannot be entered. Raises OSError."""
+        """A new folder, instead of one that has vanished or cannot be entered. Raises OSError."""
         log.warning("scratch.renewed", folder=folder)
         self.give_back(folder)
-        for one in self._free:  # what befell one may have befallen all
+        for one in self._free:  # the cause may have affected all free folders
             self._discard(one)
         self._free.clear()
         return self.take()
 
     def test(self) -> None:
-        """Make a folder, and remove it. Raises OSError."""
+        """Make a folder and remove it, as a check. Raises OSError."""
         os.rmdir(self._make())
 
     def give_back(self, folder: str) -> None:
-        """The execution is over and nothing of it runs any more."""
+        """Take back the folder of an execution whose processes are all gone."""
         if len(self._free) < _KEPT and self._untouched(folder):
             self._free.append(folder)
         else:
             self._discard(folder)
 
     async def close(self, *, remove: bool = True) -> None:
-        """End the thread, and `remove` everything: a few seconds at most, what remains is removed at the next start."""
+        """End the thread and, with `remove`, delete all folders, within a few seconds. The next start removes the
+        rest."""
         if remove:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LONGEST_CLOSE):
@@ -90,7 +91,7 @@ class Scratch:
             return tempfile.mkdtemp(dir=self._root)
 
     def _make_root(self) -> None:
-        """Make the root, or make it ours again. Raises OSError."""
+        """Make the root, or restore its permissions. Raises OSError."""
         if not self._root.is_dir() or self._root.is_symlink():
             self._root.unlink(missing_ok=True)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,7 +119,7 @@ class Scratch:
                 return True
             if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != 0o700 or os.listdir(folder):
                 return False
-        except OSError:  # the execution removed or closed it
+        except OSError:  # the execution removed the folder, or its permissions forbid to read it
             return False
         if time.time_ns() - status.st_ctime_ns > _TICK:
             self._empty[folder] = status.st_ctime_ns
@@ -126,10 +127,10 @@ class Scratch:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder with all that is in it, whatever its permissions, marks and depth; log what stays.
+    """Remove a folder with its whole content, despite permissions, marks and depth. What stays is logged.
 
-    The folders in it are moved beside it first, so that neither the depth nor the length of a path matters. What
-    belongs to another user, or is a mount point, stays; it is tried again at the next start.
+    Folders in it are first moved beside it, so that neither their depth nor the length of a path matters. Files of
+    another user and mount points stay; the next start tries again.
     """
     waiting, failures = [path], list[OSError]()
     while waiting:
@@ -176,7 +177,7 @@ def _unlink(file: Path) -> None:
 
 
 def _open_up(folder: Path) -> None:
-    """Let us look into a folder and change it, as far as it is ours."""
+    """Give the agent permission to read and change a folder, if the agent's user owns it."""
     try:
         folder.chmod(0o700)
     except PermissionError:
@@ -185,8 +186,8 @@ def _open_up(folder: Path) -> None:
 
 
 def _release(path: Path) -> None:
-    """Take the marks away that keep even root from changing a file."""
-    with suppress(OSError):  # no right to, or a file system without such marks
+    """Clear the marks that keep even root from changing a file."""
+    with suppress(OSError):  # no permission, or a file system without such marks
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             (flags,) = struct.unpack("l", fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l"))))

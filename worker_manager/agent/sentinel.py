@@ -1,7 +1,7 @@
-"""The small process that ends what an agent leaves running when it dies without a word (`kill -9`, out of memory).
+"""The sentinel: a small process that ends what an agent leaves running when it is killed (`kill -9`, out of memory).
 
-Run beside each agent, in a session of its own. Its standard input is a pipe that the agent alone holds open, so its end
-means that the agent is gone, however it went; an agent that ended in order left nothing, and nothing is found then.
+It runs beside each agent, in a session of its own. Its standard input is a pipe that only the agent holds open, so the
+end of that input means that the agent is gone. After an agent that stopped in order it finds no processes.
 """
 
 import os
@@ -16,20 +16,20 @@ from shared.process.tree import reap
 COMMAND: Final = (sys.executable, "-P", "-m", "worker_manager.agent.sentinel")
 PASSED_ON: Final = ("LD_LIBRARY_PATH", "PATH")
 HERE: Final = str(Path(worker_manager.__path__[0]).parent.absolute())
-"""Where the agent was imported from, wherever that was said relative to."""
+"""The folder from which the agent was imported, as an absolute path."""
 LONGEST_END: Final = 5.0
-"""Seconds that an agent waits for its sentinel at the end."""
+"""Seconds that a stopping agent waits for its sentinel's exit."""
 
 
 class Sentinel:
-    """The agent's side: starts the process for one incarnation, and lets it go at the end."""
+    """The agent's side: starts the sentinel of one incarnation, and ends it when the agent stops."""
 
     def __init__(self, incarnation: str) -> None:
         self._incarnation = incarnation
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Raises OSError when no process can be started."""
+        """Start the sentinel. Raises OSError when no process can be started."""
         self._process = subprocess.Popen(
             [*COMMAND, self._incarnation],
             stdin=subprocess.PIPE,
@@ -40,7 +40,7 @@ class Sentinel:
         )
 
     def stop(self) -> None:
-        """Tell it that the agent is leaving, and wait for its end; blocks."""
+        """Close its input, and wait for its exit; blocks."""
         if self._process is None:
             return
         assert self._process.stdin is not None
@@ -53,7 +53,7 @@ class Sentinel:
 
 
 def main(incarnation: str) -> None:
-    """Wait for the agent's end, then kill what carries the mark of its incarnation."""
+    """Wait for the agent's end, then kill all processes with the mark of its incarnation."""
     while os.read(0, 4096):
         pass
     reap(incarnation=incarnation)

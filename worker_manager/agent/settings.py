@@ -1,4 +1,4 @@
-"""The settings that an agent reads from its environment; `shared.service.settings` has how they are read."""
+"""The settings that an agent reads from its environment. `shared.service.settings` reads them."""
 
 import socket
 from pathlib import Path

@@ -1,10 +1,10 @@
 """The spool: messages kept on disk, in order, while the bus does not take them.
 
-Append-only segment files in one folder. A record is two lengths (big-endian, 4 bytes each), a JSON header and the
-payload; a torn record at a segment's end (the agent was killed while writing) is where that segment ends. Records
-are read again segment by segment and a segment is deleted when all of it was published, so a message may be
-published twice, under the same id. A segment is read through the descriptor that wrote it, so that a file that
-somebody removes is still published. What is published, and when, is `delivery`'s business.
+It consists of append-only segment files in one folder. A record is two lengths (big-endian, 4 bytes each), a JSON
+header and the payload; a segment ends at a torn record (the agent was killed while writing). A segment is deleted when
+all of it was published, so a message may be published twice, under the same id. A segment is read through the
+descriptor that wrote it, so that it is published even if its file was deleted. `delivery` decides when messages are
+published.
 """
 
 import errno
@@ -25,10 +25,10 @@ SEGMENT_BYTES: Final = 8 << 20
 _LENGTHS: Final = struct.Struct(">II")
 _SUFFIX: Final = ".spool"
 _TRIES: Final = 100
-"""How many numbers in a row may be taken before a new segment fails."""
+"""How many numbers in a row may belong to existing files before making a new segment fails."""
 _TEST: Final = "test"
 TEST_BYTES: Final = 64 << 10
-"""What a disk must still take to be of use."""
+"""Bytes that the disk must still take to be usable."""
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -36,8 +36,8 @@ _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 class Message:
     """One message for the bus: a report, or a chunk of a `log`, which waits behind all reports.
 
-    `essential` ones (outcomes, remarks of what was dropped) have room when others have none left. `reports` are the
-    executions whose outcome it carries: this worker answers for them until it is published.
+    `essential` messages (outcomes, remarks about dropped chunks) have room when others have none left. `reports` are
+    the executions whose outcomes it carries: the worker names them as unsettled until the message is published.
     """
 
     subject: str
@@ -49,47 +49,47 @@ class Message:
 
 
 class SpoolFull(Exception):
-    """There is no room left for this message."""
+    """The spool has no room for this message."""
 
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One file of the spool. `reports` are the executions whose outcomes are in it."""
+    """One file of the spool. `reports` are the executions whose outcomes it contains."""
 
     path: Path
     size: int = 0
     fd: int = -1
     at: int = 0
-    """Bytes that were published."""
+    """The offset up to which it was published, in bytes."""
     reports: list[str] = field(default_factory=list)
 
     def append(self, record: bytes) -> None:
-        """Write a record, or nothing of it. Raises OSError."""
+        """Write a record completely or not at all. Raises OSError."""
         rest = memoryview(record)
         try:
             while rest:
                 rest = rest[os.write(self.fd, rest) :]
         except OSError:
-            with suppress(OSError):  # then it stays torn, and is its segment's last: nothing is added after an error
+            with suppress(OSError):  # it stays torn; as no record follows after an error, it ends the segment
                 os.ftruncate(self.fd, self.size)
             raise
         self.size += len(record)
 
     @property
     def removed(self) -> bool:
-        """Whether its file has vanished from its folder, so that another start of the agent would not find it."""
+        """Whether its file has vanished from its folder, so that the next start of the agent would not find it."""
         return self.fd >= 0 and os.fstat(self.fd).st_nlink == 0
 
     @property
     def at_path(self) -> bool:
-        """Whether the file at its path is this open segment, not one that another process put there. Raises OSError."""
+        """Whether its path still leads to this open segment, not to a file of another process. Raises OSError."""
         try:
             return os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self.fd))
         except FileNotFoundError:
             return False
 
     def read(self) -> Iterator[bytes]:
-        """The records that were not published yet; one counts as published when the next is asked for.
+        """The records that were not published yet. A record counts as published when the next one is requested.
 
         Raises OSError.
         """
@@ -109,7 +109,7 @@ class Segment:
 
 
 class Spool:
-    """The messages kept in `folder`; at most `limit` bytes, and a quarter more for essential ones."""
+    """The messages kept in `folder`: at most `limit` bytes, and a quarter more for essential ones."""
 
     def __init__(self, folder: Path, *, limit: int) -> None:
         self._folder = folder
@@ -120,7 +120,7 @@ class Spool:
         self._next = 1
 
     def open(self) -> None:
-        """Take over what an earlier start of this worker left. Raises OSError."""
+        """Take over the segments that an earlier start of this worker left. Raises OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths = sorted(path for path in self._folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
         self._segments = [Segment(path, path.stat().st_size) for path in paths]
@@ -132,7 +132,7 @@ class Spool:
 
     @property
     def reports(self) -> list[str]:
-        """The executions whose outcomes are kept, as far as they can be read."""
+        """The executions whose outcomes are kept, as far as the segments can be read."""
         return [execution_id for segment in self._segments for execution_id in segment.reports]
 
     @property
@@ -147,7 +147,7 @@ class Spool:
 
     def append(self, message: Message) -> None:
         """Keep a message. Raises SpoolFull, and OSError when the disk does not take it: then none of it is kept, and
-        the next message begins anew, with a new segment."""
+        the next message begins a new segment."""
         header = orjson.dumps({"subject": message.subject, "msg_id": message.msg_id, "reports": message.reports})
         record = _LENGTHS.pack(len(header), len(message.payload)) + header + message.payload
         if self._size + len(record) > self._limit * (5 if message.essential else 4) // 4:
@@ -168,7 +168,7 @@ class Spool:
             self._rotate()
 
     def test(self) -> None:
-        """Write some bytes where the next segment would be, and remove them again. Raises OSError."""
+        """Write some bytes where the next segment would be, and delete them again. Raises OSError."""
         segment = Segment(self._folder / _TEST)
         with suppress(FileNotFoundError):
             segment.path.unlink()
@@ -180,14 +180,14 @@ class Spool:
             segment.path.unlink(missing_ok=True)
 
     def oldest(self) -> Segment | None:
-        """The segment to publish next; nothing is added to it any more."""
+        """The segment to publish next; no record is added to it any more."""
         if not self._segments:
             self._rotate()
         return self._segments[0] if self._segments else None
 
     def read(self, segment: Segment) -> Iterator[Message]:
-        """What of a segment was not published yet. Raises OSError, ValueError, KeyError or TypeError when it cannot be
-        read."""
+        """The messages of a segment that were not published yet. Raises OSError, ValueError, KeyError or TypeError when
+        it cannot be read."""
         for record in segment.read():
             header_size, _ = _LENGTHS.unpack_from(record)
             header = orjson.loads(record[_LENGTHS.size : _LENGTHS.size + header_size])
@@ -195,7 +195,7 @@ class Spool:
             yield Message(header["subject"], header["msg_id"], payload, reports=tuple(header["reports"]))
 
     def remove(self, segment: Segment) -> None:
-        """Keep no more of a segment, published or not."""
+        """Delete a segment, published or not."""
         self._segments.remove(segment)
         self._size -= segment.size
         try:
@@ -207,7 +207,7 @@ class Spool:
             segment.close()
 
     def give_up_newest(self) -> Segment | None:
-        """Remove the newest segment, to make room on the disk for something else; None when there is none."""
+        """Delete the newest segment to free room on the disk. Returns it, or None when there is none."""
         self._rotate()
         if not self._segments:
             return None
@@ -216,7 +216,7 @@ class Spool:
         return segment
 
     def close(self) -> None:
-        """Write nothing more; what is kept stays for the next start."""
+        """Close the files; the messages in them stay for the next start."""
         self._rotate()
         for segment in self._segments:
             segment.close()
@@ -247,7 +247,7 @@ class Spool:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
     def _open(self, path: Path) -> int:
-        """A new file, in a folder that may have to be made again."""
+        """Create a file, and its folder if that has vanished."""
         try:
             return os.open(path, _NEW, 0o600)
         except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The agent's folder: its worker id, the spool of what it could not say yet, and the scratch folders.
+"""The agent's folder: its worker id, the spools, and the scratch folders.
 
-One agent at a time works on a folder: the folder itself is locked, so that no file in it can vanish and take the lock
-along. What vanishes is made again (`restore`). Without HODEI_STATE_DIR it is a private folder below the system's
-temporary one, named after the worker, and removed at a clean end.
+One agent at a time works in a folder. The folder itself is locked: a lock on a file in it could be lost with the file.
+`restore` makes vanished parts again. Without HODEI_STATE_DIR it is a private folder below the system's temporary one,
+named after the worker, and removed when the agent stops in order.
 """
 
 import fcntl
@@ -68,14 +68,14 @@ class StateFolder:
 
     @property
     def ours(self) -> bool:
-        """Whether what is at its path is still the folder that this agent has locked."""
+        """Whether its path still leads to the folder that this agent has locked."""
         return self._lock.there
 
     def restore(self) -> None:
-        """Make again what of the folder has vanished.
+        """Make vanished parts of the folder again.
 
-        Raises OSError when that cannot be done, and ConfigError when another agent has made the folder anew and works
-        in it: then this one has to leave.
+        Raises OSError when that fails, and ConfigError when another agent has made the folder anew and works in it:
+        then this agent has to stop.
         """
         if not self.ours:
             fresh = self._take()
@@ -83,19 +83,19 @@ class StateFolder:
             self._lock = fresh
             log.warning("state.folder_made_again", folder=str(self.path))
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-            self.path.chmod(0o700)  # a command may have closed it
+            self.path.chmod(0o700)  # a command may have changed its permissions
         if not self._temporary and not (self.path / _ID_FILE).exists():
             self._keep_id(self.worker_id)
 
     def stopped(self) -> tuple[str, ...]:
-        """The last incarnations of this worker that were told to end, as `note_stop` kept them."""
+        """The last incarnations of this worker that stopped on order, as `note_stop` recorded them."""
         try:
             return tuple(filter(is_id, (self.path / _STOPPED_FILE).read_text().split()[-MAX_STOPPED:]))
         except (OSError, ValueError):
-            return ()  # none was, or what was noted is not readable: then their ends count as crashes
+            return ()  # none was recorded, or the record is unreadable: then their ends count as crashes
 
     def note_stop(self, incarnation: str) -> None:
-        """Keep, for later starts, that this one was told to end. A temporary folder has no later start."""
+        """Record for later starts that this incarnation stopped on order. A temporary folder has no later start."""
         if self._temporary:
             return
         noted = [*self.stopped(), incarnation][-MAX_STOPPED:]
@@ -105,7 +105,7 @@ class StateFolder:
             log.warning("state.stop_not_noted", folder=str(self.path), error=str(error))
 
     def close(self) -> None:
-        """Let another agent have it; nothing stays of a temporary one unless something is still to be said."""
+        """Release the lock. A temporary folder is removed, unless its spools still hold messages."""
         if self._temporary and self.ours and not any(self.spool.rglob("*.spool")):
             shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
@@ -128,7 +128,7 @@ class StateFolder:
     def _kept_id(self) -> str:
         file = self.path / _ID_FILE
         kept = file.read_text().strip() if file.exists() else ""
-        if kept:  # an empty one was being written on a full disk
+        if kept:  # an empty file was written on a full disk
             if not is_id(kept):
                 raise ConfigError(f"{file} holds no worker id")
             self.known = True
@@ -142,7 +142,8 @@ class StateFolder:
 
 
 class _Lock:
-    """A lock on a file or folder that holds while this process lives. Raises BlockingIOError when it is taken."""
+    """A lock on a file or folder, held until `close` or the process's end. Raises BlockingIOError when another holds
+    it."""
 
     def __init__(self, path: Path, flags: int) -> None:
         self._path = path
@@ -155,7 +156,7 @@ class _Lock:
 
     @property
     def there(self) -> bool:
-        """Whether what was locked is still what others find under its path."""
+        """Whether its path still leads to the file or folder that was locked."""
         try:
             return os.path.samestat(os.fstat(self._fd), self._path.stat())
         except OSError:

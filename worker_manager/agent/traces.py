@@ -1,7 +1,7 @@
-"""The spans of an execution: `execute`, from its order to its outcome, and in it `process`, from start to exit.
+"""The spans of an execution: `execute`, from its order to its outcome, and inside it `process`, from start to exit.
 
-They are written when the outcome is known. The ids are derived from the execution's, so that its process can be told
-its place in the trace (TRACEPARENT) before there is any span. An execution without a trace costs a look at a field.
+They are recorded when the outcome is known. Their ids are derived from the execution's id, so that its process can get
+its place in the trace (TRACEPARENT) before there is any span. An execution without a trace costs one check of a field.
 """
 
 from collections.abc import Mapping
@@ -17,32 +17,32 @@ VARIABLE = "TRACEPARENT"
 
 
 class Traces:
-    """What this agent writes of its executions."""
+    """Records the spans of this agent's executions."""
 
     def __init__(self, tracing: Tracing, *, worker_id: str) -> None:
         self._tracing = tracing
         self._worker_id = worker_id
         self._received: dict[str, datetime] = {}
-        """When orders came of which a span is to be written; as many as the agent holds."""
+        """When the orders with a trace arrived, by execution id; at most as many as the agent holds."""
 
     def received(self, assignment: Assignment) -> None:
-        """An order was taken."""
+        """Note that an order was accepted."""
         if self._tracing.records(assignment.traceparent):
             self._received[assignment.execution_id] = now()
 
     def environment(self, assignment: Assignment) -> Mapping[str, str]:
-        """What the process is told of its trace: where it stands in it. A step may have named one of its own."""
+        """The variable that shows the process its place in the trace; none if the step sets that variable itself."""
         if assignment.traceparent is None or VARIABLE in assignment.run.env:
             return {}
         return {VARIABLE: self._tracing.within(assignment.traceparent, "process", assignment.execution_id)}
 
     def unstarted(self, assignment: Assignment, outcome: str, *, reason: Reason | None = None) -> None:
-        """It was not begun: given back, stopped before its start, or impossible to start."""
+        """Record an execution that did not begin: given back, stopped before its start, or impossible to start."""
         if assignment.execution_id in self._received:
             self._execute(assignment, outcome, reason, "start_failed" if reason is Reason.START_FAILED else None)
 
     def finished(self, assignment: Assignment, outcome: ExecutionFinished, *, silent: bool) -> None:
-        """Its process is gone and its log complete. A `silent` outcome counts nowhere, for it is lost or fenced."""
+        """Record an execution whose process is gone and whose log is complete. A `silent` one is lost or fenced."""
         if assignment.execution_id not in self._received:
             return
         ended = "lost" if silent else outcome.status.value

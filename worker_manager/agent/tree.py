@@ -1,7 +1,7 @@
-"""Ending a process tree: TERM, grace, KILL, until a scan of /proc finds nothing of it any more.
+"""Ending a process tree: TERM, grace, KILL, until a scan of /proc finds no member any more.
 
-Asked for on cancel and timeout, and when a process leaves others behind; never on the way of an execution that
-ends by itself. How members are found is `shared.process.tree`'s business.
+Used for a cancel and a timeout, and when a process leaves others behind; never for an execution that ends by itself.
+`shared.process.tree` finds the members.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ _KILL_WAIT: Final = 1.0
 
 
 class _Watch:
-    """The members seen so far, each held by a pidfd, so that a signal never reaches a stranger with the same pid."""
+    """The members found so far, each held by a pidfd, so that a signal never reaches another process with the same
+    pid."""
 
     def __init__(self, seen: set[int]) -> None:
         self._seen = seen
@@ -33,7 +34,7 @@ class _Watch:
         self._gone.set()
 
     def add(self, members: Iterable[Member]) -> list[int]:
-        """Hold these, too; returns the pidfds of those that are new."""
+        """Hold these members, too. Returns the pidfds of new ones."""
         new = []
         for member in members:
             if member.pid not in self._fds:
@@ -50,7 +51,7 @@ class _Watch:
             send(fd, number)
 
     async def gone(self, deadline: float) -> bool:
-        """Wait until none is left, `deadline` seconds at most."""
+        """Wait until all members are gone, for `deadline` seconds at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline):
                 await self._gone.wait()
@@ -69,7 +70,7 @@ class _Watch:
 
 
 def send(pidfd: int, number: signal.Signals) -> None:
-    """Send a signal; one that is gone or another user's is left alone."""
+    """Send a signal. A process that is gone, or another user's, is left alone."""
     with suppress(ProcessLookupError, PermissionError):
         signal.pidfd_send_signal(pidfd, number)
 
@@ -77,10 +78,10 @@ def send(pidfd: int, number: signal.Signals) -> None:
 async def end_tree(
     execution_id: str, *, session: Session, grace: float, hand: Hand, seen: set[int] | None = None
 ) -> bool:
-    """End every process of an execution; `grace` is in seconds, 0 kills at once. Returns whether none is left.
+    """End every process of an execution. `grace` is in seconds; 0 kills at once. Returns whether none is left.
 
-    `hand` scans /proc. The ids of the processes found are added to `seen`. Raises OSError when no descriptor is left to
-    look or to signal by.
+    `hand` scans /proc. The ids of the processes found are added to `seen`. Raises OSError when no descriptor is left
+    for the scan or the signals.
     """
     marks = [mark(EXECUTION_MARK, execution_id)]
     watch = _Watch(set() if seen is None else seen)
@@ -90,7 +91,7 @@ async def end_tree(
             watch.signal(signal.SIGTERM)
             await watch.gone(grace)
         for _ in range(_ROUNDS):
-            # What was started since the last look, or hid from it behind a parent that is gone, is found now.
+            # This scan finds new processes, and those whose parent was gone in the last scan.
             watch.add(await hand.run(find, marks, session=session))
             watch.signal(signal.SIGKILL)
             if await watch.gone(_KILL_WAIT) and not await hand.run(find, marks, session=session):

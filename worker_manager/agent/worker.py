@@ -1,6 +1,6 @@
-"""The worker as a service: hears its orders on core NATS, and knows how to begin and how to leave.
+"""The worker as a service: receives orders on core NATS, and starts and stops in order.
 
-What an order does is `runner`'s business, what is said in between `heartbeat`'s.
+`runner` executes the orders; `heartbeat` publishes the worker's state.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ log = structlog.stdlib.get_logger(__name__)
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
 
 _MARGIN: Final = 3.0
-"""Seconds of the stop deadline that are kept for killing what did not end and for the last words."""
+"""Seconds of the stop deadline that are reserved for killing what still runs and for the last reports."""
 
 
 class Worker:
-    """One worker's life on the bus. `patience` is how long `stop` waits for what runs, in seconds.
+    """One worker's subscriptions and life cycle. `patience` is the stop deadline in seconds.
 
-    `leave` is called when a drain with `exit` has nothing left to wait for, `note_stop` with the incarnation when the
-    worker begins to stop: should its goodbye not be heard, the next start says that this was no crash.
+    `leave` is called when a drain with `exit` has nothing left to wait for. `note_stop` is called with the incarnation
+    when the worker begins to stop: if its last heartbeat is lost, the next start reports that this was not a crash.
     """
 
     name = "worker"
@@ -59,7 +59,7 @@ class Worker:
         self._subscriptions: Sequence[Subscription] = ()
 
     async def start(self) -> None:
-        """Hear orders, then announce the worker: from then on it may be sent work."""
+        """Subscribe to orders, then announce the worker: from then on it may get work."""
         self._subscriptions = [
             await self._hear("run", Dispatch, self._runner.dispatch),
             await self._hear("stop", Stop, self._runner.stop),
@@ -72,7 +72,7 @@ class Worker:
         log.info("worker.ready", worker_id=self._identity.worker_id, incarnation=self._identity.incarnation)
 
     async def stop(self) -> None:
-        """Give back what waits, let what runs end while there is time, kill the rest, and say goodbye."""
+        """Give back what waits, let what runs end while there is time, kill the rest, and send the last heartbeat."""
         self._note_stop(self._identity.incarnation)
         self._runner.drain(Drain(exit=True))
         await self._heart.say_exiting()

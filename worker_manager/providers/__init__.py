@@ -1,1 +1,1 @@
-"""Where workers come from: the port (`base`), and a module for each provider that implements it."""
+"""Where workers come from: the provider interface (`base`), and one module for each implementation."""

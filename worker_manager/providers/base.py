@@ -1,7 +1,7 @@
-"""The port to whatever can run a worker's agent: a local process today, containers later.
+"""The interface to platforms that can run a worker's agent: a local process today, containers later.
 
-Here: the port and its values. A provider starts agents, watches them, and ends them; it knows nothing of the database,
-of events, or of the orders to a worker. One conformance suite tests every provider.
+This module has the interface and its values. A provider starts agents, watches them and ends them; the database, events
+and orders to workers are not its concern. One conformance suite tests every provider.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from schemas.specs import Capacity
 from shared.errors import HodeiError
 
 Handle = Mapping[str, str | int]
-"""What a provider needs to find an agent again, also after a restart of the service: small, and JSON."""
+"""The values by which a provider finds an agent again, even after a restart of the service: small, and JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class WorkerSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
     capacity: Capacity | None = None
-    """None leaves it to the agent, which goes by its machine."""
+    """None: the agent detects the capacity of its machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """An agent's end. `code` is 128 + N after signal N, and None when it is not known."""
+    """The exit of an agent. `code` is 128 + N after signal N, and None when it is not known."""
 
     code: int | None
 
@@ -44,7 +44,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in requests for a worker."""
+        """The provider's name in requests for a worker."""
         ...
 
     async def start(self, spec: WorkerSpec) -> Handle:
@@ -52,27 +52,28 @@ class Provider(Protocol):
         ...
 
     async def adopt(self, handle: Handle) -> bool:
-        """Tell whether the agent of the handle still runs, so that it can be watched and stopped."""
+        """Whether the agent of this handle still runs, so that it can be watched and stopped."""
         ...
 
     async def watch(self, handle: Handle) -> Exit:
-        """Wait for the agent's end. May be cancelled, and called again; also for an agent that is gone."""
+        """Wait for the agent's exit. May be cancelled and called again; returns at once for an agent that is gone."""
         ...
 
     async def stop(self, handle: Handle, *, force: bool) -> None:
-        """Ask the agent to end, or end it now. Nothing happens when it is gone."""
+        """Ask the agent to stop; with `force`, kill it. Does nothing when it is gone."""
         ...
 
     async def reap(self, worker_id: str) -> int:
-        """End all processes that the worker's executions left. Returns their number. The agent is gone already."""
+        """Kill all processes that the worker's executions left behind. Returns their number. Call it when the agent is
+        gone."""
         ...
 
     def pid(self, handle: Handle) -> int | None:
-        """The agent's process id on this machine, where it has one."""
+        """The agent's process id on this machine; None if it has none."""
         ...
 
     async def last_words(self, worker_id: str) -> str:
-        """The last line of the agent's own log, or an empty text: it tells why the agent did not start."""
+        """The last line of the agent's own log, or an empty text. It shows why an agent did not start."""
         ...
 
     async def forget(self, worker_id: str) -> None:
@@ -80,5 +81,5 @@ class Provider(Protocol):
         ...
 
     async def erase(self, worker_id: str) -> None:
-        """Remove everything of a worker that is gone, its log included."""
+        """Remove all files of a worker that is gone, its log included."""
         ...

@@ -1,7 +1,7 @@
 """Identifies a process by pid, start time and boot, so that a reused pid is never taken for it (Linux).
 
-Here: opening and waiting on pidfds. They work for any process, not only for children, and are never reused while
-they are open. Not here: starting anything (`worker_manager.providers.process`).
+This module opens pidfds and waits on them. They work for any process, not only for children, and are never reused while
+they are open. `worker_manager.providers.process` starts processes.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ proc_pid_stat(5)."""
 
 
 def boot_id() -> str:
-    """This boot of this machine: process ids and start times mean nothing beyond it."""
+    """The id of this boot of the machine. Process ids and start times are valid within one boot only."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
 def start_time(pid: int) -> int | None:
-    """When the process was started, in ticks since the boot; None when there is no such process."""
+    """When the process was started, in clock ticks since the boot; None when it does not exist."""
     try:
         stat = (PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -34,30 +34,30 @@ def start_time(pid: int) -> int | None:
 
 @contextmanager
 def opened(pid: int, started: int) -> Iterator[int | None]:
-    """A pidfd of the process with this id that was started then; None when it is gone. It may be a zombie."""
+    """A pidfd of the process with this id and start time; None when it is gone. The process may be a zombie."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         yield None
         return
     try:
-        # Checked after opening: from here on the descriptor means this process, also when its pid is reused.
+        # The check comes after the opening: from here on the descriptor means this process, even if its pid is reused.
         yield descriptor if start_time(pid) == started else None
     finally:
         os.close(descriptor)
 
 
 def is_over(descriptor: int) -> bool:
-    """Tell whether the process has ended; a zombie has."""
+    """Whether the process has exited; true for a zombie."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 
 async def ended(descriptor: int) -> None:
-    """Wait until the process is over."""
+    """Wait for the process's exit."""
     loop = asyncio.get_running_loop()
-    # Two watchers of one process have descriptors of their own, so that neither takes the other's reader away.
+    # Each watcher of a process opens its own descriptor, so that one does not remove the other's reader.
     gone = asyncio.Event()
     loop.add_reader(descriptor, gone.set)
     try:
@@ -67,8 +67,8 @@ async def ended(descriptor: int) -> None:
 
 
 def exit_code(descriptor: int) -> int | None:
-    """The exit code of a child that is over (128 + N after signal N), which is reaped by this; None for other
-    processes."""
+    """The exit code of a child that has exited (128 + N after signal N); None for other processes. It reaps the
+    child."""
     with suppress(ChildProcessError):
         result = os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
         if result is not None:

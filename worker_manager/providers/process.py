@@ -1,8 +1,8 @@
 """Workers as local processes: `python -m worker_manager.agent`, each in a session of its own (Linux).
 
-An agent outlives the service that started it, so that a restart of the worker manager interrupts no job; the next
-run finds it by its handle. It dies with the platform: it inherits the lifeline of `hodei up`, where there is one.
-Its environment is small: it has neither the database's address nor any other secret of the service.
+An agent outlives the service that started it, so that a restart of the worker manager interrupts no job; the restarted
+service finds it by its handle. Under `hodei up` it inherits the platform's lifeline and ends with the platform. Its
+environment is small: it has neither the database's address nor any other secret of the service.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from worker_manager.providers import pidfd
 from worker_manager.providers.base import Exit, Handle, StartFailed, WorkerSpec
 
 AGENT: Final = (sys.executable, "-P", "-m", "worker_manager.agent")
-"""-P: files in the current folder are not imported by accident."""
+"""-P keeps Python from importing files of the current folder by accident."""
 LOG_TAIL: Final = 4096
 
 INHERITED: Final = frozenset(
@@ -57,11 +57,11 @@ INHERITED: Final = frozenset(
         "USER",
     }
 )
-"""The variables that an agent inherits from the service, beside those of the locale."""
+"""The variables that an agent inherits from the service, besides those of the locale."""
 
 
 class ProcessProvider:
-    """Runs agents as processes on this machine. `folder` has each worker's log and state; `environment` is the
+    """Runs agents as processes on this machine. `folder` holds each worker's log and state; `environment` is the
     service's own."""
 
     name: Final = "process"
@@ -82,12 +82,12 @@ class ProcessProvider:
             "NATS_URL": nats_url,
             "HODEI_NAMESPACE": namespace,
             "HODEI_LOG_FORMAT": "json",
-            # The agent is of the same version as the service, whatever folder that was started in.
+            # The agent has the same version as the service, whatever the service's current folder.
             "PYTHONPATH": str(Path(worker_manager.__path__[0]).parent),
         }
 
     async def start(self, spec: WorkerSpec) -> Handle:
-        """Spawn the agent. Its handle is `{pid, started, boot}`."""
+        """Start the agent's process. Its handle is `{pid, started, boot}`."""
         home = self._home(spec.worker_id)
         try:
             (home / "state").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -100,18 +100,18 @@ class ProcessProvider:
             raise StartFailed(f"cannot start {self._command[0]}: {error.strerror}") from error
         finally:
             os.close(log)
-        # It is a child that has not been reaped, so its pid cannot have been reused yet.
+        # It is a child that is not reaped yet, so its pid cannot have been reused.
         return {"pid": pid, "started": pidfd.start_time(pid) or 0, "boot": pidfd.boot_id()}
 
     async def adopt(self, handle: Handle) -> bool:
-        """True while the process runs; a zombie does not run."""
+        """Whether the process runs; a zombie does not count."""
         if handle["boot"] != pidfd.boot_id():
             return False
         with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
             return descriptor is not None and not pidfd.is_over(descriptor)
 
     async def watch(self, handle: Handle) -> Exit:
-        """Wait for its end. The exit code is known of a child only, not of an agent that an earlier run started."""
+        """Wait for the agent's exit. The exit code is known for a child only, not for an agent of an earlier run."""
         if handle["boot"] != pidfd.boot_id():
             return Exit(None)
         with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
@@ -121,7 +121,7 @@ class ProcessProvider:
             return Exit(pidfd.exit_code(descriptor))
 
     async def stop(self, handle: Handle, *, force: bool) -> None:
-        """SIGTERM, or SIGKILL."""
+        """Send SIGTERM, or SIGKILL with `force`."""
         if handle["boot"] != pidfd.boot_id():
             return
         with pidfd.opened(int(handle["pid"]), int(handle["started"])) as descriptor:
@@ -129,7 +129,7 @@ class ProcessProvider:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL if force else signal.SIGTERM)
 
     async def reap(self, worker_id: str) -> int:
-        """The processes of its executions have its id in their environment, in whichever session they are."""
+        """Kill the processes that have the worker's id in their environment, in whichever session they are."""
         return await asyncio.to_thread(process_tree.reap, worker_id=worker_id)
 
     def pid(self, handle: Handle) -> int | None:
