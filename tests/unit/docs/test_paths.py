@@ -1,0 +1,61 @@
+"""The documents name only files and folders that exist, and the map of modules names every module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+"""Not CHANGELOG.md: what it says of an earlier version may be gone."""
+FOLDERS = (
+    "benchmarks", "compose", "docs", "hodei", "nats_exporter", "orchestrator", "scheduler", "schemas", "shared",
+    "tests", "worker_manager",
+)  # fmt: skip
+PATH = re.compile(rf"(?<![\w./:$<-])(?:{'|'.join(FOLDERS)}|<service>)/[\w./<>*-]*+(?!:\d)|(?<=`)\w+\.py(?=`)")
+"""A path from the top of the repository, in which `<service>` and `*` stand for a part, but not the name of an image
+(`hodei/worker:0.1.0`); or the name of a module in backticks."""
+SERVICES = ("orchestrator", "scheduler", "worker_manager")
+
+
+def _named(text: str) -> list[str]:
+    return [path.rstrip(".") for path in PATH.findall(text)]
+
+
+def _exists(path: str, names: set[str]) -> bool:
+    if "/" not in path:
+        return path in names
+    return any(ROOT.glob(re.sub(r"<\w+>", "*", path).rstrip("/")))
+
+
+def _modules() -> Iterator[Path]:
+    for folder in FOLDERS:
+        yield from (ROOT / folder).rglob("*.py")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    names = {module.name for module in _modules()}
+
+    assert [path for path in _named(page.read_text()) if not _exists(path, names)] == []
+
+
+def test_paths_are_found() -> None:
+    text = "In `shared/no/where.py`, `gone.py` or docs/operations.md (tests/integration/<service>/test_plans.py)."
+
+    assert _named(text) == [
+        "shared/no/where.py", "gone.py", "docs/operations.md", "tests/integration/<service>/test_plans.py"
+    ]  # fmt: skip
+    assert not _exists("shared/no/where.py", set())
+    assert _exists("tests/integration/<service>/test_plans.py", set())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_map_of_modules_names_every_module_of_a_service(service: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / service).rglob("*.py") if not path.stem.startswith("__")}
+
+    assert modules - set(re.findall(r"^\| `([\w/]+\.py)` \|", page, re.MULTILINE)) == set()
