@@ -14,8 +14,9 @@ import aiohttp
 import psutil
 
 from benchmarks.recovery.proxy import Proxy
+from hodei.embedded.cluster import DATABASE, ROLE
 from hodei.embedded.nats import EmbeddedNats
-from hodei.embedded.postgres import DATABASE, ROLE, EmbeddedPostgres
+from hodei.embedded.postgres import EmbeddedPostgres
 from hodei.up import Platform, up
 from hodei.up_settings import stand_alone
 

@@ -18,7 +18,8 @@ from hodei.embedded import postgres
 from hodei.embedded.errors import EmbeddedError
 from hodei.embedded.identity import unprivileged
 from hodei.embedded.ports import free_port
-from hodei.embedded.postgres import EmbeddedPostgres, installation
+from hodei.embedded.postgres import EmbeddedPostgres
+from hodei.embedded.postgres_programs import installation
 from tests.fixtures.processes import gone, with_open_files_under
 
 Start = Callable[[], Awaitable[EmbeddedPostgres]]
@@ -180,7 +181,8 @@ def test_an_ordinary_user_needs_nothing_special() -> None:
 ORDINARY_USER = 65534
 ORDINARY = """
 import asyncio, os, pathlib, subprocess, sys
-from hodei.embedded.postgres import EmbeddedPostgres, installation
+from hodei.embedded.postgres import EmbeddedPostgres
+from hodei.embedded.postgres_programs import installation
 
 async def main():
     async with EmbeddedPostgres(pathlib.Path(sys.argv[1]), fsync=False) as server:

@@ -8,7 +8,6 @@ ROOT = Path(__file__).parents[3]
 FOLDERS = ("schemas", "shared", "orchestrator", "scheduler", "worker_manager", "nats_exporter", "hodei")
 MOST = 400
 LARGER = {
-    "hodei/embedded/postgres.py": 405,
     "shared/bus/consumer.py": 439,
 }
 """Modules that are still to be divided, with the lines that they may have. No module is added here, no number grows."""
