@@ -1,7 +1,7 @@
-"""HTTP: the application, its routes and their documents, problems, bodies, and event streams.
+"""HTTP: the application, its routes and their OpenAPI document, problems, bodies, and event streams.
 
-Other packages import from here; the modules inside are private, but for those that need the bus or
-PostgreSQL, which not every process has: `dead_letters`, `idempotency`, `logs`, `paging` and `verdicts`.
+Other packages import from here. The modules inside are private, except those that need the bus or PostgreSQL, which
+not every process has: `dead_letters`, `idempotency`, `logs`, `paging` and `verdicts`.
 """
 
 from shared.web.api import IDEMPOTENCY_KEY, Api

@@ -1,8 +1,8 @@
-"""Declaring routes: one decorator says how a route is reached, what it takes and what it answers.
+"""Declaring routes: one decorator gives a route's path, its body and query, and its responses.
 
-Here: `Api`, a resource's table of routes. From what it is told, requests are decoded and refused before the
-handler runs, and the OpenAPI document is written. Not here: how bodies and queries are read (`decode`), or how
-the document is made (`openapi`).
+Here: `Api`, a resource's table of routes. From its declarations requests are decoded and validated before the handler
+runs, and the OpenAPI document is generated. Not here: how bodies and queries are read (`decode`), and how the document
+is made (`openapi`).
 """
 
 import inspect
@@ -37,24 +37,24 @@ _IDEMPOTENCY_PARAMETER: Final[Mapping[str, object]] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 _ANYWHERE: Final = (400, 414, 417, 421, 431)
-"""What every route may answer, the service's own included: the request cannot be read, or is for another host."""
+"""Statuses that every route may return, system routes too: an unreadable request, or one for another host."""
 _ALWAYS: Final = (*_ANYWHERE, 405, 422, 429, 500, 503)
 
 
 class Nothing(Model):
-    """The body of a POST that takes none: empty, or an object without fields."""
+    """The body of a POST that takes no body: empty, or an object without fields."""
 
 
 class Api:
     """The routes of one resource, under one tag of the OpenAPI document.
 
-    A handler is called with the request and, by name: each part of the path as text, `body` when a body is
-    declared, `query` when a query is. Path parameters called `id` or ending in `_id` are ids: one that is no
-    UUID is simply not found. Query parameters that were not declared are refused. `kind` is the word for what an
-    `{id}` names, where it is not the singular of the path's part before it.
+    A handler is called with the request and, by name: each path parameter as text, `body` if a body is declared,
+    `query` if a query is. Path parameters called `id` or ending in `_id` are ids; a value that is not a UUID gives 404.
+    Undeclared query parameters are refused. `kind` is the word for the resource of an `{id}`, if it is not the singular
+    of the path's part before it.
 
-    A `system` api is the service's own (health, metrics): always answered, never limited, and not
-    strict about its query.
+    A `system` api holds the service's own routes (health, metrics): always answered, never limited, and not strict
+    about the query.
     """
 
     def __init__(self, *, tag: str, description: str = "", kind: str = "", system: bool = False) -> None:
@@ -74,7 +74,7 @@ class Api:
         description: str = "",
         problems: Sequence[int] = (),
     ) -> Callable[[H], H]:
-        """A GET route, and HEAD with it. `problems` are statuses beyond those that follow from the rest."""
+        """A GET route, with HEAD. `problems` are error statuses beside those that the declaration implies."""
         return self._route("GET", path, summary, answers, None, query, description, problems, creates=False)
 
     def post(
@@ -173,8 +173,8 @@ def _endpoint(
     *,
     strict: bool,
 ) -> Endpoint:
-    """The aiohttp handler around ours: decode, then call. On the hot path, so all is prepared here."""
-    # What takes no body is told so, rather than left to believe that it was understood.
+    """The aiohttp handler around ours: decode, then call. It is on the hot path, so everything is prepared here."""
+    # A POST without a declared body refuses one, so that a client learns that its body has no effect.
     read_body = BodyReader(Nothing if body is None else body).read if body is not None or method == "POST" else None
     named = body is not None
     read_query = QueryReader(query).read if query is not None else None
@@ -203,7 +203,7 @@ def _endpoint(
 
 
 def _problems(method: str, names: Sequence[str], body: object) -> set[int]:
-    """The statuses that follow from what a route is."""
+    """The error statuses that a route's method, path and body imply."""
     statuses = set(_ALWAYS)
     if method == "POST" or body is not None:
         statuses |= {408, 413, 415}
@@ -217,7 +217,7 @@ def _problems(method: str, names: Sequence[str], body: object) -> set[int]:
 
 
 def _with_headers(answers: dict[int, Answer], query: type[Any] | None, *, creates: bool) -> dict[int, Answer]:
-    """The headers that follow from what a route is: a page has `Link`, a creation `Location`."""
+    """The responses with the headers that a route implies: `Link` for a page, `Location` for a creation."""
     fields = getattr(query, "model_fields", {})
     paged = "cursor" in fields and "limit" in fields
     described: dict[int, Answer] = {}
@@ -233,7 +233,7 @@ def _with_headers(answers: dict[int, Answer], query: type[Any] | None, *, create
 
 
 def _check_signature(handler: Handler, names: Sequence[str], *, body: object, query: object) -> None:
-    """A handler that does not fit its route is found when it is declared, not when it is first called."""
+    """Raises TypeError when a handler does not fit its route: at declaration, not at the first call."""
     takes = list(inspect.signature(handler).parameters)[1:]
     gets = [*names, *(["body"] if body is not None else []), *(["query"] if query is not None else [])]
     if sorted(takes) != sorted(gets):
@@ -251,7 +251,7 @@ def _path_names(path: str) -> list[str]:
 
 def _path_parameter(name: str, path: str, kind: str) -> dict[str, object]:
     schema = {"type": "string", "format": "uuid"} if _is_id_name(name) else {"type": "string"}
-    # /api/v1/jobs/{id}: what stands before a parameter is the resource that it names one of.
+    # /api/v1/jobs/{id}: the path's part before a parameter names the resource.
     resource = (kind if name == "id" else "") or path.partition(f"/{{{name}}}")[0].rpartition("/")[2].removesuffix("s")
     description = f"The {resource}'s {name.removeprefix(f'{resource}_')}."
     return {"in": "path", "name": name, "required": True, "schema": schema, "description": description}
@@ -262,7 +262,7 @@ def _is_id_name(name: str) -> bool:
 
 
 def _kind(path: str, name: str, own: str) -> str:
-    """What a path parameter is an id of, in words: `/jobs/{id}` is about a job, unless `own` says otherwise."""
+    """The kind of entity that a path parameter identifies: a job for `/jobs/{id}`, unless `own` is given."""
     if name != "id":
         return name.removesuffix("_id").replace("_", " ")
     return own or path.partition("/{id}")[0].rpartition("/")[2].removesuffix("s")

@@ -1,7 +1,7 @@
-"""The web application of a service, and the server it runs on.
+"""The web application of a service, and its server.
 
-Here: putting the parts of this package together around a service's apis. Not here: the parts, and which apis
-there are (each service's app.py).
+Here: wiring the parts of this package around a service's apis. Not here: the parts themselves, and the apis, which
+each service's app.py passes in.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from shared.web.sse import OPEN_STREAMS, OpenStreams
 from shared.web.system import Document, add_assets, system_api
 
 METRICS: Final = web.AppKey("metrics", Metrics)
-"""What the application's `/metrics` shows."""
+"""The metrics that `/metrics` shows."""
 DOCUMENT: Final = web.AppKey("document", Document)
-"""What the application's `/openapi.json` shows."""
+"""The document that `/openapi.json` shows."""
 DOOR: Final = web.AppKey("door", Door)
 EDGE: Final = web.AppKey("edge", Edge)
 
 
 class WebSettings(Protocol):
-    """What of a service's settings matters here."""
+    """The part of a service's settings that the web application needs."""
 
     @property
     def host(self) -> str: ...
@@ -63,11 +63,11 @@ def create_web_app(
     waiting_limit: int = 1000,
     health_deadline: float = 2.0,
 ) -> web.Application:
-    """An application with every route of `apis` and the system's own.
+    """An application with every route of `apis` and the system routes.
 
-    `checks` are asked by `/health`, by name; the one called `database` decides about unhealthy.
-    `active_limit` bounds the requests worked on at once, `waiting_limit` the event streams and long polls; more
-    are answered with 429. Raises ValueError when two handlers have the same name.
+    `/health` runs the `checks`, by name; only the one called `database` can make the service `unhealthy`.
+    `active_limit` bounds the requests in progress, `waiting_limit` the event streams and long polls; more get 429.
+    Raises ValueError when two handlers have the same name.
     """
     app = web.Application(client_max_size=settings.body_limit)
     load = app[LOAD] = Load(active_limit=active_limit, waiting_limit=waiting_limit)
@@ -102,13 +102,13 @@ def create_web_app(
 
 
 HEARD_OF: Final = 15.0
-"""Seconds for which somebody who has asked anything counts as still there: health checks come more often."""
+"""Seconds after the last request for which clients may still watch `/health`: health checks are more frequent."""
 PATIENCE: Final = 0.8
-"""The part of the time for stopping after which requests that wait are answered with 503."""
+"""The fraction of `stop_deadline` after which waiting requests get 503."""
 
 
 class _ClientsFault(logging.Filter):
-    """What is no HTTP is the client's own fault: said in a line, not as an error of ours with a traceback."""
+    """Logs a request that is not HTTP as one info line, not as an error with a traceback: it is the client's fault."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -126,10 +126,10 @@ _CLIENTS_FAULT: Final = _ClientsFault()
 class WebServer:
     """Serves an application on one address; a service of the process's lifecycle.
 
-    `port` 0 lets the system choose; `port` is the real one once started. A connection that idles is closed after
-    `keep_alive` seconds. Draining says that the end is near, and still serves. Stopping closes the door first, ends the
-    event streams, answers long polls with what is known, and gives whatever else is being answered `stop_deadline`
-    seconds; what does not end then either is cut off after as many again.
+    With `port` 0 the system chooses a port; after `start`, `port` is the actual one. An idle connection is closed after
+    `keep_alive` seconds. While draining, the server reports `draining` and still serves. Stopping first closes the
+    listening socket, ends the event streams and answers long polls. Other requests get `stop_deadline` seconds to
+    finish; those that do not are cut off after as many seconds again.
     """
 
     name = "web"
@@ -157,7 +157,7 @@ class WebServer:
         )
 
     async def start(self) -> None:
-        """Raises ConfigError when the address cannot be had, in one line that names it."""
+        """Listen. Raises ConfigError, in one line with the address, when that is not possible."""
         logging.getLogger("aiohttp.server").addFilter(_CLIENTS_FAULT)
         await self._runner.setup()
         try:
@@ -170,8 +170,8 @@ class WebServer:
         self.app[DOOR].listening_at(str(address[0]) for address in addresses)
 
     async def take_leave(self, seconds: float) -> None:
-        """Answer long polls at once, and say for so long, in `/health` and by closing connections after each answer,
-        that the service is about to stop; not where nobody is there to hear it."""
+        """Answer long polls at once and drain for `seconds`: `/health` returns `draining`, and connections are closed
+        after each response. Returns at once if there are no clients."""
         load = self.app[LOAD]
         load.drain()
         server = self._runner.server

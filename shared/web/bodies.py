@@ -1,8 +1,7 @@
-"""The body of a request as the bytes that its sender meant: complete, decompressed, and within the limit.
+"""Reads the body of a request: complete, decompressed, and within the limit.
 
 Here: the deadline, the limit and the codings of bodies. aiohttp's own decompression is switched off (`protocol`): it
-takes a stream that breaks off for a whole one, and ignores what follows its end. Not here: what the bytes say
-(`decode`).
+accepts truncated data as complete, and ignores data after the end. Not here: decoding the bytes (`decode`).
 """
 
 import asyncio
@@ -14,21 +13,21 @@ from aiohttp import web
 from shared.errors import Malformed
 
 BODY_DEADLINE: Final = 60.0
-"""Seconds for a body to come after the head of its request."""
+"""Seconds within which a body must arrive after the request's headers."""
 CODINGS: Final = ("gzip", "deflate")
-"""In which a body may be sent."""
+"""The values of `Content-Encoding` that a body may have."""
 
 _BODY: Final = web.RequestKey("body", bytes)
 _PIECE: Final = 4096
-"""Bytes that are decompressed at once. What follows the end of a gzip member is copied, so that one call for all would
-take a time that is quadratic in the number of members."""
+"""Bytes that are decompressed in one call. zlib copies the bytes after the end of a gzip member, so one call for the
+whole body would take time quadratic in the number of members."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 
 
 async def whole_body(request: web.Request) -> bytes:
-    """Read it once; later calls return the same bytes.
+    """Read the body. Later calls return the same bytes.
 
     Raises Malformed, HTTPRequestEntityTooLarge, HTTPRequestTimeout, HTTPUnsupportedMediaType.
     """
@@ -49,7 +48,7 @@ async def _as_sent(request: web.Request) -> bytes:
     length = request.content_length
     if length is not None and length > request.client_max_size:
         raise web.HTTPRequestEntityTooLarge(request.client_max_size, length)
-    if request.content.is_eof():  # mostly it has come with the head
+    if request.content.is_eof():  # the usual case: the body has arrived with the headers
         return await request.read()
     try:
         async with asyncio.timeout(BODY_DEADLINE):
@@ -59,9 +58,9 @@ async def _as_sent(request: web.Request) -> bytes:
 
 
 def decompress(raw: bytes, coding: str, *, limit: int) -> bytes:
-    """Decompress gzip (RFC 1952: one member or several) or deflate (RFC 1950, or RFC 1951 without its frame).
+    """Decompress gzip (RFC 1952: one member or several) or deflate (RFC 1950, or RFC 1951 without the zlib header).
 
-    Never makes more than `limit` bytes and one. Raises Malformed, HTTPRequestEntityTooLarge.
+    Produces at most `limit` + 1 bytes. Raises Malformed, HTTPRequestEntityTooLarge.
     """
     window = _GZIP if coding == "gzip" else _ZLIB if _has_zlib_header(raw) else _RAW
     stream = zlib.decompressobj(window)
@@ -86,5 +85,5 @@ def decompress(raw: bytes, coding: str, *, limit: int) -> bytes:
 
 
 def _has_zlib_header(raw: bytes) -> bool:
-    """Some clients call the bare data `deflate`, without the frame that the name asks for (RFC 9110, 8.4.1.2)."""
+    """Whether deflate data has the zlib header that RFC 9110, 8.4.1.2 requires; some clients omit it."""
     return len(raw) >= 2 and raw[0] & 0x0F == 8 and int.from_bytes(raw[:2]) % 31 == 0

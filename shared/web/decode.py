@@ -1,7 +1,7 @@
-"""From the bytes of a request to a validated model, or to errors that a person can act on.
+"""Decodes the body and query of a request into a validated model, or into errors that a person can act on.
 
-Here: reading JSON bodies and query strings with pydantic, and saying precisely what is wrong with them. Not
-here: when that happens (`api`) and how errors look on the wire (`problems`).
+Here: reading JSON bodies and query strings with pydantic, and describing precisely what is wrong with them. Not here:
+who calls this (`api`) and how errors look in a response (`problems`).
 """
 
 import json
@@ -28,7 +28,7 @@ _NUL: Final = "\x00"
 
 
 class BodyReader(Generic[T]):
-    """Turns a JSON body into one type: a model, or anything else that pydantic can validate."""
+    """Decodes a JSON body into one type: a model, or any other type that pydantic can validate."""
 
     def __init__(self, kind: type[T]) -> None:
         self._kind = kind
@@ -37,9 +37,9 @@ class BodyReader(Generic[T]):
         self._empty_is_object = _accepts_empty_object(kind)
 
     def read(self, raw: bytes) -> T:
-        """Raises Malformed when `raw` is no JSON, Invalid when it is JSON of another shape.
+        """Decode a body. Raises Malformed when `raw` is not JSON, Invalid when it is not valid for the type.
 
-        An empty body counts as `{}` where nothing in it would be required.
+        An empty body counts as `{}` if the model has no required field.
         """
         if not raw.strip():
             if not self._empty_is_object:
@@ -48,7 +48,7 @@ class BodyReader(Generic[T]):
         if b"\\u0000" in raw or b"NaN" in raw or b"Infinity" in raw:
             _refuse_the_unstorable(raw)
         try:
-            # Strict, as JSON has types of its own: "5" is no number, and 1 is neither true nor a time.
+            # Strict, as JSON has types of its own: "5" is not a number, and 1 is neither true nor a time.
             value: T = self._validate(raw, strict=True)
         except ValidationError as error:
             _raise(error, self._kind, "body")
@@ -57,7 +57,7 @@ class BodyReader(Generic[T]):
 
 
 class QueryReader(Generic[T]):
-    """Turns a query string into one flat model. A parameter may be repeated where its field is a list."""
+    """Decodes a query string into one flat model. A parameter may be repeated if its field is a list."""
 
     def __init__(self, model: type[T]) -> None:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -66,7 +66,7 @@ class QueryReader(Generic[T]):
         self._many = {name: _takes_many(field.annotation) for name, field in _named_fields(model)}
 
     def read(self, query: MultiMapping[str]) -> T:
-        """Raises Invalid for unknown, repeated or unacceptable parameters."""
+        """Decode a query. Raises Invalid for unknown, repeated or invalid parameters."""
         values: dict[str, object] = {}
         errors: list[FieldError] = []
         for name in query:
@@ -91,7 +91,7 @@ class QueryReader(Generic[T]):
 
 
 def refuse_query(query: MultiMapping[str]) -> None:
-    """For routes that take no query parameters: raises Invalid if there is one."""
+    """For routes without query parameters: raises Invalid if there is one."""
     if query:
         raise Invalid([unknown_field(("query", name), (), what="query parameter") for name in dict.fromkeys(query)])
 
@@ -99,7 +99,7 @@ def refuse_query(query: MultiMapping[str]) -> None:
 def unknown_field(
     loc: tuple[str | int, ...], valid: Mapping[str, object] | Sequence[str], *, what: str = "field"
 ) -> FieldError:
-    """The error for a name that nothing knows, pointing at the nearest name that is known."""
+    """The error for an unknown name, with the most similar valid name."""
     names = list(valid)
     near = _nearest(str(loc[-1]).lower(), names)
     hint = f"did you mean {near}?" if near else f"valid are {', '.join(names)}" if names else "none is taken"
@@ -107,7 +107,7 @@ def unknown_field(
 
 
 def _nearest(name: str, valid: Sequence[str]) -> str | None:
-    """A misspelt name, or a name of which one is an abbreviation of the other: `enviroment` is `env`."""
+    """The most similar valid name, or one of which either is an abbreviation: `env` for `enviroment`."""
     similar = get_close_matches(name, valid, n=1, cutoff=0.5)
     longer = (one for one in valid if min(len(one), len(name)) >= 3 and (one.startswith(name) or name.startswith(one)))
     return next(iter(similar), None) or next(longer, None)
@@ -135,7 +135,7 @@ def _owners(kind: object, loc: tuple[str | int, ...]) -> Iterator[type[BaseModel
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         members = [owner for arg in args for owner in _owners(arg, loc)]
-        # A union puts a label of its own into the location; without it the rest may fit.
+        # pydantic adds a union's own label to the location; the rest may fit without it.
         yield from members or (owner for arg in args if loc for owner in _owners(arg, loc[1:]))
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         if not loc:
@@ -184,13 +184,13 @@ def _refuse_the_unstorable(raw: bytes) -> None:
     try:
         value = json.loads(raw, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
-        return  # pydantic reads it again and says where it is wrong
+        return  # pydantic reads it again and reports where it is wrong
     if errors := [_nul(loc) for loc in _nuls(value, ("body",))]:
         raise Invalid(errors)
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object of JSON as it was written."""
+    """The members of a JSON object in order, repeated keys included."""
 
 
 class _Repeated(Exception):
@@ -202,15 +202,15 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> None:
         raise _Repeated
 
 
-# Python refuses to read a whole number of thousands of digits, and here nobody asks for its value.
+# Python refuses to parse an integer of thousands of digits, and this decoder does not need the value.
 _LOOK: Final = json.JSONDecoder(object_pairs_hook=_without_repeated_keys, parse_int=float, strict=False)
-"""Builds nothing, which makes it a fraction of the work of validating."""
+"""Finds repeated keys without building objects, at a fraction of the cost of validation."""
 
 
 def _refuse_repeated_keys(raw: bytes) -> None:
-    """Of a key that an object has twice, parsers take either the first or the last: the sender meant something else.
+    """Raises Invalid for an object with a repeated key: parsers differ on whether the first or the last value counts.
 
-    `raw` is known to be JSON. Raises Invalid.
+    `raw` is known to be JSON.
     """
     try:
         _LOOK.decode(raw.decode())

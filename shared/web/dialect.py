@@ -1,7 +1,7 @@
-"""JSON Schema 2020-12, which pydantic writes, translated into the older dialect of OpenAPI 3.0.
+"""Translates JSON Schema 2020-12, which pydantic writes, into the older dialect of OpenAPI 3.0.
 
-Here: that translation, a pure function over plain dictionaries (OpenAPI 3.0.3, "Schema Object"). Not here: where
-the schemas come from and where they go (`openapi`).
+Here: that translation, pure functions over plain dictionaries (OpenAPI 3.0.3, "Schema Object"). Not here: collecting
+the schemas and writing the document (`openapi`).
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from typing import Final, TypeAlias
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Schema: TypeAlias = dict[str, Json]
 
-_NULL: Final[Schema] = {"nullable": True, "enum": [None]}  # what a translated `type: null` looks like
+_NULL: Final[Schema] = {"nullable": True, "enum": [None]}  # a translated `type: null`
 _DROPPED: Final = frozenset({"$comment", "$schema", "propertyNames", "contentMediaType", "contentEncoding"})
 _NAMED_SCHEMAS: Final = frozenset({"properties", "patternProperties"})
 _VERBATIM: Final = frozenset({"default", "enum", "const", "examples", "example", "required", "discriminator"})
 OR_NULL: Final = "OrNull"
-"""What the name of a component's nullable twin ends with."""
+"""The suffix of the name of a component's nullable twin."""
 _LIMITS: Final = (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum"))
 
 
 def to_openapi_30(schema: Mapping[str, Json]) -> Schema:
-    """The same schema in OpenAPI 3.0's words; what those cannot say is left out, never said wrongly."""
+    """The same schema in OpenAPI 3.0. Rules that 3.0 cannot express are left out, never changed."""
     out: Schema = {key: _translate(key, value) for key, value in schema.items() if key not in _DROPPED}
     _type_lists(out)
     if out.get("type") == "null":
@@ -31,7 +31,7 @@ def to_openapi_30(schema: Mapping[str, Json]) -> Schema:
     if "const" in out:
         out["enum"] = [out.pop("const")]
     if isinstance(patterns := out.pop("patternProperties", None), dict):
-        # 3.0 cannot say how a key looks; what the values are, it can.
+        # 3.0 cannot express patterns for keys, only a schema for the values.
         values = list(patterns.values())
         out["additionalProperties"] = values[0] if len(values) == 1 else {"anyOf": values}
     for exclusive, limit in _LIMITS:
@@ -44,7 +44,7 @@ def to_openapi_30(schema: Mapping[str, Json]) -> Schema:
     if isinstance(examples := out.pop("examples", None), list) and examples:
         out["example"] = examples[0]
     if "$ref" in out and len(out) > 1:
-        # Beside a $ref every sibling is ignored in 3.0.
+        # 3.0 ignores all siblings of a $ref.
         out["allOf"] = [{"$ref": out.pop("$ref")}]
     return out
 
@@ -62,7 +62,7 @@ def _translate(key: str, value: Json) -> Json:
 
 
 def _type_lists(out: Schema) -> None:
-    """`type: [string, null]` has to be one type and `nullable`."""
+    """Turn `type: [string, null]` into one type and `nullable`."""
     kinds = out.get("type")
     if isinstance(kinds, list):
         rest = [kind for kind in kinds if kind != "null"]
@@ -76,11 +76,11 @@ def _type_lists(out: Schema) -> None:
 
 
 def _nullable(out: Schema, union: str) -> None:
-    """A union with null becomes a union without it, one member of which is `nullable`.
+    """Turn a union with null into a union without it, one member of which is `nullable`.
 
-    `nullable` only widens a `type` of the same schema (OpenAPI 3.0.3, proposal "Clarify semantics of nullable"), so
-    that beside a reference it would say nothing: such a member refers to the component's nullable twin instead
-    (`or_null`), which the document's writer adds. An enum of null alone would be a class of its own to generators.
+    `nullable` only widens a `type` of the same schema (OpenAPI 3.0.3, proposal "Clarify semantics of nullable") and has
+    no effect beside a reference. Such a member refers to the component's nullable twin instead (`or_null`), which
+    `openapi` adds. An enum of null alone would make code generators write a class of its own.
     """
     members = out.get(union)
     if not isinstance(members, list) or _NULL not in members:
@@ -95,7 +95,7 @@ def _nullable(out: Schema, union: str) -> None:
 
 
 def or_null(schema: Schema) -> Schema:
-    """The translated schema with null among its values; a reference to a component becomes one to its twin."""
+    """The translated schema with null as a further value; a reference to a component becomes one to its twin."""
     if isinstance(reference := schema.get("$ref"), str):
         return {**schema, "$ref": reference + OR_NULL}
     for union in ("allOf", "anyOf", "oneOf"):
@@ -107,7 +107,7 @@ def or_null(schema: Schema) -> Schema:
 
 
 def without_null(schema: Schema) -> Schema:
-    """The opposite of `or_null`, for places where null cannot be written: the parameters of a query."""
+    """The opposite of `or_null`, for query parameters, which cannot be null."""
     out = {key: value for key, value in schema.items() if key != "nullable"}
     if isinstance(reference := out.get("$ref"), str):
         out["$ref"] = reference.removesuffix(OR_NULL)

@@ -1,9 +1,9 @@
-"""The browser's door: which web pages may use a service, and under which names it may be addressed.
+"""Protection against foreign web pages: which pages may use a service, and under which host names it may be addressed.
 
-A browser sends what any page asks it to send, from inside the user's network, and our bodies are JSON whatever their
-type: without this every page could run commands on the machine of whoever looks at it. Here: the check of `Host`
-against DNS rebinding, of `Origin` against foreign pages, and CORS (Fetch standard). Not here: who a person is; programs
-such as curl send no `Origin`, and pass.
+A browser sends any request that a page makes, from inside the user's network, and services read bodies as JSON whatever
+their Content-Type. Without these checks any web page could run commands on its visitor's machine. Here: the check of
+`Host` against DNS rebinding, of `Origin` against foreign pages, and CORS (Fetch standard). Not here: authentication;
+programs such as curl send no `Origin`, and pass.
 """
 
 from collections.abc import Iterable
@@ -24,16 +24,16 @@ _EXPOSED: Final = "Location, Link, X-Request-ID, Idempotency-Replayed, Retry-Aft
 _MAX_AGE: Final = "600"
 _REMEMBERED: Final = 256
 _SHOWN: Final = 100
-"""Characters of a header that are repeated in logs and answers."""
+"""Most characters of a header that logs and responses repeat."""
 
 _log = structlog.stdlib.get_logger("hodei.web")
 
 
 class Door:
-    """Admits requests. `origins` and `hosts` are lists as the settings have them, `host` is where the service listens.
+    """Admits requests. `origins` and `hosts` are lists as in the settings, `host` is the address to listen on.
 
-    `Host` is checked until `listening_at` says that other machines reach this one, and then still if `hosts` says what
-    to expect.
+    `Host` is checked if `hosts` lists names, or if the service listens on loopback addresses only (`listening_at`).
+    `*` in `hosts` turns the check off.
     """
 
     def __init__(self, *, origins: str, hosts: str = "", host: str = "") -> None:
@@ -42,23 +42,23 @@ class Door:
         self._own = read_host(host)
         self._checks_hosts = not self._hosts.any
         self._accepted: set[str] = set()
-        """`Host` headers that were accepted before: there are few, and each request has one."""
+        """A cache of accepted `Host` headers: every request has one, and there are few different ones."""
 
     def listening_at(self, addresses: Iterable[str]) -> None:
-        """To be told once it is known where the service listens."""
+        """Note the addresses on which the service listens. The server calls this once they are known."""
         if not self._hosts and not all(ip_address(address).is_loopback for address in addresses):
             self._checks_hosts = False
 
     def admit(self, request: web.Request) -> None:
-        """Raises Misdirected for a host that is not ours, Forbidden when a foreign page asks for a change, and
-        Malformed for a `Host` that is not one."""
+        """Check a request. Raises Misdirected for a foreign host, Forbidden when a foreign page sends an unsafe method,
+        and Malformed for a `Host` that is not a host."""
         if self._checks_hosts:
             self._check_host(request)
         if request.method not in SAFE:
             self._check_origin(request)
 
     def admits_page(self, request: web.Request) -> bool:
-        """Does the request come from a page that may read the answer?"""
+        """Whether the request comes from a page that may read the response."""
         given = request.headers.get("Origin")
         if given is None:
             return False
@@ -69,12 +69,12 @@ class Door:
             return False
         if self._origins.accept(origin):
             return True
-        # The service's own page, if nobody else can be behind the name by which it was loaded.
+        # The service's own page, if the name by which it was loaded can only be this service's.
         hosts = [read_host(text) for text in _named(request)]
         return bool(hosts) and all(host and origin.serves(host) and self._is_ours(host, request) for host in hosts)
 
     def finish(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Set the CORS headers of an answer: none for a page that may not read it."""
+        """Set the CORS headers of a response: none for a page that may not read it."""
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"
         if self._origins.any:
@@ -87,7 +87,7 @@ class Door:
         headers["Access-Control-Expose-Headers"] = _EXPOSED
 
     def preflight(self, request: web.Request) -> web.Response:
-        """The answer to a browser that asks whether a page may send what it is about to send. Raises Forbidden."""
+        """The response to a browser's CORS preflight request. Raises Forbidden."""
         if not self.admits_page(request):
             raise self._foreign(request)
         headers = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": _MAX_AGE}
@@ -101,7 +101,7 @@ class Door:
         given = request.headers.get("Host")
         plain = request.raw_path.startswith("/")
         if plain and (given is None or given in self._accepted):
-            return  # without a Host it is HTTP/1.0, as health checks of proxies speak it: every browser names one
+            return  # without a Host it is HTTP/1.0, as in health checks of proxies; every browser sends a Host
         for text in _named(request):
             host = read_host(text)
             if host is None and text:
@@ -125,7 +125,7 @@ class Door:
             if not self.admits_page(request):
                 raise self._foreign(request)
         elif request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not self._origins.any:
-            raise self._foreign(request)  # a browser that does not say for whom it asks
+            raise self._foreign(request)  # a browser that sends no Origin for a page of another site
 
     def _foreign(self, request: web.Request) -> Forbidden:
         origin = request.headers.get("Origin", "")[:_SHOWN]
@@ -135,8 +135,8 @@ class Door:
         )
 
     def _is_ours(self, host: Host, request: web.Request) -> bool:
-        """Is it listed, a loopback name, where we listen, or the very address to which the client connected? That last
-        one needs no name server, so there is nothing that could be rebound."""
+        """Whether a host is listed, a loopback name, the listening address, or the IP address to which the client
+        connected. The last needs no DNS, so DNS rebinding cannot forge it."""
         if self._hosts.accept(host) or (self._own is not None and host.name == self._own.name):
             return True
         transport = request.transport
@@ -145,7 +145,7 @@ class Door:
 
 
 def _named(request: web.Request) -> list[str]:
-    """The hosts that a request names: in its header and, where that is a whole URL, in its target."""
+    """The hosts that a request names: in its `Host` header and, if its target is a whole URL, there."""
     named = [request.headers["Host"]] if "Host" in request.headers else []
     if not request.raw_path.startswith(("/", "*")):
         named.append(request.url.authority)
@@ -153,6 +153,6 @@ def _named(request: web.Request) -> list[str]:
 
 
 def _address(text: str) -> str:
-    """An address of a socket as a `Host` has it."""
+    """A socket's address in the form that a `Host` header uses."""
     host = read_host(f"[{text.partition('%')[0]}]" if ":" in text else text)
     return "" if host is None else host.name

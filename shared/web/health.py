@@ -1,7 +1,7 @@
-"""Health: is this process alive, and do the things it needs answer?
+"""Health: whether the process is alive and its dependencies answer.
 
-Here: asking all checks at once, within a deadline, and what their answers add up to. Not here: the checks
-themselves, which app.py hands in.
+Here: running all checks concurrently, within a deadline, and combining their results. Not here: the checks themselves,
+which app.py passes in.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from shared.telemetry import Metrics
 Check = Callable[[], Awaitable[bool]]
 
 CRITICAL: Final = frozenset({"database"})
-"""Without these the service cannot work at all; without the others it still takes and keeps work."""
+"""Without these the service is unhealthy; without the others it is degraded, and still accepts and keeps work."""
 
 _log = structlog.stdlib.get_logger("hodei.health")
 
 
 class HealthChecks:
-    """The named checks of one service. Each is true for up; false, an error or silence is down."""
+    """The named checks of one service. A check that returns True is up; False, an error or a timeout is down."""
 
     def __init__(
         self, service: str, version: str, checks: Mapping[str, Check], *, metrics: Metrics, deadline: float = 2.0
@@ -33,12 +33,12 @@ class HealthChecks:
         self._deadline = deadline
         up = metrics.gauge("health_check_up", "1 when what the service needs answers, as /health sees it.", ["check"])
         self.draining: Callable[[], bool] = lambda: False
-        """Is the service about to stop?"""
+        """Returns whether the service is about to stop."""
         self._up = {name: up.labels(name) for name in checks}
         metrics.before_scrape("health", self._measure)
 
     async def ask(self) -> Health:
-        """Takes no longer than the deadline, whatever the checks do."""
+        """Run all checks, within the deadline."""
         ups = await asyncio.gather(*(self._is_up(name, check) for name, check in self._checks.items()))
         states: dict[str, Literal["up", "down"]] = {
             name: "up" if up else "down" for name, up in zip(self._checks, ups, strict=True)
@@ -60,6 +60,6 @@ class HealthChecks:
         try:
             async with asyncio.timeout(self._deadline):
                 return await check()
-        except Exception as error:  # noqa: BLE001 - a check that fails, however it fails, has answered
+        except Exception as error:  # noqa: BLE001 - any error of a check means down
             _log.warning("health.check_failed", check=name, error=repr(error))
             return False

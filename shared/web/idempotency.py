@@ -1,9 +1,8 @@
-"""`Idempotency-Key` (IETF draft "The Idempotency-Key HTTP Header Field"): creating once, however often one asks.
+"""`Idempotency-Key` (IETF draft "The Idempotency-Key HTTP Header Field"): a repeated request creates nothing twice.
 
-Here: `idempotent`, the transaction of a creating route, which claims the key, and keeps the answer with what it
-tells; what becomes of a key afterwards (`release`, `release_created`, `replace_answer`, `purge`). Nothing can come
-between: a key is used exactly when its transaction is committed. No other module touches the table of keys. Not here:
-how a replay is sent (`responses`).
+Here: `idempotent`, the transaction of a creating route, which claims the key and stores the response; and the later
+changes to a key (`release`, `release_created`, `replace_answer`, `purge`). A key is used exactly if its transaction is
+committed. No other module touches the table of keys. Not here: how a replay is sent (`responses`).
 """
 
 import hashlib
@@ -30,7 +29,7 @@ _LOC: Final = ("header", IDEMPOTENCY_KEY)
 
 
 class IdempotentTransaction(OutboxTransaction):
-    """An outbox transaction that also keeps its request's answer."""
+    """An outbox transaction that also stores the response to its request."""
 
     def __init__(self, connection: Connection, block: Block) -> None:
         super().__init__(connection, block)
@@ -42,12 +41,12 @@ class IdempotentTransaction(OutboxTransaction):
         body: bytes | str | BaseModel | Sequence[BaseModel],
         headers: Mapping[str, str] | None = None,
     ) -> web.Response:
-        """Make the response; where the request has a key, it is kept in this transaction."""
+        """Make the response. If the request has a key, this transaction stores the response."""
         self.answered = json_response(body, status=status, headers=headers)
         return self.answered
 
     def kept_answer(self, route: str) -> tuple[int, dict[str, str], object]:
-        """Status, headers and body, to be kept. Raises RuntimeError when there is none."""
+        """The status, headers and body to store. Raises RuntimeError when the handler made no response."""
         if self.answered is None:
             raise RuntimeError(f"{route} did not use tx.answer, so its answer cannot be kept")
         headers = {str(name): value for name, value in self.answered.headers.items() if name != "Content-Length"}
@@ -65,12 +64,12 @@ async def idempotent(
             response = tx.answer(201, job, {"Location": f"/api/v1/jobs/{job.id}"})
         return response
 
-    Return the response after the block: only then is it true. Without the header this is the outbox's transaction
-    and nothing else. With it, the block's work is done once per key; a second request waits for a first that is under
-    way. Where the block leaves no trace but in its transaction, the key may be claimed `last`, which saves round trips:
-    the block then runs for a repeated request too, in vain.
+    Return the response after the block, as the commit may fail. Without the header this is just the outbox's
+    transaction. With it, the block runs once per key; a second request waits while the first is in progress. If the
+    block has no effects outside its transaction, the key may be claimed `last`, which saves round trips: the block then
+    runs for a repeated request too, and is rolled back.
 
-    Raises Replay for a request answered before, Invalid for a key that is malformed or came with another body.
+    Raises Replay for a repeated request, Invalid for a key that is malformed or was used with another body.
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
@@ -92,7 +91,7 @@ async def idempotent(
         except Broken:
             raise await find(outbox.database) or _under_way() from None
         except HodeiError as error:
-            # What could be done then may be impossible now, and was done nevertheless.
+            # The block may fail only because the first request succeeded: then replay that response.
             raise (None if isinstance(error, Unavailable) else await find(outbox.database)) or error from None
         return
     async with outbox.transaction(IdempotentTransaction) as transaction:
@@ -103,31 +102,30 @@ async def idempotent(
 
 
 async def release(on: Runner, request: web.Request) -> None:
-    """Let the request's key, if it has one, be used again: what the request created is taken back in the same
-    transaction."""
+    """Make the request's key, if it has one, unused again. The caller undoes the creation in the same transaction."""
     if key := request.headers.get(IDEMPOTENCY_KEY):
         await on.execute(load_queries("shared.web")["release_idempotency_key"], _route(request), key)
 
 
 async def release_created(on: Runner, route: str, location: str) -> None:
-    """As `release`, long after the request: by its `route` ("POST /api/v1/workers") and its answer's Location."""
+    """As `release`, long after the request: by its `route` ("POST /api/v1/workers") and its response's Location."""
     await on.execute(load_queries("shared.web")["release_key_of_created"], route, location)
 
 
 async def replace_answer(on: Runner, route: str, location: str, body: str) -> None:
-    """A repeated request is from now on answered with this body. The request is found as in `release_created`."""
+    """Replace the body of a stored response. The request is found as in `release_created`."""
     await on.execute(load_queries("shared.web")["replace_idempotency_answer"], route, location, body.encode())
 
 
 async def purge(database: Database, limit: int) -> int:
-    """Forget expired keys, so many at most; returns how many. Expired ones count as unused even before."""
+    """Delete at most `limit` expired keys. Returns the number deleted. Expired keys count as unused even before."""
     return await database.execute(load_queries("shared.web")["purge_idempotency_keys"], LIFETIME, limit)
 
 
 async def _answer_before(
     on: Transaction | Database, *, query: str, route: str, key: str, digest: bytes
 ) -> HodeiError | None:
-    """What to raise for a key that was used before; None where no request is known to have used it."""
+    """The error to raise for a used key; None if no request has used it."""
     found = await on.fetch_one(query, route, key)
     if found is None or found["status"] is None:
         return None
@@ -141,5 +139,5 @@ def _route(request: web.Request) -> str:
 
 
 def _under_way() -> HodeiError:
-    """The key expired and was purged this very moment, or its owner ended without an answer."""
+    """The error for a key that was purged this moment, or whose request ended without a response."""
     return Conflict(f"another request with this {IDEMPOTENCY_KEY} is under way; try again")

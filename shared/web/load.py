@@ -1,8 +1,8 @@
-"""How much is being served at once, the refusal of more, and how what waits learns that the service stops.
+"""Limits the requests in progress, and ends waiting requests when the service stops.
 
-Here: two counters with their limits: requests being worked on, and requests that only wait (event streams, long
-polls), which hold a connection but no database and so have a limit of their own. Not here: counting for
-dashboards (`middlewares`), and when the service stops (`app`).
+Here: two counters with their limits: active requests, and requests that only wait (event streams, long polls). The
+latter hold a client's connection but no database connection, so they have their own limit. Not here: metrics
+(`middlewares`), and when the service stops (`app`).
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from aiohttp import web
 from shared.errors import Overloaded, Unavailable
 
 LAST_POLL: Final = 0.5
-"""Seconds that a long poll takes which begins while the service stops: not none, for its client asks again at once."""
+"""Seconds that a long poll waits if it begins while the service stops. Not 0, as the client asks again at once."""
 
 
 class Load:
-    """The places of one application. Not thread-safe; everything happens on one loop."""
+    """The requests in progress of one application. Not thread-safe; everything runs on one event loop."""
 
     def __init__(self, *, active_limit: int, waiting_limit: int) -> None:
         self.active = 0
         self.waiting = 0
         self.draining = False
-        """The service is about to stop: it still answers, and says so."""
+        """Whether the service is about to stop; it still answers requests."""
         self.last_request = float("-inf")
-        """When the last request came, by the clock of `time.perf_counter`."""
+        """When the last request arrived, by `time.perf_counter`."""
         self._polls: set[asyncio.Timeout] = set()
         self._waiters: set[asyncio.Task[Any]] = set()
         self._interrupted: set[asyncio.Task[Any]] = set()
@@ -35,7 +35,7 @@ class Load:
         self._waiting_limit = waiting_limit
 
     def enter(self) -> None:
-        """Take a working place. Raises Overloaded (429) when there is none."""
+        """Count an active request. Raises Overloaded (429) at the limit."""
         if self.active >= self._active_limit:
             raise Overloaded()
         self.active += 1
@@ -45,7 +45,8 @@ class Load:
 
     @contextmanager
     def waits(self) -> Iterator[None]:
-        """Swap the working place for a waiting one meanwhile. Raises Overloaded when too many wait."""
+        """Count the current request as waiting instead of active in this block. Raises Overloaded when too many wait,
+        Unavailable when `interrupt` ends the wait."""
         if self.waiting >= self._waiting_limit:
             raise Overloaded(5)
         task = asyncio.current_task()
@@ -67,7 +68,7 @@ class Load:
 
     @asynccontextmanager
     async def polls(self) -> AsyncIterator[None]:
-        """As `waits`, around a wait that may as well end early: the block is left when the service stops."""
+        """As `waits`, for a wait that may end early: the block ends, without an error, when the service stops."""
         with self.waits():
             try:
                 async with asyncio.timeout(LAST_POLL if self.draining else None) as limit:
@@ -81,14 +82,14 @@ class Load:
                     raise
 
     def drain(self) -> None:
-        """The service is about to stop: let all long polls end now."""
+        """Note that the service is about to stop, and end all long polls."""
         self.draining = True
         for limit in self._polls:
             if not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())
 
     def interrupt(self) -> None:
-        """End what waits and does not end by itself: each request is answered with 503."""
+        """Cancel all requests that still wait; each gets 503."""
         self._interrupted |= self._waiters
         for task in self._waiters:
             task.cancel()
@@ -99,9 +100,9 @@ LOAD: Final = web.AppKey("load", Load)
 
 @contextmanager
 def waiting(request: web.Request) -> Iterator[None]:
-    """Around a handler's long wait: it then does not count against the requests in flight.
+    """Use around a handler's long wait: the request then counts as waiting, not as active.
 
-    Raises Overloaded when too many requests wait already, Unavailable when the service stops and cannot wait any more.
+    Raises Overloaded when too many requests wait already, Unavailable when the service stops during the wait.
     """
     with request.app[LOAD].waits():
         yield
@@ -109,12 +110,12 @@ def waiting(request: web.Request) -> Iterator[None]:
 
 @asynccontextmanager
 async def polling(request: web.Request) -> AsyncIterator[None]:
-    """As `waiting`, for a wait that a client asked for (`?wait=`). A service that stops ends the block early: answer
-    then with what is known (`is_stopping`)."""
+    """As `waiting`, for a wait that a client requested (`?wait=`). The block ends early when the service stops; the
+    handler then answers with the current state (`is_stopping`)."""
     async with request.app[LOAD].polls():
         yield
 
 
 def is_stopping(request: web.Request) -> bool:
-    """Has the service been asked to stop?"""
+    """Whether the service is about to stop."""
     return request.app[LOAD].draining

@@ -1,8 +1,7 @@
-"""Answering with what executions wrote: the whole of it, as JSON or as text, piece by piece.
+"""Responses with the whole logs of executions, as JSON or as text, sent in pieces.
 
-The lines live in JetStream. Here: reading them to their end and printing them. Not here: which executions there are
-and what is said beside a line (each service's route), live streams (the same, on `sse`), where entries come from
-(`shared.transcript`).
+Here: reading log lines to their end and formatting them. Not here: choosing executions and the extra members of a line
+(each service's route), live streams (the routes too, on `sse`), reading lines from JetStream (`shared.transcript`).
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,12 +21,12 @@ from shared.web.responses import JSON
 
 PLAIN: Final = "text/plain"
 SPEAKER: Final = "hodei: "
-"""What a remark begins with, where nothing else tells it from output."""
+"""The prefix of a remark in plain text, which tells it apart from output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One execution's log in an answer; `beside` stands in each of its lines."""
+    """One execution's log in a response; each of its JSON lines also has the members `beside`."""
 
     log: Log
     truncated: bool
@@ -58,15 +57,15 @@ def json_line(line: LogLine, beside: Mapping[str, object]) -> bytes:
 async def send_logs(
     request: web.Request, bus: Bus, pages: Sequence[Page], *, name: str, owner: str
 ) -> web.StreamResponse:
-    """Answer with these logs one after the other: as text where that is accepted, or else as a JSON object of the
-    `owner` by `name`, `logs`, `truncated` and `expired`."""
+    """Respond with these logs one after the other: as text if the request accepts that, else as a JSON object with the
+    members `name` (whose value is `owner`), `logs`, `truncated` and `expired`."""
     if PLAIN in request.headers.get("Accept", ""):
         return await send_pieces(request, f"{PLAIN}; charset=utf-8", _as_text(bus, pages))
     return await send_pieces(request, JSON, _as_json(bus, pages, orjson.dumps({name: owner})))
 
 
 async def _as_text(bus: Bus, pages: Sequence[Page]) -> AsyncIterator[bytes]:
-    """The very bytes that were written. Only where some are missing does a remark stand between, on its own line."""
+    """The exact bytes that the executions wrote. Where some are missing, a remark on a line of its own says so."""
     visit, at_start = Visit(), True
     for page in pages:
         async for entries in Transcript(bus, page.log, visit=visit).parts():
@@ -85,7 +84,7 @@ async def _as_text(bus: Bus, pages: Sequence[Page]) -> AsyncIterator[bytes]:
 
 async def _as_json(bus: Bus, pages: Sequence[Page], owner: bytes) -> AsyncIterator[bytes]:
     visit, truncated, expired = Visit(), False, False
-    between = b'%b,"logs":[' % owner[:-1]  # not alone, so that a bus that is away is told in the status
+    between = b'%b,"logs":[' % owner[:-1]  # sent with the first lines, so that an unavailable bus still gives a 503
     for page in pages:
         transcript = Transcript(bus, page.log, visit=visit)
         async for entries in transcript.parts():

@@ -1,8 +1,8 @@
-"""What happens around every request, in one pass: request id, door, load limit, errors, metrics, access log.
+"""The middleware around every request: request id, door, load limit, errors, metrics, access log, span.
 
-It is one middleware rather than six, because each one costs a coroutine and a few lookups on every request.
-Headers are set when a response is about to be sent, so that streams and refusals carry them too. Not here: what an
-error looks like (`problems`), who may ask (`door`) and what a route needs (`api`).
+It is one middleware rather than six, because each one costs a coroutine and a few look-ups on every request. Headers
+are set when a response is about to be sent, so that streams and refusals carry them too. Not here: how an error looks
+(`problems`), which pages and hosts are admitted (`door`) and what a route needs (`api`).
 """
 
 import time
@@ -29,7 +29,7 @@ _SENT: Final = web.RequestKey("sent", web.StreamResponse)
 
 
 class RequestMetrics:
-    """Rate, errors and duration per route template; the labels are looked up once per combination."""
+    """Rate, errors and duration by route template; labels are looked up once per combination."""
 
     def __init__(self, metrics: Metrics, load: Load) -> None:
         self._requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
@@ -74,7 +74,7 @@ class Edge:
         self._log = structlog.stdlib.get_logger("hodei.access")
 
     def install(self, app: web.Application) -> None:
-        """Put it around all of `app`'s routes."""
+        """Add the middleware to `app`."""
 
         @web.middleware
         async def edge(request: web.Request, handler: Endpoint) -> web.StreamResponse:
@@ -84,7 +84,7 @@ class Edge:
         app.on_response_prepare.append(self._finish_headers)
 
     def refuse(self, request: web.BaseRequest, error: Exception) -> web.Response:
-        """The answer to a request that reaches no handler: counted and logged like any other."""
+        """The response to a request that reaches no handler. It is counted and logged like any other."""
         method = request.method if request.method in _METHODS else "OTHER"
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id(request))
@@ -115,7 +115,7 @@ class Edge:
     async def _traced(
         self, tracing: Tracing, request: web.Request, handler: Endpoint, route: str, parent: str | None
     ) -> web.StreamResponse:
-        """In a span of the client's trace, or of a new one; the log line and the problem document are part of it."""
+        """Answer in a span of the client's trace, or of a new one; the log line and the problem document carry it."""
         method = request.method if request.method in _METHODS else "OTHER"
         attributes = {
             "http.request.method": method,
@@ -168,14 +168,14 @@ class Edge:
                 return await handler(request)
             finally:
                 self._load.leave()
-        except Exception as error:  # the one border where every error becomes an answer
+        except Exception as error:  # the one place where every error becomes a response
             if isinstance(error, web.HTTPException) and error.status < 400:
                 raise
             response = problem_response(request, error)
             sent: web.StreamResponse | None = request.get(_SENT)
             if sent is None:
                 return response
-            # Half an answer is out already. Nothing can be taken back; cutting it says that it is not whole.
+            # A part of the response has been sent. Cutting the connection shows the client that it is incomplete.
             if request.transport is not None:
                 request.transport.close()
             return sent

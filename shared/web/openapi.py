@@ -1,12 +1,12 @@
-"""The OpenAPI document, generated from the very models that validate the requests.
+"""Generates the OpenAPI document from the models that validate the requests.
 
-Here: `PydanticApiSpec`, which gathers what aiohttp-apispec's decorators left on the handlers and writes OpenAPI
-3.0.3 with apispec, and `Answer`, which says how a route answers. Not here: the decorators of our own (`api`) and
-the translation of schemas (`dialect`).
+Here: `PydanticApiSpec`, which collects what aiohttp-apispec's decorators left on the handlers and writes OpenAPI 3.0.3
+with apispec, and `Answer`, which describes a response. Not here: our own decorators (`api`) and the translation of
+schemas (`dialect`).
 
-aiohttp-apispec writes Swagger 2.0 from marshmallow schemas, calls whatever is callable, mutates the handlers and
-documents HEAD. So it serves as a base class: its decorators and its walk over the routes are kept, everything
-between a model and the document is replaced, and nothing is written back to a handler.
+aiohttp-apispec writes Swagger 2.0 from marshmallow schemas, calls any callable that it is given, mutates the handlers
+and documents HEAD. So it serves as a base class only: its decorators and its walk over the routes are used, everything
+between a model and the document is replaced, and handlers are not changed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,11 +47,10 @@ _PROBLEM_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a route answers with one status.
+    """A route's response with one status.
 
-    `model` is what the JSON looks like: a model, `list[Model]` or None for no JSON. `also` names further media
-    types that the same status may carry as text (`text/plain`, `text/event-stream`). `headers` are documented by
-    name.
+    `model` is the type of the JSON: a model, `list[Model]` or None for no JSON. `also` names further media types that
+    the same status may carry as text (`text/plain`, `text/event-stream`). `headers` are documented by name.
     """
 
     model: object | None = None
@@ -62,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """A type in one direction: what is accepted may differ from what is sent.
+    """A type in one direction: its schema as input may differ from its schema as output.
 
     Not callable, because aiohttp-apispec's decorators call anything callable that they are given.
     """
@@ -73,7 +72,7 @@ class Uses:
 
 @dataclass(frozen=True, slots=True)
 class Documented:
-    """One route's answers, as its handler carries them through aiohttp-apispec's registry."""
+    """One route's responses, which its handler carries through aiohttp-apispec's registry."""
 
     answers: Mapping[int, Answer]
     problems: Sequence[int]
@@ -81,7 +80,7 @@ class Documented:
 
 
 class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec ships no types
-    """The document of one application. `collect(app)` once all routes stand; then `document()`."""
+    """The document of one application. Call `collect(app)` once all routes are added, then `document()`."""
 
     def __init__(self, *, title: str, version: str, description: str, tags: Sequence[Mapping[str, str]]) -> None:
         super().__init__(title=title, version=version)
@@ -107,14 +106,14 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
         return orjson.dumps(self.spec.to_dict())
 
     def _generate(self, uses: Iterable[Uses]) -> None:
-        """All schemas in one call, so that pydantic itself keeps apart models of the same name."""
+        """Generate all schemas in one call, so that pydantic itself tells apart models of the same name."""
         wanted = sorted(uses, key=repr)
         adapters: list[tuple[int, Mode, TypeAdapter[Any]]] = [
             (index, use.mode, TypeAdapter(cast("type[Any]", use.kind))) for index, use in enumerate(wanted)
         ]
         schemas, top = TypeAdapter.json_schemas(adapters, ref_template=_COMPONENT + "{model}")
         definitions = top.get("$defs", {})
-        # A nullable twin keeps the title, by which generators know that both are one class.
+        # A nullable twin keeps the title, by which code generators recognise both as one class.
         self._definitions = {name: {"title": name, **to_openapi_30(one)} for name, one in definitions.items()}
         self._definitions |= {name + OR_NULL: or_null(schema) for name, schema in self._definitions.items()}
         self._refs = {use: to_openapi_30(schemas[index, use.mode]) for index, use in enumerate(wanted)}
@@ -181,7 +180,7 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
             yield parameter
 
     def _add_components(self) -> None:
-        """The schemas that the document really points at: a query's model, for one, is taken apart."""
+        """Add the schemas that the document refers to; a query's model, for example, is split into parameters."""
         pending = [_pointed_at(self.spec.to_dict())]
         seen: set[str] = set()
         while pending:
@@ -224,12 +223,12 @@ def _problem_name(status: int) -> str:
 
 
 def answers_of(answers: Mapping[int, object | None]) -> dict[int, Answer]:
-    """Every entry as an `Answer`: a bare model or None is the common case and needs no more words."""
+    """Every entry as an `Answer`. A bare model or None is the common case."""
     return {status: one if isinstance(one, Answer) else Answer(one) for status, one in answers.items()}
 
 
 def uses_of(answers: Mapping[int, Answer]) -> dict[int, Uses]:
-    """The types that the answers send."""
+    """The types of the responses, by status."""
     return {
         status: Uses(answer.model, "serialization") for status, answer in answers.items() if answer.model is not None
     }

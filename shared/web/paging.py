@@ -1,7 +1,7 @@
 """Lists in pages: opaque cursors, the bare array and its `Link` header (RFC 8288).
 
-A cursor holds the sort key of the last row of a page (keyset paging), so that rows added meanwhile neither
-shift nor repeat anything. It is opaque to clients, and checked like all other input when it comes back.
+A cursor holds the sort key of the last row of a page (keyset paging), so that rows added meanwhile do not shift or
+repeat others. It is opaque to clients, and validated like any other input.
 """
 
 import base64
@@ -33,7 +33,7 @@ def encode_cursor(*parts: str | int) -> str:
 def decode_cursor(cursor: str, *kinds: CursorPart) -> tuple[str, ...]:
     """The parts that `encode_cursor` was given, as text, each checked to be of its kind (default: one id).
 
-    Raises Invalid (422) for anything that we did not hand out ourselves.
+    Raises Invalid (422) for text that does not have this form.
     """
     kinds = kinds or ("id",)
     try:
@@ -53,7 +53,7 @@ def decode_cursor(cursor: str, *kinds: CursorPart) -> tuple[str, ...]:
 async def answer_page(
     request: web.Request, query: Q, find: Callable[[Q, str | None], Awaitable[Page]], *, key: CursorPart = "id"
 ) -> web.Response:
-    """One page of a list whose order is that of one column. `find` gives the rows after a key, or the first ones."""
+    """One page of a list that is ordered by one column. `find` returns the rows after a key, or the first ones."""
     found = await find(query, decode_cursor(query.cursor, key)[0] if query.cursor else None)
     return page(request, found.rows, None if found.last is None else encode_cursor(found.last))
 

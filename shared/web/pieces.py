@@ -1,6 +1,6 @@
-"""Answers that are too large to be made in one go: written piece by piece, with room for others in between.
+"""Responses that are too large to be made at once: sent in pieces, between which other requests get their turn.
 
-Here: sending the pieces. Not here: live streams (`sse`), and what the pieces are.
+Here: sending the pieces. Not here: live streams (`sse`), and making the pieces.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ async def send_pieces(
     *,
     deadline: float = WRITE_DEADLINE,
 ) -> web.StreamResponse:
-    """Answer 200 with the pieces, one after the other; the client has `deadline` seconds to read each.
+    """Respond 200 with the pieces, one after the other. The client has `deadline` seconds to read each.
 
-    The first is made before the answer begins, so that what fails until then is an ordinary problem; what fails later
-    cuts the connection, which says that the answer is not whole.
+    The first piece is made before the response begins, so that an error until then gives an ordinary problem document.
+    A later error cuts the connection, which shows the client that the response is incomplete.
     """
     response = web.StreamResponse(headers={"Content-Type": content_type})
     first = await anext(pieces, b"")
@@ -32,7 +32,7 @@ async def send_pieces(
         async for piece in pieces:
             async with write_deadline(request, deadline):
                 await response.write(piece)
-            await asyncio.sleep(0)  # a reader as fast as we are would keep the loop to itself
+            await asyncio.sleep(0)  # with a fast reader nothing else would yield to the event loop
     async with write_deadline(request, deadline):
         await response.write_eof()
     return response

@@ -1,8 +1,7 @@
-"""The one place where an exception becomes an answer: RFC 9457 problem documents.
+"""The one place where an exception becomes a response: RFC 9457 problem documents.
 
-Here: the table from errors to statuses, and the building of the document. Not here: raising anything. What is
-not in the table is a fault of ours: it is logged with its stack trace, and the client learns the request id
-and nothing else.
+Here: the table from errors to statuses, and the building of the document. An error that is not in the table is a bug:
+it is logged with its stack trace, and the client gets only a 500 with the request id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +55,7 @@ _log = structlog.stdlib.get_logger("hodei.web")
 
 
 def problem_response(request: web.BaseRequest, error: Exception) -> web.Response:
-    """The answer to a request that ended in `error`, whatever it is. Logs it when it is our fault."""
+    """The response to a request that ended in `error`. Logs errors that are the service's fault."""
     match error:
         case Replay():
             return error.response()
@@ -96,7 +95,7 @@ def problem_response(request: web.BaseRequest, error: Exception) -> web.Response
 
 
 def _broken(request: web.BaseRequest, error: HttpProcessingError) -> web.Response:
-    """What the parser could not read as HTTP."""
+    """The response to a request that the parser could not read as HTTP."""
     detail = (error.message or "the request is not HTTP").splitlines()[0].rstrip(":")
     match error:
         case LineTooLong(args=(_, limit, *_)) if limit == MAX_TARGET:
@@ -112,7 +111,7 @@ def _broken(request: web.BaseRequest, error: HttpProcessingError) -> web.Respons
 
 
 def _http_problem(request: web.BaseRequest, error: web.HTTPException) -> web.Response:
-    """What aiohttp itself refuses: unknown routes, wrong methods, bodies over the limit, broken uploads."""
+    """The response where aiohttp itself refuses: unknown routes, wrong methods, bodies over the limit or incomplete."""
     headers: dict[str, str] = {}
     detail = _HTTP_DETAILS.get(error.status, error.reason)
     if isinstance(error, web.HTTPMethodNotAllowed):
@@ -129,7 +128,7 @@ def _http_problem(request: web.BaseRequest, error: web.HTTPException) -> web.Res
     slug = HTTPStatus(error.status).phrase.lower().replace(" ", "-")
     response = _problem(request, error.status, slug, detail, headers=headers)
     if error.status == HTTPStatus.REQUEST_TIMEOUT:
-        response.force_close()  # what still comes is no request of its own
+        response.force_close()  # the late rest of the body must not be parsed as the next request
     return response
 
 
@@ -160,14 +159,14 @@ def _problem(
 
 
 def _field_problem(error: FieldError) -> FieldProblem:
-    """Rules of the domain know fields but not requests: what names no place is in the body."""
+    """A field error as the problem document shows it. Domain rules name only fields: such a field is in the body."""
     loc = error.loc if error.loc and error.loc[0] in _PLACES else ("body", *error.loc)
     way = [part if isinstance(part, int) else shortened(part, MAX_PART) for part in loc]
     return FieldProblem(loc=way, msg=shortened(error.msg, MAX_DETAIL), type=error.type)
 
 
 def _origin(error: Exception) -> BaseException:
-    """What a refusal comes of, for the log: what it was raised from, or else the refusal itself."""
+    """The cause of an error for the log, or the error itself if it has none."""
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__) or error
 
 

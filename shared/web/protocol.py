@@ -1,7 +1,7 @@
 """Requests that never reach a handler, because they are not HTTP or because aiohttp refuses them itself.
 
-Here: making problem documents of these too, in the place of aiohttp's plain text, and waiting a moment before such a
-connection is closed, so that the client can read why. Not here: which status that is (`problems`).
+Here: answering these with problem documents too, instead of aiohttp's plain text, and waiting a moment before closing
+such a connection, so that the client can read the response. Not here: the status (`problems`).
 """
 
 import asyncio
@@ -11,17 +11,17 @@ from typing import Any, Final
 from aiohttp import web
 
 MAX_TARGET: Final = 8190
-"""Bytes of a request's target: path and query. More are 414."""
+"""Most bytes of a request's target (path and query); more get 414."""
 MAX_FIELD: Final = 16380
-"""Bytes of one header field. More are 431; this is not the limit of the target, so that the two can be told apart."""
+"""Most bytes of one header field; more get 431. It differs from MAX_TARGET, by which the two errors are told apart."""
 LINGER: Final = 1.0
-"""Seconds in which a client may read its answer, before what it still sends makes the kernel reset the connection."""
+"""Seconds to read the response before the connection is closed, as the kernel resets it if the client still sends."""
 
 Refuse = Callable[[web.BaseRequest, Exception], web.Response]
 
 
 class ProblemRunner(web.AppRunner):
-    """An AppRunner whose connections answer everything with problem documents; `refuse` makes them."""
+    """An AppRunner whose connections answer all errors with problem documents; `refuse` makes them."""
 
     def __init__(self, app: web.Application, *, refuse: Refuse, **options: Any) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class ProblemRunner(web.AppRunner):
 
 
 class _Server(web.Server):
-    """As the one that it is made of, with connections of ours."""
+    """As the server that it is made from, but with `_Connection`s."""
 
     def __init__(self, refuse: Refuse, of: web.Server) -> None:
         super().__init__(of.request_handler, request_factory=of.request_factory, loop=of._loop, **of._kwargs)
@@ -55,7 +55,7 @@ class _Connection(web.RequestHandler):
         self._over: asyncio.Future[None] = self._loop.create_future()
 
     def data_received(self, data: bytes) -> None:
-        if not self._broken:  # else nothing that comes can be told apart any more
+        if not self._broken:  # after a parse error, the rest cannot be divided into requests
             super().data_received(data)
 
     def eof_received(self) -> None:
@@ -73,7 +73,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Called for what the parser could not read, with a request that stands for it."""
+        """aiohttp calls this, with a placeholder request, for data that its parser could not read."""
         if request.writer.output_size > 0:
             raise ConnectionError("half an answer is out already")
         self.log_exception("Error handling request from %s", request.remote, exc_info=exc)
@@ -85,7 +85,7 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Also called with what aiohttp raised before any of our code ran: an `Expect` that it does not know."""
+        """aiohttp also calls this with errors that it raised before our code ran, as for an unknown `Expect`."""
         if isinstance(resp, web.HTTPException) and resp.status >= 400:
             resp = self._refuse(request, resp)
         finished = await super().finish_response(request, resp, start_time)

@@ -1,7 +1,6 @@
 """The id that ties a request, its answer, its log lines and a user's question together.
 
-Here: taking it from `X-Request-ID` or making it, once per request. It is a name, not a secret, and nothing
-depends on its being unique.
+Here: taking it from `X-Request-ID` or making it, once per request. It is not a secret, and need not be unique.
 """
 
 import re
@@ -17,7 +16,7 @@ _KEY: Final = web.RequestKey("request_id", str)
 
 
 def request_id(request: web.BaseRequest) -> str:
-    """The request's id: the client's own if it is 1 to 128 printable ASCII characters, else one of ours."""
+    """The request's id: the client's own if it is 1 to 128 printable ASCII characters, else a new one."""
     known = request.get(_KEY)
     if known is None:
         given = request.headers.get(HEADER)

@@ -1,7 +1,4 @@
-"""Answers: JSON that goes to the socket as bytes, and the list pages of the contract.
-
-Here: building successful responses. Errors are built in `problems`, streams in `sse`.
-"""
+"""Builds successful JSON responses, and replays of stored ones. Errors are built in `problems`, streams in `sse`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -15,7 +12,7 @@ JSON: Final = "application/json; charset=utf-8"
 
 
 def json_bytes(value: bytes | str | BaseModel | Sequence[BaseModel]) -> bytes:
-    """JSON as bytes: models are dumped by alias, text and bytes are taken to be JSON already."""
+    """JSON as bytes. Models are dumped by alias; text and bytes must be JSON already."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
@@ -31,7 +28,7 @@ def json_response(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """A JSON response from a model, a list of models, or JSON that is ready as text or bytes."""
+    """A JSON response from a model, a list of models, or ready JSON as text or bytes."""
     all_headers = {"Content-Type": JSON}
     if headers:
         all_headers.update(headers)
@@ -39,7 +36,7 @@ def json_response(
 
 
 class Replay(HodeiError):
-    """Not a failure: the request was answered before, with this. Leaves the handler early."""
+    """Not a failure: leaves the handler early with the stored response to an earlier, identical request."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__("this request was answered before")
@@ -48,6 +45,6 @@ class Replay(HodeiError):
         self.body = body
 
     def response(self) -> web.Response:
-        """The stored answer again, marked as such."""
+        """The stored response, with the header `Idempotency-Replayed`."""
         headers = {**self.headers, "Idempotency-Replayed": "true"}
         return web.Response(status=self.status, headers=headers, body=self.body)

@@ -1,4 +1,4 @@
-"""Clients that do not read: how long a part of an answer may take to be written, and what happens then."""
+"""The deadline for writing a part of a response to a client that does not read."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,8 +12,8 @@ WRITE_DEADLINE: Final = 30.0
 
 @asynccontextmanager
 async def write_deadline(request: web.Request, seconds: float) -> AsyncIterator[None]:
-    """Around one write of an answer. Where the client does not read for so long, its connection is cut, and so nothing
-    is kept for it any more. Raises ConnectionResetError."""
+    """Use around one write of a response. If the client does not read within `seconds`, the connection is aborted and
+    its buffers are freed. Raises ConnectionResetError then."""
     try:
         async with asyncio.timeout(seconds):
             yield

@@ -1,7 +1,7 @@
-"""Server-sent events (WHATWG HTML, "Server-sent events"): streams that end well.
+"""Server-sent events (WHATWG HTML, "Server-sent events").
 
-Here: `EventStream`, one open stream, and the list of open ones that shutting down has to end. Not here: where the
-events come from.
+Here: `EventStream`, one open stream, and the set of open streams, which shutdown ends. Not here: where the events come
+from.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _HEADERS: Final = {
 
 
 class OpenStreams:
-    """The streams of one application that are open now."""
+    """The open streams of one application."""
 
     def __init__(self) -> None:
         self._streams: set[EventStream] = set()
@@ -37,7 +37,7 @@ class OpenStreams:
         self._streams.discard(stream)
 
     async def close(self, _app: web.Application) -> None:
-        """End them all, as the application is shutting down; clients reconnect elsewhere or later."""
+        """End all streams at shutdown; clients reconnect, to another replica or later."""
         for stream in tuple(self._streams):
             stream.close()
 
@@ -53,9 +53,9 @@ class EventStream:
                 await stream.send(event.json, id=event.id, event=event.type)
         return stream.response
 
-    When the client goes away, does not read for `deadline` seconds, or the service stops, the block is
-    left at whatever it awaits, silently. While nothing is sent, a comment every `keep_alive` seconds keeps proxies
-    from closing the connection. Raises Overloaded on entering when too many streams are open.
+    When the client goes away, does not read for `deadline` seconds, or the service stops, the block ends at its current
+    await, without an error. While no event is sent, a comment every `keep_alive` seconds keeps proxies from closing the
+    connection. Raises Overloaded on entering when too many streams are open.
     """
 
     def __init__(
@@ -110,16 +110,16 @@ class EventStream:
         if ours:
             self.response.force_close()
             if kind is asyncio.CancelledError:
-                # Like asyncio.timeout: only our own cancellation is taken back, another one goes on.
+                # Like asyncio.timeout: only our own cancellation is undone; another one propagates.
                 return self._body.uncancel() == 0
         return isinstance(error, ConnectionResetError)
 
     async def send(self, data: str, *, id: str | None = None, event: str | None = None) -> None:
-        """Send one event; waits while the client is slow. `data` may have several lines."""
+        """Send one event. Waits while the client is slow. `data` may have several lines."""
         await self._write(_event(data, id, event))
 
     async def send_all(self, events: Iterable[tuple[str, str]]) -> None:
-        """Send events without a name, each its data and its id, in one write."""
+        """Send events without a name, as pairs of data and id, in one write."""
         if text := "".join([_event(data, id, None) for data, id in events]):
             await self._write(text)
 
@@ -128,21 +128,21 @@ class EventStream:
         await self._write(f": {_one_line(text)}\n\n")
 
     def close(self) -> None:
-        """End the stream from outside: the block is left at its next await."""
+        """End the stream from outside: its block ends at the next await."""
         if not self._closed and self._body is not None:
             self._closed = True
             self._body.cancel()
 
     async def _write(self, text: str) -> None:
         if self._closed:
-            await asyncio.sleep(0)  # here the end, already on its way, arrives
+            await asyncio.sleep(0)  # lets the pending cancellation arrive
             return
         async with write_deadline(self._request, self._deadline):
             await self.response.write(text.encode())
         self._last_write = asyncio.get_running_loop().time()
 
     async def _watch_over(self) -> None:
-        """Sees a client leave and keeps the connection alive; aiohttp tells handlers neither."""
+        """Notice when the client has left, and keep the connection alive; aiohttp does neither for handlers."""
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -153,7 +153,7 @@ class EventStream:
                 if loop.time() - self._last_write >= self._keep_alive:
                     await self.comment("keep-alive")
         except ConnectionResetError:
-            pass  # gone between the look and the write
+            pass  # the client left between the check and the write
         self.close()
 
 

@@ -1,7 +1,7 @@
 """The routes that every service has: health, metrics, the OpenAPI document and Swagger UI.
 
-Here: those routes, declared like any others, so that they are documented too. Not here: what health means
-(`health`) and how the document is made (`openapi`).
+Here: those routes, declared like any others, so that they are documented too. Not here: the health checks (`health`)
+and how the document is made (`openapi`).
 """
 
 from importlib.resources import files
@@ -32,14 +32,14 @@ _UI_HEADERS: Final = {
 
 
 class Document:
-    """The OpenAPI document's place: the routes are declared before it can be written."""
+    """Holds the OpenAPI document, which is written after the routes are declared."""
 
     def __init__(self) -> None:
         self.content = b""
 
 
 def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Api:
-    """The routes, over what they show."""
+    """The system routes of one service."""
     api = Api(tag="system", description="The service itself.", system=True)
     page = files("shared.web").joinpath("static", "swagger-ui", "index.html").read_bytes()
 

@@ -1,7 +1,7 @@
-"""Creating what another service has to agree to: create it, ask by its event, wait for the verdict, undo a refusal.
+"""Creating an entity that another service must accept: create it, wait for the other service's verdict, undo a refusal.
 
-The event that tells of the creation is the question: the other service answers with an event of its own, whenever it
-can. The request waits for that, but not for long: without a verdict what was created stays, and is refused later.
+The creation's event is the question, and the other service answers with an event of its own. The request waits for that
+event for a short time. Without a verdict in time the entity stays, and may be refused later.
 """
 
 from collections.abc import Awaitable, Callable
@@ -35,13 +35,12 @@ async def verdict(
     of: tuple[str, str],
     within: float = VERDICT_DEADLINE,
 ) -> EventData | None:
-    """Wait for the verdict on what the request has created. Returns None when there is none in time.
+    """Wait for the verdict on the entity that the request has created. Returns None when there is none in time, when
+    too many requests wait already, or when the service stops; the entity stays then.
 
-    `listener` was made before the creation was committed. `of` is what the verdict is about, as the kind and the id
-    that the request's body names in `<kind>_id`. A refusal is answered as if the request had never been sent: `undo`
-    takes back what was created, and in the same transaction the Idempotency-Key is unused again.
-
-    When too many requests wait already, or the service stops, there is no verdict either: what was created stays.
+    `listener` must be made before the creation is committed. `of` is the kind and id of the entity that the verdict is
+    about, which the request's body names in `<kind>_id`. A refusal leaves no trace of the request: `undo` deletes the
+    created entity, and the same transaction releases the Idempotency-Key.
 
     Raises NotFound, Conflict or Invalid for a refusal.
     """
