@@ -1,7 +1,7 @@
 """The tools for people: `hodei up`, the command line and the Python client (`from hodei import Client, JobCreate`).
 
-The client, its errors and the models of requests and answers are listed in `hodei.api`. Importing `hodei` loads nothing
-else; each name is loaded when it is first used.
+`hodei.api` lists the client, its errors and the models of requests and responses. `import hodei` alone does not load
+them; each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __version__: str
 
 
 def __getattr__(name: str) -> object:
-    # The client and the installed metadata cost far more than this package: loaded when asked for.
+    # The client and the installed metadata take far longer to load than this package, so they are loaded on first use.
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> object:
             return version("hodei-jobs")
         except PackageNotFoundError:
             return "0.0.0"
-    if name[:1].isupper() or name == "written":  # and not a submodule, which must not load the client
+    if name[:1].isupper() or name == "written":  # not a submodule, which must not load the client
         from hodei import api
 
         if name in api.__all__:

@@ -1,16 +1,16 @@
-"""The console script, and `python -m hodei`. An interrupt ends it quietly, also while it still loads its modules."""
+"""The console script, and `python -m hodei`. An interrupt ends it quietly, even while it loads its modules."""
 
 import sys
 from typing import Final
 
 INTERRUPTED: Final = 130
-"""128 + SIGINT, as a shell has it."""
+"""128 + SIGINT, as shells use it."""
 
 
 def main() -> None:
     """Run the command line; never returns normally."""
     try:
-        from hodei.cli import main as command_line  # it loads most of the program
+        from hodei.cli import main as command_line  # loads most of the program
 
         command_line()
     except KeyboardInterrupt:

@@ -1,4 +1,5 @@
-"""Running one command of the CLI against the platform: its client, errors on one line, exit codes, lists."""
+"""Runs one CLI command against the platform: creates the client, prints errors on one line, sets exit codes, prints
+lists."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,14 +12,14 @@ from hodei.client import Client, ClientError, WrongSetting
 from hodei.escapes import escaped
 
 WRONG_SETTING: Final = 2
-"""The exit code for a setting that cannot be, as for wrong usage."""
+"""The exit code for an invalid setting, as for wrong usage."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def with_client(work: Callable[[Client], Awaitable[int]], *, failed: int = 1) -> int:
-    """Do something with a client and return its exit code. After one line on standard error: `failed` when the platform
-    refuses or does not answer, 2 when the environment has a wrong setting."""
+    """Run `work` with a client and return its exit code. When that fails, print one line on standard error, and return
+    `failed` if the platform refuses or does not answer, 2 if the environment has a wrong setting."""
 
     async def go() -> int:
         async with Client() as client:
@@ -47,7 +48,7 @@ def show_list(
 
     if code := with_client(ask):
         raise typer.Exit(code)
-    # Outside of the event loop, whose handler of an interrupt would not end a write to a pipe that is not read.
+    # Outside the event loop: its interrupt handler would not end a write to a pipe that is not read.
     if as_json:
         for one in found:
             print(one.model_dump_json())

@@ -30,7 +30,7 @@ from schemas.states import JobStatus
 
 
 class FinalStatus(StrEnum):
-    """The states in which a job is over."""
+    """The final states of a job."""
 
     SUCCEEDED = JobStatus.SUCCEEDED.value
     FAILED = JobStatus.FAILED.value
@@ -185,7 +185,7 @@ def logs(
 
     async def show(client: Client) -> int:
         job_id = await whole_job_id(client, job)
-        # Steps that are followed side by side are named in each line.
+        # When several steps are followed, each line begins with the name of its step.
         output = Output(named=follow and not as_json and len((await client.job(job_id)).tasks) > 1)
         expired = False
 
@@ -310,5 +310,5 @@ def worker(
     }
     environment = os.environ | {key: value for key, value in given.items() if value}
     sys.stdout.flush()
-    # The agent takes this process's place, so that signals and the exit code are its own.
+    # The agent replaces this process, so that it gets the signals and its exit code becomes that of `hodei worker`.
     os.execve(sys.executable, [sys.executable, "-m", "worker_manager.agent"], environment)

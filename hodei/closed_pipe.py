@@ -1,4 +1,4 @@
-"""Noticing at once, and not at the next write, that the reader of standard output has closed its pipe (`| head -1`)."""
+"""Detects at once, not at the next write, that the reader of standard output has closed its pipe (`| head -1`)."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @contextmanager
 def watched(closed: Callable[[], None]) -> Iterator[None]:
-    """Call `closed` once if the pipe's reader closes it during the block. Anything but a pipe is not watched."""
+    """Call `closed` once if the pipe's reader closes it during the block. Only a pipe is watched."""
     try:
         descriptor = sys.stdout.fileno()
         is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
@@ -30,7 +30,7 @@ def watched(closed: Callable[[], None]) -> Iterator[None]:
         loop.remove_reader(descriptor)
         closed()
 
-    # The write end of a pipe is never readable: the loop calls back only for its error, that the read end is closed.
+    # The write end of a pipe is never readable: the loop calls back only when the read end is closed.
     loop.add_reader(descriptor, over)
     try:
         yield
@@ -39,7 +39,7 @@ def watched(closed: Callable[[], None]) -> Iterator[None]:
 
 
 async def while_read(work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of `work`. Cancels it and raises ClosedOutput when standard output's reader closes it."""
+    """Return the result of `work`. If the reader of standard output closes it, cancel `work` and raise ClosedOutput."""
     working = asyncio.create_task(work)
     gone = asyncio.Event()
     with watched(gone.set):

@@ -1,4 +1,4 @@
-"""Remarks to a person who follows a job, beside its output: why the job waits, and that an attempt is tried again."""
+"""Remarks for a person who follows a job, besides its output: why the job waits, and which attempts are retried."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from hodei.client import Client, ClientError
 from schemas.rest.jobs import TimelineEvent
 
 FIRST_LOOK: Final = 2.0
-"""Seconds that a task may wait before it is asked why: most start at once."""
+"""Seconds that a task may wait before its explanation is requested: most start at once."""
 NEXT_LOOK: Final = 10.0
 _WAITS: Final = frozenset({"tasks.queued", "tasks.retrying"})
 
 
 class Commentary:
-    """Follows a job's timeline and calls `say` with a sentence for what its output does not show.
+    """Follows a job's timeline and calls `say` with a sentence for events that its output does not show.
 
-    It only accompanies the output: when the services do not give the timeline or an explanation, it says nothing.
+    The remarks are optional: if the services do not return the timeline or an explanation, none is made.
     """
 
     def __init__(self, client: Client, job_id: str, say: Callable[[str], None]) -> None:
@@ -26,18 +26,18 @@ class Commentary:
         self._say = say
         self._names: dict[str, str] = {}
         self._waiting: dict[str, str] = {}
-        """The steps' names of tasks that wait for a worker, by id."""
+        """The names of steps that wait for a worker, by task id."""
         self._told: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Comment until the job is over."""
+        """Make remarks until the job ends."""
         looking = asyncio.create_task(self._look())
         try:
             self._names = {task.id: task.name for task in (await self._client.job(self._job_id)).tasks}
             async for event in self._client.follow_events(self._job_id):
                 self._hear(event)
         except ClientError:
-            return  # the output's own stream tells that the service is away
+            return  # the stream of the output reports that the service is away
         finally:
             looking.cancel()
             await asyncio.wait({looking})
@@ -61,7 +61,7 @@ class Commentary:
                 try:
                     explanation = await self._client.explain(task_id)
                 except ClientError:
-                    explanation = None  # the next look may get an answer
+                    explanation = None  # the next request may succeed
                 if explanation is not None and task_id in self._waiting and explanation.summary != self._told.get(name):
                     self._told[name] = explanation.summary
                     self._say(f"{name}: {explanation.summary}")
@@ -69,7 +69,7 @@ class Commentary:
 
 
 def retry_in_words(event: TimelineEvent) -> str:
-    """A sentence for `tasks.retrying`: which attempt failed and why, and when the next one comes."""
+    """A sentence for `tasks.retrying`: which attempt failed and why, and when the next one starts."""
     data = event.data
     attempt = int(str(data.get("attempt", 2)))
     due = data.get("run_at")

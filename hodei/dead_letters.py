@@ -1,4 +1,4 @@
-"""`hodei dead-letters`: events that a service's handlers rejected, listed, shown, published again and dropped.
+"""`hodei dead-letters`: list, show, resend and delete events that a service's handlers rejected.
 
 Exit codes: 0 success, 1 the platform refused or the letter does not exist, 2 wrong usage.
 """
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Owner(StrEnum):
-    """The services, each with dead letters of its own."""
+    """The services; each has dead letters of its own."""
 
     ORCHESTRATOR = "orchestrator"
     SCHEDULER = "scheduler"
@@ -154,7 +154,7 @@ async def _all(
 
 
 async def _first(ask: Callable[[str, str], Awaitable[T]], id: str) -> T:
-    """The answer of the service that has the letter. Raises ApiError, that of the last service, when none has it."""
+    """The response of the service that has the letter. Raises the ApiError of the last service when none has it."""
     for name in SERVICES[:-1]:
         try:
             return await ask(name, id)

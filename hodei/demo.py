@@ -1,4 +1,4 @@
-"""`hodei demo`: a platform of its own on free ports, one pipeline with its live logs, and nothing left behind."""
+"""`hodei demo`: starts a platform on free ports, runs one pipeline with its live logs, and removes all of it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ EXAMPLE: Final = Path(__file__).parent / "example.json"
 COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green")
 
 Line = Callable[[str, Text], None]
-"""Prints one line of a step, by the step's name."""
+"""Prints one line of a step; the first argument is the step's name."""
 
 
 def run(pipeline: Path | None) -> int:
-    """Run the demo; 0 when every step succeeded, 1 when one failed or the platform did not start, 128 + N when
-    signal N stopped it."""
+    """Run the demo. Returns 0 when every step succeeded, 1 when one failed or the platform did not start, and 128 + N
+    when signal N stopped it."""
     pipeline = pipeline or EXAMPLE
     try:
         wanted = PipelineCreate.model_validate_json(pipeline.read_bytes())
@@ -59,7 +59,7 @@ async def _run(wanted: PipelineCreate, folder: Path) -> int:
     living.add_done_callback(lambda _: ready.cancel())
     await asyncio.wait([ready])
     if ready.cancelled():
-        return await living or 128 + signals[0]  # when it failed, it has printed why
+        return await living or 128 + signals[0]  # on failure it has printed the reason
     shown = asyncio.create_task(_show(wanted, ready.result()))
     living.add_done_callback(lambda _: shown.cancel())
     await asyncio.wait([shown])
@@ -134,7 +134,7 @@ async def _print_output(client: Client, execution_id: str, name: str, line: Line
 
 
 async def _recorded(client: Client, execution_id: str) -> None:
-    """Wait until the worker manager knows an execution: it records a batch of them shortly after they start."""
+    """Wait until the worker manager knows an execution; it records a batch of them shortly after they start."""
     async with asyncio.timeout(DEADLINE):
         while True:
             try:

@@ -17,9 +17,9 @@ from schemas.rest.schedules import Explanation
 from schemas.states import TASK, JobStatus
 
 MOST_TASKS: Final = 100
-"""Tasks of one job that are explained."""
+"""The most tasks of one job that are explained."""
 MOST_JOBS: Final = 100
-"""Unfinished jobs of each state that are searched for a task by the last characters of its id."""
+"""The most unfinished jobs of each state that are searched for a task by the last characters of its id."""
 
 
 def explain(
@@ -45,7 +45,7 @@ def explain(
 
 
 async def _find(client: Client, text: str) -> JobDetail | Explanation:
-    """The job that `text` stands for, or the explanation of the task. Raises NoSuchId and ClientError."""
+    """The job with the id `text`, or the explanation of the task with that id. Raises NoSuchId and ClientError."""
     id = await whole_id("job or task", text, _candidates(client, text.strip().lower()))
     for look in (client.job, client.explain):
         try:
@@ -57,7 +57,7 @@ async def _find(client: Client, text: str) -> JobDetail | Explanation:
 
 
 async def _candidates(client: Client, short: str) -> AsyncIterator[tuple[str, str]]:
-    """Jobs whose id ends with `short`; if there is none, the tasks of the newest unfinished jobs."""
+    """Jobs whose id ends with `short`; if there is none, such tasks of the newest unfinished jobs."""
     no_job = True
     async for job in client.jobs(short_id=short, limit=SHOWN_AT_MOST):
         no_job = False

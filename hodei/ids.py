@@ -1,7 +1,6 @@
-"""The ids that a person types: whole ones, or their last 8 characters.
+"""The ids that a person types: complete ones, or short ids, their last 8 characters.
 
-The first characters of a UUIDv7 are its time, shared by everything that was made in the same minute; the last ones are
-random.
+The first characters of a UUIDv7 are its time, which all ids of the same minute share; the last ones are random.
 """
 
 import re
@@ -16,7 +15,7 @@ LOOKED_AT: Final = 10_000
 
 
 class NoSuchId(ClientError):
-    """No id ends with these characters, or more than one does."""
+    """No id ends with these characters, or several do."""
 
 
 async def whole_job_id(client: Client, text: str) -> str:
@@ -35,8 +34,8 @@ async def whole_worker_id(client: Client, text: str) -> str:
 async def whole_id(kind: str, text: str, candidates: AsyncIterator[tuple[str, str]]) -> str:
     """The id among `candidates` (each with a few words about it) that ends with `text`.
 
-    Anything but 8 hexadecimal digits is returned unchanged, and no candidate is read. Raises NoSuchId, in a message
-    that lists what an ambiguous text could be, and ClientError.
+    A text other than 8 hexadecimal digits is returned unchanged, and no candidate is read. Raises NoSuchId, whose
+    message lists the matches of an ambiguous text, and ClientError.
     """
     short = _short(text)
     if not text.strip():

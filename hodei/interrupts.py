@@ -1,8 +1,8 @@
-"""Requests to end `hodei run`: the first signal asks to cancel the job, a later one to leave it at once. An output
-that can no longer be written counts as a first signal.
+"""Requests to end `hodei run`: the first signal asks to cancel the job, a later one to leave it at once.
 
-One Ctrl-C may arrive as several signals: the terminal sends it to the whole process group, and a shell or timeout(1)
-that gets it passes it on. So signals that follow the first one closely are taken as the same request.
+An output that can no longer be written counts as a first signal. One Ctrl-C may arrive as several signals: the terminal
+sends it to the whole process group, and a shell or timeout(1) that gets it passes it on. So signals that closely follow
+the first one count as the same request.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from hodei.closed_pipe import watched
 from hodei.standard_streams import ClosedOutput
 
 SAME_REQUEST: Final = 0.5
-"""Seconds after the first signal in which further ones count as the same request."""
+"""Seconds after the first signal in which further signals count as the same request."""
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Notes signals while its block runs. A hang-up is not noted where it was ignored before, as under nohup(1).
+    """Notes signals while its block runs. SIGHUP is not noted if it was ignored before, as under nohup(1).
 
-    With `output`, the program goes on writing, and a closed pipe counts as a request; `clock` returns seconds.
+    With `output`, a closed pipe of standard output counts as a request. `clock` returns seconds.
     """
 
     def __init__(self, *, output: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,12 +33,12 @@ class Interrupts:
         self._asked_at = 0.0
         self._watching = ExitStack()
         self.first: signal.Signals | None = None
-        """None also when an output could not be written."""
+        """The first signal; None before it, and if the first request was an output that cannot be written."""
         self._closed: ClosedOutput | None = None
         self.asked = asyncio.Event()
-        """The job is to be cancelled."""
+        """Set when the job should be cancelled."""
         self.insisted = asyncio.Event()
-        """The job is to be left, whatever its state."""
+        """Set when the program should leave the job, whatever its state."""
         self._heard = [one for one in _ASKING if signal.getsignal(one) is not signal.SIG_IGN]
 
     def __enter__(self) -> Self:
@@ -58,7 +58,7 @@ class Interrupts:
             loop.remove_signal_handler(number)
 
     def note(self, number: signal.Signals) -> None:
-        """Take a signal."""
+        """Note a signal."""
         if not self.asked.is_set():
             self.first = number
             self._ask()
@@ -66,7 +66,7 @@ class Interrupts:
             self.insisted.set()
 
     def note_closed(self, error: ClosedOutput) -> None:
-        """Take a closed output: a closed pipe counts as SIGPIPE, and as the first signal only."""
+        """Note a closed output. A closed pipe counts as SIGPIPE, and only as the first signal."""
         if not self.asked.is_set():
             self._closed = error
             self.first = signal.SIGPIPE if error.broken_pipe else None
@@ -78,12 +78,12 @@ class Interrupts:
 
     @property
     def output_failed(self) -> bool:
-        """Whether an output that could not be written was the first request."""
+        """Whether the first request was an output that could not be written."""
         return self._closed is not None
 
     @property
     def why(self) -> str:
-        """The beginning of a sentence that names the output that was closed; empty after a signal."""
+        """The beginning of a sentence that names the closed output; empty after a signal."""
         if self._closed is None:
             return ""
         return f"{self._closed.stream} was closed: " if self._closed.broken_pipe else f"{self._closed}: "

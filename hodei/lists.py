@@ -1,6 +1,6 @@
-"""`hodei jobs | executions | queue | pipelines | schedules`: the platform's lists, narrowed down by what they show.
+"""`hodei jobs | executions | queue | pipelines | schedules`: the platform's lists, with filters.
 
-The lists of workers and of dead letters stand beside their other commands, in `workers` and `dead_letters`.
+The lists of workers and of dead letters are in `workers` and `dead_letters`, beside their other commands.
 """
 
 from collections.abc import Sequence
@@ -190,7 +190,7 @@ def schedules(
 
 
 def print_executions(executions: Sequence[ManagedExecution]) -> None:
-    """Print executions, a line each; a worker whose name is not known by its id."""
+    """Print executions, a line each. A worker without a known name is shown by its id."""
     columns: Columns = {
         "ID": [one.id for one in executions],
         "STATUS": [status_text(one.status.value, one.reason) for one in executions],

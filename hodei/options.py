@@ -38,7 +38,7 @@ _OTHER_NAMES: Final = {"job_id": "--job", "task_id": "--task", "worker_id": "--w
 
 
 def check(query: type[PageQuery], filters: Mapping[str, object]) -> None:
-    """Raises typer.BadParameter for a value that the service would refuse, naming its option."""
+    """Raise typer.BadParameter, which names the option, for a value that the service would refuse."""
     given = {name: value for name, value in filters.items() if value is not None and name != "limit"}
     options = {name: _OTHER_NAMES.get(name, f"--{name.replace('_', '-')}") for name in given}
     usage.checked(options, lambda: query.model_validate(given))

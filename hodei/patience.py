@@ -1,4 +1,4 @@
-"""How long `hodei run` retries while a service is away: long enough for a restart, and with a deadline."""
+"""How long `hodei run` retries while a service is away: long enough for a restart, but not for ever."""
 
 import asyncio
 import uuid
@@ -12,25 +12,25 @@ from hodei.embedded.terminal import say
 from schemas.rest.jobs import JobCreate, JobDetail
 
 PATIENCE: Final = 60.0
-"""Seconds for which a service may be away, and in which a cancelled job has to end, before `hodei run` gives up."""
+"""Seconds for which a service may be away, and for which a cancelled job may go on, before `hodei run` gives up."""
 PAUSE: Final = 1.0
 LAST_ANSWER: Final = 5.0
-"""Seconds beyond PATIENCE for a request that is under way then."""
+"""Seconds beyond PATIENCE for a request that is in progress then."""
 TOLD_AFTER: Final = 1.0
-"""Seconds of failures after which a message says what the program waits for."""
+"""Seconds of failures after which a message explains what the program waits for."""
 TOLD_WITHOUT_ANSWER: Final = 5.0
-"""The same when a service does not answer at all: a busy one may take a while."""
+"""The same when a service does not answer at all, because it may be busy."""
 
 T = TypeVar("T")
 
 
 def passes(error: ClientError) -> bool:
-    """Tell whether a retry may succeed."""
+    """Whether a retry may succeed."""
     return isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.status in RETRIED_STATUSES)
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Retry `ask` until it returns; the service may be away for PATIENCE seconds. Raises ClientError."""
+    """Retry `ask` until it returns. The service may be away for PATIENCE seconds. Raises ClientError."""
     clock = asyncio.get_running_loop().time
     away_since = clock()
     while True:
@@ -39,22 +39,22 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
             return await ask()
         except ClientError as error:
             if clock() - asked_at > PATIENCE:
-                away_since = clock()  # the service had been reachable for a long time
+                away_since = clock()  # the service was reachable for a long time before
             if not passes(error) or clock() - away_since > PATIENCE:
                 raise
         await asyncio.sleep(PAUSE)
 
 
 class Submission:
-    """One job, sent under one Idempotency-Key until the platform has answered, for PATIENCE seconds at most.
+    """One job, sent with one Idempotency-Key until the platform answers, for at most PATIENCE seconds.
 
-    Once `stop` is set, a submission that the platform cannot have received is not sent again.
+    Once `stop` is set, a job that the platform cannot have received is not sent again.
     """
 
     def __init__(self, client: Client, job: JobCreate, stop: asyncio.Event) -> None:
         self.key = str(uuid.uuid4())
         self.perhaps_received = False
-        """The job may have been accepted, though there is no answer."""
+        """Whether the job may have been accepted although no response came."""
         self._client, self._job, self._stop = client, job, stop
         self._error: ClientError | None = None
         self._failed = asyncio.Event()
@@ -70,7 +70,7 @@ class Submission:
             raise self._error or Unreachable("no answer in time", perhaps_received=True) from None
 
     async def tell(self) -> None:
-        """Report that the job is not accepted yet, and why, once that takes a while."""
+        """After a while, print that the job is not accepted yet, and why."""
         await asyncio.sleep(TOLD_AFTER)
         with suppress(TimeoutError):
             async with asyncio.timeout(TOLD_WITHOUT_ANSWER):

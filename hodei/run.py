@@ -1,6 +1,6 @@
-"""`hodei run`: submit one job, follow it to its end, and turn how it ended into an exit code.
+"""`hodei run`: submits one job, follows it to its end, and turns its outcome into an exit code.
 
-When this program ends before the job, the job is cancelled, or a line on stderr names it and says what is known of it.
+When this program ends before the job, the job is cancelled, or a line on stderr names it with its last known state.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from hodei.views import Output, failure_in_words
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.states import JobStatus, Reason
 
-# The codes of timeout(1), env(1) and a shell, where the command has not exited with a code of its own.
+# The codes of timeout(1), env(1) and shells, for a command that did not exit with a code of its own.
 TIMED_OUT: Final = 124
 PLATFORM_FAILED: Final = 125
 """hodei itself failed: the platform refused the job or was away for a minute, or the output could not be written."""
@@ -31,18 +31,18 @@ CANCELLED: Final = 128 + signal.SIGTERM
 """The job was cancelled, but not by this program: its command was ended, as by SIGTERM."""
 ASK_AGAIN: Final = 2.0
 LAST_WORDS: Final = 2.0
-"""Seconds in which the commentary has to end after the job."""
+"""Seconds that the commentary may go on after the job's end."""
 LONGEST: Final = 366 * 24 * 3600.0
 _NOT_EXECUTABLE: Final = re.compile(r"^(not permitted to run |.* is not something this system can run)")
 """The detail that an agent reports for a file that exists but cannot be executed (EACCES, ENOEXEC)."""
 
 
 async def run(client: Client, job: JobCreate, *, detach: bool = False, quiet: bool = False) -> int:
-    """Submit a job, show its output until it is over, and return its exit code.
+    """Submit a job, show its output until it ends, and return its exit code.
 
-    With `detach` it prints the job's id and returns. SIGINT, SIGTERM, SIGHUP and an output that cannot be written
-    cancel the job first. A second signal, half a second later or more, leaves the job at once, and so do PATIENCE
-    seconds.
+    With `detach`, print the job's id and return. SIGINT, SIGTERM, SIGHUP and an output that cannot be written first
+    cancel the job. The program leaves it at a second signal, half a second later or more, or PATIENCE seconds after the
+    first.
     """
     with Interrupts(output=not detach) as interrupts:
         submitted = await _submit(client, job, interrupts)
@@ -56,14 +56,14 @@ async def run(client: Client, job: JobCreate, *, detach: bool = False, quiet: bo
 
 
 async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts, *, quiet: bool = False) -> int:
-    """Show a job's output until it is over and return its exit code; see `run` for what interrupts it."""
+    """Show a job's output until it ends and return its exit code. `run` describes the interrupts."""
     following = asyncio.create_task(_follow(client, job_id, interrupts, quiet=quiet))
     cancelling = asyncio.create_task(_cancel_when_asked(client, job_id, interrupts))
     leaving = asyncio.create_task(_leave(interrupts))
     try:
         await asyncio.wait({following, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if following.done() and following.exception() and interrupts.asked.is_set():
-            # A job that cannot be followed can be cancelled all the same.
+            # A job that cannot be followed can still be cancelled.
             await asyncio.wait({cancelling, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not following.done():
             _say_left(job_id, cancelling, interrupts)
@@ -74,7 +74,7 @@ async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts,
         cancelled_here = interrupts.asked.is_set() and job.status is JobStatus.CANCELLED
         cut_short = interrupts.output_failed and job.status is JobStatus.SUCCEEDED
         return _own_code(interrupts) if cancelled_here or cut_short else exit_code(job)
-    except Exception as error:  # noqa: BLE001  # whatever the error is, the job goes on without this program
+    except Exception as error:  # noqa: BLE001  # whatever the error, the job goes on without this program
         _report(error)
         _say_left(job_id, cancelling, interrupts)
         return _own_code(interrupts)
@@ -85,7 +85,7 @@ async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts,
 
 
 def exit_code(job: JobDetail) -> int:
-    """The exit code for the outcome of a job of one command."""
+    """The exit code for the outcome of a job with one command."""
     if job.status is JobStatus.SUCCEEDED:
         return 0
     if job.status is JobStatus.CANCELLED:
@@ -102,7 +102,7 @@ def exit_code(job: JobDetail) -> int:
 
 
 async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> JobDetail | None:
-    """The job that was created; None without an answer, after a line that says whether it may have been accepted."""
+    """The job that was created. On failure prints whether the job may have been accepted, and returns None."""
     submission = Submission(client, job, stop=interrupts.asked)
     submitting, telling = asyncio.create_task(submission.answer()), asyncio.create_task(submission.tell())
     asked, insisted = (asyncio.create_task(event.wait()) for event in (interrupts.asked, interrupts.insisted))
@@ -117,7 +117,7 @@ async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> Job
     except ClientError as error:
         _report(error)
         perhaps_received = submission.perhaps_received
-    except Exception as error:  # noqa: BLE001  # whatever the error is, the job may have been accepted
+    except Exception as error:  # noqa: BLE001  # whatever the error, the job may have been accepted
         _report(error)
     finally:
         tasks = {submitting, telling, asked, insisted}
@@ -150,11 +150,11 @@ async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet:
                 await output.show(line)
             except ClosedOutput as error:
                 interrupts.note_closed(error)
-                break  # the job is being cancelled, and its end is waited for
+                break  # the job is being cancelled; its end is awaited below
         await patiently(lambda: client.wait(job_id, timeout=LONGEST))
         job = await patiently(lambda: client.job(job_id))
         if commenting is not None:
-            # Output and timeline are two streams, and the timeline of a quick job may be a little behind.
+            # Output and timeline are two streams; the timeline of a quick job may end a little later.
             await asyncio.wait({commenting}, timeout=LAST_WORDS)
         return job
     finally:
@@ -166,7 +166,7 @@ async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet:
 
 
 async def _leave(interrupts: Interrupts) -> None:
-    """Return when the job is to be left: at the second signal, or PATIENCE seconds after the first."""
+    """Return when the program should leave the job: at the second signal, or PATIENCE seconds after the first."""
     await interrupts.asked.wait()
     with suppress(TimeoutError):
         async with asyncio.timeout(patience.PATIENCE):
@@ -174,7 +174,8 @@ async def _leave(interrupts: Interrupts) -> None:
 
 
 async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts) -> bool:
-    """At the first signal, request the cancellation until the platform accepts it. False if the job is over."""
+    """At the first signal, request the cancellation until the platform accepts it. Returns False if the job has
+    ended."""
     await interrupts.asked.wait()
     say(f"{interrupts.why}cancelling job {job_id}; a second signal leaves it")
     told = ""

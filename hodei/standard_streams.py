@@ -1,10 +1,9 @@
 """This program's standard streams: always open, and with an error of their own when they cannot be written.
 
-A pipe whose reader does not read, as that of `| less`, is full after a while, and a write to it blocks the program.
-So the output of commands is written once there is room (`until_ready`), and this program's own messages on standard
-error are held back until then, or until it ends.
-
-Not here: what a command does about a closed output. `hodei run` cancels its job; the others end.
+A pipe whose reader does not read, as with `| less`, fills up, and then a write to it blocks the program. So the output
+of commands is written when there is room (`until_ready`), and this program's own messages on standard error are held
+back until then, or until it ends. Each command decides what to do when its output is closed: `hodei run` cancels its
+job, the others end.
 """
 
 import asyncio
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PIECE: Final = select.PIPE_BUF
-"""Bytes that a pipe takes without blocking when it is ready."""
+"""The bytes that a pipe takes without blocking when it is ready."""
 MOST_HELD: Final = 1 << 16
-"""Characters of this program's own messages that are held back; beyond it, the oldest are dropped."""
+"""The most characters of this program's own messages that are held back; the oldest are dropped beyond that."""
 INTERRUPTED: Final = 128 + signal.SIGINT
 _NAMES: Final = {1: "standard output", 2: "standard error"}
 
@@ -34,7 +33,7 @@ _NAMES: Final = {1: "standard output", 2: "standard error"}
 class ClosedOutput(OSError):
     """A standard stream cannot be written: its reader has closed it, or its disk is full.
 
-    It carries no errno: typer and rich handle EPIPE themselves and exit with 1.
+    It has no errno, because typer and rich would handle EPIPE themselves and exit with 1.
     """
 
     def __init__(self, stream: str, cause: OSError) -> None:
@@ -44,19 +43,19 @@ class ClosedOutput(OSError):
 
     @classmethod
     def without_reader(cls) -> Self:
-        """The error of writing to standard output after its reader has closed it."""
+        """The error for a write to standard output after its reader has closed it."""
         return cls(_NAMES[1], BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
 
 def is_ready(descriptor: int) -> bool:
-    """Tell whether up to PIECE bytes can be written without blocking, or writing fails at once."""
+    """Whether up to PIECE bytes can be written without blocking, or a write would fail at once."""
     look = select.poll()
     look.register(descriptor, select.POLLOUT)
     return bool(look.poll(0))
 
 
 async def until_ready(stream: TextIO) -> None:
-    """Return when up to PIECE bytes can be written without blocking, or writing fails at once."""
+    """Return when up to PIECE bytes can be written without blocking, or a write would fail at once."""
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError):  # it is closed, or not a file at all
@@ -74,11 +73,11 @@ async def until_ready(stream: TextIO) -> None:
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """Open streams that are missing (`>&-`) on the null device; end quietly when standard output is closed.
+    """Open missing streams (`>&-`) on the null device, and end quietly when standard output is closed.
 
-    Exits with 128 + SIGPIPE, as a shell shows it, when the pipe's reader has closed it, and with 1 and a line on
-    standard error when writing fails otherwise. A block that exits with a code of its own keeps it; after an interrupt,
-    what standard output has not taken yet is dropped. Characters that an encoding cannot express are replaced.
+    Exits with 128 + SIGPIPE, as shells show it, when the pipe's reader has closed it. Exits with 1 and a line on
+    standard error when a write fails otherwise. If the block exits with a code of its own, that code stays; after an
+    interrupt, unwritten output is dropped. Characters that an encoding cannot express are replaced.
     """
     _open_missing()
     out, err = (io.BufferedWriter(_File(number, "w", closefd=False)) for number in (1, 2))
@@ -116,11 +115,11 @@ class _File(io.FileIO):
                 raise ClosedOutput(_NAMES[self.fileno()], error) from error
             if written is not None:
                 return written
-            select.select([], [self], [])  # it is full, and in non-blocking mode
+            select.select([], [self], [])  # the stream is full, and in non-blocking mode
 
 
 class _Remarks(io.TextIOWrapper):
-    """Standard error, for this program's own messages: those that cannot be written are dropped.
+    """Standard error for this program's own messages; those that cannot be written are dropped.
 
     The output of commands goes to its `buffer`, which raises ClosedOutput.
     """
@@ -132,7 +131,7 @@ class _Remarks(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         self._held = (self._held + text)[-MOST_HELD:]
         while self._held and is_ready(self.fileno()):
-            piece, self._held = self._held[: PIECE // 4], self._held[PIECE // 4 :]  # of at most 4 bytes a character
+            piece, self._held = self._held[: PIECE // 4], self._held[PIECE // 4 :]  # a character has at most 4 bytes
             self._write_now(piece)
         return len(text)
 
@@ -141,7 +140,7 @@ class _Remarks(io.TextIOWrapper):
             super().flush()
 
     def let_go(self) -> None:
-        """Write the messages that are held back, however long that takes."""
+        """Write the messages that are held back, even if that blocks."""
         held, self._held = self._held, ""
         self._write_now(held)
 
@@ -157,14 +156,14 @@ def _encoding(stream: TextIO | None) -> str:
 
 def _open_missing() -> None:
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(opened, True)  # the programs that this one starts have standard streams, too
+        os.set_inheritable(opened, True)  # programs that this one starts inherit standard streams, too
     os.close(opened)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # it lives as long as the program
 
 
 def _drop_what_is_left(stream: "io.BufferedWriter[_File]") -> None:
-    """Python flushes its streams at exit, and would report an error for what it cannot write then."""
+    """Flush the stream or drop its content: Python flushes at exit, and would report an error for a failed write."""
     try:
         stream.flush()
     except ClosedOutput:

@@ -9,7 +9,7 @@ import termios
 
 
 def has_input() -> bool:
-    """Tell whether standard input is a pipe, a socket or a file with something to read."""
+    """Whether standard input is a pipe, a socket or a file with bytes to read."""
     try:
         mode = os.fstat(0).st_mode
     except OSError:  # it is closed
@@ -20,7 +20,7 @@ def has_input() -> bool:
 
 
 def _readable() -> bool:
-    """Whether there are bytes to read, and not only the end of the stream."""
+    """Whether there are bytes to read, not only the end of the stream."""
     waiting = array.array("i", [0])
     fcntl.ioctl(0, termios.FIONREAD, waiting)
     return waiting[0] > 0

@@ -1,8 +1,8 @@
 """`hodei up`: NATS, PostgreSQL, the three services and a worker on this machine, which start and stop together.
 
-Everything it starts is a child that cannot outlive it. The data lie in one folder, which one `hodei up` uses at a
-time. Here: the order in which it starts and stops, and the table of addresses. Its parts are in hodei.up_preparation,
-hodei.up_servers and hodei.up_services; how servers and services are run is in hodei.embedded.
+All of them are children that cannot outlive this process. The data are in one folder, which only one `hodei up` uses at
+a time. This module has the order of start and stop, and the table of addresses. Its parts are in hodei.up_preparation,
+hodei.up_servers and hodei.up_services; hodei.embedded runs servers and services.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Specs = Callable[[UpSettings, Mapping[str, int], Mapping[str, str], Sequence[int
 
 
 def run(*, data_dir: Path | None = None, verbose: bool = False) -> int:
-    """Run the platform until Ctrl-C or SIGTERM, and return the exit code. It goes on when its output is closed."""
+    """Run the platform until Ctrl-C or SIGTERM, and return the exit code. A closed output does not stop it."""
     try:
         return asyncio.run(up(data_dir=data_dir, verbose=verbose))
     finally:
@@ -76,9 +76,9 @@ async def up(
     """Run the platform until a signal, and return 0. If it cannot start, print one line on stderr, stop everything, and
     return 2 for a wrong setting, else 1.
 
-    `started` is called when everything is ready; by default the table of URLs is printed. `signalled` is called with
-    the signal that stops the platform. `specs` lists the processes to run as the services. A second signal, half a
-    second later or more, ends everything at once.
+    `started` is called when everything is ready; by default it prints the table of URLs. `signalled` is called with the
+    signal that stops the platform. `specs` lists the processes to run as the services. A second signal, half a second
+    later or more, ends everything at once.
     """
     loop = asyncio.get_running_loop()
     living = asyncio.create_task(_live(data_dir, verbose, specs or services, started or print_table))
@@ -92,7 +92,7 @@ async def up(
                 signalled(number)
             living.cancel()
         elif loop.time() - asked_at >= SAME_REQUEST:
-            os._exit(1)  # the lifelines take everything along
+            os._exit(1)  # their lifelines end all children
 
     for number in STOP_SIGNALS:
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup

@@ -20,7 +20,8 @@ STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed
 
 
 async def check_settings(environment: Mapping[str, str]) -> None:
-    """Have the services' and the worker's own settings checked. Raises WrongSetting with the line that names them."""
+    """Let the services and the worker check their own settings. Raises WrongSetting with the line that names the wrong
+    one."""
     if not any(name.startswith("HODEI_") or name in ("NATS_URL", "DATABASE_URL") for name in environment):
         return  # nothing to check, which saves half a second
     check = await asyncio.create_subprocess_exec(
@@ -37,10 +38,10 @@ async def check_settings(environment: Mapping[str, str]) -> None:
 
 
 async def claim(data_dir: Path, stack: AsyncExitStack) -> int:
-    """Lock the data folder. The services inherit the descriptor that is returned, and hold it while they live.
+    """Lock the data folder. Returns a descriptor that the services inherit, and hold while they live.
 
-    Two locks: one of `up` itself, which refuses a second `up` at once, and one that its services hold as well, so
-    that after a kill the next `up` waits for the last of them instead of finding their ports taken.
+    There are two locks. One is held by `up` itself and refuses a second `up` at once. The other is held by its
+    services, too: after a kill, the next `up` waits for the last of them instead of finding their ports taken.
     """
     locks = []
     for name in ("up.lock", "services.lock"):
@@ -71,7 +72,8 @@ def _lock(descriptor: int) -> bool:
 
 
 def service_ports(settings: UpSettings, remembered: RememberedPorts) -> dict[str, int]:
-    """The services' ports, each known to be free. 0 is replaced by a free one, if possible by that of the last time."""
+    """The services' ports, each known to be free. 0 is replaced by the port of the last start if that is free, else by
+    another."""
     ports: dict[str, int] = {}
     for name, wanted in settings.ports.items():
         try:
@@ -86,5 +88,5 @@ def service_ports(settings: UpSettings, remembered: RememberedPorts) -> dict[str
 
 
 def _free_again(before: int | None, host: str, *, besides: Collection[int]) -> int:
-    """The port that was used before, if it can be, else a free one. Raises OSError."""
+    """The port that was used before, if it is free, else another. Raises OSError."""
     return free_port(host) if before is None or before in besides or is_taken(before, host) else before

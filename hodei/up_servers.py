@@ -1,6 +1,6 @@
-"""The servers of `hodei up`: starting those that the environment does not name, and the ports they take.
+"""The servers of `hodei up`: starts those that the environment does not name, on ports that are free.
 
-How a server runs is in hodei.embedded.postgres and hodei.embedded.nats.
+hodei.embedded.postgres and hodei.embedded.nats run them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ async def start_servers(
 ) -> tuple[EmbeddedNats | None, EmbeddedPostgres | None]:
     """Start the servers that the environment does not name. NATS is stopped first.
 
-    Unless the environment gives its port, each takes that of the last start (at first the default), or another one if
-    that is taken.
+    Unless the environment gives its port, each uses the port of the last start (at first the default), or another one
+    if that is taken.
     """
     nats = postgres = None
     if settings.database_url is None:
@@ -73,7 +73,7 @@ def remember(
     nats: EmbeddedNats | None,
     postgres: EmbeddedPostgres | None,
 ) -> None:
-    """Keep the ports that the environment did not give."""
+    """Store the ports that the environment did not give."""
     chosen = {name: port for name, port in ports.items() if not settings.ports[name]}
     if nats is not None:
         chosen["nats_monitoring"] = nats.monitoring_port

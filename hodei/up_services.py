@@ -1,6 +1,6 @@
-"""The services of `hodei up`: what is run, waiting until they are healthy, and stopping them and their workers.
+"""The services of `hodei up`: their processes, the wait until they are healthy, and the stop of them and their workers.
 
-How a service runs is in hodei.embedded.service; the servers are in hodei.up_servers.
+hodei.embedded.service runs a service; the servers are in hodei.up_servers.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from hodei.embedded.terminal import progress, say
 from hodei.embedded.worker import ALIVE, refusal_in_words
 from hodei.up_settings import SERVICES, UpSettings
 
-HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, on a machine that is short of CPU, too
+HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, even on a machine that is short of CPU
 SERVICE_DEADLINE: Final = 15.0  # for a service to stop after SIGTERM
-WORKERS_DEADLINE: Final = 5.0  # for the worker manager to take the request to stop its workers
+WORKERS_DEADLINE: Final = 5.0  # for the worker manager to accept the request to stop its workers
 
 
 def services(
@@ -41,8 +41,8 @@ def services(
 
 
 def python() -> Sequence[str]:
-    """The command of this Python. Where hodei is installed, it does not import from the current folder, which may have
-    a `scheduler` of its own."""
+    """The command of this Python. An installed hodei does not import from the current folder, which may have a
+    `scheduler` of its own."""
     try:
         metadata.distribution("hodei-jobs")
     except metadata.PackageNotFoundError:
@@ -75,7 +75,7 @@ async def stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
                     if answer.status >= 400:
                         say(f"worker {worker} was not stopped: {refusal_in_words(answer.status, await answer.read())}")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        # The worker manager ends its workers when it stops.
+        # The worker manager stops its workers when it stops.
         say(f"the workers are ended with the worker manager, which did not stop them: {str(error) or 'no answer'}")
 
 

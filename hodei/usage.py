@@ -1,7 +1,7 @@
-"""Reading the values of the command line, with errors in terms of the command line.
+"""Reads the values of the command line, with errors that name the option or argument.
 
-Each error is a `typer.BadParameter`, which names the option or argument. `CommandLine` prints all of them in the same
-way, those that typer raises included: `hodei: `, the error, where to find help; exit code 2.
+Each error is a `typer.BadParameter`. `CommandLine` prints all of them in the same way, those that typer raises
+included: `hodei: `, the error, where to find help; exit code 2.
 """
 
 import os
@@ -52,7 +52,7 @@ def _show(error: TyperException) -> None:
 
 
 def folder(text: str) -> Path:
-    """A folder's path. An empty one, often an unset variable of a script, is not the current folder."""
+    """A folder's path. An empty text, often an unset variable of a script, does not mean the current folder."""
     if not text:
         raise typer.BadParameter("must not be empty: name a folder")
     return Path(text)
@@ -64,14 +64,14 @@ def file(text: str) -> Path:
 
 
 def given(text: str) -> str:
-    """A text with something in it: an empty option is not the same as none."""
+    """A text that is not empty: an empty option is not the same as none."""
     if not text:
         raise typer.BadParameter("must not be empty")
     return text
 
 
 def moment_before(option: str, text: str, now: datetime) -> datetime:
-    """The moment that lies a time span such as 90s, 30m, 12h, 30d before now, and not before 1970."""
+    """The moment that lies a time span such as 90s, 30m, 12h or 30d before now, but not before 1970."""
     span = _span(text)
     if span is None:
         raise typer.BadParameter(f"{text!r}: a number and s, m, h or d is needed, as in 30d", param_hint=f"'{option}'")
@@ -81,7 +81,7 @@ def moment_before(option: str, text: str, now: datetime) -> datetime:
 
 
 def moment(text: str) -> datetime:
-    """A time such as 2026-11-01T09:00:00Z, local where it has no offset, or how long ago it was: 12h."""
+    """A time such as 2026-11-01T09:00:00Z (local without an offset), or how long ago it was: 12h."""
     try:
         span = _span(text)
         return datetime.now(UTC) - span if span is not None else datetime.fromisoformat(text).astimezone(UTC)
@@ -96,7 +96,7 @@ def _span(text: str) -> timedelta | None:
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """KEY=VALUE, given any number of times."""
+    """A map from KEY=VALUE texts."""
     found = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -107,7 +107,7 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def environment(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """NAME=VALUE, or NAME for the value that it has here."""
+    """A map from NAME=VALUE texts; NAME alone takes the value from this environment."""
     variables = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -118,8 +118,8 @@ def environment(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def checked(options: Mapping[str, str], validate: Callable[[], T]) -> T:
-    """Return the result of `validate`. pydantic's error is reported for the option that `options` has for its field;
-    the option "" stands for the whole value."""
+    """Return the result of `validate`. An error of pydantic is raised for the option that `options` has for its field;
+    the option "" is for the whole value."""
     try:
         return validate()
     except ValidationError as error:
@@ -131,7 +131,7 @@ def checked(options: Mapping[str, str], validate: Callable[[], T]) -> T:
 
 
 def refusal(options: Mapping[str, str], loc: Sequence[str | int], right: str) -> typer.BadParameter:
-    """The error for a field, named by its option or argument; a part of a field is named in the text."""
+    """The error for a field, named by its option or argument. The text names the part of the field, if there is one."""
     field = str(loc[0]) if loc else ""
     parts = [repr(part) for part in loc[1:] if isinstance(part, str) and part not in ("[key]", "max_attempts")]
     where = options.get(field) or options.get("")

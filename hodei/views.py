@@ -1,4 +1,4 @@
-"""How jobs, steps and output are printed in a terminal."""
+"""Prints jobs, steps and output in a terminal."""
 
 import codecs
 import shlex
@@ -32,10 +32,11 @@ STATUS_STYLES: Final = {
 SHORTEST: Final = 8
 """The smallest width of a shortened column, in cells."""
 COMFORTABLE: Final = 20
-"""The width that it must have, beyond its title, before a less important column is shown."""
+"""The least width, beyond its title, of the shortened column before a less important column is shown."""
 
 Columns = Mapping[str, Sequence[str | Text]]
-"""A table: texts of the platform are `str`, in which controls are shown as escapes; `Text` is our own words."""
+"""A table by column title. A `str` is a text of the platform, whose control characters are escaped; `Text` is the
+program's own."""
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
@@ -53,8 +54,8 @@ def print_jobs(jobs: Sequence[Job]) -> None:
 
 def print_columns(table: Columns, *, shorten: str, drop: Sequence[str]) -> None:
     """Print a table that fits the terminal: columns of `drop` are left out, first to last, until the rest fits, and the
-    column `shorten` is cut to the room that is left. All others, ids above all, stay whole at any width, though the
-    terminal must break the lines then. In a pipe everything is whole."""
+    column `shorten` is cut to the space that is left. All other columns, ids above all, stay complete at any width,
+    even if the terminal must break the lines. In a pipe all columns are complete."""
     columns = {title: [_cell(value) for value in values] for title, values in table.items()}
     terminal = Console()
     if terminal.is_terminal:
@@ -76,7 +77,7 @@ def _cell(value: str | Text) -> Text:
 
 
 def _width(columns: Mapping[str, Sequence[Text]]) -> int:
-    """Cells that a table of these columns takes, with two between columns."""
+    """The width of a table with these columns, in cells, with two between columns."""
     return sum(_widest(title, texts) for title, texts in columns.items()) + 2 * (len(columns) - 1)
 
 
@@ -95,7 +96,7 @@ def _padded(text: Text, width: int) -> Text:
 
 
 def print_job(job: JobDetail) -> None:
-    """Print one job: its head, what each step runs, and why a step did not succeed."""
+    """Print one job: its head, the command of each step, and why a step did not succeed."""
     console = Console()
     head = {
         "job": Text(job.id),
@@ -121,7 +122,7 @@ def print_job(job: JobDetail) -> None:
 
 
 def print_steps(job: JobDetail) -> None:
-    """Print a job's steps, a line each, with the worker of the last attempt: its id where its name is not known."""
+    """Print a job's steps, a line each, with the worker of the last attempt, or its id if its name is not known."""
     last = [task.executions[-1] if task.executions else None for task in job.tasks]
     columns: Columns = {
         "STEP": [task.name for task in job.tasks],
@@ -163,10 +164,11 @@ def duration(start: datetime | None, end: datetime | None) -> str:
 
 
 class Output:
-    """Shows what commands wrote, byte for byte, where they wrote it; the platform's remarks go to stderr.
+    """Shows the output of commands byte for byte, on the stream to which they wrote it; the platform's remarks go to
+    stderr.
 
-    With `named`, for several steps at a time, each line stands behind the name of its step, and a line that is not over
-    is broken off when another step goes on.
+    With `named`, for several steps at a time, each line begins with the name of its step, and an unfinished line is
+    ended when another step writes.
     """
 
     def __init__(self, *, named: bool = False) -> None:
@@ -181,7 +183,7 @@ class Output:
             await self._print(line, written(line), own_line=False)
 
     async def close(self) -> None:
-        """End a line that is not over, where names stand before lines."""
+        """End an unfinished line, if lines begin with names."""
         if self._named and self._open is not None:
             await self._break_off()
 
@@ -196,7 +198,7 @@ class Output:
 
     async def _break_off(self) -> None:
         assert self._open is not None
-        # What goes into a pipe or a file stays as it was written, unless names stand in it anyway.
+        # Output in a pipe or a file stays as it was written, unless it contains names anyway.
         if self._named or _file(self._open[1]).isatty():
             await write_output(self._open[1], b"\n")
         self._open = None
@@ -212,8 +214,8 @@ def _file(stream: str) -> TextIO:
 
 
 async def write_output(stream: str, data: bytes) -> None:
-    """Write to where a command wrote, once there is room. In an encoding other than UTF-8, what it cannot express is
-    replaced. Raises ClosedOutput."""
+    """Write to the stream to which a command wrote, once there is room. Characters that an encoding other than UTF-8
+    cannot express are replaced. Raises ClosedOutput."""
     file = _file(stream)
     file.flush()
     if not is_utf8(file.encoding):
@@ -234,7 +236,7 @@ def failure_in_words(task: Task) -> str:
 
 
 def _code_in_words(reason: Reason | None, code: int) -> str:
-    """What an exit code adds to a reason: ` 7`, or ` SIGKILL (9)` for what a signal ended."""
+    """The text that an exit code adds to a reason: ` 7`, or ` SIGKILL (9)` for a signal."""
     if reason is Reason.EXIT_CODE:
         return f" {code}"
     if reason is Reason.SIGNAL and code > FIRST_OF_SIGNALS:

@@ -1,8 +1,8 @@
 """The Python client: `async with Client() as hodei: job = await hodei.submit(JobCreate(command="make all"))`.
 
-Typed with the models of `schemas.rest`, which `hodei` exports; one method for each operation, over three base URLs. The
-methods are grouped by subject: `jobs`, `pipelines`, `scheduling`, `running`, `dead_letters`.
-How requests are sent and retried is in `transport`, how streams are read in `sse`.
+It is typed with the models of `schemas.rest`, which `hodei` exports, and has one method for each operation of the three
+services. The methods are grouped by subject: `jobs`, `pipelines`, `scheduling`, `running`, `dead_letters`. `transport`
+sends and retries requests; `sse` reads event streams.
 """
 
 from hodei.client.client import Client

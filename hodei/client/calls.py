@@ -1,4 +1,4 @@
-"""How a call is encoded and its answer decoded: paths, bodies, filters, pages."""
+"""Encodes calls and decodes their responses: paths, bodies, filters, pages."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -11,15 +11,15 @@ from hodei.client.transport import Answer, Query, Transport
 
 M = TypeVar("M", bound=BaseModel)
 Fields = Mapping[str, object]
-"""The fields of a request by their names, as in JSON."""
+"""The fields of a request by name, as in JSON."""
 LONGEST_WAIT = 60.0
-"""Seconds that a service waits at most for one request."""
+"""The longest time in seconds for which a service holds one request."""
 LARGEST_PAGE = 1000
-"""Items that a service sends at most in one page."""
+"""The most items that a service sends in one page."""
 
 
 async def pages(service: Transport, model: type[M], path: str, filters: Mapping[str, object]) -> AsyncIterator[M]:
-    """Everything that matches, at most `limit` of it; `page_size` is how many are asked for at once."""
+    """All items that match, at most `limit` of them; `page_size` is the number requested at once."""
     left, size = _whole(filters.get("limit")), _whole(filters.get("page_size"))
     query: Query | None = _query({name: value for name, value in filters.items() if name != "page_size"})
     if size is not None or (left is not None and left > LARGEST_PAGE):
@@ -37,7 +37,7 @@ async def pages(service: Transport, model: type[M], path: str, filters: Mapping[
 
 
 def _query(filters: Mapping[str, object]) -> dict[str, str | list[str]]:
-    """Filters as they are written in a URL. Raises TypeError for one of another type than a filter has."""
+    """Filters as URL parameters. Raises TypeError for a value that a filter cannot have."""
     return {name: _text(name, value) for name, value in filters.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""`Client`: one typed method for each operation of the platform, put together from one group for each subject."""
+"""`Client`: one typed method for each operation of the platform, composed of one class for each subject."""
 
 from hodei.client.dead_letters import DeadLetterCalls
 from hodei.client.jobs import JobCalls

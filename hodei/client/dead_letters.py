@@ -13,8 +13,8 @@ class DeadLetterCalls(Services):
     """Read, resend and delete dead letters."""
 
     def dead_letters(self, service: str, **filters: Unpack[DeadLetterFilters]) -> AsyncIterator[DeadLetter]:
-        """The events that a service (`orchestrator`, `scheduler` or `worker-manager`) gave up, newest first. Raises
-        ValueError for another name."""
+        """The events that the handlers of a service (`orchestrator`, `scheduler` or `worker-manager`) rejected, newest
+        first. Raises ValueError for another name."""
         return pages(self._service(service), DeadLetter, "/api/v1/dead-letters", filters)
 
     async def dead_letter(self, service: str, letter_id: str) -> DeadLetterDetail:
@@ -23,10 +23,11 @@ class DeadLetterCalls(Services):
         return one(DeadLetterDetail, answer)
 
     async def resend_dead_letter(self, service: str, letter_id: str) -> DeadLetter:
-        """Publish its event again, and take the letter out. Raises ApiError (409) when it was not kept whole."""
+        """Publish its event again and delete the letter. Raises ApiError (409) when the event was not kept
+        completely."""
         answer = await self._service(service).request("POST", f"/api/v1/dead-letters/{quoted(letter_id)}/resend")
         return one(DeadLetter, answer)
 
     async def delete_dead_letter(self, service: str, letter_id: str) -> None:
-        """Give its event up for good."""
+        """Delete a dead letter with its event."""
         await self._service(service).request("DELETE", f"/api/v1/dead-letters/{quoted(letter_id)}")

@@ -4,18 +4,18 @@ from schemas.rest.problem import Problem
 
 
 class ClientError(Exception):
-    """The root of this client's errors.
+    """The base class of the client's errors.
 
-    `perhaps_received` tells that the service may have received the request, so that it may have had its effect.
+    `perhaps_received` is true when the service may have received the request and acted on it.
     """
 
     perhaps_received = False
 
 
 class ApiError(ClientError):
-    """The platform refused; `problem` is its answer (RFC 9457), `status` its HTTP status.
+    """The platform refused a request; `problem` is its response (RFC 9457), `status` the HTTP status.
 
-    The request may have been received when an earlier attempt broke off, and with any status from 500 up.
+    The service may have received the request if an earlier attempt broke off, and with any status from 500 up.
     """
 
     def __init__(self, problem: Problem, *, perhaps_received: bool = False) -> None:
@@ -27,14 +27,14 @@ class ApiError(ClientError):
     def _in_words(self) -> str:
         text = f"{self.problem.status} {self.problem.title}: {self.problem.detail}"
         for error in self.problem.errors or ():
-            # The call shows whether a field is in the body or the query.
+            # The call itself shows whether a field is in the body or the query.
             where = error.loc[1:] if error.loc[:1] in (["body"], ["query"]) else error.loc
             text += "\n  " + ": ".join(filter(None, [".".join(str(part) for part in where), error.msg]))
         return text
 
 
 class WrongSetting(ClientError):
-    """A setting is wrong: the environment has an unknown `HODEI_*` variable, or (BadAddress) an address is not one."""
+    """A setting is wrong: an unknown `HODEI_*` variable or, as BadAddress, an invalid address."""
 
 
 class BadAddress(WrongSetting):
@@ -44,7 +44,7 @@ class BadAddress(WrongSetting):
 class Unreachable(ClientError):
     """No service answered at that address within the deadline.
 
-    The request may have been received when a connection was made.
+    The service may have received the request if a connection was made.
     """
 
     def __init__(self, message: str, *, perhaps_received: bool = False) -> None:
@@ -53,9 +53,9 @@ class Unreachable(ClientError):
 
 
 class UnexpectedAnswer(ClientError):
-    """The answer is not one of this service: another server listens at the address, or one of another version.
+    """The response is not one of this service: another server, or another version, listens at the address.
 
-    A request may have had its effect all the same.
+    The request may have had its effect nevertheless.
     """
 
     perhaps_received = True

@@ -1,6 +1,6 @@
-"""What each list of the client may be narrowed down by: the query parameters of its route, with their types.
+"""The filters of each list: the query parameters of its route, with their types.
 
-A filter that is None is not sent. A list of labels means all of them.
+A filter that is None is not sent. Of a list of labels, items must have all.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from schemas.states import ExecutionStatus, JobStatus, Reason, ScheduleStatus, W
 
 
 class PageFilters(TypedDict, total=False):
-    """`limit` is the most that a list yields, `page_size` what is asked for at once."""
+    """`limit` is the most items that a list yields, `page_size` the number requested at once."""
 
     limit: int | None
     page_size: int | None
@@ -23,7 +23,7 @@ class JobFilters(PageFilters, total=False):
     status: JobStatus | str | None
     name: str | None
     label: Sequence[str] | None
-    """KEY=VALUE each."""
+    """Each is KEY=VALUE."""
     reason: Reason | str | None
     priority: Priority | None
     pipeline_id: str | None
@@ -54,7 +54,7 @@ class QueueFilters(PageFilters, total=False):
     priority: Priority | None
     attempt: int | None
     requires: Sequence[str] | None
-    """KEY=VALUE each."""
+    """Each is KEY=VALUE."""
 
 
 class RegisteredWorkerFilters(PageFilters, total=False):
@@ -62,7 +62,7 @@ class RegisteredWorkerFilters(PageFilters, total=False):
     name: str | None
     type: str | None
     label: Sequence[str] | None
-    """KEY=VALUE each."""
+    """Each is KEY=VALUE."""
     has_agent: bool | None
     drained: bool | None
     reserved_for: str | None
@@ -73,7 +73,7 @@ class ManagedWorkerFilters(PageFilters, total=False):
     name: str | None
     type: str | None
     label: Sequence[str] | None
-    """KEY=VALUE each."""
+    """Each is KEY=VALUE."""
     provider: str | None
 
 

@@ -26,14 +26,14 @@ class JobCalls(Services):
     """Submit, follow, cancel, rerun and delete jobs."""
 
     async def submit(self, job: JobCreate | Fields, *, idempotency_key: str | None = None) -> JobDetail:
-        """Submit a job. It is kept once this returns."""
+        """Submit a job. It is stored once this returns."""
         answer = await self.orchestrator.request(
             "POST", "/api/v1/jobs", body=body_of(JobCreate, job), creates=True, idempotency_key=idempotency_key
         )
         return one(JobDetail, answer)
 
     async def submit_many(self, jobs: Sequence[JobCreate | Fields], *, idempotency_key: str | None = None) -> list[Job]:
-        """Submit up to 1000 jobs, all or none; they come back in the order given."""
+        """Submit up to 1000 jobs, all or none. They are returned in the same order."""
         body = b"[" + b",".join(body_of(JobCreate, job) for job in jobs) + b"]"
         answer = await self.orchestrator.request(
             "POST", "/api/v1/jobs/batch", body=body, creates=True, idempotency_key=idempotency_key
@@ -49,7 +49,7 @@ class JobCalls(Services):
         return pages(self.orchestrator, Job, "/api/v1/jobs", filters)
 
     async def wait(self, job_id: str, *, timeout: float) -> JobState:
-        """Wait until a job is over; raises TimeoutError after `timeout` seconds."""
+        """Wait until a job has ended. Raises TimeoutError after `timeout` seconds."""
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
             left = deadline - asyncio.get_running_loop().time()
@@ -64,12 +64,12 @@ class JobCalls(Services):
                 return state
 
     async def cancel(self, job_id: str) -> None:
-        """Ask a job to stop. Raises ApiError (409) when it is over."""
+        """Request the cancellation of a job. Raises ApiError (409) when it has ended."""
         await self.orchestrator.request("POST", f"/api/v1/jobs/{quoted(job_id)}/cancel")
 
     async def rerun(self, job_id: str, *, from_failed: bool = False) -> JobDetail:
-        """Run a job again, as a new one; `from_failed` keeps what succeeded. Raises ApiError (409) while it runs, and
-        once its pipeline is archived."""
+        """Repeat a job as a new one; with `from_failed`, steps that succeeded are not run again. Raises ApiError (409)
+        while the job runs, and when its pipeline is archived."""
         request = RerunRequest.model_validate({"from": "failed" if from_failed else "start"})
         path = f"/api/v1/jobs/{quoted(job_id)}/rerun"
         return one(
@@ -77,11 +77,11 @@ class JobCalls(Services):
         )
 
     async def delete_job(self, job_id: str) -> None:
-        """Forget a job and its logs. Raises ApiError (409) while it runs."""
+        """Delete a job and its logs. Raises ApiError (409) while it runs."""
         await self.orchestrator.request("DELETE", f"/api/v1/jobs/{quoted(job_id)}")
 
     async def delete_jobs(self, *, finished_before: datetime, status: str | None = None) -> int:
-        """Forget all jobs that were over before a moment, with their logs. Returns how many."""
+        """Delete all jobs that ended before a moment, with their logs. Returns their number."""
         query = {"finished_before": finished_before.isoformat(), "status": status}
         deleted = 0
         while True:
@@ -96,18 +96,18 @@ class JobCalls(Services):
         return many(TimelineEvent, await self.orchestrator.request("GET", f"/api/v1/jobs/{quoted(job_id)}/events"))
 
     async def follow_events(self, job_id: str, *, after: str | None = None) -> AsyncIterator[TimelineEvent]:
-        """A job's timeline from its start (or after an event's id), live until the job is over."""
+        """A job's timeline from its start (or after an event's id), live until the job ends."""
         async for event in self.orchestrator.stream(f"/api/v1/jobs/{quoted(job_id)}/events", last_id=after):
             if event.event != "end":
                 yield self.orchestrator.read(TimelineEvent, event.data)
 
     async def logs(self, job_id: str) -> JobLogs:
-        """All output of a job's tasks, in order."""
+        """The output of all of a job's tasks, in order."""
         return one(JobLogs, await self.orchestrator.request("GET", f"/api/v1/jobs/{quoted(job_id)}/logs"))
 
     async def follow_logs(self, job_id: str, *, after: str | None = None) -> AsyncIterator[JobLogLine]:
-        """A job's output from its start (or after a line's id), live until the job is over; steps that run side by side
-        are followed side by side. `hodei.written` gives a line's bytes."""
+        """A job's output from its start (or after a line's id), live until the job ends. Steps that run at the same
+        time are followed at the same time. `hodei.written` returns a line's bytes."""
         async for event in self.orchestrator.stream(f"/api/v1/jobs/{quoted(job_id)}/logs", last_id=after):
             if event.event != "end":
                 line = self.orchestrator.read(JobLogLine, event.data)

@@ -15,7 +15,7 @@ class PipelineCalls(Services):
     async def create_pipeline(
         self, pipeline: PipelineCreate | Fields, *, idempotency_key: str | None = None
     ) -> Pipeline:
-        """Make a pipeline."""
+        """Create a pipeline."""
         answer = await self.orchestrator.request(
             "POST",
             "/api/v1/pipelines",
@@ -30,21 +30,21 @@ class PipelineCalls(Services):
         return one(Pipeline, await self.orchestrator.request("GET", f"/api/v1/pipelines/{quoted(pipeline_id)}"))
 
     async def pipeline_version(self, pipeline_id: str, version: int) -> Pipeline:
-        """A pipeline as it was at one of its versions, also when it is archived."""
+        """A pipeline in one of its versions, even if it is archived."""
         path = f"/api/v1/pipelines/{quoted(pipeline_id)}/versions/{version}"
         return one(Pipeline, await self.orchestrator.request("GET", path))
 
     def pipeline_versions(self, pipeline_id: str, **filters: Unpack[PageFilters]) -> AsyncIterator[Pipeline]:
-        """A pipeline at all of its versions, newest first."""
+        """All versions of a pipeline, newest first."""
         return pages(self.orchestrator, Pipeline, f"/api/v1/pipelines/{quoted(pipeline_id)}/versions", filters)
 
     async def update_pipeline(self, pipeline_id: str, pipeline: PipelineCreate | Fields) -> Pipeline:
-        """Give a pipeline its next version; running jobs keep theirs."""
+        """Create a pipeline's next version. Running jobs keep theirs."""
         path = f"/api/v1/pipelines/{quoted(pipeline_id)}"
         return one(Pipeline, await self.orchestrator.request("PUT", path, body=body_of(PipelineCreate, pipeline)))
 
     async def archive_pipeline(self, pipeline_id: str) -> None:
-        """Take a pipeline out of use; its jobs stay readable and do not run again."""
+        """Archive a pipeline: its jobs stay readable, but cannot run again."""
         await self.orchestrator.request("DELETE", f"/api/v1/pipelines/{quoted(pipeline_id)}")
 
     def pipelines(self, **filters: Unpack[PipelineFilters]) -> AsyncIterator[Pipeline]:

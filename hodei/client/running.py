@@ -14,7 +14,7 @@ class RunningCalls(Services):
     """Worker processes, executions and their output."""
 
     async def start_worker(self, worker: WorkerStart | Fields) -> ManagedWorker:
-        """Start a real worker process."""
+        """Start a worker process."""
         answer = await self.worker_manager.request(
             "POST", "/api/v1/workers", body=body_of(WorkerStart, worker), creates=True
         )
@@ -29,7 +29,7 @@ class RunningCalls(Services):
         return one(ManagedWorker, await self.worker_manager.request("GET", f"/api/v1/workers/{quoted(worker_id)}"))
 
     async def stop_worker(self, worker_id: str, *, force: bool = False) -> ManagedWorkerState:
-        """Drain a worker and stop it; with `force` at once, and its work is queued again."""
+        """Drain a worker and stop it. With `force`, stop it at once; its tasks are queued again."""
         answer = await self.worker_manager.request(
             "DELETE", f"/api/v1/workers/{quoted(worker_id)}", query={"force": str(force).lower()}
         )
@@ -57,7 +57,7 @@ class RunningCalls(Services):
         return one(ExecutionLogs, await self.worker_manager.request("GET", path))
 
     async def follow_execution_logs(self, execution_id: str, *, after: str | None = None) -> AsyncIterator[LogLineView]:
-        """An execution's output from its start (or after a line's id), live until it is over."""
+        """An execution's output from its start (or after a line's id), live until the execution ends."""
         path = f"/api/v1/executions/{quoted(execution_id)}/logs"
         async for event in self.worker_manager.stream(path, last_id=after):
             if event.event != "end":

@@ -14,7 +14,7 @@ class SchedulingCalls(Services):
     """Schedules, workers as the scheduler sees them, and the queue."""
 
     async def schedule(self, schedule: ScheduleCreate | Fields) -> Schedule:
-        """Have something run later, or now."""
+        """Create a schedule: a job to run later, or now."""
         answer = await self.scheduler.request(
             "POST", "/api/v1/schedule", body=body_of(ScheduleCreate, schedule), creates=True
         )
@@ -29,11 +29,11 @@ class SchedulingCalls(Services):
         return pages(self.scheduler, Schedule, "/api/v1/scheduled", filters)
 
     async def delete_schedule(self, schedule_id: str) -> None:
-        """Delete a schedule; jobs that it made stay."""
+        """Delete a schedule. The jobs that it created stay."""
         await self.scheduler.request("DELETE", f"/api/v1/scheduled/{quoted(schedule_id)}")
 
     async def register_worker(self, worker: WorkerRegister | Fields) -> RegisteredWorker:
-        """Make a worker known that has no agent (it is listed, and never sent anything)."""
+        """Register a worker that has no agent. It is listed, but gets no orders."""
         answer = await self.scheduler.request(
             "POST", "/api/v1/workers", body=body_of(WorkerRegister, worker), creates=True
         )
@@ -48,17 +48,17 @@ class SchedulingCalls(Services):
         return one(RegisteredWorker, await self.scheduler.request("GET", f"/api/v1/workers/{quoted(worker_id)}"))
 
     async def drain_worker(self, worker_id: str) -> RegisteredWorker:
-        """Place nothing new on a worker, until `resume_worker`."""
+        """Drain a worker: it gets no new work until `resume_worker`."""
         return one(RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{quoted(worker_id)}/drain"))
 
     async def resume_worker(self, worker_id: str) -> RegisteredWorker:
-        """Lift a worker's drain. Raises ApiError (409) for one that drains in order to stop."""
+        """End a worker's drain. Raises ApiError (409) for one that drains in order to stop."""
         return one(
             RegisteredWorker, await self.scheduler.request("POST", f"/api/v1/workers/{quoted(worker_id)}/resume")
         )
 
     def queue(self, **filters: Unpack[QueueFilters]) -> AsyncIterator[QueuedTask]:
-        """What waits, in the order in which it would run, page by page."""
+        """The tasks that wait, in the order in which they would run, page by page."""
         return pages(self.scheduler, QueuedTask, "/api/v1/queue", filters)
 
     async def explain(self, task_id: str) -> Explanation:

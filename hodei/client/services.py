@@ -1,4 +1,5 @@
-"""`Services`: the addresses of the three services and the connections to them; the base of all groups of calls."""
+"""`Services`: the addresses of the three services and the connections to them; the base class of all groups of
+calls."""
 
 import asyncio
 import os
@@ -16,7 +17,7 @@ from schemas.variables import unknown_variables
 
 
 class Services:
-    """The connections of a client; one transport for each service."""
+    """The connections of a client: one transport for each service."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Services:
 
 
 def _address(text: str, name: str) -> URL:
-    """A service's base URL. `name` says where the text comes from."""
+    """A service's base URL. `name` is where the text comes from, for the error."""
     try:
         url = URL(text)
         fits = url.scheme in ("http", "https") and bool(url.host) and url.port is not None

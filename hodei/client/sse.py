@@ -1,4 +1,4 @@
-"""Reading `text/event-stream`: the lines of the WHATWG format turned into events, and nothing about reconnecting."""
+"""Parses `text/event-stream` (WHATWG): lines become events. Reconnecting is not done here."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ServerSentEvent:
-    """One event: `data` joined by newlines, `id` to resume after it, `event` its name ("message" when unnamed)."""
+    """One event: `data` joined by newlines, `id` from which to resume, `event` its name ("message" when it has
+    none)."""
 
     data: str
     id: str | None = None
@@ -14,7 +15,7 @@ class ServerSentEvent:
 
 
 async def parse_events(lines: AsyncIterable[bytes]) -> AsyncIterator[ServerSentEvent]:
-    """Yield the complete events of a stream of lines; comments and an unfinished last event are passed over."""
+    """Yield the complete events of a stream of lines. Comments and an unfinished last event are ignored."""
     data: list[str] = []
     event, last_id = "message", None
     async for raw in lines:

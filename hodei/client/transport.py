@@ -1,7 +1,7 @@
-"""How the client talks HTTP: one session, deadlines, retries of what is safe, problems turned into errors.
+"""The client's HTTP: one session for each service, deadlines, retries of safe requests, problems raised as errors.
 
-Safe to send again are GET, PUT and DELETE by their nature, and a POST that carries an Idempotency-Key, which
-every creating call here does. Anything else is sent once.
+GET, PUT and DELETE are safe to send again, and so is a POST with an Idempotency-Key, which every creating call has.
+Other requests are sent once.
 """
 
 import asyncio
@@ -24,20 +24,21 @@ RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 5.0
 STEADY: Final = 1.0
-"""Seconds after which a stream that was opened counts as whole, though nothing was sent."""
+"""Seconds after which an open stream counts as working although it sent nothing."""
 
 LONGEST_LINE: Final = 16 * 1024 * 1024
-"""Bytes of one line of an event stream: a platform's own are below the 8 MiB that a job's fields may have."""
+"""The most bytes of one line of an event stream. The platform's own lines are below the 8 MiB that a job's fields may
+have."""
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | float | Sequence[str] | None]
 
 
 class Transport:
-    """An HTTP session with one service; `name` is that of the service, for messages.
+    """An HTTP session with one service; `name` is the service's name, for messages.
 
-    `timeout` is seconds for one answer, `attempts` how often a safe request is sent in all, `patience` for how many
-    seconds a stream may be broken before it is given up.
+    `timeout` is the deadline of one response in seconds, `attempts` the most times that a safe request is sent.
+    `patience` is the number of seconds for which a stream is resumed after it broke.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class Transport:
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> "Answer":
-        """Send a request and return its successful answer.
+        """Send a request and return its successful response.
 
-        Raises ApiError for a problem, Unreachable when no service answered within the deadline.
+        Raises ApiError for a problem, and Unreachable when no service answered within the deadline.
         """
         headers = {"Accept": accept}
         if body is not None:
@@ -99,11 +100,12 @@ class Transport:
     async def stream(
         self, path: str, *, query: Query | None = None, last_id: str | None = None
     ) -> AsyncIterator[ServerSentEvent]:
-        """Yield a stream's events up to the one named `end`, resuming after the last one whenever it breaks: the
-        connection ends, or the service answers that it is away (429, 502, 503, 504).
+        """Yield the events of a stream up to the one named `end`. A stream that breaks is resumed after its last event:
+        when the connection ends, or the service is temporarily away (429, 502, 503, 504).
 
-        Raises ApiError for a refusal, UnexpectedAnswer for what is not an event stream or has a line over LONGEST_LINE,
-        and what went wrong last when the stream has been broken for `patience` seconds (ApiError or Unreachable).
+        Raises ApiError for a refusal, and UnexpectedAnswer if the response is not an event stream or has a line over
+        LONGEST_LINE. After `patience` seconds without a working stream, raises the last error (ApiError or
+        Unreachable).
         """
         clock = asyncio.get_running_loop().time
         whole_at, failures = clock(), 0
@@ -133,7 +135,7 @@ class Transport:
             except (aiohttp.ClientError, TimeoutError) as error:
                 broken = Unreachable(f"{self.base_url}: {_why(error) or 'the stream fell silent'}")
                 broken.__cause__ = error
-            if clock() - opened_at >= STEADY:  # a quiet stream is whole, too
+            if clock() - opened_at >= STEADY:  # a quiet stream works, too
                 whole_at, failures = clock(), 0
             failures += 1
             if clock() - whole_at >= self._patience:
@@ -141,8 +143,7 @@ class Transport:
             await asyncio.sleep(max(_delay(failures), pause))
 
     def read(self, model: type[T], body: bytes | str) -> T:
-        """Validate what the service sent; fields that this version does not know are passed over. Raises
-        UnexpectedAnswer."""
+        """Validate a response body; fields that this version does not know are ignored. Raises UnexpectedAnswer."""
         try:
             found: T = _adapter(model).validate_json(body, extra="ignore")
         except ValidationError as error:
@@ -152,7 +153,7 @@ class Transport:
         return found
 
     def unexpected(self, how: str) -> UnexpectedAnswer:
-        """The error for an answer that this service would not give."""
+        """The error for a response that this service would not give."""
         return UnexpectedAnswer(f"{self.base_url} is not Hodei's {self._name}, or one of another version: {how}")
 
     async def _send(
@@ -185,19 +186,19 @@ class Transport:
 
 
 class Answer:
-    """A whole HTTP answer of a service."""
+    """A complete HTTP response of a service."""
 
     def __init__(self, service: Transport, status: int, path: str, body: bytes, headers: Mapping[str, str]) -> None:
         self.service = service
         self.status, self.path, self.body, self.headers = status, path, body, headers
 
     def read(self, model: type[T]) -> T:
-        """What the body holds. Raises UnexpectedAnswer."""
+        """The body as a model. Raises UnexpectedAnswer."""
         return self.service.read(model, self.body)
 
     @property
     def retry_after(self) -> float:
-        """Seconds that the service asks to wait; 0 when it does not."""
+        """Seconds that the service asks the client to wait (Retry-After); 0 when it does not."""
         text = self.headers.get("Retry-After", "")
         return float(text) if text.isdigit() else 0.0
 
@@ -211,12 +212,12 @@ class Answer:
         return None
 
     def problem(self) -> Problem:
-        """The problem that a failed answer carries, or one made of its status."""
+        """The problem document of a failed response, or one made from its status."""
         return _problem(self.status, self.path, self.body)
 
 
 _adapter: Final[Callable[[Any], TypeAdapter[Any]]] = cache(TypeAdapter)
-"""The validator of a model: each is made once."""
+"""The validator of a model, cached."""
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -239,7 +240,7 @@ def _why(error: Exception) -> str:
 
 
 def _clean(query: Query | None) -> list[tuple[str, str]]:
-    """The parameters as they are sent: without those that are None, and once for each value of a sequence."""
+    """The query parameters to send: None is left out, and a sequence becomes one parameter for each value."""
     return [
         (name, str(one))
         for name, value in (query or {}).items()

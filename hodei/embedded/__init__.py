@@ -1,4 +1,4 @@
-"""The real servers that `hodei up` and the tests run by themselves: PostgreSQL and NATS, from Python wheels.
+"""The servers that `hodei up` and the tests start themselves: PostgreSQL and NATS, from Python wheels.
 
-Nothing here knows about jobs. Each server is a child process that cannot outlive this one: see keeper.py.
+This package knows nothing about jobs. Each server is a child process that cannot outlive this one: see keeper.py.
 """

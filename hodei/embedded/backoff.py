@@ -1,4 +1,4 @@
-"""How long to wait before a process that ended is started again."""
+"""The delay before a process that ended is started again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ FIRST: Final = 0.25
 """Seconds before the first restart."""
 LONGEST: Final = 5.0
 STEADY: Final = 5.0
-"""After a process has run this long, its next restart waits FIRST seconds again."""
+"""Seconds after which a running process is steady: its next restart waits FIRST seconds again."""
 
 
 class Backoff:
-    """The delays of one process: each twice the one before, until the process has run steadily."""
+    """The delays of one process. Each is twice the previous one, until the process has run for STEADY seconds."""
 
     def __init__(self) -> None:
         self._next = FIRST
@@ -24,7 +24,7 @@ class Backoff:
         self._begun = time.monotonic()
 
     def delay(self) -> float:
-        """Seconds to wait now that the process has ended or could not be started."""
+        """Seconds to wait, after the process ended or could not be started."""
         begun, self._begun = self._begun, None
         if begun is not None and time.monotonic() - begun > STEADY:
             self._next = FIRST

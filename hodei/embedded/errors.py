@@ -1,10 +1,10 @@
-"""The one error of this package; its message is a single line for a person."""
+"""The errors of this package. Their messages are single lines for a person."""
 
 from __future__ import annotations
 
 
 class EmbeddedError(Exception):
-    """An embedded server could not be found, started, stopped, or its data are in use."""
+    """An embedded server could not be found, started or stopped, or its data are in use."""
 
 
 class WrongSetting(EmbeddedError):
@@ -12,7 +12,7 @@ class WrongSetting(EmbeddedError):
 
 
 class PortTaken(EmbeddedError):
-    """Another process listens on the port that a server was to have."""
+    """Another process listens on the port that a server needs."""
 
     def __init__(self, port: int) -> None:
         super().__init__(f"port {port} is taken")

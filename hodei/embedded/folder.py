@@ -1,5 +1,4 @@
-"""A server's data folder: creating it, locking it against a second instance, whether it has room, and the last lines of
-its log for error messages."""
+"""A server's data folder: creates and locks it, checks its free space, and reads the last lines of its log."""
 
 from __future__ import annotations
 
@@ -16,7 +15,8 @@ ROOM: Final = 1 << 20
 
 
 async def lock(folder: Path, what: str, *, patience: float) -> int:
-    """Make the folder and lock it. The lock is held as long as a process, the server included, has the descriptor open.
+    """Make the folder and lock it. Returns a descriptor; the lock is held while any process, the server included, has
+    it open.
 
     Waits up to `patience` seconds, as a predecessor that was just killed may still be stopping. Raises EmbeddedError.
     """
@@ -35,7 +35,7 @@ async def lock(folder: Path, what: str, *, patience: float) -> int:
 
 def _open_lock(folder: Path, what: str) -> int:
     try:
-        # The server's user has to pass through, and needs no more.
+        # The server's user has to search this folder, and needs no other permission.
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -43,7 +43,7 @@ def _open_lock(folder: Path, what: str) -> int:
 
 
 def has_room(folder: Path) -> bool:
-    """Whether a file of ROOM bytes can be written: quotas and inodes count, too."""
+    """Whether a file of ROOM bytes can be written. Writing one also checks quotas and inodes."""
     probe = folder / "room"
     try:
         probe.write_bytes(bytes(ROOM))
@@ -55,7 +55,7 @@ def has_room(folder: Path) -> bool:
 
 
 def last_lines(log: Path, *, count: int = 5, since: int = 0) -> str:
-    """The last lines of a log, from byte `since` on, for an error message. Empty when there is no log."""
+    """The last lines of a log, from byte `since` on, for an error message. Empty when the log does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(since, log.stat().st_size - 16384))
@@ -66,5 +66,5 @@ def last_lines(log: Path, *, count: int = 5, since: int = 0) -> str:
 
 
 def size_of(log: Path) -> int:
-    """In bytes; 0 when it is not there yet."""
+    """The size of a log in bytes; 0 when it does not exist yet."""
     return log.stat().st_size if log.exists() else 0

@@ -1,8 +1,8 @@
-"""The user that PostgreSQL runs as when this process is root, as which it refuses to run.
+"""The user that PostgreSQL runs as when this process is root, because PostgreSQL refuses to run as root.
 
-It gets the user that owns its data, `nobody` for new data. Where that user cannot reach the data or the
-binaries (both often lie under a 0700 home), no folder is opened for it: the server keeps the single capability
-to search folders instead.
+This is the user that owns its data, `nobody` for new data. Where that user cannot reach the data or the programs (both
+often lie under a 0700 home), the permissions of no folder are changed: the server keeps a single capability for
+searching folders instead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ CAP_SETPCAP: Final = 8
 
 
 def unprivileged(data: Path, *, folders: Sequence[Path], programs: Sequence[Path]) -> Identity:
-    """The identity for a server on `data` (which may not exist yet); this process's own unless it is root."""
+    """The identity for a server on `data` (which may not exist yet). Unless this process is root, it is this process's
+    own."""
     if os.geteuid() != 0:
         return Identity()
     owner = data.stat() if data.exists() else None

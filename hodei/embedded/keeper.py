@@ -1,11 +1,11 @@
-"""The small process between the platform and a server: the server never outlives the process that asked for it.
+"""The keeper: a small process between the platform and a server, so that the server never outlives the platform.
 
-Run by path, on its own (`python -I -S keeper.py`), with the standard library alone. Its standard input is both
-the order and the lifeline: the first line is the order (JSON), and the end of the pipe, which also comes when
-the asking process is killed with -9, means stop. It starts the server under another user when told to, sends
-the stop signals with their deadlines, and exits with the server's code. When the keeper itself is killed, the
-kernel signals the server (PR_SET_PDEATHSIG; the keeper has one thread, and the signal is set after the change
-of user, which would clear it). What the order looks like is in process.py.
+It is run by path (`python -I -S keeper.py`), with the standard library alone. Its standard input is the order and the
+lifeline: the first line is the order (JSON), and the end of the pipe means stop. The pipe also ends when the platform
+is killed with -9. The keeper starts the server, under another user if the order names one, sends the stop signals with
+their deadlines, and exits with the server's code. When the keeper itself is killed, the kernel signals the server
+(PR_SET_PDEATHSIG; the keeper has one thread, and the signal is set after the change of user, which would clear it).
+process.py defines the order.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def _check(result: int, what: str) -> None:
 
 
 def become(uid: int | None, gid: int, capability: int | None, death_signal: int, keeper: int) -> None:
-    """In the child, before exec: drop to the user, keeping one capability if named; die with the keeper."""
+    """In the child, before exec: change to the user, keep one capability if named, and die with the keeper."""
     linux = sys.platform == "linux"
     libc = ctypes.CDLL(None, use_errno=True)
     if uid is not None:
         if linux and capability is not None:
             _check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "keepcaps")
-            # access(2), by which PostgreSQL looks for its programs, ignores the capabilities of ordinary users unless
-            # this bit is set. Not checked: identity.py knows when we may set it and whether that matters.
+            # access(2), with which PostgreSQL looks for its programs, ignores an ordinary user's capabilities unless
+            # this bit is set. Not checked: identity.py knows whether it may be set and whether it matters.
             libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         os.setgroups([])
         os.setgid(gid)
@@ -60,7 +60,7 @@ def become(uid: int | None, gid: int, capability: int | None, death_signal: int,
             _check(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0), "ambient capability")
     if linux:
         _check(libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0), "pdeathsig")
-        if os.getppid() != keeper:  # it died before the signal was set
+        if os.getppid() != keeper:  # the keeper died before the signal was set
             os._exit(1)
 
 
@@ -69,7 +69,7 @@ def read_order() -> dict:  # type: ignore[type-arg]  # our own JSON, written by 
     while not line.endswith(b"\n"):
         piece = os.read(0, 65536)
         if not piece:
-            sys.exit(0)  # the asking process is gone already
+            sys.exit(0)  # the platform is gone already
         line += piece
     order = json.loads(line)
     assert isinstance(order, dict)
@@ -103,7 +103,8 @@ def start(order: dict) -> subprocess.Popen[bytes]:  # type: ignore[type-arg]
 
 
 def keep(child: subprocess.Popen[bytes], wake: int, stops: list[tuple[int, float]]) -> int:
-    """Until the child is gone: wait, and once the lifeline ends or a signal asks, go through the stops."""
+    """Wait for the child's exit; once the lifeline ends or a signal comes, send the stop signals in turn. Returns its
+    code."""
     watch = select.poll()
     watch.register(0, select.POLLIN | select.POLLHUP)
     watch.register(wake, select.POLLIN)

@@ -1,6 +1,6 @@
 """Keeps an embedded server running: restarts it when it dies, and when it runs but no longer works.
 
-Here: when a server is restarted. How that is done is in nats.py and postgres.py.
+This module decides when to restart; nats.py and postgres.py do it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Server(Protocol):
 
 
 async def keep_server(name: str, server: Server, say: Say) -> None:
-    """Start a server again, in place, whenever it dies."""
+    """Restart a server on its data and port whenever it dies."""
     backoff = Backoff()
     while True:
         backoff.began()
@@ -43,10 +43,10 @@ async def keep_server(name: str, server: Server, say: Say) -> None:
 
 
 async def heal_nats(nats: EmbeddedNats, session: aiohttp.ClientSession, say: Say) -> None:
-    """Restart a NATS server that stores nothing although its disk has room again.
+    """Restart a NATS server that stores no messages although its disk has room again.
 
-    JetStream remembers the first write error of a stream until the server ends: from then on it stores nothing there.
-    Where it runs out of space otherwise, it may turn itself off.
+    JetStream remembers the first write error of a stream until the server ends, and stores nothing in that stream. When
+    it runs out of space in another way, it may turn itself off.
     """
     told = ""
     backoff = Backoff()
@@ -67,9 +67,10 @@ async def heal_nats(nats: EmbeddedNats, session: aiohttp.ClientSession, say: Say
 
 
 async def hasten_postgres(postgres: EmbeddedPostgres, say: Say) -> None:
-    """End a PostgreSQL that received SIGTERM and waits for its clients to disconnect.
+    """Stop a PostgreSQL that received SIGTERM and waits for its clients to disconnect.
 
-    On SIGTERM it accepts no new connections and keeps the old ones. The services never disconnect: it would never end.
+    After SIGTERM it accepts no new connections and keeps the old ones. The services never disconnect, so it would never
+    end.
     """
     while True:
         await asyncio.sleep(LOOK)
@@ -88,7 +89,7 @@ async def _restart(name: str, server: Server, backoff: Backoff, say: Say) -> Non
             return
         except EmbeddedError as error:
             delay = backoff.delay()
-            if str(error) != told:  # once for each reason, however long it takes
+            if str(error) != told:  # once for each reason, however long that lasts
                 told = str(error)
                 say(f"{name} cannot be started again: {told}; trying every {delay:g} s or later")
             await asyncio.sleep(delay)

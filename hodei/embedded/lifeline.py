@@ -1,7 +1,7 @@
-"""This process's half of the lifeline: a pipe of which no other process has the write end.
+"""This process's side of the lifeline: a pipe whose write end only this process has.
 
 Child processes inherit the read end, with its number in `HODEI_LIFELINE_FD`. When this process ends, even by SIGKILL,
-they read the end of the pipe and stop.
+the children read the end of the pipe and stop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ VARIABLE: Final = "HODEI_LIFELINE_FD"
 
 
 class Lifeline:
-    """The pipe is open from the beginning; `close` tells all children to stop."""
+    """The pipe is open from the beginning. `close` makes all children stop."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()

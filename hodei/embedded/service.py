@@ -27,7 +27,7 @@ from schemas.endings import ending_in_words
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to run. `url` answers /health; the output goes to `log`."""
+    """The process to run. `url` is where it answers /health; its output goes to `log`."""
 
     name: str
     command: Sequence[str]
@@ -38,7 +38,7 @@ class ProcessSpec:
 
 
 class ServiceProcess:
-    """A running service. `say` gets the lines meant for the person at the terminal."""
+    """A running service. `say` is called with lines for the person at the terminal."""
 
     def __init__(self, spec: ProcessSpec, *, say: Callable[[str], None], verbose: bool = False) -> None:
         self.spec = spec
@@ -67,7 +67,7 @@ class ServiceProcess:
                 stdout=subprocess.PIPE if self._verbose else output,
                 stderr=subprocess.STDOUT,
                 pass_fds=list(self.spec.fds),
-                start_new_session=True,  # a Ctrl-C is meant for `hodei up`, which stops the services in order
+                start_new_session=True,  # only `hodei up` handles a Ctrl-C; it stops the services in order
             )
             if self._process.stdout is not None:
                 opened.pop_all()
@@ -75,7 +75,7 @@ class ServiceProcess:
         self._backoff.began()
 
     async def healthy(self, session: aiohttp.ClientSession, *, deadline: float) -> None:
-        """Return once /health answers `healthy`. Raises EmbeddedError if the service ends (with its last lines) or is
+        """Return once /health returns `healthy`. Raises EmbeddedError if the service ends (with its last lines) or is
         late."""
         assert self._process is not None
         last = "no answer"
@@ -96,7 +96,7 @@ class ServiceProcess:
         raise EmbeddedError(f"the {self.spec.name} was not healthy in {deadline:.0f} s ({last}):{self._last_lines()}")
 
     def keep(self) -> None:
-        """Restart it whenever it ends, from now on."""
+        """From now on, restart the service whenever it ends."""
         self._keeping = asyncio.create_task(self._keep(), name=f"keep {self.spec.name}")
 
     async def _keep(self) -> None:
@@ -120,7 +120,8 @@ class ServiceProcess:
         return None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM once, as a second one would end it at once, and no longer restart it."""
+        """Send SIGTERM and stop restarting the service. The signal is sent once, as a second one would end it at
+        once."""
         if self._keeping is not None:
             self._keeping.cancel()
         if self._process is not None and self._process.poll() is None and not self._asked:
@@ -128,7 +129,7 @@ class ServiceProcess:
             self._process.terminate()
 
     async def stop(self, *, deadline: float) -> None:
-        """Stop it: SIGTERM, then SIGKILL after `deadline` seconds."""
+        """Stop the service: SIGTERM, then SIGKILL after `deadline` seconds."""
         self.ask_to_stop()
         if self._process is None:
             return
@@ -146,7 +147,7 @@ class ServiceProcess:
 
 
 def _copy_output(source: IO[bytes], log: IO[bytes]) -> None:
-    """Copy a child's output to its log and to our standard error, as it comes, until its end."""
+    """Copy a child's output to its log and to this process's standard error, until it ends."""
     loop = asyncio.get_running_loop()
     descriptor = source.fileno()
     os.set_blocking(descriptor, False)
@@ -154,7 +155,7 @@ def _copy_output(source: IO[bytes], log: IO[bytes]) -> None:
     def copy() -> None:
         data = os.read(descriptor, 65536)
         if data:
-            with suppress(OSError):  # a full disk: what comes later may find room
+            with suppress(OSError):  # a full disk: later output may find room
                 log.write(data)
             with suppress(OSError, ValueError):  # its reader has closed it
                 sys.stderr.buffer.write(data)

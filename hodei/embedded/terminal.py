@@ -15,7 +15,7 @@ from hodei.escapes import escaped
 
 
 def say(text: str) -> None:
-    """A line, or an error of several, on standard error."""
+    """Print a line, or an error of several lines, on standard error."""
     write(sys.stderr, f"hodei: {escaped(text)}\n")
 
 

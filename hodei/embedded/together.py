@@ -1,4 +1,4 @@
-"""Starting several things at the same time, where the first failure ends it."""
+"""Runs several coroutines at the same time; the first failure ends all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hodei.embedded.errors import EmbeddedError
 
 
 async def together(*work: Coroutine[None, None, None]) -> None:
-    """Run these at the same time. The first failure cancels the others; its EmbeddedError is raised."""
+    """Run the coroutines at the same time. The first failure cancels the others; its EmbeddedError is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for one in work:

@@ -1,7 +1,7 @@
-"""The worker of `hodei up`: requested from the worker manager, watched, and replaced when it ends unasked.
+"""The worker of `hodei up`: requested from the worker manager, watched, and replaced when it ends unrequested.
 
-The worker manager owns the process. It does not restart workers by itself: whoever requested a worker decides that.
-Linux only, as the worker manager's processes are.
+The worker manager owns the process but does not restart it; that is left to the client that requested the worker. Linux
+only, like the worker manager's processes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ from schemas.states import WorkerProcessStatus
 
 ALIVE: Final = frozenset({WorkerProcessStatus.STARTING, WorkerProcessStatus.RUNNING, WorkerProcessStatus.DRAINING})
 ASK_AGAIN: Final = 0.2
-"""Seconds between two questions to a worker manager that is away, or that has yet to notice the end of a process."""
+"""Seconds between two requests to a worker manager that is away, or that has not yet noticed the end of a process."""
 LOOK_AGAIN: Final = 30.0
-"""Seconds after which the worker manager is asked although the process seems to live."""
+"""Seconds after which the worker manager is asked even if the process seems to live."""
 CLOCK_STEP: Final = 0.1
-"""Seconds by which the time of a file may lie before the clock's: file systems count in ticks."""
+"""The most seconds by which a file's time may lie before the clock's: file systems count in ticks."""
 QUESTION: Final = aiohttp.ClientTimeout(total=5)
 START: Final = aiohttp.ClientTimeout(total=60)
 """The worker manager answers a request for a worker after its first heartbeat, which takes long on a busy machine."""
 
 
 class KeptWorker:
-    """One worker. `wanted` is the body of `POST /api/v1/workers`; `folder` holds the worker manager's data and its log;
-    `say` gets the lines for the person at the terminal.
-    """
+    """One worker. `wanted` is the body of `POST /api/v1/workers`; `folder` holds the data and the log of the worker
+    manager; `say` is called with lines for the person at the terminal."""
 
     def __init__(
         self,
@@ -60,8 +59,8 @@ class KeptWorker:
         self._worker: ManagedWorker | None = None
 
     async def start(self) -> None:
-        """Return once the worker runs. Raises EmbeddedError; the worker may start nevertheless, and the next call then
-        returns that one."""
+        """Return once the worker runs. Raises EmbeddedError; if the worker starts nevertheless, the next call returns
+        it."""
         headers = {"Idempotency-Key": self._key}
         asked_at = time.time()
         try:
@@ -77,7 +76,7 @@ class KeptWorker:
         self._backoff.began()
 
     async def keep(self) -> None:
-        """Replace the worker whenever it ends; return when it was stopped over REST. Call `start` first."""
+        """Replace the worker whenever it ends. Returns when it was stopped over REST. Call `start` first."""
         while True:
             worker = await self._over()
             if worker.stop_requested:
@@ -89,7 +88,8 @@ class KeptWorker:
             await self._replace()
 
     def _log(self, since: float) -> Path:
-        """Where to read on: the log of the worker that was started since then, else that of the worker manager."""
+        """The log with the reason of a failure: that of a worker started since then, else that of the worker
+        manager."""
         logs = {log: log.stat().st_mtime for log in (self._folder / "workers").glob("*/agent.log")}
         newest = max(logs, key=lambda log: logs[log], default=None)
         if newest is None or logs[newest] < since - CLOCK_STEP:
@@ -109,7 +109,7 @@ class KeptWorker:
                 await asyncio.sleep(self._backoff.delay())
 
     async def _over(self) -> ManagedWorker:
-        """Return the worker once the worker manager has recorded its end."""
+        """Wait until the worker manager has recorded the worker's end. Returns the worker."""
         assert self._worker is not None
         while self._worker.status in ALIVE:
             if self._worker.pid is not None:
@@ -129,11 +129,11 @@ class KeptWorker:
                     gone = {"status": WorkerProcessStatus.FAILED, "detail": "the worker manager does not know it"}
                     self._worker = worker.model_copy(update=gone)
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            return  # it is restarting, or its database is
+            return  # the worker manager or its database is restarting
 
 
 def refusal_in_words(status: int, body: bytes) -> str:
-    """What a service's answer says went wrong: the detail of its problem document, or else its HTTP status."""
+    """The reason in a service's error response: the detail of its problem document, or else its HTTP status."""
     try:
         return Problem.model_validate_json(body, extra="ignore").detail
     except ValidationError:
@@ -141,7 +141,7 @@ def refusal_in_words(status: int, body: bytes) -> str:
 
 
 async def _ended(pid: int, *, within: float) -> None:
-    """Return when the process has ended, or after so many seconds."""
+    """Return when the process has ended, or after `within` seconds."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
