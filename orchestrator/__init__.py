@@ -1,1 +1,2 @@
-"""The orchestrator: WHAT runs. Pipelines, jobs and their tasks; it decides no place and starts no process."""
+"""The orchestrator decides what runs: pipelines, jobs and their tasks. It does not choose workers or start
+processes."""

@@ -1,4 +1,4 @@
-"""The composition root: which parts the orchestrator has, what each is given, and in which order they start."""
+"""The composition root: creates the orchestrator's parts and lists its services in the order in which they start."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -33,7 +33,7 @@ from shared.web.idempotency import purge
 
 
 def build(settings: OrchestratorSettings) -> Sequence[Service]:
-    """Wire the parts."""
+    """Create the parts, and return the services in the order in which they start."""
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
     memory = RunMemory()

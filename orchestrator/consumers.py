@@ -1,7 +1,7 @@
-"""The orchestrator's consumers: they move jobs on by the reports of the other services, and make the jobs that these
-ask for.
+"""The orchestrator's consumers: they apply the reports of the other services to jobs, and create the jobs that those
+services request.
 
-Decode, call, acknowledge: the rules are in `domain/`. Both handlers may be given an event again at any time.
+They decode, call and acknowledge; the rules are in `domain/`. Both handlers may get the same event again at any time.
 """
 
 from collections.abc import Sequence
@@ -40,13 +40,13 @@ Event = CloudEvent[EventData]
 _TASK_REPORTS: Final = get_args(TaskReport)
 
 _LIVES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
-"""From the platform's own latency to a pipeline of six hours, in seconds."""
+"""Buckets in seconds, from the platform's own latency to a pipeline of six hours."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Runs:
-    """Handler of `orchestrator-runs`: one batch, folded per job, is one transaction."""
+    """Handler of `orchestrator-runs`. One batch, folded for each job, is one transaction."""
 
     def __init__(self, work: UnitOfWork, metrics: Metrics) -> None:
         self._work = work
@@ -78,7 +78,7 @@ class Runs:
 
 
 class Requests:
-    """Handler of `orchestrator-requests`: jobs that schedules and direct executions ask for."""
+    """Handler of `orchestrator-requests`: creates the jobs that schedules and direct executions request."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Requests:
         self._tracing = tracing
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Answer each request, one transaction each: a bad request does not fail the others."""
+        """Handle each request in a transaction of its own, so that a bad request does not fail the others."""
         for event in events:
             match event.data:
                 case ScheduleCreated():

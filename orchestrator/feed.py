@@ -1,9 +1,8 @@
-"""The feed: the bus's events for people, one by one, with the entity's id in the subject.
+"""The feed: the bus's events one by one, for people and other programs, with the entity's id in the subject.
 
-A consumer of the bus like any other that says each event again on core NATS, as
-`<namespace>.feed.<plural>.<entity id>.<verb>`. It may lag under load and slows nothing: large batches, a long
-linger, no validation (what is on the bus was validated when it was made). With `HODEI_FEED=off` it is not
-created.
+It is a consumer of the bus that publishes each event again on core NATS, as `<namespace>.feed.<plural>.<entity
+id>.<verb>`. It may lag under load and slows nothing down: large batches, a long linger, no validation (events were
+validated when they were made). With `HODEI_FEED=off` it is not created.
 """
 
 from collections.abc import Sequence
@@ -19,14 +18,14 @@ from shared.telemetry import TRACEPARENT
 LINGER_MS: Final = 50
 MAX_EVENTS: Final = 5000
 YIELDS: Final = 7.0
-"""Under load the feed has an eighth of the process's time: it lags, and catches up when there is less to do."""
+"""Under load the feed gets an eighth of the process's time: it lags, and catches up when the load falls."""
 
 Entry = tuple[str, dict[str, Any]]
 """An event's type and its CloudEvents object."""
 
 
 class Feed:
-    """The feed of one namespace: a service. Replicas share the work."""
+    """The feed of one namespace; a service. Replicas share the work."""
 
     name = "feed"
 
@@ -43,7 +42,7 @@ class Feed:
         await self.consumer.stop()
 
     async def _say(self, entries: list[Entry]) -> None:
-        """Send all, then wait once until the server has taken them: the server sets the pace."""
+        """Send all messages, then wait once until the server has taken them: the server sets the pace."""
         await self._bus.send_all(self._message(*entry) for entry in entries)
         await self._bus.flush()
 

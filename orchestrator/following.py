@@ -1,7 +1,7 @@
-"""Following all output of a job, live: the logs of its steps side by side, resumable wherever it was left.
+"""Follows all output of a job, live: the logs of its steps at the same time, resumable at any point.
 
-Here: which executions are read at a time, and the place where a viewer stands in all of them. Not here: reading one log
-(`shared.transcript`), how entries are sent (the route).
+This module chooses the executions to read, and has the viewer's position in all of them. `shared.transcript` reads one
+log; the route sends the entries.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from shared.postgres import Record
 from shared.transcript import LIVE_LATE, START, Entries, Log, Place, Transcript, Visit
 
 LOOK_AGAIN: Final = 2.0
-"""Seconds after which a live reader looks without having been told of anything."""
+"""Seconds after which a live reader reads again although it heard of no change."""
 LONGEST_PAUSE: Final = 0.25
-"""Seconds at the most between two looks at a job that changes all the time."""
+"""The longest pause in seconds between two reads of a job that changes all the time."""
 AT_ONCE: Final = 64
-"""How many executions one viewer follows at a time; others wait until one of them is over."""
+"""The most executions that one viewer follows at a time; others wait until one of them ends."""
 _log = structlog.get_logger(__name__)
 
 _PART: Final = re.compile(r"^(\d{1,6})(?:-(\d{1,6}))?:(\d{1,6})(?::([\d.]+))?$")
 _LONGEST_ID: Final = 16_000
 
 Send = Callable[[Record, Entries, "Cursor"], Awaitable[None]]
-"""Sends entries of an execution; the cursor is where the viewer stands in all other steps."""
+"""Sends entries of an execution; the cursor is the viewer's position in all other steps."""
 
 
 class Cursor:
-    """Where a viewer stands in the output of a job: for each step, in which attempt and at which place of its log.
+    """A viewer's position in the output of a job: for each step, the attempt and the place in its log.
 
-    Its text is the id of an event: the positions of steps in the pipeline with the attempts that were seen to the end,
-    and where one was not, the place in it. `0-3:1,4:2,5:1:7.2` has seen all of steps 0 to 4 (of step 4 two attempts),
-    and of step 5 what lies before entry 2 of chunk 7. With 1000 steps it stays below 8 KB.
+    Its text is the id of an event. It lists the positions of steps in the pipeline with the attempts that were seen to
+    the end or, for an attempt that was not, with the place in it. `0-3:1,4:2,5:1:7.2` has seen all of steps 0 to 4 (two
+    attempts of step 4), and the part of step 5 before entry 2 of chunk 7. With 1000 steps the text stays below 8 KB.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """The cursor of an event's id; the beginning for what is not one."""
+        """The cursor of an event's id; the beginning if the text is not a cursor."""
         cursor = cls()
         for part in text.split(",") if len(text) < _LONGEST_ID else []:
             found = _PART.match(part)
@@ -74,14 +74,14 @@ class Cursor:
         return ",".join(ranges + [f"{step}:{attempt}:{place}" for step, (attempt, place) in self._in.items()])
 
     def place(self, step: int, attempt: int) -> Place | None:
-        """Where to go on in an attempt of a step; None when all of it was seen."""
+        """The place from which to continue in an attempt of a step; None when all of it was seen."""
         if attempt <= self._seen.get(step, 0):
             return None
         at, place = self._in.get(step, (attempt, START))
         return None if attempt < at else place if attempt == at else START
 
     def move(self, step: int, attempt: int, place: Place | None) -> None:
-        """All before `place` of an attempt was seen; all of it, with None."""
+        """Note that all entries before `place` of an attempt were seen, or all of its entries if `place` is None."""
         if place is None:
             self._in.pop(step, None)
             self._seen[step] = attempt
@@ -90,7 +90,8 @@ class Cursor:
             self._in[step] = (attempt, place)
 
     def without(self, step: int) -> Callable[[int, Place], str]:
-        """The text of this cursor with step `step` at another attempt and place, for many of them."""
+        """A function that returns this cursor's text with step `step` at another attempt and place. Cheap for many of
+        them."""
         others = Cursor()
         others._seen = {each: at for each, at in self._seen.items() if each != step}
         others._in = {each: at for each, at in self._in.items() if each != step}
@@ -100,13 +101,13 @@ class Cursor:
 
 
 class Follower:
-    """Follows one job for one viewer, from `cursor` on, until it is over and everything of it was sent."""
+    """Follows one job for one viewer, from `cursor` on, until the job has ended and all its output was sent."""
 
     def __init__(
         self, jobs: JobStore, bus: Bus, job_id: str, listener: JobListener, cursor: Cursor, send: Send
     ) -> None:
         self.expired = False
-        """Whether some of the output is not kept any more."""
+        """Whether some of the output is no longer kept."""
         self._jobs = jobs
         self._bus = bus
         self._job_id = job_id
@@ -121,11 +122,13 @@ class Follower:
         self._old: set[str] = set()
         self._reading: dict[int, tuple[str, Transcript, asyncio.Task[None]]] = {}
         self._reading_old = ""
-        """Of the executions that were over when the viewer came, the one that is read: they are read in order."""
+        """The id of the execution being read among those that had ended when the viewer came; these are read in
+        order."""
         self._done: set[str] = set()
 
     async def run(self) -> None:
-        """Follow. Raises what sending raises, and BusUnavailable when a log that is over cannot be read."""
+        """Follow the job. Raises what `send` raises, and BusUnavailable when the log of an ended execution cannot be
+        read."""
         try:
             while not await self._look():
                 await self._listener.changed(LOOK_AGAIN)
@@ -137,7 +140,7 @@ class Follower:
                 await asyncio.wait(tasks)
 
     async def _look(self) -> bool:
-        """See what has begun and what is over; whether that is all, and all was sent."""
+        """Read which executions have begun and ended. Returns whether the job has ended and all of it was sent."""
         began_at = time.monotonic()
         for _, _, task in self._reading.values():
             if task.done():
@@ -145,7 +148,7 @@ class Follower:
         try:
             over = JOB.is_final(await self._jobs.status(self._job_id))
             rows = await self._jobs.executions(self._job_id)
-        except Unavailable as error:  # what is being written is read all the same
+        except Unavailable as error:  # logs that are being read go on
             _log.warning("log.end_unknown", job_id=self._job_id, error=str(error))
             return False
         if self._first_look:
@@ -160,12 +163,12 @@ class Follower:
         return False
 
     def _go_on(self) -> bool:
-        """Read what can be read of what is known; whether some must wait for others."""
+        """Start reading every execution that may be read now. Returns whether some must wait for others."""
         waiting = [self._consider(execution) for execution in self._executions]
         return any(waiting)
 
     def _consider(self, execution: Record) -> bool:
-        """Go on with an execution; whether it must wait for another one."""
+        """Start or continue reading an execution. Returns whether it must wait for another one."""
         id, step, attempt = execution["id"], execution["position"], execution["attempt"]
         if step in self._reading and self._reading[step][0] == id:
             self._reading[step][1].finish(log_of(execution, job_is_over=self._over))
@@ -179,7 +182,7 @@ class Follower:
             return True
         if not old and self._unread(execution["depends_on"]):
             return True
-        # What was over before shares one wait; what came to its end meanwhile may not have been delivered yet.
+        # Executions that ended earlier share one wait; the last chunks of a live one may still be on their way.
         visit = self._visit if old else Visit(LIVE_LATE)
         transcript = Transcript(self._bus, log, visit=visit, place=place, follow=True)
         self._reading[step] = id, transcript, asyncio.create_task(self._read(execution, transcript))
@@ -187,8 +190,8 @@ class Follower:
         return False
 
     def _unread(self, steps: Sequence[str]) -> bool:
-        """Whether output of any of these steps is still to be sent. What a step needs is shown before it; of what runs
-        beside it, nothing holds it up."""
+        """Whether output of any of these steps is still to be sent. A step is shown after the steps that it depends on;
+        steps that run at the same time do not delay it."""
         return bool(steps) and any(
             each["task"] in steps
             and each["id"] not in self._done
@@ -209,7 +212,7 @@ class Follower:
                     self._cursor.move(step, attempt, entries[-1][1])
             self._cursor.move(step, attempt, None)
         except BaseException:
-            self._listener.tell()  # so that it is raised
+            self._listener.tell()  # so that `run` raises it
             raise
         self._done.add(execution["id"])
         self.expired = self.expired or transcript.expired
@@ -222,12 +225,12 @@ class Follower:
 
 
 def began(execution: Record) -> bool:
-    """Whether an execution may have written anything."""
+    """Whether an execution may have written output."""
     return execution["log_chunks"] != 0 and (execution["started_at"] is not None or bool(execution["log_chunks"]))
 
 
 def log_of(execution: Record, *, job_is_over: bool = False) -> Log:
-    """What is known of an execution's log. In a job that is over nothing more is to be heard of any execution."""
+    """The known state of an execution's log. Once the job has ended, no execution reports anything more."""
     over = job_is_over or EXECUTION.is_final(ExecutionStatus(execution["status"]))
     return Log(
         execution["id"],

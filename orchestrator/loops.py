@@ -1,4 +1,4 @@
-"""What the orchestrator does by the clock: job deadlines. Waiting for news that was lost: `orchestrator.recall`."""
+"""The orchestrator's timed loop: job deadlines. `orchestrator.recall` asks again for lost events."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ DUE_LIMIT: Final = 200
 
 
 class Deadlines(Loop):
-    """Ends jobs whose `timeout` is over. Sleeps until the next deadline; woken when a new one is made."""
+    """Ends jobs whose `timeout` is reached. Sleeps until the next deadline; a new deadline wakes it."""
 
     def __init__(self, work: UnitOfWork, store: RunStore) -> None:
         super().__init__("deadlines", interval=LONGEST_SLEEP)
@@ -20,7 +20,7 @@ class Deadlines(Loop):
         self._store = store
 
     async def run_once(self) -> Counts:
-        """Time out the jobs that are due, a bounded number."""
+        """Time out the jobs that are due, a limited number. Returns counts."""
         moment = now()
         due = await self._store.due(moment, DUE_LIMIT)
         if due:

@@ -1,8 +1,8 @@
-"""Jobs that are under way, as this process committed them last: what is remembered need not be loaded and locked.
+"""Running jobs in memory, as this process committed them last, so that they need not be loaded and locked.
 
-Nothing here is the truth. A run that is taken is written only where the tables still have its version
-(`save_runs`); whoever finds that they have not, loads it again under its lock. And who learns from here that a job is
-under way may wait for news of it, but tells nobody before having looked.
+The tables are the truth. A run from memory is written only if the tables still have its version (`save_runs`); if not,
+the unit of work loads the job again under its lock. A request that finds a job here may wait for its events, but must
+read the tables before it answers.
 """
 
 import time
@@ -13,14 +13,14 @@ from orchestrator.domain.run import JobRun
 from schemas.states import JOB
 
 MAX_TASKS: Final = 10_000
-"""About 1 KiB each. Over it, nothing new is remembered, for what came first will end first; except in place of what
-nobody asked for in a long time: it waits, or another process works on it."""
+"""About 1 KiB each. At this limit no new job is kept, as the older ones will end first; but a new one replaces the
+oldest if that has not been used for a long time (it waits, or another process works on it)."""
 
 IDLE: Final = 30.0
-"""Seconds after which a run may give way to a new one."""
+"""Seconds after its last commit before a run may be replaced by a new one."""
 
 DISTRUST: Final = 5.0
-"""Seconds for which nothing is remembered after another process was found to change the same jobs."""
+"""Seconds without remembering any run after another process changed one of the same jobs."""
 
 
 class RunMemory:
@@ -29,7 +29,7 @@ class RunMemory:
     def __init__(self, max_tasks: int = MAX_TASKS) -> None:
         self._max_tasks = max_tasks
         self._runs: dict[str, tuple[float, JobRun]] = {}
-        """With the moment of their last commit, the oldest first."""
+        """Each with the time of its last commit, the oldest first."""
         self._tasks = 0
         self._trusted_from = 0.0
 
@@ -37,7 +37,7 @@ class RunMemory:
         return len(self._runs)
 
     def take(self, job_ids: Collection[str]) -> dict[str, JobRun] | None:
-        """All of these, which are then nobody's but the caller's; None unless all of them are here."""
+        """Remove and return these runs, which then belong to the caller; None unless all of them are here."""
         if not all(id in self._runs for id in job_ids):
             return None
         return {id: self._pop(id) for id in job_ids}
@@ -46,7 +46,7 @@ class RunMemory:
         return job_id in self._runs
 
     def keep(self, runs: Iterable[JobRun]) -> None:
-        """These were just committed as they are. Whoever still holds one may look at its job, and change nothing."""
+        """Keep runs that were just committed. A caller that still holds one may read it, but must not change it."""
         moment = time.monotonic()
         for run in runs:
             run.written()
@@ -59,18 +59,19 @@ class RunMemory:
                 self._tasks += len(run.tasks)
 
     def clear(self) -> None:
-        """Others may have changed anything without our hearing of it."""
+        """Forget all runs: other processes may have changed them while no events arrived."""
         self._runs.clear()
         self._tasks = 0
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """Somebody is about to change these, or has ended them."""
+        """Forget these runs: they are about to be changed, or have ended."""
         for id in job_ids:
             if id in self._runs:
                 self._pop(id)
 
     def distrust(self) -> None:
-        """Another process changes what is remembered here: it costs less to remember nothing for a while."""
+        """Forget all runs for DISTRUST seconds: another process changes the same jobs, so that remembering them costs
+        more."""
         self.clear()
         self._trusted_from = time.monotonic() + DISTRUST
 

@@ -1,4 +1,4 @@
-"""What the orchestrator answers to other services (`schemas.questions`)."""
+"""The questions of other services that the orchestrator answers (`schemas.questions`)."""
 
 from orchestrator.store.jobs import JobStore
 from schemas.ids import is_id
@@ -7,13 +7,13 @@ from shared.errors import NotFound
 
 
 class Questions:
-    """The answers, out of the tables; any replica gives them."""
+    """Answers from the tables; any replica can answer."""
 
     def __init__(self, jobs: JobStore) -> None:
         self._jobs = jobs
 
     async def task(self, asked: TaskQuestion) -> TaskAnswer:
-        """How far a task is, and what it waits for. Raises NotFound."""
+        """The state of a task, and what it waits for. Raises NotFound."""
         found = await self._jobs.describe_task(asked.task_id) if is_id(asked.task_id) else None
         if found is None:
             raise NotFound("task", asked.task_id)

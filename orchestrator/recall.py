@@ -1,8 +1,8 @@
-"""What the orchestrator asks when it hears nothing, and what it answers when others ask (`shared.recall`).
+"""Recall: asks other services about tasks without news, and answers the same questions of others (`shared.recall`).
 
-It asks about every task that waits for news and has had none for a lease: whether it is queued, placed or running. The
-scheduler publishes again where it placed the task and what came of it, the worker manager what its worker reported; a
-task of which the scheduler has never heard is queued again. The answers come as ordinary events.
+The orchestrator asks about every task that waits for an event and has had none for the length of a lease, whether it is
+queued, placed or running. The scheduler publishes its placement and its outcome again, the worker manager the reports
+of its worker. A task that the scheduler does not know is queued again. The answers come as ordinary events.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ ROUND: Final = (JobStatus.RUNNING, JobStatus.PENDING)
 
 
 class Unheard(Loop):
-    """Walks through the tasks that wait for news, a page at a time; a round every half lease, while it is short.
+    """Asks about the tasks that wait for an event, a page at a time, with half a lease between two rounds.
 
-    `late` gives the seconds by which the reports that are read come late: while it is long, what is waited for may be
-    among them, and nothing is asked.
+    `late` returns the seconds by which incoming reports are late. While that is long, the missing event may be among
+    them, and no question is asked.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Unheard(Loop):
         self._walk = Walk(ROUND, START, self._overdue, lambda one: (one.job_id, one.task_id), pause=lease / 2)
 
     async def run_once(self) -> Counts:
-        """Ask about a page of tasks."""
+        """Ask about a page of tasks. Returns counts."""
         if self._late() > self._lease / 3:
             return {}
         overdue = await self._walk.page()
@@ -71,7 +71,7 @@ class Recollection:
         self._recall = asked
 
     async def answer(self, question: RecallQuestion) -> RecallAnswer:
-        """Publish again what came of the executions asked about; tasks that there are not are unknown."""
+        """Publish again the outcomes of the executions asked about. Returns which of the tasks are unknown."""
         known = await self._store.known_tasks(question.overdue)
         ended = await self._store.ended_executions(question.overdue)
         events = list(told_again(question.overdue, ended))
@@ -84,7 +84,7 @@ class Recollection:
 
 
 def told_again(overdue: Sequence[Overdue], ended: Mapping[str, Any]) -> Iterator[EventData]:
-    """What came of the executions that are asked about, out of their rows."""
+    """The outcome events of the executions asked about, made from their rows."""
     for one in overdue:
         row = ended.get(one.execution_id or "")
         if row is None or one.worker_id is None or one.incarnation is None:

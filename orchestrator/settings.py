@@ -1,4 +1,4 @@
-"""The settings that the orchestrator reads from its environment, beside those of every service."""
+"""The settings that the orchestrator reads from its environment, besides those of every service."""
 
 from typing import ClassVar, Literal
 

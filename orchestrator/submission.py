@@ -1,6 +1,6 @@
-"""Submission: what requests, schedules and direct executions ask for, checked, and made into jobs.
+"""Submission: reads and checks the jobs that requests, schedules and direct executions ask for, and creates them.
 
-What a wanted job is made of is `orchestrator.domain.wanted`'s; how it is written, `orchestrator.unit_of_work`'s.
+`orchestrator.domain.wanted` defines a wanted job; `orchestrator.unit_of_work` writes it.
 """
 
 import random
@@ -36,14 +36,14 @@ class Submission:
     """The only source of jobs."""
 
     def __init__(self, jobs: JobStore, pipelines: PipelineStore, *, largest_event: Callable[[], int]) -> None:
-        """`largest_event` returns how many bytes the bus takes for one event."""
+        """`largest_event` returns the most bytes that the bus takes for one event."""
         self._jobs = jobs
         self._pipelines = pipelines
         self._largest_event = largest_event
 
     async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
-        """What requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for what is too
-        large or not yet supported; for a `batch`, the error names the job's index."""
+        """The jobs that requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for a
+        job that is too large or uses a feature not yet supported; for a `batch`, the error names the job's index."""
         if unsupported := [
             FieldError(
                 ("body", *([index] if batch else []), "concurrency_key"),
@@ -87,9 +87,9 @@ class Submission:
     async def of_target(
         self, tx: Transaction, target: JobTarget, *, job_id: str | None = None, single: bool = False
     ) -> Wanted:
-        """The job that a schedule or a direct execution names, under `job_id` if another service chose that. Raises
-        NotFound, Conflict for a job of an archived pipeline, Invalid for one that is too large or, for `single`, has
-        several steps."""
+        """The job that a schedule or a direct execution asks for, under `job_id` if another service chose that. Raises
+        NotFound, Conflict for a job of an archived pipeline, and Invalid for one that is too large or, with `single`,
+        has several steps."""
         id = job_id or new_id()
         if target.command is not None:
             job = wanted_of_command(id, target.command, target.name, env=target.env)
@@ -111,7 +111,7 @@ class Submission:
         return job
 
     async def of_rerun(self, tx: Transaction, job_id: str, *, from_failed: bool) -> Wanted:
-        """A job once more. Raises NotFound, or Conflict while it runs and once its pipeline is archived."""
+        """A job again. Raises NotFound, and Conflict while it runs or when its pipeline is archived."""
         former = await self._former(tx, job_id)
         if not former.over:
             raise Conflict(f"job {job_id} is not over yet: cancel it first, or wait")
@@ -120,12 +120,12 @@ class Submission:
         return job
 
     def check_pipeline(self, pipeline: PipelineCreate) -> None:
-        """Whether a job of a pipeline could be made, as far as sizes go. Raises Invalid."""
+        """Check the sizes of a pipeline: whether a job of it could be created. Raises Invalid."""
         runnable = RunnablePipeline("", pipeline.name, 1, pipeline.steps, pipeline.env, pipeline.timeout)
         self._check_sizes([wanted_of_pipeline(new_id(), runnable, None, env={}, params={})])
 
     def _check_sizes(self, wanted: Sequence[Wanted], *, batch: bool = False) -> None:
-        """Raises Invalid for the first job that is too large to be run."""
+        """Raises Invalid for the first job that is too large to run."""
         scale = Scale(payload=self._largest_event())
         for index, job in enumerate(wanted):
             env = merged(job.env, params=job.params)
@@ -147,7 +147,7 @@ def _order_bytes(job: Wanted, env: Mapping[str, str], definition: TaskDefinition
 
 
 def begin_all(wanted: Sequence[Wanted]) -> list[NewJob]:
-    """Make jobs, all at the same moment; they belong to the trace that this is called in, for good."""
+    """Create jobs, all with the same time. They belong to the current trace for good."""
     moment, traceparent = now(), inject()
     state = tracestate() if traceparent is not None else None
     return [

@@ -1,10 +1,10 @@
-"""The spans of jobs: `job`, from its submission to its end, and in it one `attempt` for each try of each task.
+"""The spans of jobs: `job`, from its submission to its end, and inside it one `attempt` for each attempt of each task.
 
-A job keeps the trace context in which it was submitted; everything else follows from that and from ids, so that an
-attempt a day later, or after a restart, stands in the same trace. Spans are written when the transaction that ends
-what they are of is committed: the end of a job's span is the last write. Nothing is done for a job without a trace,
-and nothing but passing the context on where its trace is not recorded. What the other parts write within an attempt
-is theirs (docs/adr/0005-one-trace-through-batches.md).
+A job keeps the trace context in which it was submitted. All other contexts are derived from that and from ids, so that
+an attempt a day later, or after a restart, is in the same trace. Spans are recorded when the transaction that ends
+their job or attempt has committed: the end of a job's span is the last write. A job without a trace costs nothing; if
+its trace is not recorded, only the context is passed on. Other services record what happens within an attempt
+(docs/adr/0005-one-trace-through-batches.md).
 """
 
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ _JOB_ENDS: Final = (JobSucceeded, JobFailed, JobCancelled)
 
 
 class Traces:
-    """Which trace the events of a job belong to, and the spans that the orchestrator writes of it."""
+    """The trace contexts of a job's events, and the spans that the orchestrator records."""
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
@@ -49,7 +49,7 @@ class Traces:
         tx.emit(order, traceparent=own)
 
     def emit(self, tx: OutboxTransaction, job: JobState, events: Iterable[EventData]) -> None:
-        """Emit a job's events: orders in the trace context of the attempt that they are for, news in the job's."""
+        """Emit a job's events: orders in the trace context of their attempt, all others in the job's."""
         if job.traceparent is None:
             tx.emit(*events)
             return
@@ -61,8 +61,8 @@ class Traces:
                 tx.emit(event, traceparent=of_job)
 
     def follow(self, tx: OutboxTransaction, run: JobRun, began: datetime) -> None:
-        """Once the transaction is committed, write the spans of the attempts and the job that it ended. The transaction
-        began at `began`."""
+        """After the commit, record the spans of the attempts and of the job that the transaction ended. It began at
+        `began`."""
         if self._tracing.records(run.job.traceparent):
             tx.on_commit(partial(self._write, run, began))
 
@@ -83,7 +83,7 @@ class Traces:
 
     def _write_attempt(self, run: JobRun, entry: Entry, ending: _Ending, began: datetime, committed: datetime) -> None:
         job, task = run.job, run.tasks[ending.task_id]
-        assert job.traceparent is not None  # `follow` asked
+        assert job.traceparent is not None  # `follow` checked it
         own = self._attempt(job.id, job.traceparent, ending.task_id, ending.attempt)
         outcome, reason, exit_code = _outcome(ending)
         attributes: dict[str, Attribute | None] = {
@@ -116,7 +116,7 @@ class Traces:
         )
 
     def _write_job(self, job: JobState, committed: datetime) -> None:
-        assert job.traceparent is not None  # `follow` asked
+        assert job.traceparent is not None  # `follow` checked it
         self._tracing.record(
             "job",
             parent=job.traceparent,
@@ -149,7 +149,7 @@ def _outcome(ending: _Ending) -> tuple[str, Reason | None, int | None]:
 
 
 def _error(outcome: str, reason: Reason | None) -> str | None:
-    """A cancellation was asked for; it is not an error."""
+    """The error of an outcome. A cancellation was requested, so it is not an error."""
     if outcome in ("succeeded", "cancelled"):
         return None
     return outcome if reason is None else reason.value

@@ -1,6 +1,6 @@
-"""Tasks whose order the bus does not take: they fail, with a reason, instead of waiting for ever.
+"""Tasks whose order the bus does not take: they fail with a reason, instead of waiting for ever.
 
-A submission is weighed against the server's limit, so that this happens only when the limit is lowered later.
+Submissions are checked against the server's limit, so this happens only when the limit is lowered later.
 """
 
 from collections import defaultdict

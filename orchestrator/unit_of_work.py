@@ -1,6 +1,6 @@
-"""The write path of jobs: load, apply, save, emit, trace, remember. Every change of a job goes through here.
+"""The write path of jobs: load, apply, save, emit, trace, remember. Every change of a job passes here.
 
-A change is one transaction of the outbox. The rules are in `orchestrator.domain`; rows, in `orchestrator.store`.
+A change is one transaction of the outbox. The rules are in `orchestrator.domain`, the rows in `orchestrator.store`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,8 +23,8 @@ from shared.outbox import Outbox, OutboxTransaction
 from shared.postgres import Broken, retry_deadlock
 
 Known = Literal["remembered", "loaded", "conflict"]
-"""How the jobs of a batch of reports were known: from memory, from the tables, or from the tables because another
-replica had written one of those in memory."""
+"""Where the jobs of a batch of reports came from: memory, the tables, or the tables because another replica had changed
+one of those in memory."""
 
 _EXECUTION_REPORTS: Final = get_args(ExecutionReport)
 
@@ -34,14 +34,14 @@ class Applied:
     """A batch of reports, committed."""
 
     runs: Mapping[str, JobRun]
-    """The jobs that they were about, by id. Changing one is not allowed any more."""
+    """The jobs of the reports, by id. They must not be changed any more."""
     stale: int
-    """How many reports came too late to change anything."""
+    """How many reports came too late to change a job."""
     known: Known
 
 
 class UnitOfWork:
-    """Makes and changes jobs, a transaction at a time."""
+    """Creates and changes jobs, one transaction at a time."""
 
     def __init__(
         self, outbox: Outbox, jobs: JobStore, runs: RunStore, traces: Traces, memory: RunMemory, watch: Watch
@@ -56,12 +56,12 @@ class UnitOfWork:
     # ------------------------------------------------------------------ making jobs
 
     def create(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
-        """Insert the jobs and emit their events when the caller's transaction ends. Their ids must be new."""
+        """Insert the jobs and emit their events when the caller's transaction commits. Their ids must be new."""
         self._jobs.insert(tx, jobs)
         self._publish_new(tx, jobs)
 
     async def create_missing(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
-        """As `create`, for jobs whose ids another service chose: one that exists already stays as it is."""
+        """Like `create`, for jobs whose ids another service chose: a job that exists already stays as it is."""
         fresh = await self._jobs.insert_missing(tx, jobs)
         self._publish_new(tx, [job for job in jobs if job.run.job.id in fresh])
 
@@ -73,25 +73,25 @@ class UnitOfWork:
     # ------------------------------------------------------------------ changing jobs
 
     async def apply(self, reports: Sequence[TaskReport], moment: datetime) -> Applied:
-        """Apply a batch of reports. Jobs that are remembered are written without being loaded."""
+        """Apply a batch of reports. Jobs in memory are written without being loaded."""
         return await retry_deadlock(lambda: self._apply(reports, moment))
 
     async def change(
         self, job_ids: Collection[str], deed: Callable[[JobRun], object], moment: datetime
     ) -> dict[str, JobRun]:
-        """Load jobs under their locks, do the same with each of them, and commit. Returns those that exist; what `deed`
-        raises rolls all of it back."""
+        """Load jobs under their locks, call `deed` with each, and commit. Returns those that exist. If `deed` raises,
+        the whole transaction is rolled back."""
         return await retry_deadlock(lambda: self._change(job_ids, deed, moment))
 
     async def delete(self, job_ids: Collection[str]) -> set[str]:
-        """Delete jobs and what belongs to them. Returns the ids of those that existed."""
+        """Delete jobs and all that belongs to them. Returns the ids of those that existed."""
         async with self._outbox.transaction() as tx:
             found = set(await self._load(tx, job_ids))
             await self._jobs.delete(tx, sorted(found))
         return found
 
     async def remind(self, overdue: Sequence[Overdue]) -> int:
-        """Emit `tasks.queued` again for those of these tasks that are still queued. Returns how many."""
+        """Emit `tasks.queued` again for those of these tasks that are still queued. Returns their number."""
         async with self._outbox.transaction() as tx:
             waiting = await self._runs.waiting(tx, overdue)
             for one in waiting:
@@ -108,7 +108,7 @@ class UnitOfWork:
                 async with self._outbox.transaction() as tx:
                     stale = await self._save_reports(tx, remembered, reports, moment)
             except Broken:
-                self._memory.distrust()  # another replica was faster
+                self._memory.distrust()  # another replica wrote one of the jobs first
                 known = "conflict"
             else:
                 return Applied(remembered, stale, "remembered")
@@ -131,11 +131,11 @@ class UnitOfWork:
     # ------------------------------------------------------------------ what this process knows
 
     def under_way(self, job_id: str) -> bool:
-        """Whether a job is not over as far as this process knows: it changed the job last, and heard of no end."""
+        """Whether a job is running as far as this process knows: it changed the job last, and heard of no end."""
         return job_id in self._memory
 
     def over(self, job_id: str) -> None:
-        """A job was found to be over, or not to exist."""
+        """Note that a job has ended, or does not exist."""
         self._memory.forget([job_id])
 
     # ------------------------------------------------------------------ the steps of a transaction
@@ -147,7 +147,7 @@ class UnitOfWork:
     async def _save_reports(
         self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
     ) -> int:
-        """Save the runs and what is reported of executions. Returns how many reports came too late."""
+        """Save the runs and the reports of their executions. Returns how many reports came too late."""
         known = [report for report in reports if report.job_id in runs]
         executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
         stale = len(reports) - len(known) + sum(run.stale for run in runs.values())
@@ -157,8 +157,8 @@ class UnitOfWork:
     async def _save(
         self, tx: OutboxTransaction, runs: Sequence[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
     ) -> None:
-        """Write the runs and emit their events, as the last deed of a transaction. Once it is committed, tell those who
-        wait for these jobs, write spans, and remember the runs."""
+        """Write the runs and emit their events, as the last step of a transaction. After the commit, notify the
+        listeners of these jobs, record spans, and remember the runs."""
         tx.on_commit(partial(self._watch.tell_runs, runs))
         ordered = {run.job.id: tasks for run in runs if (tasks := run.ordered)}
         commands = await self._runs.commands(tx, ordered) if ordered else {}
@@ -174,8 +174,8 @@ class UnitOfWork:
 
 
 def _take_in(runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime) -> bool:
-    """Apply the reports. Returns whether each run will be written, so that a run that is not the latest is found out:
-    a report that seems too late for it may be too early instead."""
+    """Apply the reports. Returns whether each run will be written, which detects a run that is out of date: a report
+    that seems too late for it may in fact be too early."""
     for report in reports:
         if report.job_id in runs:
             runs[report.job_id].apply(report, moment)

@@ -1,7 +1,7 @@
-"""Hearing at once that a job has changed, for requests that wait: `?wait=` and live streams.
+"""Notifies waiting requests (`?wait=` and live streams) at once when a job has changed.
 
-A change is heard from this process's own commits and, for those of other replicas, from the bus. The bus is heard of
-through `shared.bus.Listening`; here is what of it concerns a job.
+Changes come from this process's own commits and, for those of other replicas, from the bus. `shared.bus.Listening` does
+the listening; this module has what concerns jobs.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
@@ -18,7 +18,7 @@ KINDS: Final = ("jobs.*", "tasks.*")
 ENDS: Final = frozenset(f"jobs.{status.value}" for status in JobStatus if JOB.is_final(status))
 
 Change = JobStatus | Literal["step", "change"]
-"""What is heard of a job: its status as committed here, that one of its steps changed, or a change of any kind."""
+"""What a listener hears of a job: its status as committed here, a change of one of its steps, or any change."""
 
 
 class JobListener:
@@ -26,15 +26,15 @@ class JobListener:
 
     def __init__(self, heard: Listener[Change]) -> None:
         self.ended: JobStatus | None = None
-        """The job's final status, if it was heard: nothing changes after that, so there is no need to look."""
+        """The job's final status, if it was heard. Nothing changes after that, so the tables need not be read."""
         self._heard = heard
 
     def tell(self) -> None:
-        """Wake the waiter, so that it looks."""
+        """Wake the waiter, so that it reads the tables."""
         self._heard.tell("change")
 
     async def changed(self, within: float) -> None:
-        """Wait for a change since the last call, for `within` seconds at the most."""
+        """Wait for a change since the last call, for at most `within` seconds."""
         for change in await self._heard.all(within):
             if _is_end(change):
                 self.ended = JobStatus(change)
@@ -43,10 +43,9 @@ class JobListener:
 class Watch:
     """The listeners to jobs; a service.
 
-    `ended` is called with the jobs whose end is heard, and `missed` when ends may have been missed: the bus was away.
-
-    The ends are always heard, all other changes from the first time that a viewer follows a job: without viewers, each
-    message would cost as much as with them.
+    `ended` is called with the jobs whose end is heard, and `missed` when ends may have been missed because the bus was
+    away. Ends are always heard; all other changes are heard once the first viewer follows a job, because each message
+    would cost as much without viewers as with them.
     """
 
     name: Final = "watch"
@@ -60,13 +59,13 @@ class Watch:
         self._ends: list[Subscription] = []
 
     async def start(self) -> None:
-        """Begin to hear of other replicas' commits."""
+        """Start hearing of other replicas' commits."""
         self._forget = self._bus.on_change(lambda _: self._missed())
         for end in sorted(ENDS):
             self._ends.append(await self._bus.subscribe(self._bus.catalogue.event(end), self._hear_end))
 
     async def stop(self) -> None:
-        """Hear nothing more."""
+        """Stop hearing of changes."""
         self._forget()
         for subscription in self._ends:
             await subscription.unsubscribe()
@@ -75,25 +74,25 @@ class Watch:
 
     @contextmanager
     def end_of(self, job_id: str) -> Iterator[JobListener]:
-        """Hear of what may be a job's end for as long as the block runs. Enter it before looking into the database."""
+        """Hear of changes that may be a job's end while the block runs. Enter it before reading the tables."""
         with self._listening.about(job_id, accepts=_may_be_end) as heard:
             yield JobListener(heard)
 
     @asynccontextmanager
     async def steps_of(self, job_id: str) -> AsyncIterator[JobListener]:
-        """As `end_of`, of all that happens to a job. What another replica commits before the bus has the subscription
-        of the very first viewer is missed: the next look finds it."""
+        """Like `end_of`, for all changes of a job. Commits of another replica before the very first viewer's
+        subscription are missed; the next read of the tables finds them."""
         await self._listening.widen(KINDS)
         with self._listening.about(job_id) as heard:
             yield JobListener(heard)
 
     def tell(self, job_ids: Iterable[str]) -> None:
-        """These jobs have changed."""
+        """Notify the listeners of these jobs of a change."""
         for job_id in job_ids:
             self._listening.tell(job_id, "change")
 
     def tell_runs(self, runs: Iterable[JobRun]) -> None:
-        """These jobs have been committed as they are here."""
+        """Notify the listeners of these jobs of their committed status."""
         for run in runs:
             self._listening.tell(run.job.id, run.job.status)
 
@@ -105,8 +104,8 @@ class Watch:
 
 def _steps(event_type: str, payload: bytes, ids: Collection[str]) -> Iterator[tuple[str, Change]]:
     if event_type in ENDS:
-        return  # heard by `Watch`, also while there are no listeners
-    if len(ids) > FEW:  # fewer are in the message, and there is no more to learn from it
+        return  # `Watch` hears of these, even without listeners
+    if len(ids) > FEW:  # up to FEW ids were found in the payload already
         ids = {event["data"].get("job_id", "") for event in orjson.loads(payload)}
     for job_id in ids:
         yield job_id, "step"

@@ -1,10 +1,8 @@
 """The data of an embedded PostgreSQL: its cluster, initialised once, the password, and the folder of its socket.
 
-Here: making these, who owns them, and running PostgreSQL's programs on them. Not here: the server's life
-(hodei.embedded.postgres).
-
-Where the data's path is longer than a socket's may be, or has characters that PostgreSQL or its clients misread, the
-socket's folder is a temporary one, with a link through which PostgreSQL reaches the data.
+This module makes them, sets their owner, and runs PostgreSQL's programs on them; hodei.embedded.postgres has the
+server's life. A socket's path has a length limit, and PostgreSQL or its clients misread some characters. If the data's
+path is not suitable, the socket's folder is a temporary one, with a link through which PostgreSQL reaches the data.
 """
 
 from __future__ import annotations
@@ -33,7 +31,8 @@ STOPS: Final = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 6.0))  # fast shutdown, 
 
 
 class Cluster:
-    """The data in `data_dir`. `deadline`: the seconds that one program may take. Raises EmbeddedError, in one line."""
+    """The data in `data_dir`. `deadline` is the seconds that one program may take. Raises EmbeddedError, in one
+    line."""
 
     def __init__(self, data_dir: Path, *, fsync: bool, deadline: float) -> None:
         self.data_dir = data_dir
@@ -41,7 +40,7 @@ class Cluster:
         self.password_file = data_dir / "password"
         self.run_dir = data_dir / "run"
         self.log = data_dir / "postgres.log"
-        self._reached = data_dir  # by PostgreSQL
+        self._reached = data_dir  # the path by which PostgreSQL reaches the data
         self._fsync = fsync
         self._deadline = deadline
         self._identity = Identity()
@@ -49,7 +48,7 @@ class Cluster:
 
     @property
     def server_pid(self) -> int:
-        """Of PostgreSQL itself."""
+        """The process id of PostgreSQL itself."""
         return int(self._pid_file.read_text().split("\n", 1)[0])
 
     def state(self) -> str:
@@ -65,7 +64,7 @@ class Cluster:
         self._pid_file.unlink(missing_ok=True)
 
     def reason(self, since: int) -> str:
-        """The line of the log, from byte `since` on, that tells why a program failed."""
+        """The line of the log, from byte `since` on, with the reason why a program failed."""
         lines = folder.last_lines(self.log, since=since, count=20).splitlines()
         telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "ERROR", "error"))]
         return (telling or lines or ["it left no message"])[0]
@@ -77,7 +76,7 @@ class Cluster:
     # -- making it -----------------------------------------------------------------------------------
 
     async def prepare(self, lock: int, programs: Path) -> None:
-        """Find the user to run as, and initialise the cluster if there is none. `programs`: PostgreSQL's bin/."""
+        """Choose the user to run as, and initialise the cluster if there is none. `programs` is PostgreSQL's bin/."""
         self._programs = programs
         self._identity = unprivileged(self.folder, folders=(self.data_dir,), programs=(programs / "postgres",))
         fresh = not self.folder.exists()
@@ -130,7 +129,7 @@ class Cluster:
         making.rename(self.password_file)
 
     def write_access_rules(self) -> None:
-        """Write the access rules, at every start: this process may run as another user than the last time."""
+        """Write the access rules, at every start, because this process may run as another user than last time."""
         user = pwd.getpwuid(os.geteuid()).pw_name
         rules = {
             "pg_hba.conf": f"local all all peer map={ROLE}\nhost all all {LOOPBACK}/32 scram-sha-256\n",
@@ -143,12 +142,12 @@ class Cluster:
             self._give(path)
 
     def make_run_dir(self) -> tuple[Path, ...]:
-        """Make the socket's folder: in the data where the path suits, else a temporary one. Returns what is to be
-        removed afterwards."""
+        """Make the socket's folder: in the data if the path is suitable, else a temporary one. Returns paths to remove
+        afterwards."""
         self.run_dir, self._reached = self.data_dir / "run", self.data_dir
         length = len(os.fsencode(self.run_dir / ".s.PGSQL.65535"))
-        # Clients read a list of hosts in the address, split at commas; programs pass paths on through a shell, and
-        # write them into files of lines; and no path may be longer than 1,023 bytes.
+        # Clients take the host in the address for a list and split it at commas; programs pass paths on through a shell
+        # and write them into files of lines; a path may have at most 1,023 bytes.
         if length <= SOCKET_PATH_LIMIT and PLAIN_PATH.fullmatch(str(self.run_dir)):
             shutil.rmtree(self.run_dir, ignore_errors=True)
             self.run_dir.mkdir(mode=stat.S_IRWXU)
@@ -161,7 +160,7 @@ class Cluster:
         return (self.run_dir,)
 
     def _give(self, path: Path) -> None:
-        """Make the user that the server runs as the owner of a file or of a folder with all its contents."""
+        """Change the owner of a file, or of a folder with its content, to the user that the server runs as."""
         if self._identity.uid is None:
             return
         os.chown(path, self._identity.uid, self._identity.gid, follow_symlinks=False)
@@ -186,7 +185,7 @@ class Cluster:
             command=(str((programs or self._programs) / program), *arguments),
             output=self.log,
             stops=STOPS,
-            death_signal=signal.SIGQUIT,  # immediate shutdown: bounded, and the next start recovers
+            death_signal=signal.SIGQUIT,  # immediate shutdown: it takes limited time, and the next start recovers
             cwd=self.data_dir,
             environment={
                 **{"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},

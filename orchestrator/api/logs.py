@@ -1,7 +1,7 @@
-"""/api/v1/jobs/{id}/logs: what a job's tasks wrote, whole or live.
+"""/api/v1/jobs/{id}/logs: the output of a job's tasks, complete or live.
 
-Whole, executions come in the order of their start, one after the other; live, side by side (`orchestrator.following`).
-The lines live in JetStream; an execution's row knows how many chunks there are.
+Complete logs list the executions one after the other, in the order of their start; live logs follow them at the same
+time (`orchestrator.following`). The lines are in JetStream; an execution's row has the number of its chunks.
 """
 
 from aiohttp import web
@@ -45,7 +45,7 @@ def api(jobs: JobStore, bus: Bus, watch: Watch) -> Api:
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
         await jobs.status(id)
-        # Listening comes before looking, so that what falls in between is told.
+        # Listen before the first read, so that no change in between is missed.
         async with watch.steps_of(id) as listener, EventStream(request) as stream:
 
             async def send(execution: Record, entries: Entries, cursor: Cursor) -> None:
@@ -66,5 +66,5 @@ def api(jobs: JobStore, bus: Bus, watch: Watch) -> Api:
 
 
 def beside(execution: Record) -> dict[str, object]:
-    """What is said of an execution in each of its lines."""
+    """The fields that each line has besides its own: those of its execution."""
     return {"task": execution["task"], "attempt": execution["attempt"], "execution_id": execution["id"]}

@@ -21,7 +21,7 @@ from shared.web.paging import answer_page
 
 @dataclass(frozen=True, slots=True)
 class PipelineRoutes:
-    """What the routes of pipelines need, and their handlers."""
+    """The handlers of the pipeline routes, and the objects that they use."""
 
     store: PipelineStore
     submission: Submission

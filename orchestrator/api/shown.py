@@ -1,4 +1,4 @@
-"""A job that was just made, as it is answered without being read again. Secrets are masked."""
+"""Responses for jobs that were just created, made without reading them again. Secrets are masked."""
 
 from dataclasses import fields
 from typing import Any, Final
@@ -15,12 +15,12 @@ _RULES: Final = tuple(field.name for field in fields(StepRules))
 
 
 def shown(new: NewJob) -> bytes:
-    """The answer for a new job in a batch: a `schemas.rest.jobs.Job` as JSON."""
+    """The response for a new job in a batch: a `schemas.rest.jobs.Job` as JSON."""
     return orjson.dumps(_job_fields(new), default=rfc3339, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def shown_in_detail(new: NewJob) -> JobDetail:
-    """The answer for a new job: with its tasks."""
+    """The response for a new job, with its tasks."""
     tasks = [
         Task.model_construct(
             id=task.id,
@@ -48,7 +48,7 @@ def shown_in_detail(new: NewJob) -> JobDetail:
 
 
 def _rules(rules: StepRules) -> dict[str, Any]:
-    """The members of a task that are its step's rules, under the names of their fields."""
+    """A step's rules as fields of a task, under the same names."""
     return {name: getattr(rules, name) for name in _RULES} | {"depends_on": list(rules.depends_on)}
 
 

@@ -1,4 +1,4 @@
-"""/api/v1/jobs/{id}/events: what happened to a job, so far or live."""
+"""/api/v1/jobs/{id}/events: the timeline of a job, so far or live."""
 
 import re
 from typing import Final
@@ -14,7 +14,7 @@ from shared.web import EVENT_STREAM, Answer, Api, EventStream, json_response
 
 AT_ONCE: Final = 1000
 LOOK_AGAIN: Final = 2.0
-"""Seconds after which a live stream looks without having been told of anything."""
+"""Seconds after which a live stream reads again although it heard of no change."""
 
 _EVENT_ID: Final = re.compile(r"^(\d{1,18})\.(\d{1,9})$")
 
@@ -47,7 +47,7 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch) -> Api:
 
     async def _follow(request: web.Request, id: str) -> web.StreamResponse:
         await jobs.status(id)
-        # Listening comes before looking, so that what falls in between is told.
+        # Listen before the first read, so that no change in between is missed.
         async with watch.steps_of(id) as listener, EventStream(request) as stream:
             found = _EVENT_ID.match(stream.last_event_id or "")
             row, position = (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,1 +1,2 @@
-"""The orchestrator's rules: pure functions and one aggregate, without I/O, clocks or chance of their own."""
+"""The orchestrator's rules: pure functions and one aggregate. They do no I/O; clocks and random numbers are passed
+in."""

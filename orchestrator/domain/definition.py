@@ -1,7 +1,7 @@
-"""What a job is made of: the definitions of its tasks, frozen when the job is made.
+"""The definitions of a job's tasks, frozen when the job is created.
 
-A definition comes from a pipeline's steps, from one inline command, or from an earlier job. What runs it does not know
-the pipeline. Pure.
+A definition comes from a pipeline's steps, from one inline command, or from an earlier job. The code that runs it does
+not know the pipeline. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _NAME_LENGTH: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class StepRules:
-    """A step without its command: its place in the graph, and what the platform does with it."""
+    """A step without its command: its place in the graph, and the rules by which the platform runs it."""
 
     name: str
     depends_on: tuple[str, ...] = ()
@@ -35,14 +35,15 @@ class StepRules:
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """One task: the rules of its step, and `run`, whose environment is laid over its job's."""
+    """One task: the rules of its step, and `run`, whose environment overrides the job's."""
 
     rules: StepRules
     run: RunSpec
 
 
 def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[TaskDefinition]:
-    """The tasks of a pipeline's steps, in the order written. `over` is what the job sets in all of them."""
+    """The tasks of a pipeline's steps, in the order written. `over` is the environment that the job sets in all of
+    them."""
     return [
         TaskDefinition(
             _rules(step, name=step.name, depends_on=tuple(step.depends_on)), step.run_spec(env=own(step.env, over))
@@ -52,26 +53,27 @@ def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[Task
 
 
 def of_command(command: CommandSpec, *, name: str | None, env: Mapping[str, str] | None = None) -> TaskDefinition:
-    """The only task of a single-command job; `name` is the job's, if it was given one."""
+    """The only task of a single-command job; `name` is the job's name, if it has one."""
     return TaskDefinition(_rules(command, name=slug(name)), command.run_spec(env=merged(command.env, env or {})))
 
 
 def again(tasks: Sequence[TaskDefinition], *, over: Mapping[str, str]) -> list[TaskDefinition]:
-    """The tasks of an earlier job, of which the new job sets `over` in all."""
+    """The tasks of an earlier job, for a new job that sets the environment `over` in all of them."""
     if not over:
         return list(tasks)
     return [replace(task, run=task.run.model_copy(update={"env": own(task.run.env, over)})) for task in tasks]
 
 
 def job_name(command: CommandSpec) -> str:
-    """The name of a job that was not given one: the beginning of its command, without what no name may hold."""
+    """The name of a job that was given none: the start of its command, without characters that a name may not
+    contain."""
     text = command.command if isinstance(command.command, str) else " ".join(command.command)
     shown = "".join(" " if acts(character) else character for character in text[: 4 * _NAME_LENGTH])
     return " ".join(shown.split())[:_NAME_LENGTH].strip() or DEFAULT_TASK_NAME
 
 
 def slug(name: str | None) -> str:
-    """A job's name as the name of its only task: what no step may be called becomes `main`."""
+    """A job's name as the name of its only task, or `main` if no allowed character is left."""
     if name is None:
         return DEFAULT_TASK_NAME
     kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.-") else "-" for letter in name)
@@ -79,7 +81,7 @@ def slug(name: str | None) -> str:
 
 
 def _rules(spec: CommandSpec, *, name: str, depends_on: tuple[str, ...] = ()) -> StepRules:
-    """The rules that a step or a command states: the fields of the same name."""
+    """The rules of a step or a command, from its fields of the same names."""
     return StepRules(name, depends_on, **{one: getattr(spec, one) for one in _stated(type(spec))})
 
 

@@ -1,10 +1,10 @@
-"""The environment of a step: who may set it, who wins, and what the platform adds.
+"""The environment of a step: its sources, their precedence, and the variables that the platform adds.
 
-A pipeline's env, then the step's, then the job's; a later one wins. Parameters arrive as `HODEI_PARAM_<NAME>` and
-the platform's own variables last, so that neither can be overridden. The agent adds the execution's id.
-
-What all steps of a job have in common is kept once, with the job: the pipeline's env under the job's (`merged`). With a
-task is kept only what its step sets and the job does not (`own`), so that laying that over the job's gives the whole.
+The sources are the pipeline's env, the step's and the job's; a later one wins. Then come parameters as
+`HODEI_PARAM_<NAME>`, and last the platform's own variables, so that neither can be overridden. The agent adds the
+execution's id. The environment that all steps share is stored once, with the job: the pipeline's env under the job's
+(`merged`). A task stores only what its step sets and the job does not (`own`); laid over the job's environment, it
+gives the whole.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ def merged(
     *layers: Mapping[str, str],
     params: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Lay the environments over each other, the last on top, and the parameters over all of them."""
+    """Merge environments; a later one wins, and the parameters win over all of them."""
     env: dict[str, str] = {}
     for layer in layers:
         if layer:
@@ -27,7 +27,7 @@ def merged(
 
 
 def own(step: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
-    """What of a step's environment stays when its job lays `over` on it."""
+    """The part of a step's environment that its job does not override with `over`."""
     return {name: value for name, value in step.items() if name not in over} if over else dict(step)
 
 
@@ -41,9 +41,9 @@ def of_attempt(
     attempt: int,
     tracestate: str | None = None,
 ) -> dict[str, str]:
-    """The environment of one attempt: the task's own and what tells the process who it is.
+    """The environment of one attempt: the task's own, and the variables that identify the attempt.
 
-    `tracestate` goes with the TRACEPARENT that the agent sets, unless the task has a trace of its own choosing.
+    `tracestate` goes with the TRACEPARENT that the agent sets, unless the task sets a TRACEPARENT itself.
     """
     return {
         **({"TRACESTATE": tracestate} if tracestate is not None and "TRACEPARENT" not in env else {}),

@@ -1,6 +1,6 @@
-"""What is known of executions, folded from the reports of one batch: one row each, as far along as any report says.
+"""Folds the reports of one batch into one row for each execution, with the most advanced status that was reported.
 
-Rows are compared with what is already stored where they are written. Pure.
+The statement that writes the rows compares them with the stored ones. Pure.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ ExecutionReport = TaskScheduled | ExecutionStarted | ExecutionFinished | Executi
 
 @dataclass(slots=True)
 class ExecutionRow:
-    """One execution. `placed_at` is when we first heard of it, unless the scheduler's word came first."""
+    """One execution. `placed_at` is the time of the earliest report, or the placement's own if that came first."""
 
     id: str
     job_id: str
@@ -36,7 +36,7 @@ class ExecutionRow:
 
 
 def fold(reports: Iterable[ExecutionReport]) -> list[ExecutionRow]:
-    """One row for each execution, in the order of first mention; a first final report wins over later ones."""
+    """One row for each execution, in the order of the first reports. The first final report wins over later ones."""
     rows: dict[str, ExecutionRow] = {}
     for report in reports:
         row = _row(report)

@@ -1,6 +1,6 @@
-"""The graph of a pipeline's steps: is it one, and in which order may its steps run?
+"""The graph of a pipeline's steps: checks it, and finds an order in which the steps can run.
 
-Pure: what is wrong is told as `Fault`s, each with the way to the field; making an answer of them is not done here.
+Pure: errors are returned as `Fault`s, each with the path of its field; the API makes a response of them.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Step(Protocol):
-    """What of a step matters here."""
+    """The fields of a step that matter for the graph."""
 
     @property
     def name(self) -> str: ...
@@ -22,7 +22,7 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with one field; `loc` begins at the pipeline."""
+    """One error in one field; `loc` is the field's path within the pipeline."""
 
     loc: tuple[str | int, ...]
     msg: str
@@ -30,7 +30,7 @@ class Fault:
 
 
 class InvalidGraph(ValueError):
-    """The steps make no graph that could be run; `faults` names every step concerned."""
+    """The steps do not form a graph that can run; `faults` names every step concerned."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(fault.msg for fault in faults))
@@ -38,7 +38,7 @@ class InvalidGraph(ValueError):
 
 
 def check(steps: Sequence[Step]) -> None:
-    """Raise InvalidGraph for repeated or unknown names, for cycles, and for what is not yet supported."""
+    """Raise InvalidGraph for repeated or unknown names, for cycles, and for features that are not yet supported."""
     faults = [*_repeated(steps), *_unknown(steps), *_unsupported(steps)]
     if not faults and (knot := cycle(steps)):
         names = " → ".join([*knot, knot[0]])
@@ -49,9 +49,9 @@ def check(steps: Sequence[Step]) -> None:
 
 
 def topological(steps: Sequence[Step]) -> list[str]:
-    """The names in an order in which every step follows what it depends on; else the order written.
+    """The names in an order in which every step follows its dependencies, otherwise in the order written.
 
-    Steps on a cycle, and what depends on them, are missing from the result.
+    Steps on a cycle, and those that depend on them, are missing from the result.
     """
     waits = {step.name: len(step.depends_on) for step in steps}
     after = dependants({step.name: step.depends_on for step in steps})
@@ -68,13 +68,13 @@ def topological(steps: Sequence[Step]) -> list[str]:
 
 
 def cycle(steps: Sequence[Step]) -> list[str]:
-    """The names on one cycle, each depending on the next; empty when there is none. Names must be known."""
+    """The names on one cycle, each depending on the next; empty when there is none. All names must be known."""
     left = {step.name: step.depends_on for step in steps}
     for name in topological(steps):
         del left[name]
     if not left:
         return []
-    # Everything left depends on something left, so that walking on must come back to where one has been.
+    # Every step that is left depends on one that is left, so following dependencies must return to a step seen before.
     path: list[str] = []
     seen: dict[str, int] = {}
     name = next(iter(left))
@@ -86,7 +86,7 @@ def cycle(steps: Sequence[Step]) -> list[str]:
 
 
 def dependants(depends_on: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The edges the other way round: which steps wait for a step."""
+    """The reversed edges: the steps that depend on each step."""
     after: dict[str, list[str]] = {}
     for name, needed in depends_on.items():
         for one in needed:

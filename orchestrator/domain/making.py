@@ -1,4 +1,4 @@
-"""Making a wanted job: its run, just begun, with every task queued that is ready, and its first events. Pure."""
+"""Creates a wanted job: its run, with every ready task queued, and its first events. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from schemas.cloudevents import travelling_bytes
 from schemas.events import JobCreated
 
 _LATE_ATTEMPT: Final = 999
-"""An attempt number that has as many digits as any."""
+"""An attempt number with as many digits as any other has at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job about to be written: its run, just begun, and what it was made of."""
+    """A job to insert: its run, just begun, and the definitions of its tasks."""
 
     run: JobRun
     wanted: Wanted
@@ -29,7 +29,7 @@ class NewJob:
     deadline: datetime | None
 
     def commands(self) -> Commands:
-        """What its first orders need."""
+        """The commands and environments that its first orders need."""
         env = merged(self.wanted.env, params=self.wanted.params)
         return Commands(env, {id: definition.run for id, definition in self.definitions.items()})
 
@@ -43,7 +43,7 @@ def begin(
     traceparent: str | None = None,
     tracestate: str | None = None,
 ) -> NewJob:
-    """Make a job, with as many task ids as it has tasks, in a trace if there is one."""
+    """Create a job. `task_ids` are as many as it has tasks; the job belongs to a trace if one is given."""
     definitions = dict(zip(task_ids, wanted.definitions, strict=True))
     state = JobState(
         id=wanted.id,
@@ -82,8 +82,8 @@ def order_bytes(
     moment: datetime,
     tracestate: str | None,
 ) -> int:
-    """The most bytes that an order of this task takes on the bus; `env` is what the job's tasks have in common, and
-    `id` any id."""
+    """The most bytes that an order of this task takes on the bus. `env` is the environment that the job's tasks share,
+    and `id` any id."""
     queued = Queued(id, _LATE_ATTEMPT, moment, wanted.run_at or moment, (id,) * MOST_AVOIDED, id)
     orders = Orders(wanted.id, wanted.name, wanted.priority, tracestate, env)
     return travelling_bytes(orders.order(definition.rules, definition.run, queued))

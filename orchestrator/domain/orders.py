@@ -1,6 +1,6 @@
-"""Orders and the journal: what a job's changes say to others, in the order in which they happened. Pure.
+"""Orders and the journal: the events that a job's changes cause, in the order in which they happened. Pure.
 
-An order (`tasks.queued`) carries the step's command, which is not loaded with a running job. So the journal holds a
+An order (`tasks.queued`) contains the step's command, which is not loaded with a running job. So the journal holds a
 `Queued` in its place until `Orders` makes the event.
 """
 
@@ -15,12 +15,12 @@ from schemas.events import EventData, TaskQueued
 from schemas.specs import Priority, RunSpec
 
 _CARRIED: Final = tuple(field.name for field in fields(StepRules) if field.name in TaskQueued.model_fields)
-"""The rules that an order carries, for the scheduler."""
+"""The rules that an order contains for the scheduler."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Stands in the journal for `tasks.queued`: one attempt of a task is ready."""
+    """The journal's placeholder for `tasks.queued`: one attempt of a task is ready."""
 
     task_id: str
     attempt: int
@@ -41,21 +41,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The part of a job that only its orders need."""
+    """The commands and environments of a job, which only its orders need."""
 
     env: Mapping[str, str]
-    """What its tasks have in common, parameters included; the environment of a task's command is laid over it."""
+    """The environment that its tasks share, parameters included; a task's own environment overrides it."""
     of_tasks: Mapping[str, RunSpec]
-    """By task id; at least those that are ordered."""
+    """By task id; contains at least the tasks that are ordered."""
 
 
 NO_COMMANDS: Final = Commands({}, {})
-"""Of a job without orders."""
+"""The commands of a job without orders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Makes the orders of one job: the fields that all of them carry. `env` is that of `Commands`."""
+    """Makes the orders of one job, with the fields that all of them share. `env` is that of `Commands`."""
 
     job_id: str
     job_name: str
@@ -64,7 +64,7 @@ class Orders:
     env: Mapping[str, str]
 
     def order(self, rules: StepRules, run: RunSpec, queued: Queued) -> TaskQueued:
-        """The order to the scheduler, for one attempt of a step."""
+        """The order to the scheduler for one attempt of a step."""
         env = of_attempt(
             merged(self.env, run.env),
             job_id=self.job_id,

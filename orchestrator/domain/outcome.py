@@ -1,4 +1,4 @@
-"""What came of a task or a job: the event of its end, and its reason in words. Pure."""
+"""The outcome of a task or a job: the event of its end, and its reason in words. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -26,7 +26,7 @@ _JOB_ENDS: Final = {
 
 
 def ending(job_id: str, task: TaskState) -> EventData:
-    """The event of a task's end. Raises ValueError for a task that is not over."""
+    """The event of a task's end. Raises ValueError for a task that has not ended."""
     ids = {"task_id": task.id, "job_id": job_id, "attempt": task.attempt, "name": task.name}
     match task.status:
         case TaskStatus.SUCCEEDED:
@@ -45,7 +45,7 @@ def ending(job_id: str, task: TaskState) -> EventData:
 
 
 def job_ending(job: JobState, at: datetime) -> EventData:
-    """The event of a job's end. Raises KeyError for a job that is not over."""
+    """The event of a job's end. Raises KeyError for a job that has not ended."""
     return _JOB_ENDS[job.status](
         job_id=job.id,
         name=job.name,
@@ -59,7 +59,7 @@ def job_ending(job: JobState, at: datetime) -> EventData:
 
 
 def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobStatus, Reason | None, TaskState | None]:
-    """The status and reason of a job whose tasks are all over, and the task that made it fail. A job that was stopped
+    """The status and reason of a job whose tasks have all ended, and the task that made it fail. A job that was stopped
     after its last task had ended keeps the outcome of its tasks."""
     cancelled = False
     cause: TaskState | None = None
@@ -70,7 +70,7 @@ def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobSta
         elif failure is None and not task.satisfied:
             failure, cause = task.reason or Reason.EXIT_CODE, task
         elif failure is Reason.DEPENDENCY_FAILED and task.status is TaskStatus.FAILED and not task.satisfied:
-            failure, cause = task.reason, task  # the cause says more than its consequence
+            failure, cause = task.reason, task  # a failed step explains more than a step skipped because of it
     if cancelled and stopping is Reason.JOB_TIMEOUT:
         return JobStatus.FAILED, Reason.JOB_TIMEOUT, None
     if cancelled:
@@ -81,7 +81,7 @@ def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobSta
 
 
 def doing(task: TaskState, now: datetime) -> str:
-    """What a task that is not over has been doing, in words."""
+    """What an unfinished task has been doing, in words."""
     if task.status is TaskStatus.RUNNING:
         return f"had run for {waiting.in_seconds(waiting.since(task.started_at, now))}"
     if task.status is TaskStatus.SCHEDULED:
@@ -92,6 +92,6 @@ def doing(task: TaskState, now: datetime) -> str:
 
 
 def waited(task: TaskState, now: datetime) -> str:
-    """How long a task that is ready has waited, and for which worker, in words."""
+    """How long a ready task has waited, and for which worker, in words."""
     ready = max(filter(None, (task.queued_at, task.run_at)), default=None)
     return waiting.for_a_worker(waiting.since(ready, now), task.rules.requires, task.rules.resources)

@@ -1,9 +1,9 @@
-"""`JobRun`: one job with its tasks, and what every report of the outside world changes in it.
+"""`JobRun`: one job with its tasks, and the changes that reports cause in it.
 
-Reports are events of the bus. They come late, twice, out of order, or for an attempt that is long over; a report that
-no longer fits changes nothing and is counted in `stale`. The changes are then found in `changed`, `job_changed` and
-`journal`; `orchestrator.unit_of_work` writes them and emits `events`. Legal moves are those of `schemas.states`. The
-caller hands in the clock and the random numbers. Pure.
+Reports are events of the bus. They come late, twice, out of order, or for an attempt that ended long ago; a report that
+no longer fits changes nothing and is counted in `stale`. The changes are then in `changed`, `job_changed` and
+`journal`; `orchestrator.unit_of_work` writes them and emits `events`. `schemas.states` has the legal transitions. The
+caller passes the time and the random numbers. Pure.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,7 @@ _ACTIVE: Final = frozenset({TaskStatus.QUEUED, TaskStatus.SCHEDULED, TaskStatus.
 
 @dataclass(slots=True)
 class JobRun:
-    """A job and its tasks by id. `draw` gives the jitter of retries: a number in [0, 1)."""
+    """A job and its tasks by id. `draw` returns the random numbers for retries, in [0, 1)."""
 
     job: JobState
     tasks: Mapping[str, TaskState]
@@ -48,22 +48,22 @@ class JobRun:
     """Ids of the tasks to write."""
     job_changed: bool = False
     replaced: dict[str, str] = field(default_factory=dict)
-    """Tasks that were placed once more within one attempt, and the execution that counts now."""
+    """By id of a task that was placed again within one attempt: the execution that counts now."""
     emptied: set[str] = field(default_factory=set)
-    """Ids of tasks that the scheduler took back: their executions that never began are to be closed."""
+    """Ids of tasks that the scheduler took back. Their executions that never began are closed."""
     late: set[str] = field(default_factory=set)
-    """Ids of executions whose placement was reported after their task had moved past them: to be closed, unless they
-    are over already."""
+    """Ids of executions whose placement was reported after their task had moved on. They are closed unless they have
+    ended."""
     stale: int = 0
     queued_before: dict[str, datetime | None] = field(default_factory=dict)
-    """For a job with a trace: since when its tasks' attempts wait or run, as it was loaded, by task id."""
+    """For a job with a trace, by task id: since when the task's attempt had waited or run when the job was loaded."""
     _names: dict[str, TaskState] = field(default_factory=dict)
     _after: dict[str, list[str]] | None = None
     _open: int = -1
 
     @property
     def ordered(self) -> list[str]:
-        """The ids of the tasks that are ordered in the journal: `events` needs their commands."""
+        """The ids of the tasks with orders in the journal: `events` needs their commands."""
         return [entry.event.task_id for entry in self.journal if isinstance(entry.event, Queued)]
 
     def events(self, commands: Commands) -> Iterator[EventData]:
@@ -82,7 +82,7 @@ class JobRun:
         return bool(self.journal or self.changed or self.job_changed)
 
     def written(self) -> None:
-        """The changes are committed: from here on the run is as if it had just been loaded."""
+        """Call after the commit: the run then has no changes, as if it had just been loaded."""
         self.job.version += self.touched
         if self.job.traceparent is not None:
             self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
@@ -99,7 +99,8 @@ class JobRun:
         self._close_if_done(now)
 
     def cancel(self, now: datetime) -> None:
-        """Stop every task that runs or waits; a second call asks again. Raises IllegalTransition if it is over."""
+        """Stop every task that runs or waits; a second call repeats the request. Raises IllegalTransition if the job
+        has ended."""
         if JOB.is_final(self.job.status):
             raise IllegalTransition(JOB.name, self.job.status, JobStatus.CANCELLED)
         if self.job.stopping is None:
@@ -107,14 +108,14 @@ class JobRun:
         self._stop(self.job.stopping or Reason.CANCELLED, now)
 
     def time_out(self, now: datetime) -> bool:
-        """The job's deadline has come. Returns False, and changes nothing, if the job is over or being stopped."""
+        """Stop the job at its time limit. Returns False, and changes nothing, if it has ended or is being stopped."""
         if JOB.is_final(self.job.status) or self.job.stopping is not None:
             return False
         self._stop(Reason.JOB_TIMEOUT, now)
         return True
 
     def refuse(self, task_id: str, attempt: int, now: datetime) -> None:
-        """The order for a task's attempt is larger than the bus takes, so that it will never run."""
+        """Fail a task whose order for this attempt is larger than the bus takes, so that it can never run."""
         task = self.tasks.get(task_id)
         if task is None or task.attempt != attempt or task.status is not TaskStatus.QUEUED:
             self.stale += 1
@@ -127,7 +128,7 @@ class JobRun:
     # ------------------------------------------------------------------ reports
 
     def apply(self, report: TaskReport, now: datetime) -> None:
-        """Apply one report, if it still counts."""
+        """Apply one report, unless it is stale."""
         task = self.tasks.get(report.task_id)
         if task is None or report.attempt != task.attempt or task.status not in _ACTIVE:
             self.stale += 1
@@ -161,7 +162,7 @@ class JobRun:
 
     def _scheduled(self, task: TaskState, report: TaskScheduled, now: datetime) -> None:
         if task.status is TaskStatus.SCHEDULED:
-            # Placed once more: the worker gave it back before it began. Ids ascend, so an older one is an echo.
+            # Placed again: the worker gave it back before it began. Ids ascend, so a lower one is an old report.
             if task.execution_id is not None and report.execution_id <= task.execution_id:
                 self.stale += 1
                 self._placed_late(task, report)
@@ -178,12 +179,13 @@ class JobRun:
         self._observe(report, now)
 
     def _replace(self, task: TaskState, execution_id: str) -> None:
-        """The attempt goes on, or ended, as this execution: an earlier one was given back by its worker."""
+        """Note that this execution continues or ended the attempt; the worker gave an earlier one back."""
         if task.execution_id is not None and task.execution_id < execution_id:
             self.replaced[task.id] = execution_id
 
     def _placed_late(self, task: TaskState, report: TaskScheduled) -> None:
-        """The placement was overtaken by what came of the task; an echo of the current one is of no interest."""
+        """Note a placement that was reported after later events of the task. A repeated report of the current one is
+        ignored."""
         if report.execution_id != task.execution_id or report.attempt < task.attempt:
             self.late.add(report.execution_id)
 
@@ -212,7 +214,7 @@ class JobRun:
                 self._end(task, TaskStatus.SUCCEEDED, now, at=report.finished_at)
             case ExecutionStatus.CANCELLED:
                 if report.reason in (Reason.FENCED, Reason.RETURNED) and self.job.stopping is None:
-                    # The worker was told that this attempt no longer counts, so that it is as good as lost.
+                    # The worker was told that this attempt no longer counts, so the attempt is treated as lost.
                     self._lost(task, report.worker_id, now)
                     return
                 reason = self.job.stopping or report.reason or Reason.CANCELLED
@@ -228,7 +230,7 @@ class JobRun:
         failures = task.attempt - task.crashes - task.stops
         rules = task.rules.retry
         again = retry.again_after_failure(rules, failures=failures, exit_code=task.exit_code)
-        if rules is None or not again or reason is Reason.TOO_LARGE:  # and so will be every other attempt
+        if rules is None or not again or reason is Reason.TOO_LARGE:  # every other attempt would be too large as well
             self._end(task, TaskStatus.FAILED, now, reason=reason, detail=report.detail, at=report.finished_at)
         elif self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping, at=report.finished_at)
@@ -246,8 +248,8 @@ class JobRun:
         reason: Reason = Reason.LOST,
         detail: str | None = None,
     ) -> None:
-        """The attempt has no outcome. Where its worker was stopped on order, nothing speaks against that worker, and
-        the task has used up nothing."""
+        """The attempt has no outcome. If its worker stopped on order, the worker is not avoided, and the attempt uses
+        no retry budget."""
         rules, task.exit_code = task.rules, None
         if self.job.stopping is not None:
             self._end(task, TaskStatus.CANCELLED, now, reason=self.job.stopping)
@@ -297,7 +299,7 @@ class JobRun:
         detail: str | None = None,
         at: datetime | None = None,
     ) -> None:
-        """End the task and do what follows from it: queue or skip what waited for it, close the job."""
+        """End the task and apply the consequences: queue or skip dependent tasks, close the job."""
         self._set_final(task, status, now, reason=reason, detail=detail, at=at)
         if not task.satisfied:
             self._skip_after(task, now)
@@ -331,7 +333,7 @@ class JobRun:
         self._open = still_open - 1
         task.reason, task.finished_at = reason, at or now
         if status is not TaskStatus.CANCELLED or reason is not Reason.JOB_TIMEOUT:
-            task.detail = detail  # what it was doing at the job's time limit was noted then
+            task.detail = detail  # `_note_doings` set it at the job's time limit
         self.changed.add(task.id)
         self._say(ending(self.job.id, task), now)
 
@@ -348,7 +350,7 @@ class JobRun:
         self._close_if_done(now)
 
     def _note_doings(self, now: datetime) -> None:
-        """Keep what the job is doing or waiting for at its time limit."""
+        """Store what each task is doing or waiting for at the job's time limit."""
         doings = []
         for task in self.tasks.values():
             if task.status in _ACTIVE:

@@ -1,7 +1,7 @@
-"""Whether a job is too large: for the processes that run its steps, for the bus, for this service.
+"""Checks whether a job is too large: for the processes that run its steps, for the bus, for this service.
 
-A job's environment is stored once, but each of its steps is sent with the whole of it, so that its sum over all steps
-is bounded. Nearly every job is found to be small by counting characters; only of the others bytes are counted.
+A job's environment is stored once, but each of its steps is sent with all of it, so its sum over all steps has a limit.
+A count of characters shows that nearly every job is small; bytes are counted only for the others.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,19 +19,19 @@ from schemas.sizes import (
 )
 
 MAX_ENVIRONMENTS: Final = 8 << 20
-"""Bytes in the environments of all steps of one job."""
+"""The most bytes in the environments of all steps of one job."""
 
 MAX_REQUEST: Final = 32 << 20
-"""Characters in the environments and commands of all steps of all jobs that one request makes."""
+"""The most characters in the environments and commands of all steps of all jobs that one request creates."""
 
 _SMALL: Final = 32_000
-"""Characters, five times those of the command among them, that fit a process and a message in any encoding."""
+"""Characters that fit a process and a message in any encoding; those of the command count five times."""
 
 _WIDEST: Final = 4
 
 
 class Scale:
-    """Weighs the jobs of one request. `payload` is how many bytes the bus takes for one order."""
+    """Checks the jobs of one request. `payload` is the most bytes that the bus takes for one order."""
 
     def __init__(self, *, payload: int) -> None:
         self._payload = payload
@@ -43,10 +43,9 @@ class Scale:
         definitions: Iterable[TaskDefinition],
         order_bytes: Callable[[TaskDefinition], int],
     ) -> str | None:
-        """What is too large about a job, in one sentence, if anything.
+        """The reason why a job is too large, in one sentence, or None.
 
-        `shared` is the environment that its tasks have in common; `order_bytes` gives the size of a task's order as it
-        travels.
+        `shared` is the environment that its tasks share; `order_bytes` returns the size of a task's order on the bus.
         """
         definitions = list(definitions)
         common = environment_characters(shared)
@@ -92,7 +91,7 @@ class Scale:
 
 
 def _sum(shared: Mapping[str, str], definitions: Iterable[TaskDefinition]) -> int:
-    """The bytes of all environments, a variable that a step sets anew counted once for it."""
+    """The bytes of all environments. A variable that a step overrides counts once for that step."""
     common = environment_bytes(shared)
     total = 0
     for one in definitions:

@@ -1,7 +1,6 @@
-"""How far a job and its tasks are: what is loaded, changed by `orchestrator.domain.run`, and written back.
+"""The state of a job and its tasks: loaded, changed by `orchestrator.domain.run`, and written back.
 
-A step's rules never change and are shared by everything that speaks of it (`orchestrator.domain.definition`); what
-changes is here. Pure.
+A step's rules never change and are shared (`orchestrator.domain.definition`); what changes is here. Pure.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from schemas.specs import Priority
 from schemas.states import JobStatus, Reason, TaskStatus
 
 MOST_AVOIDED: Final = 10
-"""The most workers that a task remembers to have failed on."""
+"""The most workers that a task avoids because it failed there."""
 
 
 @dataclass(slots=True)
@@ -28,21 +27,21 @@ class JobState:
     status: JobStatus = JobStatus.PENDING
     reason: Reason | None = None
     detail: str | None = None
-    """The reason in words, where the reason alone does not say enough."""
+    """The reason in words, where the reason alone does not explain enough."""
     stopping: Reason | None = None
     """Why the job is being stopped: `cancelled` or `job_timeout`."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     traceparent: str | None = None
-    """The trace in which the job was submitted (W3C trace context), if there was one; so is `tracestate`."""
+    """The trace in which the job was submitted (W3C trace context), if any; the same holds for `tracestate`."""
     tracestate: str | None = None
     version: int = 0
-    """How often the job and its tasks were written before."""
+    """How many times the job and its tasks were written before."""
 
 
 @dataclass(slots=True)
 class TaskState:
-    """One task: the rules of its step, which never change, and how far it is."""
+    """One task: the rules of its step, which never change, and its state."""
 
     id: str
     rules: StepRules
@@ -52,13 +51,13 @@ class TaskState:
     attempt: int = 1
     crashes: int = 0
     stops: int = 0
-    """How many attempts ended because their worker was stopped on order."""
+    """How many attempts ended because their worker stopped on order."""
     exit_code: int | None = None
     execution_id: str | None = None
-    """The execution of this attempt: the one that was asked for by id, or the one that was placed last."""
+    """The execution of this attempt: the one requested by id, or the one placed last."""
     run_at: datetime | None = None
     avoids: tuple[str, ...] = ()
-    """The workers on which earlier attempts failed or were lost, the last one first."""
+    """The workers on which earlier attempts failed or were lost, the latest first."""
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -74,5 +73,5 @@ class TaskState:
         return self.status is TaskStatus.SUCCEEDED or (self.status is TaskStatus.FAILED and self.rules.allow_failure)
 
     def avoiding(self, worker_id: str) -> tuple[str, ...]:
-        """The workers to avoid, with one more at their head."""
+        """The workers to avoid, with this one first."""
         return (worker_id, *(one for one in self.avoids if one != worker_id))[:MOST_AVOIDED]

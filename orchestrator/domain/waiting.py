@@ -1,4 +1,4 @@
-"""What a task is doing or waiting for, in words: for people who ask why a job ended before its steps did. Pure."""
+"""What a task is doing or waiting for, in words, to explain why a job ended before its steps did. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Final
 from schemas.specs import Resources
 
 MOST: Final = 3
-"""How many steps one sentence names."""
+"""The most steps that one sentence names."""
 MOST_LABELS: Final = 5
 
 
@@ -26,14 +26,14 @@ def in_seconds(seconds: float) -> str:
 
 
 def summed_up(began: bool, steps: Sequence[str]) -> str:
-    """What a job was doing when its time was over; one sentence for each step."""
+    """What a job was doing at its time limit. `steps` has one sentence for each step."""
     named = "; ".join(steps[:MOST]) or "no step was ready to run"
     more = f"; and {len(steps) - MOST} more" if len(steps) > MOST else ""
     return f"{'' if began else 'nothing began: '}{named}{more}"
 
 
 def since(earlier: datetime | None, now: datetime) -> float:
-    """Seconds; none where nothing is known."""
+    """Seconds since then; 0 when the time is not known."""
     return 0.0 if earlier is None else (now - earlier).total_seconds()
 
 

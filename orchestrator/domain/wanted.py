@@ -1,6 +1,6 @@
-"""A job that is wanted: what a request, a pipeline, an earlier job or a schedule asks for, before anything is written.
+"""A wanted job: what a request, a pipeline, an earlier job or a schedule asks for, before it is written.
 
-Pure: reading pipelines and earlier jobs, and weighing the result, is `orchestrator.submission`'s.
+Pure: `orchestrator.submission` reads pipelines and earlier jobs, and checks the sizes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from schemas.states import TaskStatus
 
 @dataclass(frozen=True, slots=True)
 class RunnablePipeline:
-    """What a job of a pipeline would run now."""
+    """The definition with which a job of a pipeline would run now."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class RunnablePipeline:
 
 @dataclass(frozen=True, slots=True)
 class FormerTask:
-    """A task of an earlier job: what it is, and what became of it."""
+    """A task of an earlier job: its definition and its outcome."""
 
     definition: TaskDefinition
     status: TaskStatus
@@ -58,7 +58,7 @@ class FormerJob:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job to make. `task_ids` and `execution_id` are given where another service chose them already."""
+    """A job to create. `task_ids` and `execution_id` are given if another service has chosen them already."""
 
     id: str
     name: str
@@ -69,7 +69,7 @@ class Wanted:
     pipeline_id: str | None = None
     pipeline_version: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    """What all its tasks have in common, without the parameters."""
+    """The environment that all its tasks share, without the parameters."""
     params: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
@@ -106,7 +106,7 @@ def wanted_of_pipeline(
     labels: Mapping[str, str] | None = None,
     run_at: datetime | None = None,
 ) -> Wanted:
-    """A job of a pipeline as it is now."""
+    """A job of a pipeline in its current version."""
     return Wanted(
         id,
         name or pipeline.name,
@@ -131,7 +131,7 @@ def wanted_of_former(
     params: Mapping[str, str] | None = None,
     from_failed: bool = False,
 ) -> Wanted:
-    """An earlier job once more, with more of an environment and of parameters; `from_failed` keeps the tasks that
+    """An earlier job again, with an additional environment and parameters. `from_failed` keeps the tasks that
     succeeded."""
     env, params = env or {}, params or {}
     over = merged(env, params=params)

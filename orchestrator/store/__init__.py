@@ -1,1 +1,1 @@
-"""The orchestrator's tables: arguments in, rows out. SQL stands in sql/*.sql, rules in domain/."""
+"""The orchestrator's tables: arguments in, rows out. The SQL is in sql/*.sql, the rules in domain/."""

@@ -1,4 +1,4 @@
-"""Jobs as they are made, listed, shown and deleted. How running ones change is in `runs`."""
+"""Jobs: inserted, listed, shown and deleted. `runs` writes the changes of running ones."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
 
 
 class JobStore:
-    """Jobs and what belongs to them."""
+    """Jobs and their tasks, executions and timelines."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,11 +36,11 @@ class JobStore:
         self._tasks_to_rerun = with_rows(self._sql["get_tasks_to_rerun"], rules=RULES)
 
     def insert(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
-        """Write new jobs with their tasks and timelines when the transaction ends; their ids must be new."""
+        """Insert new jobs with their tasks and timelines when the transaction commits. Their ids must be new."""
         tx.close_with(self._insert, *_rows(jobs))
 
     async def insert_missing(self, tx: Transaction, jobs: Sequence[NewJob]) -> set[str]:
-        """Write those jobs that are not there already, with their tasks and timelines; returns their ids."""
+        """Insert those jobs that do not exist yet, with their tasks and timelines. Returns their ids."""
         return set(await tx.fetch_value(self._insert, *_rows(jobs)))
 
     async def get(self, job_id: str) -> str | None:
@@ -63,7 +63,7 @@ class JobStore:
         """A page of jobs, newest first."""
         values = {name: getattr(query, name) for name in _FILTERS}
         if not all(values[name] is None or is_id(values[name]) for name in _IDS):
-            return Page([], None)  # what is not an id names nothing, so nothing belongs to it
+            return Page([], None)  # a text that is not an id belongs to no job
         normal = query.priority == "normal"
         values |= {
             "before": before,
@@ -82,19 +82,19 @@ class JobStore:
         return await self._database.fetch(self._sql["get_job_executions"], job_id)
 
     async def over_before(self, status: JobStatus, moment: datetime, limit: int) -> dict[str, list[str]]:
-        """The oldest jobs of a final status that were over before `moment`: the ids of their executions, by job."""
+        """The oldest jobs with a final status that ended before `moment`: the ids of their executions, by job id."""
         rows = await self._database.fetch(
             self._sql["jobs_over_before"], status.value, moment, first_id_at(moment), limit
         )
         return {row["id"]: row["executions"] for row in rows}
 
     async def delete(self, tx: Transaction, job_ids: Sequence[str]) -> None:
-        """Delete jobs and what belongs to them."""
+        """Delete jobs with their tasks, executions and timelines."""
         for part in ("delete_executions", "delete_tasks", "delete_timeline", "delete_jobs"):
             await tx.execute(self._sql[part], job_ids)
 
     async def former(self, on: Runner, job_id: str) -> FormerJob | None:
-        """What a job was made of and what became of it."""
+        """A job's definition and outcome; None when it does not exist."""
         if not is_id(job_id):
             return None
         job = await on.fetch_one(self._sql["get_job_to_rerun"], job_id)

@@ -18,20 +18,21 @@ _STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
 
 
 class PipelineStore:
-    """Pipelines as they are written and read."""
+    """Reads and writes pipelines."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = load_queries("orchestrator")
 
     async def insert(self, tx: Transaction, pipeline_id: str, wanted: PipelineCreate) -> str:
-        """Write a new pipeline; returns it as JSON."""
+        """Insert a new pipeline. Returns it as JSON."""
         moment = now()
         await tx.execute(self._sql["insert_pipeline"], pipeline_id, wanted.name, wanted.description, moment)
         return await self._write_version(tx, pipeline_id, 1, wanted, moment)
 
     async def update(self, tx: Transaction, pipeline_id: str, wanted: PipelineCreate) -> tuple[int, str] | None:
-        """Write the next version; its number and the pipeline as JSON, None when there is no such pipeline."""
+        """Insert the next version. Returns its number and the pipeline as JSON, or None when the pipeline does not
+        exist."""
         moment = now()
         sql = self._sql["update_pipeline"]
         version = await tx.fetch_value(sql, pipeline_id, wanted.name, wanted.description, moment)
@@ -40,7 +41,7 @@ class PipelineStore:
         return version, await self._write_version(tx, pipeline_id, version, wanted, moment)
 
     async def archive(self, tx: Transaction, pipeline_id: str) -> Record | None:
-        """Take it out of use; its name and version, None when there is no such pipeline."""
+        """Archive a pipeline. Returns its name and version, or None when it does not exist."""
         return await tx.fetch_one(self._sql["archive_pipeline"], pipeline_id, now())
 
     async def get(self, on: Runner, pipeline_id: str) -> str | None:
@@ -49,12 +50,12 @@ class PipelineStore:
         return body
 
     async def get_version(self, pipeline_id: str, version: int) -> str | None:
-        """A pipeline at one of its versions as JSON, archived or not."""
+        """A pipeline in one of its versions as JSON, archived or not."""
         body: str | None = await self._database.fetch_value(self._sql["get_pipeline_version"], pipeline_id, version)
         return body
 
     async def versions(self, pipeline_id: str, before: int | None, limit: int) -> Page:
-        """A page of a pipeline's versions, newest first, archived or not; empty when there is no such pipeline."""
+        """A page of a pipeline's versions, newest first, archived or not; empty when the pipeline does not exist."""
         values = {"pipeline_id": pipeline_id, "before": before, "limit": limit + 1}
         sql, arguments = narrowed_by(self._sql["list_pipeline_versions"], values)
         return Page.of(await self._database.fetch(sql, *arguments), limit)

@@ -1,6 +1,6 @@
-"""A step's rules as columns of `tasks`, derived from `StepRules`: one column for each field, under the field's name.
+"""A step's rules as columns of `tasks`, derived from `StepRules`: one column for each field, with the field's name.
 
-A new field needs a migration that adds a column of the type below, and nothing else here.
+A new field needs only a migration that adds a column of the type below.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,26 +23,26 @@ _PLAIN: Final[dict[Any, str]] = {
     int | None: "integer",
     float | None: "float8",
 }
-"""The fields that PostgreSQL has a type for. Every other field is a column of JSON."""
+"""The fields that have a type of PostgreSQL. Every other field is a JSON column."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleColumn:
-    """One field of the rules, as it is kept."""
+    """One field of the rules and its column."""
 
     name: str
     type: str
-    """Of the elements of its array: `text` for JSON."""
+    """The element type of the array that is passed: `text` for JSON."""
     cast: str
-    """`json`, or nothing."""
+    """`json`, or an empty text."""
     empty: str | None
-    """The JSON of its default, if that is a collection: not worth parsing."""
+    """The JSON of its default, if that is a collection: such a value is not parsed."""
     write: Callable[[StepRules], object]
     read: Callable[[object], Any]
 
 
 def rules_of(row: Record | Mapping[str, object]) -> StepRules:
-    """The rules out of a row selected with `:rules.columns`."""
+    """The rules from a row selected with `:rules.columns`."""
     values = {column.name: row[column.name] for column in COLUMNS}
     return StepRules(
         **{column.name: column.read(values[column.name]) for column in COLUMNS if values[column.name] is not None}
@@ -50,8 +50,8 @@ def rules_of(row: Record | Mapping[str, object]) -> StepRules:
 
 
 class RulesInQueries:
-    """The rules of a task `t` in a query: `:rules.columns` selects them, and `:rules.shown` are the members of its
-    JSON, but for the name."""
+    """The rules of a task `t` in a query: `:rules.columns` selects them, and `:rules.shown` lists them as members of
+    the task's JSON, without the name."""
 
     width: Final = 0
 

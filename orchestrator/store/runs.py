@@ -1,4 +1,4 @@
-"""Running jobs as rows: loaded under their lock, and written back set-based. Rules and events are not made here."""
+"""Running jobs as rows: loaded under their lock, and written back as sets. The rules and events are made elsewhere."""
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,16 +22,16 @@ from shared.outbox import OutboxTransaction
 from shared.postgres import Database, Record, Transaction, load_queries, with_rows
 
 REMIND_BYTES: Final = 8 << 20
-"""About how many bytes the orders of one round of reminders may carry: all of them are in memory at the same time."""
+"""About the most bytes of orders in one round of reminders, because all of them are in memory at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that is queued, with what its order needs."""
+    """A queued task, with the fields that its order needs."""
 
     orders: Orders
     traceparent: str | None
-    """The job's."""
+    """The job's traceparent."""
     rules: StepRules
     run: RunSpec
     queued: Queued
@@ -48,7 +48,7 @@ class RunStore:
         self._save = with_rows(self._sql["save_runs"], jobs=JOBS, tasks=TASKS, executions=EXECUTIONS, timeline=TIMELINE)
 
     async def load(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRun]:
-        """Lock jobs and load them with their tasks; jobs that do not exist are missing from the result."""
+        """Lock jobs and load them with their tasks. Jobs that do not exist are missing from the result."""
         ids = list(job_ids)
         jobs = await tx.fetch(self._sql["lock_jobs"], ids)
         tasks: dict[str, dict[str, TaskState]] = {row["id"]: {} for row in jobs}
@@ -58,11 +58,11 @@ class RunStore:
         return {row["id"]: _run(row, tasks[row["id"]]) for row in jobs}
 
     async def commands(self, tx: Transaction, ordered: Mapping[str, Sequence[str]]) -> dict[str, Commands]:
-        """What the orders of tasks need, for each job; `ordered` has the tasks' ids by job id."""
+        """The commands that the orders of tasks need, by job id. `ordered` has the tasks' ids by job id."""
         ids = [task_id for task_ids in ordered.values() for task_id in task_ids]
         commands: dict[str, tuple[Mapping[str, str], dict[str, RunSpec]]] = {}
         for row in await tx.ask(self._sql["get_commands"], list(ordered), ids):
-            if row["env"] is not None:  # the first of its job
+            if row["env"] is not None:  # the first row of its job
                 commands[row["job_id"]] = merged(row["env"], params=row["params"]), {}
             commands[row["job_id"]][1][row["id"]] = RunSpec.model_validate(row["run"])
         return {job_id: Commands(env, runs) for job_id, (env, runs) in commands.items()}
@@ -70,9 +70,9 @@ class RunStore:
     async def write(
         self, tx: OutboxTransaction, runs: Sequence[JobRun], reports: Sequence[ExecutionRow], moment: datetime
     ) -> None:
-        """Write the changes of runs and what is reported of their executions, and append to the timelines. The last
-        statement of a transaction; it raises Broken if another process wrote one of the jobs meanwhile."""
-        # Always in the same order, as `load` locks them, so that two replicas do not wait for each other.
+        """Write the changes of runs and the reports of their executions, and append to the timelines. This must be the
+        last statement of a transaction. Raises Broken if another process wrote one of the jobs in the meantime."""
+        # In the order in which `load` locks them, so that two replicas cannot deadlock.
         touched = sorted((run for run in runs if run.touched), key=lambda run: run.job.id)
         if not touched and not reports:
             return
@@ -95,7 +95,7 @@ class RunStore:
             tx.close_with(self._save, *values)
 
     async def due(self, moment: datetime, limit: int) -> list[str]:
-        """Jobs whose deadline has come."""
+        """Jobs whose deadline has passed."""
         return [row["id"] for row in await self._database.fetch(self._sql["due_jobs"], moment, limit)]
 
     async def next_deadline(self) -> datetime | None:
@@ -104,12 +104,12 @@ class RunStore:
         return deadline
 
     async def overdue(self, status: JobStatus, since: datetime, after: tuple[str, str], limit: int) -> list[Overdue]:
-        """A page of tasks that wait for news and have had none since a moment, in the order of (job, task)."""
+        """A page of tasks that wait for an event and have had none since a moment, ordered by (job, task)."""
         rows = await self._database.fetch(self._sql["overdue_tasks"], status.value, since, *after, limit)
         return [Overdue.model_validate(dict(row)) for row in rows]
 
     async def waiting(self, tx: Transaction, overdue: Sequence[Overdue]) -> list[Waiting]:
-        """Those of these tasks that are still queued, as many as may be reminded of at once."""
+        """Those of these tasks that are still queued, as many as one round may remind of."""
         ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
         return [_waiting(row) for row in await tx.fetch(self._queued_tasks, *ids, REMIND_BYTES)]
 
@@ -119,7 +119,7 @@ class RunStore:
         return {row["id"] for row in await self._database.fetch(self._sql["known_tasks"], *ids)}
 
     async def ended_executions(self, overdue: Sequence[Overdue]) -> dict[str, Record]:
-        """What came of the executions that these name, by id, as far as they are over."""
+        """The ended ones among the executions asked about, by id, with their outcomes."""
         named = [(one.job_id, one.execution_id) for one in overdue if one.execution_id is not None]
         rows = await self._database.fetch(self._sql["ended_executions"], *_columns(named)) if named else []
         return {row["id"]: row for row in rows}
@@ -190,5 +190,5 @@ def _waiting(row: Record) -> Waiting:
 
 
 def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    """Rows, at least one, as the arrays that `unnest` takes."""
+    """The columns of at least one row, as the arrays that `unnest` takes."""
     return [list(column) for column in zip(*rows, strict=True)]

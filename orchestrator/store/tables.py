@@ -1,5 +1,5 @@
-"""The columns that the orchestrator writes, one description for each table and statement: their names, their types, and
-where each value comes from (`shared.postgres.named`)."""
+"""The columns that the orchestrator writes, described once for each table and statement: names, types, and the source
+of each value (`shared.postgres.named`)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
@@ -24,7 +24,7 @@ class TaskRow(NamedTuple):
 
 
 class NewTask(NamedTuple):
-    """A task about to be written for the first time."""
+    """A task to insert."""
 
     job_id: str
     position: int
@@ -33,7 +33,7 @@ class NewTask(NamedTuple):
 
 
 class TimelineRow(NamedTuple):
-    """What is added to a job's timeline."""
+    """The entries to append to a job's timeline."""
 
     job_id: str
     entries: str
@@ -56,7 +56,7 @@ def _rule(column: RuleColumn) -> Callable[[NewTask], object]:
 
 
 def _avoided(row: TaskRow) -> str | None:
-    """An array of arrays is not to be had, so each goes as text."""
+    """The workers as the text of an array, because an array of arrays cannot be passed."""
     return "{" + ",".join(row.task.avoids) + "}" if row.task.avoids else None
 
 

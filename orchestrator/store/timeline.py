@@ -1,6 +1,6 @@
-"""Each job's timeline: what happened, as it is kept and read.
+"""Each job's timeline: its events, stored and read.
 
-The commands and their environments are left out: they may carry secrets, and a job's definition is elsewhere.
+Commands and environments are left out: they may contain secrets, and the job's definition has them.
 """
 
 from collections.abc import Iterable
@@ -18,21 +18,21 @@ _LEFT_OUT: Final = {"run", "target"}
 
 
 class TimelineStore:
-    """Reads timelines. They are written with the jobs and runs they speak of, out of `timeline_rows`."""
+    """Reads timelines. They are written together with the jobs and runs, from `timeline_rows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = load_queries("orchestrator")
 
     async def after(self, job_id: str, row: int, position: int, limit: int) -> list[Record]:
-        """Entries after one: `row`, `position`, `type` and `body` (JSON)."""
+        """Entries after a position: `row`, `position`, `type` and `body` (JSON)."""
         return await self._database.fetch(self._sql["get_timeline"], job_id, row, position, limit)
 
 
 def timeline_rows(runs: Iterable[JobRun]) -> list[TimelineRow]:
-    """The rows to add for the journals of jobs, one for each job with entries.
+    """The timeline rows of the journals of jobs, one for each job with entries.
 
-    To be written under the lock of the job's row, so that ids ascend in the order of commits.
+    Write them under the lock of the job's row, so that ids ascend in the order of commits.
     """
     return [TimelineRow(run.job.id, _entries(run.job.id, run.journal)) for run in runs if run.journal]
 
