@@ -1,7 +1,7 @@
 """Writes dead letters: events that a consumer failed to handle, each with its last error.
 
 Here: what a letter contains and how much of the event it keeps. Not here: when a consumer gives up on an event
-(`shared.bus.consumer`).
+(`shared.bus.settling`).
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """Calls a consumer's handler with a batch, in the batch's trace context, and retries while a server is unavailable.
 
-Not here: what the consumer does with a message after a failure (`shared.bus.consumer`).
+Not here: what the consumer does with a message after a failure (`shared.bus.settling`).
 """
 
 import time

@@ -1,7 +1,7 @@
 """/api/v1/dead-letters: events that this service's handlers failed to handle.
 
 Here: the routes, the same in each service, over the letters of its own consumers. Not here: reading and deleting
-letters (`shared.bus.letters`), and when an event becomes one (`shared.bus.consumer`).
+letters (`shared.bus.letters`), and when an event becomes one (`shared.bus.settling`).
 """
 
 from aiohttp import web
