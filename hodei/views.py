@@ -205,7 +205,7 @@ class Output:
 
 
 def is_utf8(encoding: str) -> bool:
-    """Tell whether this is UTF-8, under any of its names."""
+    """Whether an encoding is UTF-8, under any of its names."""
     return codecs.lookup(encoding).name == "utf-8"
 
 

@@ -63,7 +63,7 @@ class JobRoutes:
     bus: Bus
 
     async def create_job(self, request: web.Request, body: JobCreate) -> web.StreamResponse:
-        """Of a pipeline, or of one inline command. An unknown `pipeline_id` is 404."""
+        """The job runs a pipeline or one inline command. An unknown `pipeline_id` is 404."""
         async with idempotent(request, self.outbox, claim="last") as tx:
             [wanted] = await self.submission.of_requests(tx, [body])
             [new] = begin_all([wanted])
@@ -74,7 +74,7 @@ class JobRoutes:
         return response
 
     async def create_jobs(self, request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
-        """All or none; the answer is in the order sent."""
+        """All jobs are created, or none. The response has them in the order sent."""
         async with idempotent(request, self.outbox, claim="last") as tx:
             wanted = await self.submission.of_requests(tx, body, batch=True)
             new = begin_all(wanted)
@@ -85,18 +85,18 @@ class JobRoutes:
         return response
 
     async def list_jobs(self, request: web.Request, query: JobQuery) -> web.StreamResponse:
-        """Filters are fields of a job; several narrow the list down."""
+        """Filters are fields of a job; a job must match all of them."""
         return await answer_page(request, query, self.jobs.find)
 
     async def get_job(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """With its tasks, and each task with its executions."""
+        """The response has its tasks, and each task's executions."""
         body = await self.jobs.get(id)
         if body is None:
             raise NotFound("job", id)
         return json_response(body)
 
     async def get_job_status(self, request: web.Request, id: str, query: WaitQuery) -> web.StreamResponse:
-        """With `wait`, answers as soon as the job is over, or after so many seconds; earlier when the service stops."""
+        """With `wait`, responds when the job has ended or after that many seconds; earlier when the service stops."""
         with self.watch.end_of(id) as listener:
             give_up = asyncio.get_running_loop().time() + query.wait
             if query.wait and self.bus.connected and self.work.under_way(id):  # the tables do not have its end yet
@@ -112,7 +112,7 @@ class JobRoutes:
             return json_response(JobState(id=id, status=listener.ended))
 
     async def cancel_job(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """What waits is cancelled at once, what runs is told to stop. 409 when the job is over."""
+        """Waiting steps are cancelled at once; running ones are ordered to stop. 409 when the job has ended."""
         moment = now()
 
         def cancel(run: JobRun) -> None:
@@ -127,8 +127,8 @@ class JobRoutes:
         return json_response(JobState(id=id, status=runs[id].job.status), status=202)
 
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
-        """A new job of the same definition; `{"from": "failed"}` keeps what succeeded. 409 while the job runs, and
-        once its pipeline is archived."""
+        """Creates a new job with the same definition; with `{"from": "failed"}`, steps that succeeded are not run
+        again. 409 while the job runs, and when its pipeline is archived."""
         async with idempotent(request, self.outbox) as tx:
             wanted = await self.submission.of_rerun(tx, id, from_failed=body.from_ == "failed")
             [new] = begin_all([wanted])
@@ -138,8 +138,8 @@ class JobRoutes:
         return response
 
     async def delete_job(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """409 while it runs. Its logs go first: where NATS does not delete them, the answer is 503, and the job is
-        there to be deleted once more."""
+        """409 while the job runs. Its logs are deleted first: if NATS does not delete them, the response is 503, and
+        the request can be repeated."""
         status = await self._status(id)
         if not JOB.is_final(status):  # a final status stays final
             raise Conflict(f"job {id} is {status.value}: cancel it first, or wait")
@@ -149,8 +149,8 @@ class JobRoutes:
         return web.Response(status=204)
 
     async def delete_jobs(self, _request: web.Request, query: JobDeletion) -> web.StreamResponse:
-        """With their logs, the oldest first, by the time of their end and their status. Where NATS does not delete the
-        logs, the answer is 503, and what is left can be deleted with the same request."""
+        """Deletes the oldest jobs first, with their logs, selected by the time of their end and their status. If NATS
+        does not delete the logs, the response is 503, and the same request can delete the rest."""
         deleted = 0
         for status in [query.status] if query.status else sorted(JOB.final):
             while deleted < query.limit:

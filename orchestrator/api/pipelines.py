@@ -28,7 +28,7 @@ class PipelineRoutes:
     outbox: Outbox
 
     async def create_pipeline(self, request: web.Request, body: PipelineCreate) -> web.StreamResponse:
-        """A cycle, an unknown or a repeated step is refused, naming the steps."""
+        """A pipeline with a cycle, or an unknown or repeated step, is refused; the error names the steps."""
         _check(body)
         self.submission.check_pipeline(body)
         pipeline_id = new_id()
@@ -39,18 +39,18 @@ class PipelineRoutes:
         return response
 
     async def list_pipelines(self, request: web.Request, query: PipelineQuery) -> web.StreamResponse:
-        """Archived ones are listed with `status=archived`."""
+        """Archived pipelines are listed with `status=archived`."""
         return await answer_page(request, query, self.store.find)
 
     async def get_pipeline(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """In its newest version."""
+        """The response has its newest version."""
         shown = await self.store.get(self.outbox.database, id)
         if shown is None:
             raise NotFound("pipeline", id)
         return json_response(shown)
 
     async def list_pipeline_versions(self, request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
-        """What the pipeline was at each of them. They stay when it is archived, for the jobs that were made of them."""
+        """The versions of an archived pipeline stay readable, for the jobs that were created from them."""
 
         async def find(query: PageQuery, before: str | None) -> Page:
             found = await self.store.versions(id, None if before is None else int(before), query.limit)
@@ -61,7 +61,7 @@ class PipelineRoutes:
         return await answer_page(request, query, find, key="int")
 
     async def get_pipeline_version(self, _request: web.Request, id: str, version: str) -> web.StreamResponse:
-        """As jobs of that version run it, also when there are newer ones or the pipeline is archived."""
+        """The version is returned as its jobs run it, even if there are newer ones or the pipeline is archived."""
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
         shown = await self.store.get_version(id, number)
         if shown is None:
@@ -69,7 +69,7 @@ class PipelineRoutes:
         return json_response(shown)
 
     async def update_pipeline(self, _request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
-        """Jobs that exist keep the version that they were made of."""
+        """Creates the next version. Existing jobs keep the version that they were created from."""
         _check(body)
         self.submission.check_pipeline(body)
         async with self.outbox.transaction() as tx:
@@ -81,7 +81,8 @@ class PipelineRoutes:
         return json_response(shown)
 
     async def archive_pipeline(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """It is no longer listed and cannot be run, nor can its jobs again. Accepted jobs go on and stay readable."""
+        """An archived pipeline is no longer listed and cannot be run, and its jobs cannot be rerun. Accepted jobs go on
+        and stay readable."""
         async with self.outbox.transaction() as tx:
             row = await self.store.archive(tx, id)
             if row is None:

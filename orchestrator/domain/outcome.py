@@ -81,7 +81,7 @@ def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobSta
 
 
 def doing(task: TaskState, now: datetime) -> str:
-    """What an unfinished task has been doing, in words."""
+    """What an unfinished task is doing, in words."""
     if task.status is TaskStatus.RUNNING:
         return f"had run for {waiting.in_seconds(waiting.since(task.started_at, now))}"
     if task.status is TaskStatus.SCHEDULED:
