@@ -162,9 +162,9 @@ def metric_catalogue() -> str:
 _LISTS_INTRO: Final = """\
 # Lists and their filters
 
-Generated from the OpenAPI documents by `make docs`; they describe each filter. A list is a JSON array, the newest first
-(the queue: what runs next first). `limit` and `cursor` page through it (`Link: <…>; rel="next"`), and a filter is a
-query parameter of a field's name:
+Generated from the OpenAPI documents by `make docs`; those describe each filter. A list is a JSON array, newest first
+(the queue: in the order in which tasks would be placed). `limit` and `cursor` page through it
+(`Link: <…>; rel="next"`). A filter is a query parameter with the name of a field:
 
 ```bash
 curl "http://localhost:8080/api/v1/jobs?label=team=web&label=tier=1&status=failed&created_after=2026-11-01T00:00:00Z"
@@ -173,7 +173,7 @@ curl "http://localhost:8081/api/v1/workers?label=zone=north&drained=true"
 curl "http://localhost:8081/api/v1/queue?requires=gpu=yes"
 ```
 
-The command line has them as options, where a time may also be an age, and an id its last 8 characters:
+On the command line, filters are options. A time may also be an age, and an id may be its last 8 characters:
 
 ```bash
 hodei jobs --label team=web --label tier=1 --status failed --created-after 12h
@@ -184,22 +184,23 @@ hodei pipelines --status archived
 hodei schedules --status scheduled
 ```
 
-The Python client has them as keyword arguments, and follows the pages:
+In the Python client, filters are keyword arguments. The client requests further pages itself:
 
 ```python
 async for execution in client.executions(worker_name="north", created_after=datetime(2026, 11, 1, tzinfo=UTC)):
     print(execution.id, execution.status, execution.exit_code)
 ```
 
-- Several filters narrow a list down. `label` and `requires` are KEY=VALUE, and may be repeated: all of them must match.
-- `name` and `worker_name` are compared with the whole name. An id that is not a UUID matches nothing. Any other value
-  that a field cannot have is refused with 422, naming the parameter.
-- `created_after` includes its moment, `created_before` does not. In a URL, the `+` of an offset is written `%2B`.
-- `GET /api/v1/pipelines` lists the active pipelines, and with `status=archived` those that are out of use.
-- `worker_name` is the name that a worker had when the execution was placed there. It is null while it is not known, and
-  for executions of earlier versions.
-- A task's `position` in the queue is its place among those that match the filters.
-- There are no filters for free text, commands, parameters, counts, and times other than `created_at`.
+- An entry must match all filters. `label` and `requires` are KEY=VALUE and may be repeated.
+- `name` and `worker_name` must match the whole name. An id that is not a UUID matches nothing. Any other invalid
+  value is refused with 422; the error names the parameter.
+- `created_after` is inclusive, `created_before` is exclusive. In a URL, the `+` of a time zone offset is written
+  `%2B`.
+- `GET /api/v1/pipelines` lists the active pipelines, and with `status=archived` the archived ones.
+- `worker_name` is the name of the worker when the execution was placed there. It is null until it is known, and for
+  executions of earlier versions.
+- A task's `position` in the queue is its position among the tasks that match the filters.
+- Free text, commands, parameters, counts, and times other than `created_at` cannot be filtered by.
 
 | list | filters |
 |---|---|
@@ -207,17 +208,17 @@ async for execution in client.executions(worker_name="north", created_after=date
 _LISTS_END: Final = """
 ## With a million rows
 
-Most filters have an index: a page takes milliseconds, however few rows match. The others read more, which matters for
-tables of this size:
+Most filters use an index: a page takes milliseconds, however few rows match. The others read more rows, which matters
+in tables of this size:
 
-- `priority=normal` of jobs, `attempt=1` and `exit_code=0` of executions have no index, since nearly every row matches.
-  Where hardly any does, the whole table is read: about two seconds.
-- `pipeline_version` is compared within the index of `pipeline_id`: some 0.1 s for a pipeline of 100,000 jobs. Without
-  `pipeline_id`, the index of all pipelines is read.
-- Of several filters, the one that matches the fewest rows decides. Where each of them matches many rows and together
-  they match few, all rows of that one are read: 20,000 failed jobs take up to a second.
-- Filters of the queue read everything that waits: 200,000 tasks take about a second.
-- Pipelines, workers and dead letters are few: their `version`, `type`, `label` and the like read all of them.
+- `priority=normal` of jobs, and `attempt=1` and `exit_code=0` of executions, have no index, because nearly every row
+  matches. If hardly any row matches, PostgreSQL reads the whole table: about two seconds.
+- `pipeline_version` is compared within the index of `pipeline_id`: about 0.1 s for a pipeline of 100,000 jobs.
+  Without `pipeline_id`, the index of all pipelines is read.
+- With several filters, the one that matches the fewest rows determines the time. If each of them matches many rows
+  but few rows match all of them, all rows of that filter are read: 20,000 failed jobs take up to a second.
+- Filters of the queue read all waiting tasks: 200,000 tasks take about a second.
+- Pipelines, workers and dead letters are few: filters such as `version`, `type` and `label` read all of them.
 """
 
 
