@@ -1,1 +1,1 @@
-"""Mechanism without business rules: what every service needs and none of them owns."""
+"""Mechanism without business rules, which the services share."""

@@ -1,4 +1,4 @@
-"""The time of day, in the one form that the project uses: aware and in UTC. Durations use `time.monotonic`."""
+"""The current time in the one form that the project uses: aware and in UTC. Durations use `time.monotonic`."""
 
 from datetime import UTC, datetime
 

@@ -1,8 +1,7 @@
-"""The errors every service speaks.
+"""The errors that all services share.
 
-Here: the exceptions that cross module borders, and nothing about how they are shown. The HTTP-facing
-ones are turned into problem documents by `shared.web.problems`; the others end up in a log line or an
-exit code. Errors private to one module stay in that module.
+Here: the exceptions that cross module borders. `shared.web.problems` turns those with an HTTP status into problem
+documents; the others end in a log line or an exit code. Errors private to one module stay in that module.
 """
 
 from collections.abc import Sequence
@@ -10,21 +9,21 @@ from dataclasses import dataclass
 from typing import Final
 
 LONGEST_NAME: Final = 100
-"""Characters of a name or value of the request that an error repeats."""
+"""Most characters of a name or value that an error repeats."""
 
 
 def shortened(text: str, longest: int = LONGEST_NAME) -> str:
-    """The text, or its beginning and an ellipsis: `longest` characters at most."""
+    """The text, or its beginning and an ellipsis: at most `longest` characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 class HodeiError(Exception):
-    """Root of every error the project raises on purpose. `str(error)` is one clear sentence."""
+    """The base class of every error that the project raises on purpose. `str(error)` is one clear sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one input: where (`loc`, outermost first), in words, and a stable type."""
+    """One error in an input: its place (`loc`, outermost first), a message, and a stable type."""
 
     loc: tuple[str | int, ...]
     msg: str
@@ -32,7 +31,7 @@ class FieldError:
 
 
 class NotFound(HodeiError):
-    """There is no such thing (HTTP 404). `kind` is a singular noun such as "job"."""
+    """The entity does not exist (HTTP 404). `kind` is a singular noun such as "job"."""
 
     def __init__(self, kind: str, id: str) -> None:
         super().__init__(f"there is no {kind} {shortened(id)}")
@@ -41,7 +40,7 @@ class NotFound(HodeiError):
 
 
 class Malformed(HodeiError):
-    """The request is not even well-formed (HTTP 400). `detail` says where, in words."""
+    """The request is not well-formed (HTTP 400). `detail` describes where."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -49,7 +48,7 @@ class Malformed(HodeiError):
 
 
 class Conflict(HodeiError):
-    """The thing is not in a state that allows this (HTTP 409)."""
+    """The entity's state does not allow this (HTTP 409)."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -57,15 +56,15 @@ class Conflict(HodeiError):
 
 
 class Forbidden(HodeiError):
-    """Who asks may not do this (HTTP 403)."""
+    """The client may not do this (HTTP 403)."""
 
 
 class Misdirected(HodeiError):
-    """The request names a host that this service is not (HTTP 421)."""
+    """The request is for another host than this service (HTTP 421)."""
 
 
 class Invalid(HodeiError):
-    """The request was understood but its content is not acceptable (HTTP 422)."""
+    """The request is well-formed, but its content is not valid (HTTP 422)."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{'.'.join([shortened(str(part)) for part in e.loc])}: {e.msg}" for e in errors))
@@ -73,7 +72,7 @@ class Invalid(HodeiError):
 
 
 class NotSupported(Invalid):
-    """A valid wish in a body that this version does not fulfil yet (HTTP 422, type `not_supported`)."""
+    """A valid field of a body that this version does not support yet (HTTP 422, type `not_supported`)."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__([FieldError(("body", *field.split(".")), f"not yet supported: {detail}", "not_supported")])
@@ -82,7 +81,7 @@ class NotSupported(Invalid):
 
 
 class Overloaded(HodeiError):
-    """Too much at once (HTTP 429). `retry_after` is in seconds."""
+    """Too many requests at once (HTTP 429). `retry_after` is in seconds."""
 
     def __init__(self, retry_after: float = 1.0) -> None:
         super().__init__(f"too many requests at once, try again in {retry_after:g} s")
@@ -90,7 +89,7 @@ class Overloaded(HodeiError):
 
 
 class Unavailable(HodeiError):
-    """Something this service needs does not answer right now (HTTP 503). `what` names it."""
+    """A server or service that is needed does not answer (HTTP 503). `what` names it; `retry_after` is in seconds."""
 
     def __init__(self, what: str, retry_after: float = 1.0) -> None:
         super().__init__(f"{what} is not available")
@@ -99,7 +98,7 @@ class Unavailable(HodeiError):
 
 
 class TooSlow(Unavailable):
-    """It answers, but did not end in time what it was asked (HTTP 503): what was asked may be the reason."""
+    """The server answers, but did not finish a request in time (HTTP 503). The request itself may be the cause."""
 
     def __init__(self, what: str, retry_after: float = 1.0) -> None:
         super().__init__(what, retry_after)
@@ -107,12 +106,12 @@ class TooSlow(Unavailable):
 
 
 class BusUnavailable(HodeiError):
-    """A message was not acknowledged by the broker within its deadline."""
+    """NATS is not connected, or did not answer within the deadline."""
 
 
 class MessageTooLarge(HodeiError):
-    """A message is larger than the broker takes: it is in vain to send it again."""
+    """A message is larger than NATS accepts. Sending it again cannot succeed."""
 
 
 class ConfigError(HodeiError):
-    """The configuration cannot be used; the process ends with one line and exit code 2."""
+    """The configuration is unusable. The process exits with one line and exit code 2."""

@@ -1,7 +1,7 @@
-"""What all three services stand on, made once: metrics, tracing, database, bus, schema, outbox and the web server.
+"""The parts that all three services share: metrics, tracing, database, bus, schema, outbox and the web server.
 
-Here: making these parts of the settings, and the order in which they start. Not here: anything that one service
-has and another has not; that is wired in each service's app.py.
+Here: making these parts from the settings, and the order in which they start. Not here: the parts of one service only,
+which its app.py wires.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Foundation:
-    """The common parts of one service. `settings.service` is its name and that of its package and schema."""
+    """The common parts of one service. `settings.service` is the name of the service, its package and its schema."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
@@ -63,13 +63,13 @@ class Foundation:
 
     @property
     def services(self) -> list[Service]:
-        """In the order in which they start; all else starts after them."""
+        """The common parts in start order. The service's own parts start after them."""
         settings = self._settings
         schema = _Schema(self.database, self.bus, package=settings.service, deadline=settings.start_deadline)
         return [EventLoopLag(self.metrics), self.tracing, self.database, self.bus, schema, self.outbox]
 
     def web(self, *, title: str, description: str, apis: Sequence[Api], port: int) -> WebServer:
-        """The service's HTTP side; to be started last."""
+        """The service's web server, which starts last."""
         app = create_web_app(
             title=title,
             description=description,
@@ -81,12 +81,12 @@ class Foundation:
             metrics=self.metrics,
             tracing=self.tracing,
         )
-        # Twice this, if it must be, and the other parts still have a fifth of the time to stop in.
+        # The web server takes at most twice this, which leaves the other parts a fifth of the time to stop.
         return WebServer(app, self._settings.host, port, stop_deadline=self._settings.stop_deadline * 0.4)
 
 
 def _owner(settings: ServiceSettings) -> Owner:
-    """The service as the catalogue of consumers names it. Raises ConfigError for one that owns none."""
+    """The service's name in the catalogue of consumers. Raises ConfigError for a service that owns no consumers."""
     for owner in get_args(Owner):
         if owner == settings.service:
             return cast(Owner, owner)
@@ -94,7 +94,7 @@ def _owner(settings: ServiceSettings) -> Owner:
 
 
 class _Schema:
-    """Brings the service's tables and its part of the bus to what this version expects."""
+    """Migrates the service's tables, and declares the streams and its consumers."""
 
     name = "schema"
 
@@ -105,7 +105,7 @@ class _Schema:
         self._deadline = deadline
 
     async def start(self) -> None:
-        """Migrate and declare. Raises Unavailable when the database takes no writes until the start deadline."""
+        """Migrate and declare. Raises Unavailable when the database accepts no writes before the start deadline."""
         give_up = time.monotonic() + self._deadline
         while True:
             try:

@@ -1,7 +1,7 @@
-"""What of an environment, of parameters and of events is shown to people: not the values that look like secrets.
+"""Masks the values that look like secrets in environments, parameters and events, for display.
 
-`shown_environment` of the orchestrator's migrations does the same in SQL; a test holds the two against each other.
-Here: what is hidden. Not here: log lines, from which `shared.telemetry.logging` takes secrets.
+`shown_environment` in the orchestrator's migrations does the same in SQL; a test compares the two. Not here: log lines,
+which `shared.telemetry.logging` masks.
 """
 
 import re
@@ -20,14 +20,14 @@ _MEMBER: Final = re.compile(r'("([^"\\]*)"\s*:\s*")((?:[^"\\]|\\.)*)', re.DOTALL
 
 
 def shown(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment, or parameters, with `***` for values that go by a secret's name, and for passwords in
-    addresses."""
+    """The environment, or parameters, with `***` for values whose name looks like a secret's, and for passwords in
+    URLs."""
     return {name: _shown_value(name, value) for name, value in env.items()}
 
 
 def shown_event(event: object) -> object:
-    """An event (JSON) as people see it: every environment in it is masked. Of one that is kept as text, perhaps not to
-    its end, every member that is text is taken for a variable."""
+    """An event (JSON) with every environment in it masked. In an event that is kept as text, perhaps truncated, every
+    string member counts as a variable."""
     match event:
         case str():
             return _MEMBER.sub(lambda found: found[1] + _shown_value(found[2], found[3]), event)

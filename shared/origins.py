@@ -1,7 +1,7 @@
-"""Names of hosts and of web origins: read, compared, and looked up in the lists that the settings give.
+"""Parses and compares hosts and web origins, and matches them with the lists in the settings.
 
 Here: the `Host` header (RFC 9110, section 7.2), origins as browsers send them (RFC 6454), and which of them a list
-accepts. Not here: what happens to a request whose host or origin is not accepted (`shared.web.door`).
+accepts. Not here: refusing a request because of its host or origin (`shared.web.door`).
 """
 
 import re
@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 LOOPBACK: Final = "loopback"
-"""In a list of origins: every page that this machine itself serves, at any port."""
+"""In a list of origins: every page that this machine serves, at any port."""
 ANY: Final = "*"
 
 _HOST: Final = re.compile(
@@ -23,14 +23,14 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host's name in lower case, or its address, and a port if one was named."""
+    """A host's name in lower case or its IP address, and a port if one was given."""
 
     name: str
     port: int | None = None
 
     @property
     def is_loopback(self) -> bool:
-        """Does the name always mean the machine that asks? (RFC 6761: `localhost` and all names below it.)"""
+        """Whether the name always means the client's own machine (RFC 6761: `localhost` and all names below it)."""
         if self.name == "localhost" or self.name.endswith(".localhost"):
             return True
         try:
@@ -41,19 +41,20 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a browser calls the owner of a page. The port is never None where the scheme has a usual one."""
+    """The origin of a web page. The port is never None if the scheme has a default port."""
 
     scheme: str
     host: Host
 
     def serves(self, host: Host) -> bool:
-        """Is this the origin of the pages that a server at `host` serves? Behind a proxy the scheme is not known."""
+        """Whether this is the origin of pages of a server at `host`. The scheme is not compared, because a proxy may
+        change it."""
         usual = _DEFAULT_PORTS.get(self.scheme)
         return (self.host.name, self.host.port) == (host.name, host.port or usual)
 
 
 def read_host(text: str) -> Host | None:
-    """A `Host` header or an authority; None where it is not one. A trailing dot and the case mean nothing."""
+    """Parse a `Host` header or an authority; None if it is not one. A trailing dot and case are ignored."""
     match = _HOST.fullmatch(text)
     if match is None:
         return None
@@ -71,7 +72,7 @@ def read_host(text: str) -> Host | None:
 
 
 def read_origin(text: str) -> Origin | None:
-    """An `Origin` header; None where it is not one, and for `null`, which every sandboxed page sends."""
+    """Parse an `Origin` header; None if it is not one, and for `null`, which every sandboxed page sends."""
     scheme, separator, authority = text.partition("://")
     host = read_host(authority)
     if not separator or host is None or not _SCHEME.fullmatch(scheme):
@@ -83,7 +84,7 @@ def read_origin(text: str) -> Origin | None:
 class Origins:
     """The origins whose pages may call: `loopback`, `*`, `https://host:port`, or `https://host:*` for any port.
 
-    Raises ValueError for what is none of these.
+    Raises ValueError for any other entry.
     """
 
     def __init__(self, listed: str) -> None:
@@ -104,7 +105,7 @@ class Origins:
                 self._exact.add(origin)
 
     def accept(self, origin: Origin) -> bool:
-        """May pages of this origin call?"""
+        """Whether pages of this origin may call."""
         return (
             self.any
             or (self._loopback and origin.host.is_loopback and origin.scheme in _DEFAULT_PORTS)
@@ -116,7 +117,7 @@ class Origins:
 class Hosts:
     """The hosts under which a service may be addressed, beside loopback names: `name`, `name:port`, or `*`.
 
-    Raises ValueError for what is none of these.
+    Raises ValueError for any other entry.
     """
 
     def __init__(self, listed: str) -> None:
@@ -133,7 +134,7 @@ class Hosts:
         return self.any or bool(self._listed)
 
     def accept(self, host: Host) -> bool:
-        """Is this host listed, or a loopback name? `*` names no host: it turns the check off."""
+        """Whether this host is listed or a loopback name. `*` is not a host here: it turns the check off."""
         return host.is_loopback or host in self._listed or Host(host.name) in self._listed
 
 

@@ -1,10 +1,10 @@
-"""The health check of a container: exits 0 when the process beside it works, 1, with one line that says why, when not.
+"""The health check of a container: exits 0 when the process in it works, else 1 with one line about the reason.
 
     python -m shared.probe http://127.0.0.1:8080/health
     python -m shared.probe /var/lib/hodei/worker/alive
 
-An address has to answer 200; a file has to have been touched lately, which an agent does whenever the bus has taken
-a heartbeat of its. Standard library only: it runs every few seconds, and there is no curl in the images.
+A URL must answer 200. A file must have been touched recently: an agent touches it whenever NATS has received one of its
+heartbeats. Standard library only, because it runs every few seconds, and the images have no curl.
 """
 
 import sys
@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Final
 
 DEADLINE: Final = 4.0
-"""Seconds for an address to answer."""
+"""Seconds within which a URL must answer."""
 FRESH: Final = 15.0
-"""Seconds that a file's last touch may be old, unless the file itself names another number: the default lease, after
-which a worker counts as lost."""
+"""Most seconds since a file was touched, unless the file contains another number. It is the default lease, after which
+a worker counts as lost."""
 
 
 def probe(target: str) -> str | None:
-    """What is wrong, in one line; None for healthy."""
+    """The problem in one line; None if the target is healthy."""
     return _address(target) if target.startswith(("http://", "https://")) else _file(Path(target))
 
 
 def _address(url: str) -> str | None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is our own address: no proxy
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a local address needs no proxy
     try:
         with opener.open(url, timeout=DEADLINE):
             return None
@@ -52,7 +52,7 @@ def main() -> int:
         return 2
     wrong = probe(sys.argv[1])
     if wrong:
-        print(wrong)  # noqa: T201  # the engine shows it in `docker inspect`
+        print(wrong)  # noqa: T201  # `docker inspect` shows it
     return 1 if wrong else 0
 
 

@@ -1,13 +1,12 @@
-"""Finding what was never heard: whatever JetStream forgets, PostgreSQL remembers.
+"""Recovers events that JetStream has lost, from the services' tables.
 
-A service that has waited for about a lease for news of an attempt asks the others what they know of it
-(`schemas.questions`, "recall"). Each of them looks into its own tables and publishes again what it knows more of; of
-what it has never heard, the asker publishes again the event that should have told it. Handlers are idempotent and
-guarded by the attempt number, so that a repeated event changes nothing where it is known.
+A service that has received no event of an attempt for about a lease asks the others about it (`schemas.questions`,
+"recall"). Each of them reads its own tables and publishes its later events of the attempt again. For a task that the
+other service does not know, the asking service publishes its own event again. Handlers are idempotent and guarded by
+the attempt number, so that a repeated event changes nothing.
 
-Here: walking through what may be overdue, asking in pages, and the counting. Not here: which attempts are overdue, and
-what a service knows of one: that is each service's own business (its `recall.py`). docs/reliability.md has the whole
-table.
+Here: walking through the rows that may be overdue, asking in pages, and the metrics. Not here: which attempts are
+overdue, and which events to publish again (each service's `recall.py`). docs/reliability.md has the whole table.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ PAGE: Final = 500
 """Attempts in one question."""
 DEADLINE: Final = 5.0
 PAGE_GAP: Final = 1.0
-"""Seconds between two pages of one round, so that a long queue costs little."""
+"""Seconds between two pages of one round, to limit the load of a long queue."""
 
 S = TypeVar("S")
 P = TypeVar("P")
@@ -34,9 +33,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Walk(Generic[S, P, R]):
-    """Reads rows that are in one of some states, a page at a time and state by state, round after round.
+    """Reads the rows in some states, a page at a time and state by state, in repeated rounds.
 
-    `read` gives at most so many rows of a state after a place; `place` is where a row stands.
+    `read(state, place, limit)` returns at most `limit` rows of a state after a place; `place(row)` is a row's place.
     """
 
     def __init__(
@@ -54,12 +53,13 @@ class Walk(Generic[S, P, R]):
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before the next page: `pause` where a new round begins with it."""
+        """Seconds to wait before the next page: `pause` before a new round, else at most PAGE_GAP."""
         begins = (self._left, self._after) == (self._states, self._start)
         return self._between_rounds if begins else min(PAGE_GAP, self._between_rounds)
 
     async def page(self) -> list[R]:
-        """The next page. One that is not full is the last of its round. After an error the same page is read again."""
+        """The next page. A page that is not full is the last of its round. After an error, the same page is read
+        again."""
         rows: list[R] = []
         left, after = self._left, self._after
         while left:
@@ -75,7 +75,7 @@ class Walk(Generic[S, P, R]):
 
 
 class Recall:
-    """Asks the other services, and counts what is told again."""
+    """Asks the other services, and counts the repeated events."""
 
     def __init__(self, bus: Bus, metrics: Metrics) -> None:
         self._bus = bus
@@ -88,9 +88,9 @@ class Recall:
         )
 
     async def ask(self, owner: Owner, overdue: Sequence[Overdue]) -> frozenset[str]:
-        """Ask one service about these; the ids of the tasks of which it has never heard.
+        """Ask one service about overdue attempts. Returns the ids of the tasks that it does not know.
 
-        A service that does not answer is asked again in the next round: this returns nothing then.
+        A service that does not answer is asked again in the next round.
         """
         unknown: set[str] = set()
         for page in _pages(overdue):
@@ -112,12 +112,12 @@ class Recall:
         return frozenset(unknown)
 
     def repeated(self, event_type: str, count: int = 1) -> None:
-        """Count events that are published again."""
+        """Count events that this service publishes again."""
         self._repeated.labels(event_type).inc(count)
 
 
 def answered(events: int, unknown: Sequence[str] = ()) -> RecallAnswer:
-    """The answer of a service that publishes so many events again."""
+    """The answer of a service that publishes `events` events again."""
     return RecallAnswer(repeated=events, unknown=list(unknown))
 
 

@@ -1,7 +1,7 @@
-"""One execution's log as a viewer gets it: its entries in order, each with its place, and words where some are missing.
+"""One execution's log as a viewer gets it: its entries in order, each with its place, and remarks about missing output.
 
-Here: reading on from a place, and what is remarked about output that is not kept any more, was lost or has not come.
-Not here: how chunks come out of JetStream (`bus_logs`), how entries are printed (each route).
+Here: reading on from a place, and the remarks about output that has expired, was lost or has not arrived. Not here: how
+chunks are read from JetStream (`shared.bus.logs`), and how entries are formatted (each route).
 """
 
 import asyncio
@@ -17,27 +17,27 @@ from shared.bus import Bus
 from shared.clock import now
 
 UNCOUNTED: Final = 1 << 30
-"""In place of a number of chunks that nobody knows: read until nothing comes any more."""
+"""Stands for an unknown number of chunks: read until no more arrive."""
 LATE: Final = 1.0
-"""Seconds that one request waits, in all, for chunks of executions that were over before it."""
+"""Seconds in total that one request waits for chunks of executions that were already over."""
 LIVE_LATE: Final = 3.0
-"""Seconds of silence after the end of an execution that was followed, until its last chunks are given up."""
+"""Seconds without a chunk after the end of a followed execution, after which its missing chunks are given up."""
 
 EXPIRED: Final = "expired"
-"""The remark that output is not kept any more."""
+"""The remark about output that has expired."""
 UNAVAILABLE: Final = "unavailable"
-"""The remark that output is not there: not kept any more, or not delivered yet."""
+"""The remark about output that is missing: expired, lost, or not delivered yet."""
 LOST: Final = "lost"
-"""The remark that output was lost on its way."""
+"""The remark about output that was lost on its way."""
 ASIDE: Final = frozenset({"held_back"})
-"""Remarks that nothing is missing at."""
+"""Remarks that do not mean missing output."""
 
 _PLACE: Final = re.compile(r"^(\d{1,10})(?:\.(\d{1,9}))?$")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A place in a log, right before an entry of a chunk; -1 is before the remark that chunks before it are missing."""
+    """A place in a log: before an entry of a chunk, or (-1) before the remark that precedes a chunk after a gap."""
 
     chunk: int = 1
     entry: int = -1
@@ -47,7 +47,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The way back; None for what is not a place."""
+        """Parse the text form; None if it is not one."""
         found = _PLACE.match(text)
         return cls(int(found[1]), int(found[2]) if found[2] else -1) if found else None
 
@@ -60,7 +60,7 @@ Entries = list[tuple[LogLine, Place]]
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What is known of one execution's log. `chunks` is how many it wrote, None while that is not known."""
+    """The known facts of one execution's log. `chunks` is the number that it wrote, None while that is unknown."""
 
     execution_id: str
     chunks: int | None
@@ -69,13 +69,13 @@ class Log:
 
     @property
     def expected(self) -> int:
-        """How many chunks to read to the end."""
+        """The number of chunks to read."""
         return UNCOUNTED if self.chunks is None else self.chunks
 
 
 class Visit:
-    """What the logs that one request reads have in common: how long it may wait in all, from its first wait on, for
-    output that may never come, and since when logs are kept."""
+    """The state that the logs of one request share: the total time for waits on output that may never come, counted
+    from the first wait, and the time before which logs have expired."""
 
     def __init__(self, seconds: float = LATE) -> None:
         self._seconds = seconds
@@ -84,28 +84,28 @@ class Visit:
 
     @property
     def spent(self) -> bool:
-        """Whether there is no time left; false while nothing was waited for."""
+        """Whether the time is used up; False before the first wait."""
         return self._deadline is not None and self.left() == 0
 
     def left(self) -> float:
-        """How long a wait that begins now may take."""
+        """Seconds that a wait may take that begins now."""
         at = asyncio.get_running_loop().time()
         if self._deadline is None:
             self._deadline = at + self._seconds
         return max(0.0, self._deadline - at)
 
     async def kept_since(self, bus: Bus) -> datetime:
-        """The time before which nothing is kept, as it was when it was first asked for. Raises BusUnavailable."""
+        """The time before which logs have expired, read once per visit. Raises BusUnavailable."""
         if self._kept_since is None:
             self._kept_since = await bus.logs_kept_since()
         return self._kept_since
 
 
 class Transcript:
-    """A log from `place` on: as far as it is there, or with `follow` until `finish` has told its end.
+    """A log from `place` on: as far as it is stored, or with `follow` until the end that `finish` gives.
 
-    `place` is where the viewer stands. `missing` and `expired` tell whether output was not there, and whether that was
-    because it is not kept any more.
+    `place` is the viewer's current place. `missing` is whether output was missing, `expired` whether any of it has
+    expired.
     """
 
     def __init__(self, bus: Bus, log: Log, *, visit: Visit, place: Place = START, follow: bool = False) -> None:
@@ -125,7 +125,7 @@ class Transcript:
         )
 
     def finish(self, log: Log) -> None:
-        """The execution is over, and this is known of its log."""
+        """Note the final facts of the log, once its execution is over."""
         if log.over and not self._log.over:
             self._log = log
             self._reader.finish(log.expected, settle=LATE if log.chunks is None else LIVE_LATE)
@@ -143,7 +143,7 @@ class Transcript:
             yield [(remark, self.place)]
 
     def _entries(self, chunk: LogChunk) -> Entries:
-        """What the viewer has not seen of a chunk, after a remark if chunks before it are missing."""
+        """The entries of a chunk that the viewer has not seen, after a remark if earlier chunks are missing."""
         entries: Entries = []
         first = self.place.entry if chunk.seq == self.place.chunk else -1
         if chunk.seq > self.place.chunk:
@@ -158,7 +158,7 @@ class Transcript:
         return entries
 
     def _gap(self, chunk: LogChunk) -> LogLine:
-        """What is remarked right before a chunk when those before it are missing."""
+        """The remark before a chunk if earlier chunks are missing."""
         missing = self._missing_before(chunk)
         amount = "" if missing is None else f" ({missing.bytes} bytes, {missing.lines} lines)"
         at = chunk.lines[0].timestamp if chunk.lines else now()
@@ -168,7 +168,7 @@ class Transcript:
         return self._remark(EXPIRED, f"{what} is no longer kept{amount}", at, missing)
 
     def _missing_before(self, chunk: LogChunk) -> LogGap | None:
-        """How much output lies between the last chunk that was read and this one, if that can be told."""
+        """The amount of output between the last chunk that was read and this one, if it is known."""
         begin = Extent()
         if self._last is not None:
             if self._last.offset is None or self._last.first_line is None:
@@ -181,7 +181,7 @@ class Transcript:
         return LogGap(bytes=chunk.offset - begin.bytes, lines=chunk.first_line - 1 - begin.lines)
 
     async def _at_the_end(self) -> LogLine | None:
-        """What is remarked behind the last chunk that there is, if more were written."""
+        """The remark after the last stored chunk, if the execution wrote more."""
         log = self._log
         if self.place.chunk > log.expected or (log.chunks is None and self._last is not None):
             return None

@@ -1,10 +1,10 @@
-"""Which version of the platform this is."""
+"""The version of the platform."""
 
 from importlib import metadata
 
 
 def platform_version() -> str:
-    """The installed version; 0.0.0 when run from a checkout."""
+    """The installed version; 0.0.0 in a checkout that is not installed."""
     try:
         return metadata.version("hodei-jobs")
     except metadata.PackageNotFoundError:

@@ -1,5 +1,5 @@
-"""Settings about workers that more than one process reads, each declared once: the worker manager starts workers with
-them, an agent reads them for itself, and the scheduler forgets workers by one of them.
+"""Settings of workers that several processes read, each declared once: the worker manager starts workers with them, an
+agent reads its own, and the scheduler forgets offline workers after one of them.
 """
 
 from datetime import timedelta
@@ -11,9 +11,9 @@ from pydantic_settings import NoDecode
 from schemas.specs import MAX_SLOTS, Capacity, read_capacity
 
 WITHOUT_STATE_FOLDER: Final = timedelta(hours=1)
-"""How long an offline worker without a state folder stays listed: it never comes back under its id."""
+"""How long an offline worker without a state folder stays listed. It never comes back under its id."""
 WITH_STATE_FOLDER: Final = timedelta(days=7)
-"""How long an offline worker with a state folder stays listed: it comes back as the same worker."""
+"""How long an offline worker with a state folder stays listed. It may come back as the same worker."""
 
 WorkerTtl = Annotated[float | None, Field(ge=1, le=366 * 24 * 3600.0, validation_alias="HODEI_WORKER_TTL")]
 """Seconds for which an offline worker stays listed; None for the default of its kind."""
@@ -29,7 +29,7 @@ def _capacity(given: object) -> object:
 WorkerCapacity = Annotated[
     Capacity | None, NoDecode, BeforeValidator(_capacity), Field(validation_alias="HODEI_WORKER_CAPACITY")
 ]
-"""What a worker has for executions that state their resources; what it leaves out, or None, is the machine's."""
+"""A worker's capacity for executions with `resources`. Missing members, or None, take the machine's values."""
 
 
 def time_to_live(given: float | None, *, durable: bool) -> timedelta:

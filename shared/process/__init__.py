@@ -1,3 +1,3 @@
-"""Processes and what binds them: the lifeline to the starter, and the tree of what an execution started.
+"""Process mechanics: the lifeline to the starter of a process, and the tree of processes that an execution started.
 
 Both modules are public; neither imports anything heavy, since small helper processes import them too."""

@@ -1,7 +1,7 @@
-"""The child's half of the lifeline: a pipe that whoever started us holds open as long as they live.
+"""The child's half of the lifeline: a pipe that the starter of this process holds open as long as it lives.
 
-`HODEI_LIFELINE_FD` names the inherited read end. Nothing is ever written to it: its end means that the starter is
-gone, however it died. A thread of its own waits for that, so that a stuck event loop does not keep us alive.
+`HODEI_LIFELINE_FD` is the inherited read end. Nothing is ever written to it: end of file means that the starter has
+exited or died. A separate thread waits for that, so that a blocked event loop does not keep the process alive.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ EXIT_CODE: Final = 1
 
 
 def descriptor() -> int | None:
-    """The read end that we inherited, to be passed on to children of ours. None when there is none."""
+    """The inherited read end, which this process may pass on to its own children. None if there is none."""
     text = os.environ.get(VARIABLE, "")
     return int(text) if text.isdigit() else None
 
 
 def watch(ended: Callable[[], None], *, hard_after: float) -> None:
-    """Call `ended` once the starter is gone, in another thread, and end the process `hard_after` seconds later.
+    """Call `ended` in another thread once the starter is gone, and end the process `hard_after` seconds later.
 
-    Does nothing without a lifeline. `ended` asks for an orderly stop; it must not block.
+    Does nothing without a lifeline. `ended` requests an orderly stop; it must not block.
     """
     pipe = descriptor()
     if pipe is None:

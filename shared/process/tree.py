@@ -1,10 +1,10 @@
-"""Finding and killing process trees by a mark in their environment: mechanism only, Linux only, no business rules.
+"""Finds and kills process trees by a mark in their environment: mechanism only, Linux only, no business rules.
 
-A process that leaves its session and its parent (`setsid`, double fork) still carries the environment it was
-started with, so a variable of a unique value marks a whole tree for good; this is how build servers find what a
-build left behind. A process that also cleared its environment is still found while its session or its parent is.
-Here: the scan of /proc, and killing for callers that may block (a provider cleaning up after a dead agent). The
-polite ending (TERM, grace, KILL) of one execution lives with the agent.
+A process that leaves its session and its parent (`setsid`, double fork) still carries the environment it was started
+with, so a variable with a unique value marks a whole tree for good; build servers find leftovers of builds in the same
+way. A process that also cleared its environment is found while its session or its parent is. Here: the scan of /proc,
+and killing for callers that may block (a provider that cleans up after a dead agent). The graceful ending of one
+execution (TERM, grace period, KILL) is in the agent.
 """
 
 import errno
@@ -26,12 +26,12 @@ _KILL_ROUNDS: Final = 50
 _KILL_WAIT: Final = 1.0
 _MAX_ENVIRON: Final = 4 << 20
 _SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Errors that are the reader's own: a process that could not be looked at for one of these may well live."""
+"""Errors of the reading process itself: they do not mean that the process it tried to read has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One living process: its id, its parent's, its process group, its session, and when it was started, in `ticks`."""
+    """One living process: its id, its parent's id, its process group, its session, and its start time in `ticks`."""
 
     pid: int
     parent: int
@@ -44,8 +44,8 @@ class Member:
 class Session:
     """The session of a process that was started as its leader; `id` is the leader's process id.
 
-    `ended` is when the leader was waited for, in `ticks`; None before. From then on the session may come to an end, and
-    the kernel may give its id to another process and so to that process's session.
+    `ended` is when the leader was waited for, in `ticks`; None before. From then on the session may end, and the kernel
+    may give its id to another process and that process's session.
     """
 
     id: int
@@ -53,12 +53,12 @@ class Session:
 
 
 def ticks() -> int:
-    """The present moment in the kernel's clock ticks since boot, as /proc counts the start of a process."""
+    """The current time in clock ticks since boot, the unit of a process's start time in /proc."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_SECOND)
 
 
 def mark(name: str, value: str) -> bytes:
-    """The form in which one environment variable is looked for."""
+    """One environment variable in the form that `find` searches for."""
     return f"{name}={value}".encode()
 
 
@@ -66,11 +66,11 @@ def find(marks: Iterable[bytes], *, session: Session | None = None) -> list[Memb
     """Every living process that carries all `marks` or belongs to `session`, with all its descendants.
 
     Once the leader of `session` was waited for, its members count only if one of them was started before that: while
-    that one lives, the kernel gives the session's id to no other process.
+    that one lives, the kernel does not reuse the session's id.
 
-    Takes some ten microseconds per process on the machine and blocks on nothing but /proc. The caller itself is
-    never among them; zombies are not living. What another user runs is seen only by root. Raises OSError when the
-    caller has no descriptor or memory left to look.
+    Takes some ten microseconds per process on the machine, and blocks only on /proc. The caller itself and zombies are
+    never included. Only root sees the environment of other users' processes. Raises OSError when the caller has no file
+    descriptor or memory left for the scan.
     """
     wanted = tuple(marks)
     everyone = {member.pid: member for member in map(_stat, _pids()) if member is not None}
@@ -86,10 +86,10 @@ def find(marks: Iterable[bytes], *, session: Session | None = None) -> list[Memb
 
 
 def reap(*, incarnation: str | None = None, worker_id: str | None = None) -> int:
-    """Kill (KILL) everything that executions of a dead agent left running; returns how many processes were killed.
+    """Kill (KILL) all processes that executions of a dead agent left running. Returns the number of processes killed.
 
-    Name the agent's incarnation where it is known. By `worker_id` it means every execution of that worker, of a
-    living agent, too; the agent itself never. Blocks until all are gone, a second or so; call it in a thread.
+    Give the agent's incarnation if it is known. With `worker_id` it kills all executions of that worker, also those of
+    a living agent, but never the agent itself. Blocks for about a second until all have ended; call it in a thread.
     """
     if incarnation is not None:
         return kill_marked([mark(INCARNATION_MARK, incarnation)])
@@ -135,7 +135,7 @@ def _kill_and_wait(pids: Iterable[int]) -> None:
 
 def _in_session(session: Session, everyone: Iterable[Member]) -> set[int]:
     members = [member for member in everyone if member.session == session.id]
-    # Not `<`: a tick is 10 ms, and the kernel does not come round to the same process id within one.
+    # Not `<`: a tick is 10 ms, and the kernel does not reuse a process id within that time.
     if session.ended is None or any(member.started <= session.ended for member in members):
         return {member.pid for member in members}
     return set()
@@ -149,11 +149,11 @@ def _stat(pid: int) -> Member | None:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             text = file.read(4096)
-    except OSError as error:  # gone in the meantime
+    except OSError as error:  # it has ended meanwhile
         if error.errno in _SCARCE:
             raise
         return None
-    # The name stands in parentheses and may itself contain any of these characters.
+    # The name is in parentheses, and may itself contain parentheses and spaces.
     fields = text[text.rindex(b")") + 2 :].split(b" ", 20)
     state, parent, group, session = fields[:4]
     if state in (b"Z", b"X"):
@@ -165,7 +165,7 @@ def _carries(pid: int, wanted: tuple[bytes, ...]) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             environ = file.read(_MAX_ENVIRON)
-    except OSError as error:  # gone, or another user's
+    except OSError as error:  # it has ended, or belongs to another user
         if error.errno in _SCARCE:
             raise
         return False

@@ -1,4 +1,4 @@
-"""A service's life: its settings, start and stop in order, and its repeated loops.
+"""The lifecycle of a process: its settings, ordered start and stop, and background loops.
 
 Other packages import from here; the modules inside are private.
 """

@@ -1,4 +1,4 @@
-"""Forgetting what is only kept for a while. What that is, and for how long, says whoever wires the loop."""
+"""Deletes rows that are kept for a limited time. Each service's app.py decides which rows, and for how long."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,12 +10,12 @@ INTERVAL: Final = 10.0
 PAGE: Final = 1000
 
 Purge = Callable[[int], Awaitable[int]]
-"""Forgets so many rows at most; returns how many it found to forget."""
+"""Deletes at most so many rows. Returns the number deleted."""
 
 
 class Housekeeping(Loop):
-    """Forgets a page of each kind every few seconds, and at once again for as long as a page is full, so that it keeps
-    up however fast there comes more.
+    """Deletes a page of each kind every INTERVAL seconds, and again at once while pages are full, so that it keeps up
+    with any rate.
 
         Housekeeping(idempotency_keys=partial(purge, database))
     """
@@ -25,7 +25,7 @@ class Housekeeping(Loop):
         self._purges = purges
 
     async def run_once(self) -> Counts:
-        """Forget a page of each kind. Raises the first error when all have had their turn."""
+        """Delete a page of each kind. Raises the first error, after all kinds have been tried."""
         results = await asyncio.gather(*(purge(PAGE) for purge in self._purges.values()), return_exceptions=True)
         counts = {kind: count for kind, count in zip(self._purges, results, strict=True) if isinstance(count, int)}
         self.interval = 0.0 if any(count >= PAGE for count in counts.values()) else INTERVAL

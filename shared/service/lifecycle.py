@@ -1,7 +1,7 @@
-"""How a process lives: services started in order, signals, an orderly stop within a deadline, exit codes.
+"""The lifecycle of a process: services started in order, signals, an orderly stop within a deadline, exit codes.
 
-A service is anything with `name`, `start()` and `stop()`; each `app.py` says which ones there are. Loops that do
-something over and over are in `shared.service.loop`.
+A service is any object with `name`, `start()` and `stop()`; each `app.py` lists those of its process. Services that
+repeat one action are in `shared.service.loop`.
 """
 
 import asyncio
@@ -29,54 +29,54 @@ _log = structlog.get_logger(__name__)
 EXIT_FAILED: Final = 1
 EXIT_MISCONFIGURED: Final = 2
 HARD_AFTER: Final = 2.0
-"""Seconds beyond the stop deadline after which a process whose starter died is ended the hard way."""
+"""Seconds beyond the stop deadline after which a process whose starter died exits without further cleanup."""
 LATE: Final = 0.5
-"""Seconds beyond the stop deadline in which what is late may still end; and as many once more, cancelled."""
+"""Seconds beyond the stop deadline in which late services may still end, and the same again after cancelling them."""
 GC_THRESHOLD: Final = (20_000, 20, 50)
-"""Allocations until a collection: a batch of events is thousands of objects that all go by reference counting."""
+"""Thresholds of the garbage collector, high because reference counting frees the thousands of objects of a batch."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 S = TypeVar("S", bound=settings.ProcessSettings)
 
 
 class Service(Protocol):
-    """A part of a process with a beginning and an end.
+    """A part of a process that is started and stopped.
 
-    `start` returns when the part works; `stop` is called at most once, and only after `start` returned.
+    `start` returns when the part works. `stop` is called at most once, and only after `start` returned.
     """
 
     @property
     def name(self) -> str:
-        """What log lines call it."""
+        """Its name in log lines."""
         ...
 
     async def start(self) -> None:
-        """Begin. Raises HodeiError when it cannot."""
+        """Start. Raises HodeiError when that fails."""
         ...
 
     async def stop(self) -> None:
-        """End: finish what is under way, take nothing new."""
+        """Stop: accept no new work, and finish current work."""
         ...
 
 
 @runtime_checkable
 class Drainable(Protocol):
-    """A service that others reach, and so should tell them before it stops."""
+    """A service with clients, which it warns before it stops."""
 
     async def take_leave(self, seconds: float) -> None:
-        """For so long, go on and say that the end is near."""
+        """Keep serving for `seconds`, and report that the service is about to stop."""
         ...
 
 
 class StopTimeout(HodeiError):
-    """Something did not stop within the deadline."""
+    """A service did not stop within the deadline."""
 
 
 def main(settings_class: type[S], build: Callable[[S], Sequence[Service]]) -> NoReturn:
-    """Run a service's process until a signal ends it: what every `__main__.py` calls.
+    """Run a process until a signal ends it. Every `__main__.py` calls this.
 
-    `build` wires the parts, in the order in which they start; it is called inside the running loop. Exits 0 after
-    an orderly stop, 2 when the configuration is unusable, 1 when anything else fails.
+    `build` returns the services in start order; it is called inside the running event loop. Exits 0 after an orderly
+    stop, 2 when the configuration is unusable, 1 after any other error.
     """
     name = settings_class.service
     try:
@@ -109,10 +109,10 @@ def main(settings_class: type[S], build: Callable[[S], Sequence[Service]]) -> No
 async def run(services: Sequence[Service], *, stop_deadline: float, drain: float = 0.0) -> None:
     """Start the services in order, wait for SIGTERM, SIGINT or the lifeline's end, stop them in reverse.
 
-    SIGTERM comes from whoever runs many such processes: before the stop, the parts that others reach have `drain`
-    seconds to say so. SIGINT comes from a terminal, where nobody waits for that. A signal during the start stops what
-    had started. A second signal ends the process at once. Raises what a service's `start` raised, after stopping the
-    others, and StopTimeout after `stop_deadline` seconds of stopping.
+    SIGTERM comes from an orchestrator such as Kubernetes: services with clients then drain for `drain` seconds before
+    the stop. SIGINT comes from a terminal and skips the drain. A signal during the start stops the started services. A
+    second signal ends the process at once. Raises the error of a service's `start`, after stopping the others, and
+    StopTimeout when stopping takes longer than `stop_deadline` seconds.
     """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
@@ -133,7 +133,7 @@ async def run(services: Sequence[Service], *, stop_deadline: float, drain: float
     try:
         if await _start(services, started, asked):
             gc.collect()
-            gc.freeze()  # what stands now stands until the end: let no collection walk over it again
+            gc.freeze()  # the objects of the start live until the end, so collections need not visit them
             gc.set_threshold(*GC_THRESHOLD)
             _log.info("process.ready")
             await asked.wait()
@@ -151,13 +151,13 @@ async def run(services: Sequence[Service], *, stop_deadline: float, drain: float
 
 
 def force(reason: str) -> NoReturn:
-    """End this process at once, whatever runs in it."""
+    """End this process at once, without cleanup."""
     _log.warning("process.forced", reason=reason)
     os._exit(EXIT_FAILED)
 
 
 def _ask_from_thread(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, ask: Callable[[str], None]) -> None:
-    """The lifeline's end asks for a stop; it does not press one that is under way, as a second signal does."""
+    """Ask for a stop when the lifeline ends. Unlike a second signal, this does not force a stop in progress."""
 
     def once() -> None:
         if not asked.is_set():
@@ -168,7 +168,7 @@ def _ask_from_thread(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, ask:
 
 
 async def _start(services: Sequence[Service], started: list[Service], asked: asyncio.Event) -> bool:
-    """Start one after the other; False when a stop was asked for in between."""
+    """Start the services one after the other. Returns False if a stop was requested meanwhile."""
     interrupted = asyncio.ensure_future(asked.wait())
     starting = asyncio.ensure_future(start_all(services, started))
     try:
@@ -187,7 +187,7 @@ async def _start(services: Sequence[Service], started: list[Service], asked: asy
 
 
 async def start_all(services: Sequence[Service], started: list[Service]) -> None:
-    """Start services in order, noting each in `started` once it runs. Raises what the first failing one raises."""
+    """Start services in order, and append each to `started` once it runs. Raises the first error of a `start`."""
     for service in services:
         begun = time.monotonic()
         await service.start()
@@ -196,10 +196,10 @@ async def start_all(services: Sequence[Service], started: list[Service]) -> None
 
 
 async def stop_all(started: Sequence[Service], *, deadline: float) -> None:
-    """Stop services in reverse order, one after the other. One that fails to is logged and passed over.
+    """Stop services in reverse order, one after the other. An error of a `stop` is logged, and the others go on.
 
-    At the deadline the remaining ones are told all the same, without waiting for one another. Raises StopTimeout when
-    one is not over soon after that, having cancelled its stop: something of it may live on.
+    At the deadline the remaining ones are stopped at once, concurrently. A stop that has not ended LATE seconds after
+    that is cancelled, and StopTimeout is raised: parts of that service may still run.
     """
     until = time.monotonic() + deadline
     stops: dict[asyncio.Task[None], str] = {}
@@ -221,7 +221,7 @@ async def stop_all(started: Sequence[Service], *, deadline: float) -> None:
 async def _stop(service: Service) -> None:
     try:
         await service.stop()
-    except Exception:  # noqa: BLE001  # whatever it was, the others still have to be stopped
+    except Exception:  # noqa: BLE001  # after any error the others must still be stopped
         _log.exception("service.stop_failed", part=service.name)
 
 

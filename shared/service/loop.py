@@ -1,7 +1,7 @@
-"""A loop is a service that does one thing over and over: on its interval, or at once when woken.
+"""A loop is a service that repeats one action: on its interval, or at once when woken.
 
-What is done is `run_once`, which can also be called by itself and says how much it did. Errors are logged, counted
-and backed off from; they never end the loop. Tests wait for `next_run()` instead of sleeping.
+The action is `run_once`, which can also be called by itself and returns counts. Errors are logged and counted, and the
+loop backs off; they never end it. Tests wait for `next_run()` instead of sleeping.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ from shared.errors import BusUnavailable, Unavailable
 _log = structlog.get_logger(__name__)
 
 Counts = Mapping[str, int]
-"""How much one run did, by kind: `{"published": 3}`."""
+"""The counts of one run by kind: `{"published": 3}`."""
 
 LONGEST_BACKOFF: Final = 30.0
-"""Seconds between two runs of a loop that keeps failing."""
+"""Longest pause in seconds between two runs of a loop that keeps failing."""
 LONGEST_WHILE_AWAY: Final = 1.0
-"""The same while something is away: nobody tells when it is back, and work may wait for this very loop."""
+"""The same while a server is unavailable: its return is not signalled, and work may wait for this loop."""
 
 _AWAY: Final = (Unavailable, BusUnavailable)
 
 
 class Loop(ABC):
-    """Subclasses give `run_once`. `interval` is seconds between the end of one run and the next."""
+    """Subclasses define `run_once`. `interval` is the seconds between the end of one run and the next."""
 
     def __init__(self, name: str, *, interval: float) -> None:
         self.name = name
         self.interval = interval
         self.failures = 0
-        """How many runs in a row have failed."""
+        """Number of consecutive failed runs."""
         self.failures_total = 0
         self._longest = LONGEST_BACKOFF
         self._wake = asyncio.Event()
@@ -44,25 +44,25 @@ class Loop(ABC):
 
     @abstractmethod
     async def run_once(self) -> Counts:
-        """Do one bounded piece of work and say how much it was."""
+        """Do one bounded piece of work. Returns its counts."""
 
     def wake(self) -> None:
         """Run again now; during a run, run once more right after it."""
         self._wake.set()
 
     async def next_run(self) -> Counts:
-        """Wait for the next run that begins or ends from now on; its counts, or the error it raised."""
+        """Wait for the end of the current or next run. Returns its counts, or raises its error."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         return await asyncio.shield(self._next)
 
     async def start(self) -> None:
-        """Begin looping; the first run comes at once."""
+        """Start the loop; the first run begins at once."""
         self._wake.set()
         self._task = asyncio.create_task(self._loop(), name=self.name)
 
     async def stop(self) -> None:
-        """End after cancelling the run under way: `run_once` keeps its work safe in transactions."""
+        """Cancel the current run and end. This is safe, as `run_once` works in transactions."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -73,7 +73,7 @@ class Loop(ABC):
             await self._pause()
             try:
                 counts = await self.run_once()
-            except Exception as error:  # noqa: BLE001  # a loop outlives whatever one run comes across
+            except Exception as error:  # noqa: BLE001  # a loop survives any error of a run
                 self.failures += 1
                 self.failures_total += 1
                 self._longest = LONGEST_WHILE_AWAY if isinstance(error, _AWAY) else LONGEST_BACKOFF
@@ -89,7 +89,7 @@ class Loop(ABC):
 
     async def _pause(self) -> None:
         if self.failures:
-            # A broken loop is not to be woken into a spin: it waits out its back-off whoever calls.
+            # Wakes do not shorten the back-off, or a failing loop could spin.
             await sleep(min(0.1 * 2 ** min(self.failures, 10), self._longest))
         else:
             # Not wait_for: in Python 3.11 it swallows a cancellation that meets the wake, and stop() never ends.
@@ -104,6 +104,6 @@ class Loop(ABC):
             return
         if isinstance(outcome, Exception):
             waiting.set_exception(outcome)
-            waiting.exception()  # whoever waits gets it; nobody waiting any more is no fault
+            waiting.exception()  # marks it as retrieved, as there may be no waiter any more
         else:
             waiting.set_result(outcome)

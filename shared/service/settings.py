@@ -1,8 +1,8 @@
 """Settings: the environment variables that a process reads, checked once at its start.
 
-Each process derives the class that fits it (`ServiceSettings` for the three services) and adds its own fields, its
-port for example, with their variables. A bad value or an unknown `HODEI_*` variable stops the start with one line that
-names the variable, what is wrong with it and what would be right. `schemas.variables` lists the known variables.
+Each process derives a class from the one that fits it (`ServiceSettings` for the three services) and adds its own
+fields, such as its port, with their variables. A bad value or an unknown `HODEI_*` variable prevents the start, with
+one line that names the variable, the error and the right form. `schemas.variables` lists the known variables.
 """
 
 import os
@@ -24,13 +24,13 @@ from shared.errors import ConfigError
 from shared.origins import LOOPBACK, Hosts, Origins, read_host
 
 LONGEST_VALUE: Final = 80
-"""Characters of a bad value that are shown."""
+"""Most characters of a bad value that an error shows."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 """A TCP port; 0 lets the system choose one."""
 
 
 def address(url: str, *schemes: str) -> SplitResult | None:
-    """The parts of a server's address with one of these schemes; None where it is not one."""
+    """The parts of a server's URL with one of these schemes; None if it is not one."""
     try:
         parts = urlsplit(url.strip())
         right = parts.scheme in schemes and parts.hostname and parts.port != 0
@@ -92,14 +92,14 @@ def _namespace(name: str) -> str:
 
 
 class ProcessSettings(BaseSettings):
-    """What every process understands. Times are seconds unless the name says otherwise, sizes bytes."""
+    """The settings of every process. Times are in seconds unless the name has another unit, sizes in bytes."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True, validate_default=False
     )
 
     service: ClassVar[str] = "hodei"
-    """The process's name: in log lines, in health answers, as the name of its connections."""
+    """The process's name in log lines, health responses and its connections."""
 
     log_format: Literal["auto", "json", "console"] = Field(default="auto", validation_alias="HODEI_LOG_FORMAT")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="HODEI_LOG_LEVEL")
@@ -109,7 +109,7 @@ class ProcessSettings(BaseSettings):
 
 
 class BusSettings(ProcessSettings):
-    """What a process on the bus understands: the servers, and the traces that its events carry on."""
+    """The settings of a process on the bus: the NATS servers, and the export of traces."""
 
     nats_url: Annotated[str, AfterValidator(_servers)] = Field(
         default="nats://127.0.0.1:4222", validation_alias="NATS_URL"
@@ -129,7 +129,7 @@ class BusSettings(ProcessSettings):
 
 
 class HttpSettings(ProcessSettings):
-    """What a process with a web server understands; each such process has a variable of its own for the port."""
+    """The settings of a process with a web server. Each such process has its own variable for the port."""
 
     host: Annotated[str, AfterValidator(_listening_host)] = Field(default="127.0.0.1", validation_alias="HODEI_HOST")
     cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
@@ -140,7 +140,7 @@ class HttpSettings(ProcessSettings):
 
 
 class ServiceSettings(BusSettings, HttpSettings):
-    """What each of the three services understands: the bus, HTTP, the database, and the lease of a worker."""
+    """The settings of the three services: the bus, HTTP, the database, and the lease of a worker."""
 
     database_url: Annotated[str, AfterValidator(_database)] = Field(
         default="postgresql://hodei:hodei@127.0.0.1:5432/hodei", validation_alias="DATABASE_URL"
@@ -165,11 +165,11 @@ def check(several: Sequence[type[ProcessSettings]]) -> None:
     """Read the settings of several processes that share this environment. Raises ConfigError, as `load` does."""
     faults = unknown_variables(os.environ) + [fault for settings in several for fault in _read(settings)[1]]
     if faults:
-        raise ConfigError("; ".join(dict.fromkeys(faults)))  # what they have in common is wrong for each
+        raise ConfigError("; ".join(dict.fromkeys(faults)))  # an error in a shared variable appears once
 
 
 def _read(settings: type[S]) -> tuple[S | None, list[str]]:
-    """The settings, or what is wrong with the variables that they know."""
+    """The settings, or None and the errors in their variables."""
     texts = sorted(name for name in _variables(settings) if not name.endswith("_DIR"))  # a path is bytes
     if garbled := [name for name in texts if not _is_utf8(os.environ.get(name, ""))]:
         return None, [f"{name}: should be text in UTF-8" for name in garbled]
@@ -190,25 +190,25 @@ def _variable(name: str, field: FieldInfo) -> str:
 
 
 def _is_utf8(value: str) -> bool:
-    """Python shows bytes that are not UTF-8 as lone surrogates (PEP 383), which few things after it take."""
+    """Whether a value was valid UTF-8. Python decodes other bytes to lone surrogates (PEP 383)."""
     return not any("\udc80" <= character <= "\udcff" for character in value)
 
 
 def _fault(settings: type[ProcessSettings], error: ErrorDetails) -> str:
-    """One clause: the variable, its value where that is no secret, and what would be right."""
+    """One clause of the error: the variable, its value unless that may be secret, and the right form."""
     name = str(error["loc"][0]) if error["loc"] else ""
     variables = dict(zip(settings.model_fields, _variables(settings), strict=True))
     field = next((field for field in variables if name in (field, variables[field])), None)
     variable = variables[field] if field else name
     right = (_number_in_words(settings.model_fields[field]) if field else None) or what_would_be_right(error)
     value = os.environ.get(variable)
-    # An address may carry a password, so it is never repeated.
+    # A URL may contain a password, so the error does not repeat it.
     given = f"={_shortened(value)!r}" if value is not None and not variable.endswith(("_URL", "_ENDPOINT")) else ""
     return on_one_line(f"{variable}{given}: {right}")
 
 
 def _number_in_words(field: FieldInfo) -> str | None:
-    """What a field of a number takes, both ends of its range at once; None for any other field."""
+    """The values that a numeric field accepts, with both limits in one phrase; None for any other field."""
     kinds = {field.annotation, *get_args(field.annotation)}
     kind = "a whole number" if int in kinds else "a number" if float in kinds else None
     if kind is None:

@@ -1,9 +1,9 @@
-"""Are the settings of several processes right? `hodei up` asks this before it starts anything.
+"""Checks the settings of several processes. `hodei up` runs this before it starts anything.
 
     python -m shared.service.settings_check orchestrator scheduler worker_manager.agent
 
 Each argument is a package with a `settings` module. Exits 0, or 2 with one line on stderr that names every wrong
-variable. Nothing is started, and no server is asked.
+variable. It starts no process and contacts no server.
 """
 
 import importlib
@@ -27,7 +27,7 @@ def settings_of(package: str) -> type[ProcessSettings]:
 
 
 def main(packages: Sequence[str]) -> int:
-    """The exit code."""
+    """Check the settings of these packages. Returns the exit code."""
     try:
         check([settings_of(package) for package in packages])
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""What a process tells about itself: logs, metrics, traces, and how late its event loop is.
+"""Observability of a process: logs, metrics, traces, and the lag of its event loop.
 
 Other packages import from here; the modules inside are private.
 """

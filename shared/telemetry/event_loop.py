@@ -1,7 +1,7 @@
-"""How late the event loop is: the time for which everything in the process stands still.
+"""Measures the lag of the event loop: how long a ready callback waits, because other code blocks the loop.
 
-A timer that asks for a moment and looks when it really came. Twice a second costs nothing, and still meets whatever
-holds the loop for long or often. What held it is not known here.
+A timer compares when it was due with when it ran. Two samples a second cost almost nothing, and still meet code that
+blocks the loop for long or often. They do not show which code it was.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ INTERVAL: Final = 0.5
 
 
 class EventLoopLag:
-    """A service that measures the loop it was started in."""
+    """A service that measures the event loop in which it was started."""
 
     name: Final = "event loop lag"
 

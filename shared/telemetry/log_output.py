@@ -1,7 +1,7 @@
-"""Where log lines go: a stream whose failures are never those of whoever logs.
+"""The output stream of log lines, whose write errors never reach the code that logs.
 
-A full disk, a closed pipe or an encoding without the character costs lines. They are counted, and the next line that
-can be written says how many were lost.
+After a full disk, a closed pipe or an unencodable character, lines are lost and counted. The next line that can be
+written carries the number of lost lines.
 """
 
 import atexit
@@ -11,7 +11,7 @@ from typing import Final, TextIO
 from structlog.typing import EventDict, WrappedLogger
 
 UNWRITABLE: Final = (OSError, ValueError)
-"""What writing raises: no room, no reader, an encoding without the character, a closed file."""
+"""The errors of writing: a full disk, no reader, an unencodable character, a closed file."""
 
 
 class LogOutput:
@@ -20,10 +20,10 @@ class LogOutput:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.lost = 0
-        """Lines that could not be written since one last could."""
+        """Lines lost since the last successful write."""
 
     def write(self, line: str) -> None:
-        """Write a line, or count it."""
+        """Write a line, or count it as lost."""
         try:
             self._stream.write(line)
             self._stream.flush()
@@ -36,16 +36,16 @@ class LogOutput:
         """Every line is flushed as it is written."""
 
     def name_lost(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """A structlog processor: say in this line how many before it were lost. (A line of its own could not be logged
-        while one is being written: structlog holds a lock then.)"""
+        """A structlog processor that adds the number of lost lines to this line. (It cannot log a separate line,
+        because structlog holds a lock while it writes one.)"""
         if self.lost:
             event["lines_lost"] = self.lost
         return event
 
 
 def give_up_at_exit(stream: TextIO) -> None:
-    """Drop what the stream still cannot write when the process ends: Python tries once more, and would turn the failure
-    into the exit code 120."""
+    """Drop the stream's unwritable buffer at exit. Python flushes once more then, and a failure would make the exit
+    code 120."""
     atexit.register(_drop_unwritable, stream)
 
 

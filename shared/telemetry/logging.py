@@ -1,8 +1,8 @@
-"""Log lines: structlog, as JSON for machines or coloured for a terminal, with the standard library's led in.
+"""Log lines by structlog, as JSON for machines or coloured for a terminal; the standard library's records go there too.
 
-Every line carries the service and whatever `bound()` put into the context (request id, trace id, the ids it speaks
-of). Passwords in addresses are blotted out. A line that cannot be written ends nothing (`log_output`). Nothing
-is configured at import: `configure_logging` is called once, by `shared.service.lifecycle.main` or a test.
+Every line carries the service, the trace id, and the values that `bound()` has added (such as the request id and ids of
+entities). Passwords in URLs are masked. A line that cannot be written raises no error (`log_output`). Nothing is
+configured at import: `shared.service.lifecycle.main` or a test calls `configure_logging` once.
 """
 
 import logging
@@ -21,7 +21,7 @@ from shared.telemetry.tracing import trace_id
 
 Format = Literal["auto", "json", "console"]
 LIBRARY: Final = "library.message"
-"""The event of a line that a library wrote: what it says is in `message`."""
+"""The `event` of a line that a library logged; its text is in `message`."""
 
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
@@ -31,13 +31,13 @@ LEVELS: Final[Mapping[str, int]] = {
 }
 
 _SECRETS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
-    # In an address: a password, or the token that stands there alone.
+    # In a URL: a password, or a token without a name.
     "://": (re.compile(r"(?<=://)([^\s/:@]*:)?[^\s/]+(?=@)"), r"\1***"),
-    # What pydantic and PostgreSQL repeat of the data that they did not like.
+    # Rejected data that pydantic and PostgreSQL repeat in their errors.
     "input_value=": (re.compile(r"(?<=input_value=).*?(?=, input_type=|$)", re.MULTILINE | re.DOTALL), "***"),
     "DETAIL:": (re.compile(r"(?<=DETAIL:)[^\n]*"), " ***"),
 }
-"""What gives a secret away inside a text, how to find it, and what to leave of it."""
+"""By a substring that every text with such a secret contains: the secret's pattern, and its replacement."""
 
 _SECRET_KEYS: Final = frozenset(
     {
@@ -52,13 +52,13 @@ _SECRET_KEYS: Final = frozenset(
         "token",
     }
 )
-"""Fields that are never shown, whatever they hold."""
+"""Fields whose values are always masked."""
 
 
 def configure_logging(
     *, service: str, format: Format = "auto", level: str = "info", stream: TextIO | None = None
 ) -> None:
-    """Set up logging for this process, on standard error unless told otherwise. `level` is one of LEVELS."""
+    """Set up logging for this process, by default on standard error. `level` is one of LEVELS."""
     out = sys.stderr if stream is None else stream
     console = format == "console" or (format == "auto" and out.isatty())
 
@@ -75,7 +75,7 @@ def configure_logging(
         name_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # Plain tracebacks: the pretty ones print local variables, and with them whatever secret is in one.
+        # Plain tracebacks: the pretty ones print local variables, which may contain secrets.
         structlog.processors.format_exc_info,
         redact,
         structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else _render_json,
@@ -92,19 +92,19 @@ def configure_logging(
 
 
 def bound(**values: object) -> AbstractContextManager[None]:
-    """Add values to every line logged inside the `with` block, and by the tasks started in it."""
+    """Add values to every line logged inside the `with` block and by tasks started in it."""
     return structlog.contextvars.bound_contextvars(**values)
 
 
 def name_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Say which trace the line belongs to, unless it says so itself."""
+    """A structlog processor that adds the current trace id to a line without one."""
     if "trace_id" not in event and (trace := trace_id()) is not None:
         event["trace_id"] = trace
     return event
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blot out passwords inside addresses, data repeated in errors, and values that go by a secret's name."""
+    """A structlog processor that masks passwords in URLs, data repeated in errors, and the values of _SECRET_KEYS."""
     for key, value in event.items():
         if key in _SECRET_KEYS:
             event[key] = "***"
@@ -120,7 +120,7 @@ def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 class _ToStructlog(logging.Handler):
-    """Passes the standard library's records (aiohttp, asyncpg, nats, asyncio) on to structlog."""
+    """Forwards the standard library's records (aiohttp, asyncpg, nats, asyncio) to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -131,7 +131,7 @@ class _ToStructlog(logging.Handler):
                 message=record.getMessage(),
                 **({"exc_info": record.exc_info} if record.exc_info else {}),
             )
-        except Exception:  # noqa: BLE001  # as logging asks: a broken record must not break its sender
+        except Exception:  # noqa: BLE001  # as `logging` requires: a broken record must not break its sender
             self.handleError(record)
 
 

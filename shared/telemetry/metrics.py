@@ -1,12 +1,11 @@
-"""Prometheus metrics of one process: a registry of its own and the helpers to declare in it and to print it.
+"""Prometheus metrics of one process: its registry, declaring metrics in it, and rendering it.
 
-Here: `Metrics`, made once by a service's app.py and handed to whatever counts. Not here: any particular
-metric; each lives beside the code that counts it (the bus's in `shared.bus.metrics`). Nothing is registered
-globally, so two services, or two tests, in one process never share a number.
+Here: `Metrics`, which a service's app.py makes once and passes to the parts that count. Not here: any particular
+metric; each is declared beside the code that counts it (the bus's in `shared.bus.metrics`). Nothing is registered
+globally, so two services, or two tests, in one process never share a metric.
 
-Most numbers are counted where things happen. Some have to be asked for (how far a consumer lags, whether the database
-answers): whoever knows them gives a refresher to `before_scrape`, and they are asked when somebody reads the metrics,
-so that nobody pays for them otherwise.
+Most metrics are counted where things happen. Some must be read from a server (consumer lag, whether the database
+answers): their module registers a refresher with `before_scrape`, which runs only when the metrics are scraped.
 """
 
 import asyncio
@@ -29,15 +28,15 @@ from shared.telemetry.metrics_told import ToldCounter
 PREFIX: Final = "hodei_"
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Buckets for durations: from half a millisecond, the bus's own latency, to a request that has hung."""
+"""Buckets for durations in seconds: from half a millisecond, the latency of the bus, to a hung request."""
 
 SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
-"""Buckets for how many things were handled at once."""
+"""Buckets for the sizes of batches."""
 
 REFRESH_DEADLINE: Final = 3.0
-"""Seconds that the refreshers of one scrape may take together: less than Prometheus's patience in our configuration."""
+"""Seconds that the refreshers of one scrape may take: less than `scrape_timeout` in our Prometheus configuration."""
 REFRESH_GAP: Final = 1.0
-"""Seconds within which a second reader gets the first one's answers: readers must not become a load."""
+"""Seconds for which a scrape reuses the previous refresh, so that frequent scrapes do not become a load."""
 
 Refresh = Callable[[], Awaitable[None]]
 
@@ -50,7 +49,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One metric as it was declared, its full name included."""
+    """One metric as declared, with its full name."""
 
     name: str
     kind: str
@@ -59,10 +58,10 @@ class Declared:
 
 
 class Metrics:
-    """All the metrics of one process. Names are given without the `hodei_` prefix, which is added here.
+    """All metrics of one process. Names are given without the `hodei_` prefix, which is added here.
 
-    Asking twice for the same name gives the same metric, so that parts of one kind (several consumers, say)
-    share it; asking for it as another kind raises ValueError.
+    Declaring a name again returns the same metric, so that parts of one kind (such as several consumers) share it.
+    Declaring it as another kind raises ValueError.
     """
 
     content_type: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -85,7 +84,7 @@ class Metrics:
 
     @property
     def declared(self) -> Sequence[Declared]:
-        """What has been declared so far, for the documentation."""
+        """The metrics declared so far, for the documentation."""
         return tuple(self._declared)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
@@ -113,7 +112,7 @@ class Metrics:
     def batch_histogram(
         self, name: str, help: str, label: str | None = None, *, buckets: Sequence[float] = SECONDS
     ) -> BatchHistogram:
-        """As `histogram`, for what is observed hundreds at a time; counted on the event loop's thread only."""
+        """As `histogram`, for hundreds of observations at a time; use it on the event loop's thread only."""
         found = self._get(BatchHistogram, name)
         if found is not None:
             return found
@@ -122,7 +121,7 @@ class Metrics:
         return self._add(name, made, help, () if label is None else (label,))
 
     def told_counter(self, name: str, help: str, labels: Sequence[str]) -> ToldCounter:
-        """As `counter`, for what somebody else counts."""
+        """As `counter`, for a number that another program counts."""
         if not name.endswith("_total"):
             raise ValueError(f"a counter's name ends in _total, not {name}")
         found = self._get(ToldCounter, name)
@@ -133,14 +132,14 @@ class Metrics:
         return self._add(name, made, help, labels)
 
     def before_scrape(self, source: str, refresh: Refresh) -> None:
-        """Have `refresh()` set its metrics each time that somebody is about to read them. It should take away what
-        it cannot find out: an old number passes for a new one. `source` names it in logs and in the failures' metric.
+        """Call `refresh()` before each scrape to set its metrics. It should clear a metric that it cannot read, as an
+        old number would pass for a new one. `source` names it in logs and in the metric of failures.
         """
         self._refreshers[source] = refresh
         self._refresh_failures.labels(source)
 
     async def refresh(self) -> None:
-        """Ask every refresher, within the deadline; a reader who comes while that goes on, or just after, shares it."""
+        """Run every refresher, within the deadline. A scrape during a refresh, or just after one, shares its result."""
         if self._refreshing is None:
             if time.monotonic() - self._refreshed_at < self._refresh_gap:
                 return
@@ -148,13 +147,11 @@ class Metrics:
         await asyncio.shield(self._refreshing)
 
     def render(self) -> bytes:
-        """Everything, in the Prometheus text format of `content_type`."""
+        """All metrics in the Prometheus text format of `content_type`."""
         return generate_latest(self.registry)
 
     def value(self, name: str, **labels: str) -> float:
-        """The current value of one sample, by its full name with the prefix; 0 when it was never set. For
-        tests.
-        """
+        """The current value of one sample, by its full name with the prefix; 0 if it was never set. For tests."""
         return self.registry.get_sample_value(name, labels) or 0.0
 
     async def _refresh_all(self) -> None:
@@ -168,7 +165,7 @@ class Metrics:
         try:
             async with asyncio.timeout(self._refresh_deadline):
                 await refresh()
-        except Exception as error:  # noqa: BLE001  # one number that cannot be had must not cost all the others
+        except Exception as error:  # noqa: BLE001  # one failing refresher must not prevent the scrape
             self._refresh_failures.labels(source).inc()
             _log.warning("metrics.not_refreshed", source=source, error=repr(error))
 

@@ -1,8 +1,8 @@
-"""A histogram for hot paths: many values at a time, each for a tenth of what prometheus_client's own costs.
+"""A histogram for hot paths: it takes many values at a time, at a tenth of the cost of prometheus_client's own.
 
-That one locks and walks its buckets for every value, for the sake of threads; this one is for the event loop's thread
-alone: a binary search and an addition. On the wire they look the same. Not here: how it is declared
-(`Metrics.batch_histogram`).
+To be thread-safe, prometheus_client's takes a lock and walks its buckets for every value. This one is for the event
+loop's thread only and needs a binary search and an addition. Their text format is the same. Not here: how it is
+declared (`Metrics.batch_histogram`).
 """
 
 from bisect import bisect_left
@@ -24,7 +24,7 @@ class Spread:
         self._sum = 0.0
 
     def observe(self, *values: float) -> None:
-        """Count values. A negative one, from clocks that disagree, is as good as zero."""
+        """Count values. A negative one, from clocks that disagree, counts as zero."""
         bounds, counts = self._bounds, self._counts
         for value in values:
             counts[bisect_left(bounds, value)] += 1
@@ -35,7 +35,7 @@ class Spread:
         return sum(self._counts)
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Upper bound and cumulated count, as Prometheus writes them."""
+        """Upper bounds and cumulative counts, as in Prometheus's text format."""
         found, total = [], 0
         for bound, count in zip((*self._bounds, inf), self._counts, strict=True):
             total += count
@@ -48,7 +48,7 @@ class Spread:
 
 
 class BatchHistogram(Collector):
-    """The series of one histogram, by the value of its label; without a label there is one."""
+    """The series of one histogram, by the value of its label. Without a label there is one series."""
 
     def __init__(self, name: str, help: str, label: str | None, *, buckets: Sequence[float]) -> None:
         if list(buckets) != sorted(set(buckets)):
@@ -62,21 +62,21 @@ class BatchHistogram(Collector):
             self.series("")
 
     def series(self, value: str) -> Spread:
-        """The series of one value of the label, to be kept by who observes; it shows from now on."""
+        """The series of one label value. It appears in scrapes from now on. The caller keeps it, to save look-ups."""
         found = self._series.get(value)
         if found is None:
             found = self._series[value] = Spread(self._bounds)
         return found
 
     def observe(self, *values: float) -> None:
-        """For a histogram without a label."""
+        """Count values in a histogram without a label."""
         self._series[""].observe(*values)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         yield self._family(self._series.items())
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
-        """Its names, so that nobody else takes them."""
+        """Its names, by which the registry finds duplicates."""
         return [self._family(())]
 
     def _family(self, series: Iterable[tuple[str, Spread]]) -> HistogramMetricFamily:

@@ -1,6 +1,6 @@
-"""Counters that somebody else keeps: the numbers are read from him and told on as they are.
+"""Counters that another program keeps: their values are read from it and exposed unchanged.
 
-Not here: what we count ourselves (prometheus_client's Counter, which can only be added to).
+Not here: counters of this process (prometheus_client's Counter, which can only be incremented).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 
 class ToldCounter(Collector):
-    """The series of one counter, by their labels' values; declared by `Metrics.told_counter`."""
+    """The series of one counter, by the values of its labels; declared by `Metrics.told_counter`."""
 
     def __init__(self, name: str, help: str, labels: Sequence[str]) -> None:
         self._name = name
@@ -19,20 +19,20 @@ class ToldCounter(Collector):
         self._values: dict[tuple[str, ...], float] = {}
 
     def tell(self, *labels: str, value: float) -> None:
-        """What the other one has counted so far. Raises ValueError for a wrong number of labels."""
+        """Set the value of one series. Raises ValueError for a wrong number of labels."""
         if len(labels) != len(self._labels):
             raise ValueError(f"{self._name} has the labels {', '.join(self._labels)}")
         self._values[labels] = value
 
     def clear(self) -> None:
-        """Nothing is known any more."""
+        """Remove all series, when their values are not known any more."""
         self._values.clear()
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         yield self._family(self._values.items())
 
     def describe(self) -> Iterable[CounterMetricFamily]:
-        """Its name, so that nobody else takes it."""
+        """Its name, by which the registry finds duplicates."""
         return [self._family(())]
 
     def _family(self, series: Iterable[tuple[tuple[str, ...], float]]) -> CounterMetricFamily:

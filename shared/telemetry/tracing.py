@@ -1,15 +1,14 @@
-"""OpenTelemetry tracing of one process, off unless an endpoint is named, and the W3C trace context on the
-wire.
+"""OpenTelemetry tracing of one process, off unless an endpoint is configured, and the W3C trace context in messages.
 
-Here: `Tracing`, the spans of this process, and the functions that put the current trace context into a message and
-take it out again. Not here: what is worth a span; that is written by hand where it happens (docs/tracing.md).
-While tracing is off the SDK is not even imported (it costs memory in every process), a span costs one
-function call, and a `traceparent` that came in from outside is still passed on.
+Here: `Tracing`, the spans of this process, and functions that inject the current trace context into a message and
+extract it. Not here: which spans there are; their code is where they happen (docs/tracing.md). While tracing is off the
+SDK is not imported (it costs memory in every process), a span costs one function call, and an incoming `traceparent` is
+still passed on.
 
-There are two kinds of spans. `span` is around a block of code, for a request. `record` writes one down after the
-fact, for what happens to an entity across batches, transactions and processes: it begins where somebody noted the
-time and ends when the deed is committed. Its id may be derived from what it is of (`within`), so that whoever knows
-the entity can name the span as a parent, long before or after it is written, and repetition does not make two of it.
+There are two kinds of spans. `span` runs around a block of code, for a request. `record` writes a span after the fact,
+for a phase of an entity's life across batches, transactions and processes: it begins at a recorded time and ends when
+the change is committed. Its id may be derived from the entity (`within`). So a process that knows the entity can use
+the span as a parent, before or after it is written, and a repeated record gives the same span id.
 """
 
 import asyncio
@@ -47,12 +46,12 @@ __all__ = [
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 STOP_PATIENCE: Final = 2.0
-"""Seconds that a stopping process gives the collector; a service must end whether or not its spans are wanted."""
+"""Seconds that a stopping process waits for the collector."""
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _FORM: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SAMPLED: Final = frozenset("13579bdf")
-"""How the flags of a `traceparent` end when the trace is recorded (bit 0)."""
+"""The last hex digit of a `traceparent` whose trace is sampled (bit 0 of the flags)."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -62,7 +61,7 @@ _log = structlog.get_logger(__name__)
 
 
 def inject() -> str | None:
-    """The `traceparent` of the span we are in, to be sent along; None outside any trace."""
+    """The `traceparent` of the current span, for messages; None outside any trace."""
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return None
@@ -70,14 +69,12 @@ def inject() -> str | None:
 
 
 def tracestate() -> str | None:
-    """The `tracestate` of the trace we are in, as its beginner sent it; None when there is none."""
+    """The `tracestate` of the current trace, as it was received; None if there is none."""
     return trace.get_current_span().get_span_context().trace_state.to_header() or None
 
 
 def extract(traceparent: str | None, tracestate: str | None = None) -> otel_context.Context:
-    """The context that a received `traceparent` names; the empty context when there is none, or it is
-    malformed.
-    """
+    """The context of a received `traceparent`; the empty context if it is missing or malformed."""
     if not traceparent:
         return otel_context.Context()
     carrier = {TRACEPARENT: traceparent, TRACESTATE: tracestate} if tracestate else {TRACEPARENT: traceparent}
@@ -85,26 +82,26 @@ def extract(traceparent: str | None, tracestate: str | None = None) -> otel_cont
 
 
 def trace_id() -> str | None:
-    """The id of the trace we are in, as 32 hex digits, for log lines; None outside any trace."""
+    """The id of the current trace as 32 hex digits, for log lines; None outside any trace."""
     span = trace.get_current_span().get_span_context()
     return f"{span.trace_id:032x}" if span.is_valid else None
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """The id of the trace that a `traceparent` names; None when it is malformed."""
+    """The trace id in a `traceparent`; None if it is malformed."""
     found = _FORM.fullmatch(traceparent) if traceparent else None
     return found[1] if found else None
 
 
 def common(traceparents: Sequence[str | None]) -> str | None:
-    """The one context that all of these are, None when they differ: that of a message with several events."""
+    """The trace context that all of these share, None if they differ; for a message with several events."""
     first = traceparents[0] if traceparents else None
     return first if first is not None and all(one == first for one in traceparents) else None
 
 
 @contextmanager
 def continued(traceparent: str | None) -> Iterator[None]:
-    """Work inside the trace that `traceparent` names, without a span of our own."""
+    """Run the block in the trace of `traceparent`, without a span of its own."""
     token = otel_context.attach(extract(traceparent))
     try:
         yield
@@ -113,11 +110,11 @@ def continued(traceparent: str | None) -> Iterator[None]:
 
 
 class Tracing:
-    """The spans of one process; a service (start/stop) so that what is buffered is exported at the end.
+    """The spans of one process; a service (start/stop), so that buffered spans are exported at the end.
 
-    `endpoint` is an OTLP/HTTP base address (`http://host:4318`); None leaves tracing off. `sample` is the
-    share of new traces that are recorded, 0 to 1; a trace that arrives with a decision keeps it. `exporter`
-    replaces the OTLP exporter, for tests.
+    `endpoint` is an OTLP/HTTP base URL (`http://host:4318`); None leaves tracing off. `sample` is the share of new
+    traces that are recorded, 0 to 1; an incoming trace keeps its sampling decision. `exporter` replaces the OTLP
+    exporter, for tests.
     """
 
     name = "tracing"
@@ -146,10 +143,10 @@ class Tracing:
         return self._tracer is not None
 
     async def start(self) -> None:
-        """Nothing to do: the exporter connects when it first has something to send."""
+        """Nothing to do: the exporter connects when it first has spans to send."""
 
     async def stop(self) -> None:
-        """Export what is still buffered, for a moment: the collector may be away."""
+        """Export buffered spans, for at most STOP_PATIENCE seconds: the collector may be unavailable."""
         if self._exporting is None:
             return
         loop, done = asyncio.get_running_loop(), asyncio.Event()
@@ -160,7 +157,7 @@ class Tracing:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(done.set)
 
-        Thread(target=shut_down, name="tracing shutdown", daemon=True).start()  # not to be waited for at exit
+        Thread(target=shut_down, name="tracing shutdown", daemon=True).start()  # daemon: the exit does not wait for it
         try:
             async with asyncio.timeout(STOP_PATIENCE):
                 await done.wait()
@@ -179,11 +176,11 @@ class Tracing:
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Mapping[str, Attribute] | None = None,
     ) -> Iterator[Span]:
-        """Run the block in a span. `parent` is a `traceparent` and `state` its `tracestate`; without a parent the
-        current span is it.
+        """Run the block in a span. `parent` is a `traceparent` and `state` its `tracestate`; the default is the current
+        span.
 
-        While tracing is off this only continues the parent, so that an outside trace is passed on to what
-        we send. An exception leaves the span marked as failed and goes on up.
+        While tracing is off this only continues the parent, so that messages still carry an incoming trace. An
+        exception marks the span as failed and propagates.
         """
         if self._tracer is None:
             if parent is None:
@@ -206,12 +203,12 @@ class Tracing:
     # ---------------------------------------------------------------- after the fact
 
     def records(self, traceparent: str | None) -> TypeGuard[str]:
-        """Whether spans of the trace that this names are to be written here."""
+        """Whether this process writes spans of the trace of `traceparent`: tracing is on and the trace is sampled."""
         return self._tracer is not None and traceparent is not None and traceparent[-1:] in _SAMPLED
 
     def within(self, parent: str, *key: str | int) -> str:
-        """The context of the span that is of `key`, in the trace of `parent`. Where no such span will be written,
-        because tracing is off or the trace is not sampled, it is `parent` itself.
+        """The context of the span with an id derived from `key`, in the trace of `parent`. It is `parent` itself if
+        that span will not be written, because tracing is off or the trace is not sampled.
         """
         if not self.records(parent) or (found := _FORM.fullmatch(parent)) is None:
             return parent
@@ -230,10 +227,10 @@ class Tracing:
         error: str | None = None,
         events: Mapping[str, datetime | None] | None = None,
     ) -> None:
-        """Write a span of the trace of `parent`, unless it is not sampled or no proper one.
+        """Write a span in the trace of `parent`, if that is valid and sampled.
 
-        `context`, made by `within`, is the span's own where others know it as their parent. Attributes and events
-        without a value are left out. `error` marks it as failed, and says why.
+        `context`, made by `within`, gives the span its derived id, for spans that are parents of others. Attributes and
+        events without a value are left out. `error` marks the span as failed, with this text.
         """
         above = _parsed(parent) if self.records(parent) else None
         if self._exporting is None or above is None:
@@ -256,7 +253,7 @@ class Tracing:
 
 
 def _span_id(key: tuple[str | int, ...]) -> int:
-    """Eight bytes that are always the same for this key; not zero, which would be no id."""
+    """A span id that is always the same for this key, and never zero, which is invalid."""
     return int.from_bytes(blake2b(":".join(map(str, key)).encode(), digest_size=8).digest()) or 1
 
 
@@ -271,5 +268,5 @@ def _parsed(traceparent: str | None) -> SpanContext | None:
 
 
 def _nanoseconds(moment: datetime) -> int:
-    """Since 1970, without a float's rounding: a child must not seem to begin before its parent."""
+    """Nanoseconds since 1970, without float rounding, so that a child never seems to begin before its parent."""
     return (moment - _EPOCH) // _MICROSECOND * 1000

@@ -1,8 +1,8 @@
-"""What of tracing needs the OpenTelemetry SDK: making spans and sending them as OTLP over HTTP.
+"""The part of tracing that needs the OpenTelemetry SDK: making spans and exporting them as OTLP over HTTP.
 
-Imported only where tracing is on. The decision whether a trace is recorded is made once, where the trace begins, by
-the ratio, and travels in the flags of `traceparent`; everybody else obeys it. So a sampled trace is whole, and a
-collector that chooses among whole traces by their outcome (tail sampling) has something to choose from.
+Imported only if tracing is on. The process that begins a trace decides by the ratio whether it is sampled. The decision
+travels in the flags of `traceparent`, and all other processes follow it. So a sampled trace is complete, and a
+collector may select among complete traces by their outcome (tail sampling).
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 EXPORT_EVERY_MS: Final = 1000
 EXPORT_TIMEOUT: Final = 5.0
 QUEUE: Final = 16_384
-"""Spans kept for a collector that is slow or away; beyond it the oldest are dropped, and the log says so."""
+"""Spans kept for a slow or unavailable collector; beyond it the oldest are dropped and a warning is logged."""
 
 
 class _Ids(RandomIdGenerator):
-    """Random ids, but for a span whose id is chosen."""
+    """Random ids, except for a span whose id is chosen."""
 
     chosen = 0
 
@@ -34,7 +34,7 @@ class _Ids(RandomIdGenerator):
 
 
 class Exporting:
-    """The SDK's parts of one process. `tracer` makes spans; they leave in batches, in a thread of their own."""
+    """The SDK's parts of one process. `tracer` makes spans; a thread exports them in batches."""
 
     def __init__(
         self, service: str, *, version: str, sample: float, endpoint: str, exporter: SpanExporter | None = None
@@ -63,10 +63,10 @@ class Exporting:
         attributes: Mapping[str, str | int | float | bool],
         start: int,
     ) -> Span:
-        """A span that began at `start` (nanoseconds since 1970); `span_id` 0 leaves its id to chance."""
+        """A span that began at `start` (nanoseconds since 1970). With `span_id` 0 it gets a random id."""
         self._ids.chosen = span_id
         return self.tracer.start_span(name, parent, kind=kind, attributes=attributes, start_time=start)
 
     def shut_down(self) -> None:
-        """Export what is buffered. May take half a minute when the collector is away."""
+        """Export buffered spans. May take half a minute if the collector is unavailable."""
         self._provider.shutdown()
