@@ -14,7 +14,7 @@ from schemas.states import JOB
 
 MAX_TASKS: Final = 10_000
 """About 1 KiB each. At this limit no new job is kept, as the older ones will end first; but a new one replaces the
-oldest if that has not been used for a long time (it waits, or another process works on it)."""
+oldest if its last commit is long ago (it waits, or another process works on it)."""
 
 IDLE: Final = 30.0
 """Seconds after its last commit before a run may be replaced by a new one."""

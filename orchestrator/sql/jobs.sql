@@ -1,6 +1,6 @@
 -- name: insert_jobs
--- Write new jobs, their tasks and the beginning of their timelines (one row per job), all in one round trip; gives the
--- ids that are new as one array, for a job may be asked for twice.
+-- Insert new jobs, their tasks and the start of their timelines (one row per job), all in one round trip. Returns the
+-- ids that are new as one array, because a job may be requested twice.
 with fresh as (
     insert into jobs (:jobs.columns)
     select :jobs.values from unnest(:jobs.arrays) as new (:jobs.columns)
@@ -20,7 +20,7 @@ timelines as (
 select array(select id::text from fresh) as fresh
 
 -- name: get_job
--- One job as JSON and, beside it, what all of its tasks have in common, and its tasks with their executions as a JSON
+-- One job as JSON, the environment and the timeout that its tasks share, and its tasks with their executions as a JSON
 -- array.
 select
     job_json(j)::text as job,
@@ -82,7 +82,7 @@ where j.id = $1::uuid
 select status from jobs where id = $1::uuid
 
 -- name: list_jobs
--- A page of jobs as JSON, newest first. Those of normal priority are in no index by it.
+-- A page of jobs as JSON, newest first. The index by priority leaves out those of normal priority.
 select j.id::text as id, job_json(j)::text as body
 from jobs j
 where true
@@ -105,17 +105,17 @@ order by j.id desc
 limit :limit
 
 -- name: jobs_over_before
--- The oldest jobs of a status that were over before a moment, each with the ids of its executions, which name its logs.
+-- The oldest jobs of a status that ended before a moment, each with the ids of its executions, which name its logs.
 select
     j.id::text as id,
     array(select x.id::text from executions x where x.job_id = j.id) as executions
 from jobs j
-where j.status = $1::text and j.finished_at < $2 and j.id < $3::uuid -- which was made by then: ids ascend with time
+where j.status = $1::text and j.finished_at < $2 and j.id < $3::uuid -- an id of that moment: ids ascend with time
 order by j.id
 limit $4
 
 -- name: delete_jobs
--- Delete jobs that are over.
+-- Delete jobs that have ended.
 delete from jobs where id = any($1::uuid[])
 
 -- name: delete_tasks
@@ -145,7 +145,7 @@ order by t.id, e.position
 limit $4
 
 -- name: get_job_executions
--- A job's executions with what is known of their logs, in the order of their start; those that have not begun last.
+-- A job's executions with the state of their logs, in the order of their start; those that have not begun come last.
 select
     x.id::text as id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, t.position, t.depends_on,
     x.started_at, x.finished_at
@@ -155,7 +155,7 @@ where x.job_id = $1::uuid
 order by x.started_at nulls last, x.id
 
 -- name: get_job_to_rerun
--- What a job was made of.
+-- A job's definition.
 select
     j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.env, j.params, j.labels,
     j.timeout, p.archived_at is not null as archived
@@ -163,7 +163,7 @@ from jobs j left join pipelines p on p.id = j.pipeline_id
 where j.id = $1::uuid
 
 -- name: get_tasks_to_rerun
--- A job's tasks with their whole definition and what became of them.
+-- A job's tasks with their complete definitions and their outcomes.
 select
     t.id::text as id, :rules.columns, t.run, t.status, t.exit_code, t.queued_at, t.started_at, t.finished_at
 from tasks t
@@ -171,7 +171,7 @@ where t.job_id = $1::uuid
 order by t.position
 
 -- name: describe_task
--- One task by its id alone, with its job's status, what it depends on and where it runs.
+-- One task by its id alone, with its job's status, its dependencies and its worker.
 select
     t.id::text as task_id, t.job_id::text as job_id, t.name, t.status, t.reason, t.detail, t.attempt, t.exit_code,
     t.run_at, t.started_at, t.execution_id::text as execution_id, x.worker_id::text as worker_id, x.worker_name,

@@ -1,22 +1,22 @@
 -- name: insert_pipeline
--- Write a new pipeline.
+-- Insert a new pipeline.
 insert into pipelines (id, name, description, version, created_at, updated_at)
 values ($1::uuid, $2, $3, 1, $4, $4)
 
 -- name: insert_pipeline_version
--- Write what a pipeline is at a version.
+-- Insert a version of a pipeline.
 insert into pipeline_versions (pipeline_id, version, name, description, steps, env, timeout, created_at)
 values ($1::uuid, $2, $3, $4, $5::text::json, $6::text::json, $7, $8)
 
 -- name: update_pipeline
--- Make the next version the current one; gives its number, or nothing when there is no such active pipeline.
+-- Make the next version the current one. Returns its number, or no row when no active pipeline has this id.
 update pipelines
 set name = $2, description = $3, version = version + 1, updated_at = greatest($4, updated_at)
 where id = $1::uuid and archived_at is null
 returning version
 
 -- name: archive_pipeline
--- Take a pipeline out of use; gives nothing when there is no such active pipeline.
+-- Archive a pipeline. Returns no row when no active pipeline has this id.
 update pipelines set archived_at = $2 where id = $1::uuid and archived_at is null
 returning name, version
 
@@ -27,7 +27,7 @@ from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version 
 where p.id = $1::uuid and p.archived_at is null
 
 -- name: get_pipeline_version
--- A pipeline at one of its versions as JSON, archived or not.
+-- A pipeline in one of its versions as JSON, archived or not.
 select pipeline_json(p, v)::text
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id
 where p.id = $1::uuid and v.version = $2
@@ -42,7 +42,7 @@ order by v.version desc
 limit :limit
 
 -- name: list_pipelines
--- A page of the pipelines that are active, or of those that are archived, as JSON, newest first.
+-- A page of the active or of the archived pipelines as JSON, newest first.
 select p.id::text as id, pipeline_json(p, v)::text as body
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
 where true
@@ -55,7 +55,7 @@ order by p.id desc
 limit :limit
 
 -- name: pipelines_to_run
--- What jobs of these pipelines would run now; archived ones are left out.
+-- The definitions with which jobs of these pipelines would run now; archived pipelines are left out.
 select p.id::text as id, p.name, p.version, v.steps, v.env, v.timeout
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
 where p.id = any($1::uuid[]) and p.archived_at is null

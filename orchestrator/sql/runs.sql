@@ -1,6 +1,6 @@
 -- name: lock_jobs
--- Lock jobs in the order of their ids, and read what of them changes. To be followed by the reading of their tasks,
--- which must see what whoever held the lock before has written.
+-- Lock jobs in the order of their ids, and read their fields that change. The tasks are read after it, so that they
+-- include the changes of the transaction that held the lock before.
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
     created_at, started_at, finished_at, traceparent, tracestate
@@ -10,7 +10,7 @@ order by jobs.id
 for no key update
 
 -- name: get_tasks
--- All tasks of locked jobs: the graph, the rules and how far they are.
+-- All tasks of locked jobs: the graph, the rules and the state.
 select
     t.job_id::text as job_id, t.id::text as id, :rules.columns, t.status, t.reason, t.attempt, t.crashes, t.exit_code,
     t.execution_id::text as execution_id, t.run_at, t.avoid_worker_ids::text[] as avoid_worker_ids, t.queued_at,
@@ -20,8 +20,8 @@ where t.job_id = any($1::uuid[])
 order by t.job_id, t.position
 
 -- name: get_commands
--- What the scheduler and the worker need to know of tasks that are ready. What the tasks of a job have in common stands
--- in the first row of each job.
+-- The commands of ready tasks, for the scheduler and the worker. The first row of each job has the environment that its
+-- tasks share.
 select
     t.job_id::text as job_id, t.id::text as id, t.run,
     case when t.first then j.env end as env, case when t.first then j.params end as params
@@ -34,9 +34,9 @@ join jobs j on j.id = t.job_id
 order by t.job_id, t.id
 
 -- name: save_runs
--- Write how far jobs, tasks and executions are, and add what happened to the timelines (one row per job), all in one
--- round trip. What is known of an execution gives way only to what is further along. Each job must still be at the
--- version that it was loaded at.
+-- Write the state of jobs, tasks and executions, and append to the timelines (one row per job), all in one round trip.
+-- An execution's row is replaced only by a more advanced one. Each job must still have the version with which it was
+-- loaded.
 with jobs_written as (
     update jobs j
     set version = j.version + 1, :jobs.changes
@@ -67,8 +67,8 @@ timelines as (
 select must((select count(*) from jobs_written) = cardinality(:jobs.id), 'a job was changed meanwhile')
 
 -- name: close_returned_executions
--- Close executions that never began because their worker gave them back: all older than one that replaced them, or
--- all there are when the task was taken out of the queue.
+-- Close executions that never began because their worker gave them back: those older than the one that replaced them,
+-- or all of them when the task was taken out of the queue.
 update executions x
 set status = 'cancelled', reason = 'returned', finished_at = $4
 from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as task (job_id, id, before)
@@ -77,14 +77,14 @@ where
     and x.id < coalesce(task.before, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 
 -- name: close_late_executions
--- Close executions of which it is heard only now that they were placed, when their task has moved past them.
+-- Close executions whose placement was reported after their task had moved on.
 update executions x
 set status = 'cancelled', reason = 'returned', finished_at = $3
 from unnest($1::uuid[], $2::uuid[]) as late (job_id, id)
 where x.job_id = late.job_id and x.id = late.id and x.status = 'pending'
 
 -- name: due_jobs
--- Jobs whose deadline has come, oldest first.
+-- Jobs whose deadline has passed, oldest first.
 select id::text from jobs
 where deadline is not null and stopping is null and finished_at is null and deadline <= $1
 order by deadline
@@ -95,8 +95,8 @@ limit $2
 select min(deadline) from jobs where deadline is not null and stopping is null and finished_at is null
 
 -- name: overdue_tasks
--- A page of tasks of jobs in one status that wait for news and have had none since $2, from a place in the order of ids
--- on. A task that is placed counts from when it could run.
+-- A page of tasks of jobs in one status that wait for an event and have had none since $2, from a place in the order of
+-- ids on. For a placed task, the time counts from when it could run.
 select
     t.job_id::text as job_id, t.id::text as task_id, t.attempt, t.status, t.execution_id::text as execution_id, j.stopping
 from jobs j
@@ -113,7 +113,7 @@ order by j.id, t.id
 limit $5
 
 -- name: queued_tasks
--- What tasks.queued says of these tasks, as long as they are queued: about so many bytes ($3) at most.
+-- The fields of tasks.queued for those of these tasks that are still queued: about $3 bytes at most.
 with queued as (
     select t.*, j.env, j.params, j.name as job_name, j.priority, j.traceparent, j.tracestate,
         octet_length(t.run::text) + octet_length(j.env::text) as bytes
@@ -132,11 +132,11 @@ from counted t
 where t.bytes_before < $3
 
 -- name: known_tasks
--- Which of these tasks there are.
+-- Those of these tasks that exist.
 select id::text as id from tasks where job_id = any($1::uuid[]) and id = any($2::uuid[])
 
 -- name: ended_executions
--- What came of these executions, as far as they are over.
+-- The outcomes of those of these executions that have ended.
 select
     x.id::text as id, x.worker_id::text as worker_id, x.worker_name, x.status, x.reason, x.detail, x.exit_code,
     x.started_at, x.finished_at, x.log_chunks, x.log_truncated

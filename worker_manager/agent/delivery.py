@@ -2,8 +2,8 @@
 
 Reports and log chunks have a lane each, on disk or, while the disk cannot be written, in memory. While a lane holds
 messages, new ones queue behind them, so the messages of one execution keep their order. Logs wait until all reports are
-published, because outcomes free slots and logs do not. When `deliver` returns, the message is on the bus or kept; a
-message that is lost is always logged.
+published, because outcomes free slots and logs do not. When `deliver` returns, the message is on the bus, kept, or
+logged as lost.
 """
 
 import asyncio
