@@ -99,7 +99,7 @@ def _repeated(steps: Sequence[Step]) -> list[Fault]:
     faults: list[Fault] = []
     for index, step in enumerate(steps):
         if first.setdefault(step.name, index) != index:
-            message = f"step {step.name!r} stands there twice, first at position {first[step.name]}"
+            message = f"step name {step.name!r} is used twice (steps {first[step.name]} and {index})"
             faults.append(Fault(("steps", index, "name"), message, "repeated_step"))
     return faults
 

@@ -76,7 +76,7 @@ def parse(text: str, *, origin: str) -> dict[str, str]:
         except MalformedRows as error:
             raise MalformedQueries(f"{origin}: {name}: {error}") from error
         if name in found:
-            raise MalformedQueries(f"{origin}: {name} stands there twice")
+            raise MalformedQueries(f"{origin}: the query {name} is defined twice")
         found[name] = statement
     return found
 
@@ -90,6 +90,6 @@ def load_queries(package: str) -> Queries:
             continue
         queries = parse(file.read_text("utf-8"), origin=f"{package}/sql/{file.name}")
         for name in queries.keys() & texts.keys():
-            raise MalformedQueries(f"{package}/sql/{file.name}: {name} stands in another file as well")
+            raise MalformedQueries(f"{package}/sql/{file.name}: the query {name} is defined in another file as well")
         texts.update(queries)
     return Queries(package, texts)

@@ -40,6 +40,8 @@ def test_an_unknown_name_is_pointed_at() -> None:
 
 def test_a_repeated_name_is_pointed_at() -> None:
     assert faults(S("a"), S("a")) == [(("steps", 1, "name"), "repeated_step")]
+    with pytest.raises(graph.InvalidGraph, match=r"step name 'a' is used twice \(steps 0 and 2\)"):
+        graph.check([S("a"), S("b"), S("a")])
 
 
 def test_a_step_that_waits_for_itself_is_a_cycle() -> None:
