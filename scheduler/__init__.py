@@ -1,1 +1,1 @@
-"""The scheduler: when and where. It holds what waits, knows the workers, and decides which of them runs what."""
+"""The scheduler decides when and where tasks run. It holds the queue, knows the workers, and places tasks on them."""

@@ -1,4 +1,4 @@
-"""The composition root: which parts the scheduler has, what each is given, and in which order they start."""
+"""The composition root: the scheduler's parts, their dependencies, and the order in which they start."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -31,7 +31,7 @@ from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 
 REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait
-"""Seconds by which an outcome has come again that was handed to a process just as it died or froze."""
+"""Seconds within which NATS has redelivered an outcome whose consumer died or froze."""
 
 
 def build(settings: SchedulerSettings) -> Sequence[Service]:

@@ -1,7 +1,7 @@
 """The scheduler's event handlers, and the leader's subscription to agents: decode, call, acknowledge.
 
-Acknowledging follows the handler's return, which follows the commit. Heartbeats and offers come on core NATS: one
-that is lost is made good by the next.
+An event is acknowledged after its handler returns, which is after the commit. Heartbeats and offers come on core NATS:
+the next one makes up for a lost one.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class PlacementEvents:
                             resumed.append(data.worker_id)
                     case data:
                         _apply(turn, data, event)
-            # Most of these events the scheduler has published itself.
+            # The scheduler has published most of these events itself.
             await self._leader.remove(turn, offline)
         for id in drained:
             await self._leader.tell_to_drain(id)
@@ -76,8 +76,8 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
     desk, now = turn.desk, turn.now
     match data:
         case TaskQueued() if now.wall - event.time >= MARKS_KEPT:
-            # Perhaps the stream is read again from its beginning, and the mark that the attempt has ended is purged. Of
-            # a task that still waits the orchestrator publishes a reminder.
+            # The stream may be read again from its beginning, after the mark that the attempt has ended was purged. For
+            # a task that still waits the orchestrator publishes a new event.
             desk.totals.stale += 1
         case TaskQueued():
             desk.arrive(data, now, traceparent=event.traceparent)
@@ -90,13 +90,13 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
         case WorkerStopped():
             desk.stopped(data, event.time, now)
         case WorkerRegistered():
-            pass  # the scheduler has published it itself
+            pass  # published by the scheduler itself
         case _:
             _log.warning("event.unexpected", event_type=event.type, event_id=event.id)
 
 
 class AgentNews:
-    """Hears the heartbeats and offers of all agents; a service of the leader."""
+    """Receives the heartbeats and offers of all agents; a service of the leader."""
 
     name: Final = "agent news"
 
@@ -112,7 +112,7 @@ class AgentNews:
             self._subscriptions.append(await self._bus.subscribe(subject("*", "heartbeat"), self._heartbeat))
             self._subscriptions.append(await self._bus.subscribe(subject("*", "offer"), self._offer))
         except BaseException:
-            await self.stop()  # a part that has not started is not stopped by the service
+            await self.stop()  # the lifecycle does not stop a service whose start failed
             raise
 
     async def stop(self) -> None:
@@ -139,7 +139,7 @@ class AgentNews:
 
 
 class VerdictRecords:
-    """The handler of `scheduler-verdicts`: what was refused has failed, and what was confirmed was heard."""
+    """The handler of `scheduler-verdicts`: marks refused schedules as failed, and confirmed ones as confirmed."""
 
     def __init__(self, schedules: ScheduleStore) -> None:
         self._schedules = schedules

@@ -1,5 +1,5 @@
-"""The scheduler's metrics. Queue and workers are read from the leader's desk at each scrape; on a process that does
-not lead they are zero, so that sums over the replicas are the leader's numbers.
+"""The scheduler's metrics. Gauges of queue and workers are read from the leader's desk at each scrape. On a standby
+they are zero, so that the sum over replicas is the leader's value.
 """
 
 from collections import Counter
@@ -16,11 +16,11 @@ from shared.telemetry import Metrics
 
 _QUICK: Final = (0.00001, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
 _WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0)
-"""From an idle platform's milliseconds to a queue of half an hour, in seconds."""
+"""Buckets in seconds: from milliseconds on an idle platform to half an hour in the queue."""
 
 
 class Counters:
-    """The scheduler's metrics; `watch` tells which desk is the current one."""
+    """The scheduler's metrics; `watch` sets the current desk."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._desk: Desk | None = None
@@ -67,7 +67,7 @@ class Counters:
         metrics.before_scrape("desk", self._measure)
 
     def watch(self, desk: Desk | None) -> None:
-        """The desk after a turn; None when this process leads no longer."""
+        """Set the desk after a turn; None when this process does not lead any more."""
         if desk is not self._desk:
             self._desk, self._seen = desk, (0, 0)
         if desk is not None and self._seen != (desk.totals.leases_lost, desk.totals.stale):
@@ -77,7 +77,7 @@ class Counters:
             self._seen = (desk.totals.leases_lost, desk.totals.stale)
 
     def placed(self, tasks: Iterable[Task], moment: datetime) -> None:
-        """Count tasks that were placed at `moment`; the turn is committed."""
+        """Count tasks that a committed turn placed at `moment`."""
         count = 0
         for count, task in enumerate(tasks, 1):  # noqa: B007  # counted on the way
             self._waits[task.priority].observe((moment - task.ready_at).total_seconds())

@@ -1,8 +1,7 @@
-"""The time in which workers could be heard: by it, and not by the wall's clock, their leases are counted.
+"""Heard time: leases count only the time in which the scheduler could receive heartbeats.
 
-A worker whose heartbeats did not arrive is taken for lost, unless none could arrive: the bus was away or hung, the
-database did not let the leader take a turn, or the leader's own process stood still. That silence is no worker's fault
-and counts for nothing.
+A worker without heartbeats counts as lost, unless no heartbeat could arrive: NATS was unavailable or hung, the database
+did not let the leader take a turn, or the leader's own process was frozen. Leases do not count such times.
 """
 
 import time
@@ -18,17 +17,17 @@ from shared.service import Counts, Loop
 
 TOLERANCE: Final = 3.0
 SHARE_OF_LEASE: Final = 5
-"""The tolerance is a fifth of a short lease: with the time between two heartbeats it must leave something of it."""
+"""The tolerance is at most a fifth of the lease, so that with the heartbeat interval it stays below a lease."""
 PROOFS: Final = 3
-"""How often within the tolerance it is proved that workers can be heard."""
+"""Proofs within the tolerance."""
 
 _log = structlog.get_logger(__name__)
 
 
 class HeardTime:
-    """A clock, in seconds, that stops `tolerance` seconds after the last proof until there is a new one.
+    """A clock, in seconds, that stops `tolerance` seconds after the last proof and continues with the next one.
 
-    `clock` is a monotonic clock that runs always.
+    `clock` is a monotonic clock that never stops.
     """
 
     def __init__(self, *, lease: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,19 +35,19 @@ class HeardTime:
         self._clock = clock
         self._proved = clock()
         self._heard = 0.0
-        """Seconds of hearing until the last proof, and those at the end of the last silence."""
+        """Heard seconds until the last proof; `_since` are those at the end of the last interruption."""
         self._since = 0.0
 
     def now(self) -> float:
-        """Seconds of hearing so far."""
+        """Heard seconds so far."""
         return self._heard + min(self._clock() - self._proved, self.tolerance)
 
     def stretch(self) -> float:
-        """Seconds of hearing without an interruption, until now; zero during one."""
+        """Heard seconds since the last interruption; zero during one."""
         return 0.0 if self._clock() - self._proved > self.tolerance else self.now() - self._since
 
     def prove(self) -> float:
-        """Just now a worker could have been heard. Returns the seconds before it that do not count."""
+        """Note that a heartbeat could arrive just now. Returns the seconds before that do not count."""
         passed = self._clock() - self._proved
         deaf = max(0.0, passed - self.tolerance)
         self._heard += passed - deaf
@@ -59,10 +58,10 @@ class HeardTime:
 
 
 class Hearing(Loop):
-    """Proves again and again that workers can be heard; a service of the leader.
+    """Proves repeatedly that heartbeats can arrive; a service of the leader.
 
-    The bus answers a question, which comes back behind the heartbeats that were sent before, and `turn` gives a turn
-    at the desk, behind those that wait for theirs.
+    A flush of the bus returns after earlier heartbeats have arrived, and `turn` waits for a turn of the desk, after the
+    turns that wait already.
     """
 
     def __init__(self, bus: Bus, heard: HeardTime, turn: Callable[[], Awaitable[None]], counters: Counters) -> None:

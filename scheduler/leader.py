@@ -1,9 +1,8 @@
-"""The leader at work: news comes in, work goes out, one turn at a time.
+"""The leader at work: it handles events, heartbeats and offers and places tasks, one turn at a time.
 
-Here: the one lock around the desk, and the rule that keeps memory and tables the same: a turn changes the desk
-and writes what changed in one transaction; when anything fails in between, the desk is thrown away and the
-next turn begins with a new one from the tables. What news means is decided in `domain.desk`; where it comes
-from is in `scheduler.consumers`.
+Here: the lock around the desk, and the rule that keeps memory and tables equal. A turn changes the desk and writes the
+changes in one transaction. If anything fails in between, the desk is discarded, and the next turn begins with a new one
+from the tables. How news changes the desk is in `domain.desk`; where it comes from is in `scheduler.consumers`.
 """
 
 import asyncio
@@ -36,22 +35,22 @@ from shared.postgres import Transaction
 _log = structlog.get_logger(__name__)
 
 MANY: Final = 20
-"""How many ids a log line names."""
+"""Most ids in a log line."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """One turn of the leader: its desk, and the moment at which the turn began."""
+    """One turn of the leader: its desk, and the time at which it began."""
 
     desk: Desk
     now: Moment
 
 
 class Leader:
-    """A service of the leader: begins a new epoch at its start and holds the desk until its end.
+    """A service of the leader: begins a new epoch at its start, and holds the desk until its end.
 
-    `timed` is called when something with a time of its own was added. `lease` and `patience` are in seconds of `heard`,
-    the clock that runs while workers can be heard.
+    `timed` is called when a turn has added a timed entry. `lease` and `patience` are in seconds of `heard`, the clock
+    that runs while heartbeats can arrive.
     """
 
     name: Final = "dispatcher"
@@ -77,47 +76,47 @@ class Leader:
         self._heard = heard
         self.timed = timed
         self.delay: Callable[[], float] = lambda: 0.0
-        """Seconds that what was handled last had waited in the stream."""
+        """Seconds that the last handled events had waited in the stream."""
         self.hold_back: Callable[[Heartbeat], None] | None = None
-        """Keeps the heartbeat of a worker that was started anew until outcomes were read; then it is heard again."""
+        """Keeps the heartbeat of a restarted worker until stored outcomes were handled, then calls `hear` again."""
         self._lock = asyncio.Lock()
         self._desk: Desk | None = None
         self._epoch = 0
         self._over = False
 
     async def start(self) -> None:
-        """Take over: nothing that an earlier leader has under way can be written after this."""
+        """Take over. After this an earlier leader cannot write anything any more."""
         self._epoch = await self._store.begin_epoch()
         await self.idle_turn()
         _log.info("scheduler.leads", epoch=self._epoch)
 
     async def stop(self) -> None:
-        """Let the turn under way end; there is no other after it."""
+        """Wait for the current turn; no other follows."""
         self._over = True
         async with self._lock:
             self._desk = None
             self._counters.watch(None)
 
     def moment(self) -> Moment:
-        """Now."""
+        """The current time by both clocks."""
         return Moment(now(), self._heard())
 
     async def hold(self, tx: Transaction) -> None:
-        """Keep the next leader off until a transaction ends. Raises Unavailable when this term is over."""
+        """Prevent the next leader's takeover until a transaction ends. Raises Unavailable when this term is over."""
         await self._store.hold(tx, self._epoch)
 
     async def idle_turn(self) -> None:
-        """Wait for a turn and do nothing in it. Raises Unavailable when the term is over."""
+        """Wait for a turn, and do nothing in it. Raises Unavailable when the term is over."""
         async with self.turn():
             pass
 
     def nothing_waits(self) -> bool:
-        """Whether no task waits for a worker: then a free slot is of no use yet."""
+        """Whether no task waits for a worker, so that events that free a slot may wait."""
         return self._desk is not None and not len(self._desk.queue)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
-        """A turn at the desk: what the block does to it is followed by placing, and written at the end.
+        """A turn of the desk: the block changes it, then tasks are placed, then the changes are written.
 
         Raises Unavailable once the leader has been stopped: its term is over.
         """
@@ -129,7 +128,7 @@ class Leader:
                 desk = await self._rebuild()
             else:
                 timers = desk.totals.timers
-            self._desk = None  # whatever fails from here on, the tables are the truth
+            self._desk = None  # if anything fails from here on, the next turn rebuilds it from the tables
             turn = Turn(desk, self.moment())
             yield turn
             await self._finish(turn)
@@ -139,10 +138,11 @@ class Leader:
             self.timed()
 
     async def hear(self, news: Heartbeat | Offer, *, outcomes_read: bool = False) -> None:
-        """Handle a heartbeat or an offer, and send the worker the orders that follow from it. A heartbeat that makes
-        executions lost is held back, unless the outcomes that were stored when it came were read.
+        """Handle a heartbeat or an offer, and send the worker the resulting orders. A heartbeat that would make
+        executions of a former incarnation lost is held back first, unless stored outcomes were handled
+        (`outcomes_read`).
 
-        Raises Unavailable when another leader has taken over in the meantime: that one sends the orders.
+        Raises Unavailable when another leader has taken over: that one sends the orders.
         """
         answer = Answer()
         async with self.turn() as turn:
@@ -153,36 +153,37 @@ class Leader:
             else:
                 answer = turn.desk.heartbeat(news, turn.now, timely=self.timely())
         if answer:
-            # A turn that writes nothing does not notice that it is no longer ours.
+            # A turn that writes nothing does not notice that another leader has taken over.
             await self._store.confirm_epoch(self._epoch)
             await self._tell(news.worker_id, answer)
 
     def timely(self) -> bool:
-        """Whether news from the stream comes without much delay, so that what was not heard of is not just late."""
+        """Whether events from the stream arrive without much delay, so that a missing one is not just late."""
         return self.delay() <= self._lease / 3
 
     async def unnamed(self, after: float, limit: int) -> list[Overdue]:
-        """At most `limit` placed tasks that their worker's heartbeats have not named for `after` seconds."""
+        """At most `limit` placed tasks that their worker's heartbeats have not listed for `after` seconds."""
         async with self._lock:
             tasks = [] if self._desk is None else self._desk.unnamed(self.moment(), after=after, limit=limit)
             return [_overdue(task) for task in tasks]
 
     async def tell_to_drain(self, worker_id: str) -> None:
-        """Have an agent give back what waits there; best effort, as what is placed does not depend on it.
+        """Order an agent to drain. Best effort: placement does not depend on it.
 
-        Not before the desk knows: the agent's own word that it drains would be news then, and the drain told twice.
+        The desk must have the drain first. Otherwise the agent's report that it drains would be news to it, and
+        `workers.draining` would be published twice.
         """
         await self._send(worker_id, "drain", Drain(exit=False))
 
     async def tell_to_resume(self, worker_id: str) -> None:
-        """Have an agent take work again; best effort, for its next heartbeat is answered with the same."""
+        """Order an agent to resume. Best effort: the answer to its next heartbeat repeats the order."""
         await self._send(worker_id, "resume", Resume())
 
     async def note_heartbeats(self, since: float) -> tuple[int, float]:
-        """Write who was heard of after `since` (a wall-clock timestamp); how many, and when the last of them was.
+        """Write the times of heartbeats after `since` (a wall-clock timestamp). Returns their number and the latest.
 
-        Under the lock, because a turn may be about to write the same rows in another order. On the way, the desk takes
-        over drains and removals of which only the tables know.
+        It takes the lock, because a turn may be about to write the same rows in another order. It also applies drains
+        and removals that are in the tables and whose events were missed.
         """
         async with self._lock:
             moments = {} if self._desk is None else {w: w.heard_at.timestamp() for w in self._desk.roster if w.heard_at}
@@ -194,21 +195,21 @@ class Leader:
             if drained is None:
                 async with self.turn() as turn:
                     worker = turn.desk.roster.get(worker_id)
-                    if worker is not None and not worker.placed:  # what is placed there may end, or its lease does
+                    if worker is not None and not worker.placed:  # else wait for the executions or the lease to end
                         await self.remove(turn, [worker_id])
             else:
                 await self.set_drained(worker_id, drained)
         return len(heard), max(moments.values())
 
     async def remove(self, turn: Turn, worker_ids: Iterable[str]) -> None:
-        """Forget those of these workers whose rows are gone: they were removed over REST."""
+        """Remove those of these workers whose rows were deleted over REST."""
         known = [id for id in worker_ids if turn.desk.roster.get(id) is not None]
         if known:
             for id in set(known) - await self._store.existing_workers(known):
                 turn.desk.removed(id, turn.now)
 
     async def set_drained(self, worker_id: str, drained: bool) -> None:
-        """A drain was ordered, or lifted, in the tables."""
+        """Apply a drain that was ordered or lifted in the tables."""
         async with self.turn() as turn:
             if drained:
                 unheard = turn.desk.drain(WorkerDraining(worker_id=worker_id, ordered=True))
@@ -234,7 +235,7 @@ class Leader:
             self._traces.written(changes, refused)
             if not desk.written(changes, refused):
                 return
-            # The refused tasks have given their room back: another task may have it.
+            # The room of the refused tasks is free again, so place once more.
 
     async def _rebuild(self) -> Desk:
         started = time.perf_counter()

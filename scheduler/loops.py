@@ -1,7 +1,7 @@
-"""The leader's loops. Each sleeps until its next moment is known to come, and is woken when an earlier one appears.
+"""The leader's loops. Each sleeps until something is due, and is woken when something earlier is added.
 
-Here: timers and leases (`Timers`), workers that only REST knows (`Silence`), and the times of heartbeats
-(`HeartbeatTimes`). Schedules have a loop of their own, in `scheduler.schedules`.
+Here: timers and leases (`Timers`), leases of workers without an agent (`Silence`), forgetting offline workers
+(`Forgetting`), and the times of heartbeats (`HeartbeatTimes`). The loop of schedules is in `scheduler.schedules`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,16 +20,16 @@ from shared.worker_settings import time_to_live
 
 NOTHING_DUE: Final = 600.0
 SHORTEST: Final = 0.01
-"""Seconds: what is due by a clock that stands still must not be asked for without a pause."""
+"""Shortest pause in seconds, as an entry may stay due while the heard time stands still."""
 
 Hold = Callable[[Transaction], Awaitable[None]]
-"""Keeps the next leader off until a transaction ends; raises Unavailable when this term is over."""
+"""Prevents the next leader's takeover until a transaction ends; raises Unavailable when this term is over."""
 LOOK_EVERY: Final = 60.0
-"""Seconds between two looks for workers to forget, at the most."""
+"""Most seconds between two searches for workers to forget."""
 
 
 class Timers(Loop):
-    """Delayed tasks, queue deadlines, leases: does what is due, then sleeps until the next of them."""
+    """Delayed tasks, queue deadlines, leases: applies those that are due, then sleeps until the next is."""
 
     def __init__(self, leader: Leader) -> None:
         super().__init__("timers", interval=NOTHING_DUE)
@@ -46,8 +46,8 @@ class Timers(Loop):
 
 
 class Silence(Loop):
-    """The leases of workers without an agent, kept in SQL. None ends before there was a whole one of hearing without
-    an interruption.
+    """The leases of workers without an agent, which are kept in SQL. None ends before a whole lease of heard time has
+    passed without an interruption.
     """
 
     def __init__(self, workers: WorkerStore, outbox: Outbox, heard: HeardTime, hold: Hold, *, lease: float) -> None:
@@ -68,13 +68,13 @@ class Silence(Loop):
             detail = f"no heartbeat for {self._lease:g} s"
             tx.emit(*(WorkerOffline(worker_id=id, detail=detail) for id in silent))
             due = await self._workers.next_silence(tx, self._lease)
-        # No longer than a lease: that a worker was registered may not have been heard here.
+        # At most a lease, as this process may have missed the event of a new worker.
         self.interval = max(SHORTEST, min(self._lease, _or(due, self._lease)))
         return {"offline": len(silent)}
 
 
 class Forgetting(Loop):
-    """Forgets workers that have been offline for long; `ttl` is in seconds, None for what suits each worker."""
+    """Forgets workers that have been offline for `ttl` seconds; None for the default of each worker's kind."""
 
     def __init__(
         self, leader: Leader, workers: WorkerStore, outbox: Outbox, *, ttl: float | None, forgotten: Counter
@@ -100,7 +100,7 @@ class Forgetting(Loop):
 
 
 class HeartbeatTimes(Loop):
-    """Writes when workers were last heard, all together and at most once per second."""
+    """Writes the times of the workers' last heartbeats, all together and at most once per second."""
 
     def __init__(self, leader: Leader) -> None:
         super().__init__("heartbeat times", interval=1.0)

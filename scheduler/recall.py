@@ -1,7 +1,7 @@
-"""Questions of the scheduler about executions without news, and its answers to those of others (`shared.recall`).
+"""The scheduler's recall questions about executions without news, and its answers to other services' (`shared.recall`).
 
-It asks about executions that are placed and that their worker's heartbeats do not name: the worker manager may never
-have heard of the order, or the outcome was lost on its way here. It answers from its tables.
+It asks about placed executions that their worker's heartbeats do not list: the worker manager may not have received the
+order, or the outcome was lost on its way to the scheduler. It answers from its tables.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ SCHEDULES_AT_ONCE: Final = 100
 
 
 class Recollection:
-    """Answers from the tasks' table."""
+    """Answers recall questions from the table of tasks."""
 
     def __init__(self, leader: Leader, store: TurnStore, outbox: Outbox, asked: Recall) -> None:
         self._leader = leader
@@ -32,9 +32,9 @@ class Recollection:
         self._recall = asked
 
     async def answer(self, question: RecallQuestion) -> RecallAnswer:
-        """Publish again what is known of these attempts, and cancel those that are wanted to end.
+        """Publish the missed events of these attempts again, and cancel those that should stop.
 
-        While news is late, nothing is called unknown: it may be in what has not been read.
+        While news is late, no attempt is reported as unknown: its event may be in the unread part of the stream.
         """
         rows = await self.read([one.task_id for one in question.overdue])
         said: list[tuple[EventData, str | None]] = []
@@ -63,7 +63,7 @@ class Recollection:
         return await self._store.recall(task_ids)
 
     async def publish(self, said: Sequence[tuple[EventData, str | None]]) -> None:
-        """Publish events, each with its trace."""
+        """Publish events, each with its trace context."""
         if not said:
             return
         async with self._outbox.transaction() as tx:
@@ -73,7 +73,8 @@ class Recollection:
 
 
 class Unnamed(Loop):
-    """Asks about what is placed and not named by its worker's heartbeats: several times before it is sought there."""
+    """Asks the other services about placed executions that heartbeats do not list, several times before the worker is
+    asked."""
 
     def __init__(self, leader: Leader, recollection: Recollection, asked: Recall, *, lease: float) -> None:
         super().__init__("unnamed", interval=lease / 3)
@@ -83,7 +84,7 @@ class Unnamed(Loop):
         self._after = lease / 3
 
     async def run_once(self) -> Counts:
-        """Ask about a bounded number."""
+        """Ask about a bounded number of executions."""
         if not self._leader.timely():
             return {}
         overdue = await self._leader.unnamed(self._after, PAGE)
@@ -104,7 +105,7 @@ class Unnamed(Loop):
 
 
 class UnheardSchedules(Loop):
-    """Publishes again that schedules were made or fired, until the orchestrator is known to have heard of it."""
+    """Publishes the last event of schedules again, until the orchestrator has confirmed them."""
 
     def __init__(self, schedules: ScheduleStore, outbox: Outbox, asked: Recall, *, lease: float) -> None:
         super().__init__("unheard schedules", interval=lease / 2)
@@ -114,7 +115,7 @@ class UnheardSchedules(Loop):
         self._schedules = schedules
 
     async def run_once(self) -> Counts:
-        """Publish a bounded number again."""
+        """Publish a bounded number of events again."""
         async with self._outbox.transaction() as tx:
             unheard = await self._schedules.lock_unheard(tx, self._lease, SCHEDULES_AT_ONCE)
             for one in unheard:

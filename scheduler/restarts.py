@@ -1,10 +1,11 @@
-"""Workers that were started anew while something was placed on them: first the outcomes, then the loss.
+"""Restarted workers with placed executions: their stored outcomes are handled before executions become lost.
 
-A new start of a worker knows nothing of what the one before ran, and its heartbeat comes on core NATS: it may be heard
-before an outcome that lies in the stream already. So such a heartbeat waits here until the outcomes that were stored
-when it came have been handled. What has none then is lost. Without a backlog that takes a round trip to NATS.
+A restarted agent does not know what its former incarnation ran. Its heartbeat comes on core NATS, so it may arrive
+before an outcome that is already in the stream. Such a heartbeat waits here until the outcomes that were stored when it
+arrived have been handled. Executions without an outcome then are lost. Without a backlog this takes a round trip to
+NATS.
 
-Not here: which heartbeats have to wait (`Desk.leaves_behind`), and what a restart means for what was placed there.
+Not here: which heartbeats must wait (`Desk.leaves_behind`), and what a restart means for placed executions (`leases`).
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from shared.errors import Unavailable
 from shared.service import Counts, Loop
 
 MOST: Final = 600.0
-"""Seconds between two looks where nothing waits."""
+"""Seconds between two runs while no heartbeat waits."""
 
 _log = structlog.get_logger(__name__)
 
@@ -25,9 +26,9 @@ _log = structlog.get_logger(__name__)
 class Restarts(Loop):
     """Holds heartbeats back; a service of the leader.
 
-    `caught_up(seconds)` waits for the outcomes that are stored by now, no longer than that, and tells whether they were
-    handled. `hear` takes a heartbeat at last. `patience` is in seconds: no more than a lease, for that of the start
-    before ends then in any case.
+    `caught_up(seconds)` waits at most so long for the outcomes that are stored by now, and returns whether they were
+    handled. `hear` then handles a heartbeat. `patience` is in seconds, at most a lease, because the former
+    incarnation's lease runs out by then in any case.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Restarts(Loop):
         self._held: dict[str, Heartbeat] = {}
 
     def hold(self, beat: Heartbeat) -> None:
-        """Keep a worker's heartbeat, its latest one, until the outcomes are read."""
+        """Keep a worker's latest heartbeat until the outcomes are handled."""
         self._held[beat.worker_id] = beat
         self.wake()
 
@@ -59,6 +60,6 @@ class Restarts(Loop):
                 await self._hear(beat)
             except Unavailable as error:  # its next heartbeat comes soon
                 _log.info("worker.restart_unheard", worker_id=beat.worker_id, error=str(error))
-            except Exception:  # noqa: BLE001  # one worker's heartbeat holds up no other
+            except Exception:  # noqa: BLE001  # one worker's heartbeat must not hold up others
                 _log.exception("worker.restart_failed", worker_id=beat.worker_id)
         return {"heard": len(held)}

@@ -1,7 +1,7 @@
 """One-off schedules: firing them when they are due.
 
-A schedule fires in the transaction that marks it fired, so it fires once however many processes try. What its job
-is, only the orchestrator knows: its verdict comes as an event.
+A schedule fires in the transaction that marks it as fired, so it fires once even if several processes try. Only the
+orchestrator knows whether its job or pipeline exists; its verdict comes as an event.
 """
 
 from datetime import datetime
@@ -32,9 +32,10 @@ class Schedules:
         self._traces = traces
 
     async def fire(self, moment: datetime, hold: Hold) -> tuple[int, float | None]:
-        """Fire what is due at `moment`, a bounded number; how many, and in how many seconds the next is due.
+        """Fire a bounded number of schedules that are due at `moment`. Returns the number fired, and the seconds until
+        the next is due.
 
-        Raises Unavailable when something is due and this is not the leader any more.
+        Raises Unavailable when a schedule is due and this process does not lead any more.
         """
         async with self._outbox.transaction() as tx:
             due = await self._store.lock_due(tx, moment, FIRE_LIMIT)
@@ -58,7 +59,7 @@ class Schedules:
 
 
 class Firing(Loop):
-    """Fires schedules at their time; a loop of the leader, woken when a schedule is made anywhere."""
+    """Fires schedules when they are due; a loop of the leader, woken by the event of a new schedule."""
 
     def __init__(self, schedules: Schedules, bus: Bus, counters: Counters, hold: Hold) -> None:
         super().__init__("firing", interval=LONGEST_SLEEP)

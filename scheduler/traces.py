@@ -1,8 +1,7 @@
-"""The spans of what the scheduler decides: `place`, from the moment that an attempt could run; `lose`; `fire`.
+"""The spans of the scheduler's decisions: `place`, from the time at which an attempt could run; `lose`; `fire`.
 
-They are written when the turn that decided is committed; `lose` ends when the event says, as the attempt does. An
-attempt carries its trace from its arrival to its end, in memory and in its row. While tracing is off nothing is done
-at all.
+They are written when the deciding turn is committed; `lose` ends at the event's `lost_at`. An attempt keeps its trace
+context from its arrival to its end, in memory and in its row. While tracing is off this module does nothing.
 """
 
 from collections.abc import Collection
@@ -16,7 +15,7 @@ from shared.clock import now
 from shared.telemetry import Attribute, SpanKind, Tracing
 
 _NEVER_PLACED: Final = {Outcome.EXPIRED: "queue_timeout", Outcome.WITHDRAWN: None}
-"""Ends without a worker, and how their spans are marked."""
+"""Outcomes without a worker, and the error of their spans."""
 
 
 class Traces:
@@ -26,7 +25,7 @@ class Traces:
         self._tracing = tracing
 
     def written(self, changes: Changes, refused: Collection[str]) -> None:
-        """A turn is committed; `refused` are the ids of the tasks that the tables did not take."""
+        """Write the spans of a committed turn; `refused` are the ids of the arrivals that the tables refused."""
         if not self._tracing.enabled:
             return
         moment = now()
@@ -40,7 +39,7 @@ class Traces:
                 self._end(task, task.traceparent, lost_at.get(task.task_id, moment))
 
     def fired(self, traceparent: str, *, schedule_id: str, job_id: str, due: datetime) -> None:
-        """A schedule has fired."""
+        """Write the span of a fired schedule."""
         self._tracing.record(
             "fire",
             parent=traceparent,
@@ -65,7 +64,8 @@ class Traces:
         outcome: str,
         error: str | None = None,
     ) -> None:
-        """An attempt's wait from `ready_at` until it was `decided`, for a worker or against all."""
+        """Write the span of an attempt's wait from `ready_at` until it was `decided`: placed or ended without a
+        worker."""
         self._tracing.record(
             "place",
             parent=traceparent,

@@ -1,6 +1,6 @@
-"""What the bus does not take for its size ends here, with a reason, instead of waiting for ever.
+"""Ends entities whose event is too large for NATS, with a reason, instead of leaving them waiting for ever.
 
-What is submitted is weighed against the server's limit, so that this happens only when the limit is lowered later.
+Requests are checked against the server's limit, so this happens only if the limit is lowered later.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ DETAIL = "larger than the NATS server takes: its max_payload was lowered since t
 
 
 class UndeliverableOrders:
-    """Handler of undeliverable `tasks.scheduled`: the execution fails before it begins, and its slot is free again."""
+    """Handler of undeliverable `tasks.scheduled`: the execution fails before it begins, which frees its slot."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -27,7 +27,7 @@ class UndeliverableOrders:
 
 
 class UndeliverableFirings:
-    """Handler of undeliverable `schedules.fired`: the schedule has failed."""
+    """Handler of undeliverable `schedules.fired`: the schedule fails."""
 
     def __init__(self, schedules: ScheduleStore) -> None:
         self._schedules = schedules

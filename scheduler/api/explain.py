@@ -1,4 +1,4 @@
-"""/api/v1/tasks/{id}/explain: why a task waits, or where it is."""
+"""/api/v1/tasks/{id}/explain: why a task waits, where it runs, or how it ended."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ _STATUS: Final = {
 
 
 def api(listing: Listing, bus: Bus) -> Api:
-    """The route, over the tables, the rules that place, and what the orchestrator answers."""
+    """The route, over the tables, the placement rules, and the orchestrator's answers."""
     api = Api(tag="queue", description="What waits for a worker, and why.")
 
     @api.get("/api/v1/tasks/{id}/explain", summary="Explain why a task waits", answers={200: Explanation})
@@ -61,7 +61,7 @@ def api(listing: Listing, bus: Bus) -> Api:
 
 
 def _as_known_here(task: KnownTask) -> Explanation:
-    """The attempt that the scheduler saw last, where the orchestrator has nothing to add."""
+    """The latest attempt in the scheduler's tables, for when the orchestrator does not answer or know the task."""
     if task.state is TaskState.PLACED:
         text = f"is placed on {worker_in_words(task.worker_id, task.worker_name)} as execution {task.execution_id}"
         status = TaskStatus.SCHEDULED

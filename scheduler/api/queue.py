@@ -1,4 +1,4 @@
-"""/api/v1/queue: what waits, in the order in which it would run."""
+"""/api/v1/queue: the waiting tasks, in the order in which they would run."""
 
 from datetime import UTC, datetime
 

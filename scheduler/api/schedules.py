@@ -1,4 +1,4 @@
-"""/api/v1/schedule and /api/v1/scheduled: what shall run at a certain time."""
+"""/api/v1/schedule and /api/v1/scheduled: one-off schedules."""
 
 from functools import partial
 
@@ -107,7 +107,7 @@ def _target(body: ScheduleCreate) -> JobTarget:
 
 
 def _uuid(kind: str, id: str | None) -> str | None:
-    """The id in canonical form. Raises NotFound for a text that is none."""
+    """The id in canonical form. Raises NotFound for text that is not an id."""
     if id is not None and not is_id(id.lower()):
         raise NotFound(kind, id)
     return None if id is None else id.lower()

@@ -1,4 +1,4 @@
-"""/api/v1/workers: who may be given work. Workers with an agent register themselves, by their first heartbeat."""
+"""/api/v1/workers: the workers and their drains. An agent's first heartbeat registers its worker."""
 
 import structlog
 from aiohttp import web
@@ -21,11 +21,11 @@ _log = structlog.get_logger(__name__)
 
 
 def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
-    """The routes, over the tables; what the leader must know reaches it as an event."""
+    """The routes, over the tables. The leader learns of changes by events."""
     api = Api(tag="workers", description="Who may be given work.")
 
     async def tell_agent(worker_id: str, order: Drain) -> None:
-        """Best effort: what the scheduler places does not depend on it."""
+        """Send an agent an order, best effort: placement does not depend on it."""
         try:
             await bus.send(bus.catalogue.agent(worker_id, "drain"), order.model_dump_json().encode())
         except BusUnavailable as error:
@@ -114,7 +114,7 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
                 tx.emit(WorkerDraining(worker_id=id, incarnation=worker.incarnation, ordered=True))
             body = await store.shown(tx, id)
         if again and worker.has_agent:
-            await tell_agent(id, Drain(exit=False))  # the first time the leader does, which may not have reached it
+            await tell_agent(id, Drain(exit=False))  # the leader sent the first order, which may have been lost
         return json_response(body, status=202)
 
     @api.post("/api/v1/workers/{id}/resume", summary="Lift a worker's drain", answers={202: RegisteredWorker})

@@ -1,1 +1,1 @@
-"""Pure rules of placement, queue, leases and explanations: no I/O, no clock of their own, schemas only."""
+"""Pure rules of placement, queue, leases and explanations: no I/O, no clock, no imports but schemas."""

@@ -1,7 +1,6 @@
-"""A heartbeat compared with the leader's memory: the orders that the worker must get.
+"""Compares a heartbeat with the leader's memory, and finds the orders that the worker must get.
 
-Here: the comparison. Not here: what news does to the memory (`desk`), and how a worker is told (`leader`).
-Times are monotonic seconds.
+Not here: how a heartbeat changes the memory (`leases`), and sending the orders (`leader`). Times are monotonic seconds.
 """
 
 from collections.abc import Container
@@ -17,31 +16,31 @@ MAX_SOUGHT: Final = 1000
 
 @dataclass(slots=True)
 class Answer:
-    """What a worker is to be told after a heartbeat, by execution ids; mostly nothing."""
+    """The orders for a worker after a heartbeat, by execution ids; usually there are none."""
 
     fenced: list[str] = field(default_factory=list)
-    """The worker holds them, and they are not placed there."""
+    """The worker holds them, but they are not placed there: it must stop them."""
     stopped: dict[Reason, list[str]] = field(default_factory=dict)
-    """The worker holds them although it was ordered to end them: the order may be lost."""
+    """The worker holds them although it was ordered to stop them: the order may be lost."""
     sought: list[str] = field(default_factory=list)
-    """They are placed there, and the worker has not named them for long."""
+    """They are placed there, but heartbeats have not listed them for long: the worker is asked for them."""
     drain: bool = False
-    """The worker takes work although a drain was ordered: the order may be lost."""
+    """The worker does not drain although a drain was ordered: the order may be lost."""
     resume: bool = False
-    """The worker drains although no drain is ordered (any more): the order may be lost."""
+    """The worker drains although no drain is in force: the order to resume may be lost."""
 
     def __bool__(self) -> bool:
         return bool(self.fenced or self.stopped or self.sought or self.drain or self.resume)
 
 
 def foreign(worker: KnownWorker, beat: Heartbeat, *, ended: Container[str]) -> list[str]:
-    """What the worker holds and must not; what has just `ended` it may still name."""
+    """The executions that the worker holds but that are not placed there. Those that just `ended` are left out."""
     ours = worker.placed if beat.incarnation == worker.incarnation else {}
     return [id for id in (*beat.running, *beat.waiting, *beat.reporting) if id not in ours and id not in ended]
 
 
 def stopped(worker: KnownWorker, beat: Heartbeat) -> dict[Reason, list[str]]:
-    """What runs or waits there though its end was asked for. An order to stop is said once, on core NATS."""
+    """The executions that run or wait there after an order to stop them, which is sent once, on core NATS."""
     found: dict[Reason, list[str]] = {}
     for id in (*beat.running, *beat.waiting):
         task = worker.placed.get(id)
@@ -51,8 +50,9 @@ def stopped(worker: KnownWorker, beat: Heartbeat) -> dict[Reason, list[str]]:
 
 
 def missed(worker: KnownWorker, beat: Heartbeat, now: float, *, patience: float, timely: bool) -> list[str]:
-    """What should be there and has not been named for longer than orders and outcomes are under way while news is
-    timely, `patience` seconds. It is asked for that often: an order that never arrived may still come.
+    """The placed executions that heartbeats have not listed for `patience` seconds, which is longer than orders and
+    outcomes travel while news is `timely`. The worker is asked for each again after as long, because a missing order
+    may still arrive.
     """
     held, since = beat.held(), worker.missing if timely else {}
     missing = {id: since.get(id, now) for id in worker.placed if id not in held}

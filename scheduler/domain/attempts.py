@@ -1,7 +1,7 @@
-"""The attempts in the scheduler's hands: what arrivals, cancellations, ends, give-backs and losses do to them.
+"""The attempts in the leader's memory: how arrivals, cancellations, outcomes, give-backs and losses change them.
 
-An attempt is known by (task, attempt), and the higher one wins. What is not in memory is decided by the tables
-(`Record.finished`, `Record.cancelled`). Workers and their leases are in `leases`.
+An attempt is identified by task and attempt number, and the higher number wins. Events of attempts that are not in
+memory are settled in the tables (`Record.finished`, `Record.cancelled`). Workers and their leases are in `leases`.
 """
 
 from collections import OrderedDict
@@ -26,7 +26,7 @@ from schemas.specs import PRIORITY_RANK
 from schemas.states import Reason
 
 MAX_ENDED: Final = 20_000
-"""Executions that are remembered after their end: a worker may still name them for a moment."""
+"""Executions that are remembered after their end, because heartbeats may still list them for a moment."""
 
 LostReason = Literal[Reason.LOST, Reason.WORKER_STOPPED]
 
@@ -41,10 +41,10 @@ class Attempts:
         self._totals = totals
         self.tasks: dict[str, Task] = {}
         self.ended: OrderedDict[str, None] = OrderedDict()
-        """The executions that ended last."""
+        """The executions that ended most recently."""
 
     def restore(self, task: Task, now: Moment) -> None:
-        """Take over an attempt from the tables."""
+        """Add an attempt that was read from the tables."""
         task.stored = True
         self.tasks[task.task_id] = task
         worker = self._roster.get(task.worker_id) if task.worker_id is not None else None
@@ -57,7 +57,7 @@ class Attempts:
             self.lose(task, now, "its worker is not known any more")
 
     def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
-        """A task may run from now on, or from its `run_at` on. Its events belong to the trace `traceparent`."""
+        """Queue a task, which may run now or from its `run_at` on. Its events carry the trace context `traceparent`."""
         known = self.tasks.get(event.task_id)
         if known is not None:
             if known.attempt >= event.attempt:
@@ -92,7 +92,7 @@ class Attempts:
             self._totals.timers += 1
 
     def cancel(self, event: TaskCancelRequested) -> None:
-        """Withdraw a waiting task, or have its execution stopped. What is unknown is settled by the tables."""
+        """Withdraw a waiting task, or have its execution stopped. An unknown attempt is settled in the tables."""
         task = self._current(event.task_id, event.attempt)
         if task is None and self._record.has_ended(event.task_id, event.attempt):
             self._totals.stale += 1
@@ -117,7 +117,7 @@ class Attempts:
             )
 
     def finish(self, event: ExecutionFinished) -> None:
-        """An execution is over: its room is free."""
+        """End an attempt by the outcome of its execution, and free its slot and resources."""
         task = self._current(event.task_id, event.attempt)
         if task is None and self._record.has_ended(event.task_id, event.attempt):
             self._totals.stale += 1
@@ -131,21 +131,21 @@ class Attempts:
             self._totals.stale += 1
 
     def expire(self, now: Moment) -> None:
-        """End the attempts that have waited too long for a worker."""
+        """End the attempts whose queue deadline has passed."""
         for task in self._queue.overdue(now.wall):
             self._queue.remove(task)
             self._end(task, Outcome.EXPIRED)
             self._record.emit(TaskExpired(task_id=task.task_id, job_id=task.job_id, attempt=task.attempt))
 
     def give_back(self, event: ExecutionReturned, now: Moment) -> None:
-        """The worker did not begin it: the same attempt waits again, and goes elsewhere if it can."""
+        """Queue an attempt again that its worker returned before it began; another worker is preferred."""
         task = self.tasks.get(event.task_id)
         if task is None or task.execution_id != event.execution_id or task.state is not TaskState.PLACED:
             self._totals.stale += 1
             return
         self.leave_worker(task)
         if (worker := self._roster.get(event.worker_id)) is not None and worker.incarnation == event.incarnation:
-            worker.prefetch = 0  # its last offer is out of date; the next news has the new one
+            worker.prefetch = 0  # its last offer is out of date; the next heartbeat or offer has the new one
             self._roster.touch(worker)
         if task.cancel_reason is not None:
             self._end(task, Outcome.WITHDRAWN)
@@ -161,7 +161,7 @@ class Attempts:
         self._queue.add(task, now.wall)
 
     def refused(self, task: Task) -> None:
-        """The tables know more of this attempt: it neither waits nor runs."""
+        """Drop an attempt that the tables refused: according to them it is over."""
         self.tasks.pop(task.task_id, None)
         self._queue.remove(task)
         if task.worker_id is not None and task.execution_id is not None:
@@ -169,7 +169,7 @@ class Attempts:
         self._totals.stale += 1
 
     def _current(self, task_id: str, attempt: int) -> Task | None:
-        """The task in memory, unless its attempt is older than the given one."""
+        """The task in memory, or None if it is unknown or its attempt is older than the given one."""
         task = self.tasks.get(task_id)
         if task is not None and task.attempt < attempt:
             self._supersede(task)
@@ -178,7 +178,7 @@ class Attempts:
         return task
 
     def _supersede(self, task: Task) -> None:
-        """A later attempt exists, so whatever this one holds is over; its row becomes the later one's."""
+        """End an attempt because a later one exists. Its row becomes the later one's."""
         self._queue.remove(task)
         if task.state is TaskState.PLACED:
             self.leave_worker(task)
@@ -197,7 +197,7 @@ class Attempts:
         self.tasks.pop(task.task_id, None)
 
     def leave_worker(self, task: Task) -> None:
-        """Give the room back that the task's execution held."""
+        """Free the slot and resources of the task's execution."""
         execution_id = named(task.execution_id)
         self._roster.release(named(task.worker_id), execution_id)
         self.ended[execution_id] = None
@@ -205,7 +205,7 @@ class Attempts:
             self.ended.popitem(last=False)
 
     def lose(self, task: Task, now: Moment, detail: str, *, reason: LostReason = Reason.LOST) -> None:
-        """End an attempt whose execution was lost; its room is given back already."""
+        """End an attempt whose execution was lost. The caller has freed its slot and resources."""
         task.report = ExecutionLost(
             execution_id=named(task.execution_id),
             task_id=task.task_id,

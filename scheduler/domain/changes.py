@@ -1,6 +1,6 @@
-"""What one turn of the leader changes: collected while the turn handles its events, then written in one transaction.
+"""The changes of one turn of the leader: collected while the turn handles events, then written in one transaction.
 
-Here: the record of a turn. What an event changes is decided in `attempts` and `leases`, how it is written in the store.
+Here: the record of a turn. `attempts` and `leases` decide what an event changes; the store writes it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,11 +14,11 @@ from schemas.specs import RunSpec
 
 @dataclass(slots=True)
 class Changes:
-    """What one turn did, to be written in one transaction.
+    """The changes of one turn, to be written in one transaction.
 
-    `arrivals` are attempts that the tables do not know yet and may refuse, `runs` what they run, by task id;
-    `updates` are rows that exist; `scheduled` are the tasks of either kind that were placed. `finished` and `cancelled`
-    are ends and cancellations of attempts that are not in memory: the tables decide what they mean.
+    `arrivals` are attempts without a row yet, which the tables may refuse, and `runs` their run specs, by task id;
+    `updates` are attempts with a row; `scheduled` are the tasks of either kind that were placed. `finished` and
+    `cancelled` are outcomes and cancellations of attempts that are not in memory: the tables settle them.
     """
 
     arrivals: list[Task] = field(default_factory=list)
@@ -32,9 +32,9 @@ class Changes:
     events: list[EventData] = field(default_factory=list)
 
     def emitted(self, runs: Mapping[str, RunSpec], refused: Iterable[str] = ()) -> list[EventData]:
-        """The events of the turn, with the orders to run. `runs` holds what each placed task runs, by task id. An
-        arrival that the tables `refused`, because they know more of its attempt, has no events: it was neither placed
-        nor withdrawn.
+        """The events of the turn, with the orders to run. `runs` has the run spec of each placed task, by task id. An
+        arrival that the tables `refused`, because its attempt is over according to them, has no events: it was neither
+        placed nor withdrawn.
         """
         unknown = set(refused)
         orders = [order_to_run(task, runs[task.task_id]) for task in self.scheduled if task.task_id not in unknown]
@@ -56,29 +56,29 @@ class Changes:
 
 @dataclass(slots=True)
 class Totals:
-    """What the desk has counted since it was made."""
+    """The counts of a desk since it was made."""
 
     stale: int = 0
     """Reports of attempts that were no longer current."""
     leases_lost: int = 0
     placed: int = 0
     timers: int = 0
-    """How often something was added that is due at a time of its own: a delay, a deadline, a lease."""
+    """How many timed entries were added: a delay, a deadline, a lease."""
 
 
 class Record:
-    """Collects the changes of the turn under way; `take` hands them over and begins the next turn's record."""
+    """Collects the changes of the current turn; `take` returns them and begins the next turn's record."""
 
     def __init__(self) -> None:
         self._changes = Changes()
         self._tasks: dict[str, Task] = {}
         self._placed: dict[str, Task] = {}
         self._ended: dict[str, int] = {}
-        """Tasks that ended in this turn, with the latest attempt that did."""
+        """Tasks that ended in this turn, with their latest ended attempt."""
         self._workers: dict[str, KnownWorker] = {}
 
     def take(self) -> Changes:
-        """The changes since the last call; from now on the caller must write them."""
+        """Returns the changes since the last call. The caller must write them."""
         changes, self._changes = self._changes, Changes()
         for task in self._tasks.values():
             (changes.updates if task.stored else changes.arrivals).append(task)
@@ -91,11 +91,11 @@ class Record:
         self._changes.events.append(event)
 
     def task(self, task: Task) -> None:
-        """The task's row is to be written."""
+        """Note that the task's row must be written."""
         self._tasks[task.task_id] = task
 
     def run(self, task_id: str, run: RunSpec) -> None:
-        """What an arrival runs."""
+        """Note the run spec of an arrival."""
         self._changes.runs[task_id] = run
 
     def placed(self, task: Task) -> None:
@@ -106,29 +106,29 @@ class Record:
         self._ended[task.task_id] = task.attempt
 
     def superseded(self, task_id: str) -> None:
-        """A later attempt of the task exists: its row becomes the later one's."""
+        """Drop an attempt from the record because a later one exists: its row becomes the later one's."""
         self._tasks.pop(task_id, None)
         self._placed.pop(task_id, None)
 
     def finished(self, event: ExecutionFinished) -> None:
-        """An end of an attempt that is not in memory."""
+        """Note the outcome of an attempt that is not in memory."""
         self._changes.finished.append(event)
         self._ended[event.task_id] = event.attempt
 
     def cancelled(self, event: TaskCancelRequested) -> None:
-        """A cancellation of an attempt that is not in memory."""
+        """Note the cancellation of an attempt that is not in memory."""
         self._changes.cancelled.append(event)
         self._ended[event.task_id] = event.attempt
 
     def has_ended(self, task_id: str, attempt: int) -> bool:
-        """Whether this turn has ended the attempt, or a later one: the tables do not know yet."""
+        """Whether this turn has ended the attempt or a later one, which the tables do not show yet."""
         return self._ended.get(task_id, 0) >= attempt
 
     def drop_withdrawal(self, task_id: str) -> None:
-        """Drop the event of an earlier attempt that was withdrawn in the turn in which it arrived.
+        """Drop the event of an earlier attempt that was withdrawn in the same turn in which it and a later one arrived.
 
-        A later attempt came in the same turn. The tables judge that one alone, and may have known the earlier one for
-        long; the service that made the later attempt knows that the earlier one is over.
+        The tables check only the later attempt, so they cannot show whether the earlier one was already over. The
+        orchestrator, which made the later attempt, knows that the earlier one is over.
         """
         ended = self._tasks.get(task_id) if task_id in self._ended else None
         if ended is not None and not ended.stored:
@@ -139,15 +139,15 @@ class Record:
             ]
 
     def worker(self, worker: KnownWorker) -> None:
-        """The worker's row is to be written."""
+        """Note that the worker's row must be written."""
         self._workers[worker.id] = worker
 
     def removed(self, worker_id: str) -> None:
-        """The worker's row is gone."""
+        """Note that the worker's row was deleted."""
         self._workers.pop(worker_id, None)
 
     def forgotten(self, worker: KnownWorker) -> None:
-        """The worker's row is to be deleted."""
+        """Note that the worker's row must be deleted."""
         self._workers.pop(worker.id, None)
         self._changes.forgotten.append(worker)
 

@@ -1,12 +1,13 @@
-"""The leader's memory, and the one face of it: each event, heartbeat and offer changes it through a method of `Desk`.
+"""The leader's memory behind one facade: each event, heartbeat and offer changes it through a method of `Desk`.
 
-`place` hands out work; `take` gives away the changes that must be written and the events that must be published, as one
-unit. Nothing here waits, reads a clock or makes an id by itself. The owner of a desk writes each turn's changes in one
-transaction, and throws the desk away when that fails.
+`place` places tasks; `take` returns the changes to write and the events to publish, as one unit. Nothing here waits,
+reads a clock or makes an id by itself. The owner of a desk writes each turn's changes in one transaction, and discards
+the desk when that fails.
 
-The parts: what waits (`queue`), the workers (`roster`), what events do to attempts (`attempts`), what a worker's news
-does (`leases`), drains and removals (`removals`), workers that are kept for large tasks (`reservations`), and what a
-turn has changed (`changes`). The order of events does not matter, and an event that comes twice changes nothing more.
+The parts: waiting tasks (`queue`), workers (`roster`), how events change attempts (`attempts`), how heartbeats and
+offers change workers (`leases`), drains and removals (`removals`), workers that are reserved for large tasks
+(`reservations`), and the changes of a turn (`changes`). The order of events does not matter, and a repeated event
+changes nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,9 +37,9 @@ from schemas.events import (
 
 
 class Desk:
-    """Made empty, filled by `restore`, and from then on changed by events.
+    """Made empty, filled by `restore`, then changed by events.
 
-    In seconds: `lease`, and `patience`, after which the worker is asked for an execution that it does not name.
+    `lease` is in seconds. So is `patience`, after which a worker is asked for an execution that it does not list.
     """
 
     def __init__(self, *, lease: float, patience: float, new_id: Callable[[], str], born: Moment) -> None:
@@ -70,10 +71,10 @@ class Desk:
         *,
         reserved: Mapping[str, str] | None = None,
     ) -> None:
-        """Fill an empty desk from the tables. Every lease begins anew. `reserved` maps the workers that were kept for a
-        task to that task (ids).
+        """Fill an empty desk from the tables. Every lease begins anew. `reserved` maps the ids of reserved workers to
+        the ids of their tasks.
 
-        What a worker took in advance may be long past: it counts as taking nothing in advance until its next news.
+        A stored prefetch may be out of date, so it counts as 0 until the worker's next heartbeat or offer.
         """
         for worker in workers:
             worker.lease_until = now.monotonic + self._lease
@@ -89,7 +90,7 @@ class Desk:
     # ------------------------------------------------------------------ tasks
 
     def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
-        """A task may run from now on, or from its `run_at` on. Its events belong to the trace `traceparent`."""
+        """Queue a task, which may run now or from its `run_at` on. Its events carry the trace context `traceparent`."""
         self.attempts.arrive(event, now, traceparent=traceparent)
 
     def cancel(self, event: TaskCancelRequested) -> None:
@@ -97,63 +98,63 @@ class Desk:
         self.attempts.cancel(event)
 
     def finish(self, event: ExecutionFinished) -> None:
-        """An execution is over: its room is free."""
+        """End an attempt by the outcome of its execution."""
         self.attempts.finish(event)
 
     def give_back(self, event: ExecutionReturned, now: Moment) -> None:
-        """The worker did not begin the execution: the same attempt waits again."""
+        """Queue an attempt again that its worker returned before it began."""
         self.attempts.give_back(event, now)
 
     # ------------------------------------------------------------------ workers
 
     def heartbeat(self, beat: Heartbeat, now: Moment, *, timely: bool = True) -> Answer:
-        """Renew a worker's lease and take its news. Returns what the worker must be told. `timely`: events from the
-        stream come without much delay, so that an execution that was not heard of is not just late.
+        """Renew a worker's lease and apply its heartbeat. Returns the orders for the worker. `timely` is whether events
+        from the stream arrive without much delay, so that a missing outcome is not just late.
         """
         return self._leases.heartbeat(beat, now, timely=timely)
 
     def leaves_behind(self, beat: Heartbeat) -> bool:
-        """Whether this heartbeat of a worker that was started anew makes executions lost."""
+        """Whether this heartbeat of a restarted worker would make executions lost."""
         return self._leases.leaves_behind(beat)
 
     def offer(self, offer: Offer, now: Moment) -> None:
-        """A worker takes more or less than it did."""
+        """Apply a worker's offer."""
         self._leases.offer(offer, now)
 
     def stopped(self, event: WorkerStopped, said_at: datetime, now: Moment) -> None:
-        """The worker's process is gone."""
+        """Apply the end of a worker's process."""
         self._leases.stopped(event, said_at, now)
 
     def drain(self, event: WorkerDraining) -> bool:
-        """A drain was ordered. Returns whether the agent has to be told."""
+        """Apply an ordered drain. Returns whether the agent must be told."""
         return self._removals.drain(event)
 
     def resume(self, event: WorkerResumed) -> bool:
-        """A drain was lifted. Returns whether the agent has to be told."""
+        """Lift a drain. Returns whether the agent must be told."""
         return self._removals.resume(event)
 
     def removed(self, worker_id: str, now: Moment) -> None:
-        """The worker's row is gone."""
+        """Remove a worker whose row was deleted."""
         self._removals.removed(worker_id, now)
 
     def forget(self, now: Moment, ttl: Callable[[KnownWorker], timedelta]) -> int:
-        """Forget workers that have been offline for longer than their `ttl`. Returns how many."""
+        """Forget workers that have been offline for longer than their `ttl`. Returns the number forgotten."""
         return self._removals.forget(now, ttl)
 
     def unnamed(self, now: Moment, *, after: float, limit: int) -> list[Task]:
-        """At most `limit` placed tasks that their worker's heartbeats have not named for `after` seconds."""
+        """At most `limit` placed tasks that their worker's heartbeats have not listed for `after` seconds."""
         return self._leases.unnamed(now, after=after, limit=limit)
 
     # ------------------------------------------------------------------ time
 
     def tick(self, now: Moment) -> None:
-        """Do what is due: delayed tasks, queue deadlines, leases."""
+        """Apply everything that is due: delayed tasks, queue deadlines, leases."""
         self.queue.ripen(now.wall)
         self.attempts.expire(now)
         self._leases.expire(now)
 
     def due_in(self, now: Moment) -> float | None:
-        """Seconds until `tick` next has something to do; None while nothing is timed."""
+        """Seconds until `tick` is next due; None if nothing is timed."""
         waits = []
         if (moment := self.queue.next_moment()) is not None:
             waits.append((moment - now.wall).total_seconds())
@@ -164,7 +165,7 @@ class Desk:
     # ------------------------------------------------------------------ work
 
     def place(self, now: Moment) -> int:
-        """Place every task that fits. Returns how many tasks were placed."""
+        """Place every task that fits. Returns the number of tasks placed."""
         count = 0
         while True:
             self._note_reserved(self.reservations.prune())
@@ -199,7 +200,7 @@ class Desk:
         return len(plan)
 
     def _note_reserved(self, workers: Iterable[KnownWorker]) -> None:
-        """Have the rows written of workers whose reservation changed."""
+        """Record the workers whose reservation changed, so that their rows are written."""
         for worker in workers:
             if self.roster.get(worker.id) is worker:
                 self._record.worker(worker)
@@ -207,11 +208,11 @@ class Desk:
     # ------------------------------------------------------------------ the end of a turn
 
     def take(self) -> Changes:
-        """The changes since the last call; from now on the caller must write them."""
+        """Returns the changes since the last call. The caller must write them."""
         return self._record.take()
 
     def written(self, changes: Changes, refused: Iterable[str]) -> int:
-        """The changes are committed; the tables knew `refused` arrivals as over. Returns how many there were."""
+        """Note that the changes are committed, and drop the `refused` arrivals. Returns the number of those."""
         for task in changes.arrivals:
             task.stored = True
         for worker in changes.workers:

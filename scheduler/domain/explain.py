@@ -1,4 +1,4 @@
-"""Why a task waits: for each worker the first rule that refuses it, in words (`scheduler.domain.rules`)."""
+"""Explains why a task waits: for each worker the first rule that refuses it, in words (`scheduler.domain.rules`)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from scheduler.domain.worker import KnownWorker
 from schemas.rest.schedules import WorkerGroup, WorkerVerdict
 
 MAX_LISTED: Final = 100
-"""Workers that an explanation names one by one."""
+"""Workers that an explanation lists one by one."""
 MAX_GROUPS: Final = 20
 
 Claim = tuple[int, datetime, str]
@@ -21,7 +21,7 @@ Claim = tuple[int, datetime, str]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A worker as an explanation sees it; `reserved` is its room if it is kept for a task."""
+    """A worker in an explanation; `reserved` is its room if it is reserved for a task."""
 
     worker: KnownWorker
     reserved: Held | None = None
@@ -29,9 +29,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The task that is explained: its id, its place among all, and the workers on which it failed before.
+    """The explained task: its id, its place in the order of tasks, and the workers on which it failed before.
 
-    `patient_until` is when it stops waiting for another worker than those, in words; None when that is over.
+    `patient_until` is the time, as text, until which it waits for another worker than those; None if it does not.
     """
 
     task_id: str
@@ -41,8 +41,8 @@ class Waiting:
 
 
 def refusal(shape: Shape, candidate: Candidate, task: Waiting | None = None) -> str | None:
-    """What keeps a task of this shape from the worker, as the rest of a sentence about it (`is offline`); None when the
-    task fits and there is room. Without a task, only the shape is judged."""
+    """Why the worker does not take a task of this shape, as the rest of a sentence about the worker (`is offline`).
+    None if the task fits and there is room. Without a task, only the rules about the shape apply."""
     room = candidate.worker.room()
     asked = None if task is None else _task(shape, task)
     spot = Spot(room) if candidate.reserved is None else HeldSpot(room, candidate.reserved)
@@ -55,7 +55,7 @@ def refusal(shape: Shape, candidate: Candidate, task: Waiting | None = None) -> 
 def _sentence(
     rule: Rule, shape: Shape, worker: KnownWorker, spot: Spot, task: Waiting | None, asked: Task | None
 ) -> str | None:
-    """What one rule says, if it refuses."""
+    """The sentence of one rule, if it refuses."""
     match rule:
         case WorkerRule():
             return None if rule.allows(worker) else rule.sentence(worker)
@@ -74,7 +74,7 @@ def _sentence(
 
 
 def _task(shape: Shape, waiting: Waiting) -> Task:
-    """The waiting task as the rules see it."""
+    """The waiting task in the form that the rules take."""
     less, ready_at, _ = waiting.claim
     return Task(waiting.task_id, "", 1, "", -less, shape, ready_at, ready_at, shuns=waiting.shuns)
 
@@ -82,8 +82,8 @@ def _task(shape: Shape, waiting: Waiting) -> Task:
 def verdicts(
     shape: Shape, candidates: Sequence[Candidate], task: Waiting | None = None, *, offline: int = 0
 ) -> tuple[list[WorkerVerdict], list[WorkerGroup]]:
-    """What the workers say: some one by one, those that fit first, and all others in groups of the same words. A task
-    does not wait for a worker on which it has not failed where there is no such worker."""
+    """The verdicts of at most MAX_LISTED workers, fitting ones first if there are more, and all others grouped by the
+    refusal. If the task has failed on every worker that could hold it, it does not wait for another one."""
     if task is not None and all(one.worker.id in task.shuns or not could_hold(one.worker, shape) for one in candidates):
         task = replace(task, patient_until=None)
     answers = [

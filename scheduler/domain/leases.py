@@ -1,8 +1,8 @@
-"""The workers' leases and incarnations: what heartbeats, offers and the end of a process do to a worker.
+"""The workers' leases and incarnations: how heartbeats, offers and the end of a process change a worker.
 
-A heartbeat or an offer renews the lease. At its end, at a restart and when the process is gone, the executions that are
-placed on the worker are lost. An incarnation is one start of an agent; what still arrives in the name of a former one
-changes nothing. Drains and removals are in `removals`.
+A heartbeat or an offer renews the lease. When the lease runs out, the agent restarts or its process ends, the
+executions placed on the worker are lost. An incarnation is one life of an agent; messages of a former one change
+nothing. Drains and removals are in `removals`.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,8 @@ from schemas.states import Reason
 
 
 class Leases:
-    """`lease` is in seconds; `fence_from` is the monotonic second from which foreign executions are stopped."""
+    """Applies the news of workers. `lease` and `patience` are in seconds; `fence_from` is the monotonic time from which
+    executions that are not placed on their worker are stopped."""
 
     def __init__(
         self,
@@ -52,12 +53,13 @@ class Leases:
         self._patience = patience
         self._fence_from = fence_from
         self._unnamed_until = ""
-        """The execution that `unnamed` returned last."""
+        """The last execution that `unnamed` returned."""
 
     def heartbeat(self, beat: Heartbeat, now: Moment, *, timely: bool = True) -> Answer:
-        """Renew a worker's lease and take its news. Returns what the worker must be told.
+        """Renew a worker's lease and apply its heartbeat. Returns the orders for the worker.
 
-        `timely`: events from the stream come without much delay, so that an outcome without news is not just late.
+        `timely` is whether events from the stream arrive without much delay, so that a missing outcome is not just
+        late.
         """
         worker = self._roster.get(beat.worker_id)
         if worker is not None and beat.incarnation in worker.former:
@@ -69,13 +71,13 @@ class Leases:
         elif worker.incarnation != beat.incarnation:
             self._reincarnate(worker, beat, now)
         elif not beat.leaving and self._overtaken(worker, beat):
-            self._lose_forgotten(worker, beat, now)  # this is told once only
+            self._lose_forgotten(worker, beat, now)  # no later heartbeat repeats `over`
             return Answer()
         worker.sequence = beat.sequence
         if beat.leaving:
             worker.former.append(worker.incarnation)
             worker.left = True
-            for id in beat.running:  # it was ended without an outcome
+            for id in beat.running:  # these were ended without an outcome
                 if (task := worker.placed.get(id)) is not None:
                     self._attempts.leave_worker(task)
                     self._attempts.lose(task, now, "its worker was stopped while it ran", reason=Reason.WORKER_STOPPED)
@@ -83,11 +85,11 @@ class Leases:
             return Answer()
         if not worker.online:
             worker.online, worker.left = True, False
-            self._roster.touch(worker)  # its offer may be the same as before, and a task may wait for it
+            self._roster.touch(worker)  # even with an unchanged offer: a task may wait for it
             self._totals.timers += 1
             self._record.worker(worker)
             self._record.emit(_registered(worker))
-        worker.left = worker.left or beat.exiting  # its goodbye may not be heard
+        worker.left = worker.left or beat.exiting  # its last heartbeat may be lost
         worker.lifted = worker.lifted and not beat.exiting
         worker.lease_until = now.monotonic + self._lease
         worker.heard_at = now.wall
@@ -107,8 +109,8 @@ class Leases:
         )
 
     def leaves_behind(self, beat: Heartbeat) -> bool:
-        """Whether the worker was started anew, and what was placed on the start before will be lost by this heartbeat:
-        it does not name its outcome as one that is still to be reported."""
+        """Whether the agent has restarted, and this heartbeat would make executions of its former incarnation lost: it
+        does not list them among those whose outcome is still to be reported."""
         worker = self._roster.get(beat.worker_id)
         return (
             worker is not None
@@ -118,7 +120,7 @@ class Leases:
         )
 
     def offer(self, offer: Offer, now: Moment) -> None:
-        """A worker takes more or less than it did. One that is not known yet is left to its heartbeat."""
+        """Apply a worker's offer. An unknown worker is left to its next heartbeat."""
         worker = self._roster.get(offer.worker_id)
         if worker is None or worker.incarnation != offer.incarnation or not worker.online:
             return
@@ -130,12 +132,12 @@ class Leases:
         self._take_offer(worker, offer)
 
     def stopped(self, event: WorkerStopped, said_at: datetime, now: Moment) -> None:
-        """The worker's process is gone. Unless it left nothing behind, all that is placed there is lost."""
+        """Apply the end of a worker's process. Unless the end was clean, all executions placed there are lost."""
         worker = self._roster.get(event.worker_id)
         if worker is None or said_at < worker.since:
             return
-        worker.former.append(worker.incarnation)  # a heartbeat that was under way must not revive it
-        worker.durable = False  # whoever started its process starts another worker, and never this one again
+        worker.former.append(worker.incarnation)  # a late heartbeat must not revive it
+        worker.durable = False  # its provider starts other workers, never this one again
         worker.left = worker.left or event.ordered
         if event.clean:
             self._leave(worker, now, event.detail)
@@ -143,14 +145,14 @@ class Leases:
             self._lose_all(worker, now, event.detail)
 
     def expire(self, now: Moment) -> None:
-        """Lose what is placed on the workers whose lease is over."""
+        """Make the executions lost that are placed on workers whose lease has run out."""
         for worker in self._roster.expired(now.monotonic):
             self._totals.leases_lost += 1
             self._lose_all(worker, now, f"no heartbeat for {self._lease:g} s")
 
     def unnamed(self, now: Moment, *, after: float, limit: int) -> list[Task]:
-        """What is placed and was not named by its worker's heartbeats for `after` seconds; so many at most. The next
-        call goes on where this one ended, so that those without an answer hold up no others."""
+        """At most `limit` placed tasks that their worker's heartbeats have not listed for `after` seconds. The next
+        call continues after the last of them, so that tasks without an answer do not hold up others."""
         found = {
             execution_id: worker.placed[execution_id]
             for worker in self._roster
@@ -184,7 +186,7 @@ class Leases:
     def _reincarnate(self, worker: KnownWorker, beat: Heartbeat, now: Moment) -> None:
         worker.left = worker.left or worker.incarnation in beat.stopped
         if worker.online or worker.placed:
-            # Not what has ended: the new start has its outcome on disk, and is about to report it.
+            # Except executions that have ended: the new incarnation has their outcomes on disk and will report them.
             self._lose_all(worker, now, "the worker was started anew", spared=beat.reporting)
         for task in worker.placed.values():
             task.incarnation = beat.incarnation
@@ -193,11 +195,12 @@ class Leases:
         worker.incarnation, worker.since = beat.incarnation, now.wall
         worker.draining = worker.lifted = worker.left = False
         worker.sequence = 0
-        worker.stored = False  # one that was removed is there again
+        worker.stored = False  # a removed worker needs a new row
         self._record.worker(worker)
 
     def _overtaken(self, worker: KnownWorker, offer: Offer) -> bool:
-        """Whether a newer heartbeat or offer was handled before this one: the two come on different subjects."""
+        """Whether a newer heartbeat or offer was handled before this one. The two kinds come on different subjects, so
+        they may arrive out of order."""
         overtaken = 0 < offer.sequence <= worker.sequence
         self._totals.stale += overtaken
         return overtaken
@@ -227,11 +230,12 @@ class Leases:
         self._roster.touch(worker)
 
     def _foreign(self, worker: KnownWorker, beat: Heartbeat, now: Moment) -> list[str]:
-        """What the worker is to give up. Just after a start too little is known of what ended before it."""
+        """The executions that the worker must stop; none just after the leader's start, when it does not know yet which
+        have ended recently."""
         return [] if now.monotonic < self._fence_from else answers.foreign(worker, beat, ended=self._attempts.ended)
 
     def _lose_forgotten(self, worker: KnownWorker, beat: Heartbeat, now: Moment) -> None:
-        """Lose what the worker was asked for and knows to be over: its outcome will not come any more."""
+        """Make executions lost that the worker was asked for and reports as over: their outcomes went missing."""
         for id in beat.over:
             task = worker.placed.get(id)
             if task is not None and id in worker.sought:
@@ -239,7 +243,7 @@ class Leases:
                 self._attempts.lose(task, now, "its worker has no outcome of it any more")
 
     def _leave(self, worker: KnownWorker, now: Moment, detail: str) -> None:
-        """Offline at once; what it may still have to report has until the lease's end to arrive."""
+        """Take a worker offline at once. Its outcomes may arrive until the end of the lease."""
         if not worker.online:
             return
         worker.online = False
@@ -254,7 +258,7 @@ class Leases:
             if execution_id in spare:
                 continue
             self._attempts.leave_worker(task)
-            del self._attempts.ended[execution_id]  # should it still run somewhere, it is to be stopped
+            del self._attempts.ended[execution_id]  # if it still runs, it must be stopped
             self._attempts.lose(task, now, detail, reason=reason)
         if worker.online:
             worker.online = False

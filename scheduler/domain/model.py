@@ -1,7 +1,6 @@
-"""The words of the domain: a task in the scheduler's hands, and the shape of what it needs.
+"""The data types of the domain: a task in the scheduler, and the shape of its needs.
 
-Here: data. How tasks are ordered is the queue's business, who takes them the placement's, what is written the
-store's.
+Here: data only. `queue` orders tasks, `placement` chooses their workers, and the store writes them.
 """
 
 from dataclasses import dataclass, field
@@ -15,21 +14,21 @@ from schemas.specs import PRIORITY_RANK, Priority, Resources
 from schemas.states import Reason
 
 SHUN_FOR: Final = timedelta(seconds=15)
-"""How long an attempt waits for another fit worker to have room before it goes back to one where it failed."""
+"""How long an attempt waits for room on another fitting worker before it may go back to one where it failed."""
 
 PRIORITY_NAMES: Final[dict[int, Priority]] = {rank: name for name, rank in PRIORITY_RANK.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Now, by two clocks: the wall clock for times in events and rows, and a monotonic clock (seconds) for leases."""
+    """The current time by two clocks: the wall clock for events and rows, a monotonic clock (seconds) for leases."""
 
     wall: datetime
     monotonic: float
 
 
 class TaskState(StrEnum):
-    """Where a task is: waiting for a worker, placed on one, or over as far as this attempt is concerned."""
+    """The state of an attempt: waiting for a worker, placed on one, or over."""
 
     WAITING = "waiting"
     PLACED = "placed"
@@ -37,7 +36,7 @@ class TaskState(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an attempt left the scheduler's hands."""
+    """How an attempt ended for the scheduler."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -50,7 +49,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a task needs of a worker; tasks of one shape fit the same workers. Labels are sorted by key."""
+    """The labels and resources that a task needs; tasks of one shape fit the same workers. Labels are sorted by key."""
 
     requires: tuple[tuple[str, str], ...] = ()
     cpu_m: int = 0
@@ -66,11 +65,11 @@ class Shape:
 
     @property
     def needs_resources(self) -> bool:
-        """Tell whether it asks for anything that a stated capacity limits."""
+        """Whether it needs any resource that a capacity limits."""
         return bool(self.cpu_m or self.memory_mb or self.gpu)
 
 
-@lru_cache(maxsize=4096)  # many tasks are of few shapes, and share them
+@lru_cache(maxsize=4096)  # many tasks share few shapes
 def _shape(requires: tuple[tuple[str, str], ...], cpu_m: int, memory_mb: int, gpu: int) -> Shape:
     return Shape(requires, cpu_m, memory_mb, gpu)
 
@@ -79,7 +78,7 @@ def _shape(requires: tuple[tuple[str, str], ...], cpu_m: int, memory_mb: int, gp
 class Task:
     """One attempt of one task. Higher `priority` goes first, then the earlier `ready_at`, then the lower id.
 
-    What it runs is not here: however many tasks wait, that costs no memory.
+    Its run spec is not here, to save memory when many tasks wait (`scheduler.store.payloads`).
     """
 
     task_id: str
@@ -90,14 +89,14 @@ class Task:
     shape: Shape
     queued_at: datetime
     ready_at: datetime
-    """The later of `queued_at` and `run_at`: since when it could run."""
+    """The later of `queued_at` and `run_at`: when it could first run."""
     run_at: datetime | None = None
     queue_deadline: datetime | None = None
     wanted_execution_id: str | None = None
     avoid_worker_id: str | None = None
-    """The worker that gave this attempt back: another is better, if there is room now."""
+    """The worker that gave this attempt back: another one with room is preferred."""
     shuns: tuple[str, ...] = ()
-    """The workers on which earlier attempts failed or were lost: another is worth a short wait."""
+    """The workers on which earlier attempts failed or were lost: the task waits SHUN_FOR for another one."""
     state: TaskState = TaskState.WAITING
     execution_id: str | None = None
     worker_id: str | None = None
@@ -107,16 +106,16 @@ class Task:
     cancel_reason: Reason | None = None
     outcome: Outcome | None = None
     report: ExecutionFinished | ExecutionLost | None = None
-    """What ended it, where an execution's end did."""
+    """The event that ended it, if an execution's end did."""
     stored: bool = field(default=False)
-    """Whether the tables know this attempt."""
+    """Whether the attempt has its row."""
     traceparent: str | None = None
     """The trace of this attempt, if it has one."""
     ticket: int = 0
-    """Which of the queue's entries for it are valid, counted from 1; negative, or 0, when it is not in the queue. Small
-    numbers, since a large one of its own for each task would take memory."""
+    """The ticket that makes its queue entries valid, counted from 1; 0 or negative if it is not in the queue. Tickets
+    are counted per task, because Python shares small integers and large ones would take memory."""
     ready: bool = False
-    """Whether it is in the queue, and its time has come."""
+    """Whether it is in the queue and due."""
 
     @property
     def waits(self) -> bool:
@@ -124,22 +123,22 @@ class Task:
         return self.ticket > 0
 
     def __lt__(self, other: "Task") -> bool:
-        """For the heaps of the queue, where entries may differ in nothing but the task: any order will do."""
+        """For the queue's heaps, whose entries may be equal except for the task: any order will do."""
         return False
 
     def claim(self) -> tuple[int, datetime, str]:
-        """Its place among all that waits: the lower, the earlier it goes."""
+        """Its sort key among waiting tasks: the lower, the earlier it is placed."""
         return (-self.priority, self.ready_at, self.task_id)
 
     @property
     def patient_until(self) -> datetime:
-        """Until when it waits for a worker on which it has not failed."""
+        """The time until which it waits for a worker on which it has not failed."""
         return self.ready_at + SHUN_FOR
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A worker is kept for `task`; `before` are the executions that were placed there when that was decided."""
+    """A worker's reservation for `task`; `before` are the executions that were placed there when it was made."""
 
     task: Task
     before: frozenset[str]

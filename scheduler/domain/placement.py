@@ -1,14 +1,14 @@
-"""Which worker gets which waiting task: a pure function of a snapshot.
+"""Decides which worker gets which waiting task: a pure function of a snapshot.
 
-Filter, then rank. A worker is fit when every rule of `scheduler.domain.rules` allows it; among the fit the one with the
-most free slots wins, and room to prefetch counts only when no fit worker has a free slot. Tasks go by priority, then by
-the order in which they became ready; one that nothing fits holds up no task behind it. The worker that a task avoids is
-its last resort. A room that is held for a task takes others only as a last resort
+Filter, then rank. A worker fits when every rule of `scheduler.domain.rules` allows it. The fitting worker with the most
+free slots wins; room to prefetch counts only when no fitting worker has a free slot. Tasks go by priority, then by the
+time at which they became ready; a task that fits nowhere does not hold up others. The worker that a task avoids is its
+last resort. A worker that is reserved for one task takes others only as their last resort
 (`scheduler.domain.reservations`).
 
-The cost follows what is placed, not what waits: a lane is read only as far as its tasks are placed, and
-workers are ranked once per shape in a heap whose stale entries are corrected when they surface (room only
-shrinks while a plan is made, so an entry is never better than it says).
+The cost grows with the placed tasks, not the waiting ones: a lane is read only as far as its tasks are placed. Workers
+are ranked once per shape, in a heap whose stale entries are corrected when they reach the top. That is enough because
+room only shrinks while a plan is made, so that an entry's rank can only get worse.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -30,12 +30,13 @@ class Lane:
     priority: int
     tasks: Iterable[Task]
     shuns: tuple[str, ...] = ()
-    """The workers on which all of them have failed before."""
+    """The workers on which all these tasks have failed before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`waits` tells of a task that only workers have room for on which it failed, whether it waits for another."""
+    """The input of a plan. `waits(task)` is whether a task waits for another worker when only those on which it failed
+    have room."""
 
     lanes: Sequence[Lane]
     rooms: Sequence[Room]
@@ -50,16 +51,16 @@ class Placement:
 
 
 class Plan(list[Placement]):
-    """In the order of decision."""
+    """Placements in the order in which they were decided."""
 
     def __init__(self) -> None:
         super().__init__()
         self.passed: list[tuple[Task, int]] = []
-        """Tasks that found no room for the resources they need, and how many placements went before."""
+        """Tasks that found no room for the resources they need, each with the number of placements before it."""
 
 
 def place(snapshot: Snapshot) -> Plan:
-    """Decide who runs what, in the order of decision. Changes nothing; equal snapshots give equal plans."""
+    """Decide the placements. Changes nothing; equal snapshots give equal plans."""
     reserved = {one.worker_id: one for one in snapshot.held}
     left = {room.worker_id: Spot(room) for room in snapshot.rooms if room.worker_id not in reserved}
     held = [HeldSpot(room, reserved[room.worker_id]) for room in snapshot.rooms if room.worker_id in reserved]
@@ -89,7 +90,7 @@ def place(snapshot: Snapshot) -> Plan:
         if lane.shuns:
             chosen = _choose(ranking, left, shape, (*lane.shuns, task.avoid_worker_id))
             if chosen is not None and not _may_have(task, lane.shuns, chosen, snapshot.waits):
-                chosen = None  # and so for all behind it in this lane, for they became ready later
+                chosen = None  # the same holds for all behind it in this lane, as they became ready later
         else:
             chosen = _choose(ranking, left, shape, (task.avoid_worker_id,) if task.avoid_worker_id else ())
         if chosen is None and held:
@@ -97,7 +98,7 @@ def place(snapshot: Snapshot) -> Plan:
         if chosen is None:
             if shape.needs_resources:
                 plan.passed.append((task, len(plan)))
-            heappop(heads)  # room only shrinks: nothing further of this shape will fit either
+            heappop(heads)  # room only shrinks, so the rest of this lane will not fit either
             continue
         chosen.take(shape)
         for one in held:
@@ -128,7 +129,7 @@ def _rank(shape: Shape, left: Mapping[str, Spot]) -> list[Rank]:
 
 
 def _choose(ranking: list[Rank], left: Mapping[str, Spot], shape: Shape, avoid: Collection[str | None]) -> Spot | None:
-    """The best fit worker, of those to `avoid` the one that comes last there; None when nobody fits any more."""
+    """The best fitting worker. If only workers to `avoid` fit, the last of them in `avoid`; None if none fits."""
     avoided: list[Rank] = []
     chosen: Spot | None = None
     while ranking and chosen is None:
@@ -155,7 +156,7 @@ def _choose(ranking: list[Rank], left: Mapping[str, Spot], shape: Shape, avoid: 
 def _choose_held(
     held: Sequence[HeldSpot], task: Task, shuns: Collection[str], waits: Callable[[Task], bool]
 ) -> HeldSpot | None:
-    """A room that is held for this very task, or for another one and may take this one all the same."""
+    """A reserved worker that may take the task: it is reserved for this task, or has room beside another one."""
     for one in held:
         if all(rule.allows(task.shape, one) for rule in SHAPE_RULES) and _may_have(task, shuns, one, waits):
             return one

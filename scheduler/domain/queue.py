@@ -1,7 +1,7 @@
-"""What waits: tasks that could run now, in lanes; tasks whose time has not come; and when waiting becomes too long.
+"""The waiting tasks: those that could run now, in lanes; those that are not due yet; and the queue deadlines.
 
-Entries are never searched for: a task that leaves the queue takes its ticket away, and whatever still names
-that ticket is dropped when it comes to the top. Which worker takes a task is not decided here.
+Entries are never searched for: a task that leaves the queue invalidates its ticket, and entries with an invalid ticket
+are dropped when they reach the top of a heap. Not here: which worker takes a task (`scheduler.domain.placement`).
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from scheduler.domain.model import Shape, Task
 from scheduler.domain.placement import Lane
 
 _Entry = tuple[datetime, str, int, Task]
-"""When, which task by its id, and the ticket that makes it valid. The heaps are all that holds the tasks here: an index
-beside them would cost as much memory again, where hundreds of thousands wait."""
+"""A time, the task's id, the ticket that makes the entry valid, and the task. There is no index beside the heaps: with
+hundreds of thousands of tasks it would take as much memory again."""
 
 _Kind = tuple[Shape, int, tuple[str, ...]]
-"""Tasks of one lane: of one shape and priority, and shy of the same workers."""
+"""The key of a lane: its tasks' shape, priority, and the workers that they shun."""
 
 _COMPACT_FROM: Final = 256
 
@@ -31,15 +31,15 @@ class Queue:
         self._delayed: list[_Entry] = []
         self._deadlines: list[_Entry] = []
         self._patience: list[_Entry] = []
-        """When tasks stop waiting for a worker on which they have not failed."""
+        """The times at which tasks stop waiting for a worker on which they have not failed."""
         self.changed = False
-        """Whether something became ready since somebody last looked."""
+        """Whether a task became ready since the last plan."""
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, task: Task, now: datetime) -> None:
-        """Let a task wait; it is ready at once unless its `ready_at` is still to come."""
+        """Add a task. It is ready at once unless its `ready_at` is in the future."""
         task.ticket = 1 - task.ticket
         self._count += 1
         if task.run_at is not None and task.ready_at > now:
@@ -52,7 +52,7 @@ class Queue:
             heappush(self._deadlines, (task.queue_deadline, task.task_id, task.ticket, task))
 
     def remove(self, task: Task) -> None:
-        """Take a task out; one that does not wait is left alone."""
+        """Remove a task, if it is in the queue."""
         if not task.waits:
             return
         ready, task.ticket, task.ready = task.ready, -task.ticket, False
@@ -62,8 +62,8 @@ class Queue:
             del self._lanes[key]
 
     def ripen(self, now: datetime) -> int:
-        """Make ready every task whose time has come; returns how many. One that has waited long enough for another
-        worker may go anywhere from now on."""
+        """Make ready every task that is due. Returns the number made ready. Tasks whose wait for another worker is over
+        may be placed anywhere from now on."""
         count = 0
         while self._delayed and self._delayed[0][0] <= now:
             entry = heappop(self._delayed)
@@ -76,7 +76,7 @@ class Queue:
         return count
 
     def overdue(self, now: datetime) -> list[Task]:
-        """The tasks that have waited too long; they are still in the queue."""
+        """The tasks whose queue deadline has passed; they stay in the queue."""
         found = []
         while self._deadlines and self._deadlines[0][0] <= now:
             entry = heappop(self._deadlines)
@@ -85,7 +85,7 @@ class Queue:
         return found
 
     def next_moment(self) -> datetime | None:
-        """When `ripen` or `overdue` next has something to do; None while nothing is timed."""
+        """When `ripen` or `overdue` is next due; None if nothing is timed."""
         moments = []
         for heap in (self._delayed, self._deadlines, self._patience):
             while heap and not _is_live(heap[0]):
@@ -95,11 +95,11 @@ class Queue:
         return min(moments, default=None)
 
     def lanes(self) -> list[Lane]:
-        """What could run now, to be placed."""
+        """The lanes of tasks that could run now."""
         return [Lane(shape, priority, lane.in_order(), shuns) for (shape, priority, shuns), lane in self._lanes.items()]
 
     def depths(self) -> dict[int, tuple[int, datetime]]:
-        """Per priority: how many could run now, and since when the oldest of them could."""
+        """By priority: how many tasks could run now, and since when the oldest of them could."""
         found: dict[int, tuple[int, datetime]] = {}
         for (_, priority, _), lane in self._lanes.items():
             count, oldest = found.get(priority, (0, lane.oldest()))
@@ -112,7 +112,7 @@ class Queue:
 
 
 class _ReadyLane:
-    """A heap of entries, of which some may be dead; the one on top never is."""
+    """A heap of entries, some of which may be invalid, but never the top one."""
 
     __slots__ = ("_entries", "_live")
 
@@ -128,7 +128,7 @@ class _ReadyLane:
         self._live += 1
 
     def discard(self) -> int:
-        """One task of the lane has lost its ticket; returns how many are left."""
+        """Note that one task of the lane has left the queue. Returns the number of tasks left."""
         self._live -= 1
         entries = self._entries
         while entries and not _is_live(entries[0]):
@@ -142,7 +142,7 @@ class _ReadyLane:
         return self._entries[0][0]
 
     def in_order(self) -> Iterator[Task]:
-        """Walk the heap in order without changing it, as far as it is read: k tasks cost k log k."""
+        """Iterate over the heap in order without changing it; reading k tasks costs k log k."""
         entries = self._entries
         frontier = [(entries[0], 0)] if entries else []
         while frontier:

@@ -1,6 +1,6 @@
-"""What the scheduler's tables say of an attempt that another service has heard nothing of: the events to publish again.
+"""The events to publish again for an attempt of which another service has missed events, from the scheduler's tables.
 
-Pure. Reading the rows and publishing is done in `scheduler.recall`.
+Pure functions. Reading the rows and publishing are in `scheduler.recall`.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ from schemas.states import Reason
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A task's row: its latest attempt. `report` is the data of the event that ended it, as JSON, where there was one;
-    `run` is None once it is over."""
+    """A task's row: its latest attempt. `report` is the data of the event that ended it, as JSON, if there was one;
+    `run` is its run spec as JSON, None once it is over."""
 
     task_id: str
     job_id: str
@@ -46,7 +46,7 @@ class Known:
 
 
 def events(known: Known, overdue: Overdue) -> Iterator[EventData]:
-    """What the asker has missed of the attempt; nothing of any other attempt."""
+    """The events that the asking service has missed of this attempt; none of any other attempt."""
     if known.attempt != overdue.attempt:
         return
     if known.state is TaskState.DONE:
@@ -64,7 +64,7 @@ def events(known: Known, overdue: Overdue) -> Iterator[EventData]:
 
 
 def order(known: Known) -> Iterator[EventData]:
-    """The order to run a placed task, and that to stop it where it is wanted to end."""
+    """The order to run a placed task, and the order to stop it if its cancellation was requested."""
     if known.run is None or known.placed_at is None:
         return
     ids = {"task_id": known.task_id, "job_id": known.job_id, "attempt": known.attempt}
@@ -96,7 +96,8 @@ def _ending(known: Known) -> EventData | None:
 
 
 def _returned(overdue: Overdue) -> Iterator[EventData]:
-    """The execution that the asker speaks of is not the attempt's any more, and never began as far as is known."""
+    """The return of the execution in the question, which is not the attempt's current one and, as far as is known,
+    never began."""
     if overdue.status != "scheduled" or not (overdue.execution_id and overdue.worker_id and overdue.incarnation):
         return
     yield ExecutionReturned(

@@ -1,6 +1,6 @@
-"""Taking workers out of work: drains, removals over REST, and workers that are forgotten because they are offline.
+"""Drains, removals of workers over REST, and forgetting workers that have been offline for long.
 
-What a worker's own news does is in `leases`.
+Heartbeats and offers are in `leases`.
 """
 
 from collections import OrderedDict
@@ -23,30 +23,30 @@ MAX_FORGOTTEN: Final = 500
 
 
 class Removals:
-    """Remembers which incarnations were removed, so that a late heartbeat of one does not make it known again."""
+    """Remembers the removed incarnations, so that a late heartbeat of one does not register it again."""
 
     def __init__(self, roster: Roster, attempts: Attempts, record: Record) -> None:
         self._roster = roster
         self._attempts = attempts
         self._record = record
         self._removed: OrderedDict[str, str] = OrderedDict()
-        """Removed workers with the incarnation that was removed."""
+        """The removed incarnation, by worker id."""
 
     def has_removed(self, worker_id: str, incarnation: str) -> bool:
         return self._removed.get(worker_id) == incarnation
 
     def drain(self, event: WorkerDraining) -> bool:
-        """A drain was ordered; it lasts until it is lifted. Tells whether the agent has to be told."""
+        """Apply an ordered drain, which lasts until it is lifted. Returns whether the agent must be told."""
         worker = self._roster.get(event.worker_id)
         if worker is None or not event.ordered or worker.drained:
-            return False  # or the drain was begun by the agent, and the scheduler published this event itself
+            return False  # an event that is not `ordered` is the scheduler's own, about an agent that drains by itself
         worker.drained, worker.lifted = True, False
         self._roster.touch(worker)
         self._record.worker(worker)
         return worker.online and not worker.draining
 
     def resume(self, event: WorkerResumed) -> bool:
-        """The drain is lifted. Tells whether the agent has to be told; it takes work once it has said so."""
+        """Lift a drain. Returns whether the agent must be told; it takes work once it has reported that."""
         worker = self._roster.get(event.worker_id)
         if worker is None or not worker.drained:
             return False
@@ -56,7 +56,7 @@ class Removals:
         return worker.online and worker.draining
 
     def removed(self, worker_id: str, now: Moment) -> None:
-        """The worker's row is gone: nothing that is placed there will be heard of again."""
+        """Remove a worker whose row was deleted. The executions that are placed there are lost."""
         worker = self._roster.get(worker_id)
         if worker is None:
             return
@@ -70,7 +70,7 @@ class Removals:
             self._removed.popitem(last=False)
 
     def forget(self, now: Moment, ttl: Callable[[KnownWorker], timedelta]) -> int:
-        """Forget workers that have been offline for longer than `ttl` of them; returns how many."""
+        """Forget workers that have been offline for longer than their `ttl`. Returns the number forgotten."""
         found = [
             worker
             for worker in self._roster

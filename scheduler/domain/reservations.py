@@ -1,13 +1,13 @@
-"""Room for tasks that need much: a worker is kept for one that others overtake, until what ran there has ended.
+"""Reservations: a worker is kept for a large task that smaller ones overtake, until the earlier executions there end.
 
-A task that needs resources waits in vain while smaller ones fill every gap. Once it has waited RESERVE_AFTER seconds
-and is overtaken, the worker that lacks least is reserved for it. From then on a task of lower claim (a lower priority,
-or the same and ready later) is placed there only if it fits beside the large one: how long executions run is not
-known, so that back-filling goes by room and not by time. So the large task begins, at the latest, when all is over
-that was placed there before, unless tasks of higher claim come. A reservation lasts until the task is placed, here or
-elsewhere, or leaves the queue, or the worker takes nothing new any more.
+A task that needs many resources could wait for ever while smaller ones fill every gap. Once it has waited RESERVE_AFTER
+and is overtaken, the worker that lacks least for it is reserved. From then on a task of lower claim (a lower priority,
+or the same and ready later) is placed there only if it fits beside the large one. Durations of executions are unknown,
+so back-filling goes by room and not by time. So the large task begins, at the latest, when the executions that were
+placed there before have ended, unless tasks of higher claim arrive. A reservation ends when the task is placed, here or
+elsewhere, or leaves the queue, or the worker takes no new work any more.
 
-Here: who is reserved for whom. What a plan makes of it is the placement's business.
+Here: which worker is reserved for which task. How a plan respects that is in `placement`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,37 +24,37 @@ from scheduler.domain.worker import KnownWorker
 RESERVE_AFTER: Final = timedelta(seconds=2)
 """How long a task may be overtaken before a worker is reserved for it."""
 MAX_RESERVED: Final = 16
-"""Workers that are reserved at the same time; a task of higher claim takes the place of the lowest."""
+"""Most workers that are reserved at the same time; a task of higher claim replaces the lowest."""
 MAX_NEW: Final = 4
-"""Reservations that one turn makes: each looks at every worker."""
+"""Most reservations that one turn makes, as each looks at every worker."""
 LOOKED_AT: Final = 200
-"""Placements of one plan that are looked through for one that overtook."""
+"""Most placements of one plan that are searched for one that overtook a task."""
 
 
 class Reservations:
-    """The reserved workers of one fleet. The reservation itself stands with the worker."""
+    """The reserved workers. The reservation itself is kept in the worker."""
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self._reserved: dict[str, KnownWorker] = {}
 
     def restore(self, worker: KnownWorker, task: Task) -> None:
-        """Take over a reservation of an earlier leader."""
+        """Add a reservation that an earlier leader made."""
         self._reserve(worker, task)
 
     def prune(self) -> list[KnownWorker]:
-        """End what is of no use any more; the workers that are free again."""
+        """End reservations that do not hold any more. Returns their workers."""
         over = [worker for worker in self._reserved.values() if not self._holds(worker)]
         for worker in over:
             self._release(worker)
         return over
 
     def held(self) -> list[Held]:
-        """What of the reserved workers' room a plan must leave alone."""
+        """The reserved rooms, which a plan must respect."""
         return [_held(worker, worker.reservation) for worker in self._reserved.values() if worker.reservation]
 
     def review(self, plan: Plan, now: datetime) -> list[KnownWorker]:
-        """Reserve for what this plan passed over; the workers whose reservation changed."""
+        """Reserve workers for tasks that this plan passed over. Returns the workers whose reservation changed."""
         changed: list[KnownWorker] = []
         waiting = {worker.reservation.task.task_id for worker in self._reserved.values() if worker.reservation}
         for task, index in plan.passed:
@@ -79,7 +79,7 @@ class Reservations:
         return [*lowest, worker]
 
     def _overtaken(self, task: Task, plan: Plan, index: int) -> bool:
-        """Whether something of lower claim got room on a worker that could hold the task."""
+        """Whether a task of lower claim was placed on a worker that could hold this task."""
         for placement in plan[index : index + LOOKED_AT]:
             worker = self._roster.get(placement.worker_id)
             if worker is not None and could_hold(worker, task.shape):
@@ -87,8 +87,8 @@ class Reservations:
         return False
 
     def _best(self, task: Task) -> KnownWorker | None:
-        """The worker that lacks least of what the task needs; one on which it failed, or that is kept for a task of
-        lower claim, only if there is no other."""
+        """The worker that lacks least for the task. A worker on which it failed, or that is reserved for a task of
+        lower claim, is chosen only if there is no other."""
         best: tuple[tuple[bool, bool, float, int, str], KnownWorker] | None = None
         for worker in self._roster:
             reserved = worker.reservation
@@ -119,8 +119,8 @@ class Reservations:
 
 
 def held_room(worker: KnownWorker, task: Task, since: Iterable[Task] = ()) -> Held:
-    """The room beside the task that the worker is kept for: all there is, less what the task needs and what has been
-    placed `since` the worker was reserved."""
+    """The room beside the task for which the worker is reserved: the whole capacity, less the needs of that task and of
+    tasks placed `since` the reservation."""
     shapes: Sequence[Shape] = [task.shape, *(one.shape for one in since)]
     total = worker.whole()
     return Held(
@@ -141,7 +141,7 @@ def _held(worker: KnownWorker, reservation: Reservation) -> Held:
 
 
 def _lack(worker: KnownWorker, shape: Shape) -> float:
-    """The largest part of the need that is not free; 0 when only a slot is missing."""
+    """The largest missing fraction of a needed resource; 0 if only a slot is missing."""
     free = worker.free_resources()
     needs = (shape.cpu_m, shape.memory_mb, shape.gpu)
     return max((max(0, need - has) / need for need, has in zip(needs, free, strict=True) if need), default=0.0)

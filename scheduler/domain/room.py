@@ -1,6 +1,6 @@
-"""The room of one worker: as it is when a plan begins (`Room`, `Held`), and while the plan takes from it (`Spot`).
+"""The room of one worker: at the start of a plan (`Room`, `Held`), and while the plan takes from it (`Spot`).
 
-Which room a task may have is decided by the rules (`scheduler.domain.rules`).
+`scheduler.domain.rules` decides which room a task may have.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Final
 from scheduler.domain.model import Shape, Task
 
 Rank = tuple[int, int, str]
-"""Lower is better: 0 for a free slot and 1 for prefetch room, then minus how much of it, then the id."""
+"""Lower is better: 0 for free slots or 1 for prefetch room, then minus the amount, then the worker's id."""
 
 UNLIMITED: Final = (1 << 62, 1 << 62, 1 << 62)
 """The resources of a worker that states no capacity."""
@@ -18,9 +18,9 @@ UNLIMITED: Final = (1 << 62, 1 << 62, 1 << 62)
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a worker that takes work still has: free `slots`, room to `prefetch`, and (cpu_m, memory_mb, gpu).
+    """The free room of a worker that takes work: `slots`, `prefetch`, and resources as (cpu_m, memory_mb, gpu).
 
-    `labels` hold its type as well.
+    `labels` include the worker's type.
     """
 
     worker_id: str
@@ -32,7 +32,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The room of this worker is held for `task`; `slots` and `resources` are what there is beside it."""
+    """A worker's room that is reserved for `task`; `slots` and `resources` are the room beside that task."""
 
     worker_id: str
     task: Task
@@ -41,7 +41,7 @@ class Held:
 
 
 class Spot:
-    """A room while a plan is being made of it."""
+    """A worker's room while a plan is made."""
 
     __slots__ = ("cpu_m", "gpu", "labels", "memory_mb", "prefetch", "slots", "worker_id")
 
@@ -68,7 +68,7 @@ class Spot:
 
 
 class HeldSpot(Spot):
-    """A room that is held for a task while a plan is being made of it; `spare` is what there is beside that task."""
+    """A reserved worker's room while a plan is made; `spare` are the resources beside the reserving task."""
 
     __slots__ = ("held_for", "spare", "spare_slots")
 
@@ -84,6 +84,6 @@ class HeldSpot(Spot):
         self.spare_slots -= 1
 
     def lift(self, placed: Task) -> None:
-        """The task has been placed, here or elsewhere: others may have the rest."""
+        """End the reservation for this plan if its task has been placed, here or elsewhere."""
         if self.held_for is placed:
             self.held_for = None

@@ -1,8 +1,8 @@
 """The workers that the leader knows, and which of them have room.
 
-A lease is renewed by a heartbeat and judged by a monotonic clock (seconds), so that a step of the wall clock ends no
-lease. Only workers with an agent are here: nothing is placed on one without an agent, and SQL alone keeps its lease.
-What the end of a lease means for tasks is decided in `scheduler.domain.leases`.
+Leases are measured by a monotonic clock (seconds), so that a step of the wall clock does not end them. Only workers
+with an agent are here. No task is placed on a worker without one, and its lease is kept in SQL only. What the end of a
+lease means for tasks is in `scheduler.domain.leases`.
 """
 
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ class Roster:
         self._roomy.pop(worker_id, None)
 
     def touch(self, worker: KnownWorker) -> None:
-        """Take note that a worker's offer, status or load has changed."""
+        """Note that a worker's offer, status or load has changed."""
         self._stale.add(worker.id)
         self.changed = True
 
     def occupy(self, worker: KnownWorker, task: Task) -> None:
-        """Count a placed task (it has its execution id) against the worker's room."""
+        """Count a placed task against the worker's room. Raises ValueError for a task without an execution id."""
         if task.execution_id is None:
             raise ValueError(f"task {task.task_id} is placed without an execution id")
         worker.placed[task.execution_id] = task
@@ -57,7 +57,7 @@ class Roster:
         self.touch(worker)
 
     def release(self, worker_id: str, execution_id: str) -> Task | None:
-        """Give back the room that an execution held; None when it held none."""
+        """Free the room of an execution. Returns its task, None if it held no room."""
         worker = self._workers.get(worker_id)
         task = worker.placed.pop(execution_id, None) if worker is not None else None
         if worker is None or task is None:
@@ -70,7 +70,7 @@ class Roster:
         return task
 
     def rooms(self) -> list[Room]:
-        """The room of every worker that can take something now, in no certain order."""
+        """The room of every worker that can take a task now, in no particular order."""
         for id in self._stale:
             worker = self._workers.get(id)
             room = worker.room() if worker is not None and takes_work(worker) else None
@@ -82,18 +82,18 @@ class Roster:
         return list(self._roomy.values())
 
     def another_fits(self, task: Task) -> bool:
-        """Whether a worker on which the task has not failed could hold it, sooner or later."""
+        """Whether a worker on which the task has not failed could hold it if nothing were placed there."""
         return any(worker.id not in task.shuns and could_hold(worker, task.shape) for worker in self)
 
     def expired(self, monotonic: float) -> list[KnownWorker]:
-        """The workers whose lease is over and who still count for something."""
+        """The workers whose lease has run out, and that are online or have placed executions."""
         return [worker for worker in self if _leased(worker) and worker.lease_until <= monotonic]
 
     def next_expiry(self) -> float | None:
-        """The monotonic moment of the next lease's end; None while there is none."""
+        """The monotonic time at which the next lease runs out; None if there is no lease."""
         return min((worker.lease_until for worker in self if _leased(worker)), default=None)
 
 
 def _leased(worker: KnownWorker) -> bool:
-    """A worker that left quietly keeps its lease for as long as something is placed there."""
+    """Whether the worker's lease counts. After a clean stop it does as long as executions are placed there."""
     return worker.online or bool(worker.placed)

@@ -1,8 +1,8 @@
-"""Which worker may have which task: one list of rules, by which `placement` places and `explain` gives reasons.
+"""The rules of which worker may get which task; `placement` applies them, and `explain` gives them as reasons.
 
-A rule has a name, a predicate, and the rest of a sentence about a worker that it refuses (`is offline`). Rules differ
-in what they look at: a worker by itself, a worker as it would be with nothing placed there, the room that is free for a
-shape, or the task. `RULES` is in the order in which an explanation looks for a reason.
+A rule has a name, a predicate, and the rest of a sentence about a worker that it refuses (`is offline`). Rules look at
+different things: a worker, a worker as if nothing were placed there, the free room for a shape, or the task. `RULES` is
+in the order in which an explanation looks for a reason.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -32,7 +32,7 @@ class WorkerRule:
 class WholeRule:
     """Whether a worker could take a task of this shape if nothing were placed there.
 
-    Placing needs only the stricter rule `implied_by`; this one exists for its better reason.
+    Placement needs only the stricter rule `implied_by`; this rule exists to give a better reason.
     """
 
     name: str
@@ -43,7 +43,7 @@ class WholeRule:
 
 @dataclass(frozen=True, slots=True)
 class ShapeRule:
-    """Whether a worker's room is right for a shape."""
+    """Whether a worker's room fits a shape."""
 
     name: str
     allows: Callable[[Shape, Spot], bool]
@@ -52,15 +52,16 @@ class ShapeRule:
 
 @dataclass(frozen=True, slots=True)
 class TaskRule:
-    """Whether one task may have a room that is right for its shape.
+    """Whether one task may have a room that fits its shape.
 
-    The predicate gets the task, the workers on which it failed before, the room, and whether the task waits.
+    The predicate gets the task, the workers on which it failed before, the room, and a function that returns whether
+    the task waits for another worker.
     """
 
     name: str
     allows: Callable[[Task, Collection[str], Spot, Waits], bool]
     sentence: Callable[[Task, Spot, str], str]
-    """Gets the time until which the task waits for another worker, in words."""
+    """Gets the time until which the task waits for another worker, as text."""
 
 
 Rule = WorkerRule | WholeRule | ShapeRule | TaskRule
@@ -82,7 +83,7 @@ def could_hold(worker: KnownWorker, shape: Shape) -> bool:
 
 
 def takes_work(worker: KnownWorker) -> bool:
-    """Whether the worker takes any work at this moment."""
+    """Whether the worker takes any work now."""
     for rule in WORKER_RULES:  # noqa: SIM110  # as above
         if not rule.allows(worker):
             return False
@@ -103,8 +104,8 @@ def _has_free_resources(shape: Shape, spot: Spot) -> bool:
 
 
 def _is_not_kept_from(task: Task, shuns: Collection[str], spot: Spot, _waits: Waits) -> bool:
-    """The room is held for no task, for this one, for one that goes after it, or has space beside the one it is held
-    for. Where the task failed, only a room that is held for it will do."""
+    """Whether the worker is not reserved, is reserved for this task or for one of lower claim, or has room beside the
+    reserving task. On a reserved worker where the task failed, only a reservation for the task itself counts."""
     if not isinstance(spot, HeldSpot):
         return True
     other = spot.held_for

@@ -1,6 +1,6 @@
-"""Where a task is that waits for no worker, in words: it waits for another step, runs, was skipped, or is over.
+"""Describes a task that does not wait for a worker: it waits for another step, runs, was skipped, or is over.
 
-Made of what the orchestrator answers. Why a task waits for a worker is in `scheduler.domain.explain`.
+The facts come from the orchestrator's answer. Why a task waits for a worker is in `scheduler.domain.explain`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from schemas.questions import StepState, TaskAnswer
 from schemas.states import TASK, JobStatus, Reason, TaskStatus
 
 MOST_STEPS: Final = 10
-"""How many steps one sentence names."""
+"""Most steps that one sentence names."""
 
 
 def in_words(task: TaskAnswer, now: datetime) -> str:
@@ -39,7 +39,7 @@ def in_words(task: TaskAnswer, now: datetime) -> str:
 
 
 def worker_in_words(id: str | None, name: str | None) -> str:
-    """A worker by its name, where that is known, and its id."""
+    """A worker by its name, if that is known, and its id."""
     if id is None:
         return "a worker"
     return f"worker {name} ({id})" if name else f"worker {id}"

@@ -1,4 +1,4 @@
-"""One worker as the leader knows it: what it offers, what is placed there, and until when it counts as alive.
+"""One worker as the leader knows it: its offer, the executions placed on it, and its lease.
 
 All workers together are in `scheduler.domain.roster`.
 """
@@ -16,7 +16,7 @@ from schemas.states import WorkerStatus
 
 @dataclass(slots=True, eq=False)
 class KnownWorker:
-    """A worker with an agent. `since` is when this incarnation was first heard of, `lease_until` monotonic."""
+    """A worker with an agent. `since` is the time of this incarnation's first heartbeat; `lease_until` is monotonic."""
 
     id: str
     type: str
@@ -32,17 +32,17 @@ class KnownWorker:
     drained: bool = False
     """A drain was ordered; it lasts, over restarts, until it is lifted."""
     draining: bool = False
-    """The agent says that it drains."""
+    """The agent reports that it drains."""
     lifted: bool = False
-    """A drain was lifted, and the agent has yet to say that it takes work again."""
+    """A drain was lifted, and the agent has not yet reported that it takes work again."""
     unhealthy: str | None = None
-    """Why no command can start there, as the agent says."""
+    """Why no command can start there, as the agent reports; None if commands can."""
     durable: bool = False
-    """It keeps its id over restarts, and so may come back after a long time."""
+    """It keeps its id over restarts, so it may come back after a long time."""
     left: bool = False
-    """It ends or has ended on order, and has not come back since: what it leaves behind did not crash."""
+    """It was told to end, and has not come back since: its executions are lost with the reason `worker_stopped`."""
     stored: bool = False
-    """It has its row; should that be gone, the worker was removed."""
+    """Whether its row was written. If that row does not exist any more, the worker was removed."""
     reservation: Reservation | None = None
     lease_until: float = 0.0
     heard_at: datetime | None = None
@@ -50,15 +50,15 @@ class KnownWorker:
     """The number of this incarnation's newest heartbeat or offer; 0 before the first."""
     placed: dict[str, Task] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
-    """What is placed there and was not named in the last heartbeats: since then, or since it was asked
-    for, monotonic."""
+    """Placed executions that the last heartbeats did not list, with the monotonic time since when, or when the worker
+    was last asked for them."""
     sought: set[str] = field(default_factory=set)
-    """Of these, what the worker was asked for."""
+    """Those of them for which the worker was asked."""
     busy: int = 0
-    """How many are placed there, and what they claim: (cpu_m, memory_mb, gpu)."""
+    """How many executions are placed there; `used` is what they claim: (cpu_m, memory_mb, gpu)."""
     used: tuple[int, int, int] = (0, 0, 0)
     former: deque[str] = field(default_factory=lambda: deque(maxlen=16))
-    """The last incarnations that are over; what still speaks in their name is a straggler."""
+    """The most recent former incarnations; their late messages are ignored."""
 
     @property
     def status(self) -> WorkerStatus:
@@ -70,26 +70,26 @@ class KnownWorker:
 
     @property
     def reason(self) -> str | None:
-        """Why it is unhealthy."""
+        """Why it is unhealthy, while that is its status."""
         return self.unhealthy if self.status is WorkerStatus.UNHEALTHY else None
 
     def room(self) -> Room:
-        """What is free there. Whether the worker takes work at all is decided by the rules."""
+        """Its free room. The rules decide whether the worker takes work at all."""
         slots = max(0, self.slots - self.busy)
         prefetch = max(0, self.slots + self.prefetch - max(self.busy, self.slots))
         return Room(self.id, self.tags(), slots, prefetch, self.free_resources())
 
     def tags(self) -> dict[str, str]:
-        """Its labels with its type among them, as `requires` sees them."""
+        """Its labels and its type, with which `requires` is compared."""
         return tags(self.type, self.labels)
 
     def whole(self) -> tuple[int, int, int]:
-        """(cpu_m, memory_mb, gpu) that it has in all."""
+        """Its whole capacity as (cpu_m, memory_mb, gpu)."""
         capacity = self.capacity
         return UNLIMITED if capacity is None else (capacity.cpu_m, capacity.memory_mb, capacity.gpu)
 
     def free_resources(self) -> tuple[int, int, int]:
-        """(cpu_m, memory_mb, gpu) that nothing placed there has claimed; none where it states less than before."""
+        """Its unclaimed resources as (cpu_m, memory_mb, gpu); never negative, even if its capacity has shrunk."""
         if self.capacity is None:
             return UNLIMITED
         cpu_m, memory_mb, gpu = self.used
@@ -98,5 +98,5 @@ class KnownWorker:
 
 
 def tags(type: str, labels: Mapping[str, str]) -> dict[str, str]:
-    """A worker's labels with its type among them, as `requires` sees them."""
+    """A worker's labels and its type, with which `requires` is compared."""
     return {**labels, "type": type}

@@ -1,1 +1,1 @@
-"""The scheduler's tables: arguments in, rows out. SQL stands in sql/*.sql, rules in domain/."""
+"""The scheduler's tables: arguments in, rows out. SQL is in sql/*.sql, rules are in domain/."""

@@ -1,6 +1,6 @@
-"""What REST reads: pages and single rows as JSON text out of SQL, and the picture that an explanation is made of.
+"""The reads of REST: pages and single rows as JSON text from SQL, and the facts for an explanation.
 
-Works on any replica. Nothing here changes anything.
+Works on any replica, and changes nothing.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ from shared.postgres import Database, Page, Record, load_queries, narrowed
 
 @dataclass(frozen=True, slots=True)
 class QueuePlace:
-    """Where a page of the queue ended. `as_of` decides for all pages what was due; `position` counts from 1."""
+    """Where a page of the queue ended. `as_of` is the time by which all pages decide what is due; `position` counts
+    from 1."""
 
     as_of: datetime
     delayed: bool
@@ -33,7 +34,7 @@ class QueuePlace:
 
 @dataclass(frozen=True, slots=True)
 class KnownTask:
-    """A task as an explanation needs it."""
+    """The facts of a task for an explanation."""
 
     task_id: str
     job_id: str
@@ -54,7 +55,7 @@ _NOTHING: Final = Page([])
 
 
 class Listing:
-    """The reading side of the scheduler's tables."""
+    """The read queries of REST."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,7 +97,8 @@ class Listing:
     async def queue(
         self, query: QueueQuery, now: datetime, after: QueuePlace | None
     ) -> tuple[list[str], QueuePlace | None]:
-        """A page of what waits, in the order in which it would run, what is not yet due last; and where it ended."""
+        """A page of waiting tasks as JSON, in the order in which they would run, those not yet due last; and where it
+        ended, None on the last page."""
         if not _may_match(query.job_id):
             return [], None
         as_of = now if after is None else after.as_of
@@ -124,7 +126,7 @@ class Listing:
         return [row["body"] for row, _ in page], place
 
     async def task(self, id: str) -> KnownTask | None:
-        """One task in the scheduler's hands, or of late."""
+        """One task that waits, is placed, or ended recently; None if it is unknown."""
         row = await self._database.fetch_one(self._find_task, id)
         if row is None:
             return None
@@ -145,7 +147,7 @@ class Listing:
         )
 
     async def position(self, task: KnownTask) -> int:
-        """Its place among the tasks that could run; 1 is next."""
+        """The task's place among the tasks that could run; 1 is next."""
         before = await self._database.fetch_value(self._position, task.priority, task.ready_at, task.task_id)
         return int(before) + 1
 
@@ -184,5 +186,5 @@ def _kept_for(row: Record) -> Task | None:
 
 
 def _may_match(*ids: str | None) -> bool:
-    """Whether these can be ids at all: what is none matches no row."""
+    """Whether these are valid ids or None. Any other text matches no row."""
     return all(id is None or is_id(id) for id in ids)

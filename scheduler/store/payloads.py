@@ -1,7 +1,8 @@
-"""What tasks run, on its way through the scheduler: not in the leader's memory, but at hand where it is wanted soon.
+"""A bounded cache of the run specs of waiting tasks, which are not part of the leader's memory.
 
-What arrives in a turn is at hand until the turn ends. Of what then has to wait, the newest is kept, as much as fits;
-the rest is read from its rows when it is placed. So a short queue costs no further query, and a long one no memory.
+The run specs of a turn's arrivals are at hand until the turn ends. Those of tasks that then wait are kept, the newest
+first, as far as they fit; the others are read from their rows when the tasks are placed. So a short queue needs no
+further query, and a long one no memory.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,25 +16,25 @@ from shared.postgres import Database, load_queries
 
 KEPT_BYTES: Final = 8 << 20
 _COST: Final = 2048
-"""What one payload takes beside its text, about."""
+"""Approximate bytes of one payload beside its text."""
 
 
 class Payloads:
-    """The payloads of waiting tasks. `kept_bytes` is about what those in memory may take."""
+    """The payloads of waiting tasks. `kept_bytes` limits approximately the memory that they take."""
 
     def __init__(self, database: Database, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._database = database
         self._get_runs = load_queries("scheduler")["get_runs"]
         self._most = kept_bytes
         self._kept: dict[str, tuple[int, RunSpec, int]] = {}
-        """By task id, with the attempt and the cost, the oldest first."""
+        """By task id: the attempt, the run spec and the cost; the oldest first."""
         self._cost = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def keep(self, arrivals: Collection[Task], runs: Mapping[str, RunSpec]) -> None:
-        """These are written: keep what those run that wait."""
+        """Keep the run specs of written arrivals that wait."""
         for task in arrivals:
             if task.state is not TaskState.WAITING or task.task_id not in runs:
                 continue
@@ -46,8 +47,8 @@ class Payloads:
             self._forget(next(iter(self._kept)))
 
     async def take(self, tasks: Collection[Task]) -> dict[str, RunSpec]:
-        """What these run, by task id; it is not kept any longer. Raises Unavailable when the tables do not know one,
-        for then this leader's memory is not what they say."""
+        """Returns the run specs of these tasks, by task id, and drops them from the cache. Raises Unavailable when a
+        row is missing, because the leader's memory then differs from the tables."""
         found: dict[str, RunSpec] = {}
         missing: list[Task] = []
         for task in tasks:
@@ -67,7 +68,7 @@ class Payloads:
         return found
 
     def forget(self, tasks: Collection[Task]) -> None:
-        """These are over."""
+        """Drop the run specs of ended tasks."""
         for task in tasks:
             self._forget(task.task_id)
 

@@ -1,4 +1,4 @@
-"""Rows of the scheduler's tables as values of the domain."""
+"""Turns rows of the scheduler's tables into values of the domain."""
 
 from sys import intern
 
@@ -11,13 +11,13 @@ from shared.postgres import Record
 
 
 def shape_of(row: Record) -> Shape:
-    """The shape that a task's row describes (columns `requires`, `resources`)."""
+    """The shape in a task's row (columns `requires`, `resources`)."""
     resources = row["resources"]
     return Shape.of(row["requires"], None if resources is None else Resources(**resources))
 
 
 def worker_of(row: Record) -> KnownWorker:
-    """A worker as its row describes it; without an agent it has no incarnation, and is never placed on."""
+    """The worker in a row. One without an agent has no incarnation, and no task is ever placed on it."""
     status = WorkerStatus(row["status"])
     return KnownWorker(
         id=row["id"],

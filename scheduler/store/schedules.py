@@ -1,4 +1,4 @@
-"""The schedules' table: made and removed over REST, fired and confirmed by the leader."""
+"""The table of schedules: REST creates and deletes them, the leader fires and confirms them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shared.postgres import Database, Record, Transaction, load_queries
 
 @dataclass(frozen=True, slots=True)
 class DueSchedule:
-    """A schedule whose time has come."""
+    """A schedule that is due."""
 
     id: str
     target: JobTarget
@@ -20,7 +20,7 @@ class DueSchedule:
 
 @dataclass(frozen=True, slots=True)
 class UnheardSchedule:
-    """The last event of a schedule, of which it is not known that the orchestrator has heard."""
+    """The last event of a schedule that the orchestrator has not confirmed."""
 
     event: EventData
     traceparent: str | None
@@ -64,11 +64,11 @@ class ScheduleStore:
         return str(await tx.fetch_value(self._sql["get_schedule"], id))
 
     async def delete(self, tx: Transaction, id: str) -> bool:
-        """Remove a schedule. Returns whether it was there."""
+        """Delete a schedule. Returns whether it existed."""
         return await tx.execute(self._sql["delete_schedule"], id) > 0
 
     async def lock_due(self, tx: Transaction, moment: datetime, limit: int) -> list[DueSchedule]:
-        """The schedules that are due at a moment, locked against another firing."""
+        """At most `limit` schedules that are due at `moment`, locked so that no other process fires them."""
         return [
             DueSchedule(row["id"], JobTarget.model_validate(row["target"]), row["next_run_at"], row["traceparent"])
             for row in await tx.fetch(self._sql["due_schedules"], moment, limit)
@@ -77,16 +77,16 @@ class ScheduleStore:
     async def mark_fired(
         self, tx: Transaction, due: Sequence[DueSchedule], job_ids: Sequence[str], moment: datetime
     ) -> None:
-        """These schedules have fired, each as the job with the id at its place in `job_ids`."""
+        """Mark these schedules as fired, with their jobs' ids in the same order."""
         await tx.execute(self._sql["mark_fired"], [one.id for one in due], list(job_ids), moment)
 
     async def next_due(self, tx: Transaction) -> float | None:
-        """In how many seconds the next schedule is due."""
+        """Seconds until the next schedule is due; None if there is none."""
         seconds: float | None = await tx.fetch_value(self._sql["next_due"])
         return seconds
 
     async def confirm(self, confirmed: Sequence[ScheduleConfirmed]) -> None:
-        """Record that the orchestrator has heard of these schedules."""
+        """Record that the orchestrator has confirmed these schedules."""
         await self._database.execute(
             self._sql["confirm_schedules"],
             [one.schedule_id for one in confirmed],
@@ -102,7 +102,7 @@ class ScheduleStore:
         )
 
     async def lock_unheard(self, tx: Transaction, seconds: float, limit: int) -> list[UnheardSchedule]:
-        """Schedules that were made or fired over so many seconds ago, and that the orchestrator has not confirmed."""
+        """Schedules that were made or fired more than `seconds` ago and that the orchestrator has not confirmed."""
         rows = await tx.fetch(self._sql["unheard_schedules"], seconds, limit)
         return [UnheardSchedule(_last_event(row), row["traceparent"]) for row in rows]
 

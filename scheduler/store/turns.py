@@ -1,7 +1,7 @@
-"""The leader's reads and writes: its whole memory when it starts, and from then on the changes of each turn.
+"""The leader's reads and writes: its whole memory when it starts, then the changes of each turn.
 
-One turn is one transaction of a few set-based statements, whatever it holds, with the events that it causes.
-REST reads through `scheduler.store.listing`; what an event changes is decided in `domain`.
+One turn is one transaction of a few set-based statements, with the events that it causes. REST reads through
+`scheduler.store.listing`; `domain` decides what an event changes.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -24,15 +24,15 @@ from shared.outbox import Outbox, OutboxTransaction
 from shared.postgres import Broken, Database, Runner, Transaction, load_queries, sparse
 
 MARKS_KEPT: Final = timedelta(hours=24)
-"""How long it is known of an attempt that it has ended."""
+"""How long the row of an ended attempt is kept."""
 LOAD_PAGE: Final = 2000
-"""How many waiting tasks a new leader reads at a time."""
+"""Waiting tasks that a new leader reads at a time."""
 
 _R = TypeVar("_R", ExecutionFinished, TaskCancelRequested)
 
 
 class TurnStore:
-    """The leader's side of the tables."""
+    """The leader's queries."""
 
     def __init__(self, database: Database, outbox: Outbox, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class TurnStore:
         self._existing, self._forget = sql["existing_workers"], sql["forget_workers"]
 
     async def begin_epoch(self) -> int:
-        """Count a new leader in, after whatever its predecessor had under way; its number."""
+        """Begin the epoch of a new leader, after its predecessor's last transaction. Returns its number."""
         return int(await self._database.fetch_value(self._begin_epoch))
 
     async def confirm_epoch(self, epoch: int) -> None:
@@ -59,14 +59,14 @@ class TurnStore:
         await self.hold(self._database, epoch)
 
     async def hold(self, runner: Runner, epoch: int) -> None:
-        """As `confirm_epoch`; in a transaction it also keeps the next leader off until that ends."""
+        """As `confirm_epoch`. In a transaction it also prevents the next leader's takeover until that ends."""
         try:
             await runner.fetch_value(self._hold_epoch, epoch)
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
 
     async def load(self) -> tuple[list[Task], list[KnownWorker], dict[str, str]]:
-        """All that waits or is placed, every worker with an agent, and the tasks that workers are reserved for."""
+        """All waiting and placed tasks, all workers with an agent, and the reservations (worker id to task id)."""
         rows = await self._database.fetch(self._load_workers)
         reserved = {row["id"]: row["reserved_for"] for row in rows if row["reserved_for"] is not None}
         tasks = [task_of(row) for row in await self._database.fetch(self._load_placed)]
@@ -77,9 +77,9 @@ class TurnStore:
         return tasks, [heard_worker_of(row) for row in rows], reserved
 
     async def write(self, epoch: int, changes: Changes) -> list[str]:
-        """Write one turn and say what it did; answers the arrivals that the tables refuse, which are not placed.
+        """Write the changes and events of one turn. Returns the task ids of refused arrivals, which are not placed.
 
-        Raises Unavailable when another leader has taken over: nothing is written then.
+        Raises Unavailable when another leader has taken over; nothing is written then.
         """
         waited = [task for task in changes.scheduled if task.stored]
         runs = changes.runs | await self._payloads.take(waited) if waited else changes.runs
@@ -93,13 +93,14 @@ class TurnStore:
             try:
                 await self._write_whole(epoch, changes, runs)
             except Broken:
-                pass  # it is refused in part, or altogether: step by step it will tell
+                pass  # a part of it is refused, or all: writing it step by step shows which
             else:
                 return []
         return await self._write_in_steps(epoch, changes, runs)
 
     async def _write_whole(self, epoch: int, changes: Changes, runs: Mapping[str, RunSpec]) -> None:
-        """As one statement. Raises Broken, and writes nothing, unless this is the leader and nothing is refused."""
+        """Write a turn as one statement. Raises Broken, and writes nothing, unless this process leads and no arrival is
+        refused."""
         async with self._outbox.transaction() as tx:
             tx.close_with(self._hold_epoch, epoch)
             for query, arguments in self._known(changes):
@@ -130,7 +131,7 @@ class TurnStore:
         return refused
 
     def _known(self, changes: Changes) -> Iterator[tuple[str, list[object]]]:
-        """What is written of workers and of tasks that the tables know, which nothing can refuse."""
+        """The writes that are never refused: workers, and tasks that have a row."""
         if changes.workers:
             yield self._write_workers, _sight(changes.workers)
         if changes.forgotten:
@@ -142,7 +143,7 @@ class TurnStore:
             yield self._write_updates, _moves(moved)
 
     async def write_heartbeats(self, epoch: int, workers: Sequence[KnownWorker]) -> None:
-        """When workers were last heard of, many at a time. Raises Unavailable when another leader has taken over."""
+        """Write the times of these workers' last heartbeats. Raises Unavailable when another leader has taken over."""
         heard = [w.id for w in workers], [w.heard_at for w in workers], [w.prefetch for w in workers]
         try:
             async with self._outbox.transaction() as tx:
@@ -152,8 +153,8 @@ class TurnStore:
             raise Unavailable("this scheduler's leadership") from None
 
     async def known_otherwise(self, workers: Sequence[KnownWorker]) -> dict[str, bool | None]:
-        """Of these, by id, those of which the tables say otherwise than the leader believes whether they are drained;
-        None for one that the tables do not know any more."""
+        """The workers whose rows differ from the leader's memory: by id, whether they are drained; None if the row was
+        deleted."""
         rows = await self._database.fetch(self._known_otherwise, [w.id for w in workers], [w.drained for w in workers])
         return {row["id"]: row["drained"] for row in rows}
 
@@ -162,12 +163,12 @@ class TurnStore:
         return {row["id"] for row in await self._database.fetch(self._existing, list(ids))}
 
     async def recall(self, task_ids: Collection[str]) -> dict[str, Known]:
-        """What the tables know of these tasks, by id."""
+        """The rows of these tasks, by id."""
         rows = await self._database.fetch(self._recall_tasks, list(task_ids))
         return {row["task_id"]: known_of(row) for row in rows}
 
     async def purge_done(self, limit: int) -> int:
-        """Forget attempts that were over a day ago, so many at most; returns how many."""
+        """Delete at most `limit` attempts that ended more than a day ago. Returns the number deleted."""
         return await self._database.execute(self._purge, now() - MARKS_KEPT, limit)
 
     async def _write_marks(self, tx: Transaction, events: Sequence[_R], outcomes: Sequence[Outcome]) -> list[str]:
@@ -259,7 +260,7 @@ def _sight(workers: Sequence[KnownWorker]) -> list[object]:
 
 
 def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
-    """Those that are over, and the others."""
+    """The ended tasks, and the others."""
     ended: list[Task] = []
     moved: list[Task] = []
     for task in tasks:
@@ -268,7 +269,7 @@ def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
 
 
 def _say(tx: OutboxTransaction, changes: Changes, runs: Mapping[str, RunSpec], refused: Set[str]) -> None:
-    """Emit what a turn has to say, and the orders for what it placed."""
+    """Emit the events of a turn, with the orders to run its placed tasks."""
     events = changes.emitted(runs, refused)
     traces = _traces(changes)
     if not traces:
@@ -279,7 +280,7 @@ def _say(tx: OutboxTransaction, changes: Changes, runs: Mapping[str, RunSpec], r
 
 
 def _traces(changes: Changes) -> dict[str, str]:
-    """The traces of the tasks that a turn changed, and so of all that it says of them; mostly there are none."""
+    """The trace contexts of the changed tasks, which their events carry; usually there are none."""
     return {
         task.task_id: task.traceparent
         for tasks in (changes.arrivals, changes.updates)
@@ -299,7 +300,7 @@ def _resources(shape: Shape) -> str | None:
 
 
 def _latest(events: Iterable[_R]) -> list[_R]:
-    """One event per task, of its highest attempt: a statement may touch a row once."""
+    """One event per task, of its highest attempt, because a statement may write a row only once."""
     latest: dict[str, _R] = {}
     for event in events:
         known = latest.get(event.task_id)

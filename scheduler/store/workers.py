@@ -1,4 +1,4 @@
-"""The workers' table as REST and the leader's loops change it. The leader's own view of it is written in `turns`."""
+"""The changes that REST and the leader's loops make to the table of workers. `turns` writes the leader's memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shared.postgres import Transaction, load_queries
 
 @dataclass(frozen=True, slots=True)
 class LockedWorker:
-    """A worker whose row is locked; `busy` is how many executions are placed there."""
+    """A worker whose row is locked; `busy` is the number of executions placed there."""
 
     status: WorkerStatus
     drained: bool
@@ -21,7 +21,7 @@ class LockedWorker:
 
 @dataclass(frozen=True, slots=True)
 class BeatenWorker:
-    """A worker after a heartbeat over REST; `revived` if that brought it back."""
+    """A worker after a heartbeat over REST; `revived` is whether it was offline before."""
 
     type: str
     name: str
@@ -39,7 +39,7 @@ class ForgottenWorker:
 
 
 class WorkerStore:
-    """Changes single workers, and those without an agent that are silent."""
+    """Changes single workers, and workers without an agent whose lease has run out."""
 
     def __init__(self) -> None:
         self._sql = load_queries("scheduler")
@@ -52,7 +52,7 @@ class WorkerStore:
         await tx.execute(self._sql["insert_worker"], id, type, name, labels, stated)
 
     async def shown(self, tx: Transaction, id: str) -> str:
-        """A worker that is there, as JSON."""
+        """An existing worker as JSON."""
         return str(await tx.fetch_value(self._sql["get_worker"], id))
 
     async def beat(self, tx: Transaction, id: str, labels: Mapping[str, str] | None) -> BeatenWorker | None:
@@ -81,11 +81,11 @@ class WorkerStore:
         await tx.execute(self._sql["delete_worker"], id)
 
     async def expire_silent(self, tx: Transaction, lease: float) -> list[str]:
-        """Take the workers without an agent offline whose lease (seconds) is over. Returns their ids."""
+        """Set workers without an agent offline whose lease (seconds) has run out. Returns their ids."""
         return [row["id"] for row in await tx.fetch(self._sql["expire_silent"], lease)]
 
     async def next_silence(self, tx: Transaction, lease: float) -> float | None:
-        """In how many seconds the next lease of a worker without an agent ends."""
+        """Seconds until the next lease of a worker without an agent runs out; None if there is none."""
         seconds: float | None = await tx.fetch_value(self._sql["next_silence"], lease)
         return seconds
 
