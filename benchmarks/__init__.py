@@ -1,1 +1,1 @@
-"""What the platform reaches, beside what the machine could: `make bench` prints one table."""
+"""Benchmarks of the platform beside the machine's own limits: `make bench` prints one table."""

@@ -1,6 +1,6 @@
-"""Measures a platform of its own, started as `hodei up` starts it, and prints one table.
+"""Measures a platform that it starts as `hodei up` does, and prints one table.
 
-Every figure is from one run on one machine, the machine's own limit (`xargs -P8`) beside it; compare ratios.
+All figures are from one run on one machine, beside the machine's own limit (`xargs -P8`); compare the ratios.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BATCH = 500
 
 
 async def single_posts(client: Client, count: int, at_once: int) -> float:
-    """`POST /jobs` per second, each durable when answered, `at_once` in flight."""
+    """`POST /jobs` per second with `at_once` requests in flight; a job is durable when its response arrives."""
     left = iter(range(count))
 
     async def poster() -> None:
@@ -59,7 +59,7 @@ async def throughput(client: Client, count: int) -> float:
 
 
 async def check_outcomes(client: Client) -> None:
-    """Nothing but /bin/true was run here. Raises RuntimeError unless all of it succeeded."""
+    """Raises RuntimeError unless all jobs succeeded, as they ran only /bin/true."""
     for status in ("pending", "running", "failed", "cancelled"):
         if wrong := [job.id async for job in client.jobs(status=status, limit=1000)]:
             raise RuntimeError(f"the figures mean nothing: {len(wrong)} jobs are {status}, among them {wrong[0]}")
@@ -73,7 +73,7 @@ async def _until_idle(client: Client) -> None:
 
 
 async def latencies(client: Client, count: int) -> list[float]:
-    """Seconds from POST to the outcome being visible, one job at a time on an idle platform."""
+    """Seconds from POST until the outcome is visible, one job at a time on an idle platform."""
     found = []
     for _ in range(count):
         start = time.perf_counter()
@@ -107,7 +107,7 @@ def xargs(count: int) -> float:
 
 
 def alone(count: int) -> float:
-    """The machine's limit for one at a time: median seconds to run /bin/true from here and wait for it."""
+    """The machine's limit for one job at a time: median seconds to run /bin/true from this process and wait for it."""
     times = []
     for _ in range(count):
         start = time.perf_counter()
@@ -117,7 +117,7 @@ def alone(count: int) -> float:
 
 
 def processes() -> dict[str, tuple[float, float]]:
-    """Resident MiB and CPU seconds so far of each part."""
+    """Resident MiB and CPU seconds of each part so far."""
     found: dict[str, tuple[float, float]] = {}
     for child in psutil.Process().children(recursive=True):
         command = child.cmdline()
@@ -137,7 +137,7 @@ def processes() -> dict[str, tuple[float, float]]:
 
 
 async def start_ups(platform: Platform) -> dict[str, tuple[float, float]]:
-    """Of one more process of each service: seconds from its start to a healthy answer, and its resident MiB then."""
+    """For one more process of each service: seconds from its start until it is healthy, and its resident MiB then."""
     found = {}
     async with aiohttp.ClientSession() as session:
         for name in platform.urls:

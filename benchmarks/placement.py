@@ -1,7 +1,7 @@
-"""How long placing takes, by itself: `python benchmarks/placement.py`.
+"""Measures placement alone: `python benchmarks/placement.py`.
 
-Full plans of many tasks on many workers, and the everyday case: a few free slots before a long queue, which must
-cost what is placed and not what waits.
+Full plans of many tasks on many workers, and the usual case: a few free slots and a long queue, where the cost must
+grow with the placed tasks and not with the waiting ones.
 """
 
 import time
@@ -24,7 +24,7 @@ PRIORITIES = ("low", "normal", "high", "critical")
 
 
 def a_desk(*, tasks: int, workers: int, slots: int, shapes: int) -> Desk:
-    """A desk with that many waiting tasks, in so many different shapes, and workers with so many slots."""
+    """A desk with `tasks` waiting tasks of `shapes` different shapes, and `workers` workers with `slots` slots each."""
     desk = Desk(lease=15.0, patience=75.0, new_id=lambda: str(uuid.uuid4()), born=NOW)
     for number in range(workers):
         desk.heartbeat(
@@ -59,7 +59,7 @@ def a_desk(*, tasks: int, workers: int, slots: int, shapes: int) -> Desk:
 
 
 def best(work: Callable[[], int], *, times: int = 5) -> tuple[float, int]:
-    """The shortest of some runs, in seconds, and what the work said it did."""
+    """The shortest of some runs in seconds, and the count that `work` returned."""
     found, count = float("inf"), 0
     for _ in range(times):
         began = time.perf_counter()
@@ -74,7 +74,7 @@ def full_plan(tasks: int, workers: int, shapes: int) -> tuple[float, int]:
 
 
 def few_slots(tasks: int, workers: int, freed: int) -> tuple[float, int]:
-    """Everything is busy, `freed` executions finish, their slots are given out again."""
+    """All slots are busy; `freed` executions finish, and their slots get new tasks."""
     desk = a_desk(tasks=tasks + workers, workers=workers, slots=1, shapes=1)
     desk.place(NOW)
     desk.written(desk.take(), [])

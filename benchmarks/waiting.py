@@ -1,8 +1,8 @@
-"""How much memory a long queue costs the scheduler: `python -m benchmarks.waiting`.
+"""Measures how much memory a long queue takes in the scheduler: `python -m benchmarks.waiting`.
 
-A scheduler of its own, on servers of its own, is given many tasks that no worker fits, each with a large environment,
-as the orchestrator would give them; then it is started anew and has to take them up from its tables. What it takes
-should not depend on how large their environments are.
+It starts servers and a scheduler, and publishes many tasks that fit no worker, each with a large environment, as the
+orchestrator would. Then it restarts the scheduler, which must load them from its tables. The memory should not depend
+on the size of the environments.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PATIENCE = 1800.0
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident MB (of 1,000,000 bytes) now, and at the most so far."""
+    """Resident MB (of 1,000,000 bytes) now, and the peak so far."""
 
     now: float
     peak: float
@@ -59,7 +59,7 @@ class Memory:
 
 @asynccontextmanager
 async def scheduler(environment: dict[str, str], port: int) -> AsyncIterator[Process]:
-    """A scheduler's process, ready."""
+    """A scheduler process that leads."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "scheduler", env={**os.environ, **environment, "SCHEDULER_PORT": str(port)}
     )
@@ -72,7 +72,8 @@ async def scheduler(environment: dict[str, str], port: int) -> AsyncIterator[Pro
 
 
 async def depth(port: int, at_least: int = 0) -> int:
-    """How many tasks the leader's memory holds, once it leads and they are so many."""
+    """Wait until the scheduler leads with at least so many tasks in its queue. Returns their number. Raises
+    TimeoutError."""
     give_up = time.monotonic() + PATIENCE
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
         while time.monotonic() < give_up:
@@ -89,7 +90,7 @@ async def depth(port: int, at_least: int = 0) -> int:
 
 
 def orders(count: int, env_bytes: int) -> list[TaskQueued]:
-    """Tasks that no worker fits, each with an environment of its own."""
+    """Tasks that fit no worker, each with a different environment."""
     text = random.Random(1).randbytes(env_bytes // 2).hex()
     moment = datetime.now(UTC)
     return [

@@ -1,1 +1,1 @@
-"""NATS's own numbers for Prometheus: its monitoring endpoint speaks JSON, Prometheus does not."""
+"""Exports NATS's own metrics to Prometheus, from the JSON of its monitoring endpoint."""

@@ -1,4 +1,4 @@
-"""The composition root: the servers that are asked, and the web server on which Prometheus reads the answers."""
+"""The composition root: the reader of the NATS servers, and the web server that Prometheus scrapes."""
 
 from collections.abc import Sequence
 

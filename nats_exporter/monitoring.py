@@ -1,7 +1,7 @@
-"""What is read of NATS's monitoring endpoint, as far as it is told on: `/varz`, `/jsz` and `/healthz`.
+"""Models of NATS's monitoring endpoint, with the fields that are exported: `/varz`, `/jsz` and `/healthz`.
 
-Field names are the server's own. What a server does not say counts as nothing: a server without JetStream has no
-`/jsz`, and older ones know fewer fields.
+Field names are the server's own. A missing field counts as 0 or empty: a server without JetStream has no `/jsz`, and
+older servers have fewer fields.
 """
 
 from collections.abc import Iterator
@@ -36,13 +36,13 @@ class Varz(BaseModel):
 
 
 class Cluster(BaseModel):
-    """Who leads a replicated stream or consumer."""
+    """The leader of a replicated stream or consumer."""
 
     leader: str = ""
 
 
 class State(BaseModel):
-    """What a stream holds."""
+    """The content of a stream."""
 
     messages: int = 0
     bytes: int = 0
@@ -53,7 +53,7 @@ class ConsumerConfig(BaseModel):
 
 
 class Consumer(BaseModel):
-    """A consumer of a stream. Only a durable one is told on: the others come and go with their readers."""
+    """A consumer of a stream. Only durable ones are exported: the others come and go with their readers."""
 
     name: str
     config: ConsumerConfig = Field(default_factory=ConsumerConfig)
@@ -75,7 +75,7 @@ class Account(BaseModel):
 
 
 class Limits(BaseModel):
-    """What JetStream may take, in bytes."""
+    """JetStream's limits in bytes."""
 
     max_memory: int = 0
     max_storage: int = 0
@@ -87,7 +87,7 @@ class Api(BaseModel):
 
 
 class Jsz(BaseModel):
-    """JetStream on this server, in bytes and numbers."""
+    """JetStream on this server; `memory` and `storage` are in bytes."""
 
     config: Limits = Field(default_factory=Limits)
     memory: int = 0
@@ -96,12 +96,12 @@ class Jsz(BaseModel):
     account_details: list[Account] | None = None
 
     def streams(self, server_name: str) -> Iterator[Stream]:
-        """The streams that this server answers for: in a cluster each is told of by the one that leads it."""
+        """The streams that this server reports: in a cluster, those that it leads."""
         for account in self.account_details or ():
             yield from (stream for stream in account.stream_detail or () if _answers(stream.cluster, server_name))
 
     def durables(self, server_name: str) -> Iterator[tuple[str, Consumer]]:
-        """The durable consumers that this server answers for, with their stream's name."""
+        """The durable consumers that this server reports, with their stream's name."""
         for account in self.account_details or ():
             for stream in account.stream_detail or ():
                 for consumer in stream.consumer_detail or ():

@@ -1,7 +1,7 @@
-"""Asks NATS servers for their numbers when somebody reads the metrics, and sets ours to them.
+"""Reads the monitoring endpoints of NATS servers at each scrape, and sets the exporter's metrics from them.
 
-`server` is the address that was asked. A server that does not answer is `hodei_nats_up` 0 and has no other numbers: old
-ones would pass for new.
+The label `server` is the server's address. For a server that does not answer, `hodei_nats_up` is 0 and there are no
+other metrics, as old values would pass for new ones.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from nats_exporter.monitoring import HEALTHZ, JSZ, VARZ, Jsz, Varz
 from shared.telemetry import Metrics, ToldCounter
 
 DEADLINE: Final = 2.0
-"""Seconds for one question."""
+"""Seconds for one request."""
 LARGEST_ANSWER: Final = 32 << 20
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Silent(Exception):
-    """A server did not answer, or not in a way that can be understood."""
+    """A server did not answer, or its answer cannot be decoded."""
 
 
 class Servers:
@@ -50,11 +50,11 @@ class Servers:
             await self._session.close()
 
     async def healthy(self) -> bool:
-        """Whether any of them is there."""
+        """Whether any server answers."""
         return any(await asyncio.gather(*map(self._is_there, self._urls.values())))
 
     async def measure(self) -> None:
-        """Ask all of them, at the same time."""
+        """Read all servers concurrently, and set the metrics."""
         for metric in self._all:
             metric.clear()
         await asyncio.gather(*(self._measure(server, url) for server, url in self._urls.items()))
@@ -105,7 +105,7 @@ class Servers:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Silent(str(error) or type(error).__name__) from error
 
-    # ---------------------------------------------------------------- what is told on
+    # ---------------------------------------------------------------- the exported metrics
 
     def _declare(self, metrics: Metrics) -> None:
         def gauge(name: str, help: str, labels: Sequence[str]) -> Gauge:
@@ -187,6 +187,6 @@ class Servers:
 
 
 def _server(url: str) -> str:
-    """`host:port`, without the name and password that an address may carry."""
+    """`host:port` of a URL, without the user name and password."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

@@ -1,4 +1,4 @@
-"""The settings of the exporter, which uses HTTP alone: neither NATS's client port nor the database."""
+"""The settings of the exporter, which uses HTTP only, neither NATS's client port nor the database."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from shared.service import HttpSettings, Port, address
 
 
 class NatsExporterSettings(HttpSettings):
-    """The exporter's own variables. `monitoring_url` names the servers to ask, separated by commas."""
+    """The exporter's own variables. `monitoring_url` lists the monitoring URLs of servers, separated by commas."""
 
     service: ClassVar[str] = "nats_exporter"
 

@@ -1,1 +1,1 @@
-"""How soon the platform is back after each kind of fault, and what the fault cost: `make bench-recovery`."""
+"""Measures how soon the platform recovers from each kind of fault, and the damage: `make bench-recovery`."""

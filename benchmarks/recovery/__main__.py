@@ -1,10 +1,10 @@
-"""Inflicts faults on a platform of its own and prints how long it took to come back, as one table.
+"""Starts a platform, inflicts faults on it, and prints how long it took to recover, as one table.
 
 Each fault is repeated: jobs are submitted, one part is killed, asked to stop, frozen or cut off, and a fresh job is
-submitted. "fresh" is the time from the fault, or from its lifting, until the fresh job has ended. "in hand" is the time
-until everything submitted before has ended, less the time in which those jobs had to run. Every job notes its own runs
-in a file. Exits 1 when a figure is beyond its limit, when a job is lost or never ends, or when a process ran again for
-the absence of anything but its worker.
+submitted. "fresh" is the time from the end of the fault until the fresh job has ended. "in hand" is the time until all
+jobs that were submitted before have ended, less their own run time. Every job records its runs in a file. Exits 1 when
+a figure is beyond its limit, when a job is lost or never ends, or when a command ran again after a fault of another
+part than its worker.
 
     make bench-recovery                                  all of it, about three hours
     python -m benchmarks.recovery --faults kill          `kill -9` of each part, 20 times in each moment
@@ -45,7 +45,7 @@ class Options:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Options:
-    """Exits 2 for what cannot be."""
+    """Read the command line. Exits 2 for invalid options."""
     parser = argparse.ArgumentParser(
         prog="make bench-recovery", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +67,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
 
 
 def schedule(faults: Sequence[Fault], repeats: int | None, chance: random.Random) -> list[Fault]:
-    """Every fault as often as is due, in an order that mixes them: no part is hit again and again."""
+    """Every fault as often as it repeats, in mixed order, so that one part is not hit many times in a row."""
     rounds = max(repeats or fault.repeats for fault in faults)
     order: list[Fault] = []
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""What is done to which part of the platform: killed, asked to stop, frozen, cut off; and how it is lifted again."""
+"""The faults of the parts of the platform: killed, asked to stop, frozen, cut off; and how each is lifted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER_REPEATS: Final = 5
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """`seconds` is how long it lasts; 0: it is over at once, and the platform has to mend itself."""
+    """A fault of a part. `seconds` is how long it lasts; with 0 it is over at once, and the platform must recover."""
 
     kind: Kind
     part: str
@@ -40,16 +40,16 @@ class Fault:
 
     @property
     def in_hand_limit(self) -> float:
-        """Seconds until all that was in hand has ended: for what a lost worker had, two leases."""
+        """Most seconds until all jobs in hand have ended: two leases if their worker was lost."""
         return 30.0 if self.part == "worker" else 5.0
 
     @property
     def may_run_twice(self) -> bool:
-        """Only a worker takes running processes along."""
+        """Whether commands may run twice: only the fault of a worker ends running processes."""
         return self.part == "worker"
 
     async def happen(self, platform: Running) -> None:
-        """Do it, and return when it is over and lifted."""
+        """Inflict the fault, and return when it is lifted."""
         if self.kind == "cut":
             await platform.proxies[self.part].cut()
             await asyncio.sleep(self.seconds)
@@ -69,7 +69,7 @@ class Fault:
 
 
 def every() -> list[Fault]:
-    """All faults there are."""
+    """All faults."""
     faults: list[Fault] = []
     for part in PARTS:
         faults += [Fault("kill", part, moment) for moment in ("rest", "load", "handling")]

@@ -1,6 +1,6 @@
-"""Jobs that count their own runs, and a view of them over plain HTTP that outlives any fault.
+"""Jobs that count their own runs, and requests about them over plain HTTP that are retried during a fault.
 
-Each command writes to a file when it begins and when it ends: what really ran is known without asking the platform.
+Each command writes a line to a file when it begins, so that the real runs are known independently of the platform.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANSWER: Final = aiohttp.ClientTimeout(total=5)
 
 @dataclass
 class Job:
-    """One job. Times are those of this process's monotonic clock; None: not yet."""
+    """One job. Times are of this process's monotonic clock; None means not yet."""
 
     seconds: float
     asked: float
@@ -35,7 +35,7 @@ class Job:
 
 @dataclass
 class Jobs:
-    """The jobs of one trial on the orchestrator at `url`; `runs` is the file that they write to."""
+    """The jobs of one trial on the orchestrator at `url`; `runs` is the file to which they write."""
 
     session: aiohttp.ClientSession
     url: str
@@ -43,7 +43,7 @@ class Jobs:
     all: list[Job] = field(default_factory=list)
 
     async def submit(self, seconds: float = 0.0) -> Job:
-        """Submit a job that runs so many seconds; ask, under one key, until it is accepted."""
+        """Submit a job that runs `seconds`. The request is repeated with one idempotency key until it is accepted."""
         job = Job(seconds, time.monotonic())
         self.all.append(job)
         line = f'echo "$HODEI_JOB_ID" >> {self.runs}'
@@ -57,16 +57,16 @@ class Jobs:
             await asyncio.sleep(ASK_AGAIN)
 
     async def begun(self, count: int) -> None:
-        """Wait until so many jobs have begun to run."""
+        """Wait until `count` runs have begun."""
         while self.count().total() < count:  # noqa: ASYNC110  # a file has no event
             await asyncio.sleep(ASK_AGAIN)
 
     def waiting(self) -> int:
-        """How many jobs were accepted and have not begun to run."""
+        """The number of accepted jobs that have not begun to run."""
         return sum(job.accepted is not None for job in self.all) - len(self.count())
 
     async def end_of(self, job: Job) -> None:
-        """Wait until the job is over, as anybody can see it."""
+        """Wait until the API shows that the job is over."""
         while job.ended is None:
             answer = await self._ask("GET", f"/api/v1/jobs/{job.id}/status?wait=2")
             if answer is not None and answer["status"] in OVER:
@@ -75,7 +75,7 @@ class Jobs:
                 await asyncio.sleep(ASK_AGAIN)
 
     async def all_over(self, deadline: float) -> None:
-        """Wait until every accepted job is over; at the deadline those that are not stay as they are."""
+        """Wait until every accepted job is over, for at most `deadline` seconds."""
         until = time.monotonic() + deadline
         while (left := [job for job in self.all if job.id and job.ended is None]) and time.monotonic() < until:
             found: dict[str, str] = {}
@@ -89,11 +89,11 @@ class Jobs:
             await asyncio.sleep(ASK_AGAIN)
 
     def count(self) -> Counter[str]:
-        """How often the command of each job began to run."""
+        """How often the command of each job began to run, by job id."""
         return Counter(self.runs.read_text().split()) if self.runs.exists() else Counter()
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        """The answer's body; None when there is none for now."""
+        """The response's body; None if the request must be repeated."""
         try:
             async with self.session.request(method, self.url + path, timeout=ANSWER, **options) as answer:
                 body = await answer.json(content_type=None)
@@ -102,12 +102,12 @@ class Jobs:
                 if answer.status < 500 and answer.status not in (408, 409, 429):
                     raise RuntimeError(f"{method} {path}: {answer.status} {body}")
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            pass  # that is what a fault does; it is asked again
+            pass  # the effect of a fault; the caller repeats the request
         return None
 
 
 async def healthy(session: aiohttp.ClientSession, urls: Mapping[str, str], *, deadline: float) -> None:
-    """Wait until all services say that they are. Raises TimeoutError."""
+    """Wait until all services are healthy. Raises TimeoutError."""
     async with asyncio.timeout(deadline):
         for url in urls.values():
             while not await _is_healthy(session, url):  # noqa: ASYNC110  # another process: there is no event

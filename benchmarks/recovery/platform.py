@@ -1,4 +1,4 @@
-"""A platform of the benchmark's own, as `hodei up` starts it; its processes are in reach, or its servers can be cut."""
+"""The benchmark's own platform, started as `hodei up` does: its processes can be killed, or its servers be cut off."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLOTS = 8
 
 @dataclass(frozen=True)
 class Running:
-    """`proxies` are there when the servers can be cut off; then `hodei up` has not started them."""
+    """A running platform. It has `proxies` if the servers can be cut off; then `hodei up` has not started them."""
 
     platform: Platform
     session: aiohttp.ClientSession
@@ -37,7 +37,7 @@ class Running:
         return self.platform.urls
 
     async def pids(self, part: str) -> list[int]:
-        """The processes of a part, the one that matters first. Raises RuntimeError when there is none."""
+        """The process ids of a part, the main process first. Raises RuntimeError when there is none."""
         if part == "nats" and self.platform.nats is not None:
             return [self.platform.nats.server_pid]
         if part == "postgres" and self.platform.postgres is not None:
@@ -55,7 +55,7 @@ class Running:
 
 @asynccontextmanager
 async def running(folder: Path, *, cuttable: bool) -> AsyncIterator[Running]:
-    """Start it all with data in `folder`, stop it afterwards. Raises RuntimeError when it does not start."""
+    """Start a platform with its data in `folder`, and stop it afterwards. Raises RuntimeError when the start fails."""
     stand_alone(os.environ)
     os.environ["HODEI_WORKER_SLOTS"] = str(SLOTS)
     async with AsyncExitStack() as stack:
@@ -83,7 +83,7 @@ async def running(folder: Path, *, cuttable: bool) -> AsyncIterator[Running]:
 
 
 async def _behind_proxies(folder: Path, stack: AsyncExitStack) -> dict[str, Proxy]:
-    """Start both servers and a proxy before each, and name the proxies to `hodei up`."""
+    """Start both servers with a proxy in front of each, and give the proxies' addresses to `hodei up`."""
     nats = await stack.enter_async_context(EmbeddedNats(folder / "nats"))
     postgres = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", port=5432, may_move=True))
     assert postgres.port is not None

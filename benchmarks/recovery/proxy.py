@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can be cut: its connections end, and new ones are refused, until it is mended."""
+"""A TCP proxy on loopback that can be cut: its connections break, and new ones are refused, until it is mended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HOST: Final = "127.0.0.1"
 
 
 class Proxy:
-    """Forwards one port of its own, which it keeps, to `target`."""
+    """Forwards its own port, which stays the same, to the port `target`."""
 
     def __init__(self, target: int) -> None:
         self.port = 0
@@ -20,12 +20,12 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
 
     async def mend(self) -> None:
-        """Take connections (again)."""
+        """Accept connections (again)."""
         self._server = await asyncio.start_server(self._forward, HOST, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """End every connection, without the goodbyes of either side, and refuse new ones."""
+        """Break every connection abruptly, and refuse new ones."""
         if self._server is None:
             return
         self._server.close()
@@ -34,7 +34,7 @@ class Proxy:
         self._server = None
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):  # the target is away
+        with suppress(OSError):  # the target is not available
             upstream, downstream = await asyncio.open_connection(HOST, self._target)
             self._open |= {writer, downstream}
             try:

@@ -1,4 +1,4 @@
-"""One fault, once: jobs before it, the fault, a fresh job after it, and what became of all of them."""
+"""One trial of a fault: jobs before it, the fault, a fresh job after it, and the outcomes of all jobs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from benchmarks.recovery.platform import Running
 LONG: Final = 2.0
 """Seconds that the long jobs run beyond the fault."""
 RATE: Final = 15
-"""Jobs per second, under load: about half of what the worker's slots can do."""
+"""Jobs per second under load: about half of the worker's throughput."""
 AT_ONCE: Final = 10
 BACKLOG: Final = 8
-"""No more is submitted while so many jobs have not begun: how soon the platform is back is measured, not how long it
-takes to work off what came meanwhile."""
+"""No more jobs are submitted while so many have not begun, because the trial measures the recovery and not how long a
+backlog takes."""
 UNDER_WAY: Final = 1.0
 """Seconds of load before the fault."""
 MOMENT: Final = 0.04
-"""A fault in the very moment of handling comes within so many seconds of the submission."""
+"""A fault at the moment `handling` comes within so many seconds of the submission."""
 DEADLINE: Final = 90.0
-"""Seconds for what was in hand to end, before it counts as never ended."""
+"""Seconds after which a job in hand counts as never ended."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds and numbers of jobs. `in_hand` leaves out the time that the jobs themselves take."""
+    """The figures of one trial: seconds, and numbers of jobs. `in_hand` excludes the jobs' own run time."""
 
     fault: Fault
     fresh: float
@@ -41,7 +41,7 @@ class Result:
     never: int
 
     def faulty(self, margin: float) -> list[str]:
-        """What is beyond the limits, times `margin` where they are seconds."""
+        """The figures beyond their limits; limits in seconds are multiplied by `margin`."""
         found = []
         if self.fresh > 5.0 * margin:
             found.append(f"a fresh job took {self.fresh:.1f} s")
@@ -57,7 +57,7 @@ class Result:
 
 
 async def trial(platform: Running, fault: Fault, number: int, chance: random.Random) -> Result:
-    """Let it happen. Raises TimeoutError when the platform is not healthy before or not back afterwards."""
+    """Run one trial. Raises TimeoutError when the platform is not healthy before it or does not recover after it."""
     await healthy(platform.session, platform.urls, deadline=60)
     jobs = Jobs(platform.session, platform.urls["orchestrator"], platform.folder / f"runs-{number}")
     moment = chance.uniform(0, MOMENT)
@@ -95,7 +95,7 @@ async def trial(platform: Running, fault: Fault, number: int, chance: random.Ran
 
 
 def _waited(job: Job, lifted: float, runs: int) -> float:
-    """Seconds from the fault's end to the job's, less those in which the job itself had to run."""
+    """Seconds from the fault's end to the job's end, without the job's own run time."""
     if job.accepted is None or job.ended is None:
         return DEADLINE
     begun = lifted if runs > 1 else job.accepted
@@ -103,8 +103,8 @@ def _waited(job: Job, lifted: float, runs: int) -> float:
 
 
 async def _load(jobs: Jobs, enough: asyncio.Event, chance: random.Random) -> None:
-    """Submit RATE jobs a second, half of them of half a second, with at most AT_ONCE requests under way, and none while
-    BACKLOG jobs have not begun."""
+    """Submit RATE jobs a second, half of which run for half a second, with at most AT_ONCE requests in flight, and none
+    while BACKLOG jobs have not begun."""
     async with asyncio.TaskGroup() as group:
         under_way: set[asyncio.Task[Job]] = set()
         while not enough.is_set():

@@ -34,9 +34,9 @@ def api(listing: Listing, bus: Bus) -> Api:
 
     @api.get("/api/v1/tasks/{id}/explain", summary="Explain why a task waits", answers={200: Explanation})
     async def explain_task(_request: web.Request, id: str) -> web.StreamResponse:
-        """For a task that waits for a worker: its position, and per worker what refuses it. For any other: the step
-        that it waits for, where it runs, or how it ended. The orchestrator is asked for that: 503 when it does not
-        answer and the scheduler does not know the task either."""
+        """For a task that waits for a worker: its position, and for each worker why it does not take the task. For any
+        other: the step that it waits for, where it runs, or how it ended. These facts come from the orchestrator: 503
+        when it does not answer and the scheduler does not know the task."""
         task = await listing.task(id)
         if task is not None and task.state is TaskState.WAITING:
             return json_response(await _waiting(listing, task))

@@ -18,8 +18,8 @@ def api(listing: Listing) -> Api:
 
     @api.get("/api/v1/queue", summary="Show what waits", query=QueueQuery, answers={200: list[QueuedTask]})
     async def list_queue(request: web.Request, query: QueueQuery) -> web.StreamResponse:
-        """By priority, then by when it became ready; what is not yet due comes last. `position` counts within the
-        filter."""
+        """Ordered by priority, then by the time at which tasks became ready; tasks that are not yet due come last.
+        `position` counts within the filter."""
         after = _place(query.cursor) if query.cursor else None
         rows, last = await listing.queue(query, now(), after)
         return page(request, rows, None if last is None else _cursor(last))

@@ -28,8 +28,8 @@ def api(listing: Listing, store: ScheduleStore, outbox: Outbox, verdicts: Listen
     @api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)
     async def create_schedule(request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
         """Run `job_id` again, a `pipeline_id`, or a `command`, at `run_at` or now. 404 when the job or pipeline does
-        not exist, 409 when the job's pipeline is archived; while nobody can say (the bus is away), it is accepted, and
-        fails when it is due."""
+        not exist, 409 when the job's pipeline is archived. Without a verdict in time, as while NATS is unavailable, the
+        schedule is accepted and may fail when it is due."""
         if body.cron is not None:
             raise NotSupported("cron", "schedules that fire more than once")
         if body.timezone is not None:
@@ -69,12 +69,12 @@ def api(listing: Listing, store: ScheduleStore, outbox: Outbox, verdicts: Listen
         answers={200: list[Schedule]},
     )
     async def list_schedules(request: web.Request, query: ScheduleQuery) -> web.StreamResponse:
-        """Those that have fired included. Filters are fields of a schedule; several narrow the list down."""
+        """Includes schedules that have fired. Filters are fields of a schedule; several narrow the list down."""
         return await answer_page(request, query, listing.schedules)
 
     @api.get("/api/v1/scheduled/{id}", summary="Show a schedule", answers={200: Schedule})
     async def get_schedule(_request: web.Request, id: str) -> web.StreamResponse:
-        """When it is due, or what became of it."""
+        """When the schedule is due, or how it ended."""
         found = await listing.schedule(id)
         if found is None:
             raise NotFound("schedule", id)
@@ -82,7 +82,7 @@ def api(listing: Listing, store: ScheduleStore, outbox: Outbox, verdicts: Listen
 
     @api.delete("/api/v1/scheduled/{id}", summary="Remove a schedule", answers={204: None})
     async def delete_schedule(_request: web.Request, id: str) -> web.StreamResponse:
-        """It does not fire any more. One that has fired is only forgotten: its job goes on."""
+        """The schedule does not fire any more. If it has fired already, its job goes on."""
         async with outbox.transaction() as tx:
             if not await store.delete(tx, id):
                 raise NotFound("schedule", id)

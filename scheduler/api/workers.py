@@ -39,7 +39,7 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
         creates=True,
     )
     async def register_worker(request: web.Request, body: WorkerRegister) -> web.StreamResponse:
-        """Makes a worker known that no agent stands behind: it is listed, and nothing is ever sent to it."""
+        """Registers a worker without an agent: it is listed, but no work is ever sent to it."""
         id = new_id()
         name = body.name or f"{body.type}-{id[-12:]}"
         async with idempotent(request, outbox) as tx:
@@ -57,12 +57,12 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
         answers={200: list[RegisteredWorker]},
     )
     async def list_workers(request: web.Request, query: RegisteredWorkerQuery) -> web.StreamResponse:
-        """Those that are offline included. Filters are fields of a worker; several narrow the list down."""
+        """Includes offline workers. Filters are fields of a worker; several narrow the list down."""
         return await answer_page(request, query, listing.workers)
 
     @api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: RegisteredWorker})
     async def get_worker(_request: web.Request, id: str) -> web.StreamResponse:
-        """What it offers, and how much is placed there."""
+        """The worker's offer, and the number of executions placed there."""
         return json_response(await shown(id))
 
     async def shown(id: str) -> str:
@@ -78,8 +78,8 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
         answers={200: RegisteredWorker},
     )
     async def beat_worker(_request: web.Request, id: str, body: WorkerHeartbeat) -> web.StreamResponse:
-        """For workers without an agent: renews the lease, brings an offline one back, and may bring new `labels`.
-        An agent's own heartbeats decide about its worker; one over REST is only noted there."""
+        """For workers without an agent: renews the lease, sets an offline worker online, and may change its `labels`.
+        For a worker with an agent it only records the time, as the agent's own heartbeats decide."""
         async with outbox.transaction() as tx:
             beaten = await store.beat(tx, id, body.labels)
             if beaten is None:
@@ -100,8 +100,8 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
 
     @api.post("/api/v1/workers/{id}/drain", summary="Drain a worker", answers={202: RegisteredWorker})
     async def drain_worker(_request: web.Request, id: str) -> web.StreamResponse:
-        """It gets nothing new, gives back what has not started and finishes the rest. That lasts, over restarts of the
-        worker and of the scheduler, until `resume`. 409 when it is offline."""
+        """The worker gets no new work, gives back executions that have not started, and finishes the others. The drain
+        lasts until `resume`, over restarts of the worker and the scheduler. 409 when the worker is offline."""
         async with outbox.transaction() as tx:
             worker = await store.lock(tx, id)
             if worker is None:
@@ -119,8 +119,8 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
 
     @api.post("/api/v1/workers/{id}/resume", summary="Lift a worker's drain", answers={202: RegisteredWorker})
     async def resume_worker(_request: web.Request, id: str) -> web.StreamResponse:
-        """The worker may be given work again; one that is offline, when it comes back. Where nothing was drained this
-        changes nothing. 409 when the worker drains in order to stop: nothing keeps it."""
+        """The worker gets work again, an offline one when it comes back. Without a drain this changes nothing. 409 when
+        the worker drains in order to stop, which cannot be undone."""
         async with outbox.transaction() as tx:
             worker = await store.lock(tx, id)
             if worker is None:
@@ -134,7 +134,7 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
 
     @api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})
     async def delete_worker(_request: web.Request, id: str) -> web.StreamResponse:
-        """409 while executions are placed there, unless it is offline. An agent that still lives is told to end."""
+        """409 while executions are placed there, unless the worker is offline. A running agent is told to end."""
         async with outbox.transaction() as tx:
             worker = await store.lock(tx, id)
             if worker is None:

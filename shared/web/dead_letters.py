@@ -35,8 +35,8 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
         answers={200: list[DeadLetter]},
     )
     async def list_dead_letters(request: web.Request, query: DeadLetterQuery) -> web.StreamResponse:
-        """Those of this service's consumers, without their content. A page may be short, or empty, though another
-        follows: go by the `Link` header. Letters are kept for 30 days."""
+        """The letters of this service's consumers, without their content. A page may be short, or empty, though another
+        follows: use the `Link` header. Letters are kept for 30 days."""
 
         async def find(query: DeadLetterQuery, before: str | None) -> Page:
             wanted = query.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
@@ -53,14 +53,14 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
 
     @api.get("/api/v1/dead-letters/{id}", summary="Show a dead letter", answers={200: DeadLetterDetail})
     async def get_dead_letter(_request: web.Request, id: str) -> web.StreamResponse:
-        """With the event as it came; variables and parameters that look like secrets are masked."""
+        """With the event as it was received; variables and parameters that look like secrets are masked."""
         letter = await found(id)
         return json_response(DeadLetterDetail(**dict(members(letter)), event=masking.shown_event(letter.content.event)))
 
     @api.post("/api/v1/dead-letters/{id}/resend", summary="Publish its event again", answers={202: DeadLetter})
     async def resend_dead_letter(_request: web.Request, id: str) -> web.StreamResponse:
-        """The event goes to all who hear its type, and the letter is taken out; handlers take an event that they know
-        for a repetition. If the handler fails again, there will be a new letter. 409 for an event that was not kept
+        """Publishes the event to all consumers of its type, and deletes the letter. Handlers ignore an event that they
+        have handled before. If a handler fails again, there will be a new letter. 409 for an event that was not kept
         whole."""
         letter = await found(id)
         if not letter.whole:
@@ -72,7 +72,7 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
 
     @api.delete("/api/v1/dead-letters/{id}", summary="Drop a dead letter", answers={204: None})
     async def delete_dead_letter(_request: web.Request, id: str) -> web.StreamResponse:
-        """Its event is given up for good."""
+        """Deletes the letter and its event for good."""
         await letters.delete(await found(id))
         return web.Response(status=204)
 

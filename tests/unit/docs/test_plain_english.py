@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 RIDDLES = re.compile(r"(?<!`)\b(?:nobody|somebody|is no setting|stands there|(?:is|was) said of)\b", re.IGNORECASE)
-LEFT = {"shared": 3, "scheduler": 1, "nats_exporter": 1}
+LEFT = {"shared": 3}
 PACKAGES = ["schemas", "hodei", "shared", "orchestrator", "scheduler", "worker_manager", "nats_exporter"]
 
 
