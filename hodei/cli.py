@@ -24,6 +24,7 @@ from hodei.dead_letters import app as dead_letters
 from hodei.escapes import escaped
 from hodei.explain import explain
 from hodei.ids import whole_job_id
+from hodei.interpreter import python, service_path
 from schemas.model import Name
 from schemas.specs import read_capacity, read_labels
 from schemas.states import JobStatus
@@ -308,7 +309,7 @@ def worker(
         "HODEI_WORKER_CAPACITY": capacity,
         "HODEI_STATE_DIR": str(state_dir.absolute()) if state_dir else None,
     }
-    environment = os.environ | {key: value for key, value in given.items() if value}
+    environment = {**os.environ, **{key: value for key, value in given.items() if value}, **service_path()}
     sys.stdout.flush()
     # The agent replaces this process, so that it gets the signals and its exit code becomes that of `hodei worker`.
-    os.execve(sys.executable, [sys.executable, "-m", "worker_manager.agent"], environment)
+    os.execve(sys.executable, [*python(), "-m", "worker_manager.agent"], environment)

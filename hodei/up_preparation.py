@@ -13,7 +13,7 @@ from typing import Final
 
 from hodei.embedded.errors import EmbeddedError, WrongSetting
 from hodei.embedded.ports import RememberedPorts, free_port, is_taken
-from hodei.up_services import python
+from hodei.interpreter import python, service_path
 from hodei.up_settings import SERVICES, UpSettings, variable_of
 
 STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed to be gone
@@ -29,7 +29,7 @@ async def check_settings(environment: Mapping[str, str]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=dict(environment),
+        env={**environment, **service_path()},
     )
     _, errors = await check.communicate()
     if check.returncode != 0:

@@ -6,9 +6,7 @@ hodei.embedded.service runs a service; the servers are in hodei.up_servers.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Final
 
 import aiohttp
@@ -16,6 +14,7 @@ import aiohttp
 from hodei.embedded.service import ProcessSpec, ServiceProcess
 from hodei.embedded.terminal import progress, say
 from hodei.embedded.worker import ALIVE, refusal_in_words
+from hodei.interpreter import python, service_path
 from hodei.up_settings import SERVICES, UpSettings
 
 HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, even on a machine that is short of CPU
@@ -33,21 +32,11 @@ def services(
             command=(*python(), "-m", name),
             url=f"http://{settings.reach}:{ports[name]}",
             log=settings.data_dir / "logs" / f"{name}.log",
-            environment=environment,
+            environment={**environment, **service_path()},
             fds=fds,
         )
         for name, _ in SERVICES
     ]
-
-
-def python() -> Sequence[str]:
-    """The command of this Python. An installed hodei does not import from the current folder, which may have a
-    `scheduler` of its own."""
-    try:
-        metadata.distribution("hodei-jobs")
-    except metadata.PackageNotFoundError:
-        return (sys.executable,)
-    return (sys.executable, "-P")
 
 
 async def until_healthy(child: ServiceProcess, session: aiohttp.ClientSession) -> None:

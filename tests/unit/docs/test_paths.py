@@ -15,9 +15,9 @@ FOLDERS = (
     "benchmarks", "compose", "docs", "hodei", "nats_exporter", "orchestrator", "scheduler", "schemas", "shared",
     "tests", "worker_manager",
 )  # fmt: skip
-PATH = re.compile(rf"(?<![\w./:$<-])(?:{'|'.join(FOLDERS)}|<service>)/[\w./<>*-]*+(?!:\d)|(?<=`)\w+\.py(?=`)")
-"""A path from the top of the repository, in which `<service>` and `*` stand for a part, but not the name of an image
-(`hodei/worker:0.1.0`); or the name of a module in backticks."""
+PATH = re.compile(rf"(?<![\w./:$<-])(?:{'|'.join(FOLDERS)}|<service>)/(?!_[a-z])[\w./<>*-]*+(?!:\d)|(?<=`)\w+\.py(?=`)")
+"""A path from the top of the repository, in which `<service>` and `*` stand for a part; or the name of a module in
+backticks. Not the name of an image (`hodei/worker:0.1.0`), nor a folder that only a wheel has (`hodei/_services`)."""
 SERVICES = ("orchestrator", "scheduler", "worker_manager")
 
 
@@ -38,7 +38,7 @@ def _modules() -> Iterator[Path]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_that_a_page_names_exists(page: Path) -> None:
-    names = {module.name for module in _modules()}
+    names = {module.name for module in [*ROOT.glob("*.py"), *_modules()]}
 
     assert [path for path in _named(page.read_text()) if not _exists(path, names)] == []
 
