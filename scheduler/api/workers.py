@@ -78,7 +78,7 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
         answers={200: RegisteredWorker},
     )
     async def beat_worker(_request: web.Request, id: str, body: WorkerHeartbeat) -> web.StreamResponse:
-        """For workers without an agent: renews the lease, sets an offline worker online, and may change its `labels`.
+        """For workers without an agent: renews the lease, brings an offline worker back, and may change its `labels`.
         For a worker with an agent it only records the time, as the agent's own heartbeats decide."""
         async with outbox.transaction() as tx:
             beaten = await store.beat(tx, id, body.labels)

@@ -1,7 +1,7 @@
 """The transactional outbox: a state change and the events it causes are written in one transaction.
 
-Events are inserted into the service's own `outbox` table and published from there. While NATS is away requests are
-still accepted, and nothing accepted is lost. `shared.outbox.relay` publishes the rows.
+Events are inserted into the service's own `outbox` table and published from there. While NATS is unavailable requests
+are still accepted, and no accepted request is lost. `shared.outbox.relay` publishes the rows.
 """
 
 import asyncio
@@ -110,7 +110,7 @@ class Outbox:
         return self._bus.max_payload - HEAD_ROOM
 
     def must_fit(self, event: EventData, *loc: str) -> None:
-        """Raises Invalid, naming the field at `loc`, when the bus does not take an event that a request causes."""
+        """Raises Invalid, with the field at `loc`, when a request's event is too large for the bus."""
         if (size := travelling_bytes(event)) > (limit := self.largest_event()):
             says = (
                 f"the request takes {size:,} bytes as an event; the NATS server takes messages of at most {limit:,} "
@@ -119,9 +119,9 @@ class Outbox:
             raise Invalid([FieldError(loc, says, "too_large")])
 
     def when_undeliverable(self, kind: type[_Event], handler: Callable[[Sequence[_Event]], Awaitable[None]]) -> None:
-        """Have `handler` called with committed events that are larger than the bus takes, which happens when the
-        server's limit was lowered. It may be called again with the same events. Without a handler they stay in the
-        table, and are tried again each minute.
+        """Call `handler` with committed events that are too large for the bus, as after the server's limit was lowered.
+        It may be called again with the same events. Without a handler they stay in the table, and are tried again each
+        minute.
         """
         self.relay.sender.undeliverable[kind.event_type] = handler
 
@@ -150,7 +150,7 @@ class Outbox:
         for deed in transaction.committed:
             try:
                 deed()
-            except Exception:  # noqa: BLE001  # what is committed has happened, whatever else fails
+            except Exception:  # noqa: BLE001  # the transaction is committed, so its caller must not see this error
                 _log.exception("outbox.after_commit_failed")
         if rows:
             # The messages leave at the end of this turn of the event loop, and other services wait for them.

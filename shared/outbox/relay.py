@@ -1,8 +1,8 @@
 """The relay: publishes committed outbox rows, and has them deleted once the bus has acknowledged them.
 
-It is fed from memory right after each commit. The table is read only to recover: after the bus was away, after memory
-was full, and after another process died. A row is deleted only after its acknowledgement, so it may be published twice,
-under the same message id where the same rows go together, and is never lost. Of each event type one message is in
+It gets rows from memory right after each commit. The table is read only to recover: after the bus was unavailable, the
+memory was full, or another process died. A row is deleted only after its acknowledgement. So it is never lost and may
+be published twice, with the same message id if the same rows are merged again. Of each event type one message is in
 flight at a time, and rows that wait meanwhile are merged into the next one (`shared.outbox.messages`).
 """
 
@@ -33,13 +33,13 @@ QUIET: Final = 8
 """After a message of at most so many events, the next one of its type is not delayed."""
 
 NO_HURRY: Final = 0.025
-"""Seconds for which events that no service acts on are gathered: fewer messages, and other events go first."""
+"""Seconds for which events are batched that no service acts on: fewer messages, and other events go first."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Relay(Loop):
-    """Publishes one process's outbox. As a loop it sweeps: `run_once` publishes a page of what others left behind.
+    """Publishes one process's outbox. As a loop it sweeps: `run_once` publishes a page of rows that others left.
 
     `relay_id` is the UUID under which this process writes rows; `linger` is in seconds.
     """
@@ -152,7 +152,7 @@ class Relay(Loop):
     # ---------------------------------------------------------------- live: memory → bus
 
     def _hold(self, rows: Sequence[Row]) -> None:
-        """Gather events that no service acts on, unless an urgent event of the same entity would have to wait, too."""
+        """Batch events that no service acts on, unless an urgent event of the same entity would have to wait too."""
         hurried = frozenset().union(*(row.entities for row in rows if row.event_type not in FOR_PEOPLE))
         for row in rows:
             kind = row.event_type
@@ -244,7 +244,7 @@ class Relay(Loop):
             try:
                 await self._acknowledged.delete()
                 published += await self._pages.publish_own()
-            except Exception as error:  # noqa: BLE001  # whatever the error, giving up would leave rows unpublished
+            except Exception as error:  # noqa: BLE001  # giving up after any error would leave rows unpublished
                 _log.warning("outbox.still_behind", error=str(error) or type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)

@@ -1,4 +1,4 @@
-"""Sending one message of the outbox to the bus, and what becomes of a message that the bus refuses.
+"""Sends one message of the outbox to the bus, and handles messages that the bus refuses.
 
 A refused message stays in the table and is tried again after a minute. Of a message that is too large, the events go
 one by one; an event that is too large by itself goes to the handler of its type (`undeliverable`), if there is one.
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Publisher(Protocol):
-    """What the outbox needs of `shared.bus.Bus`."""
+    """The part of `shared.bus.Bus` that the outbox needs."""
 
     @property
     def catalogue(self) -> Catalogue: ...
@@ -52,7 +52,7 @@ class Sender:
         self._refused: set[int] = set()
         self._refused_until = 0.0
         self.undeliverable: dict[str, Callable[[Sequence[Any]], Awaitable[None]]] = {}
-        """By event type: what is called with events that are larger than the bus takes."""
+        """By event type: the handler of events that are too large for the bus."""
         self._published = metrics.counter("outbox_published_total", "Events that the bus acknowledged.", ["type"])
         self._published_of: dict[str, Counter] = {}
 
@@ -62,13 +62,13 @@ class Sender:
         return min(MERGE_LIMIT, self._bus.max_payload - HEAD_ROOM)
 
     def refused(self) -> frozenset[int]:
-        """The ids of rows that are not to be tried again yet."""
+        """The ids of refused rows that must not be tried again yet."""
         if asyncio.get_running_loop().time() >= self._refused_until:
             self._refused.clear()
         return frozenset(self._refused)
 
     def begin(self, message: Message) -> Coroutine[Any, Any, None]:
-        """Hand a message to the bus now; the result is to be given to `finish`."""
+        """Send a message now. The caller passes the result to `finish`."""
         return self._bus.publish(
             self._bus.catalogue.event(message.event_type),
             message.payload,
@@ -77,7 +77,7 @@ class Sender:
         )
 
     async def finish(self, message: Message, stored: Coroutine[Any, Any, None]) -> bool:
-        """Wait until a message is stored. False when the bus refuses it, which then stays in the table.
+        """Wait until a message is stored. Returns False if the bus refuses it; its rows stay in the table then.
 
         Raises BusUnavailable.
         """
@@ -98,7 +98,7 @@ class Sender:
         return True
 
     async def _store(self, message: Message, stored: Coroutine[Any, Any, None]) -> None:
-        """Wait until a message is stored; where it is too large, until each of its events is stored or handled."""
+        """Wait until a message is stored. If it is too large, wait until each of its events is stored or handled."""
         try:
             await stored
         except MessageTooLarge as error:

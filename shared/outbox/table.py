@@ -1,4 +1,4 @@
-"""The outbox table: reading pages of rows to publish them, deleting acknowledged rows, and measuring what waits."""
+"""The outbox table: publishing rows page by page, deleting acknowledged rows, and the metrics of waiting rows."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ PAGE_DEADLINE: Final = 4.0
 """Seconds after which no further message of a page is begun: the transaction that locks its rows may be idle for 10 s
 (`allow_idle_page`), and a message that was begun takes no longer than the deadline of a publish."""
 COUNT_BOUND: Final = 10_000
-"""Rows up to which those that wait are counted."""
+"""Most waiting rows that are counted for the metric."""
 DELETE_DELAY: Final = 0.2
 DELETE_AT: Final = 500
 
@@ -27,9 +27,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Pages:
-    """Publishes rows out of the table, page by page, each page locked. Messages about different entities go at the same
-    time. `relay_id` names this process's rows; `leftover_age` is the age in seconds from which rows of other processes
-    are taken.
+    """Publishes rows of the table, page by page, each page locked. Messages about different entities are sent
+    concurrently. `relay_id` identifies this process's rows; `leftover_age` is the age in seconds from which it also
+    publishes rows of other processes.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class Pages:
         return count, last is not None and count > 0
 
     async def measure(self) -> None:
-        """Set the metrics of the rows that wait."""
+        """Set the metrics of waiting rows."""
         row = await self._database.fetch_one(self._measure, COUNT_BOUND)
         self._waiting.set(int(row["pending"]) if row is not None else 0)
         self._oldest.set(row["oldest"] if row is not None else 0.0)
 
     async def _publish(self, query: str, *args: object) -> tuple[int, int | None]:
-        """Lock, publish and delete a page of rows. Returns the number of events published, and the last row's id if
-        there was a row.
+        """Lock, publish and delete a page of rows. Returns the number of events published, and the last row's id, None
+        if there was no row.
 
         Rows that another relay has locked are skipped. Rows acknowledged before a failure or the deadline are deleted
-        all the same; after the deadline, the last row is the one before the first that was left.
+        in any case. After the deadline, the returned id is the one before the first unpublished row.
         """
         clock = asyncio.get_running_loop().time
         failure: BusUnavailable | None = None
@@ -131,7 +131,7 @@ class Acknowledged:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Have these rows deleted, at once where there are many."""
+        """Delete these rows soon, or at once if there are many."""
         self.ids.extend(row.id for row in rows)
         if len(self.ids) >= DELETE_AT:
             self._delete_now()
@@ -139,7 +139,7 @@ class Acknowledged:
             self._timer = asyncio.get_running_loop().call_later(DELETE_DELAY, self._delete_now)
 
     async def flush(self) -> None:
-        """Delete them, and return when that is done."""
+        """Delete all added rows now, and wait for that."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -148,13 +148,13 @@ class Acknowledged:
         await self.delete()
 
     async def delete(self) -> None:
-        """Delete them; those that could not be deleted are tried again with the next ones."""
+        """Delete all added rows. After an error they are tried again with the next ones."""
         ids = tuple(self.ids)
         if not ids:
             return
         try:
             await self._database.execute(self._delete_rows, ids)
-        except Exception as error:  # noqa: BLE001  # they are tried again with the next ones
+        except Exception as error:  # noqa: BLE001  # the rows are tried again with the next ones
             _log.warning("outbox.not_deleted", rows=len(ids), error=str(error))
         else:
             gone = set(ids)

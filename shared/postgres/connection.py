@@ -14,7 +14,7 @@ import orjson
 Record = asyncpg.Record
 
 PROOF_DEADLINE: Final = 2.0
-"""Seconds in which a connection has to answer after a failure; one that does not is cut."""
+"""Seconds within which a connection must answer after a failure; one that does not is closed."""
 
 if TYPE_CHECKING:
     RawConnection = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
@@ -30,7 +30,7 @@ class Connection(_AsyncpgConnection):
         return ""
 
     def on_refusal(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called when the server refuses a write, whatever the statement."""
+        """Call `listener` when the server refuses all writes."""
         self._refusal = listener
 
     def refused(self) -> None:
@@ -39,18 +39,18 @@ class Connection(_AsyncpgConnection):
 
 
 async def answers(connection: Connection) -> bool:
-    """Whether the server still answers on this connection, after the statement under way was cancelled."""
+    """Whether the server still answers on this connection, after the current statement was cancelled."""
     try:
         await connection.execute("select true", timeout=PROOF_DEADLINE)
     except asyncpg.InFailedSQLTransactionError:
-        return True  # a refusal is an answer, too
+        return True  # an error of the server is an answer too
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         return False
     return True
 
 
 def address(dsn: str) -> str:
-    """Where a server is, without the name and password that open it: `host:port`, or a socket's folder."""
+    """A server's address without user name and password: `host:port`, or a socket's folder."""
     url = urlsplit(dsn)
     if servers := url.netloc.rpartition("@")[2]:
         return servers if re.search(r":\d+$", servers) else f"{servers}:5432"
@@ -58,7 +58,7 @@ def address(dsn: str) -> str:
 
 
 async def teach_json(connection: "RawConnection") -> None:
-    """Make `json` and `jsonb` columns take and give Python objects."""
+    """Make `json` and `jsonb` columns accept and return Python objects."""
     await connection.set_type_codec(
         "json", schema="pg_catalog", encoder=orjson.dumps, decoder=orjson.loads, format="binary"
     )

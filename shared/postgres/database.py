@@ -30,7 +30,7 @@ _WRITE_SOMETHING: Final = """
 create temporary table room_for_something on commit drop as
 select string_agg(md5(random()::text), '') as something from generate_series(1, 2000)
 """
-"""Needs a new file of some pages, which a full disk refuses first."""
+"""A write that needs a new file of some pages, which fails first when the disk is full."""
 
 _log = structlog.get_logger(__name__)
 
@@ -60,12 +60,12 @@ class Database:
             "search_path": schema,
             "application_name": name,
             "timezone": "UTC",
-            # A process that hangs inside a transaction must not hold its locks: others wait for them.
+            # Ends the transaction of a hung process, whose locks other processes wait for.
             "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
         }
         self._pool: asyncpg.Pool[Record] | None = None
         self._refused = False
-        """Whether a write was refused, and none has been seen to succeed since."""
+        """Whether a write was refused, and no check has written successfully since."""
 
     async def start(self) -> None:
         """Connect, trying until the start deadline. Raises Unavailable, or ConfigError for a wrong address or login."""
@@ -87,7 +87,7 @@ class Database:
             pause = min(pause * 2, 1.0)
 
     async def stop(self) -> None:
-        """Close the pool when its connections are free; those still in use after five seconds are cut."""
+        """Close the pool once its connections are free; those still in use after five seconds are terminated."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -140,7 +140,8 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """A connection outside the pool. Within seconds the server notices a dead process, and frees its locks."""
+        """A connection outside the pool. The server notices within seconds if this process dies, and frees its
+        locks."""
         keepalive = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
         try:
             connection = await asyncpg.connect(
@@ -165,9 +166,10 @@ class Database:
                 connection.terminate()
 
     async def healthy(self) -> bool:
-        """Whether the server answers and takes writes, within two seconds.
+        """Whether the server answers and accepts writes, within two seconds.
 
-        After a refused write each check tries one, until it succeeds: a server with a full disk still answers queries.
+        After a refused write each check tries to write until that succeeds: a server with a full disk still answers
+        queries.
         """
         try:
             async with asyncio.timeout(2.0):
@@ -208,7 +210,7 @@ class Database:
         self._refused = True
 
     async def acquire(self) -> Connection:
-        """Take a connection out of the pool; `release` has to follow. Raises Unavailable after five seconds."""
+        """Take a connection out of the pool; the caller must `release` it. Raises Unavailable after five seconds."""
         pool = self._pool
         if pool is None:
             raise Unavailable("database")
@@ -238,7 +240,7 @@ class Database:
             await self._pool.release(
                 cast("asyncpg.pool.PoolConnectionProxy[Record]", connection), timeout=PROOF_DEADLINE
             )
-        except TimeoutError:  # the pool has cut it; the caller has the error of its statement
+        except TimeoutError:  # the pool has closed it, and the caller got its statement's error
             _log.warning("database.connection_replaced")
 
 

@@ -1,8 +1,8 @@
-"""How errors of PostgreSQL and of asyncpg are told apart: whether the server or the statement is at fault.
+"""Classifies errors of PostgreSQL and of asyncpg: whether the server or the statement is the cause.
 
-A server that cannot be reached, does not answer, or takes no writes (read-only, in recovery, its disk full, shutting
-down, all its connections taken, our rights withdrawn) is `Unavailable("database")`; a statement that did not end in
-time on a server that answers is `TooSlow("database")`. Every other error is passed on unchanged, under the names below.
+A server that cannot be reached, does not answer, or accepts no writes (read-only, in recovery, disk full, shutting
+down, all connections taken, privileges revoked) is `Unavailable("database")`. A statement that did not finish in time
+on a server that answers is `TooSlow("database")`. Every other error is raised unchanged, under the names below.
 """
 
 from typing import Final
@@ -25,7 +25,7 @@ TAKES_NOTHING: Final = (
     asyncpg.PostgresSystemError,  # the server cannot read or write one of its files
     asyncpg.InsufficientPrivilegeError,
 )
-"""The server answers and refuses every write, whatever the statement."""
+"""Errors of a server that answers but refuses every write."""
 _AWAY: Final = (
     OSError,  # TimeoutError, ConnectionError, a missing socket
     asyncpg.PostgresConnectionError,
@@ -51,7 +51,7 @@ HOPELESS: Final = (
 
 
 class TakesNoWrites(Unavailable):
-    """The server answers and takes no writes (HTTP 503)."""
+    """The server answers but accepts no writes (HTTP 503)."""
 
     def __init__(self) -> None:
         super().__init__("database")
@@ -59,8 +59,8 @@ class TakesNoWrites(Unavailable):
 
 
 class OutOfStep(TooSlow):
-    """asyncpg and the server disagree about the state of the connection (HTTP 503). Mostly it is broken; the
-    statement itself may also be the cause, so one that meets this error repeatedly is given up.
+    """asyncpg and the server disagree about the state of the connection (HTTP 503). Usually the connection is broken.
+    The statement may also be the cause, so one that repeatedly fails with this error is given up.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class OutOfStep(TooSlow):
 
 
 def raise_if_away(error: Exception) -> None:
-    """Raise Unavailable where an error means that the server is away; return for every other error."""
+    """Raise Unavailable if an error means that the server is unavailable; return for every other error."""
     if isinstance(error, TAKES_NOTHING):
         raise TakesNoWrites from error
     if isinstance(error, asyncpg.InternalClientError):
@@ -79,7 +79,7 @@ def raise_if_away(error: Exception) -> None:
 
 
 def is_away(error: Exception) -> bool:
-    """Whether an error means that the server is away, or that the connection to it is closed."""
+    """Whether an error means that the server is unavailable, or that the connection to it is closed."""
     if isinstance(error, asyncpg.InterfaceError):
         return any(word in str(error) for word in _CLOSED_WORDS)
     return isinstance(error, _AWAY)

@@ -1,15 +1,14 @@
-"""Leadership: of several replicas of a service, one at a time runs the services that must be alone.
+"""Leader election: of several replicas of a service, one at a time runs the services that must run alone.
 
-The lock is an advisory lock of PostgreSQL on a connection of its own: whoever holds it leads, and loses it with the
-connection. A replica that waits takes over at the moment the lock is free. Losing the lock stops the leader's
-services, and the waiting begins anew when all of them are over: a process in which one cannot be stopped ends itself,
-for no term may run into the next. What leading means is the service's business.
+The lock is an advisory lock of PostgreSQL on a separate connection. The replica that holds it leads, and loses it with
+the connection. A standby takes over as soon as the lock is free. A leader that loses the lock stops its leader services
+and stands for election again when all of them have stopped. If one cannot be stopped, the process ends itself, because
+terms must not overlap. Each service defines what its leader does.
 
-A process that hangs keeps its connection, so the lock is a lease as well: the leader asks something of its session
-every half second, PostgreSQL notes when, and a standby that sees no sign for some seconds has PostgreSQL end that
-session. The old leader learns of it when it wakes; what it writes until then must be fenced by what it leads (the
-scheduler's epoch). A leader that could not do its work gives no sign, and a standby that could not either takes nothing
-over: `fit` tells.
+A hung process keeps its connection, so the lock is a lease as well. The leader runs a query on its session every half
+second, and PostgreSQL records the time. A standby that sees no such query for some seconds has PostgreSQL end the
+session. The old leader notices when it wakes; its writes until then must be fenced by other means (the scheduler's
+epoch). While `fit` returns False, a leader runs no such queries, and a standby does not take over.
 """
 
 import asyncio
@@ -32,16 +31,16 @@ LOCK_WAIT: Final = "10s"
 SIGN_INTERVAL: Final = 0.5
 SIGN_DEADLINE: Final = 4.0
 SILENCE: Final = 3.0
-"""Seconds without a sign of life, after which a standby ends the leader's session: with looking and starting, others
-lead within five."""
+"""Seconds without a sign of life after which a standby ends the leader's session. With the time for checks and the
+start, a new leader leads within five."""
 LOOK_INTERVAL: Final = 0.5
 LOOK_DEADLINE: Final = 2.0
 STOP_DEADLINE: Final = 20.0
-"""Seconds for all services of a term: more than two handlers take that hang on a database which does not answer."""
+"""Seconds to stop all services of a term: longer than two handlers that wait for an unresponsive database."""
 PAUSE_FIRST: Final = 0.1
 PAUSE_MOST: Final = 5.0
 PAUSE_WHILE_AWAY: Final = 0.5
-"""Seconds between two attempts while the database is away: nobody tells when it is back."""
+"""Seconds between two attempts while the database is unavailable, as its return is not signalled."""
 
 _log = structlog.get_logger(__name__)
 
@@ -49,10 +48,9 @@ _log = structlog.get_logger(__name__)
 class Leadership:
     """A service that runs other services while it leads.
 
-    `lock_name` names the role within the database's schema. `services` makes the leader's services anew for each
-    term, in the order in which they start; whatever they remember, they read from the tables when they start.
-    `stop_deadline` is in seconds; `force(reason)` ends the process when a term is not over by then. `fit` tells whether
-    this process could do a leader's work now.
+    `lock_name` is the role within the database's schema. `services` makes new leader services for each term, in start
+    order; they load their state from the tables when they start. `stop_deadline` is in seconds; `force(reason)` ends
+    the process when a term has not ended by then. `fit` returns whether this process can do a leader's work now.
     """
 
     def __init__(
@@ -99,11 +97,11 @@ class Leadership:
         await self._following.wait()
 
     async def start(self) -> None:
-        """Stand for leadership; returns at once, whoever leads."""
+        """Stand for election. Returns at once, before the result."""
         self._task = asyncio.create_task(self._stand(), name=self.name)
 
     async def stop(self) -> None:
-        """Stop the leader's services, if we lead, and let the lock go. Raises StopTimeout."""
+        """Stop the leader services, if this process leads, and release the lock. Raises StopTimeout."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -114,13 +112,13 @@ class Leadership:
     async def _stand(self) -> None:
         pause = PAUSE_FIRST
         while True:
-            while not self._fit():  # noqa: ASYNC110  # a term could not even start, and nobody tells when it could
+            while not self._fit():  # noqa: ASYNC110  # a term could not start, and there is no event for when it could
                 await asyncio.sleep(LOOK_INTERVAL)
             try:
                 async with self._database.session() as session:
                     await self._acquire(session)
                     if await self._lead(session):
-                        pause = PAUSE_FIRST  # a term that cannot even start is tried ever more seldom
+                        pause = PAUSE_FIRST  # terms that fail to start are retried with growing pauses
                 _log.warning("leadership.lost", lock=self._lock_name)
             except StopTimeout as error:
                 if self._task is not None:
@@ -129,7 +127,7 @@ class Leadership:
             except Unavailable as error:
                 _log.warning("leadership.waiting", lock=self._lock_name, error=str(error))
                 pause = min(pause, PAUSE_WHILE_AWAY)
-            except Exception:  # noqa: BLE001  # a term that failed must not be the last one this process stands for
+            except Exception:  # noqa: BLE001  # after a failed term, this process must stand for election again
                 _log.exception("leadership.failed", lock=self._lock_name)
             await sleep(pause)
             pause = min(pause * 2, PAUSE_MOST)
@@ -139,7 +137,7 @@ class Leadership:
         watching = asyncio.create_task(self._watch(), name=f"{self.name} watch")
         try:
             while True:
-                with suppress(LockTimeout):  # somebody else leads: go on waiting, with a new snapshot
+                with suppress(LockTimeout):  # another process leads: keep waiting, with a new snapshot
                     await session.fetch(self._take, self._lock_name)
                     return
         finally:
@@ -147,10 +145,10 @@ class Leadership:
             await asyncio.wait({watching})
 
     async def _watch(self) -> None:
-        """While another process leads, end its session when it falls silent.
+        """While another process leads, end its session when its signs of life stop.
 
-        Two looks, shortly one after the other, must find the same old sign: after a pause of the database, or of this
-        process, the leader is given the time to speak first.
+        Two successive checks must find the same old sign, so that after a pause of the database or of this process the
+        leader gets the time for a new sign first.
         """
         clock = asyncio.get_running_loop().time
         before: tuple[object, ...] | None = None
@@ -165,13 +163,14 @@ class Leadership:
                     if holder and sign and holder["silent"] and sign == before and not late and self._fit():
                         _log.warning("leadership.silent", lock=self._lock_name, pid=holder["pid"])
                         await self._database.fetch(self._end_session, *sign)
-            except Exception as error:  # noqa: BLE001  # who cannot look cannot judge; the lock itself is waited for
+            except Exception as error:  # noqa: BLE001  # the wait for the lock goes on without this check
                 _log.info("leadership.not_watched", lock=self._lock_name, error=str(error) or type(error).__name__)
                 sign = None
             before, looked_at = sign, clock()
 
     async def _lead(self, session: Session) -> bool:
-        """Run the leader's services until the session is lost; whether they started. Raises what their start raises."""
+        """Run the leader services until the session is lost. Returns whether they started. Raises errors of their
+        start."""
         started: list[Service] = []
         lost = asyncio.ensure_future(self._until_lost(session))
         starting = asyncio.ensure_future(start_all(self._services(), started))
@@ -190,22 +189,22 @@ class Leadership:
             await _whole(self._end(started, starting, lost))
 
     async def _end(self, started: list[Service], *begun: "asyncio.Future[None]") -> None:
-        """Stop all that has started. Raises StopTimeout."""
+        """Stop all services that have started. Raises StopTimeout."""
         for task in begun:
             task.cancel()
         _, late = await asyncio.wait(begun, timeout=self._stop_deadline)
         for task in begun:
             if task.done() and not task.cancelled():
-                task.exception()  # told already, or of no interest any more
+                task.exception()  # marks it as retrieved: it is already raised, or does not matter any more
         await stop_all(started, deadline=self._stop_deadline)
         if late:
             raise StopTimeout(f"a start did not end within {self._stop_deadline:g} s")
         self._following.set()
 
     async def _until_lost(self, session: Session) -> None:
-        """Give signs of life; return when the server says goodbye, or does not answer any more."""
+        """Give signs of life. Returns when the server ends the session or does not answer any more."""
         while not session.lost.is_set():
-            with suppress(TimeoutError):  # nothing heard: ask
+            with suppress(TimeoutError):  # the session is not known to be lost: give a sign of life
                 async with asyncio.timeout(SIGN_INTERVAL):
                     await session.lost.wait()
                 return
@@ -219,7 +218,7 @@ class Leadership:
 
 
 async def _whole(work: Coroutine[Any, Any, None]) -> None:
-    """Await what must not be left half done: being cancelled meanwhile waits for its end. Raises what it raises."""
+    """Await work that must complete: a cancellation is raised only after its end. Raises the errors of `work`."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait({task})

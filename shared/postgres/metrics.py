@@ -1,7 +1,7 @@
-"""What the pool of connections counts: how many are out, who waits for one, and for how long.
+"""The metrics of a connection pool: connections in use, callers that wait for one, and how long they waited.
 
-One number is kept on the way, `asked`: who holds a connection or wants one. All else follows from it when somebody
-looks; a clock is read only by who finds every connection taken.
+Only `asked` is counted on the hot path: the callers that hold or want a connection. The gauges are computed from it at
+each scrape, and a clock is read only if all connections are in use.
 """
 
 from shared.telemetry import Metrics

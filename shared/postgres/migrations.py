@@ -1,8 +1,8 @@
 """Migrations: numbered SQL files, applied in order, each in one transaction, each exactly once per schema.
 
-`<package>/sql/migrations/0001_what_it_does.sql`, numbered from 1 without gaps. A file that was applied somewhere
-never changes again; a correction is a new file. The tables that every service needs (outbox, idempotency keys)
-are migrations of `shared` itself and go into each service's schema first. There is no way back down: the previous
+`<package>/sql/migrations/0001_what_it_does.sql`, numbered from 1 without gaps. A file never changes after it was
+applied to any database; a correction is a new file. The tables that every service needs (outbox, idempotency keys) are
+migrations of `shared` itself and are applied to each service's schema first. There are no down migrations: the previous
 version of a service must run on the next version's schema.
 """
 
@@ -38,10 +38,10 @@ class Migration:
 
 
 async def migrate(database: Database, package: str) -> int:
-    """Bring the database's schema to what `shared` and `package` ask for; how many migrations that took.
+    """Apply the missing migrations of `shared` and `package`. Returns the number applied.
 
-    Safe to call from several processes at once: one works, the others wait. Raises ConfigError when an applied
-    migration differs from its file, or when the database is newer than this code; nothing is changed then.
+    Safe to call from several processes at once: one migrates, the others wait. Raises ConfigError, and changes nothing,
+    when an applied migration differs from its file, or when the database is newer than this code.
     """
     sql = load_queries("shared.postgres")
     async with database.session() as session:

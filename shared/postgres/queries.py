@@ -1,4 +1,4 @@
-"""Named queries: SQL stands in `<package>/sql/*.sql` under a name and a one-line purpose, never in Python.
+"""Named queries: SQL is in `<package>/sql/*.sql`, each query with a name and a one-line purpose, never in Python.
 
 A file is a sequence of blocks, each opened by two comment lines:
 
@@ -8,7 +8,7 @@ A file is a sequence of blocks, each opened by two comment lines:
 
 A statement that takes many rows at once describes them as `shared.postgres.rows` has it.
 
-Running them is `shared.postgres.database`'s business; numbered migrations are `shared.postgres.migrations`'.
+`shared.postgres.database` runs them. Numbered migrations are in `shared.postgres.migrations`.
 """
 
 import re
@@ -22,7 +22,7 @@ from shared.postgres.rows import MalformedRows, expanded
 
 _HEADER: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"\A(?:\s*--.*\n)*")
-"""What follows the purpose, before the statement."""
+"""Further comment lines before the statement."""
 
 
 class MalformedQueries(Exception):
@@ -59,7 +59,7 @@ class Queries(Mapping[str, str]):
 
 
 def parse(text: str, *, origin: str) -> dict[str, str]:
-    """Split one file into its queries. Raises MalformedQueries naming `origin` and what is wrong with it."""
+    """Split one file into its queries. Raises MalformedQueries, with `origin` and the error."""
     found: dict[str, str] = {}
     first, *blocks = _HEADER.split(text)
     if any(line.strip() and not line.startswith("--") for line in first.splitlines()):

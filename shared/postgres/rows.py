@@ -1,6 +1,6 @@
 """Statements that take many rows at once, one array for each column, out of one description of the columns.
 
-The description stands in the statement, in place of `unnest` with its numbered parameters:
+The description is in the statement, in place of `unnest` with its numbered parameters:
 
     from given (task_id uuid, attempt int, detail text) as closed
 

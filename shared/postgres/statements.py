@@ -1,14 +1,14 @@
-"""Statements made of named queries: several of them as one, and one without the conditions that nobody gave.
+"""Statements made from named queries: several queries joined into one, and a query without its unused filters.
 
-Joined, they are one round trip, all or nothing, and need no BEGIN and COMMIT around them. A query that can be joined
-with others has this form, its last `select` at the beginning of a line:
+Joined queries are one round trip, all or nothing, and need no BEGIN and COMMIT. A query that can be joined with others
+has this form, its last `select` at the beginning of a line:
 
     with one as (…), two as (…)
     select what, it, gives
 
-The selected are values without a FROM; the names of the parts and of the values are unlike those of other queries.
+It selects values without a FROM; the names of its parts and values differ from those of other queries.
 
-A query that can be narrowed has each filter on a line of its own, with one parameter and this mark at its end:
+A query that can be narrowed has each optional filter on its own line, with one parameter and this mark at the end:
 
     where archived_at is null
       and name = $2::text -- if given
@@ -28,8 +28,8 @@ _V = TypeVar("_V")
 
 
 def sparse(column: list[_V | None]) -> list[_V | None]:
-    """An optional column for `unnest`, empty if nothing is in it: `unnest` fills short arrays up, and encoding nulls is
-    not free."""
+    """An optional column for `unnest`, as an empty array if it has no value: `unnest` pads short arrays with nulls, and
+    encoding nulls costs time."""
     return column if any(value is not None for value in column) else []
 
 
@@ -41,7 +41,7 @@ class Call(NamedTuple):
 
 
 def joined(calls: Sequence[Call]) -> Call:
-    """All of them as one. Raises ValueError for a query that is not of the form above."""
+    """All queries as one. Raises ValueError for a query that does not have the form above."""
     if len(calls) == 1:
         return calls[0]
     query = _joined(tuple((call.query, len(call.arguments)) for call in calls))
@@ -51,7 +51,7 @@ def joined(calls: Sequence[Call]) -> Call:
 def narrowed(query: str, *arguments: object) -> Call:
     """The query without the filters whose argument is None.
 
-    What is left says no more than what was asked, so PostgreSQL finds the index for it, whichever filters there are.
+    Without the unused filters, PostgreSQL can choose the right index for those that are given.
     """
     text, places = _narrowed(query, tuple(argument is None for argument in arguments))
     return Call(text, tuple(arguments[place] for place in places))
@@ -59,7 +59,7 @@ def narrowed(query: str, *arguments: object) -> Call:
 
 @cache
 def _narrowed(query: str, missing: tuple[bool, ...]) -> tuple[str, tuple[int, ...]]:
-    """The text, and which of the arguments are left, by place."""
+    """The text, and the positions of the remaining arguments."""
 
     def stays(line: str) -> bool:
         return not (line.endswith(IF_GIVEN) and missing[int(_PARAMETER.findall(line)[0]) - 1])

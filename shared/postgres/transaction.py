@@ -1,4 +1,4 @@
-"""Transactions: how statements run in one, when it begins and ends, and what is tried again after a deadlock."""
+"""Transactions: running statements in one, its beginning and end, and retries after a deadlock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ class Transaction:
         self._connection = connection
         self._unbegun = block
         self.open = False
-        """Whether BEGIN was sent, so that a COMMIT or ROLLBACK has to follow."""
+        """Whether BEGIN was sent, so that a COMMIT or ROLLBACK must follow."""
 
     async def fetch(self, query: str, *args: object) -> list[Record]:
         """Run a statement and return all its rows."""
@@ -60,7 +60,7 @@ class Transaction:
             raise
 
     async def fetch_last(self, query: str, *args: object) -> Record | None:
-        """As `fetch_one`, for the last statement: where it is also the first, no BEGIN and no COMMIT are sent."""
+        """As `fetch_one`, for the last statement. If it is also the first, no BEGIN and COMMIT are sent."""
         self._unbegun = None
         return await self.fetch_one(query, *args)
 
@@ -74,7 +74,7 @@ class Transaction:
             raise
 
     async def execute(self, query: str, *args: object) -> int:
-        """Run a statement and return how many rows it touched (0 for a statement that reports no number)."""
+        """Run a statement. Returns the number of affected rows (0 for a statement that reports none)."""
         try:
             await self._begin()
             status = await self._connection.execute(query, *args)
@@ -90,8 +90,8 @@ class Transaction:
         raise RuntimeError(f"{said} in a transaction without events: begin it with Outbox.transaction()")
 
     async def _explain(self, error: Exception) -> None:
-        """Raise Unavailable or TooSlow where that is what an error means; return for every other error."""
-        # The server cancels a statement at its statement_timeout, or when an administrator asks it to.
+        """Raise Unavailable or TooSlow if an error means that; return for every other error."""
+        # The server cancels a statement at its statement_timeout, or on request of an administrator.
         slow = isinstance(error, asyncpg.QueryCanceledError)
         if slow or (isinstance(error, TimeoutError) and await answers(self._connection)):
             raise TooSlow("database") from error
@@ -112,7 +112,7 @@ class Session(Transaction):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.lost = asyncio.Event()
-        """Set as soon as the connection is gone, for whatever reason."""
+        """Set as soon as the connection is lost for any reason."""
         connection.add_termination_listener(lambda _connection: self.lost.set())
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
