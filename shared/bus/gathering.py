@@ -1,7 +1,7 @@
-"""How a consumer gathers a batch: everything that has arrived, decoded, within bounds.
+"""Gathers a consumer's batch: all messages that have arrived, decoded, within bounds.
 
-Here: waiting for company where events are patient, decoding, and dropping copies of messages that are done with. Not
-here: the pause after a batch (`shared.bus.consumer`), and how messages arrive (`shared.bus.pull`).
+Here: the short wait for more messages while all events are patient, decoding, and dropping copies of settled messages.
+Not here: the pause after a batch (`shared.bus.consumer`), and how messages arrive (`shared.bus.pull`).
 """
 
 import asyncio
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 class Gathering(Generic[T]):
-    """The batches of one consumer. Its parameters are the consumer's parts and those of `Consumer`.
+    """Gathers the batches of one consumer. Its parameters are the consumer's parts and parameters of `Consumer`.
 
-    `undecodable(raw, position, error)` gets each message that `decode` refuses; `pause(seconds)` sleeps, and returns
-    True when the consumer is to stop.
+    `undecodable(raw, position, error)` gets each message that `decode` refuses. `pause(seconds)` sleeps, and returns
+    True when the consumer must stop.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Gathering(Generic[T]):
         self._max_bytes = max_bytes
 
     async def be_patient(self) -> None:
-        """While all that has arrived may wait, give it a moment to get company."""
+        """Wait a moment for more messages, while all that have arrived are patient."""
         if not self._patient or not self._may_wait():
             return
-        if self._all_patient:  # nothing that may come has to be looked at
+        if self._all_patient:  # no message of this consumer needs to be checked
             if len(self._pull.buffer) < self._pull.room // 2:
                 await self._pause(self._patience)
             return
@@ -82,7 +82,7 @@ class Gathering(Generic[T]):
             await self._pull.more(left)
 
     async def gather(self) -> list[Message[T]]:
-        """Everything that has arrived, decoded, within the bounds."""
+        """Take and decode all messages that have arrived, within the bounds."""
         buffer = self._pull.buffer
         messages: list[Message[T]] = []
         copies: list[Msg] = []

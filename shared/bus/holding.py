@@ -1,7 +1,7 @@
-"""The messages that a consumer has in hand, and what it replies to the server about them.
+"""The messages that a consumer holds, and its replies to the server about them.
 
-Here: acknowledging a message, asking for it once more after a growing pause, giving it back, and the sign that it is
-still worked on. Not here: which of these a message gets (`shared.bus.settling`).
+Here: acknowledging a message, requesting its redelivery after a growing delay, giving it back, and the sign that it is
+still in progress. Not here: which of these a message gets (`shared.bus.settling`).
 """
 
 import asyncio
@@ -30,11 +30,11 @@ IN_PROGRESS: Final = b"+WPI"
 NAK_FIRST_DELAY: Final = 0.1
 NAK_LONGEST_DELAY: Final = 10.0
 SIGNS_OF_LIFE: Final = 4
-"""How often within `ack_wait` the server is told that we still work on what we hold: two may come late or get lost."""
+"""Signs of progress within `ack_wait`, so that two of them may be late or lost."""
 
 
 class Holding:
-    """What one consumer holds: the messages it has taken, and those in `buffer`, which have arrived and wait."""
+    """The messages of one consumer: those that it has taken, and those in `buffer`, which have arrived and wait."""
 
     def __init__(
         self,
@@ -54,17 +54,17 @@ class Holding:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing that has arrived waits to be handled."""
+        """Whether no arrived message is unhandled."""
         return not self._held and not self._buffer
 
     def take(self) -> Msg:
-        """Take the first message of the buffer in hand."""
+        """Take the first message of the buffer."""
         raw = self._buffer.popleft()
         self._held[raw.reply] = raw
         return raw
 
     def drop(self, raw: Msg) -> None:
-        """Let go of a message without a reply."""
+        """Stop holding a message, without a reply."""
         self._held.pop(raw.reply, None)
 
     async def acknowledge(self, messages: Sequence[Msg]) -> None:
@@ -73,19 +73,19 @@ class Holding:
         await self._reply(messages, ACK)
 
     async def again(self, raw: Msg, position: Position) -> None:
-        """Count a failure of the message, and have it come again after a pause that grows with their number."""
+        """Count a failure of the message, and request its redelivery after a delay that grows with the failures."""
         failures = self._failures.note(position.stream_seq)
         delay = min(NAK_FIRST_DELAY * 2 ** (failures - 1), NAK_LONGEST_DELAY)
         self.drop(raw)
         await self._reply([raw], NAK + b" " + orjson.dumps({"delay": int(delay * NANOS)}))
 
     async def all_again(self) -> None:
-        """As `again`, for each message that was taken."""
+        """As `again`, for each taken message."""
         for raw in list(self._held.values()):
             await self.again(raw, Position.of(raw.reply))
 
     async def give_back(self) -> None:
-        """Let go of all that is here: it comes again, and not through any fault of its own."""
+        """Give all messages back for redelivery. It does not count as a failure of theirs."""
         messages = [*self._held.values(), *self._buffer]
         self._held.clear()
         self._buffer.clear()
@@ -94,13 +94,11 @@ class Holding:
         await self._reply(messages, NAK)
 
     async def keep_alive(self) -> None:
-        """Tell the server, again and again, that what is held is still being worked on, so that it is not delivered to
-        another.
-        """
+        """Report repeatedly to the server that held messages are in progress, so that it does not redeliver them."""
         while True:
             await asyncio.sleep(self._ack_wait / SIGNS_OF_LIFE)
             if not self._connection.connected:
-                continue  # it would only pile up; what was held comes again
+                continue  # the reports would only queue up; the server redelivers the held messages
             await self._reply([*self._held.values(), *self._buffer], IN_PROGRESS)
 
     async def _reply(self, messages: Sequence[Msg], word: bytes) -> None:

@@ -1,8 +1,8 @@
-"""What becomes of a consumer's messages: handled and acknowledged, tried again, or moved to the dead letters.
+"""Settles a consumer's messages: handled and acknowledged, tried again, or moved to the dead letters.
 
-Where the handler fails, the batch is run again message by message, and a failing message event by event. Not here:
-calling the handler (`shared.bus.handling`), the replies to the server (`shared.bus.holding`), and what a dead letter
-says (`shared.bus.dead_letters`).
+When the handler fails, the batch is run again message by message, and a failing message event by event. Not here:
+calling the handler (`shared.bus.handling`), the replies to the server (`shared.bus.holding`), and the content of a dead
+letter (`shared.bus.dead_letters`).
 """
 
 from collections.abc import Callable, Sequence
@@ -27,8 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Settling(Generic[T]):
-    """The outcomes of one consumer's messages. `changed()` is called when a message that could not be decoded is done
-    with."""
+    """Settles the messages of one consumer. Calls `changed()` when an undecodable message has become a dead letter."""
 
     def __init__(
         self,
@@ -59,7 +58,7 @@ class Settling(Generic[T]):
         return self._dead_letters.sent
 
     async def handle(self, messages: list[Message[T]]) -> bool:
-        """Tell whether the handler took all of them at once."""
+        """Handle and settle these messages. Returns whether the handler took all of them in one call."""
         error = await self._handling.attempt(messages)
         if error is None:
             await self._settle(messages)
@@ -74,7 +73,7 @@ class Settling(Generic[T]):
         return False
 
     async def bury_unhandled(self, message: Message[T]) -> None:
-        """Of the messages that are left after so many deliveries, the first; the others get their turn alone."""
+        """Move a deadly message to the dead letters without calling the handler."""
         error = HandedOutTooOften(message.position.deliveries)
         await self._bury(message, [(index, error) for index in range(len(message.items))])
 
@@ -98,7 +97,7 @@ class Settling(Generic[T]):
         await self._holding.acknowledge([message.raw for message in messages])
 
     async def _isolate(self, message: Message[T], error: Exception) -> None:
-        """Run a failing message event by event; bury the culprits if they have had their chances."""
+        """Run a failing message event by event. At its last failure, move the failing events to the dead letters."""
         culprits = [(0, error)]
         if len(message.items) > 1:
             culprits = []
@@ -114,7 +113,7 @@ class Settling(Generic[T]):
             await self._bury(message, culprits)
 
     async def _bury(self, message: Message[T], culprits: Sequence[tuple[int, Exception]]) -> None:
-        """Move the culprits of a message to the dead letters, by their place in it; the rest counts as handled."""
+        """Move the failing events of a message, by their index, to the dead letters; the others count as handled."""
         try:
             for index, failed in culprits:
                 await self._dead_letters.bury(message.raw, index, failed)
