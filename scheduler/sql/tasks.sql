@@ -40,22 +40,12 @@ join unnest($1::uuid[], $2::int[]) as n (task_id, attempt) on t.task_id = n.task
 where t.run is not null;
 
 -- name: write_arrivals
--- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken. With $23,
--- all must be.
+-- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken. With
+-- `all_of_them`, all must be.
 with arrived as (
-    insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
-                            run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-                            incarnation, placed_at, outcome, done_at, traceparent, shuns)
-    select task_id, job_id, attempt, status, name, priority, requires::jsonb, resources::jsonb, run, queued_at, ready_at,
-           run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-           incarnation, placed_at, outcome, case when status = 'done' then now() end, traceparent, shuns::uuid[]
-    from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
-                $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[],
-                $15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[], $20::text[], $21::text[],
-                $22::text[])
-         as n (task_id, job_id, attempt, status, name, priority, requires, resources, run, queued_at, ready_at,
-               run_at, queue_deadline, wanted_execution_id, avoid_worker_id, execution_id, worker_id,
-               incarnation, placed_at, outcome, traceparent, shuns)
+    insert into tasks as t (:tasks.columns, :runs.columns, done_at)
+    select :tasks.values, :runs.values, case when status = 'done' then now() end
+    from unnest(:tasks.arrays, :runs.arrays) as new (:tasks.columns, :runs.columns)
     on conflict (task_id) do update
     set attempt = excluded.attempt, status = excluded.status, name = excluded.name, priority = excluded.priority,
         requires = excluded.requires, resources = excluded.resources, run = excluded.run, queued_at = excluded.queued_at,
@@ -68,20 +58,15 @@ with arrived as (
     returning task_id::text
 )
 select array(select task_id from arrived) as taken,
-       must(not $23 or (select count(*) from arrived) = cardinality($1), 'a task is known already');
+       must(not :all_of_them or (select count(*) from arrived) = cardinality(:tasks.task_id), 'a task is known already');
 
 -- name: write_updates
 -- What became of attempts that have their row: placed, waiting again, to be cancelled.
 with updated as (
     update tasks t
-    set status = n.status, execution_id = n.execution_id, worker_id = n.worker_id, incarnation = n.incarnation,
-        placed_at = n.placed_at, wanted_execution_id = n.wanted_execution_id, avoid_worker_id = n.avoid_worker_id,
-        cancel_reason = n.cancel_reason
-    from unnest($1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::uuid[],
-                $9::uuid[], $10::text[])
-         as n (task_id, attempt, status, execution_id, worker_id, incarnation, placed_at, wanted_execution_id,
-               avoid_worker_id, cancel_reason)
-    where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done'
+    set :tasks.changes
+    from unnest(:tasks.arrays) as new (:tasks.columns)
+    where t.task_id = new.task_id and t.attempt = new.attempt and t.status <> 'done'
 )
 select true as updated;
 
@@ -89,18 +74,17 @@ select true as updated;
 -- Attempts that are over; the row stays as a mark without what it no longer needs.
 with ended as (
     update tasks t
-    set status = 'done', outcome = n.outcome, done_at = now(), run = null, report = n.report
-    from unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) as n (task_id, attempt, outcome, report)
-    where t.task_id = n.task_id and t.attempt = n.attempt and t.status <> 'done'
+    set :tasks.changes, status = 'done', done_at = now(), run = null
+    from unnest(:tasks.arrays) as new (:tasks.columns)
+    where t.task_id = new.task_id and t.attempt = new.attempt and t.status <> 'done'
 )
 select true as ended;
 
 -- name: write_marks
 -- Ends and cancellations of attempts that nobody has seen arrive, so that they never start; answers the new ones.
-insert into tasks as t (task_id, job_id, attempt, status, name, priority, requires, queued_at, ready_at, outcome, done_at,
-                        report)
-select task_id, job_id, attempt, 'done', '', 1, '{}', now(), now(), outcome, now(), report
-from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[]) as n (task_id, job_id, attempt, outcome, report)
+insert into tasks as t (:marks.columns, status, name, priority, requires, queued_at, ready_at, done_at)
+select :marks.values, 'done', '', 1, '{}', now(), now(), now()
+from unnest(:marks.arrays) as new (:marks.columns)
 on conflict (task_id) do update
 set attempt = excluded.attempt, status = 'done', outcome = excluded.outcome, done_at = excluded.done_at, run = null,
     report = excluded.report

@@ -8,22 +8,16 @@ from workers
 where has_agent;
 
 -- name: write_workers
--- The leader's view of workers with an agent. The row is made if the worker is new ($16); one that REST has deleted stays
--- so. A drain ($15) that REST has ordered or lifted, and of which the leader has not heard yet, keeps the status that it
+-- The leader's view of workers with an agent. The row is made if the worker is `fresh`; one that REST has deleted stays
+-- so. A drain that REST has ordered or lifted, and of which the leader has not heard yet, keeps the status that it
 -- gave, but for a worker that comes or goes.
 with known as (
-    select id from workers where id = any($1) for key share
+    select id from workers where id = any(:workers.id) for key share
 ), seen as (
-    insert into workers as w (id, type, name, status, reason, labels, capacity, slots, prefetch, has_agent, incarnation,
-                              since, registered_at, last_heartbeat, durable, reserved_for, drained)
-    select id, type, name, status, reason, labels, capacity, slots, prefetch, true, incarnation, since, since,
-           last_heartbeat, durable, reserved_for, drained
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::int[], $9::int[],
-                $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], $14::uuid[], $15::boolean[],
-                $16::boolean[])
-         as n (id, type, name, status, reason, labels, capacity, slots, prefetch, incarnation, since, last_heartbeat,
-               durable, reserved_for, drained, fresh)
-    where n.fresh or n.id in (select id from known)
+    insert into workers as w (:workers.columns, has_agent, registered_at)
+    select :workers.values, true, since
+    from unnest(:workers.arrays, :news.arrays) as new (:workers.columns, :news.columns)
+    where new.fresh or new.id in (select id from known)
     on conflict (id) do update
     set type = excluded.type, name = excluded.name, reason = excluded.reason,
         status = case
@@ -43,19 +37,19 @@ select true as seen;
 -- When workers were last heard and what they offer; many at a time, not one by one.
 with beaten as (
     update workers w
-    set last_heartbeat = n.last_heartbeat, prefetch = n.prefetch
-    from unnest($1::uuid[], $2::timestamptz[], $3::int[]) as n (id, last_heartbeat, prefetch)
-    where w.id = n.id
+    set :heard.changes
+    from unnest(:heard.arrays) as new (:heard.columns)
+    where w.id = new.id
 )
 select true as beaten;
 
 -- name: known_otherwise
--- Those whose drain was ordered or lifted while the leader believes ($2) otherwise, and those that were deleted (null): the
+-- Those whose drain was ordered or lifted while the leader believes otherwise, and those that were deleted (null): the
 -- event that says so was lost, or is under way.
-select n.id::text, w.drained
-from unnest($1::uuid[], $2::boolean[]) as n (id, believed)
-left join workers w on w.id = n.id
-where w.drained is distinct from n.believed;
+select new.id::text, w.drained
+from unnest(:believed.arrays) as new (:believed.columns)
+left join workers w on w.id = new.id
+where w.drained is distinct from new.drained;
 
 -- name: insert_worker
 -- A worker without an agent, registered over REST.

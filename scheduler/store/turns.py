@@ -8,20 +8,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from datetime import timedelta
 from typing import Final, TypeVar
 
-import orjson
-
 from scheduler.domain.changes import Changes
-from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.model import Outcome, Task, TaskState
 from scheduler.domain.recall import Known
 from scheduler.domain.worker import KnownWorker
 from scheduler.store.payloads import KEPT_BYTES, Payloads
 from scheduler.store.rows import heard_worker_of, known_of, task_of
+from scheduler.store.tables import ARRIVALS, BELIEVED, ENDS, HEARD, MARKS, MOVES, NEWS, RUNS, WORKERS, Mark
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import RunSpec
 from shared.clock import now
 from shared.errors import Unavailable
 from shared.outbox import Outbox, OutboxTransaction
-from shared.postgres import Broken, Database, Runner, Transaction, load_queries, sparse
+from shared.postgres import Broken, Database, Runner, Transaction, load_queries, with_rows
 
 MARKS_KEPT: Final = timedelta(hours=24)
 """How long the row of an ended attempt is kept."""
@@ -42,12 +41,14 @@ class TurnStore:
         self._begin_epoch, self._hold_epoch = sql["begin_epoch"], sql["hold_epoch"]
         self._load_placed, self._load_waiting = sql["load_placed"], sql["load_waiting"]
         self._load_workers = sql["load_workers"]
-        self._write_arrivals, self._write_updates = sql["write_arrivals"], sql["write_updates"]
-        self._write_done, self._write_workers = sql["write_done"], sql["write_workers"]
-        self._recall_tasks = sql["recall_tasks"]
-        self._marks = sql["write_marks"]
-        self._heartbeats, self._purge = sql["write_heartbeats"], sql["purge_done"]
-        self._known_otherwise = sql["known_otherwise"]
+        self._write_arrivals = with_rows(sql["write_arrivals"], "all_of_them", tasks=ARRIVALS, runs=RUNS)
+        self._write_updates = with_rows(sql["write_updates"], tasks=MOVES)
+        self._write_done = with_rows(sql["write_done"], tasks=ENDS)
+        self._write_marks = with_rows(sql["write_marks"], marks=MARKS)
+        self._write_workers = with_rows(sql["write_workers"], workers=WORKERS, news=NEWS)
+        self._write_heartbeats = with_rows(sql["write_heartbeats"], heard=HEARD)
+        self._known_otherwise = with_rows(sql["known_otherwise"], believed=BELIEVED)
+        self._recall_tasks, self._purge = sql["recall_tasks"], sql["purge_done"]
         self._existing, self._forget = sql["existing_workers"], sql["forget_workers"]
 
     async def begin_epoch(self) -> int:
@@ -115,10 +116,10 @@ class TurnStore:
             await self.hold(tx, epoch)
             if changes.finished:
                 ends = _latest(changes.finished)
-                await self._write_marks(tx, ends, [Outcome(event.status.value) for event in ends])
+                await self._mark(tx, [Mark(event, Outcome(event.status.value)) for event in ends])
             if changes.cancelled:
                 ends_asked = _latest(changes.cancelled)
-                marked = set(await self._write_marks(tx, ends_asked, [Outcome.WITHDRAWN] * len(ends_asked)))
+                marked = set(await self._mark(tx, [Mark(event, Outcome.WITHDRAWN) for event in ends_asked]))
                 tx.emit(*(_withdrawn(event) for event in ends_asked if event.task_id in marked))
             for query, arguments in self._known(changes):
                 await tx.execute(query, *arguments)
@@ -133,29 +134,28 @@ class TurnStore:
     def _known(self, changes: Changes) -> Iterator[tuple[str, list[object]]]:
         """The writes that are never refused: workers, and tasks that have a row."""
         if changes.workers:
-            yield self._write_workers, _sight(changes.workers)
+            yield self._write_workers, [*WORKERS.arrays(changes.workers), *NEWS.arrays(changes.workers)]
         if changes.forgotten:
             yield self._forget, [[worker.id for worker in changes.forgotten]]
         ended, moved = _by_end(changes.updates)
         if ended:
-            yield self._write_done, _ends(ended)
+            yield self._write_done, [*ENDS.arrays(ended)]
         if moved:
-            yield self._write_updates, _moves(moved)
+            yield self._write_updates, [*MOVES.arrays(moved)]
 
     async def write_heartbeats(self, epoch: int, workers: Sequence[KnownWorker]) -> None:
         """Write the times of these workers' last heartbeats. Raises Unavailable when another leader has taken over."""
-        heard = [w.id for w in workers], [w.heard_at for w in workers], [w.prefetch for w in workers]
         try:
             async with self._outbox.transaction() as tx:
                 tx.close_with(self._hold_epoch, epoch)
-                tx.close_with(self._heartbeats, *heard)
+                tx.close_with(self._write_heartbeats, *HEARD.arrays(workers))
         except Broken:
             raise Unavailable("this scheduler's leadership") from None
 
     async def known_otherwise(self, workers: Sequence[KnownWorker]) -> dict[str, bool | None]:
         """The workers whose rows differ from the leader's memory: by id, whether they are drained; None if the row was
         deleted."""
-        rows = await self._database.fetch(self._known_otherwise, [w.id for w in workers], [w.drained for w in workers])
+        rows = await self._database.fetch(self._known_otherwise, *BELIEVED.arrays(workers))
         return {row["id"]: row["drained"] for row in rows}
 
     async def existing_workers(self, ids: Sequence[str]) -> set[str]:
@@ -171,92 +171,14 @@ class TurnStore:
         """Delete at most `limit` attempts that ended more than a day ago. Returns the number deleted."""
         return await self._database.execute(self._purge, now() - MARKS_KEPT, limit)
 
-    async def _write_marks(self, tx: Transaction, events: Sequence[_R], outcomes: Sequence[Outcome]) -> list[str]:
-        rows = await tx.fetch(
-            self._marks,
-            [event.task_id for event in events],
-            [event.job_id for event in events],
-            [event.attempt for event in events],
-            [outcome.value for outcome in outcomes],
-            [
-                event.model_dump_json(exclude_none=True) if isinstance(event, ExecutionFinished) else None
-                for event in events
-            ],
-        )
-        return [row["task_id"] for row in rows]
+    async def _mark(self, tx: Transaction, marks: Sequence[Mark]) -> list[str]:
+        """The tasks that were marked: those whose row had no later attempt."""
+        return [row["task_id"] for row in await tx.fetch(self._write_marks, *MARKS.arrays(marks))]
 
 
 def _arrivals(tasks: Sequence[Task], runs: Mapping[str, RunSpec], *, all_of_them: bool) -> list[object]:
-    return [
-        [t.task_id for t in tasks],
-        [t.job_id for t in tasks],
-        [t.attempt for t in tasks],
-        [t.state.value for t in tasks],
-        [t.name for t in tasks],
-        [t.priority for t in tasks],
-        [_requires(t.shape) for t in tasks],
-        sparse([_resources(t.shape) for t in tasks]),
-        [None if t.state is TaskState.DONE else runs[t.task_id].model_dump_json() for t in tasks],
-        [t.queued_at for t in tasks],
-        [t.ready_at for t in tasks],
-        sparse([t.run_at for t in tasks]),
-        sparse([t.queue_deadline for t in tasks]),
-        sparse([t.wanted_execution_id for t in tasks]),
-        sparse([t.avoid_worker_id for t in tasks]),
-        sparse([t.execution_id for t in tasks]),
-        sparse([t.worker_id for t in tasks]),
-        sparse([t.incarnation for t in tasks]),
-        sparse([t.placed_at for t in tasks]),
-        sparse([None if t.outcome is None else t.outcome.value for t in tasks]),
-        sparse([t.traceparent for t in tasks]),
-        sparse(["{" + ",".join(t.shuns) + "}" if t.shuns else None for t in tasks]),
-        all_of_them,
-    ]
-
-
-def _ends(tasks: Sequence[Task]) -> list[object]:
-    return [
-        [t.task_id for t in tasks],
-        [t.attempt for t in tasks],
-        [None if t.outcome is None else t.outcome.value for t in tasks],
-        [None if t.report is None else t.report.model_dump_json(exclude_none=True) for t in tasks],
-    ]
-
-
-def _moves(tasks: Sequence[Task]) -> list[object]:
-    return [
-        [t.task_id for t in tasks],
-        [t.attempt for t in tasks],
-        [t.state.value for t in tasks],
-        [t.execution_id for t in tasks],
-        [t.worker_id for t in tasks],
-        [t.incarnation for t in tasks],
-        [t.placed_at for t in tasks],
-        sparse([t.wanted_execution_id for t in tasks]),
-        sparse([t.avoid_worker_id for t in tasks]),
-        sparse([None if t.cancel_reason is None else t.cancel_reason.value for t in tasks]),
-    ]
-
-
-def _sight(workers: Sequence[KnownWorker]) -> list[object]:
-    return [
-        [w.id for w in workers],
-        [w.type for w in workers],
-        [w.name for w in workers],
-        [w.status.value for w in workers],
-        [w.reason for w in workers],
-        [dict(w.labels) for w in workers],
-        [None if w.capacity is None else w.capacity.model_dump() for w in workers],
-        [w.slots for w in workers],
-        [w.prefetch for w in workers],
-        [w.incarnation for w in workers],
-        [w.since for w in workers],
-        [w.heard_at for w in workers],
-        [w.durable for w in workers],
-        sparse([None if w.reservation is None else w.reservation.task.task_id for w in workers]),
-        [w.drained for w in workers],
-        [not w.stored for w in workers],
-    ]
+    to_run = [None if task.state is TaskState.DONE else runs[task.task_id].model_dump_json() for task in tasks]
+    return [*ARRIVALS.arrays(tasks), *RUNS.arrays(to_run), all_of_them]
 
 
 def _by_end(tasks: Iterable[Task]) -> tuple[list[Task], list[Task]]:
@@ -287,16 +209,6 @@ def _traces(changes: Changes) -> dict[str, str]:
         for task in tasks
         if task.traceparent is not None
     }
-
-
-def _requires(shape: Shape) -> str:
-    return orjson.dumps(dict(shape.requires)).decode() if shape.requires else "{}"
-
-
-def _resources(shape: Shape) -> str | None:
-    if not shape.needs_resources:
-        return None
-    return orjson.dumps({"cpu_m": shape.cpu_m, "memory_mb": shape.memory_mb, "gpu": shape.gpu}).decode()
 
 
 def _latest(events: Iterable[_R]) -> list[_R]:

@@ -85,17 +85,20 @@ class Rows(Generic[T]):
         raise UnknownParameter(f"no column {part!r} among {', '.join(column.name for column in self.columns)}")
 
 
-def with_rows(query: str, **rows: Described) -> str:
-    """The query for sets of rows; its arguments are their `arrays`, in the order given here. Raises
-    UnknownParameter."""
+def with_rows(query: str, *singles: str, **rows: Described) -> str:
+    """The query for sets of rows, and for single values with the names `singles`. Its arguments are the `arrays` of the
+    rows, then the single values, in the order given here. Raises UnknownParameter."""
     first: dict[str, int] = {}
     number = 1
     for name, described in rows.items():
         first[name] = number
         number += described.width
+    single = {name: f"${place}" for place, name in enumerate(singles, number)}
 
     def place(found: re.Match[str]) -> str:
         name, part = found[1], found[2]
+        if part is None and name in single:
+            return single[name]
         if name not in rows or part is None:
             raise UnknownParameter(f"{found[0]} is not a part of one of {', '.join(rows)}")
         return rows[name].text(part, first[name])

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from scheduler.store import tables
 from shared.ids import new_id
-from shared.postgres import Database, narrowed, queries
+from shared.postgres import Database, Described, narrowed, queries, with_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -74,9 +75,16 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("load_waiting", [1, NOW, new_id(), 101], {"tasks_waiting"}),
     ("get_runs", [[new_id()], [1]], {"tasks_pkey"}),
     ("write_done", [[new_id()], [1], ["succeeded"], [None]], {"tasks_pkey"}),
+    ("write_updates", [[new_id()], [1], ["waiting"], *[[]] * 7], {"tasks_pkey"}),
     ("recall_tasks", [[new_id()]], {"tasks_pkey"}),
     ("unheard_schedules", [15.0, 100], {"schedules_unheard"}),
 ]
+
+
+ROWS: dict[str, dict[str, Described]] = {
+    "write_done": {"tasks": tables.ENDS},
+    "write_updates": {"tasks": tables.MOVES},
+}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,7 @@ CASES: list[tuple[str, list[object], set[str]]] = [
 async def test_a_hot_query_reads_no_whole_table(
     database: Database, name: str, arguments: list[object], indexes: set[str]
 ) -> None:
-    query, values = narrowed(queries.load_queries("scheduler")[name], *arguments)
+    query, values = narrowed(with_rows(queries.load_queries("scheduler")[name], **ROWS.get(name, {})), *arguments)
     found = await database.fetch_value(f"explain (format json) {query}", *values)
     plan = found if isinstance(found, str) else json.dumps(found)
     assert '"Seq Scan"' not in plan

@@ -34,16 +34,23 @@ def test_the_arrays_of_several_descriptions_are_numbered_one_after_the_other() -
     )
 
 
+def test_single_values_come_after_the_rows_in_the_order_of_their_names() -> None:
+    query = "unnest(:t.arrays), :least, :most, :least"
+    assert with_rows(query, "most", "least", t=THINGS) == "unnest($1::uuid[], $2::integer[], $3::text[]), $5, $4, $5"
+
+
 def test_arrays_have_a_value_for_each_entity_and_nothing_where_there_is_none() -> None:
     assert THINGS.arrays([("a", 1), ("b", None)]) == [["a", "b"], [1, None], ["{}", "{}"]]
     assert THINGS.arrays([("a", None)]) == [["a"], [], ["{}"]]
     assert THINGS.arrays([]) == [[], [], []]
 
 
-@pytest.mark.parametrize("query", ["select :x.columns", "select :t.colour", "select :t"])
+@pytest.mark.parametrize(
+    "query", ["select :x.columns", "select :t.colour", "select :t", "select :most", "select :least.columns"]
+)
 def test_what_was_not_given_is_refused(query: str) -> None:
     with pytest.raises(UnknownParameter):
-        with_rows(query, t=THINGS)
+        with_rows(query, "least", t=THINGS)
 
 
 def test_a_cast_is_not_a_parameter() -> None:

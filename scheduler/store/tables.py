@@ -1,0 +1,151 @@
+"""The columns that the leader writes, one description for each statement: their names, their types, and where each
+value comes from (`shared.postgres.named`)."""
+
+from operator import attrgetter
+from typing import Final, NamedTuple, TypeVar
+
+import orjson
+
+from scheduler.domain.model import Outcome, Task
+from scheduler.domain.worker import KnownWorker
+from schemas.events import ExecutionFinished, TaskCancelRequested
+from shared.postgres import Column, Rows
+
+T = TypeVar("T")
+
+
+class Mark(NamedTuple):
+    """An end, or a cancellation, of an attempt that may never have arrived."""
+
+    event: ExecutionFinished | TaskCancelRequested
+    outcome: Outcome
+
+
+def _itself(value: T) -> T:
+    return value
+
+
+def _requires(task: Task) -> str:
+    requires = task.shape.requires
+    return orjson.dumps(dict(requires)).decode() if requires else "{}"
+
+
+def _resources(task: Task) -> str | None:
+    shape = task.shape
+    if not shape.needs_resources:
+        return None
+    return orjson.dumps({"cpu_m": shape.cpu_m, "memory_mb": shape.memory_mb, "gpu": shape.gpu}).decode()
+
+
+def _shuns(task: Task) -> str | None:
+    """An array of arrays cannot be passed, so each goes as text."""
+    return "{" + ",".join(task.shuns) + "}" if task.shuns else None
+
+
+def _report(task: Task) -> str | None:
+    return None if task.report is None else task.report.model_dump_json(exclude_none=True)
+
+
+def _end(mark: Mark) -> str | None:
+    event = mark.event
+    return event.model_dump_json(exclude_none=True) if isinstance(event, ExecutionFinished) else None
+
+
+def _labels(worker: KnownWorker) -> dict[str, str]:
+    return dict(worker.labels)
+
+
+def _capacity(worker: KnownWorker) -> object:
+    return None if worker.capacity is None else worker.capacity.model_dump()
+
+
+def _reserved_for(worker: KnownWorker) -> str | None:
+    return None if worker.reservation is None else worker.reservation.task.task_id
+
+
+ARRIVALS: Final = Rows[Task](
+    Column("task_id", "uuid", attrgetter("task_id")),
+    Column("job_id", "uuid", attrgetter("job_id")),
+    Column("attempt", "integer", attrgetter("attempt")),
+    Column("status", "text", attrgetter("state")),
+    Column("name", "text", attrgetter("name")),
+    Column("priority", "smallint", attrgetter("priority")),
+    Column("requires", "text", _requires, cast="jsonb"),
+    Column("resources", "text", _resources, cast="jsonb"),
+    Column("queued_at", "timestamptz", attrgetter("queued_at")),
+    Column("ready_at", "timestamptz", attrgetter("ready_at")),
+    Column("run_at", "timestamptz", attrgetter("run_at")),
+    Column("queue_deadline", "timestamptz", attrgetter("queue_deadline")),
+    Column("wanted_execution_id", "uuid", attrgetter("wanted_execution_id")),
+    Column("avoid_worker_id", "uuid", attrgetter("avoid_worker_id")),
+    Column("execution_id", "uuid", attrgetter("execution_id")),
+    Column("worker_id", "uuid", attrgetter("worker_id")),
+    Column("incarnation", "uuid", attrgetter("incarnation")),
+    Column("placed_at", "timestamptz", attrgetter("placed_at")),
+    Column("outcome", "text", attrgetter("outcome")),
+    Column("traceparent", "text", attrgetter("traceparent")),
+    Column("shuns", "text", _shuns, cast="uuid[]"),
+)
+
+RUNS: Final = Rows[str | None](Column("run", "text", _itself))
+"""What the arrivals run, in the same order, as JSON; None for one that is over."""
+
+MOVES: Final = Rows[Task](
+    Column("task_id", "uuid", attrgetter("task_id"), key=True),
+    Column("attempt", "integer", attrgetter("attempt"), key=True),
+    Column("status", "text", attrgetter("state")),
+    Column("execution_id", "uuid", attrgetter("execution_id")),
+    Column("worker_id", "uuid", attrgetter("worker_id")),
+    Column("incarnation", "uuid", attrgetter("incarnation")),
+    Column("placed_at", "timestamptz", attrgetter("placed_at")),
+    Column("wanted_execution_id", "uuid", attrgetter("wanted_execution_id")),
+    Column("avoid_worker_id", "uuid", attrgetter("avoid_worker_id")),
+    Column("cancel_reason", "text", attrgetter("cancel_reason")),
+)
+
+ENDS: Final = Rows[Task](
+    Column("task_id", "uuid", attrgetter("task_id"), key=True),
+    Column("attempt", "integer", attrgetter("attempt"), key=True),
+    Column("outcome", "text", attrgetter("outcome")),
+    Column("report", "text", _report),
+)
+
+MARKS: Final = Rows[Mark](
+    Column("task_id", "uuid", attrgetter("event.task_id")),
+    Column("job_id", "uuid", attrgetter("event.job_id")),
+    Column("attempt", "integer", attrgetter("event.attempt")),
+    Column("outcome", "text", attrgetter("outcome")),
+    Column("report", "text", _end),
+)
+
+WORKERS: Final = Rows[KnownWorker](
+    Column("id", "uuid", attrgetter("id")),
+    Column("type", "text", attrgetter("type")),
+    Column("name", "text", attrgetter("name")),
+    Column("status", "text", attrgetter("status")),
+    Column("reason", "text", attrgetter("reason")),
+    Column("labels", "jsonb", _labels),
+    Column("capacity", "jsonb", _capacity),
+    Column("slots", "integer", attrgetter("slots")),
+    Column("prefetch", "integer", attrgetter("prefetch")),
+    Column("incarnation", "uuid", attrgetter("incarnation")),
+    Column("since", "timestamptz", attrgetter("since")),
+    Column("last_heartbeat", "timestamptz", attrgetter("heard_at")),
+    Column("durable", "boolean", attrgetter("durable")),
+    Column("reserved_for", "uuid", _reserved_for),
+    Column("drained", "boolean", attrgetter("drained")),
+)
+
+NEWS: Final = Rows[KnownWorker](Column("fresh", "boolean", lambda worker: not worker.stored))
+"""Which of the workers have no row yet, in the same order."""
+
+HEARD: Final = Rows[KnownWorker](
+    Column("id", "uuid", attrgetter("id"), key=True),
+    Column("last_heartbeat", "timestamptz", attrgetter("heard_at")),
+    Column("prefetch", "integer", attrgetter("prefetch")),
+)
+
+BELIEVED: Final = Rows[KnownWorker](
+    Column("id", "uuid", attrgetter("id")),
+    Column("drained", "boolean", attrgetter("drained")),
+)
