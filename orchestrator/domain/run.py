@@ -52,8 +52,7 @@ class JobRun:
     emptied: set[str] = field(default_factory=set)
     """Ids of tasks that the scheduler took back. Their executions that never began are closed."""
     late: set[str] = field(default_factory=set)
-    """Ids of executions whose placement was reported after their task had moved on. They are closed unless they have
-    ended."""
+    """Ids of executions whose placement was reported after their task had moved on: those that still run are closed."""
     stale: int = 0
     queued_before: dict[str, datetime | None] = field(default_factory=dict)
     """For a job with a trace, by task id: since when the task's attempt had waited or run when the job was loaded."""
