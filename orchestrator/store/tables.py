@@ -73,7 +73,7 @@ NEW_JOBS: Final = Rows[NewJob](
     Column("labels", "text", _object(attrgetter("wanted.labels")), cast="jsonb"),
     Column("timeout", "float8", attrgetter("wanted.timeout")),
     Column("run_at", "timestamptz", attrgetter("wanted.run_at")),
-    Column("deadline", "timestamptz", attrgetter("deadline")),
+    Column("deadline", "timestamptz"),
     Column("rerun_of", "uuid", attrgetter("wanted.rerun_of")),
     Column("schedule_id", "uuid", attrgetter("wanted.schedule_id")),
     Column("created_at", "timestamptz", attrgetter("run.job.created_at")),
@@ -83,9 +83,9 @@ NEW_JOBS: Final = Rows[NewJob](
 )
 
 NEW_TASKS: Final = Rows[NewTask](
-    Column("job_id", "uuid", attrgetter("job_id")),
+    Column("job_id", "uuid"),
     Column("id", "uuid", attrgetter("task.id")),
-    Column("position", "integer", attrgetter("position")),
+    Column("position", "integer"),
     Column("run", "text", lambda one: one.definition.run.model_dump_json(), cast="json"),
     *(Column(column.name, column.type, _rule(column), cast=column.cast) for column in COLUMNS),
     Column("status", "text", attrgetter("task.status")),
@@ -111,7 +111,7 @@ JOBS: Final = Rows[JobRun](
 )
 
 TASKS: Final = Rows[TaskRow](
-    Column("job_id", "uuid", attrgetter("job_id"), key=True),
+    Column("job_id", "uuid", key=True),
     Column("id", "uuid", attrgetter("task.id"), key=True),
     Column("status", "text", attrgetter("task.status")),
     Column("reason", "text", attrgetter("task.reason")),
@@ -129,24 +129,24 @@ TASKS: Final = Rows[TaskRow](
 )
 
 EXECUTIONS: Final = Rows[ExecutionRow](
-    Column("job_id", "uuid", attrgetter("job_id")),
-    Column("id", "uuid", attrgetter("id")),
-    Column("task_id", "uuid", attrgetter("task_id")),
-    Column("attempt", "integer", attrgetter("attempt")),
-    Column("worker_id", "uuid", attrgetter("worker_id")),
-    Column("worker_name", "text", attrgetter("worker_name")),
-    Column("status", "text", attrgetter("status")),
-    Column("reason", "text", attrgetter("reason")),
-    Column("detail", "text", attrgetter("detail")),
-    Column("exit_code", "integer", attrgetter("exit_code")),
-    Column("placed_at", "timestamptz", attrgetter("placed_at")),
-    Column("started_at", "timestamptz", attrgetter("started_at")),
-    Column("finished_at", "timestamptz", attrgetter("finished_at")),
-    Column("log_chunks", "integer", attrgetter("log_chunks")),
-    Column("log_truncated", "boolean", attrgetter("log_truncated")),
+    Column("job_id", "uuid"),
+    Column("id", "uuid"),
+    Column("task_id", "uuid"),
+    Column("attempt", "integer"),
+    Column("worker_id", "uuid"),
+    Column("worker_name", "text"),
+    Column("status", "text"),
+    Column("reason", "text"),
+    Column("detail", "text"),
+    Column("exit_code", "integer"),
+    Column("placed_at", "timestamptz"),
+    Column("started_at", "timestamptz"),
+    Column("finished_at", "timestamptz"),
+    Column("log_chunks", "integer"),
+    Column("log_truncated", "boolean"),
 )
 
 TIMELINE: Final = Rows[TimelineRow](
-    Column("job_id", "uuid", attrgetter("job_id")),
-    Column("entries", "text", attrgetter("entries"), cast="json"),
+    Column("job_id", "uuid"),
+    Column("entries", "text", cast="json"),
 )

@@ -64,26 +64,26 @@ def _reserved_for(worker: KnownWorker) -> str | None:
 
 
 ARRIVALS: Final = Rows[Task](
-    Column("task_id", "uuid", attrgetter("task_id")),
-    Column("job_id", "uuid", attrgetter("job_id")),
-    Column("attempt", "integer", attrgetter("attempt")),
+    Column("task_id", "uuid"),
+    Column("job_id", "uuid"),
+    Column("attempt", "integer"),
     Column("status", "text", attrgetter("state")),
-    Column("name", "text", attrgetter("name")),
-    Column("priority", "smallint", attrgetter("priority")),
+    Column("name", "text"),
+    Column("priority", "smallint"),
     Column("requires", "text", _requires, cast="jsonb"),
     Column("resources", "text", _resources, cast="jsonb"),
-    Column("queued_at", "timestamptz", attrgetter("queued_at")),
-    Column("ready_at", "timestamptz", attrgetter("ready_at")),
-    Column("run_at", "timestamptz", attrgetter("run_at")),
-    Column("queue_deadline", "timestamptz", attrgetter("queue_deadline")),
-    Column("wanted_execution_id", "uuid", attrgetter("wanted_execution_id")),
-    Column("avoid_worker_id", "uuid", attrgetter("avoid_worker_id")),
-    Column("execution_id", "uuid", attrgetter("execution_id")),
-    Column("worker_id", "uuid", attrgetter("worker_id")),
-    Column("incarnation", "uuid", attrgetter("incarnation")),
-    Column("placed_at", "timestamptz", attrgetter("placed_at")),
-    Column("outcome", "text", attrgetter("outcome")),
-    Column("traceparent", "text", attrgetter("traceparent")),
+    Column("queued_at", "timestamptz"),
+    Column("ready_at", "timestamptz"),
+    Column("run_at", "timestamptz"),
+    Column("queue_deadline", "timestamptz"),
+    Column("wanted_execution_id", "uuid"),
+    Column("avoid_worker_id", "uuid"),
+    Column("execution_id", "uuid"),
+    Column("worker_id", "uuid"),
+    Column("incarnation", "uuid"),
+    Column("placed_at", "timestamptz"),
+    Column("outcome", "text"),
+    Column("traceparent", "text"),
     Column("shuns", "text", _shuns, cast="uuid[]"),
 )
 
@@ -91,22 +91,22 @@ RUNS: Final = Rows[str | None](Column("run", "text", _itself))
 """What the arrivals run, in the same order, as JSON; None for one that is over."""
 
 MOVES: Final = Rows[Task](
-    Column("task_id", "uuid", attrgetter("task_id"), key=True),
-    Column("attempt", "integer", attrgetter("attempt"), key=True),
+    Column("task_id", "uuid", key=True),
+    Column("attempt", "integer", key=True),
     Column("status", "text", attrgetter("state")),
-    Column("execution_id", "uuid", attrgetter("execution_id")),
-    Column("worker_id", "uuid", attrgetter("worker_id")),
-    Column("incarnation", "uuid", attrgetter("incarnation")),
-    Column("placed_at", "timestamptz", attrgetter("placed_at")),
-    Column("wanted_execution_id", "uuid", attrgetter("wanted_execution_id")),
-    Column("avoid_worker_id", "uuid", attrgetter("avoid_worker_id")),
-    Column("cancel_reason", "text", attrgetter("cancel_reason")),
+    Column("execution_id", "uuid"),
+    Column("worker_id", "uuid"),
+    Column("incarnation", "uuid"),
+    Column("placed_at", "timestamptz"),
+    Column("wanted_execution_id", "uuid"),
+    Column("avoid_worker_id", "uuid"),
+    Column("cancel_reason", "text"),
 )
 
 ENDS: Final = Rows[Task](
-    Column("task_id", "uuid", attrgetter("task_id"), key=True),
-    Column("attempt", "integer", attrgetter("attempt"), key=True),
-    Column("outcome", "text", attrgetter("outcome")),
+    Column("task_id", "uuid", key=True),
+    Column("attempt", "integer", key=True),
+    Column("outcome", "text"),
     Column("report", "text", _report),
 )
 
@@ -114,38 +114,38 @@ MARKS: Final = Rows[Mark](
     Column("task_id", "uuid", attrgetter("event.task_id")),
     Column("job_id", "uuid", attrgetter("event.job_id")),
     Column("attempt", "integer", attrgetter("event.attempt")),
-    Column("outcome", "text", attrgetter("outcome")),
+    Column("outcome", "text"),
     Column("report", "text", _end),
 )
 
 WORKERS: Final = Rows[KnownWorker](
-    Column("id", "uuid", attrgetter("id")),
-    Column("type", "text", attrgetter("type")),
-    Column("name", "text", attrgetter("name")),
-    Column("status", "text", attrgetter("status")),
-    Column("reason", "text", attrgetter("reason")),
+    Column("id", "uuid"),
+    Column("type", "text"),
+    Column("name", "text"),
+    Column("status", "text"),
+    Column("reason", "text"),
     Column("labels", "jsonb", _labels),
     Column("capacity", "jsonb", _capacity),
-    Column("slots", "integer", attrgetter("slots")),
-    Column("prefetch", "integer", attrgetter("prefetch")),
-    Column("incarnation", "uuid", attrgetter("incarnation")),
-    Column("since", "timestamptz", attrgetter("since")),
+    Column("slots", "integer"),
+    Column("prefetch", "integer"),
+    Column("incarnation", "uuid"),
+    Column("since", "timestamptz"),
     Column("last_heartbeat", "timestamptz", attrgetter("heard_at")),
-    Column("durable", "boolean", attrgetter("durable")),
+    Column("durable", "boolean"),
     Column("reserved_for", "uuid", _reserved_for),
-    Column("drained", "boolean", attrgetter("drained")),
+    Column("drained", "boolean"),
 )
 
 NEWS: Final = Rows[KnownWorker](Column("fresh", "boolean", lambda worker: not worker.stored))
 """Which of the workers have no row yet, in the same order."""
 
 HEARD: Final = Rows[KnownWorker](
-    Column("id", "uuid", attrgetter("id"), key=True),
+    Column("id", "uuid", key=True),
     Column("last_heartbeat", "timestamptz", attrgetter("heard_at")),
-    Column("prefetch", "integer", attrgetter("prefetch")),
+    Column("prefetch", "integer"),
 )
 
 BELIEVED: Final = Rows[KnownWorker](
-    Column("id", "uuid", attrgetter("id")),
-    Column("drained", "boolean", attrgetter("drained")),
+    Column("id", "uuid"),
+    Column("drained", "boolean"),
 )

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from typing import Final, Generic, Protocol, TypeVar
 
 from shared.postgres.statements import Call, narrowed
@@ -28,11 +29,12 @@ class UnknownParameter(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """One column: its name in the table and the type of its array's elements; `read` takes its value from an entity."""
+    """One column: its name in the table and the type of its array's elements. `read` takes its value from an entity; by
+    default the value is the entity's attribute of the column's name."""
 
     name: str
     type: str
-    read: Callable[[T], object]
+    read: Callable[[T], object] | None = None
     cast: str = ""
     """The table's type, where an array cannot carry it: `json` goes as `text`."""
     key: bool = False
@@ -57,7 +59,7 @@ class Rows(Generic[T]):
     def __init__(self, *columns: Column[T]) -> None:
         self.columns: Final = columns
         self.width: Final = len(columns)
-        self._reads = [column.read for column in columns]
+        self._reads = [column.read or attrgetter(column.name) for column in columns]
 
     def arrays(self, entities: Sequence[T]) -> list[list[object]]:
         """An array for each column, in their order; a column without a value is an empty array."""

@@ -71,3 +71,8 @@ def test_filters_are_given_by_name() -> None:
     assert narrowed_by(LIST, {"before": None, "kind": "k", "limit": 3, "unused": 1}).arguments == ("k", 3)
     with pytest.raises(KeyError):
         narrowed_by(LIST, {"limit": 3})
+
+
+def test_a_columns_value_is_the_attribute_of_its_name_unless_it_says_otherwise() -> None:
+    rows = Rows[complex](Column("real", "float8"), Column("size", "float8", abs))
+    assert rows.arrays([3 + 4j]) == [[3.0], [5.0]]
