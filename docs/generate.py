@@ -1,5 +1,5 @@
-"""Writes the pages of docs/ that say what the code says: the tables in schemas/, the log events in the code and the
-metrics of every process. A test keeps them true.
+"""Writes the pages of docs/ that are generated from the code: the tables in schemas/, the log events in the code, the
+lists of the OpenAPI documents and the metrics of every process. A test keeps them up to date.
 """
 
 import json
@@ -81,7 +81,7 @@ def event_catalogue() -> str:
 def _questions() -> str:
     """What services ask each other."""
     lines = [
-        "## Questions between services\n\nInternal, and no promise to users: while a request waits, one service may ask"
+        "## Questions between services\n\nInternal and subject to change: while a request waits, one service may ask"
         " another on core NATS (request and reply). One replica of the owner answers, within two seconds; without an"
         ' answer the request gets a 503. The reply is `{"answer": {...}}` or `{"refusal": {"reason": "not_found",'
         " ...}}`. A question changes nothing; facts travel as events only.\n",
@@ -99,9 +99,9 @@ def _questions() -> str:
 def log_event_catalogue() -> str:
     """Every event that is logged, at which level, by whom, with which fields of its own."""
     lines = [
-        "# Log events\n\nGenerated from the code by `make docs`. What the fields mean, and which every line has, is in"
-        " [logging.md](logging.md).\n",
-        "| event | level | said by | fields |",
+        "# Log events\n\nGenerated from the code by `make docs`. [logging.md](logging.md) explains"
+        " the fields, and lists those of every line.\n",
+        "| event | level | logged by | fields |",
         "|---|---|---|---|",
     ]
     for name, event in sorted(log_events.found().items()):
@@ -114,20 +114,20 @@ def log_event_catalogue() -> str:
 _METRICS_INTRO: Final = """\
 # Metrics
 
-Generated from the processes themselves by `make docs`. Each tells its own on `GET /metrics`: orchestrator 8080,
+Generated from the processes themselves by `make docs`. Each serves its own on `GET /metrics`: orchestrator 8080,
 scheduler 8081, worker manager 8082, NATS exporter 7777. PostgreSQL's come from `postgres_exporter`. How Prometheus
-reads them, what it derives and when it raises an alarm is in `compose/prometheus/`, what to do then in
-[operations.md](operations.md#alerts), and `compose/grafana/` shows them.
+reads them, what it derives from them and when it raises an alert is in `compose/prometheus/`; what to do then is in
+[operations.md](operations.md#alerts). `compose/grafana/` has dashboards of them.
 
 - Durations are in seconds, sizes in bytes; a counter ends in `_total`, a histogram has `_bucket`, `_sum`, `_count`.
-- Labels hold routes, event types, consumers, statuses and the like: never an id of a job, task, execution or worker.
-- What has to be asked for (`hodei_bus_consumer_*`, `hodei_bus_stream_*`, `hodei_scheduler_queue_*`,
-  `hodei_scheduler_workers`, `hodei_scheduler_slots*`, `hodei_agent*`, `hodei_health_check_up`, `hodei_nats_*`) is asked
-  when it is read: within three seconds, and once per second however many read. What cannot be found out is missing from
-  the answer and counted in `hodei_scrape_refresh_failures_total`.
-- Of several replicas of a scheduler only the leader has a queue and a fleet; the others tell zero. All worker managers
-  hear all agents, and all replicas are told the same of their consumers: take the maximum of those, not the sum.
-- A worker's agent has no port. What its heartbeat says is told, summed, by the worker manager as `hodei_agent*`.
+- Labels contain routes, event types, consumers and statuses, but never the id of a job, task, execution or worker.
+- Values that need a query (`hodei_bus_consumer_*`, `hodei_bus_stream_*`, `hodei_scheduler_queue_*`,
+  `hodei_scheduler_workers`, `hodei_scheduler_slots*`, `hodei_agent*`, `hodei_health_check_up`, `hodei_nats_*`) are read
+  at a scrape: within three seconds, and once per second however many scrapes there are. A value that cannot be read is
+  missing from the response, and the failure is counted in `hodei_scrape_refresh_failures_total`.
+- Of several schedulers, only the leader has a queue and workers; the others report zero. All worker managers receive
+  the heartbeats of all agents, and all replicas report the same consumers: take the maximum, not the sum.
+- A worker's agent has no port. The worker manager reports the sums of all agents' heartbeats as `hodei_agent*`.
 - Every process also has the client library's `process_*` (CPU, memory, file descriptors) and `python_*` (garbage
   collection, version).
 """
@@ -150,11 +150,11 @@ def declared_metrics() -> ServiceMetrics:
 
 def metric_catalogue() -> str:
     """Every metric: its type, labels and meaning; those of all processes first, then each one's own."""
-    told = declared_metrics()
-    ours = {name: declared for name, declared in told.items() if name != "NATS exporter"}
+    all_of_them = declared_metrics()
+    ours = {name: declared for name, declared in all_of_them.items() if name != "NATS exporter"}
     everywhere = set.intersection(*(set(declared) for declared in ours.values()))
     parts = [_METRICS_INTRO, _table("Of all three services", everywhere)]
-    for name, declared in told.items():
+    for name, declared in all_of_them.items():
         parts.append(_table(f"Of the {name}", set(declared) - everywhere))
     return "\n".join(parts)
 

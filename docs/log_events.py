@@ -1,7 +1,7 @@
 """Every event that the code logs, found by reading the code: for the page docs/log-events.md and for its test.
 
-An event is a call such as `log.info("worker.gone", worker_id=…)`; the first argument is written out where it is said,
-so that a line in a log leads to its place in the code.
+An event is a call such as `log.info("worker.gone", worker_id=…)`; the first argument is a literal,
+so that a search for the event of a log line finds its place in the code.
 """
 
 import ast
@@ -20,7 +20,7 @@ CHOSEN: Final = frozenset({"log", "level"})
 
 @dataclass
 class LogEvent:
-    """One event: where it is said, at which levels ("" where it is chosen there), with which fields."""
+    """One event: the packages that log it, its levels ("" where the call chooses one), and its fields."""
 
     name: str
     packages: set[str] = field(default_factory=set)

@@ -119,39 +119,47 @@ class Servers:
             return made
 
         server, durable = ["server"], ["server", "stream", "consumer"]
-        self._up = gauge("nats_up", "1 when the server's monitoring answers.", server)
-        self._healthy = gauge("nats_healthy", "1 when the server calls itself healthy (/healthz).", server)
+        self._up = gauge("nats_up", "1 if the server's monitoring answers.", server)
+        self._healthy = gauge("nats_healthy", "1 if the server's /healthz reports ok.", server)
         self._info = gauge("nats_info", "1, with name and version.", ["server", "name", "version"])
-        self._start = gauge("nats_start_time_seconds", "When it was started, in seconds since 1970.", server)
-        self._memory = gauge("nats_memory_bytes", "Memory that the server holds, in bytes.", server)
+        self._start = gauge(
+            "nats_start_time_seconds", "Time at which the server started, in seconds since 1970.", server
+        )
+        self._memory = gauge("nats_memory_bytes", "Resident memory of the server, in bytes.", server)
         self._cpu = gauge("nats_cpu_cores", "CPU that the server uses, in cores.", server)
-        self._connections = gauge("nats_connections", "Connections of clients.", server)
-        self._routes = gauge("nats_routes", "Connections to the other servers of its cluster.", server)
+        self._connections = gauge("nats_connections", "Open client connections.", server)
+        self._routes = gauge("nats_routes", "Connections to the other servers of the cluster.", server)
         self._subscriptions = gauge("nats_subscriptions", "Subscriptions.", server)
-        self._opened = counter("nats_connections_opened_total", "Connections ever opened.", server)
+        self._opened = counter(
+            "nats_connections_opened_total", "Client connections opened since the server started.", server
+        )
         self._in = counter("nats_received_messages_total", "Messages received.", server)
         self._in_bytes = counter("nats_received_bytes_total", "Bytes of messages received.", server)
         self._out = counter("nats_sent_messages_total", "Messages sent.", server)
         self._out_bytes = counter("nats_sent_bytes_total", "Bytes of messages sent.", server)
-        self._slow = counter("nats_slow_consumers_total", "Clients cut for being too slow.", server)
-        self._stale = counter("nats_stale_connections_total", "Connections cut for silence.", server)
+        self._slow = counter("nats_slow_consumers_total", "Clients disconnected because they read too slowly.", server)
+        self._stale = counter(
+            "nats_stale_connections_total", "Connections closed because the client did not answer pings.", server
+        )
         self._js_memory = gauge("nats_jetstream_memory_bytes", "JetStream's memory in use, in bytes.", server)
-        self._js_storage = gauge("nats_jetstream_storage_bytes", "JetStream's files, in bytes.", server)
-        self._js_limit = gauge("nats_jetstream_storage_limit_bytes", "What those files may take, in bytes.", server)
+        self._js_storage = gauge("nats_jetstream_storage_bytes", "Size of JetStream's files, in bytes.", server)
+        self._js_limit = gauge(
+            "nats_jetstream_storage_limit_bytes", "The most that JetStream's files may take, in bytes.", server
+        )
         self._js_api = counter("nats_jetstream_api_requests_total", "JetStream API requests.", server)
         self._js_errors = counter("nats_jetstream_api_errors_total", "JetStream API requests that failed.", server)
         self._messages = gauge("nats_stream_messages", "Messages that a stream holds.", ["server", "stream"])
-        self._bytes = gauge("nats_stream_bytes", "Bytes that a stream takes.", ["server", "stream"])
+        self._bytes = gauge("nats_stream_bytes", "Size of a stream, in bytes.", ["server", "stream"])
         self._pending = gauge(
-            "nats_consumer_pending_messages", "Messages that a durable consumer was not given yet.", durable
+            "nats_consumer_pending_messages", "Messages that are not yet delivered to a durable consumer.", durable
         )
         self._unacknowledged = gauge(
             "nats_consumer_unacknowledged_messages",
-            "Messages given to a consumer and not acknowledged.",
+            "Messages delivered to a consumer and not acknowledged.",
             durable,
         )
         self._redelivered = gauge(
-            "nats_consumer_redelivered_messages", "Of the unacknowledged, those given more than once.", durable
+            "nats_consumer_redelivered_messages", "Unacknowledged messages that were delivered more than once.", durable
         )
 
     def _tell_server(self, server: str, varz: Varz) -> None:

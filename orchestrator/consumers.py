@@ -50,15 +50,16 @@ class Runs:
 
     def __init__(self, work: UnitOfWork, metrics: Metrics) -> None:
         self._work = work
-        self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+        self._stale = metrics.counter("stale_reports_total", "Reports that arrived too late to change anything.")
         self._batches = metrics.counter(
             "report_batches_total",
-            "Batches of reports, by how their jobs were known: remembered, loaded, or in conflict with a replica.",
+            "Batches of reports, by their jobs: remembered (in memory), loaded (from the database),"
+            " or in conflict with a replica.",
             ["outcome"],
         )
         ended = metrics.batch_histogram(
             "job_seconds",
-            "From a job's creation to its end, in seconds, by status; jobs that a report ended.",
+            "Time from a job's creation to its end, in seconds, by status; only jobs that ended with a report.",
             "status",
             buckets=_LIVES,
         )

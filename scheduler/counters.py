@@ -27,42 +27,45 @@ class Counters:
         self._seen = (0, 0)
         self.placements = metrics.counter("scheduler_placements_total", "Tasks placed on a worker.")
         self.placement_seconds = metrics.histogram(
-            "scheduler_placement_seconds", "How long it took to decide one plan, in seconds.", buckets=_QUICK
+            "scheduler_placement_seconds", "Time to compute one plan of placements, in seconds.", buckets=_QUICK
         )
         waits = metrics.batch_histogram(
             "scheduler_queue_wait_seconds",
-            "From when a task could run to its placement on a worker, in seconds, by priority.",
+            "Time from a task becoming ready to its placement on a worker, in seconds, by priority.",
             "priority",
             buckets=_WAITS,
         )
         self._waits = {rank: waits.series(name) for name, rank in PRIORITY_RANK.items()}
         self._leases = metrics.counter("scheduler_lease_losses_total", "Workers whose lease ran out.")
         self.deaf_seconds = metrics.counter(
-            "scheduler_deaf_seconds_total", "Seconds in which no heartbeat could be heard: leases do not count them."
+            "scheduler_deaf_seconds_total",
+            "Seconds in which the scheduler could not receive heartbeats; leases do not count them.",
         )
-        self._stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+        self._stale = metrics.counter("stale_reports_total", "Reports that arrived too late to change anything.")
         self.agents_refused = metrics.counter(
-            "agent_messages_refused_total", "Heartbeats and offers that no agent sends: unreadable, or naming too much."
+            "agent_messages_refused_total",
+            "Heartbeats and offers that were rejected: unreadable, or with more ids than an agent sends.",
         )
         self.workers_forgotten = metrics.counter(
-            "scheduler_workers_forgotten_total", "Workers that were offline for so long that they were forgotten."
+            "scheduler_workers_forgotten_total", "Workers that were removed because they had been offline for too long."
         )
-        self.schedules_fired = metrics.counter("scheduler_schedules_fired_total", "Schedules that became jobs.")
+        self.schedules_fired = metrics.counter("scheduler_schedules_fired_total", "Schedules that fired.")
         self._depth = metrics.gauge(
-            "scheduler_queue_depth", "Tasks that could run and wait for a worker, by priority.", ("priority",)
+            "scheduler_queue_depth", "Tasks that are ready and wait for a worker, by priority.", ("priority",)
         )
         self._oldest = metrics.gauge(
             "scheduler_queue_oldest_seconds",
-            "How long the oldest task that could run waits, in seconds, by priority.",
+            "Time that the oldest ready task has waited, in seconds, by priority.",
             ("priority",),
         )
-        self._delayed = metrics.gauge("scheduler_queue_delayed", "Tasks whose time to run is still to come.")
+        self._delayed = metrics.gauge("scheduler_queue_delayed", "Tasks that are not due yet.")
         self._reserved = metrics.gauge(
-            "scheduler_workers_reserved", "Workers that are kept for a task which needs more room than is free."
+            "scheduler_workers_reserved",
+            "Workers that are reserved for a task which needs more resources than are free.",
         )
         self._workers = metrics.gauge("scheduler_workers", "Workers with an agent, by status.", ("status",))
-        self._slots = metrics.gauge("scheduler_slots", "Slots of the workers that are not offline.")
-        self._free = metrics.gauge("scheduler_slots_free", "Slots of online workers on which nothing is placed.")
+        self._slots = metrics.gauge("scheduler_slots", "Slots of workers that are not offline.")
+        self._free = metrics.gauge("scheduler_slots_free", "Free slots of online workers.")
         self._busy = metrics.gauge("scheduler_slots_busy", "Executions placed, prefetched ones included.")
         metrics.before_scrape("desk", self._measure)
 

@@ -81,10 +81,10 @@ class Recall:
         self._bus = bus
         self._overdue = metrics.counter(
             "overdue_attempts_total",
-            "Attempts that another service was asked about, for nothing was heard of them for a lease.",
+            "Attempts that this service asked another service about, because it had heard nothing of them for a lease.",
         )
         self._repeated = metrics.counter(
-            "repeated_events_total", "Events published again because the one before was not heard, by type.", ["type"]
+            "repeated_events_total", "Events published again because another service missed them, by type.", ["type"]
         )
 
     async def ask(self, owner: Owner, overdue: Sequence[Overdue]) -> frozenset[str]:

@@ -34,15 +34,16 @@ class AgentMetrics:
     def __init__(self, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._beats: dict[str, _Beat] = {}
-        self._agents = metrics.gauge("agents", f"Agents heard of in the last {HEARD_WITHIN:g} seconds.")
-        self._slots = metrics.gauge("agent_slots", "How many executions those agents run at once.")
+        self._agents = metrics.gauge("agents", f"Agents that sent a heartbeat in the last {HEARD_WITHIN:g} seconds.")
+        self._slots = metrics.gauge("agent_slots", "Slots of these agents: how many executions they run at once.")
         self._executions = metrics.gauge(
             "agent_executions",
-            "Executions in those agents' hands: running, waiting to begin, or over with the outcome still to be sent.",
+            "Executions that these agents hold: running, waiting to start, or ended with the outcome still to be sent.",
             ["state"],
         )
         self._silence = metrics.gauge(
-            "agent_longest_silence_seconds", "How long ago the most silent of those agents was heard, in seconds."
+            "agent_longest_silence_seconds",
+            "Time since the last heartbeat of the agent that has been silent the longest, in seconds.",
         )
         metrics.before_scrape("agents", self.measure)
 

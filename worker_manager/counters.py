@@ -14,30 +14,33 @@ class Counters:
     """This service's own metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.workers = metrics.gauge("workers", "Worker processes that are not over, by status.", ["status"])
+        self.workers = metrics.gauge("workers", "Worker processes that have not ended, by status.", ["status"])
         starts = metrics.counter("worker_starts_total", "Workers started, by result.", ["result"])
         self.worker_started, self.worker_not_started = starts.labels("running"), starts.labels("failed")
         self.worker_forgotten = metrics.counter(
-            "workers_forgotten_total", "Workers that ended so long ago that they were forgotten."
+            "workers_forgotten_total", "Workers that were removed because they had ended long ago."
         )
-        executions = metrics.counter("executions_total", "Executions that are over, by outcome.", ["outcome"])
+        executions = metrics.counter("executions_total", "Executions that ended, by outcome.", ["outcome"])
         self._outcomes = {status.value: executions.labels(status.value) for status in EXECUTION.final}
         run_seconds = metrics.batch_histogram(
             "execution_run_seconds",
-            "From an execution's start to its end on its worker, in seconds, by outcome.",
+            "Time from an execution's start to its end on its worker, in seconds, by outcome.",
             "outcome",
             buckets=_RUNS,
         )
         self._run_seconds = {status.value: run_seconds.series(status.value) for status in EXECUTION.final}
-        self.dispatched = metrics.counter("dispatched_total", "Executions handed to a worker.")
-        self.dispatches = metrics.counter("dispatch_messages_total", "Messages in which executions were handed over.")
+        self.dispatched = metrics.counter("dispatched_total", "Executions sent to a worker.")
+        self.dispatches = metrics.counter(
+            "dispatch_messages_total", "Messages in which executions were sent to workers."
+        )
         self.redelivered = metrics.counter(
-            "redelivered_total", "Executions handed over again, because their worker did not speak of them."
+            "redelivered_total", "Executions sent again because their worker had not reported them."
         )
         self.agents_refused = metrics.counter(
-            "agent_messages_refused_total", "Heartbeats and offers that no agent sends: unreadable, or naming too much."
+            "agent_messages_refused_total",
+            "Heartbeats and offers that were rejected: unreadable, or with more ids than an agent sends.",
         )
-        self.stale = metrics.counter("stale_reports_total", "Reports that came too late to change anything.")
+        self.stale = metrics.counter("stale_reports_total", "Reports that arrived too late to change anything.")
 
     def came_to(self, changed: Iterable[tuple[str, float | None]]) -> None:
         """Count executions that entered these statuses. The seconds are how long each ran, where that is known."""

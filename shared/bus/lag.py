@@ -28,16 +28,22 @@ class Lag:
         self._catalogue = catalogue
         self._consumers: dict[str, ConsumerSpec] = {}
         self._pending = metrics.gauge(
-            "bus_consumer_pending_messages", "Messages in the stream that a consumer was not given yet.", ["consumer"]
+            "bus_consumer_pending_messages",
+            "Messages in the stream that are not yet delivered to a consumer.",
+            ["consumer"],
         )
         self._unacknowledged = metrics.gauge(
-            "bus_consumer_unacknowledged_messages", "Messages given to a consumer and not acknowledged.", ["consumer"]
+            "bus_consumer_unacknowledged_messages",
+            "Messages delivered to a consumer and not acknowledged.",
+            ["consumer"],
         )
         self._redelivered = metrics.gauge(
-            "bus_consumer_redelivered_messages", "Of the unacknowledged, those given more than once.", ["consumer"]
+            "bus_consumer_redelivered_messages",
+            "Unacknowledged messages that were delivered more than once.",
+            ["consumer"],
         )
         self._messages = metrics.gauge("bus_stream_messages", "Messages that a stream holds.", ["stream"])
-        self._bytes = metrics.gauge("bus_stream_bytes", "Bytes that a stream takes on the server.", ["stream"])
+        self._bytes = metrics.gauge("bus_stream_bytes", "Size of a stream on the server, in bytes.", ["stream"])
         self._gauges = (self._pending, self._unacknowledged, self._redelivered, self._messages, self._bytes)
         metrics.before_scrape("jetstream", self.measure)
 

@@ -14,22 +14,26 @@ class BusMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self.connected = metrics.gauge("bus_connected", "1 while connected to NATS.")
-        self.reconnects = metrics.counter("bus_reconnects_total", "Times the connection to NATS was made again.")
-        self.errors = metrics.counter("bus_errors_total", "Errors that the NATS client reported on its own.", ["kind"])
+        self.reconnects = metrics.counter("bus_reconnects_total", "Reconnects to NATS.")
+        self.errors = metrics.counter(
+            "bus_errors_total", "Errors that the NATS client reported through its error callback.", ["kind"]
+        )
         self.callback_failures = metrics.counter(
-            "bus_callback_failures_total", "Core messages whose callback raised.", ["subject"]
+            "bus_callback_failures_total", "Core NATS messages whose callback raised.", ["subject"]
         )
         self.published = metrics.counter("bus_published_total", "Messages acknowledged by a stream.")
         self.publish_failures = metrics.counter(
             "bus_publish_failures_total", "Publishes that no stream acknowledged in time."
         )
-        self.publish_seconds = metrics.histogram("bus_publish_seconds", "From publish to acknowledgement, in seconds.")
+        self.publish_seconds = metrics.histogram(
+            "bus_publish_seconds", "Time from publish to acknowledgement, in seconds."
+        )
         self.events = metrics.counter(
             "bus_events_handled_total", "Events handled, by consumer and type.", ["consumer", "type"]
         )
         self.delivery_seconds = metrics.histogram(
             "bus_delivery_delay_seconds",
-            "From the storing of a batch's first message to its hand-over to the handler, in seconds, by consumer.",
+            "Time from the storing of a batch's first message to the handler call, in seconds, by consumer.",
             ["consumer"],
         )
         self.handler_seconds = metrics.histogram(
@@ -42,20 +46,24 @@ class BusMetrics:
             "bus_handler_failures_total", "Handler calls that raised, by consumer.", ["consumer"]
         )
         self.handler_waits = metrics.counter(
-            "bus_handler_waits_total", "Handler calls put off because something was away.", ["consumer"]
+            "bus_handler_waits_total",
+            "Handler calls delayed because the database or NATS was unavailable.",
+            ["consumer"],
         )
         self.redeliveries = metrics.counter(
-            "bus_redeliveries_total", "Messages that came again, by consumer.", ["consumer"]
+            "bus_redeliveries_total", "Messages that were redelivered, by consumer.", ["consumer"]
         )
         self.dead_letters = metrics.counter(
             "bus_dead_letters_total", "Events moved to the dead letters, by consumer.", ["consumer"]
         )
         self.pull_renewals = metrics.counter(
-            "bus_pull_renewals_total", "Standing pulls that had to be made anew, by reason.", ["consumer", "reason"]
+            "bus_pull_renewals_total",
+            "Pull requests that had to be made again after a fault, by reason.",
+            ["consumer", "reason"],
         )
         self.lost_replies = metrics.counter(
             "bus_lost_replies_total",
-            "Acknowledgements that could not be sent; their messages come again.",
+            "Acknowledgements that could not be sent; their messages are redelivered.",
             ["consumer"],
         )
 

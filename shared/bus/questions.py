@@ -81,7 +81,7 @@ def questions_asked(metrics: Metrics) -> Counter:
     """The counter that `Answering` needs. A process declares it at start, even if only a leader answers."""
     return metrics.counter(
         "questions_total",
-        "Questions of other services, by kind and outcome: answered, not_found, unavailable, failed.",
+        "Questions from other services, by kind and outcome: answered, not_found, unavailable, failed.",
         ["kind", "outcome"],
     )
 

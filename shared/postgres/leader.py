@@ -78,9 +78,9 @@ class Leadership:
         self._following = asyncio.Event()
         self._following.set()
         self._task: asyncio.Task[None] | None = None
-        leads = metrics.gauge("leader", "1 while this process leads in the role, else 0.", ["role"])
+        leads = metrics.gauge("leader", "1 while this process is the leader of the role, else 0.", ["role"])
         leads.labels(lock_name).set_function(self._leading.is_set)
-        terms = metrics.counter("leader_terms_total", "Times this process took over the lead in the role.", ["role"])
+        terms = metrics.counter("leader_terms_total", "Times this process became the leader of the role.", ["role"])
         self._terms = terms.labels(lock_name)
 
     @property

@@ -13,15 +13,18 @@ class PoolMetrics:
     def __init__(self, metrics: Metrics, *, limit: int) -> None:
         self.limit = limit
         self.asked = 0
-        metrics.gauge("database_pool_limit", "Connections that the pool may have.").set(limit)
+        metrics.gauge("database_pool_limit", "The most connections that the pool opens.").set(limit)
         used = metrics.gauge("database_pool_in_use", "Connections of the pool that are in use.")
         used.set_function(lambda: min(self.asked, limit))
-        waiting = metrics.gauge("database_pool_waiters", "Who waits for a connection, because all are in use.")
+        waiting = metrics.gauge(
+            "database_pool_waiters", "Tasks of the process that wait for a connection because all are in use."
+        )
         waiting.set_function(lambda: max(0, self.asked - limit))
         self.wait_seconds = metrics.batch_histogram(
             "database_pool_wait_seconds",
-            "How long a connection was waited for, in seconds; who found a free one is not counted.",
+            "Time spent waiting for a connection, in seconds; a free connection counts no wait.",
         )
         self.failures = metrics.counter(
-            "database_pool_failures_total", "Connections that could not be had: all in use for too long, or no server."
+            "database_pool_failures_total",
+            "Failures to get a connection: all were in use for too long, or the server was unavailable.",
         )

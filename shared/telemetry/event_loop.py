@@ -20,7 +20,7 @@ class EventLoopLag:
     def __init__(self, metrics: Metrics, *, interval: float = INTERVAL) -> None:
         self._interval = interval
         self._seconds = metrics.batch_histogram(
-            "event_loop_lag_seconds", "How late a timer of the event loop came, in seconds; two samples a second."
+            "event_loop_lag_seconds", "Delay of a timer of the event loop, in seconds; two samples a second."
         )
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0

@@ -79,7 +79,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._refresh_failures = self.counter(
-            "scrape_refresh_failures_total", "Numbers that could not be had for a scrape, by their source.", ["source"]
+            "scrape_refresh_failures_total", "Failures to read metrics for a scrape, by source.", ["source"]
         )
 
     @property

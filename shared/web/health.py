@@ -31,7 +31,7 @@ class HealthChecks:
         self._version = version
         self._checks = dict(checks)
         self._deadline = deadline
-        up = metrics.gauge("health_check_up", "1 when what the service needs answers, as /health sees it.", ["check"])
+        up = metrics.gauge("health_check_up", "1 if the check of /health succeeds, else 0.", ["check"])
         self.draining: Callable[[], bool] = lambda: False
         """Returns whether the service is about to stop."""
         self._up = {name: up.labels(name) for name in checks}

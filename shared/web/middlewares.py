@@ -35,11 +35,11 @@ class RequestMetrics:
         self._requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
         self._seconds = metrics.histogram(
             "http_request_duration_seconds",
-            "From the request's head to the answer's end, in seconds.",
+            "Time from the head of the request to the end of the response, in seconds.",
             ("method", "route"),
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        in_flight = metrics.gauge("http_requests_in_flight", "Requests being worked on.")
+        in_flight = metrics.gauge("http_requests_in_flight", "Requests being handled.")
         in_flight.set_function(lambda: load.active)
         waiting = metrics.gauge("http_requests_waiting", "Event streams and long polls that are open.")
         waiting.set_function(lambda: load.waiting)
