@@ -33,7 +33,8 @@ from worker_manager.providers.process import AGENT, ProcessProvider
 from worker_manager.recall import Holdings, Recollection, Unheard
 from worker_manager.redelivery import Redelivery
 from worker_manager.settings import WorkerManagerSettings
-from worker_manager.store import ExecutionStore, WorkerStore
+from worker_manager.store.executions import ExecutionStore
+from worker_manager.store.workers import WorkerStore
 
 
 def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> Sequence[Service]:

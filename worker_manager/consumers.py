@@ -21,7 +21,7 @@ from shared.telemetry import SpanKind, Tracing
 from worker_manager.counters import Counters
 from worker_manager.domain import handover
 from worker_manager.domain.reports import Folded, Settled, fold
-from worker_manager.store import ExecutionStore
+from worker_manager.store.executions import ExecutionStore
 
 Event = CloudEvent[EventData]
 

@@ -27,7 +27,7 @@ from shared.web.idempotency import release_created, replace_answer
 from worker_manager.counters import Counters
 from worker_manager.domain.endings import Ending, Intent, judge
 from worker_manager.providers.base import Exit, Handle, Provider, StartFailed, WorkerSpec
-from worker_manager.store import Adoptee, WorkerStore
+from worker_manager.store.workers import Adoptee, WorkerStore
 
 log = structlog.get_logger(__name__)
 

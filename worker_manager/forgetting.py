@@ -9,7 +9,7 @@ from shared.service import Counts, Loop
 from shared.worker_settings import time_to_live
 from worker_manager.counters import Counters
 from worker_manager.providers.base import Provider
-from worker_manager.store import WorkerStore
+from worker_manager.store.workers import WorkerStore
 
 LOOK_EVERY: Final = 60.0
 PAGE: Final = 200

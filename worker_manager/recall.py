@@ -21,7 +21,7 @@ from shared.postgres import Record
 from shared.recall import Recall, Walk, answered
 from shared.service import Counts, Loop
 from worker_manager.domain import recall
-from worker_manager.store import ExecutionStore
+from worker_manager.store.executions import ExecutionStore
 
 START: Final = "00000000-0000-0000-0000-000000000000"
 ROUND: Final = (ExecutionStatus.RUNNING, ExecutionStatus.PENDING)

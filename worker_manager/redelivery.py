@@ -16,7 +16,7 @@ from schemas.agents import Heartbeat
 from schemas.ids import is_id
 from shared.service import Counts, Loop
 from worker_manager.counters import Counters
-from worker_manager.store import ExecutionStore
+from worker_manager.store.executions import ExecutionStore
 
 GATHER: Final = 0.5
 UNHEARD_AFTER: Final = 5.0

@@ -10,7 +10,7 @@ import structlog
 from shared.errors import BusUnavailable
 from shared.outbox.messages import Row, flight
 from shared.outbox.sending import Sender
-from shared.postgres import Database, Record, load_queries
+from shared.postgres import Database, Record, load_queries, with_values
 from shared.telemetry import Metrics
 
 PAGE_ROWS: Final = 500
@@ -49,8 +49,7 @@ class Pages:
         self._deadline = deadline
         sql = load_queries("shared.outbox")
         self._delete_rows, self._measure = sql["delete_outbox"], sql["measure_outbox"]
-        self._lock_own, self._lock_leftovers = sql["lock_outbox_of_relay"], sql["lock_outbox_leftovers"]
-        self._allow_idle = sql["allow_idle_page"]
+        self._lock_page, self._allow_idle = sql["lock_outbox_page"], sql["allow_idle_page"]
         self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000.")
         self._oldest = metrics.gauge("outbox_oldest_seconds", "Age of the oldest outbox row, in seconds.")
 
@@ -58,9 +57,7 @@ class Pages:
         """Publish all rows of this process, and old rows of others. Returns the number of events published."""
         published, after = 0, 0
         while True:
-            count, last = await self._publish(
-                self._lock_own, after, self._id, self._leftover_age, PAGE_ROWS, PAGE_BYTES
-            )
+            count, last = await self._publish(after=after, relay=self._id)
             published += count
             if last is None:
                 return published
@@ -70,7 +67,7 @@ class Pages:
         """Publish a page of rows that have waited too long. Returns the number of events published, and whether there
         may be another page.
         """
-        count, last = await self._publish(self._lock_leftovers, self._leftover_age, except_rows, PAGE_ROWS, PAGE_BYTES)
+        count, last = await self._publish(in_hand=except_rows)
         return count, last is not None and count > 0
 
     async def measure(self) -> None:
@@ -79,19 +76,30 @@ class Pages:
         self._waiting.set(int(row["pending"]) if row is not None else 0)
         self._oldest.set(row["oldest"] if row is not None else 0.0)
 
-    async def _publish(self, query: str, *args: object) -> tuple[int, int | None]:
-        """Lock, publish and delete a page of rows. Returns the number of events published, and the last row's id, None
-        if there was no row.
+    async def _publish(
+        self, *, after: int = 0, relay: str | None = None, in_hand: Sequence[int] = ()
+    ) -> tuple[int, int | None]:
+        """Lock, publish and delete a page of rows: those of `relay`, and those of others that have waited too long.
+        Returns the number of events published, and the last row's id, None if there was no row.
 
         Rows that another relay has locked are skipped. Rows acknowledged before a failure or the deadline are deleted
         in any case. After the deadline, the returned id is the one before the first unpublished row.
         """
+        query, arguments = with_values(
+            self._lock_page,
+            after=after,
+            relay=relay,
+            leftover_age=self._leftover_age,
+            in_hand=in_hand,
+            rows=PAGE_ROWS,
+            bytes=PAGE_BYTES,
+        )
         clock = asyncio.get_running_loop().time
         failure: BusUnavailable | None = None
         published = 0
         async with self._database.transaction() as transaction:
             await transaction.fetch_value(self._allow_idle)
-            rows = [_row(record) for record in await transaction.fetch(query, *args)]
+            rows = [_row(record) for record in await transaction.fetch(query, *arguments)]
             until = clock() + self._deadline
             waiting = rows
             done: list[int] = []

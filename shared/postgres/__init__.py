@@ -8,11 +8,10 @@ from shared.postgres.database import Database, Runner
 from shared.postgres.errors import Broken
 from shared.postgres.leader import Leadership
 from shared.postgres.migrations import migrate
-from shared.postgres.named import Column, Described, Rows, UnknownParameter, narrowed_by, with_rows
+from shared.postgres.named import Column, Described, Rows, UnknownParameter, narrowed_by, with_rows, with_values
 from shared.postgres.pages import Page
 from shared.postgres.queries import load_queries
-from shared.postgres.rows import RowsQuery
-from shared.postgres.statements import Call, joined, narrowed, sparse
+from shared.postgres.statements import Call, joined, narrowed
 from shared.postgres.transaction import Block, Transaction, retry_deadlock
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "Page",
     "Record",
     "Rows",
-    "RowsQuery",
     "Runner",
     "Transaction",
     "UnknownParameter",
@@ -37,6 +35,6 @@ __all__ = [
     "narrowed",
     "narrowed_by",
     "retry_deadlock",
-    "sparse",
     "with_rows",
+    "with_values",
 ]

@@ -6,7 +6,7 @@ A file is a sequence of blocks, each opened by two comment lines:
     -- Write a batch of jobs; a job that exists already stays as it is.
     insert into jobs …
 
-A statement that takes many rows at once describes them as `shared.postgres.rows` has it.
+`shared.postgres.named` gives a query its arguments by their names.
 
 `shared.postgres.database` runs them. Numbered migrations are in `shared.postgres.migrations`.
 """
@@ -17,8 +17,6 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Final
-
-from shared.postgres.rows import MalformedRows, expanded
 
 _HEADER: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"\A(?:\s*--.*\n)*")
@@ -71,10 +69,6 @@ def parse(text: str, *, origin: str) -> dict[str, str]:
         statement = _COMMENT.sub("", body).strip().removesuffix(";")
         if not statement:
             raise MalformedQueries(f"{origin}: {name} is empty")
-        try:
-            statement = expanded(statement)
-        except MalformedRows as error:
-            raise MalformedQueries(f"{origin}: {name}: {error}") from error
         if name in found:
             raise MalformedQueries(f"{origin}: the query {name} is defined twice")
         found[name] = statement

@@ -17,20 +17,11 @@ A query that can be narrowed has each optional filter on its own line, with one 
 import re
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 IF_GIVEN: Final = "-- if given"
 _FORM: Final = re.compile(r"\Awith (?P<parts>.*)\nselect (?P<values>.*)\Z", re.DOTALL)
-
-
-_V = TypeVar("_V")
-
-
-def sparse(column: list[_V | None]) -> list[_V | None]:
-    """An optional column for `unnest`, as an empty array if it has no value: `unnest` pads short arrays with nulls, and
-    encoding nulls costs time."""
-    return column if any(value is not None for value in column) else []
 
 
 class Call(NamedTuple):

@@ -17,7 +17,7 @@ from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.verdicts import VERDICT_DEADLINE, verdict
 from worker_manager.domain.reports import settle
-from worker_manager.store import ExecutionStore
+from worker_manager.store.executions import ExecutionStore
 
 
 def api(

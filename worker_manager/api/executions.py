@@ -6,7 +6,7 @@ from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from shared.errors import NotFound
 from shared.web import Api, json_response
 from shared.web.paging import answer_page
-from worker_manager.store import ExecutionStore
+from worker_manager.store.executions import ExecutionStore
 
 
 def api(store: ExecutionStore) -> Api:

@@ -17,7 +17,7 @@ from shared.errors import NotFound
 from shared.transcript import START, Log, Place, Transcript, Visit
 from shared.web import EVENT_STREAM, Answer, Api, EventStream
 from shared.web.logs import PLAIN, Page, json_line, send_logs
-from worker_manager.store import ExecutionStore, LogState
+from worker_manager.store.executions import ExecutionStore, LogState
 
 LOOK_AGAIN: Final = 10.0
 """Seconds without an event after which a live reader looks into the database whether it missed the end."""

@@ -12,7 +12,7 @@ from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
 from worker_manager.fleet import Fleet
 from worker_manager.providers.base import WorkerSpec
-from worker_manager.store import WorkerStore
+from worker_manager.store.workers import WorkerStore
 
 
 def api(

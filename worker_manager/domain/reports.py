@@ -51,6 +51,11 @@ class Report:
         """How far along its life this puts the execution."""
         return EXECUTION.rank(self.status)
 
+    @property
+    def created_at(self) -> datetime | None:
+        """When the execution was placed, or the earliest time that the report has."""
+        return self.placed_at or self.started_at or self.finished_at
+
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:

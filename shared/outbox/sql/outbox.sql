@@ -19,14 +19,16 @@ delete from outbox using quick where quick.done is not null and id = any($1::big
 -- Let this transaction lie idle for as long as its rows may take to be published.
 select set_config('idle_in_transaction_session_timeout', '10s', true)
 
--- name: lock_outbox_of_relay
--- The next page of what one relay has to catch up with: its own rows, and anybody's that have waited too long.
+-- name: lock_outbox_page
+-- A page of rows, after one id, that a relay has written or that have waited too long, without the rows in hand.
 with page as (
     select id
     from outbox
-    where id > $1 and (relay = $2::uuid or created_at < clock_timestamp() - $3::float8 * interval '1 second')
+    where id > :after
+      and (relay = :relay::uuid or created_at < clock_timestamp() - :leftover_age::float8 * interval '1 second')
+      and id <> all(:in_hand::bigint[])
     order by id
-    limit $4
+    limit :rows
     for update skip locked
 )
 select id, relay::text, event_type, events, traceparent, payload
@@ -34,25 +36,7 @@ from (
     select outbox.*, sum(octet_length(payload)) over (order by id) - octet_length(payload) as bytes_before
     from page join outbox using (id)
 ) as sized
-where bytes_before < $5
-order by id
-
--- name: lock_outbox_leftovers
--- A page of rows that have waited too long and are not in the asking process's hands.
-with page as (
-    select id
-    from outbox
-    where created_at < clock_timestamp() - $1::float8 * interval '1 second' and id <> all($2::bigint[])
-    order by id
-    limit $3
-    for update skip locked
-)
-select id, relay::text, event_type, events, traceparent, payload
-from (
-    select outbox.*, sum(octet_length(payload)) over (order by id) - octet_length(payload) as bytes_before
-    from page join outbox using (id)
-) as sized
-where bytes_before < $4
+where bytes_before < :bytes
 order by id
 
 -- name: measure_outbox

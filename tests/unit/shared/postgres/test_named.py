@@ -4,7 +4,7 @@ from operator import itemgetter
 
 import pytest
 
-from shared.postgres import Call, Column, Rows, UnknownParameter, narrowed_by, with_rows
+from shared.postgres import Call, Column, Rows, UnknownParameter, narrowed_by, with_rows, with_values
 
 Thing = tuple[str, int | None]
 THINGS = Rows[Thing](
@@ -71,6 +71,20 @@ def test_filters_are_given_by_name() -> None:
     assert narrowed_by(LIST, {"before": None, "kind": "k", "limit": 3, "unused": 1}).arguments == ("k", 3)
     with pytest.raises(KeyError):
         narrowed_by(LIST, {"limit": 3})
+
+
+def test_single_values_are_given_by_name_and_none_may_be_missing() -> None:
+    query = "update t set size = :size, was = :before where id = :id and size <> :size"
+    assert with_values(query, id=7, size=3, before=None) == Call(
+        "update t set size = $1, was = $2 where id = $3 and size <> $1", (3, None, 7)
+    )
+    with pytest.raises(KeyError, match="size"):
+        with_values(query, id=7, before=None)
+
+
+def test_an_entity_without_a_columns_attribute_is_refused() -> None:
+    with pytest.raises(AttributeError, match="exit_code"):
+        Rows[complex](Column("real", "float8"), Column("exit_code", "integer")).arrays([1j])
 
 
 def test_a_columns_value_is_the_attribute_of_its_name_unless_it_says_otherwise() -> None:

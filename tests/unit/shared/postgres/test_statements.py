@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.postgres import Call, joined, narrowed, sparse
+from shared.postgres import Call, joined, narrowed
 
 ONE = "with a as (select $1::int as n),\nb as (\n    select $2\n)\nselect (select n from a) as x"
 TWO = "with c as (insert into t values ($1, $11))\nselect true as y"
@@ -45,8 +45,3 @@ def test_filters_that_nobody_gave_are_left_out() -> None:
 
 def test_only_what_is_marked_is_left_out() -> None:
     assert narrowed("select $2::int, $1::text", None, 1) == Call("select $2::int, $1::text", (None, 1))
-
-
-def test_a_column_of_nothing_is_left_out() -> None:
-    assert sparse([None, None]) == []
-    assert sparse([None, 1]) == [None, 1]
