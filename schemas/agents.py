@@ -1,6 +1,6 @@
-"""What a worker's agent and the control plane say to each other beside the bus, on core NATS.
+"""The messages between a worker's agent and the control plane on core NATS, outside the streams.
 
-Nothing here is a fact of its own: a lost message is made good by the next heartbeat. Subjects are in
+No message here is the only one with its facts: the next heartbeat makes up for a lost one. Subjects are in
 `schemas.subjects`: `agents.<worker_id>.heartbeat|offer` go out from the agent, `.run|stop|seek|drain|resume` come to
 it.
 """
@@ -18,7 +18,7 @@ MAX_NAMED: Final = 50_000
 has at most MAX_SLOTS + MAX_PREFETCH waiting. Only outcomes that cannot be reported could be more: the rest of those is
 named once there are fewer."""
 MAX_STOPPED: Final = 16
-"""Starts that a heartbeat names as ended on order: those of which the scheduler may not have heard."""
+"""Most stopped incarnations in a heartbeat: those of which the scheduler may not have heard."""
 
 
 Named = Annotated[list[str], Field(max_length=MAX_NAMED)]
@@ -32,17 +32,19 @@ class Offer(EventModel):
     slots: int = Field(ge=0, le=MAX_SLOTS)
     prefetch: int = Field(0, ge=0, le=MAX_PREFETCH)
     draining: bool = False
-    unhealthy: str | None = Field(None, description="Why no command can start there at the moment; it takes none.")
+    unhealthy: str | None = Field(
+        None, description="Why the worker cannot start commands at the moment; null for a healthy worker."
+    )
     sequence: int = Field(
         0,
         ge=0,
-        description="Counts the heartbeats and offers of an incarnation, from 1, in the order in which they were made. "
-        "0 is that of an agent that does not count.",
+        description="The number of this heartbeat or offer within its incarnation, from 1, in the order of creation. "
+        "0 if the agent does not number them.",
     )
 
 
 class Heartbeat(Offer):
-    """Renews the worker's lease and says all that a scheduler needs to know it, were it new."""
+    """Renews the worker's lease, and contains all that a new scheduler needs to know about the worker."""
 
     name: str
     type: str
@@ -52,20 +54,31 @@ class Heartbeat(Offer):
     pid: int = 0
     version: str = ""
     sent_at: Instant
-    running: Named = Field(default_factory=list, description="Execution ids whose process runs.")
-    waiting: Named = Field(default_factory=list, description="Execution ids taken and not started.")
-    reporting: Named = Field(default_factory=list, description="Ended, with the outcome not yet on the bus.")
-    over: Named = Field(
-        default_factory=list, description="Of what was sought: taken once, and held no more. Their outcomes are gone."
+    running: Named = Field(default_factory=list, description="Ids of executions whose process runs.")
+    waiting: Named = Field(
+        default_factory=list, description="Ids of executions that the agent has accepted and not started."
     )
-    durable: bool = Field(False, description="It has a state folder, and so keeps its id over restarts.")
-    exiting: bool = Field(False, description="It drains in order to end: no resume lifts that.")
+    reporting: Named = Field(
+        default_factory=list, description="Ids of executions that ended and whose outcome is not yet published."
+    )
+    over: Named = Field(
+        default_factory=list,
+        description="Ids from `seek` orders that the agent once held and holds no more; their outcomes are lost.",
+    )
+    durable: bool = Field(
+        False, description="Whether the worker has a state folder, and so keeps its id over restarts."
+    )
+    exiting: bool = Field(
+        False, description="Whether the agent stops once it is drained; `resume` does not lift such a drain."
+    )
     stopped: list[str] = Field(
         default_factory=list,
         max_length=MAX_STOPPED,
-        description="Earlier incarnations of this worker that ended on order, and not by a crash.",
+        description="Earlier incarnations of this worker that were stopped by an order, and did not crash.",
     )
-    leaving: bool = Field(False, description="The last word of an agent that stops with nothing left on it.")
+    leaving: bool = Field(
+        False, description="Whether this is the last heartbeat of an agent that stops and holds no executions."
+    )
 
     def held(self) -> set[str]:
         """Every execution that is this worker's to answer for."""
@@ -115,4 +128,6 @@ class Drain(EventModel):
     """Take nothing new, give back what has not started, finish the rest; then, with `exit`, stop."""
 
     exit: bool = False
-    force: bool = Field(False, description="Do not wait: end what runs, too, and give everything back as lost.")
+    force: bool = Field(
+        False, description="Do not wait: end the running executions as well, and give all back as lost."
+    )

@@ -1,7 +1,7 @@
-"""What one service asks another over the bus while a request waits: typed questions and answers, on core NATS.
+"""Questions that one service asks another while a request waits: typed questions and answers, on core NATS.
 
 Internal: users have REST and the events. A question changes nothing and may go unanswered; then the request that
-waits for it gets a 503. Facts travel as events (`schemas.events`), never in here.
+waits for it gets a 503. Facts are published as events (`schemas.events`), never in answers.
 
 To add a question: its two models and a `QuestionSpec` below; its owner serves it (`shared.bus.Answering`), and any
 other service asks with `shared.bus.ask`.
@@ -32,8 +32,8 @@ class QuestionSpec(Generic[Q, A]):
 
 
 class Refusal(EventModel):
-    """The owner does not answer: what is asked about does not exist (`kind`, `id`), or the owner lacks something that
-    it needs."""
+    """The owner cannot answer: the entity does not exist (`kind`, `id`), or something that the owner needs is
+    unavailable."""
 
     reason: Literal[RefusalReason.NOT_FOUND, RefusalReason.UNAVAILABLE]
     detail: str
@@ -42,7 +42,7 @@ class Refusal(EventModel):
 
 
 class TaskQuestion(EventModel):
-    """How far is this task?"""
+    """What is the state of this task?"""
 
     task_id: str
 
@@ -52,7 +52,7 @@ class StepState(EventModel):
 
     name: str
     status: TaskStatus
-    satisfied: bool = Field(description="Whether what depends on it may run.")
+    satisfied: bool = Field(description="Whether the steps that depend on it may run.")
 
 
 class TaskAnswer(EventModel):
@@ -79,7 +79,7 @@ TASK: Final = QuestionSpec("task", "orchestrator", TaskQuestion, TaskAnswer)
 
 
 class Overdue(EventModel):
-    """One attempt of which the asker has heard nothing new for long. `status` is as far as the asker knows."""
+    """One attempt of which the asking service has heard nothing for long. `status` is the last one that it knows."""
 
     task_id: str
     job_id: str
@@ -88,18 +88,18 @@ class Overdue(EventModel):
     execution_id: str | None = None
     worker_id: str | None = None
     incarnation: str | None = None
-    stopping: Reason | None = Field(None, description="It is wanted to end, for this reason.")
+    stopping: Reason | None = Field(None, description="Why the attempt is being stopped; null if it is not.")
 
 
 class RecallQuestion(EventModel):
-    """What do you know of these attempts? Whatever is further along than their `status` is published again."""
+    """What is the state of these attempts? The events of one further along than its `status` are published again."""
 
     overdue: list[Overdue]
 
 
 class RecallAnswer(EventModel):
-    """How many events are published again, and the tasks of whose attempt the owner has never heard: it is for the
-    asker to publish again what the owner should have heard."""
+    """The number of events that are published again, and the tasks whose attempt the owner does not know: the
+    asking service publishes their events again."""
 
     repeated: int = 0
     unknown: list[str] = Field(default_factory=list)

@@ -1,7 +1,7 @@
-"""What a person writes to say what shall run: steps, retries, resources, and what of it reaches the worker.
+"""How users define what runs: steps, retries and resources, and the part of it that reaches the worker.
 
 `StepSpec` is one step of a pipeline and, inline, one single-command job. `RunSpec` is the part of it that
-the worker needs to run one execution; it travels through the scheduler unread.
+the worker needs to run one execution; the scheduler passes it on unread.
 """
 
 import os
@@ -39,9 +39,9 @@ LabelKey = Annotated[str, StringConstraints(pattern=words.LABEL_KEY)]
 LabelValue = Annotated[str, StringConstraints(max_length=200), AfterValidator(without_controls)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 KeptLabels = Annotated[dict[LabelKey, Annotated[str, StringConstraints(max_length=200)]], Field(max_length=64)]
-"""As `Labels`, where what was accepted before values were checked for control characters is read again."""
+"""`Labels` as stored: some were accepted before values were checked for control characters."""
 WorkerType = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(without_controls)]
-"""What kind of worker it is: a label `type` that steps may require."""
+"""The type of a worker: steps may require it as the label `type`."""
 LabelFilter = Annotated[str, StringConstraints(pattern=words.LABEL), Field(examples=["team=web"])]
 """KEY=VALUE in a query."""
 _LABELS: Final = TypeAdapter[dict[str, str]](Labels)
@@ -70,9 +70,9 @@ def _parameters_fit(params: dict[str, str]) -> dict[str, str]:
 
 
 Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500), AfterValidator(_variables_fit)]
-"""An environment. Each variable fits a process; whether all of them do, depends on what else the process is given."""
+"""An environment. Each variable by itself fits a process; the sum of all is checked with the command."""
 Parameters = Annotated[dict[EnvName, EnvValue], Field(max_length=500), AfterValidator(_parameters_fit)]
-"""What a job hands to its steps as `HODEI_PARAM_<NAME>`; each is a variable that fits a process."""
+"""A job's parameters, which its steps get as the variables `HODEI_PARAM_<NAME>`."""
 Argument = Annotated[str, StringConstraints(max_length=MAX_ARGUMENT)]
 
 
@@ -96,7 +96,7 @@ Command = Annotated[
         _form, custom_error_type="command_type", custom_error_message="a command is a string or a list of strings"
     ),
 ]
-"""Told apart before they are looked at, so that an error speaks of what was meant."""
+"""The form is chosen before validation, so that an error is about the form that was given."""
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 StepType = TypeAliasType("StepType", Literal["shell", "bash", "python", "exec"])
 When = TypeAliasType("When", Literal["on_success", "on_failure", "always"])
@@ -106,7 +106,7 @@ PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "normal": 1, "high": 2, "
 
 
 def read_labels(text: str) -> dict[str, str]:
-    """Labels as `HODEI_WORKER_LABELS` has them: `key=value,key=value`, or a JSON object, which can say any value.
+    """Labels as in `HODEI_WORKER_LABELS`: `key=value,key=value`, or a JSON object, which allows any value.
 
     Raises ValueError, in one line.
     """
@@ -131,22 +131,21 @@ def read_labels(text: str) -> dict[str, str]:
 class RetrySpec(Model):
     """How often, and how long after a failure, a step is tried again: delay * factor^(attempt-1), capped."""
 
-    max_attempts: OrDefault[int] = Field(1, ge=1, le=100, description="Attempts in all, the first one included.")
-    delay: OrDefault[float] = Field(1.0, ge=0, le=86_400, description="Seconds before the second attempt.")
-    factor: OrDefault[float] = Field(2.0, ge=1, le=100, description="Each further delay is this many times longer.")
-    max_delay: OrDefault[float] = Field(
-        3600.0, ge=0, le=86_400, description="No delay is longer than this, in seconds."
-    )
+    max_attempts: OrDefault[int] = Field(1, ge=1, le=100, description="The most attempts, including the first one.")
+    delay: OrDefault[float] = Field(1.0, ge=0, le=86_400, description="Delay before the second attempt, in seconds.")
+    factor: OrDefault[float] = Field(2.0, ge=1, le=100, description="The factor by which each further delay grows.")
+    max_delay: OrDefault[float] = Field(3600.0, ge=0, le=86_400, description="The longest delay, in seconds.")
     jitter: OrDefault[bool] = Field(
-        True, description="Draw each delay at random from its upper half, so that retries spread."
+        True,
+        description="Choose each delay at random from the upper half of its range, so that retries are spread out.",
     )
     on_exit_codes: list[Annotated[int, Field(ge=1, le=255)]] | None = Field(
-        None, max_length=255, description="Retry only after these exit codes; by default after any failure."
+        None, max_length=255, description="Retry only after these exit codes; by default after every failure."
     )
 
 
 class Resources(Model):
-    """What one execution needs of its worker; zero means that it does not matter."""
+    """The resources that one execution needs; zero means no requirement."""
 
     cpu_m: OrDefault[int] = Field(0, ge=0, le=1_000_000, description="CPU in thousandths of a core.")
     memory_mb: OrDefault[int] = Field(0, ge=0, le=100_000_000, description="Memory in MiB.")
@@ -154,7 +153,7 @@ class Resources(Model):
 
 
 class Capacity(Model):
-    """What a worker has to give to the executions that state their `resources`; what it leaves out is the machine's."""
+    """A worker's capacity for executions with `resources`; a missing member takes the machine's value."""
 
     cpu_m: int | None = Field(None, ge=0, le=1_000_000, description="CPU in thousandths of a core.")
     memory_mb: int | None = Field(None, ge=0, le=100_000_000, description="Memory in MiB.")
@@ -197,19 +196,29 @@ def read_capacity(text: str) -> Capacity:
 class CommandSpec(Model):
     """The fields that a step and an inline job share."""
 
-    command: Command = Field(description="A string for a shell or interpreter, or an argv list.")
+    command: Command = Field(
+        description="A string for a shell or interpreter, or a list of the program and its arguments."
+    )
     type: OrDefault[StepType] = Field(
-        "shell", description="shell = /bin/sh -c, bash, python = python3 -c, exec = argv as it is."
+        "shell",
+        description="How it is started: `shell` with `/bin/sh -c`, `bash` with `bash -c`, `python` with `python3 -c`, "
+        "`exec` as the program itself.",
     )
     env: OrDefault[Env] = Field(default_factory=dict, description="Environment variables of the process.")
-    working_dir: Folder | None = Field(None, description="A folder on the worker; by default a new, empty one.")
-    timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
-    queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
-    retry: RetrySpec | None = Field(None, description="Whether and when a failure is tried again; by default never.")
-    retry_on_lost: OrDefault[bool] = Field(True, description="false: at most once; a lost worker fails the task.")
-    max_crashes: OrDefault[int] = Field(3, ge=0, le=100, description="How many lost workers a task survives.")
+    working_dir: Folder | None = Field(
+        None, description="The working directory on the worker; by default a new, empty one."
+    )
+    timeout: Seconds | None = Field(None, description="Time limit of one execution, in seconds.")
+    queue_timeout: Seconds | None = Field(None, description="How long the task may wait for a worker, in seconds.")
+    retry: RetrySpec | None = Field(None, description="Whether and when a failed attempt is retried; by default never.")
+    retry_on_lost: OrDefault[bool] = Field(
+        True, description="Whether the task is retried when its worker is lost. `false`: it runs at most once."
+    )
+    max_crashes: OrDefault[int] = Field(
+        3, ge=0, le=100, description="How often a task is retried because its worker was lost."
+    )
     requires: OrDefault[KeptLabels] = Field(default_factory=dict, description="Labels that the worker must have.")
-    resources: Resources | None = Field(None, description="What one execution claims of its worker.")
+    resources: Resources | None = Field(None, description="The resources that one execution needs.")
 
     @field_validator("command")
     @classmethod
@@ -258,14 +267,14 @@ class StepSpec(CommandSpec):
 
     name: Slug = Field(description="Unique in its pipeline: letters, digits, `_`, `.` and `-`.")
     depends_on: OrDefault[list[Slug]] = Field(
-        default_factory=list, max_length=MAX_STEPS, description="Names of the steps that must be over before it starts."
+        default_factory=list, max_length=MAX_STEPS, description="Names of the steps that must end before it starts."
     )
     when: OrDefault[When] = Field("on_success", description="Only on_success is supported yet.")
     allow_failure: OrDefault[bool] = Field(
-        False, description="A failure of this step fails neither the job nor what depends on it."
+        False, description="Whether the job and the steps that depend on this one go on when it fails."
     )
     labels: OrDefault[Labels] = Field(
-        default_factory=dict, description="Any words of your own; the step's tasks and their orders carry them."
+        default_factory=dict, description="Labels of your choice. The step's tasks and their events contain them."
     )
 
     @model_validator(mode="after")
@@ -276,19 +285,27 @@ class StepSpec(CommandSpec):
 
 
 class InlineCommand(Model):
-    """The fields of one step as another request carries them; `env` may also stand beside something else to run."""
+    """The fields of one step within another request; `env` may be given without a `command` as well."""
 
-    command: Command | None = Field(None, description="A string for a shell or interpreter, or an argv list.")
+    command: Command | None = Field(
+        None, description="A string for a shell or interpreter, or a list of the program and its arguments."
+    )
     type: StepType | None = Field(None, description="shell (default), bash, python or exec.")
     env: OrDefault[Env] = Field(default_factory=dict, description="Environment variables of the processes.")
-    working_dir: Folder | None = Field(None, description="A folder on the worker; by default a new, empty one.")
-    timeout: Seconds | None = Field(None, description="Seconds that one execution may run.")
-    queue_timeout: Seconds | None = Field(None, description="Seconds that the task may wait for a worker.")
-    retry: RetrySpec | None = Field(None, description="Whether and when a failure is tried again; by default never.")
-    retry_on_lost: bool | None = Field(None, description="false: at most once; a lost worker fails the task.")
-    max_crashes: int | None = Field(None, ge=0, le=100, description="How many lost workers a task survives.")
+    working_dir: Folder | None = Field(
+        None, description="The working directory on the worker; by default a new, empty one."
+    )
+    timeout: Seconds | None = Field(None, description="Time limit of one execution, in seconds.")
+    queue_timeout: Seconds | None = Field(None, description="How long the task may wait for a worker, in seconds.")
+    retry: RetrySpec | None = Field(None, description="Whether and when a failed attempt is retried; by default never.")
+    retry_on_lost: bool | None = Field(
+        None, description="Whether the task is retried when its worker is lost. `false`: it runs at most once."
+    )
+    max_crashes: int | None = Field(
+        None, ge=0, le=100, description="How often a task is retried because its worker was lost."
+    )
     requires: Labels | None = Field(None, description="Labels that the worker must have.")
-    resources: Resources | None = Field(None, description="What one execution claims of its worker.")
+    resources: Resources | None = Field(None, description="The resources that one execution needs.")
     _spec: CommandSpec | None = PrivateAttr(None)
 
     @model_validator(mode="after")

@@ -54,7 +54,7 @@ class WorkerStatus(StrEnum):
 
 
 class WorkerProcessStatus(StrEnum):
-    """A worker as the worker manager sees it: what is its process doing?"""
+    """A worker as the worker manager sees it: its process."""
 
     STARTING = "starting"
     RUNNING = "running"

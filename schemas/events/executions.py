@@ -24,7 +24,7 @@ class _ExecutionEvent(EventData):
 class ExecutionStarted(_ExecutionEvent):
     event_type = "executions.started"
     worker_id: str
-    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
     incarnation: str
     started_at: Instant
 
@@ -42,7 +42,7 @@ class LogSummary(EventModel):
 class ExecutionFinished(_ExecutionEvent):
     event_type = "executions.finished"
     worker_id: str
-    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
     incarnation: str
     status: Literal[
         ExecutionStatus.SUCCEEDED,
@@ -51,7 +51,7 @@ class ExecutionFinished(_ExecutionEvent):
         ExecutionStatus.TIMED_OUT,
     ]
     reason: Reason | None = None
-    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
+    detail: str | None = Field(None, description="The reason in words, if there is more to it than `reason`.")
     exit_code: int | None = Field(None, description="128 + N when signal N ended the process; null if none started.")
     started_at: Instant | None = None
     finished_at: Instant
@@ -63,10 +63,10 @@ class ExecutionLost(_ExecutionEvent):
 
     event_type = "executions.lost"
     worker_id: str
-    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
     incarnation: str
     reason: Literal[Reason.LOST, Reason.WORKER_STOPPED] = Field(
-        Reason.LOST, description="worker_stopped: the worker was stopped on order; that uses up no crashes."
+        Reason.LOST, description="`worker_stopped`: the worker was stopped on request; this does not count as a crash."
     )
     detail: str
     lost_at: Instant
@@ -77,7 +77,7 @@ class ExecutionReturned(_ExecutionEvent):
 
     event_type = "executions.returned"
     worker_id: str
-    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
     incarnation: str
     detail: str
 
@@ -103,7 +103,7 @@ class ExecutionRefused(_ExecutionEvent):
 
     event_type = "executions.refused"
     version = 2
-    reason: VerdictReason = Field(description="Why it cannot run.")
+    reason: VerdictReason = Field(description="Why the request was refused.")
     detail: str
 
     _version_1 = model_validator(mode="before")(reason_of_status)

@@ -38,7 +38,7 @@ class _JobOver(_JobEvent):
     name: str
     pipeline_id: str | None = None
     reason: Reason | None = None
-    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
+    detail: str | None = Field(None, description="The reason in words, if there is more to it than `reason`.")
     created_at: Instant
     started_at: Instant | None = None
     finished_at: Instant

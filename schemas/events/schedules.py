@@ -35,20 +35,20 @@ class ScheduleDeleted(_ScheduleEvent):
 
 
 class ScheduleConfirmed(_ScheduleEvent):
-    """By the orchestrator: what the schedule names exists, or, with a `job_id`, that job was made of its firing."""
+    """By the orchestrator: the schedule's target exists, or, with a `job_id`, its firing created that job."""
 
     event_type = "schedules.confirmed"
     job_id: str | None = None
 
 
 class ScheduleRefused(_ScheduleEvent):
-    """By the orchestrator: what the schedule names does not exist or cannot run. Version 1 has an HTTP
+    """By the orchestrator: the schedule's target does not exist or cannot run. Version 1 has an HTTP
     `status` (404, 409 or 422) in place of `reason`, and is still read."""
 
     event_type = "schedules.refused"
     version = 2
     job_id: str | None = None
-    reason: VerdictReason = Field(description="Why it cannot run.")
+    reason: VerdictReason = Field(description="Why the request was refused.")
     detail: str
 
     _version_1 = model_validator(mode="before")(reason_of_status)

@@ -25,17 +25,21 @@ class TaskQueued(_TaskEvent):
     priority: Priority = "normal"
     requires: dict[str, str] = Field(default_factory=dict)
     resources: Resources | None = None
-    labels: dict[str, str] = Field(default_factory=dict, description="The step's own; the job's are in jobs.created.")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="The step's own labels; those of the job are in `jobs.created`."
+    )
     run: RunSpec
-    run_at: Instant | None = Field(None, description="Not before this moment.")
+    run_at: Instant | None = Field(None, description="Do not start it before this time.")
     queued_at: Instant
-    queue_deadline: Instant | None = Field(None, description="Give up waiting for a worker at this moment.")
-    execution_id: str | None = Field(None, description="The id that this attempt's execution must get, if any.")
-    avoid_worker_id: str | None = Field(None, description="No longer sent: see avoid_worker_ids.")
+    queue_deadline: Instant | None = Field(None, description="Until when the task may wait for a worker.")
+    execution_id: str | None = Field(
+        None, description="The id that this attempt's execution must have, if it is given."
+    )
+    avoid_worker_id: str | None = Field(None, description="No longer sent; see `avoid_worker_ids`.")
     avoid_worker_ids: list[str] = Field(
         default_factory=list,
         max_length=10,
-        description="The workers on which earlier attempts failed or were lost, the last one first: others are better.",
+        description="Workers on which earlier attempts failed or were lost, the latest first; others are preferred.",
     )
 
 
@@ -46,7 +50,7 @@ class TaskScheduled(_TaskEvent):
     name: str = ""
     execution_id: str
     worker_id: str
-    worker_name: str | None = Field(None, description="What the worker is called, where that is known.")
+    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
     incarnation: str
     run: RunSpec
     scheduled_at: Instant
@@ -79,7 +83,7 @@ class TaskFailed(_TaskEvent):
     event_type = "tasks.failed"
     name: str
     reason: Reason
-    detail: str | None = Field(None, description="In words, where the reason alone does not say it.")
+    detail: str | None = Field(None, description="The reason in words, if there is more to it than `reason`.")
     exit_code: int | None = None
 
 
@@ -87,7 +91,7 @@ class TaskCancelled(_TaskEvent):
     event_type = "tasks.cancelled"
     name: str
     reason: Reason = Reason.CANCELLED
-    detail: str | None = Field(None, description="What it was doing or waiting for, if its time was over.")
+    detail: str | None = Field(None, description="What the job was doing or waiting for when it ran out of time.")
 
 
 class TaskSkipped(_TaskEvent):

@@ -25,8 +25,8 @@ class WorkerStarted(_WorkerEvent):
 
 
 class WorkerStopped(_WorkerEvent):
-    """By the worker manager: the worker's process is gone. `clean` tells that it left nothing unfinished, `ordered`
-    that it was told to end and did."""
+    """By the worker manager: the worker's process ended. `clean`: it left nothing unfinished. `ordered`: its stop was
+    requested."""
 
     event_type = "workers.stopped"
     status: WorkerProcessStatus
@@ -37,7 +37,7 @@ class WorkerStopped(_WorkerEvent):
 
 
 class WorkerRegistered(_WorkerEvent):
-    """By the scheduler: a worker is known, by its agent's first heartbeat or over REST (then has_agent is false)."""
+    """By the scheduler: a worker was registered, by its agent's first heartbeat or over REST (`has_agent` is false)."""
 
     event_type = "workers.registered"
     type: str
@@ -46,7 +46,9 @@ class WorkerRegistered(_WorkerEvent):
     slots: int
     has_agent: bool
     incarnation: str | None = None
-    draining: bool = Field(False, description="A drain that was ordered earlier still lasts: it takes nothing new.")
+    draining: bool = Field(
+        False, description="Whether an earlier drain still lasts, so that the worker accepts no new work."
+    )
 
 
 class WorkerDraining(_WorkerEvent):
@@ -75,7 +77,7 @@ class WorkerForgotten(_WorkerEvent):
 
 
 class WorkerUnhealthy(_WorkerEvent):
-    """By the scheduler: no command can start on the worker's machine, as its agent says; it gets none."""
+    """By the scheduler: the agent reports that no command can start on its machine; the worker gets no work."""
 
     event_type = "workers.unhealthy"
     incarnation: str | None = None

@@ -16,9 +16,9 @@ class ExecuteRequest(InlineCommand):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"command": ["echo", "hello"]}]})
 
-    job_id: str | None = Field(None, description="An earlier job of one step, to run once more.")
-    name: Name | None = Field(None, description="What people call the job that this makes.")
-    priority: OrDefault[Priority] = Field("normal", description="Of the jobs that wait, a higher one starts first.")
+    job_id: str | None = Field(None, description="An earlier job with one step, to run again.")
+    name: Name | None = Field(None, description="The name of the job that this creates.")
+    priority: OrDefault[Priority] = Field("normal", description="Waiting tasks of a higher priority are placed first.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -30,51 +30,53 @@ class ManagedExecution(Model):
     """One attempt of a task on a worker, as the worker manager knows it."""
 
     id: Id = Field(description="The execution's id.")
-    task_id: Id = Field(description="The task that it is an attempt of.")
+    task_id: Id = Field(description="The task of which it is an attempt.")
     job_id: Id = Field(description="The job of that task.")
-    worker_id: Id | None = Field(description="The worker that it was placed on; null until then.")
-    worker_name: str | None = Field(None, description="What that worker was called then, where that is known.")
+    worker_id: Id | None = Field(description="The worker on which it was placed; null until then.")
+    worker_name: str | None = Field(None, description="The name of that worker at the time, if it is known.")
     attempt: int = Field(description="Which attempt of the task this is, counted from 1.")
-    status: ExecutionStatus = Field(description="How far it is, or how it ended.")
+    status: ExecutionStatus = Field(description="Its status.")
     reason: Reason | None = Field(description="Why it did not succeed.")
-    detail: str | None = Field(description="The reason in words, where there is more to tell.")
+    detail: str | None = Field(description="The reason in words, if there is more to it than `reason`.")
     exit_code: int | None = Field(description="The process's exit code; 128 + N when signal N ended it.")
     continued_as: Id | None = Field(
         None,
-        description="The execution that took its place, when its worker gave it back before it began (`returned`).",
+        description="The execution that replaced it, if its worker gave it back before it started (`returned`).",
     )
-    created_at: Timestamp = Field(description="When it was asked for, or placed.")
+    created_at: Timestamp = Field(description="When it was requested, or placed.")
     started_at: Timestamp | None = Field(description="When its process started.")
     finished_at: Timestamp | None = Field(description="When its process ended.")
 
 
 class ExecutionQuery(PageQuery):
-    status: ExecutionStatus | None = Field(None, description="Only executions of this status.")
+    status: ExecutionStatus | None = Field(None, description="Only executions with this status.")
     job_id: str | None = Field(None, description="Only executions of this job.")
     task_id: str | None = Field(None, description="Only executions of this task.")
     worker_id: str | None = Field(None, description="Only executions on this worker.")
-    reason: Reason | None = Field(None, description="Only executions that did not succeed for this reason.")
-    attempt: int | None = Field(None, ge=1, le=2**31 - 1, description="Only executions that were this attempt.")
+    reason: Reason | None = Field(None, description="Only executions with this reason.")
+    attempt: int | None = Field(None, ge=1, le=2**31 - 1, description="Only executions with this attempt number.")
     exit_code: int | None = Field(None, ge=0, le=255, description="Only executions with this exit code.")
-    worker_name: str | None = Field(None, description="Only executions on workers of exactly this name.")
-    created_after: Timestamp | None = Field(None, description="Only executions made at this moment or later.")
-    created_before: Timestamp | None = Field(None, description="Only executions made before this moment.")
+    worker_name: str | None = Field(None, description="Only executions on workers with exactly this name.")
+    created_after: Timestamp | None = Field(None, description="Only executions created at this time or later.")
+    created_before: Timestamp | None = Field(None, description="Only executions created before this time.")
 
 
 class LogLineView(Model):
     """One line of output, or a piece of one; fields that do not apply are absent."""
 
-    timestamp: Timestamp = Field(description="When the worker read it.")
-    stream: Literal["stdout", "stderr", "system"] = Field(description="system lines are the platform's own remarks.")
+    timestamp: Timestamp = Field(description="When the worker read the line.")
+    stream: Literal["stdout", "stderr", "system"] = Field(
+        description="The stream. Lines of `system` are messages of the platform."
+    )
     message: str = Field(
-        description="The line without its end, as text: U+FFFD stands for a NUL and for what is not UTF-8."
+        description="The line without its end, as text: U+FFFD replaces a NUL and bytes that are not UTF-8."
     )
     partial: bool | None = Field(
-        None, description="True when the line is not over: the next entry of the same stream goes on with it."
+        None, description="True when this is part of a line: the next entry of the same stream continues it."
     )
     crlf: bool | None = Field(None, description="True when the line ended with CR LF and not with LF alone.")
     base64: str | None = Field(
-        None, description="The very bytes of the message, without a line end, where they are not those of its UTF-8."
+        None, description="The original bytes of the message, without a line end, if its UTF-8 has others."
     )
     remark: str | None = Field(
         None,
@@ -83,7 +85,7 @@ class LogLineView(Model):
         "(processes that kept the output open after the command's exit were ended), `expired` "
         "(output is no longer kept), `unavailable` (it is not there: no longer kept, or not delivered yet).",
     )
-    missing: LogGap | None = Field(None, description="How much output is missing here, where that is known.")
+    missing: LogGap | None = Field(None, description="How much output is missing at this line, if it is known.")
     id: str | None = Field(
         None, description="Resumes a live stream after this line (Last-Event-ID); set by the client when it follows."
     )

@@ -1,4 +1,4 @@
-"""What `GET /health` answers."""
+"""The response of `GET /health`."""
 
 from typing import Literal
 
@@ -8,15 +8,17 @@ from schemas.model import Model
 
 
 class Health(Model):
-    """`degraded` still takes work; `unhealthy` (503) does not. `draining` (503) does, and is about to stop."""
+    """`degraded` still accepts work; `unhealthy` (503) does not. `draining` (503) does, and is about to stop."""
 
-    status: Literal["healthy", "degraded", "unhealthy", "draining"] = Field(description="What the checks come to.")
-    service: str = Field(description="Which service answers.")
+    status: Literal["healthy", "degraded", "unhealthy", "draining"] = Field(
+        description="The overall result of the checks."
+    )
+    service: str = Field(description="The service that answers.")
     version: str = Field(description="Its version.")
-    checks: dict[str, Literal["up", "down"]] = Field(description="Each thing that the service needs.")
+    checks: dict[str, Literal["up", "down"]] = Field(description="The result of each check.")
 
 
 class Liveness(Model):
-    """The process is there."""
+    """The process answers."""
 
-    status: Literal["alive"] = Field("alive", description="Always the same.")
+    status: Literal["alive"] = Field("alive", description="Always `alive`.")

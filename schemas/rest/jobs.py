@@ -1,4 +1,4 @@
-"""Jobs over REST: submitting them, and what can be read of them, their tasks and executions."""
+"""Jobs over REST: submissions, and the representations of jobs, their tasks and executions."""
 
 from typing import Literal, Self
 
@@ -31,17 +31,15 @@ class JobCreate(InlineCommand):
     pipeline_id: str | None = Field(None, description="The pipeline to run; not together with `command`.")
     params: OrDefault[Parameters] = Field(
         default_factory=dict,
-        description="For a job of a pipeline; they reach every step's environment as HODEI_PARAM_<NAME>.",
+        description="Parameters of a job of a pipeline; every step's environment has them as HODEI_PARAM_<NAME>.",
     )
     name: Name | None = Field(
-        None, description="What people call the job; by default the pipeline's name, or the command's beginning."
+        None, description="The job's name; by default the pipeline's name, or the beginning of the command."
     )
-    priority: OrDefault[Priority] = Field("normal", description="Of the jobs that wait, a higher one starts first.")
-    run_at: Timestamp | None = Field(None, description="Not before this moment.")
+    priority: OrDefault[Priority] = Field("normal", description="Waiting tasks of a higher priority are placed first.")
+    run_at: Timestamp | None = Field(None, description="Do not start it before this time.")
     concurrency_key: str | None = Field(None, max_length=200, description="Not yet supported.")
-    labels: OrDefault[Labels] = Field(
-        default_factory=dict, description="Any words of your own, for finding the job again."
-    )
+    labels: OrDefault[Labels] = Field(default_factory=dict, description="Labels of your choice, for finding the job.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -56,11 +54,11 @@ class Execution(Model):
 
     id: Id = Field(description="The execution's id.")
     attempt: int = Field(description="Which attempt of the task this is, counted from 1.")
-    worker_id: Id | None = Field(description="The worker that it was placed on.")
-    worker_name: str | None = Field(None, description="What that worker was called then, where that is known.")
-    status: ExecutionStatus = Field(description="How far it is, or how it ended.")
+    worker_id: Id | None = Field(description="The worker on which it was placed.")
+    worker_name: str | None = Field(None, description="The name of that worker at the time, if it is known.")
+    status: ExecutionStatus = Field(description="Its status.")
     reason: Reason | None = Field(description="Why it did not succeed.")
-    detail: str | None = Field(description="The reason in words, where there is more to tell.")
+    detail: str | None = Field(description="The reason in words, if there is more to it than `reason`.")
     exit_code: int | None = Field(description="The process's exit code; 128 + N when signal N ended it.")
     started_at: Timestamp | None = Field(description="When its process started.")
     finished_at: Timestamp | None = Field(description="When its process ended.")
@@ -71,98 +69,106 @@ class Task(Model):
 
     id: Id = Field(description="The task's id.")
     name: str = Field(description="The step's name.")
-    status: TaskStatus = Field(description="How far the task is, or how it ended.")
+    status: TaskStatus = Field(description="The task's status.")
     reason: Reason | None = Field(description="Why it did not succeed.")
     detail: str | None = Field(
-        description="In words, where the reason alone does not say it: what it waited for, or why it did not start."
+        description="The reason in words, if there is more to it: what it waited for, or why it did not start."
     )
     attempt: int = Field(description="The current attempt, counted from 1.")
-    depends_on: list[str] = Field(description="The steps that must be over before this one starts.")
-    allow_failure: bool = Field(description="A failure of this step fails neither the job nor what depends on it.")
-    command: Command = Field(description="What it runs, as it was given.")
-    type: StepType = Field(description="How the command is run.")
-    env: dict[str, str] = Field(
-        description="What this step adds to the job's `env`. Values that look like secrets are shown as `***`."
+    depends_on: list[str] = Field(description="The steps that must end before this one starts.")
+    allow_failure: bool = Field(
+        description="Whether the job and the steps that depend on this one go on when it fails."
     )
-    working_dir: str | None = Field(description="The folder on the worker; null for a new, empty one.")
-    timeout: float | None = Field(description="Seconds that one execution may run.")
-    queue_timeout: float | None = Field(description="Seconds that the task may wait for a worker.")
-    retry: RetrySpec | None = Field(description="Whether and when a failure is tried again.")
-    retry_on_lost: bool = Field(description="false: at most once; a lost worker fails the task.")
-    max_crashes: int = Field(description="How many lost workers the task survives.")
+    command: Command = Field(description="The command, as submitted.")
+    type: StepType = Field(description="How the command is started: `shell`, `bash`, `python` or `exec`.")
+    env: dict[str, str] = Field(
+        description="The step's own variables, besides the job's `env`. Values that look like secrets are `***`."
+    )
+    working_dir: str | None = Field(description="The working directory on the worker; null for a new, empty one.")
+    timeout: float | None = Field(description="Time limit of one execution, in seconds.")
+    queue_timeout: float | None = Field(description="How long the task may wait for a worker, in seconds.")
+    retry: RetrySpec | None = Field(description="Whether and when a failed attempt is retried.")
+    retry_on_lost: bool = Field(
+        description="Whether the task is retried when its worker is lost. `false`: it runs at most once."
+    )
+    max_crashes: int = Field(description="How often the task is retried because its worker was lost.")
     requires: dict[str, str] = Field(description="Labels that the worker must have.")
-    resources: Resources | None = Field(description="What one execution claims of its worker.")
-    labels: dict[str, str] = Field(description="The step's labels, as they were given.")
+    resources: Resources | None = Field(description="The resources that one execution needs.")
+    labels: dict[str, str] = Field(description="The step's labels, as submitted.")
     exit_code: int | None = Field(description="The last attempt's exit code.")
     queued_at: Timestamp | None = Field(description="When the current attempt became ready to run.")
     started_at: Timestamp | None = Field(description="When the current attempt's process started.")
-    finished_at: Timestamp | None = Field(description="When the task was over.")
-    executions: list[Execution] = Field(description="Its attempts on workers, the oldest first.")
+    finished_at: Timestamp | None = Field(description="When the task ended.")
+    executions: list[Execution] = Field(description="Its executions, the oldest first.")
 
 
 class Job(Model):
     """One run, of a pipeline or of a single command."""
 
     id: Id = Field(description="The job's id.")
-    name: str = Field(description="What people call the job.")
-    status: JobStatus = Field(description="How far the job is, or how it ended.")
+    name: str = Field(description="The job's name.")
+    status: JobStatus = Field(description="The job's status.")
     reason: Reason | None = Field(description="Why it did not succeed.")
     detail: str | None = Field(
-        description="In words, where the reason alone does not say it: what it was waiting for at its time limit."
+        description="The reason in words, if there is more to it: what it was waiting for at its time limit."
     )
-    pipeline_id: Id | None = Field(description="The pipeline that it is a run of.")
-    pipeline_version: int | None = Field(description="The version of the pipeline that it runs.")
-    priority: Priority = Field(description="Of the jobs that wait, a higher one starts first.")
+    pipeline_id: Id | None = Field(description="The pipeline that it runs.")
+    pipeline_version: int | None = Field(description="The pipeline's version that it runs.")
+    priority: Priority = Field(description="Waiting tasks of a higher priority are placed first.")
     params: dict[str, str] = Field(description="Its parameters. Values that look like secrets are shown as `***`.")
-    labels: dict[str, str] = Field(description="Its labels, as they were given.")
-    run_at: Timestamp | None = Field(description="It does not start before this moment.")
-    rerun_of: Id | None = Field(description="The job that this one runs again.")
-    schedule_id: Id | None = Field(description="The schedule that made it.")
+    labels: dict[str, str] = Field(description="Its labels, as submitted.")
+    run_at: Timestamp | None = Field(description="It does not start before this time.")
+    rerun_of: Id | None = Field(description="The job that this one repeats.")
+    schedule_id: Id | None = Field(description="The schedule that created it.")
     created_at: Timestamp = Field(description="When it was accepted.")
     started_at: Timestamp | None = Field(description="When its first process started.")
-    finished_at: Timestamp | None = Field(description="When it was over.")
+    finished_at: Timestamp | None = Field(description="When it ended.")
 
 
 class JobDetail(Job):
     """One job with what it runs: its tasks, and what they have in common."""
 
     env: dict[str, str] = Field(
-        description="The environment of all steps: the pipeline's, and over it the job's own, without `params`. "
+        description="The environment of all steps: the pipeline's, overridden by the job's own, without `params`. "
         "Values that look like secrets are shown as `***`."
     )
-    timeout: float | None = Field(description="Seconds that the whole job may take.")
+    timeout: float | None = Field(description="Time limit of the whole job, in seconds.")
     tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 
 
 class JobState(Model):
-    """How far a job is."""
+    """A job's status."""
 
     id: Id = Field(description="The job's id.")
-    status: JobStatus = Field(description="How far the job is, or how it ended.")
+    status: JobStatus = Field(description="The job's status.")
 
 
 class JobQuery(LabelQuery):
-    status: JobStatus | None = Field(None, description="Only jobs of this status.")
+    status: JobStatus | None = Field(None, description="Only jobs with this status.")
     pipeline_id: str | None = Field(None, description="Only jobs of this pipeline.")
-    name: str | None = Field(None, description="Only jobs of exactly this name.")
-    priority: Priority | None = Field(None, description="Only jobs of this priority.")
-    rerun_of: str | None = Field(None, description="Only jobs that run this job again.")
-    schedule_id: str | None = Field(None, description="Only jobs that this schedule made.")
-    reason: Reason | None = Field(None, description="Only jobs that did not succeed for this reason.")
-    pipeline_version: int | None = Field(None, ge=1, le=2**31 - 1, description="Only jobs of this version.")
-    short_id: str | None = Field(
-        None, pattern=words.ID_TAIL, description="Only jobs whose id ends with these 8 characters: mostly one."
+    name: str | None = Field(None, description="Only jobs with exactly this name.")
+    priority: Priority | None = Field(None, description="Only jobs with this priority.")
+    rerun_of: str | None = Field(None, description="Only reruns of this job.")
+    schedule_id: str | None = Field(None, description="Only jobs that this schedule created.")
+    reason: Reason | None = Field(None, description="Only jobs with this reason.")
+    pipeline_version: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Only jobs of this version of the pipeline."
     )
-    created_after: Timestamp | None = Field(None, description="Only jobs accepted at this moment or later.")
-    created_before: Timestamp | None = Field(None, description="Only jobs accepted before this moment.")
+    short_id: str | None = Field(
+        None, pattern=words.ID_TAIL, description="Only jobs whose id ends with these 8 characters."
+    )
+    created_after: Timestamp | None = Field(None, description="Only jobs accepted at this time or later.")
+    created_before: Timestamp | None = Field(None, description="Only jobs accepted before this time.")
 
 
 class JobDeletion(Model):
-    """Which jobs that are over are deleted."""
+    """Which of the jobs that ended are deleted."""
 
-    finished_before: Timestamp = Field(description="Only jobs that were over before this moment.")
-    status: JobStatus | None = Field(None, description="Only those that succeeded, failed or were cancelled.")
-    limit: int = Field(1000, ge=1, le=1000, description="How many at the most, the oldest first.")
+    finished_before: Timestamp = Field(description="Only jobs that ended before this time.")
+    status: JobStatus | None = Field(None, description="Only jobs with this status; by default all that ended.")
+    limit: int = Field(
+        1000, ge=1, le=1000, description="The most jobs to delete in this request; the oldest are deleted first."
+    )
 
     @model_validator(mode="after")
     def _over(self) -> Self:
@@ -172,33 +178,33 @@ class JobDeletion(Model):
 
 
 class JobsDeleted(Model):
-    """What a deletion came to."""
+    """The result of a deletion."""
 
-    deleted: int = Field(description="How many jobs were deleted, with their logs.")
-    more: bool = Field(description="Whether there may be more: the same request deletes the next ones.")
+    deleted: int = Field(description="How many jobs were deleted, together with their logs.")
+    more: bool = Field(description="Whether more jobs may match: if so, repeat the request.")
 
 
 class WaitQuery(Model):
-    wait: float = Field(0, ge=0, le=60, description="Answer when the job is over, or after so many seconds.")
+    wait: float = Field(0, ge=0, le=60, description="Wait for up to this many seconds until the job ends, then answer.")
 
 
 class RerunRequest(Model):
-    """What of an earlier job to run again."""
+    """Which part of an earlier job to run again."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"from": "failed"}]})
 
     from_: OrDefault[Literal["start", "failed"]] = Field(
-        "start", alias="from", description="start runs everything, failed keeps what succeeded."
+        "start", alias="from", description="`start`: all steps run again. `failed`: steps that succeeded are kept."
     )
 
 
 class TimelineEvent(Model):
     """One entry of a job's timeline; `id` resumes a stream after it (Last-Event-ID)."""
 
-    id: str = Field(description="Where it stands in the timeline; opaque.")
-    type: str = Field(examples=["tasks.queued"], description="The event's type, as on the bus.")
-    time: Timestamp = Field(description="When it happened.")
-    data: dict[str, object] = Field(description="The event's own fields: docs/events.md lists them.")
+    id: str = Field(description="Its position in the timeline; opaque.")
+    type: str = Field(examples=["tasks.queued"], description="The event's type, such as `executions.finished`.")
+    time: Timestamp = Field(description="When the event happened.")
+    data: dict[str, object] = Field(description="The fields of the event; docs/events.md lists them.")
 
 
 class JobLogLine(LogLineView):

@@ -1,4 +1,4 @@
-"""What every list route takes."""
+"""The query parameters of every list."""
 
 from typing import Self
 
@@ -9,28 +9,32 @@ from schemas.specs import LabelFilter
 
 
 def pairs(filters: list[LabelFilter] | None) -> dict[str, str]:
-    """KEY=VALUE, repeated, as what a row must have."""
+    """The labels that a row must have, from repeated KEY=VALUE."""
     return dict(pair.split("=", 1) for pair in filters or ())
 
 
 def check_pairs(name: str, filters: list[LabelFilter] | None) -> None:
     """Raises ValueError for a key with two values."""
     if len(pairs(filters)) < len(set(filters or ())):
-        raise ValueError(f"{name}: one key has two values, and nothing has both")
+        raise ValueError(f"{name}: one key is given with two values; no entry has both")
 
 
 class PageQuery(Model):
     """Paging: newest first; follow the `Link: <…>; rel="next"` header."""
 
-    limit: int = Field(100, ge=1, le=1000, description="How many at the most.")
-    cursor: str | None = Field(None, max_length=500, description="Where the page before ended; opaque.")
+    limit: int = Field(100, ge=1, le=1000, description="The most entries in one page.")
+    cursor: str | None = Field(
+        None, max_length=500, description="The cursor of the previous page's `Link` header; opaque."
+    )
 
 
 class LabelQuery(PageQuery):
-    """Paging through what has labels."""
+    """Paging through entries that have labels."""
 
     label: list[LabelFilter] | None = Field(
-        None, max_length=64, description="Only those with this label, as KEY=VALUE; repeated: with all of them."
+        None,
+        max_length=64,
+        description="Only entries with this label, as KEY=VALUE. May be repeated: entries must have all of them.",
     )
 
     def labels(self) -> dict[str, str]:

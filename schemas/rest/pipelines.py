@@ -1,4 +1,4 @@
-"""Pipelines over REST: what is sent to make one, and what comes back. Graph rules are the orchestrator's."""
+"""Pipelines over REST: requests and responses. The orchestrator checks the graph."""
 
 from typing import Annotated, Literal
 
@@ -39,31 +39,39 @@ class PipelineCreate(Model):
         }
     )
 
-    name: Name = Field(description="What people call the pipeline; several may have the same name.")
-    description: str | None = Field(None, max_length=10_000, description="What it is for, in as many words as needed.")
+    name: Name = Field(description="The pipeline's name; several pipelines may have the same name.")
+    description: str | None = Field(None, max_length=10_000, description="What the pipeline is for.")
     steps: OrDefault[Annotated[list[StepSpec], AfterValidator(_requires_can_be_shown)]] = Field(
-        default_factory=list, max_length=MAX_STEPS, description="The graph: each step names what it depends on."
+        default_factory=list, max_length=MAX_STEPS, description="The steps, and for each the steps that it depends on."
     )
-    env: OrDefault[Env] = Field(default_factory=dict, description="For every step; a step's own env wins.")
-    timeout: Seconds | None = Field(None, description="Seconds that a whole job may take.")
+    env: OrDefault[Env] = Field(
+        default_factory=dict, description="Environment variables of every step; a step's own `env` takes precedence."
+    )
+    timeout: Seconds | None = Field(None, description="Time limit of a whole job, in seconds.")
 
 
 class Pipeline(Model):
     """A named graph of steps, at its newest version."""
 
     id: Id = Field(description="The pipeline's id.")
-    name: str = Field(description="What people call the pipeline.")
-    description: str | None = Field(description="What it is for.")
-    status: PipelineStatus = Field(description="No new jobs are made of an archived one.")
-    version: int = Field(description="Counts the changes, from 1; a job keeps the version that it was made of.")
-    steps: list[StepSpec] = Field(description="The graph: each step names what it depends on.")
-    env: dict[str, str] = Field(description="For every step; a step's own env wins.")
-    timeout: float | None = Field(description="Seconds that a whole job may take.")
-    created_at: Timestamp = Field(description="When the pipeline was made.")
-    updated_at: Timestamp = Field(description="When its newest version was made.")
+    name: str = Field(description="The pipeline's name.")
+    description: str | None = Field(description="What the pipeline is for.")
+    status: PipelineStatus = Field(
+        description="Whether it is archived: no new jobs are created from an archived pipeline."
+    )
+    version: int = Field(description="The version, from 1; each change creates the next one. A job keeps its version.")
+    steps: list[StepSpec] = Field(description="The steps, and for each the steps that it depends on.")
+    env: dict[str, str] = Field(description="Environment variables of every step; a step's own `env` takes precedence.")
+    timeout: float | None = Field(description="Time limit of a whole job, in seconds.")
+    created_at: Timestamp = Field(description="When the pipeline was created.")
+    updated_at: Timestamp = Field(description="When its latest version was created.")
 
 
 class PipelineQuery(PageQuery):
-    name: str | None = Field(None, description="Only pipelines of exactly this name.")
-    status: PipelineStatus = Field("active", description="`archived`: those out of use instead.")
-    version: int | None = Field(None, ge=1, le=2**31 - 1, description="Only pipelines whose newest version this is.")
+    name: str | None = Field(None, description="Only pipelines with exactly this name.")
+    status: PipelineStatus = Field(
+        "active", description="`archived`: the archived pipelines instead of the active ones."
+    )
+    version: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Only pipelines whose latest version has this number."
+    )

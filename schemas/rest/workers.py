@@ -15,46 +15,50 @@ class WorkerRegister(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"type": "rust", "labels": {"zone": "north"}}]})
 
-    type: OrDefault[WorkerType] = Field("default", examples=["rust"], description="Steps may require it, as a label.")
-    name: Name | None = Field(None, description="What people call the worker; by default the beginning of its id.")
-    labels: OrDefault[Labels] = Field(default_factory=dict, description="What steps may require of it.")
-    capacity: Resources | None = Field(None, description="What it has for executions that state their resources.")
+    type: OrDefault[WorkerType] = Field(
+        "default", examples=["rust"], description="The worker's type; steps may require it like a label."
+    )
+    name: Name | None = Field(None, description="The worker's name; by default the beginning of its id.")
+    labels: OrDefault[Labels] = Field(default_factory=dict, description="The worker's labels, which steps may require.")
+    capacity: Resources | None = Field(None, description="Its capacity for executions with `resources`.")
 
 
 class RegisteredWorker(Model):
     """A worker as the scheduler sees it: may work be placed there?"""
 
     id: Id = Field(description="The worker's id.")
-    type: str = Field(description="Its type; steps may require it, as a label.")
-    name: str = Field(description="What people call the worker.")
-    status: WorkerStatus = Field(description="Whether work may be placed there.")
-    reason: str | None = Field(description="Why it is unhealthy.")
-    labels: dict[str, str] = Field(description="What steps may require of it.")
-    capacity: Resources | None = Field(description="What it has for executions that state their resources.")
-    slots: int = Field(description="How many executions run there at once.")
-    busy: int = Field(description="How many executions are placed there.")
-    drained: bool = Field(description="Whether a drain was ordered; it lasts, over restarts, until it is resumed.")
-    reserved_for: Id | None = Field(description="The task, in need of much room, that the worker is kept for.")
-    has_agent: bool = Field(description="Whether an agent stands behind it; without one it is sent nothing.")
-    registered_at: Timestamp = Field(description="When it was first heard of.")
-    last_heartbeat: Timestamp | None = Field(description="When it was last heard of.")
+    type: str = Field(description="The worker's type; steps may require it like a label.")
+    name: str = Field(description="The worker's name.")
+    status: WorkerStatus = Field(description="Its status; only `online` workers get new work.")
+    reason: str | None = Field(description="Why it is unhealthy; null if it is not.")
+    labels: dict[str, str] = Field(description="The worker's labels, which steps may require.")
+    capacity: Resources | None = Field(description="Its capacity for executions with `resources`.")
+    slots: int = Field(description="How many executions it runs at once.")
+    busy: int = Field(description="How many executions are placed on it.")
+    drained: bool = Field(
+        description="Whether it was drained over REST. That lasts, even over restarts, until the worker is resumed."
+    )
+    reserved_for: Id | None = Field(description="The task with large `resources` for which the worker is reserved.")
+    has_agent: bool = Field(description="Whether it has an agent; without one it gets no work.")
+    registered_at: Timestamp = Field(description="When it was registered.")
+    last_heartbeat: Timestamp | None = Field(description="When its last heartbeat arrived.")
 
 
 class RegisteredWorkerQuery(LabelQuery):
-    status: WorkerStatus | None = Field(None, description="Only workers of this status.")
+    status: WorkerStatus | None = Field(None, description="Only workers with this status.")
     type: str | None = Field(None, description="Only workers of this type.")
-    name: str | None = Field(None, description="Only workers of exactly this name.")
-    has_agent: bool | None = Field(None, description="Only workers with an agent behind them, or without.")
-    drained: bool | None = Field(None, description="Only workers whose drain was ordered, or the others.")
-    reserved_for: str | None = Field(None, description="Only workers that are kept for this task.")
+    name: str | None = Field(None, description="Only workers with exactly this name.")
+    has_agent: bool | None = Field(None, description="Only workers with an agent, or without one.")
+    drained: bool | None = Field(None, description="Only workers that were drained over REST, or that were not.")
+    reserved_for: str | None = Field(None, description="Only workers that are reserved for this task.")
 
 
 class WorkerHeartbeat(Model):
-    """Optional news in a heartbeat over REST."""
+    """The optional body of a heartbeat over REST."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"labels": {"zone": "south"}}]})
 
-    labels: Labels | None = Field(None, description="Its labels from now on; without them nothing changes.")
+    labels: Labels | None = Field(None, description="Its new labels; without them, the labels stay as they are.")
 
 
 class WorkerStart(Model):
@@ -62,50 +66,57 @@ class WorkerStart(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"type": "rust", "slots": 2}]})
 
-    type: OrDefault[WorkerType] = Field("default", examples=["rust"], description="Steps may require it, as a label.")
-    name: Name | None = Field(None, description="What people call the worker; by default the beginning of its id.")
-    labels: OrDefault[Labels] = Field(default_factory=dict, description="What steps may require of it.")
-    slots: int | None = Field(None, ge=1, le=MAX_SLOTS, description="How many executions run at once.")
-    capacity: Capacity | None = Field(
-        None, description="What it has for executions that state their resources; by default the machine's, no GPU."
+    type: OrDefault[WorkerType] = Field(
+        "default", examples=["rust"], description="The worker's type; steps may require it like a label."
     )
-    provider: OrDefault[Literal["process"]] = Field("process", description="Where it runs: a process of this machine.")
+    name: Name | None = Field(None, description="The worker's name; by default the beginning of its id.")
+    labels: OrDefault[Labels] = Field(default_factory=dict, description="The worker's labels, which steps may require.")
+    slots: int | None = Field(None, ge=1, le=MAX_SLOTS, description="How many executions it runs at once.")
+    capacity: Capacity | None = Field(
+        None,
+        description="Its capacity for executions with `resources`; by default the machine's CPU and memory, no GPU.",
+    )
+    provider: OrDefault[Literal["process"]] = Field(
+        "process", description="The provider that starts it. `process`: on the worker manager's machine."
+    )
 
 
 class ManagedWorker(Model):
-    """A worker as the worker manager sees it: what is its process doing?"""
+    """A worker as the worker manager sees it: its process."""
 
     id: Id = Field(description="The worker's id.")
-    type: str = Field(description="Its type; steps may require it, as a label.")
-    name: str = Field(description="What people call the worker.")
-    status: WorkerProcessStatus = Field(description="What its process does.")
-    provider: str = Field(description="Where it runs.")
-    labels: dict[str, str] = Field(description="What steps may require of it.")
-    slots: int = Field(description="How many executions run there at once.")
+    type: str = Field(description="The worker's type; steps may require it like a label.")
+    name: str = Field(description="The worker's name.")
+    status: WorkerProcessStatus = Field(description="The status of its process.")
+    provider: str = Field(description="The provider that started it.")
+    labels: dict[str, str] = Field(description="The worker's labels, which steps may require.")
+    slots: int = Field(description="How many executions it runs at once.")
     pid: int | None = Field(description="Its process id, on the worker manager's machine.")
     stop_requested: Literal["drain", "force"] | None = Field(
-        description="How it was asked to stop over REST; null while no stop was requested."
+        description="Which stop was requested over REST, `drain` or `force`; null if none was."
     )
     exit_code: int | None = Field(description="Its process's exit code; 128 + N when signal N ended it.")
-    detail: str | None = Field(description="How it ended, in words.")
-    created_at: Timestamp = Field(description="When it was asked for.")
+    detail: str | None = Field(description="How the process ended, in words.")
+    created_at: Timestamp = Field(description="When it was requested.")
     started_at: Timestamp | None = Field(description="When its process started.")
-    stopped_at: Timestamp | None = Field(description="When its process was gone.")
+    stopped_at: Timestamp | None = Field(description="When its process ended.")
 
 
 class ManagedWorkerState(Model):
-    """What a worker's process does."""
+    """The status of a worker's process."""
 
     id: Id = Field(description="The worker's id.")
-    status: WorkerProcessStatus = Field(description="What its process does.")
+    status: WorkerProcessStatus = Field(description="The status of its process.")
 
 
 class ManagedWorkerQuery(LabelQuery):
-    status: WorkerProcessStatus | None = Field(None, description="Only workers of this status.")
+    status: WorkerProcessStatus | None = Field(None, description="Only workers with this status.")
     type: str | None = Field(None, description="Only workers of this type.")
-    name: str | None = Field(None, description="Only workers of exactly this name.")
+    name: str | None = Field(None, description="Only workers with exactly this name.")
     provider: str | None = Field(None, description="Only workers of this provider.")
 
 
 class StopQuery(Model):
-    force: bool = Field(False, description="Stop now; what runs there is queued again.")
+    force: bool = Field(
+        False, description="Stop at once; the executions that run there are lost, and their tasks are queued again."
+    )

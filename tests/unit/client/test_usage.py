@@ -34,7 +34,7 @@ LABEL = "'a b' is not a label's key"
         (["run", ""], "'COMMAND': must not be empty"),
         (["jobs", "--limit", "0"], "'--limit': should be greater than or equal to 1"),
         (["jobs", "--label", "a b=c"], "'--label': should be KEY=VALUE"),
-        (["jobs", "--label", "a=b", "--label", "a=c"], "one key has two values"),
+        (["jobs", "--label", "a=b", "--label", "a=c"], "one key is given with two values"),
         (["jobs", "--reason", "boredom"], "'--reason': 'boredom' is not one of 'exit_code'"),
         (["jobs", "--created-after", "noon"], "'--created-after': 'noon': a time is needed"),
         (["jobs", "--pipeline-version", "0"], "'--pipeline-version': should be greater than or equal to 1"),
