@@ -5,7 +5,9 @@ from functools import partial
 
 from orchestrator.api import jobs, logs, pipelines, timeline
 from orchestrator.api.jobs import JobRoutes
+from orchestrator.api.logs import LogRoutes
 from orchestrator.api.pipelines import PipelineRoutes
+from orchestrator.api.timeline import TimelineRoutes
 from orchestrator.consumers import Requests, Runs
 from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
@@ -60,8 +62,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         apis=[
             pipelines.api(PipelineRoutes(pipeline_store, submission, outbox)),
             jobs.api(JobRoutes(job_store, work, submission, outbox, watch, deadlines, bus)),
-            timeline.api(job_store, timeline_store, watch),
-            logs.api(job_store, bus, watch),
+            timeline.api(TimelineRoutes(job_store, timeline_store, watch)),
+            logs.api(LogRoutes(job_store, bus, watch)),
         ],
     )
     return [

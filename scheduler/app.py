@@ -5,6 +5,10 @@ from functools import partial
 from typing import Final
 
 from scheduler.api import explain, queue, schedules, workers
+from scheduler.api.explain import ExplainRoutes
+from scheduler.api.queue import QueueRoutes
+from scheduler.api.schedules import ScheduleRoutes
+from scheduler.api.workers import WorkerRoutes
 from scheduler.consumers import AgentNews, PlacementEvents, VerdictRecords
 from scheduler.counters import Counters
 from scheduler.hearing import HeardTime, Hearing
@@ -86,10 +90,10 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         description="When and where work runs: schedules, workers, and what waits.",
         port=settings.port,
         apis=[
-            schedules.api(listing, schedule_store, outbox, verdicts),
-            workers.api(listing, worker_store, outbox, bus),
-            queue.api(listing),
-            explain.api(listing, bus),
+            schedules.api(ScheduleRoutes(listing, schedule_store, outbox, verdicts)),
+            workers.api(WorkerRoutes(listing, worker_store, outbox, bus)),
+            queue.api(QueueRoutes(listing)),
+            explain.api(ExplainRoutes(listing, bus)),
         ],
     )
     return [

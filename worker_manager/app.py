@@ -22,6 +22,10 @@ from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 from worker_manager.agent_metrics import AgentMetrics
 from worker_manager.api import execute, executions, logs, workers
+from worker_manager.api.execute import ExecuteRoutes
+from worker_manager.api.executions import ExecutionRoutes
+from worker_manager.api.logs import LogRoutes
+from worker_manager.api.workers import WorkerRoutes
 from worker_manager.consumers import Dispatcher, Recorder, UndeliverableRequests
 from worker_manager.counters import Counters
 from worker_manager.fleet import Fleet
@@ -69,15 +73,17 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         port=settings.port,
         apis=[
             workers.api(
-                fleet,
-                worker_store,
-                outbox,
-                default_slots=settings.worker_slots,
-                default_capacity=settings.worker_capacity,
+                WorkerRoutes(
+                    fleet,
+                    worker_store,
+                    outbox,
+                    default_slots=settings.worker_slots,
+                    default_capacity=settings.worker_capacity,
+                )
             ),
-            execute.api(execution_store, outbox, verdicts),
-            executions.api(execution_store),
-            logs.api(execution_store, bus, ends),
+            execute.api(ExecuteRoutes(execution_store, outbox, verdicts)),
+            executions.api(ExecutionRoutes(execution_store)),
+            logs.api(LogRoutes(execution_store, bus, ends)),
         ],
     )
     recorded = bus.consumer(WORKER_MANAGER_EXECUTIONS.durable, recorder.handle)

@@ -4,6 +4,8 @@ Complete logs list the executions one after the other, in the order of their sta
 time (`orchestrator.following`). The lines are in JetStream; an execution's row has the number of its chunks.
 """
 
+from dataclasses import dataclass
+
 from aiohttp import web
 from pydantic_core import to_json
 
@@ -18,35 +20,27 @@ from shared.web import EVENT_STREAM, Answer, Api, EventStream
 from shared.web.logs import PLAIN, Page, json_line, send_logs
 
 
-def api(jobs: JobStore, bus: Bus, watch: Watch) -> Api:
-    """The route."""
-    api = Api(tag="jobs")
+@dataclass(frozen=True, slots=True)
+class LogRoutes:
+    """The handler of the route."""
 
-    @api.get(
-        "/api/v1/jobs/{id}/logs",
-        summary="Show a job's output",
-        answers={200: Answer(JobLogs, also=(PLAIN, EVENT_STREAM))},
-        description=(
-            "As JSON, as `text/plain` (the very bytes that the commands wrote, both streams as they came, one "
-            "execution after the other), or live as `text/event-stream` until the job is over, by the `Accept` header. "
-            "A live stream sends one line, or one piece of a line, per event, of all steps that run as it comes; it "
-            "resumes after `Last-Event-ID`, and closes with an event named `end`. Where output is missing, a line of "
-            "the stream `system` says so."
-        ),
-    )
-    async def get_job_logs(request: web.Request, id: str) -> web.StreamResponse:
+    jobs: JobStore
+    bus: Bus
+    watch: Watch
+
+    async def get_job_logs(self, request: web.Request, id: str) -> web.StreamResponse:
         if EVENT_STREAM in request.headers.get("Accept", ""):
-            return await _follow(request, id)
-        await jobs.status(id)
+            return await self._follow(request, id)
+        await self.jobs.status(id)
         pages = [
-            Page(log_of(one), one["log_truncated"], beside(one)) for one in await jobs.executions(id) if began(one)
+            Page(log_of(one), one["log_truncated"], beside(one)) for one in await self.jobs.executions(id) if began(one)
         ]
-        return await send_logs(request, bus, pages, name="job_id", owner=id)
+        return await send_logs(request, self.bus, pages, name="job_id", owner=id)
 
-    async def _follow(request: web.Request, id: str) -> web.StreamResponse:
-        await jobs.status(id)
+    async def _follow(self, request: web.Request, id: str) -> web.StreamResponse:
+        await self.jobs.status(id)
         # Listen before the first read, so that no change in between is missed.
-        async with watch.steps_of(id) as listener, EventStream(request) as stream:
+        async with self.watch.steps_of(id) as listener, EventStream(request) as stream:
 
             async def send(execution: Record, entries: Entries, cursor: Cursor) -> None:
                 at = cursor.without(execution["position"])
@@ -57,11 +51,27 @@ def api(jobs: JobStore, bus: Bus, watch: Watch) -> Api:
                     ]
                 )
 
-            follower = Follower(jobs, bus, id, listener, Cursor.parse(stream.last_event_id or ""), send)
+            follower = Follower(self.jobs, self.bus, id, listener, Cursor.parse(stream.last_event_id or ""), send)
             await follower.run()
             await stream.send(to_json({"expired": follower.expired}).decode(), event="end")
         return stream.response
 
+
+def api(routes: LogRoutes) -> Api:
+    """The route."""
+    api = Api(tag="jobs")
+    api.get(
+        "/api/v1/jobs/{id}/logs",
+        summary="Show a job's output",
+        answers={200: Answer(JobLogs, also=(PLAIN, EVENT_STREAM))},
+        description=(
+            "As JSON, as `text/plain` (the very bytes that the commands wrote, both streams as they came, one "
+            "execution after the other), or live as `text/event-stream` until the job is over, by the `Accept` header. "
+            "A live stream sends one line, or one piece of a line, per event, of all steps that run as it comes; it "
+            "resumes after `Last-Event-ID`, and closes with an event named `end`. Where output is missing, a line of "
+            "the stream `system` says so."
+        ),
+    )(routes.get_job_logs)
     return api
 
 

@@ -1,6 +1,7 @@
 """/api/v1/jobs/{id}/events: the timeline of a job, so far or live."""
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -19,41 +20,36 @@ LOOK_AGAIN: Final = 2.0
 _EVENT_ID: Final = re.compile(r"^(\d{1,18})\.(\d{1,9})$")
 
 
-def api(jobs: JobStore, timeline: TimelineStore, watch: Watch) -> Api:
-    """The route."""
-    api = Api(tag="jobs")
+@dataclass(frozen=True, slots=True)
+class TimelineRoutes:
+    """The handler of the route."""
 
-    @api.get(
-        "/api/v1/jobs/{id}/events",
-        summary="Show a job's timeline",
-        answers={200: Answer(list[TimelineEvent], also=(EVENT_STREAM,))},
-        description=(
-            "As JSON, or live as `text/event-stream`: resumable with `Last-Event-ID`, closed by an event named `end` "
-            "once the job is over."
-        ),
-    )
-    async def get_job_events(request: web.Request, id: str) -> web.StreamResponse:
+    jobs: JobStore
+    timeline: TimelineStore
+    watch: Watch
+
+    async def get_job_events(self, request: web.Request, id: str) -> web.StreamResponse:
         if EVENT_STREAM in request.headers.get("Accept", ""):
-            return await _follow(request, id)
-        await jobs.status(id)
+            return await self._follow(request, id)
+        await self.jobs.status(id)
         bodies: list[str] = []
         row, position = 0, 0
-        while rows := await timeline.after(id, row, position, AT_ONCE):
+        while rows := await self.timeline.after(id, row, position, AT_ONCE):
             bodies += [one["body"] for one in rows]
             row, position = rows[-1]["row"], rows[-1]["position"]
             if len(rows) < AT_ONCE:
                 break
         return json_response(f"[{','.join(bodies)}]")
 
-    async def _follow(request: web.Request, id: str) -> web.StreamResponse:
-        await jobs.status(id)
+    async def _follow(self, request: web.Request, id: str) -> web.StreamResponse:
+        await self.jobs.status(id)
         # Listen before the first read, so that no change in between is missed.
-        async with watch.steps_of(id) as listener, EventStream(request) as stream:
+        async with self.watch.steps_of(id) as listener, EventStream(request) as stream:
             found = _EVENT_ID.match(stream.last_event_id or "")
             row, position = (int(found[1]), int(found[2])) if found else (0, 0)
             while True:
-                over = JOB.is_final(await jobs.status(id))
-                rows = await timeline.after(id, row, position, AT_ONCE)
+                over = JOB.is_final(await self.jobs.status(id))
+                rows = await self.timeline.after(id, row, position, AT_ONCE)
                 for one in rows:
                     row, position = one["row"], one["position"]
                     await stream.send(one["body"], id=f"{row}.{position}", event=one["type"])
@@ -64,4 +60,17 @@ def api(jobs: JobStore, timeline: TimelineStore, watch: Watch) -> Api:
                     await listener.changed(LOOK_AGAIN)
         return stream.response
 
+
+def api(routes: TimelineRoutes) -> Api:
+    """The route."""
+    api = Api(tag="jobs")
+    api.get(
+        "/api/v1/jobs/{id}/events",
+        summary="Show a job's timeline",
+        answers={200: Answer(list[TimelineEvent], also=(EVENT_STREAM,))},
+        description=(
+            "As JSON, or live as `text/event-stream`: resumable with `Last-Event-ID`, closed by an event named `end` "
+            "once the job is over."
+        ),
+    )(routes.get_job_events)
     return api

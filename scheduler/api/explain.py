@@ -1,5 +1,6 @@
 """/api/v1/tasks/{id}/explain: why a task waits, where it runs, or how it ended."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -28,20 +29,22 @@ _STATUS: Final = {
 }
 
 
-def api(listing: Listing, bus: Bus) -> Api:
-    """The route, over the tables, the placement rules, and the orchestrator's answers."""
-    api = Api(tag="queue", description="What waits for a worker, and why.")
+@dataclass(frozen=True, slots=True)
+class ExplainRoutes:
+    """The handler of the route, over the tables, the placement rules, and the orchestrator's answers."""
 
-    @api.get("/api/v1/tasks/{id}/explain", summary="Explain why a task waits", answers={200: Explanation})
-    async def explain_task(_request: web.Request, id: str) -> web.StreamResponse:
+    listing: Listing
+    bus: Bus
+
+    async def explain_task(self, _request: web.Request, id: str) -> web.StreamResponse:
         """For a task that waits for a worker: its position, and for each worker why it does not take the task. For any
         other: the step that it waits for, where it runs, or how it ended. These facts come from the orchestrator: 503
         when it does not answer and the scheduler does not know the task."""
-        task = await listing.task(id)
+        task = await self.listing.task(id)
         if task is not None and task.state is TaskState.WAITING:
-            return json_response(await _waiting(listing, task))
+            return json_response(await _waiting(self.listing, task))
         try:
-            told = await ask(bus, TASK, TaskQuestion(task_id=id))
+            told = await ask(self.bus, TASK, TaskQuestion(task_id=id))
         except (NotFound, Unavailable):
             if task is None:
                 raise
@@ -57,6 +60,13 @@ def api(listing: Listing, bus: Bus) -> Api:
             )
         )
 
+
+def api(routes: ExplainRoutes) -> Api:
+    """The route."""
+    api = Api(tag="queue", description="What waits for a worker, and why.")
+    api.get("/api/v1/tasks/{id}/explain", summary="Explain why a task waits", answers={200: Explanation})(
+        routes.explain_task
+    )
     return api
 
 

@@ -1,5 +1,6 @@
 """/api/v1/queue: the waiting tasks, in the order in which they would run."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -12,18 +13,26 @@ from shared.web import Api
 from shared.web.paging import decode_cursor, encode_cursor, page
 
 
-def api(listing: Listing) -> Api:
-    """The route, over the tables."""
-    api = Api(tag="queue", description="What waits for a worker, and why.")
+@dataclass(frozen=True, slots=True)
+class QueueRoutes:
+    """The handler of the route, over the tables."""
 
-    @api.get("/api/v1/queue", summary="Show what waits", query=QueueQuery, answers={200: list[QueuedTask]})
-    async def list_queue(request: web.Request, query: QueueQuery) -> web.StreamResponse:
+    listing: Listing
+
+    async def list_queue(self, request: web.Request, query: QueueQuery) -> web.StreamResponse:
         """Ordered by priority, then by the time at which tasks became ready; tasks that are not yet due come last.
         `position` counts within the filter."""
         after = _place(query.cursor) if query.cursor else None
-        rows, last = await listing.queue(query, now(), after)
+        rows, last = await self.listing.queue(query, now(), after)
         return page(request, rows, None if last is None else _cursor(last))
 
+
+def api(routes: QueueRoutes) -> Api:
+    """The route."""
+    api = Api(tag="queue", description="What waits for a worker, and why.")
+    api.get("/api/v1/queue", summary="Show what waits", query=QueueQuery, answers={200: list[QueuedTask]})(
+        routes.list_queue
+    )
     return api
 
 

@@ -1,5 +1,6 @@
 """/api/v1/schedule and /api/v1/scheduled: one-off schedules."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
@@ -21,12 +22,16 @@ from shared.web.paging import answer_page
 from shared.web.verdicts import verdict
 
 
-def api(listing: Listing, store: ScheduleStore, outbox: Outbox, verdicts: Listening[EventData]) -> Api:
-    """The routes, over the tables and the orchestrator's verdicts, `schedules.confirmed` and `schedules.refused`."""
-    api = Api(tag="schedules", kind="schedule", description="What shall run at a certain time.")
+@dataclass(frozen=True, slots=True)
+class ScheduleRoutes:
+    """The handlers of the routes. `verdicts` hears the orchestrator's `schedules.confirmed` and `schedules.refused`."""
 
-    @api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)
-    async def create_schedule(request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
+    listing: Listing
+    store: ScheduleStore
+    outbox: Outbox
+    verdicts: Listening[EventData]
+
+    async def create_schedule(self, request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
         """Run `job_id` again, a `pipeline_id`, or a `command`, at `run_at` or now. 404 when the job or pipeline does
         not exist, 409 when the job's pipeline is archived. Without a verdict in time, as while NATS is unavailable, the
         schedule is accepted and may fail when it is due."""
@@ -36,10 +41,10 @@ def api(listing: Listing, store: ScheduleStore, outbox: Outbox, verdicts: Listen
             raise NotSupported("timezone", "it goes with cron")
         id, created_at, target = new_id(), now(), _target(body)
         due = body.run_at or created_at
-        outbox.must_fit(ScheduleFired(schedule_id=id, job_id=id, target=target, due_at=due), "body", "env")
-        with verdicts.about(id) as listener:
-            async with idempotent(request, outbox) as tx:
-                shown = await store.insert(
+        self.outbox.must_fit(ScheduleFired(schedule_id=id, job_id=id, target=target, due_at=due), "body", "env")
+        with self.verdicts.about(id) as listener:
+            async with idempotent(request, self.outbox) as tx:
+                shown = await self.store.insert(
                     tx,
                     id=id,
                     name=body.name,
@@ -53,42 +58,49 @@ def api(listing: Listing, store: ScheduleStore, outbox: Outbox, verdicts: Listen
                 )
                 tx.emit(ScheduleCreated(schedule_id=id, target=target, next_run_at=due))
                 response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{id}"})
-            if target.command is None and verdicts.hearing:
+            if target.command is None and self.verdicts.hearing:
                 named = ("pipeline", body.pipeline_id or "") if body.job_id is None else ("job", body.job_id)
-                await verdict(request, listener, outbox=outbox, undo=partial(take_back, id), of=named)
+                await verdict(request, listener, outbox=self.outbox, undo=partial(self._take_back, id), of=named)
         return response
 
-    async def take_back(id: str, tx: OutboxTransaction) -> None:
-        if await store.delete(tx, id):
-            tx.emit(ScheduleDeleted(schedule_id=id))
-
-    @api.get(
-        "/api/v1/scheduled",
-        summary="List schedules, newest first",
-        query=ScheduleQuery,
-        answers={200: list[Schedule]},
-    )
-    async def list_schedules(request: web.Request, query: ScheduleQuery) -> web.StreamResponse:
+    async def list_schedules(self, request: web.Request, query: ScheduleQuery) -> web.StreamResponse:
         """Includes schedules that have fired. Filters are fields of a schedule; several narrow the list down."""
-        return await answer_page(request, query, listing.schedules)
+        return await answer_page(request, query, self.listing.schedules)
 
-    @api.get("/api/v1/scheduled/{id}", summary="Show a schedule", answers={200: Schedule})
-    async def get_schedule(_request: web.Request, id: str) -> web.StreamResponse:
+    async def get_schedule(self, _request: web.Request, id: str) -> web.StreamResponse:
         """When the schedule is due, or how it ended."""
-        found = await listing.schedule(id)
+        found = await self.listing.schedule(id)
         if found is None:
             raise NotFound("schedule", id)
         return json_response(found)
 
-    @api.delete("/api/v1/scheduled/{id}", summary="Remove a schedule", answers={204: None})
-    async def delete_schedule(_request: web.Request, id: str) -> web.StreamResponse:
+    async def delete_schedule(self, _request: web.Request, id: str) -> web.StreamResponse:
         """The schedule does not fire any more. If it has fired already, its job goes on."""
-        async with outbox.transaction() as tx:
-            if not await store.delete(tx, id):
+        async with self.outbox.transaction() as tx:
+            if not await self.store.delete(tx, id):
                 raise NotFound("schedule", id)
             tx.emit(ScheduleDeleted(schedule_id=id))
         return web.Response(status=204)
 
+    async def _take_back(self, id: str, tx: OutboxTransaction) -> None:
+        if await self.store.delete(tx, id):
+            tx.emit(ScheduleDeleted(schedule_id=id))
+
+
+def api(routes: ScheduleRoutes) -> Api:
+    """The routes."""
+    api = Api(tag="schedules", kind="schedule", description="What shall run at a certain time.")
+    api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)(
+        routes.create_schedule
+    )
+    api.get(
+        "/api/v1/scheduled",
+        summary="List schedules, newest first",
+        query=ScheduleQuery,
+        answers={200: list[Schedule]},
+    )(routes.list_schedules)
+    api.get("/api/v1/scheduled/{id}", summary="Show a schedule", answers={200: Schedule})(routes.get_schedule)
+    api.delete("/api/v1/scheduled/{id}", summary="Remove a schedule", answers={204: None})(routes.delete_schedule)
     return api
 
 

@@ -1,5 +1,7 @@
 """/api/v1/workers: the workers and their drains. An agent's first heartbeat registers its worker."""
 
+from dataclasses import dataclass
+
 import structlog
 from aiohttp import web
 
@@ -20,68 +22,43 @@ from shared.web.paging import answer_page
 _log = structlog.get_logger(__name__)
 
 
-def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
-    """The routes, over the tables. The leader learns of changes by events."""
-    api = Api(tag="workers", description="Who may be given work.")
+@dataclass(frozen=True, slots=True)
+class WorkerRoutes:
+    """The handlers of the routes, over the tables. The leader learns of changes by events."""
 
-    async def tell_agent(worker_id: str, order: Drain) -> None:
-        """Send an agent an order, best effort: placement does not depend on it."""
-        try:
-            await bus.send(bus.catalogue.agent(worker_id, "drain"), order.model_dump_json().encode())
-        except BusUnavailable as error:
-            _log.warning("worker.drain_unsent", worker_id=worker_id, error=str(error))
+    listing: Listing
+    store: WorkerStore
+    outbox: Outbox
+    bus: Bus
 
-    @api.post(
-        "/api/v1/workers",
-        summary="Register a worker",
-        body=WorkerRegister,
-        answers={200: RegisteredWorker},
-        creates=True,
-    )
-    async def register_worker(request: web.Request, body: WorkerRegister) -> web.StreamResponse:
+    async def register_worker(self, request: web.Request, body: WorkerRegister) -> web.StreamResponse:
         """Registers a worker without an agent: it is listed, but no work is ever sent to it."""
         id = new_id()
         name = body.name or f"{body.type}-{id[-12:]}"
-        async with idempotent(request, outbox) as tx:
-            await store.insert(tx, id, type=body.type, name=name, labels=body.labels, capacity=body.capacity)
+        async with idempotent(request, self.outbox) as tx:
+            await self.store.insert(tx, id, type=body.type, name=name, labels=body.labels, capacity=body.capacity)
             tx.emit(
                 WorkerRegistered(worker_id=id, type=body.type, name=name, labels=body.labels, slots=0, has_agent=False)
             )
-            response = tx.answer(200, await store.shown(tx, id), {"Location": f"/api/v1/workers/{id}"})
+            response = tx.answer(200, await self.store.shown(tx, id), {"Location": f"/api/v1/workers/{id}"})
         return response
 
-    @api.get(
-        "/api/v1/workers",
-        summary="List workers, newest first",
-        query=RegisteredWorkerQuery,
-        answers={200: list[RegisteredWorker]},
-    )
-    async def list_workers(request: web.Request, query: RegisteredWorkerQuery) -> web.StreamResponse:
+    async def list_workers(self, request: web.Request, query: RegisteredWorkerQuery) -> web.StreamResponse:
         """Includes offline workers. Filters are fields of a worker; several narrow the list down."""
-        return await answer_page(request, query, listing.workers)
+        return await answer_page(request, query, self.listing.workers)
 
-    @api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: RegisteredWorker})
-    async def get_worker(_request: web.Request, id: str) -> web.StreamResponse:
+    async def get_worker(self, _request: web.Request, id: str) -> web.StreamResponse:
         """The worker's offer, and the number of executions placed there."""
-        return json_response(await shown(id))
-
-    async def shown(id: str) -> str:
-        found = await listing.worker(id)
+        found = await self.listing.worker(id)
         if found is None:
             raise NotFound("worker", id)
-        return found
+        return json_response(found)
 
-    @api.post(
-        "/api/v1/workers/{id}/heartbeat",
-        summary="Say that a worker is alive",
-        body=WorkerHeartbeat,
-        answers={200: RegisteredWorker},
-    )
-    async def beat_worker(_request: web.Request, id: str, body: WorkerHeartbeat) -> web.StreamResponse:
+    async def beat_worker(self, _request: web.Request, id: str, body: WorkerHeartbeat) -> web.StreamResponse:
         """For workers without an agent: renews the lease, brings an offline worker back, and may change its `labels`.
         For a worker with an agent it only records the time, as the agent's own heartbeats decide."""
-        async with outbox.transaction() as tx:
-            beaten = await store.beat(tx, id, body.labels)
+        async with self.outbox.transaction() as tx:
+            beaten = await self.store.beat(tx, id, body.labels)
             if beaten is None:
                 raise NotFound("worker", id)
             if beaten.revived:
@@ -96,55 +73,90 @@ def api(listing: Listing, store: WorkerStore, outbox: Outbox, bus: Bus) -> Api:
                         draining=beaten.drained,
                     )
                 )
-            return json_response(await store.shown(tx, id))
+            return json_response(await self.store.shown(tx, id))
 
-    @api.post("/api/v1/workers/{id}/drain", summary="Drain a worker", answers={202: RegisteredWorker})
-    async def drain_worker(_request: web.Request, id: str) -> web.StreamResponse:
+    async def drain_worker(self, _request: web.Request, id: str) -> web.StreamResponse:
         """The worker gets no new work, gives back executions that have not started, and finishes the others. The drain
         lasts until `resume`, over restarts of the worker and the scheduler. 409 when the worker is offline."""
-        async with outbox.transaction() as tx:
-            worker = await store.lock(tx, id)
+        async with self.outbox.transaction() as tx:
+            worker = await self.store.lock(tx, id)
             if worker is None:
                 raise NotFound("worker", id)
             again = worker.drained
             if worker.status is WorkerStatus.OFFLINE:
                 raise Conflict(f"worker {id} is offline")
             if not again:
-                await store.drain(tx, id)
+                await self.store.drain(tx, id)
                 tx.emit(WorkerDraining(worker_id=id, incarnation=worker.incarnation, ordered=True))
-            body = await store.shown(tx, id)
+            body = await self.store.shown(tx, id)
         if again and worker.has_agent:
-            await tell_agent(id, Drain(exit=False))  # the leader sent the first order, which may have been lost
+            await self._tell_agent(id, Drain(exit=False))  # the leader sent the first order, which may have been lost
         return json_response(body, status=202)
 
-    @api.post("/api/v1/workers/{id}/resume", summary="Lift a worker's drain", answers={202: RegisteredWorker})
-    async def resume_worker(_request: web.Request, id: str) -> web.StreamResponse:
+    async def resume_worker(self, _request: web.Request, id: str) -> web.StreamResponse:
         """The worker gets work again, an offline one when it comes back. Without a drain this changes nothing. 409 when
         the worker drains in order to stop, which cannot be undone."""
-        async with outbox.transaction() as tx:
-            worker = await store.lock(tx, id)
+        async with self.outbox.transaction() as tx:
+            worker = await self.store.lock(tx, id)
             if worker is None:
                 raise NotFound("worker", id)
             if worker.drained:
-                await store.resume(tx, id)
+                await self.store.resume(tx, id)
                 tx.emit(WorkerResumed(worker_id=id))
             elif worker.status is WorkerStatus.DRAINING:
                 raise Conflict(f"worker {id} drains in order to stop; start another one")
-            return json_response(await store.shown(tx, id), status=202)
+            return json_response(await self.store.shown(tx, id), status=202)
 
-    @api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})
-    async def delete_worker(_request: web.Request, id: str) -> web.StreamResponse:
+    async def delete_worker(self, _request: web.Request, id: str) -> web.StreamResponse:
         """409 while executions are placed there, unless the worker is offline. A running agent is told to end."""
-        async with outbox.transaction() as tx:
-            worker = await store.lock(tx, id)
+        async with self.outbox.transaction() as tx:
+            worker = await self.store.lock(tx, id)
             if worker is None:
                 raise NotFound("worker", id)
             if worker.busy and worker.status is not WorkerStatus.OFFLINE:
                 raise Conflict(f"{worker.busy} executions are placed on worker {id}: drain it first")
-            await store.delete(tx, id)
+            await self.store.delete(tx, id)
             tx.emit(WorkerOffline(worker_id=id, incarnation=worker.incarnation, detail="removed"))
         if worker.has_agent and worker.status is not WorkerStatus.OFFLINE:
-            await tell_agent(id, Drain(exit=True))
+            await self._tell_agent(id, Drain(exit=True))
         return web.Response(status=204)
 
+    async def _tell_agent(self, worker_id: str, order: Drain) -> None:
+        """Send an agent an order, best effort: placement does not depend on it."""
+        try:
+            await self.bus.send(self.bus.catalogue.agent(worker_id, "drain"), order.model_dump_json().encode())
+        except BusUnavailable as error:
+            _log.warning("worker.drain_unsent", worker_id=worker_id, error=str(error))
+
+
+def api(routes: WorkerRoutes) -> Api:
+    """The routes."""
+    api = Api(tag="workers", description="Who may be given work.")
+    api.post(
+        "/api/v1/workers",
+        summary="Register a worker",
+        body=WorkerRegister,
+        answers={200: RegisteredWorker},
+        creates=True,
+    )(routes.register_worker)
+    api.get(
+        "/api/v1/workers",
+        summary="List workers, newest first",
+        query=RegisteredWorkerQuery,
+        answers={200: list[RegisteredWorker]},
+    )(routes.list_workers)
+    api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: RegisteredWorker})(routes.get_worker)
+    api.post(
+        "/api/v1/workers/{id}/heartbeat",
+        summary="Say that a worker is alive",
+        body=WorkerHeartbeat,
+        answers={200: RegisteredWorker},
+    )(routes.beat_worker)
+    api.post("/api/v1/workers/{id}/drain", summary="Drain a worker", answers={202: RegisteredWorker})(
+        routes.drain_worker
+    )
+    api.post("/api/v1/workers/{id}/resume", summary="Lift a worker's drain", answers={202: RegisteredWorker})(
+        routes.resume_worker
+    )
+    api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})(routes.delete_worker)
     return api

@@ -4,6 +4,7 @@ Here: those routes, declared like any others, so that they are documented too. N
 and how the document is made (`openapi`).
 """
 
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -38,45 +39,60 @@ class Document:
         self.content = b""
 
 
+@dataclass(frozen=True, slots=True)
+class SystemRoutes:
+    """The handlers of the system routes."""
+
+    health: HealthChecks
+    metrics: Metrics
+    document: Document
+    page: bytes
+    """Swagger UI's HTML page."""
+
+    async def get_health(self, _request: web.Request) -> web.Response:
+        answer = await self.health.ask()
+        return json_response(
+            answer, status=503 if answer.status in ("unhealthy", "draining") else 200, headers=_NO_STORE
+        )
+
+    async def get_liveness(self, _request: web.Request) -> web.Response:
+        return json_response(Liveness(), headers=_NO_STORE)
+
+    async def get_metrics(self, _request: web.Request) -> web.Response:
+        await self.metrics.refresh()
+        return web.Response(body=self.metrics.render(), headers={"Content-Type": self.metrics.content_type})
+
+    async def get_openapi(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self.document.content, headers={"Content-Type": JSON})
+
+    async def get_swagger_ui(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self.page, headers=_UI_HEADERS)
+
+
 def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Api:
     """The system routes of one service."""
-    api = Api(tag="system", description="The service itself.", system=True)
     page = files("shared.web").joinpath("static", "swagger-ui", "index.html").read_bytes()
-
-    @api.get(
+    routes = SystemRoutes(health, metrics, document, page)
+    api = Api(tag="system", description="The service itself.", system=True)
+    api.get(
         "/health",
         summary="Is everything there?",
         answers={200: Health, 503: Answer(Health, description="unhealthy, or draining")},
         description="`degraded` (200) still takes and keeps work; `unhealthy` (503) cannot. `draining` (503): the "
         "service was asked to stop and closes its door shortly; send what is new elsewhere.",
+    )(routes.get_health)
+    api.get("/health/live", summary="Does the process answer?", answers={200: Liveness})(routes.get_liveness)
+    api.get("/metrics", summary="Metrics for Prometheus", answers={200: Answer(also=("text/plain",))})(
+        routes.get_metrics
     )
-    async def get_health(_request: web.Request) -> web.Response:
-        answer = await health.ask()
-        return json_response(
-            answer, status=503 if answer.status in ("unhealthy", "draining") else 200, headers=_NO_STORE
-        )
-
-    @api.get("/health/live", summary="Does the process answer?", answers={200: Liveness})
-    async def get_liveness(_request: web.Request) -> web.Response:
-        return json_response(Liveness(), headers=_NO_STORE)
-
-    @api.get("/metrics", summary="Metrics for Prometheus", answers={200: Answer(also=("text/plain",))})
-    async def get_metrics(_request: web.Request) -> web.Response:
-        await metrics.refresh()
-        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
-
-    @api.get(
+    api.get(
         "/openapi.json",
         summary="This document",
         answers={200: Answer(dict[str, object], description="OpenAPI 3.0")},
+    )(routes.get_openapi)
+    api.get(UI, summary="This document, to read and to try", answers={200: Answer(also=("text/html",))})(
+        routes.get_swagger_ui
     )
-    async def get_openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=document.content, headers={"Content-Type": JSON})
-
-    @api.get(UI, summary="This document, to read and to try", answers={200: Answer(also=("text/html",))})
-    async def get_swagger_ui(_request: web.Request) -> web.Response:
-        return web.Response(body=page, headers=_UI_HEADERS)
-
     return api
 
 

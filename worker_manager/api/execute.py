@@ -4,6 +4,7 @@ The ids are made here, and the orchestrator makes a job with them, so that it is
 orchestrator knows whether a `job_id` exists: the request waits for its verdict, but not for long.
 """
 
+from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
@@ -15,35 +16,19 @@ from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
-from shared.web.verdicts import VERDICT_DEADLINE, verdict
+from shared.web.verdicts import verdict
 from worker_manager.domain.reports import settle
 from worker_manager.store.executions import ExecutionStore
 
 
-def api(
-    store: ExecutionStore, outbox: Outbox, verdicts: Listening[EventData], *, deadline: float = VERDICT_DEADLINE
-) -> Api:
-    """The route. `verdicts` hears `executions.refused`, `executions.completed` and `jobs.created`; a request waits for
-    one for `deadline` seconds, and is answered with a `pending` execution after that."""
-    api = Api(tag="executions")
-    api.post(
-        "/api/v1/execute",
-        summary="Run a command, or an earlier job's command once more",
-        body=ExecuteRequest,
-        answers={201: ManagedExecution},
-        creates=True,
-    )(_Requests(store, outbox, verdicts, deadline).execute)
-    return api
+@dataclass(frozen=True, slots=True)
+class ExecuteRoutes:
+    """The handler of the route. `verdicts` hears `executions.refused`, `executions.completed` and `jobs.created`; a
+    request that hears none in time is answered with a `pending` execution."""
 
-
-class _Requests:
-    """The handler of the route."""
-
-    def __init__(self, store: ExecutionStore, outbox: Outbox, verdicts: Listening[EventData], deadline: float) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._verdicts = verdicts
-        self._deadline = deadline
+    store: ExecutionStore
+    outbox: Outbox
+    verdicts: Listening[EventData]
 
     async def execute(self, request: web.Request, body: ExecuteRequest) -> web.StreamResponse:
         """The execution is `pending` until a worker has room for it. A worker that drains or has no room after all
@@ -54,21 +39,20 @@ class _Requests:
         requested = ExecutionRequested(
             execution_id=execution_id, task_id=task_id, job_id=job_id, attempt=1, target=_target(body)
         )
-        self._outbox.must_fit(requested, "body", "env")
-        with self._verdicts.about(execution_id, job_id) as listener:
-            async with idempotent(request, self._outbox) as tx:
+        self.outbox.must_fit(requested, "body", "env")
+        with self.verdicts.about(execution_id, job_id) as listener:
+            async with idempotent(request, self.outbox) as tx:
                 target = requested.target.model_dump_json(exclude_none=True)
-                shown = await self._store.request(tx, execution_id, task_id, job_id, target)
+                shown = await self.store.request(tx, execution_id, task_id, job_id, target)
                 tx.emit(requested)
                 response = tx.answer(201, shown, {"Location": f"/api/v1/executions/{execution_id}"})
-            if body.job_id is not None and self._verdicts.hearing:
+            if body.job_id is not None and self.verdicts.hearing:
                 heard = await verdict(
                     request,
                     listener,
-                    outbox=self._outbox,
-                    undo=partial(self._store.forget, execution_id),
+                    outbox=self.outbox,
+                    undo=partial(self.store.forget, execution_id),
                     of=("job", body.job_id),
-                    within=self._deadline,
                 )
                 if isinstance(heard, ExecutionCompleted):
                     return await self._completed(execution_id, heard)
@@ -76,9 +60,22 @@ class _Requests:
 
     async def _completed(self, execution_id: str, completed: ExecutionCompleted) -> web.Response:
         """The answer for an execution that was over before the request was answered."""
-        await self._store.settle(settle(completed, completed.finished_at))
+        await self.store.settle(settle(completed, completed.finished_at))
         headers = {"Location": f"/api/v1/executions/{execution_id}"}
-        return json_response(await self._store.get(execution_id) or "", status=201, headers=headers)
+        return json_response(await self.store.get(execution_id) or "", status=201, headers=headers)
+
+
+def api(routes: ExecuteRoutes) -> Api:
+    """The route."""
+    api = Api(tag="executions")
+    api.post(
+        "/api/v1/execute",
+        summary="Run a command, or an earlier job's command once more",
+        body=ExecuteRequest,
+        answers={201: ManagedExecution},
+        creates=True,
+    )(routes.execute)
+    return api
 
 
 def _target(body: ExecuteRequest) -> JobTarget:

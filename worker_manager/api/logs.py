@@ -5,6 +5,7 @@ everything. The end of a running execution is heard from the bus.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -23,52 +24,35 @@ LOOK_AGAIN: Final = 10.0
 """Seconds without an event after which a live reader looks into the database whether it missed the end."""
 
 
-def api(store: ExecutionStore, bus: Bus, ends: Listening[EventData]) -> Api:
-    """The route. `ends` hears how executions end."""
-    api = Api(tag="executions")
-    api.get(
-        "/api/v1/executions/{id}/logs",
-        summary="Show an execution's output",
-        answers={200: Answer(ExecutionLogs, also=(PLAIN, EVENT_STREAM))},
-        description=(
-            "As JSON, as `text/plain` (the very bytes that the command wrote, both streams as they came), or live as "
-            "`text/event-stream` until the execution is over, by the `Accept` header. A live stream sends one line, or "
-            "one piece of a line, per event, resumes after `Last-Event-ID`, and closes with an event named `end`. "
-            "Where output is missing, a line of the stream `system` says so."
-        ),
-    )(_Logs(store, bus, ends).get_execution_logs)
-    return api
+@dataclass(frozen=True, slots=True)
+class LogRoutes:
+    """The handler of the route. `ends` hears how executions end."""
 
-
-class _Logs:
-    """The handler of the route."""
-
-    def __init__(self, store: ExecutionStore, bus: Bus, ends: Listening[EventData]) -> None:
-        self._store = store
-        self._bus = bus
-        self._ends = ends
+    store: ExecutionStore
+    bus: Bus
+    ends: Listening[EventData]
 
     async def get_execution_logs(self, request: web.Request, id: str) -> web.StreamResponse:
         if EVENT_STREAM in request.headers.get("Accept", ""):
             return await self._follow(request, id)
         state = await self._state(id)
         pages = [Page(_log(id, state), state.truncated)]
-        return await send_logs(request, self._bus, pages, name="execution_id", owner=id)
+        return await send_logs(request, self.bus, pages, name="execution_id", owner=id)
 
     async def _state(self, id: str) -> LogState:
-        state = await self._store.log_state(id)
+        state = await self.store.log_state(id)
         if state is None:
             raise NotFound("execution", id)
         return state
 
     async def _follow(self, request: web.Request, id: str) -> web.StreamResponse:
         # Listening comes before looking, so that the end cannot fall in between.
-        with self._ends.about(id) as listener:
+        with self.ends.about(id) as listener:
             state = await self._state(id)
             async with EventStream(request) as stream:
                 place = Place.parse(stream.last_event_id or "") or START
                 log = _log(id, state)
-                transcript = Transcript(self._bus, log, visit=Visit(), place=place, follow=True)
+                transcript = Transcript(self.bus, log, visit=Visit(), place=place, follow=True)
                 ending = asyncio.create_task(self._await_end(log, listener, transcript))
                 try:
                     async for entries in transcript.parts():
@@ -92,9 +76,26 @@ class _Logs:
                 case ExecutionLost() as event:
                     log = Log(id, None, finished_at=event.lost_at)
                 case _:
-                    state = await self._store.log_state(id)
+                    state = await self.store.log_state(id)
                     log = Log(id, None) if state is None else _log(id, state)
         transcript.finish(log)
+
+
+def api(routes: LogRoutes) -> Api:
+    """The route."""
+    api = Api(tag="executions")
+    api.get(
+        "/api/v1/executions/{id}/logs",
+        summary="Show an execution's output",
+        answers={200: Answer(ExecutionLogs, also=(PLAIN, EVENT_STREAM))},
+        description=(
+            "As JSON, as `text/plain` (the very bytes that the command wrote, both streams as they came), or live as "
+            "`text/event-stream` until the execution is over, by the `Accept` header. A live stream sends one line, or "
+            "one piece of a line, per event, resumes after `Last-Event-ID`, and closes with an event named `end`. "
+            "Where output is missing, a line of the stream `system` says so."
+        ),
+    )(routes.get_execution_logs)
+    return api
 
 
 def _log(execution_id: str, state: LogState) -> Log:

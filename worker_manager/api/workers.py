@@ -1,5 +1,7 @@
 """/api/v1/workers: worker processes, which are started, shown and stopped here."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from schemas.rest.workers import ManagedWorker, ManagedWorkerQuery, ManagedWorkerState, StopQuery, WorkerStart
@@ -15,55 +17,15 @@ from worker_manager.providers.base import WorkerSpec
 from worker_manager.store.workers import WorkerStore
 
 
-def api(
-    fleet: Fleet, store: WorkerStore, outbox: Outbox, *, default_slots: int, default_capacity: Capacity | None
-) -> Api:
-    """The routes, over the fleet and the workers' table."""
-    api = Api(tag="workers", description="Worker processes: what runs executions.")
-    handlers = _Workers(fleet, store, outbox, default_slots=default_slots, default_capacity=default_capacity)
-    api.post(
-        "/api/v1/workers",
-        summary="Start a worker",
-        body=WorkerStart,
-        answers={200: ManagedWorker},
-        creates=True,
-    )(handlers.start_worker)
-    api.get(
-        "/api/v1/workers",
-        summary="List workers, newest first",
-        query=ManagedWorkerQuery,
-        answers={200: list[ManagedWorker]},
-    )(handlers.list_workers)
-    api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: ManagedWorker})(handlers.get_worker)
-    api.get("/api/v1/workers/{id}/status", summary="Show a worker's status", answers={200: ManagedWorkerState})(
-        handlers.get_worker_status
-    )
-    api.delete(
-        "/api/v1/workers/{id}",
-        summary="Stop a worker",
-        query=StopQuery,
-        answers={200: ManagedWorkerState},
-    )(handlers.stop_worker)
-    return api
+@dataclass(frozen=True, slots=True)
+class WorkerRoutes:
+    """The handlers of the routes, over the fleet and the workers' table."""
 
-
-class _Workers:
-    """The handlers of the routes."""
-
-    def __init__(
-        self,
-        fleet: Fleet,
-        store: WorkerStore,
-        outbox: Outbox,
-        *,
-        default_slots: int,
-        default_capacity: Capacity | None,
-    ) -> None:
-        self._fleet = fleet
-        self._store = store
-        self._outbox = outbox
-        self._default_slots = default_slots
-        self._default_capacity = default_capacity
+    fleet: Fleet
+    store: WorkerStore
+    outbox: Outbox
+    default_slots: int
+    default_capacity: Capacity | None
 
     async def start_worker(self, request: web.Request, body: WorkerStart) -> web.StreamResponse:
         """Starts a real process, and answers once it runs. 503 when it does not come up, 429 when too many others are
@@ -78,33 +40,62 @@ class _Workers:
             name=body.name or f"worker-{worker_id[-12:]}",
             type=body.type,
             labels=body.labels,
-            slots=body.slots or self._default_slots,
-            capacity=body.capacity or self._default_capacity,
+            slots=body.slots or self.default_slots,
+            capacity=body.capacity or self.default_capacity,
         )
         location = {"Location": f"/api/v1/workers/{worker_id}"}
         with waiting(request):
-            async with self._fleet.turn(request.headers.get(IDEMPOTENCY_KEY)):
+            async with self.fleet.turn(request.headers.get(IDEMPOTENCY_KEY)):
                 # The key is used before there is a process; the fleet keeps the answer up to date, or releases the key.
-                async with idempotent(request, self._outbox) as tx:
-                    tx.answer(200, await self._store.insert(tx, spec, body.provider), location)
-                return json_response(await self._fleet.launch(spec, body.provider), headers=location)
+                async with idempotent(request, self.outbox) as tx:
+                    tx.answer(200, await self.store.insert(tx, spec, body.provider), location)
+                return json_response(await self.fleet.launch(spec, body.provider), headers=location)
 
     async def list_workers(self, request: web.Request, query: ManagedWorkerQuery) -> web.StreamResponse:
         """Those that are over included. Filters are fields of a worker; several narrow the list down."""
-        return await answer_page(request, query, self._store.list)
+        return await answer_page(request, query, self.store.list)
 
     async def get_worker(self, _request: web.Request, id: str) -> web.StreamResponse:
         """What its process does, and how it ended."""
-        return json_response(_found(await self._store.get(id), id))
+        return json_response(_found(await self.store.get(id), id))
 
     async def get_worker_status(self, _request: web.Request, id: str) -> web.StreamResponse:
         """Only its id and status."""
-        return json_response(_found(await self._store.get_state(id), id))
+        return json_response(_found(await self.store.get_state(id), id))
 
     async def stop_worker(self, _request: web.Request, id: str, query: StopQuery) -> web.StreamResponse:
         """It takes nothing new, finishes what it has, and then its process ends. With `force` it ends now, and what
         it ran is queued again. Stopping one that is over changes nothing."""
-        return json_response(await (self._fleet.end(id) if query.force else self._fleet.drain(id)))
+        return json_response(await (self.fleet.end(id) if query.force else self.fleet.drain(id)))
+
+
+def api(routes: WorkerRoutes) -> Api:
+    """The routes."""
+    api = Api(tag="workers", description="Worker processes: what runs executions.")
+    api.post(
+        "/api/v1/workers",
+        summary="Start a worker",
+        body=WorkerStart,
+        answers={200: ManagedWorker},
+        creates=True,
+    )(routes.start_worker)
+    api.get(
+        "/api/v1/workers",
+        summary="List workers, newest first",
+        query=ManagedWorkerQuery,
+        answers={200: list[ManagedWorker]},
+    )(routes.list_workers)
+    api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: ManagedWorker})(routes.get_worker)
+    api.get("/api/v1/workers/{id}/status", summary="Show a worker's status", answers={200: ManagedWorkerState})(
+        routes.get_worker_status
+    )
+    api.delete(
+        "/api/v1/workers/{id}",
+        summary="Stop a worker",
+        query=StopQuery,
+        answers={200: ManagedWorkerState},
+    )(routes.stop_worker)
+    return api
 
 
 def _found(body: str | None, id: str) -> str:
