@@ -15,7 +15,8 @@ MAX_VARIABLE: Final = 131_072
 """Bytes in one environment variable of a process, as `NAME=value` and the NUL at its end."""
 
 MAX_PROCESS: Final = (2 << 20) - (128 << 10)
-"""Bytes in all arguments and variables of a step; 128 KiB are left for the variables that its worker adds."""
+"""Bytes in all arguments and variables of a step; 128 KiB are left for the variables that its worker adds, of which
+`HODEI_OUTPUT` takes MAX_PATH at most."""
 
 PARAMETER: Final = "HODEI_PARAM_"
 """What the variable of a job's parameter begins with; the parameter's name follows in upper case."""

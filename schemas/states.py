@@ -86,6 +86,8 @@ class Reason(StrEnum):
     """The worker gave the execution back before it began (draining, or no room left)."""
     WORKER_STOPPED = "worker_stopped"
     """The worker was stopped on order while it ran: no crash, and none of the attempts that may fail."""
+    BAD_OUTPUT = "bad_output"
+    """The process exited with 0, but what it wrote to $HODEI_OUTPUT is not valid."""
     TOO_LARGE = "too_large"
     """Its order is larger than the NATS server takes, which was not so when the job was submitted."""
     FENCED = "fenced"

@@ -62,6 +62,7 @@ OF_A_COMMAND: Final = frozenset(
         "HODEI_EXECUTION_ID",
         "HODEI_JOB_ID",
         "HODEI_JOB_NAME",
+        "HODEI_OUTPUT",
         "HODEI_STEP_NAME",
         "HODEI_TASK_ID",
         "HODEI_WORKER_ID",

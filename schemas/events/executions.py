@@ -1,6 +1,6 @@
 """Events of executions. The agent publishes them, except where a class names a service."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,10 @@ from schemas.events.target import JobTarget
 from schemas.model import EventModel, Instant
 from schemas.refusals import VerdictReason, reason_of_status
 from schemas.states import ExecutionStatus, Reason
+
+OUTPUTS_REFUSED: Final = (
+    "its outputs were dropped: they are larger than the NATS server takes, whose max_payload was lowered"
+)
 
 
 class _ExecutionEvent(EventData):
@@ -56,6 +60,16 @@ class ExecutionFinished(_ExecutionEvent):
     started_at: Instant | None = None
     finished_at: Instant
     log: LogSummary = LogSummary()
+    outputs: dict[str, str] | None = Field(
+        None, description="What the process wrote to $HODEI_OUTPUT, by name; absent when it wrote nothing."
+    )
+
+    def without_outputs(self) -> "ExecutionFinished":
+        """The outcome without its outputs, which the NATS server does not take; a success has failed without them."""
+        lost = {"outputs": None, "detail": self.detail or OUTPUTS_REFUSED}
+        if self.status is ExecutionStatus.SUCCEEDED:
+            lost |= {"status": ExecutionStatus.FAILED, "reason": Reason.BAD_OUTPUT}
+        return self.model_copy(update=lost)
 
 
 class ExecutionLost(_ExecutionEvent):

@@ -24,6 +24,7 @@ from worker_manager.agent.health import Health
 from worker_manager.agent.heartbeat import Heart
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.logs import LogStream
+from worker_manager.agent.output_files import OutputFiles
 from worker_manager.agent.prefetch import Prefetch
 from worker_manager.agent.process import Launcher, try_process
 from worker_manager.agent.reporter import Reporter
@@ -58,6 +59,7 @@ class Agent:
             stopped=self.state.stopped(),
         )
         self._scratch = Scratch(self.state.scratch)
+        self._outputs = OutputFiles(self.state.outputs, self._scratch.discard)
         self._launcher = Launcher()
         self._hand = Hand("processes")
         self._sentinel = Sentinel(self.identity.incarnation)
@@ -84,13 +86,14 @@ class Agent:
         prefetch = Prefetch(settings.prefetch_max, slots=settings.slots)
         self.health = Health(
             [self.state.restore, self.delivery.test_disk],
-            [self._scratch.test, try_process],
+            [self._scratch.test, self._outputs.test, try_process],
             interval=settings.heartbeat,
         )
         means = Means(
             identity=self.identity,
             launcher=self._launcher,
             scratch=self._scratch,
+            outputs=self._outputs,
             environment=base_environment(
                 os.environ, worker_id=self.identity.worker_id, incarnation=self.identity.incarnation
             ),
@@ -160,6 +163,7 @@ class Agent:
                 log.warning("worker.leftovers_ended", processes=killed)
         try:
             await self._hand.run(self._scratch.open)
+            await self._hand.run(self._outputs.open)
             self.delivery.open()
         except OSError as error:
             raise ConfigError(
@@ -175,6 +179,7 @@ class Agent:
         """Stop the sentinel, and release the state and scratch folders."""
         self._launcher.close()
         await self._hand.run(self._sentinel.stop)
+        self._outputs.close(remove=self.state.ours)
         await self._scratch.close(remove=self.state.ours)
         self.state.close()
         self._hand.close()

@@ -14,7 +14,10 @@ from typing import Final, Protocol
 
 import structlog
 
-from shared.errors import BusUnavailable, HodeiError
+from schemas.cloudevents import MalformedEvents
+from schemas.subjects import Catalogue
+from shared.errors import BusUnavailable, HodeiError, MessageTooLarge
+from worker_manager.agent.apart import Part, parts
 from worker_manager.agent.lane import Lane, NoRoom
 from worker_manager.agent.spool import Message, Segment, Spool
 
@@ -38,6 +41,9 @@ class MessageBus(Protocol):
 
     @property
     def connected(self) -> bool: ...
+
+    @property
+    def catalogue(self) -> Catalogue: ...
 
     async def publish(self, subject: str, payload: bytes, *, msg_id: str, deadline: float = ...) -> None: ...
 
@@ -286,5 +292,39 @@ class Delivery:
             self._give_up(message, str(error))
 
     async def _publish(self, message: Message) -> None:
-        await self._bus.publish(message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline)
+        try:
+            await self._send(message)
+        except MessageTooLarge as error:
+            if message.log:
+                raise
+            await self._publish_apart(message, error)
         self._settle(message.reports)
+
+    async def _publish_apart(self, message: Message, refused: MessageTooLarge) -> None:
+        """Publish the events of a message one by one, an outcome without its outputs if need be. Raises `refused` if
+        one of them is too large all the same."""
+        try:
+            sent = [await self._send_part(part) for part in parts(message, self._event_type(message))]
+        except MalformedEvents:
+            raise refused from None
+        if not all(sent):
+            raise refused
+
+    async def _send_part(self, part: Part) -> bool:
+        """Returns whether the bus takes it."""
+        for message in (part.message, part.smaller):
+            if message is None:
+                break
+            try:
+                await self._send(message)
+            except MessageTooLarge as error:
+                log.warning("message.too_large", execution_ids=message.reports, error=str(error))
+            else:
+                return True
+        return False
+
+    def _event_type(self, message: Message) -> str:
+        return self._bus.catalogue.event_type(message.subject)
+
+    async def _send(self, message: Message) -> None:
+        await self._bus.publish(message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline)

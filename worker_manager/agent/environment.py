@@ -9,6 +9,7 @@ may read what that user may, including the environment of the agent and of a wor
 from collections.abc import Mapping
 from typing import Final
 
+from schemas import outputs
 from schemas.agents import Assignment
 from shared.process.tree import EXECUTION_MARK, INCARNATION_MARK, WORKER_MARK
 
@@ -29,11 +30,12 @@ def base_environment(own: Mapping[str, str], *, worker_id: str, incarnation: str
 
 
 def execution_environment(
-    base: Mapping[str, str], assignment: Assignment, *, trace: Mapping[str, str] = _NO_TRACE
+    base: Mapping[str, str], assignment: Assignment, *, output: str, trace: Mapping[str, str] = _NO_TRACE
 ) -> dict[str, str]:
     """The whole environment of one execution. The step's variables override the inherited ones, but not the marks.
 
-    `trace` has the variables that show the process its place in a trace.
+    `output` is the path of the file for its outputs; `trace` has the variables that show the process its place in a
+    trace.
     """
     return {
         **base,
@@ -45,4 +47,5 @@ def execution_environment(
         "HODEI_JOB_ID": assignment.job_id,
         "HODEI_TASK_ID": assignment.task_id,
         "HODEI_ATTEMPT": str(assignment.attempt),
+        outputs.VARIABLE: output,
     }

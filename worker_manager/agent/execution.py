@@ -22,6 +22,8 @@ from worker_manager.agent.environment import execution_environment
 from worker_manager.agent.hand import Hand
 from worker_manager.agent.identity import Identity
 from worker_manager.agent.logs import LogStream
+from worker_manager.agent.output_files import OutputFiles
+from worker_manager.agent.outputs import NOTHING
 from worker_manager.agent.process import (
     FolderRefused,
     Launcher,
@@ -63,6 +65,7 @@ class Means:
     identity: Identity
     launcher: Launcher
     scratch: Scratch
+    outputs: OutputFiles
     environment: dict[str, str]
     grace: float
     make_log: Callable[..., LogStream]
@@ -91,6 +94,7 @@ class Execution:
         "_stragglers",
         "_timer",
         "_waiting",
+        "_written",
         "assignment",
         "started_at",
     )
@@ -118,6 +122,7 @@ class Execution:
         self._failure: str | None = None
         self._silent = False
         self._exit_code: int | None = None
+        self._written = NOTHING
         self._finished_at: datetime | None = None
 
     @property
@@ -157,7 +162,10 @@ class Execution:
         if not argv:
             raise StartFailed("the command is empty")
         environment = execution_environment(
-            self._means.environment, self.assignment, trace=self._means.traces.environment(self.assignment)
+            self._means.environment,
+            self.assignment,
+            output=self._means.outputs.path(self.id),
+            trace=self._means.traces.environment(self.assignment),
         )
         try:
             self._process = self._launch(argv, environment, run.working_dir)
@@ -249,11 +257,12 @@ class Execution:
             **self._means.identity.names(self.assignment),
             status=status,
             reason=reason,
-            detail=self._failure,
+            detail=self._written.fault if reason is Reason.BAD_OUTPUT else self._failure,
             exit_code=self._exit_code,
             started_at=self.started_at,
             finished_at=self._finished_at or now(),
             log=self._log.summary if self._log is not None else LogSummary(),
+            outputs=self._written.outputs or None,
         )
 
     def _status(self) -> tuple[FinalStatus, Reason | None]:
@@ -264,6 +273,8 @@ class Execution:
             return ExecutionStatus.TIMED_OUT, Reason.TIMEOUT
         if self._outcome is not None:
             return ExecutionStatus.CANCELLED, self._outcome
+        if code == 0 and self._written.fault is not None:
+            return ExecutionStatus.FAILED, Reason.BAD_OUTPUT
         if code == 0:
             return ExecutionStatus.SUCCEEDED, None
         signalled = self._process is not None and self._process.signalled
@@ -345,7 +356,8 @@ class Execution:
             self._gone()
 
     def _gone(self) -> None:
-        """Report that all its processes are gone, and close its log."""
+        """Read its outputs, report that all its processes are gone, and close its log."""
+        self._written = self._means.outputs.collect(self.id)
         self._ended(self)
         ended = len(self._stragglers or ())
         try:

@@ -59,7 +59,7 @@ class Scratch:
         log.warning("scratch.renewed", folder=folder)
         self.give_back(folder)
         for one in self._free:  # the cause may have affected all free folders
-            self._discard(one)
+            self.discard(one)
         self._free.clear()
         return self.take()
 
@@ -72,7 +72,12 @@ class Scratch:
         if len(self._free) < _KEPT and self._untouched(folder):
             self._free.append(folder)
         else:
-            self._discard(folder)
+            self.discard(folder)
+
+    def discard(self, folder: str) -> None:
+        """Remove a folder of any content, in the thread."""
+        self._empty.pop(folder, None)
+        self._hand.give(remove, Path(folder))
 
     async def close(self, *, remove: bool = True) -> None:
         """End the thread and, with `remove`, delete all folders, within a few seconds. The next start removes the
@@ -107,10 +112,6 @@ class Scratch:
             self._root.rmdir()
         except OSError as error:
             log.info("scratch.not_removed", folder=str(self._root), error=str(error))
-
-    def _discard(self, folder: str) -> None:
-        self._empty.pop(folder, None)
-        self._hand.give(remove, Path(folder))
 
     def _untouched(self, folder: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The agent's folder: its worker id, the spools, and the scratch folders.
+"""The agent's folder: its worker id, the spools, the scratch folders, and the files for outputs.
 
 One agent at a time works in a folder. The folder itself is locked: a lock on a file in it could be lost with the file.
 `restore` makes vanished parts again. Without HODEI_STATE_DIR it is a private folder below the system's temporary one,
@@ -65,6 +65,10 @@ class StateFolder:
     @property
     def scratch(self) -> Path:
         return self.path / "scratch"
+
+    @property
+    def outputs(self) -> Path:
+        return self.path / "outputs"
 
     @property
     def ours(self) -> bool:

@@ -37,11 +37,11 @@ def test_nothing_of_the_agents_environment_leaks() -> None:
 
 def test_the_step_wins_over_what_is_inherited_but_not_over_the_marks() -> None:
     base = base_environment({"PATH": "/bin"}, worker_id="w", incarnation="i")
-    env = {"PATH": "/mine", "HODEI_EXECUTION_ID": "forged", "HODEI_WORKER_ID": "forged"}
+    env = {"PATH": "/mine", **dict.fromkeys(("HODEI_EXECUTION_ID", "HODEI_WORKER_ID", "HODEI_OUTPUT"), "forged")}
     assignment = Assignment(execution_id="e", task_id="t", job_id="j", attempt=2, run=RunSpec(command="true", env=env))
-    seen = execution_environment(base, assignment)
+    seen = execution_environment(base, assignment, output="/outputs/e")
     assert (seen["PATH"], seen["HODEI_EXECUTION_ID"], seen["HODEI_WORKER_ID"]) == ("/mine", "e", "w")
-    assert seen["HODEI_ATTEMPT"] == "2"
+    assert (seen["HODEI_ATTEMPT"], seen["HODEI_OUTPUT"]) == ("2", "/outputs/e")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_process_is_told_its_trace_unless_its_step_names_one(
     assignment = Assignment(execution_id="e", task_id="t", job_id="j", attempt=1, run=run, traceparent=given)
     base = base_environment({"TRACEPARENT": "the agent's"}, worker_id="w", incarnation="i")
     traces = Traces(Tracing("agent"), worker_id="w")
-    seen = execution_environment(base, assignment, trace=traces.environment(assignment))
+    seen = execution_environment(base, assignment, output="", trace=traces.environment(assignment))
     assert seen.get("TRACEPARENT") == told
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.subjects import Catalogue
 from shared.errors import BusUnavailable
 from tests.fixtures.disks import Disk, fill
 from worker_manager.agent.delivery import Delivery
@@ -148,6 +149,8 @@ def keep_on(spool: Spool, kept: list[Message]) -> None:
 
 class Bus:
     """A bus that takes messages or does not, as told."""
+
+    catalogue = Catalogue("test")
 
     def __init__(self) -> None:
         self.connected = True

@@ -12,7 +12,7 @@ from nats_exporter.settings import NatsExporterSettings
 from orchestrator.domain.environment import of_attempt
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
-from schemas import variables
+from schemas import outputs, variables
 from shared.process import lifeline
 from shared.process.tree import EXECUTION_MARK
 from shared.service.settings import _variables
@@ -41,7 +41,7 @@ def test_every_variable_that_the_source_names_is_known() -> None:
 
 def test_what_a_command_finds_is_known() -> None:
     told = of_attempt({}, job_id="", job_name="", task_id="", step="", attempt=1)
-    marked = {EXECUTION_MARK, *base_environment({}, worker_id="", incarnation="")}
+    marked = {EXECUTION_MARK, outputs.VARIABLE, *base_environment({}, worker_id="", incarnation="")}
     assert {name for name in {*told, *marked} if name.startswith(variables.PREFIX)} == variables.OF_A_COMMAND
 
 
