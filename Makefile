@@ -14,7 +14,7 @@ ENGINE_testcontainers := $(BIN)/python -m tests.standins run --images nats,postg
 .PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-waiting bench-recovery docs lock clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -32,7 +32,7 @@ demo: $(STAMP) ## Start the platform, run the example pipeline with its live log
 up: $(STAMP) ## Start NATS, PostgreSQL, the three services and a worker; Ctrl-C stops them
 	@$(BIN)/python -m hodei up
 
-test: $(STAMP) ## Run all tests
+test: $(STAMP) ## Run all tests but those of the images
 	$(ENGINE_$(TEST_BACKEND)) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal -q --ignore=tests/containers
 
 test-smoke: $(STAMP) ## Run a few tests of each kind on containers of NATS and PostgreSQL
@@ -49,19 +49,19 @@ lint: $(STAMP) ## Check style
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 
-format: $(STAMP) ## Put the code into shape
+format: $(STAMP) ## Format the code, and repair what ruff can repair
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
 types: $(STAMP) ## Check types
 	$(BIN)/python -m mypy
 
-imports: $(STAMP) ## Check who imports whom
+imports: $(STAMP) ## Check the rules for imports between packages
 	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-check: lint types imports ## All checks that run nothing
+check: lint types imports ## Check style, types and imports
 
-promtool: ## Check Prometheus's configuration and rules, and try every alert (needs Debian's package prometheus)
+promtool: ## Check Prometheus's configuration and rules, and test every alert (needs Debian's package prometheus)
 	@command -v promtool >/dev/null || { echo "skipped: there is no promtool here (apt-get install prometheus)"; exit 0; } && \
 	  promtool check config compose/prometheus/prometheus.yml && \
 	  promtool check rules compose/prometheus/rules/*.yml && \
@@ -71,20 +71,20 @@ bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a
 	$(BIN)/python -m benchmarks
 
 # Options: make bench-waiting WAITING="--tasks 20000 --env-bytes 20000".
-bench-waiting: $(STAMP) ## Let 200,000 tasks wait, and print what memory they cost the scheduler
+bench-waiting: $(STAMP) ## Measure the memory of a scheduler with 200,000 waiting tasks
 	$(BIN)/python -m benchmarks.waiting $(WAITING)
 
 # Options: make bench-recovery RECOVERY="--faults kill:scheduler --repeats 5"; RECOVERY=--help explains them.
-bench-recovery: $(STAMP) ## Kill, stop, freeze and cut every part, and print how soon the platform is back
+bench-recovery: $(STAMP) ## Kill, stop, freeze and cut off each part, and measure how soon the platform is back
 	$(BIN)/python -m benchmarks.recovery $(RECOVERY)
 
-docs: $(STAMP) ## Generate the pages of docs/ that say what the code says
+docs: $(STAMP) ## Generate the pages of docs/ that come from the code
 	$(BIN)/python -m docs.generate
 
 PIP_COMPILE = .lock-venv/bin/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-lock: ## Pin the newest allowed packages again
+lock: ## Pin the newest allowed versions of all packages
 	@test -x .lock-venv/bin/pip-compile || { $(PYTHON) -m venv .lock-venv && .lock-venv/bin/python -m pip install --quiet pip-tools; }
 	$(PIP_COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
 	# What the images get: the same pins without the extras, and what builds our wheel.
@@ -93,5 +93,5 @@ lock: ## Pin the newest allowed packages again
 	cp requirements.lock requirements-build.lock
 	$(PIP_COMPILE) --only-build-deps --build-deps-for wheel --output-file requirements-build.lock pyproject.toml
 
-clean: ## Remove what the targets made, but not .hodei/ (your data)
+clean: ## Remove what the other targets made, except .hodei/ (your data)
 	rm -rf $(VENV) .lock-venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

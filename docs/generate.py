@@ -40,9 +40,22 @@ MACHINES: Final[tuple[states.StateMachine[Any], ...]] = (
 )
 
 
+_STATES_INTRO: Final = """\
+# Lifecycles
+
+Generated from `schemas/states.py` by `make docs`.
+
+- Reports may arrive out of order. Therefore a later state may follow directly, such as `succeeded` after `queued`.
+- A task goes back to `queued` with its next attempt: after a failure that is retried, or after a lost worker.
+- A task is `skipped` if a step that it depends on did not succeed, unless that step has `allow_failure`.
+- A worker has two lifecycles: *worker* is the scheduler's view (may work be placed there?), *worker process* the worker
+  manager's view of a process that it started.
+"""
+
+
 def state_diagrams() -> str:
     """Every lifecycle as a Mermaid diagram."""
-    parts = ["# Lifecycles\n\nGenerated from `schemas/states.py` by `make docs`.\n"]
+    parts = [_STATES_INTRO]
     for machine in MACHINES:
         lines = [f"    [*] --> {machine.initial}"]
         for state, following in machine.transitions.items():
