@@ -1,0 +1,101 @@
+"""What the expressions and conditions of a step may refer to (`Scope`), and the values of it in one job (`Values`).
+
+`orchestrator.domain.expressions` and `orchestrator.domain.conditions` share both. Pure.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Final
+
+Value = str | int | float | bool
+"""The value of a parameter or of a matrix's axis."""
+
+JOB_FIELDS: Final = ("id", "name", "priority")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that the step `step` may use, for checks when its pipeline is made."""
+
+    step: str
+    steps: Collection[str]
+    """All steps of the pipeline."""
+    ancestors: Collection[str]
+    """The steps that this one depends on, directly or through others."""
+    params: Collection[str] | None = None
+    """The declared parameters; None if the pipeline declares none, and its jobs may have any."""
+    axes: Collection[str] = ()
+    """The axes of the step's own matrix."""
+
+    def step_fault(self, name: str) -> tuple[str, str] | None:
+        """The type and the message of the fault if the step may not refer to the step `name`."""
+        if name in self.ancestors:
+            return None
+        if name == self.step:
+            return "not_an_ancestor", f"step {name!r} refers to itself; it has no outcome before it ran"
+        if name in self.steps:
+            return (
+                "not_an_ancestor",
+                f"step {self.step!r} does not depend on step {name!r}, so {name!r} may not be over before it; "
+                f"add {name!r} to depends_on",
+            )
+        return "unknown_step", f"no step has the name {name!r}{hint(name, self.steps)}"
+
+    def param_fault(self, name: str) -> tuple[str, str] | None:
+        """The type and the message of the fault if the pipeline declares parameters and not this one."""
+        if self.params is None or name in self.params:
+            return None
+        return "unknown_param", f"the pipeline declares no parameter {name!r}{hint(name, self.params)}"
+
+    def axis_fault(self, name: str) -> tuple[str, str] | None:
+        """The type and the message of the fault if the step's matrix has no such axis."""
+        if name in self.axes:
+            return None
+        if not self.axes:
+            return "unknown_axis", f"step {self.step!r} has no matrix, so there is no matrix.{shown(name)}"
+        return "unknown_axis", f"the matrix of step {self.step!r} has no axis {name!r}{hint(name, self.axes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step as later steps see it: how it ended, and its outputs."""
+
+    status: str
+    outputs: Mapping[str, str]
+    """The outputs of a step with a matrix are JSON arrays, in the order of the tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values that the expressions and the condition of one task have."""
+
+    job_id: str
+    job_name: str = ""
+    priority: str = "normal"
+    attempt: int = 1
+    params: Mapping[str, Value] = field(default_factory=dict)
+    matrix: Mapping[str, Value] = field(default_factory=dict)
+    view: Callable[[str], StepView | None] = lambda _name: None
+    """Returns a step by its name, or None if the job has no such step."""
+
+
+def hint(name: str, valid: Iterable[str], *, form: str = "{}") -> str:
+    """The nearest valid name as a question, or else the first valid names; empty if there are none."""
+    names = list(valid)
+    near = get_close_matches(name[:200], names, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {form.format(near[0])}?"
+    if not names:
+        return ""
+    more = ", …" if len(names) > _SHOWN else ""
+    return f"; valid are {', '.join(form.format(one) for one in names[:_SHOWN])}{more}"
+
+
+def shown(text: str, most: int = 60) -> str:
+    """The text on one line and shortened, for a message."""
+    short = text if len(text) <= most else text[:most] + "…"
+    return short if short.isprintable() else repr(short)[1:-1]
+
+
+_SHOWN: Final = 8
