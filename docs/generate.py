@@ -17,6 +17,7 @@ import scheduler.app
 import worker_manager.app
 from docs import asyncapi, log_events
 from nats_exporter.settings import NatsExporterSettings
+from orchestrator.domain import flow
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
 from schemas import states
@@ -30,6 +31,8 @@ from shared.web import DOCUMENT, METRICS, WebServer
 from worker_manager.settings import WorkerManagerSettings
 
 HERE: Final = Path(__file__).parent
+DECISIONS_BEGIN: Final = "<!-- generated from orchestrator/domain/flow.py by `make docs` -->"
+DECISIONS_END: Final = "<!-- end -->"
 MACHINES: Final[tuple[states.StateMachine[Any], ...]] = (
     states.JOB,
     states.TASK,
@@ -47,7 +50,7 @@ Generated from `schemas/states.py` by `make docs`.
 
 - Reports may arrive out of order. Therefore a later state may follow directly, such as `succeeded` after `queued`.
 - A task goes back to `queued` with its next attempt: after a failure that is retried, or after a lost worker.
-- A task is `skipped` if a step that it depends on did not succeed, unless that step has `allow_failure`.
+- A task that is `skipped` does not run, because of the steps that it depends on; its `reason` states the case.
 - A worker has two lifecycles: *worker* is the scheduler's view (may work be placed there?), *worker process* the worker
   manager's view of a process that it started.
 """
@@ -63,6 +66,37 @@ def state_diagrams() -> str:
             lines += [] if following else [f"    {state} --> [*]"]
         parts.append(f"## {machine.name.capitalize()}\n\n```mermaid\nstateDiagram-v2\n" + "\n".join(lines) + "\n```\n")
     return "\n".join(parts)
+
+
+def pipelines_page() -> str:
+    """The page about pipelines, with the tables of `orchestrator.domain.flow` between their marks."""
+    before, begin, rest = (HERE / "pipelines.md").read_text().partition(f"{DECISIONS_BEGIN}\n")
+    _, end, after = rest.partition(DECISIONS_END)
+    assert begin, "docs/pipelines.md has lost the mark of its generated tables"
+    assert end, "docs/pipelines.md has lost the mark of its generated tables"
+    return before + begin + _decisions() + end + after
+
+
+def _decisions() -> str:
+    lines = [
+        "",
+        "| a step that ended as | is good for `on_success` | shows a failure to `on_failure` |",
+        "|---|---|---|",
+    ]
+    for ending, seen in flow.SEEN.items():
+        failed = "if there is one before it" if seen.failed is None else _yes(seen.failed)
+        lines.append(f"| {ending.value} | {_yes(seen.good)} | {failed} |")
+    kinds = list(flow.DECISIONS)
+    lines += ["", f"| the steps in `depends_on` | {' | '.join(f'`{kind}`' for kind in kinds)} |", "|---" * 4 + "|"]
+    for upstream in flow.Upstream:
+        reasons = [flow.DECISIONS[kind][upstream] for kind in kinds]
+        cells = ["runs" if reason is None else f"skipped: `{reason.value}`" for reason in reasons]
+        lines.append(f"| {upstream.value} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def event_catalogue() -> str:
@@ -288,6 +322,7 @@ def _table(title: str, declared: set[Declared]) -> str:
 
 
 PAGES: Final = {
+    "pipelines.md": pipelines_page,
     "states.md": state_diagrams,
     "events.md": event_catalogue,
     "asyncapi.json": asyncapi.document,

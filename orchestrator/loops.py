@@ -12,7 +12,7 @@ DUE_LIMIT: Final = 200
 
 
 class Deadlines(Loop):
-    """Ends jobs whose `timeout` is reached. Sleeps until the next deadline; a new deadline wakes it."""
+    """Stops jobs at their `timeout`, and their clean-up at its own. Sleeps until the next; a new deadline wakes it."""
 
     def __init__(self, work: UnitOfWork, store: RunStore) -> None:
         super().__init__("deadlines", interval=LONGEST_SLEEP)
@@ -24,7 +24,7 @@ class Deadlines(Loop):
         moment = now()
         due = await self._store.due(moment, DUE_LIMIT)
         if due:
-            await self._work.change(due, lambda run: run.time_out(moment), moment)
+            await self._work.change(due, lambda run: run.due(moment), moment)
         following = await self._store.next_deadline()
         left = LONGEST_SLEEP if following is None else (following - now()).total_seconds()
         self.interval = min(max(left, 0.01), LONGEST_SLEEP)

@@ -121,7 +121,7 @@ class Submission:
 
     def check_pipeline(self, pipeline: PipelineCreate) -> None:
         """Check the sizes of a pipeline: whether a job of it could be created. Raises Invalid."""
-        runnable = RunnablePipeline("", pipeline.name, 1, pipeline.steps, pipeline.env, pipeline.timeout)
+        runnable = RunnablePipeline("", pipeline.name, 1, pipeline.steps, pipeline.env, None)
         self._check_sizes([wanted_of_pipeline(new_id(), runnable, None, env={}, params={})])
 
     def _check_sizes(self, wanted: Sequence[Wanted], *, batch: bool = False) -> None:

@@ -28,6 +28,11 @@ from schemas.sizes import MAX_ARGUMENT, MAX_PATH, MAX_PROCESS
 
 MAX_STEPS: Final = 1000
 MAX_SECONDS: Final = 366 * 24 * 3600.0
+CLEANUP_TIMEOUT: Final = 60.0
+"""Seconds that the `always` steps of a job may take after it was stopped, by default."""
+MAX_CLEANUP: Final = 24 * 3600.0
+MAX_CONDITION: Final = 2000
+"""The most characters of a step's `if`."""
 MAX_SLOTS: Final = 10_000
 """How many executions a worker may be allowed to run at once."""
 MAX_PREFETCH: Final = 10_000
@@ -98,8 +103,10 @@ Command = Annotated[
 ]
 """The form is chosen before validation, so that an error is about the form that was given."""
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+CleanupSeconds = Annotated[float, Field(gt=0, le=MAX_CLEANUP, allow_inf_nan=False)]
 StepType = TypeAliasType("StepType", Literal["shell", "bash", "python", "exec"])
 When = TypeAliasType("When", Literal["on_success", "on_failure", "always"])
+MatrixValue = str | int | float | bool
 Priority = TypeAliasType("Priority", Literal["low", "normal", "high", "critical"])
 """Named types are components of the OpenAPI documents, and so one class each in generated clients."""
 PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
@@ -269,7 +276,14 @@ class StepSpec(CommandSpec):
     depends_on: OrDefault[list[Slug]] = Field(
         default_factory=list, max_length=MAX_STEPS, description="Names of the steps that must end before it starts."
     )
-    when: OrDefault[When] = Field("on_success", description="Only on_success is supported yet.")
+    when: OrDefault[When] = Field(
+        "on_success",
+        description="on_success: if all steps that it depends on succeeded. on_failure: if one of them failed, or one "
+        "behind a skipped step. always: whatever they did, also after a cancel, for at most `cleanup_timeout`.",
+    )
+    condition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_CONDITION)] | None = Field(
+        None, alias="if", description="A CEL expression over `params`, `steps` and `job`; the step is skipped if false."
+    )
     allow_failure: OrDefault[bool] = Field(
         False, description="Whether the job and the steps that depend on this one go on when it fails."
     )
@@ -281,6 +295,8 @@ class StepSpec(CommandSpec):
     def _no_double_dependency(self) -> "StepSpec":
         if len(set(self.depends_on)) != len(self.depends_on):
             raise ValueError(f"step {self.name!r} names a dependency twice")
+        if self.when != "on_success" and not self.depends_on:
+            raise ValueError(f"when: {self.when} needs depends_on, the steps whose end step {self.name!r} waits for")
         return self
 
 

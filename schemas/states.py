@@ -80,6 +80,18 @@ class Reason(StrEnum):
     LOST = "lost"
     CANCELLED = "cancelled"
     DEPENDENCY_FAILED = "dependency_failed"
+    DEPENDENCY_CANCELLED = "dependency_cancelled"
+    DEPENDENCY_SKIPPED = "dependency_skipped"
+    NOT_NEEDED = "not_needed"
+    """The step runs only after a failure, and none of the steps that it depends on failed."""
+    CONDITION = "condition"
+    """The step's `if` was false."""
+    BAD_CONDITION = "bad_condition"
+    """The step's `if` could not be evaluated."""
+    FAIL_FAST = "fail_fast"
+    """Another task of the same matrix failed."""
+    CLEANUP_TIMEOUT = "cleanup_timeout"
+    """The job was stopped, and its `cleanup_timeout` was over before this step was."""
     START_FAILED = "start_failed"
     """The process could not be started: no such program, no such directory, not permitted."""
     RETURNED = "returned"
@@ -166,7 +178,7 @@ TASK: Final = _machine(
     "task",
     _T.PENDING,
     {
-        _T.PENDING: {_T.QUEUED, _T.SKIPPED, _T.CANCELLED},
+        _T.PENDING: {_T.QUEUED, _T.SKIPPED, _T.CANCELLED, _T.FAILED},
         _T.QUEUED: {_T.SCHEDULED, _T.RUNNING, _T.QUEUED} | _ENDED,
         _T.SCHEDULED: {_T.RUNNING, _T.QUEUED} | _ENDED,
         _T.RUNNING: {_T.QUEUED} | _ENDED,

@@ -112,7 +112,8 @@ class JobRoutes:
             return json_response(JobState(id=id, status=listener.ended))
 
     async def cancel_job(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """Waiting steps are cancelled at once; running ones are ordered to stop. 409 when the job has ended."""
+        """Waiting steps are cancelled at once; running ones are ordered to stop. Steps with `when: always` then clean
+        up, for at most `cleanup_timeout`; a second request ends them as well. 409 when the job has ended."""
         moment = now()
 
         def cancel(run: JobRun) -> None:
@@ -124,6 +125,7 @@ class JobRoutes:
         runs = await self.work.change([id], cancel, moment)
         if id not in runs:
             raise NotFound("job", id)
+        self.deadlines.wake()  # clean-up has one
         return json_response(JobState(id=id, status=runs[id].job.status), status=202)
 
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:

@@ -43,7 +43,11 @@ def shown_in_detail(new: NewJob) -> JobDetail:
         for task, definition in zip(new.run.tasks.values(), new.definitions.values(), strict=True)
     ]
     return JobDetail.model_construct(
-        **_job_fields(new), env=masking.shown(new.wanted.env), timeout=new.wanted.timeout, tasks=tasks
+        **_job_fields(new),
+        env=masking.shown(new.wanted.env),
+        timeout=new.wanted.timeout,
+        cleanup_timeout=new.wanted.cleanup_timeout,
+        tasks=tasks,
     )
 
 

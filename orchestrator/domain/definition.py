@@ -11,7 +11,7 @@ from typing import Final
 
 from orchestrator.domain.environment import merged, own
 from schemas.model import acts
-from schemas.specs import CommandSpec, Resources, RetrySpec, RunSpec, StepSpec
+from schemas.specs import CommandSpec, MatrixValue, Resources, RetrySpec, RunSpec, StepSpec, When
 
 DEFAULT_TASK_NAME: Final = "main"
 _NAME_LENGTH: Final = 60
@@ -31,6 +31,14 @@ class StepRules:
     resources: Resources | None = None
     queue_timeout: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    when: When = "on_success"
+    condition: str | None = None
+    matrix: Mapping[str, MatrixValue] | None = None
+    """The values of one task of a step with a matrix."""
+    index: int | None = None
+    """The place of such a task among the tasks of its step, from 0."""
+    max_parallel: int | None = None
+    fail_fast: bool = True
 
 
 @dataclass(frozen=True, slots=True)

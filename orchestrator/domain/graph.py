@@ -17,7 +17,7 @@ class Step(Protocol):
     @property
     def depends_on(self) -> Sequence[str]: ...
     @property
-    def when(self) -> str: ...
+    def condition(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _unknown(steps: Sequence[Step]) -> list[Fault]:
 
 def _unsupported(steps: Sequence[Step]) -> list[Fault]:
     return [
-        Fault(("steps", index, "when"), f"not yet supported: step {step.name!r} has when={step.when}", "not_supported")
+        Fault(("steps", index, "if"), f"not yet supported: step {step.name!r} has an if", "not_supported")
         for index, step in enumerate(steps)
-        if step.when != "on_success"
+        if step.condition is not None
     ]

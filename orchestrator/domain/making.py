@@ -26,7 +26,6 @@ class NewJob:
     wanted: Wanted
     definitions: Mapping[str, TaskDefinition]
     """By task id, in the order of the steps."""
-    deadline: datetime | None
 
     def commands(self) -> Commands:
         """The commands and environments that its first orders need."""
@@ -45,12 +44,15 @@ def begin(
 ) -> NewJob:
     """Create a job. `task_ids` are as many as it has tasks; the job belongs to a trace if one is given."""
     definitions = dict(zip(task_ids, wanted.definitions, strict=True))
+    start = max(moment, wanted.run_at) if wanted.run_at else moment
     state = JobState(
         id=wanted.id,
         name=wanted.name,
         created_at=moment,
         priority=wanted.priority,
         pipeline_id=wanted.pipeline_id,
+        deadline=start + timedelta(seconds=wanted.timeout) if wanted.timeout else None,
+        cleanup_timeout=wanted.cleanup_timeout,
         traceparent=traceparent,
         tracestate=tracestate,
     )
@@ -67,10 +69,7 @@ def begin(
     )
     run.journal.append(Entry(created, moment))
     run.begin(moment, run_at=wanted.run_at)
-    start = max(moment, wanted.run_at) if wanted.run_at else moment
-    return NewJob(
-        run, wanted, definitions, deadline=start + timedelta(seconds=wanted.timeout) if wanted.timeout else None
-    )
+    return NewJob(run, wanted, definitions)
 
 
 def order_bytes(

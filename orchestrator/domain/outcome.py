@@ -60,23 +60,24 @@ def job_ending(job: JobState, at: datetime) -> EventData:
 
 def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobStatus, Reason | None, TaskState | None]:
     """The status and reason of a job whose tasks have all ended, and the task that made it fail. A job that was stopped
-    after its last task had ended keeps the outcome of its tasks."""
+    after its last task had ended keeps the outcome of its tasks. A clean-up that failed makes a stopped job fail."""
     cancelled = False
     cause: TaskState | None = None
-    failure: Reason | None = None
+    clean_up: TaskState | None = None
     for task in tasks:
         if task.status is TaskStatus.CANCELLED:
-            cancelled = True
-        elif failure is None and not task.satisfied:
-            failure, cause = task.reason or Reason.EXIT_CODE, task
-        elif failure is Reason.DEPENDENCY_FAILED and task.status is TaskStatus.FAILED and not task.satisfied:
-            failure, cause = task.reason, task  # a failed step explains more than a step skipped because of it
-    if cancelled and stopping is Reason.JOB_TIMEOUT:
-        return JobStatus.FAILED, Reason.JOB_TIMEOUT, None
+            cancelled = cancelled or task.reason is not Reason.FAIL_FAST
+        elif task.status is TaskStatus.FAILED and not task.rules.allow_failure:
+            cause = cause or task
+            clean_up = clean_up or (task if task.cleans_up else None)
     if cancelled:
-        return JobStatus.CANCELLED, Reason.CANCELLED, None
-    if failure is not None:
-        return JobStatus.FAILED, failure, cause
+        if stopping is Reason.JOB_TIMEOUT:
+            return JobStatus.FAILED, Reason.JOB_TIMEOUT, None
+        if clean_up is None:
+            return JobStatus.CANCELLED, Reason.CANCELLED, None
+        cause = clean_up
+    if cause is not None:
+        return JobStatus.FAILED, cause.reason or Reason.EXIT_CODE, cause
     return JobStatus.SUCCEEDED, None, None
 
 

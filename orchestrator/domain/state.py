@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from orchestrator.domain.definition import StepRules
-from schemas.specs import Priority
+from schemas.specs import CLEANUP_TIMEOUT, Priority
 from schemas.states import JobStatus, Reason, TaskStatus
 
 MOST_AVOIDED: Final = 10
@@ -30,6 +30,9 @@ class JobState:
     """The reason in words, where the reason alone does not explain enough."""
     stopping: Reason | None = None
     """Why the job is being stopped: `cancelled` or `job_timeout`."""
+    deadline: datetime | None = None
+    """The job's time limit; while it is being stopped, the limit of its clean-up, if that goes on."""
+    cleanup_timeout: float = CLEANUP_TIMEOUT
     started_at: datetime | None = None
     finished_at: datetime | None = None
     traceparent: str | None = None
@@ -37,6 +40,11 @@ class JobState:
     tracestate: str | None = None
     version: int = 0
     """How many times the job and its tasks were written before."""
+
+    @property
+    def cleaning_up(self) -> bool:
+        """Whether the job is being stopped, and its `always` steps go on."""
+        return self.stopping is not None and self.deadline is not None
 
 
 @dataclass(slots=True)
@@ -68,9 +76,9 @@ class TaskState:
         return self.rules.name
 
     @property
-    def satisfied(self) -> bool:
-        """Whether the steps that depend on this task may run."""
-        return self.status is TaskStatus.SUCCEEDED or (self.status is TaskStatus.FAILED and self.rules.allow_failure)
+    def cleans_up(self) -> bool:
+        """Whether it goes on while its job is being stopped."""
+        return self.rules.when == "always"
 
     def avoiding(self, worker_id: str) -> tuple[str, ...]:
         """The workers to avoid, with this one first."""

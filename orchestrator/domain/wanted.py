@@ -10,7 +10,7 @@ from datetime import datetime
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.environment import merged
 from schemas.sizes import parameter_variable
-from schemas.specs import CommandSpec, Priority, StepSpec
+from schemas.specs import CLEANUP_TIMEOUT, CommandSpec, Priority, StepSpec
 from schemas.states import TaskStatus
 
 
@@ -24,6 +24,7 @@ class RunnablePipeline:
     steps: list[StepSpec]
     env: Mapping[str, str]
     timeout: float | None
+    cleanup_timeout: float = CLEANUP_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class FormerJob:
     params: Mapping[str, str]
     labels: Mapping[str, str]
     timeout: float | None
+    cleanup_timeout: float
     tasks: list[FormerTask]
 
 
@@ -73,6 +75,7 @@ class Wanted:
     params: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    cleanup_timeout: float = CLEANUP_TIMEOUT
     run_at: datetime | None = None
     rerun_of: str | None = None
     schedule_id: str | None = None
@@ -116,6 +119,7 @@ def wanted_of_pipeline(
         env=merged(pipeline.env, env),
         params=params,
         timeout=pipeline.timeout,
+        cleanup_timeout=pipeline.cleanup_timeout,
         priority=priority,
         labels=labels or {},
         run_at=run_at,
@@ -148,6 +152,7 @@ def wanted_of_former(
         params={**kept, **params},
         labels=former.labels,
         timeout=former.timeout,
+        cleanup_timeout=former.cleanup_timeout,
         rerun_of=rerun_of,
         kept={task.definition.rules.name: task for task in succeeded},
     )

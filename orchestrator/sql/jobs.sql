@@ -24,7 +24,9 @@ select array(select id::text from fresh) as fresh
 -- array.
 select
     job_json(j)::text as job,
-    json_build_object('env', shown_environment(j.env), 'timeout', j.timeout)::text as shared,
+    json_build_object(
+        'env', shown_environment(j.env), 'timeout', j.timeout, 'cleanup_timeout', j.cleanup_timeout
+    )::text as shared,
     coalesce(
         (
             select json_agg(
@@ -158,7 +160,7 @@ order by x.started_at nulls last, x.id
 -- A job's definition.
 select
     j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.env, j.params, j.labels,
-    j.timeout, p.archived_at is not null as archived
+    j.timeout, j.cleanup_timeout, p.archived_at is not null as archived
 from jobs j left join pipelines p on p.id = j.pipeline_id
 where j.id = $1::uuid
 
@@ -180,6 +182,7 @@ select
         select coalesce(json_agg(json_build_object(
             'name', d.name, 'status', d.status,
             'satisfied', d.status = 'succeeded' or (d.status = 'failed' and d.allow_failure)
+                or (d.status = 'skipped' and d.reason = 'condition')
         ) order by d.position), '[]'::json)
         from tasks d
         where d.job_id = t.job_id and d.name in (select json_array_elements_text(t.depends_on))

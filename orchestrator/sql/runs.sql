@@ -3,7 +3,7 @@
 -- include the changes of the transaction that held the lock before.
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
-    created_at, started_at, finished_at, traceparent, tracestate
+    created_at, started_at, finished_at, deadline, cleanup_timeout, traceparent, tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id
@@ -84,15 +84,15 @@ from unnest($1::uuid[], $2::uuid[]) as late (job_id, id)
 where x.job_id = late.job_id and x.id = late.id and x.status = 'pending'
 
 -- name: due_jobs
--- Jobs whose deadline has passed, oldest first.
+-- Jobs at their time limit, or at that of their clean-up, oldest first.
 select id::text from jobs
-where deadline is not null and stopping is null and finished_at is null and deadline <= $1
+where deadline is not null and finished_at is null and deadline <= $1
 order by deadline
 limit $2
 
 -- name: next_deadline
 -- When the next job is due.
-select min(deadline) from jobs where deadline is not null and stopping is null and finished_at is null
+select min(deadline) from jobs where deadline is not null and finished_at is null
 
 -- name: overdue_tasks
 -- A page of tasks of jobs in one status that wait for an event and have had none since $2, from a place in the order of
@@ -119,7 +119,8 @@ with queued as (
         octet_length(t.run::text) + octet_length(j.env::text) as bytes
     from tasks t
     join jobs j on j.id = t.job_id
-    where t.job_id = any($1::uuid[]) and t.id = any($2::uuid[]) and t.status = 'queued' and j.stopping is null
+    where t.job_id = any($1::uuid[]) and t.id = any($2::uuid[]) and t.status = 'queued'
+        and (j.stopping is null or (t.run_when = 'always' and j.deadline is not null)) -- clean-up goes on
 ),
 counted as (
     select *, sum(bytes) over (order by job_id, id) - bytes as bytes_before from queued

@@ -112,6 +112,7 @@ class JobStore:
             params=job["params"],
             labels=job["labels"],
             timeout=job["timeout"],
+            cleanup_timeout=job["cleanup_timeout"],
             tasks=[_former_task(row) for row in rows],
         )
 

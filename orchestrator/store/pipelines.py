@@ -82,9 +82,9 @@ class PipelineStore:
     async def _write_version(
         self, tx: Transaction, pipeline_id: str, version: int, wanted: PipelineCreate, moment: datetime
     ) -> str:
-        steps, env = _STEPS.dump_json(wanted.steps).decode(), to_json(wanted.env).decode()
+        steps, env = _STEPS.dump_json(wanted.steps, by_alias=True).decode(), to_json(wanted.env).decode()
         sql = self._sql["insert_pipeline_version"]
-        of = (wanted.name, wanted.description, steps, env, wanted.timeout, moment)
+        of = (wanted.name, wanted.description, steps, env, wanted.timeout, wanted.cleanup_timeout, moment)
         await tx.execute(sql, pipeline_id, version, *of)
         body: str = await tx.fetch_value(self._sql["get_pipeline"], pipeline_id)
         return body
@@ -92,4 +92,5 @@ class PipelineStore:
 
 def _runnable(row: Record) -> RunnablePipeline:
     steps = _STEPS.validate_python(row["steps"])
-    return RunnablePipeline(row["id"], row["name"], row["version"], steps, row["env"], row["timeout"])
+    limits = row["timeout"], row["cleanup_timeout"]
+    return RunnablePipeline(row["id"], row["name"], row["version"], steps, row["env"], *limits)

@@ -1,4 +1,4 @@
-"""A step's rules as columns of `tasks`, derived from `StepRules`: one column for each field, with the field's name.
+"""A step's rules as columns of `tasks`, derived from `StepRules`: one column for each field, mostly with its name.
 
 A new field needs only a migration that adds a column of the type below.
 """
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from orchestrator.domain.definition import StepRules
+from schemas.specs import When
 from shared.postgres import Record, UnknownParameter
 
 _PLAIN: Final[dict[Any, str]] = {
@@ -22,15 +23,24 @@ _PLAIN: Final[dict[Any, str]] = {
     str | None: "text",
     int | None: "integer",
     float | None: "float8",
+    When: "text",
 }
 """The fields that have a type of PostgreSQL. Every other field is a JSON column."""
+
+_COLUMN: Final = {"when": "run_when"}
+"""Columns that cannot have their field's name, which is a reserved word of SQL."""
+
+_SHOWN: Final = {"condition": "if"}
+"""Fields that REST shows under a name that is a reserved word of Python."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleColumn:
     """One field of the rules and its column."""
 
+    field: str
     name: str
+    """The column's."""
     type: str
     """The element type of the array that is passed: `text` for JSON."""
     cast: str
@@ -45,7 +55,7 @@ def rules_of(row: Record | Mapping[str, object]) -> StepRules:
     """The rules from a row selected with `:rules.columns`."""
     values = {column.name: row[column.name] for column in COLUMNS}
     return StepRules(
-        **{column.name: column.read(values[column.name]) for column in COLUMNS if values[column.name] is not None}
+        **{column.field: column.read(values[column.name]) for column in COLUMNS if values[column.name] is not None}
     )
 
 
@@ -60,7 +70,11 @@ class RulesInQueries:
             case "columns":
                 return ", ".join(_selected(column) for column in COLUMNS)
             case "shown":
-                return ", ".join(f"'{column.name}', t.{column.name}" for column in COLUMNS if column.name != "name")
+                return ", ".join(
+                    f"'{_SHOWN.get(column.field, column.field)}', t.{column.name}"
+                    for column in COLUMNS
+                    if column.field != "name"
+                )
             case _:
                 raise UnknownParameter(f"the rules have no part {part!r}")
 
@@ -80,9 +94,9 @@ def _columns() -> tuple[RuleColumn, ...]:
 
 
 def _column(name: str, kind: Any, default: object) -> RuleColumn:
-    value_of = attrgetter(name)
+    value_of, column = attrgetter(name), _COLUMN.get(name, name)
     if kind in _PLAIN:
-        return RuleColumn(name, _PLAIN[kind], "", None, value_of, lambda value: value)
+        return RuleColumn(name, column, _PLAIN[kind], "", None, value_of, lambda value: value)
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     empty = None if default is None else to_json(default).decode()
 
@@ -90,7 +104,7 @@ def _column(name: str, kind: Any, default: object) -> RuleColumn:
         value = value_of(rules)
         return empty if value == default else adapter.dump_json(value).decode()
 
-    return RuleColumn(name, "text", "json", empty, write, adapter.validate_python)
+    return RuleColumn(name, column, "text", "json", empty, write, adapter.validate_python)
 
 
 def _default(name: str) -> object:

@@ -149,6 +149,8 @@ def _job(row: Record) -> JobState:
         reason=Reason(row["reason"]) if row["reason"] else None,
         detail=row["detail"],
         stopping=Reason(row["stopping"]) if row["stopping"] else None,
+        deadline=row["deadline"],
+        cleanup_timeout=row["cleanup_timeout"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         traceparent=row["traceparent"],

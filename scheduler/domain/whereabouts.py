@@ -46,13 +46,15 @@ def worker_in_words(id: str | None, name: str | None) -> str:
 
 
 def _pending(task: TaskAnswer) -> str:
-    missing = [step for step in task.depends_on if not step.satisfied]
+    missing = [step for step in task.depends_on if not TASK.is_final(step.status)]
     if len(missing) == 1:
         return f"waits for step {missing[0].name}, which is {missing[0].status.value}"
     if missing:
         return f"waits for steps {_named(missing)}"
     if task.job_status is JobStatus.PENDING:
         return "waits for its job to begin"
+    if task.depends_on:
+        return "waits until fewer tasks of its matrix run (`max_parallel`)"
     return "waits for no other step: it is about to be queued"
 
 
@@ -63,6 +65,10 @@ def _queued(task: TaskAnswer, now: datetime) -> str:
 
 
 def _skipped(task: TaskAnswer) -> str:
+    if task.reason is Reason.CONDITION:
+        return "does not wait: it was skipped, because its `if` was false"
+    if task.reason is Reason.NOT_NEEDED:
+        return "does not wait: it was skipped, because no step that it depends on failed"
     causes = [step for step in task.depends_on if not step.satisfied and TASK.is_final(step.status)]
     if len(causes) == 1:
         return f"does not wait: it was skipped, because step {causes[0].name} {_past(causes[0].status)}"

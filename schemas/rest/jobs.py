@@ -17,6 +17,7 @@ from schemas.specs import (
     Resources,
     RetrySpec,
     StepType,
+    When,
 )
 from schemas.states import JOB, ExecutionStatus, JobStatus, Reason, TaskStatus
 
@@ -76,6 +77,14 @@ class Task(Model):
     )
     attempt: int = Field(description="The current attempt, counted from 1.")
     depends_on: list[str] = Field(description="The steps that must end before this one starts.")
+    when: When = Field(description="After which outcomes of the steps that it depends on it runs.")
+    condition: str | None = Field(alias="if", description="A CEL expression; the step is skipped if it is false.")
+    matrix: dict[str, str | int | float | bool] | None = Field(
+        description="The values of the step's matrix for this task; null without a matrix."
+    )
+    index: int | None = Field(description="The task's place in the step's matrix, from 0.")
+    max_parallel: int | None = Field(description="How many tasks of the step's matrix run at the same time.")
+    fail_fast: bool = Field(description="Whether the first failed task of the step's matrix cancels its other tasks.")
     allow_failure: bool = Field(
         description="Whether the job and the steps that depend on this one go on when it fails."
     )
@@ -133,6 +142,9 @@ class JobDetail(Job):
         "Values that look like secrets are shown as `***`."
     )
     timeout: float | None = Field(description="Time limit of the whole job, in seconds.")
+    cleanup_timeout: float = Field(
+        description="Time limit of `always` steps after a cancel or the timeout, in seconds."
+    )
     tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp, without_controls
 from schemas.rest.lists import PageQuery
-from schemas.specs import MAX_STEPS, Env, Seconds, StepSpec
+from schemas.specs import CLEANUP_TIMEOUT, MAX_STEPS, CleanupSeconds, Env, Seconds, StepSpec
 
 PipelineStatus = Literal["active", "archived"]
 
@@ -48,6 +48,9 @@ class PipelineCreate(Model):
         default_factory=dict, description="Environment variables of every step; a step's own `env` takes precedence."
     )
     timeout: Seconds | None = Field(None, description="Time limit of a whole job, in seconds.")
+    cleanup_timeout: OrDefault[CleanupSeconds] = Field(
+        CLEANUP_TIMEOUT, description="Time limit of `always` steps after a cancel or the timeout, in seconds."
+    )
 
 
 class Pipeline(Model):
@@ -63,6 +66,9 @@ class Pipeline(Model):
     steps: list[StepSpec] = Field(description="The steps, and for each the steps that it depends on.")
     env: dict[str, str] = Field(description="Environment variables of every step; a step's own `env` takes precedence.")
     timeout: float | None = Field(description="Time limit of a whole job, in seconds.")
+    cleanup_timeout: float = Field(
+        description="Time limit of `always` steps after a cancel or the timeout, in seconds."
+    )
     created_at: Timestamp = Field(description="When the pipeline was created.")
     updated_at: Timestamp = Field(description="When its latest version was created.")
 

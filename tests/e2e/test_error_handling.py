@@ -123,7 +123,7 @@ async def test_a_bad_job_is_refused_with_the_reason(http: Http, body: str, statu
         ([{"name": "a", "command": "true", "depends_on": ["ghost"]}], ["ghost"]),
         ([{"name": "a", "command": "true"}, {"name": "a", "command": "false"}], ["a"]),
         ([{"name": "self", "command": "true", "depends_on": ["self"]}], ["self"]),
-        ([{"name": "a", "command": "true", "when": "always"}], ["not yet supported"]),
+        ([{"name": "a", "command": "true", "when": "always"}], ["when: always needs depends_on", "'a'"]),
     ],
 )  # fmt: skip
 async def test_a_bad_graph_is_refused_naming_the_steps(http: Http, steps: list[object], names: list[str]) -> None:

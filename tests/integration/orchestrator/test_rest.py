@@ -42,7 +42,9 @@ async def test_a_pipeline_is_made_shown_changed_and_archived(house: House) -> No
         ([A, A], ["body", "steps", 1, "name"], "repeated_step"),
         ([B], ["body", "steps", 0, "depends_on", 0], "unknown_step"),
         ([A | {"depends_on": ["b"]}, B], ["body", "steps", 0, "depends_on"], "cycle"),
-        ([A | {"when": "always"}], ["body", "steps", 0, "when"], "not_supported"),
+        ([A, B | {"if": "true"}], ["body", "steps", 1, "if"], "not_supported"),
+        ([A | {"when": "always"}], ["body", "steps", 0], "value_error"),
+        ([A | {"when": "on_failure"}], ["body", "steps", 0], "value_error"),
     ],
 )
 async def test_steps_that_make_no_graph_are_refused_by_name(
@@ -66,7 +68,7 @@ async def test_a_job_is_answered_as_it_is_stored(house: House) -> None:
     assert job["name"] == "echo hello"
     assert [task["name"] for task in job["tasks"]] == ["main"]
     assert await house.get(f"/api/v1/jobs/{job['id']}") == job
-    listed = {name: value for name, value in job.items() if name not in ("tasks", "env", "timeout")}
+    listed = {name: value for name, value in job.items() if name not in ("tasks", "env", "timeout", "cleanup_timeout")}
     assert await house.get("/api/v1/jobs") == [listed]
     order = await house.queued(job)
     assert (order.priority, order.run_at) == ("high", later)
@@ -145,7 +147,10 @@ async def test_jobs_are_found_by_their_labels(house: House) -> None:
     assert await found("label=tier=1&label=team=data") == [other["id"]]
     assert await found("label=note=a%3Db%20c") == [other["id"]]
     assert await found("label=tier=2") == []
-    for query, says in (("label=team", "should be KEY=VALUE"), ("label=a=1&label=a=2", "one key has two values")):
+    for query, says in (
+        ("label=team", "should be KEY=VALUE"),
+        ("label=a=1&label=a=2", "two values"),
+    ):
         problem = await house.get(f"/api/v1/jobs?{query}", status=422)
         assert says in problem["errors"][0]["msg"]
 

@@ -231,6 +231,48 @@ async def test_a_failed_step_skips_what_follows(house: House) -> None:
     assert event.reason is Reason.EXIT_CODE
 
 
+async def test_a_step_after_a_failure_and_one_at_the_end_run(house: House) -> None:
+    pipeline = await house.pipeline(
+        A,
+        {"name": "undo", "command": "true", "depends_on": ["a"], "when": "on_failure"},
+        {"name": "notify", "command": "true", "depends_on": ["a"]},
+        {"name": "clean", "command": "true", "depends_on": ["undo", "notify"], "when": "always"},
+    )
+    job = await house.submit(pipeline_id=pipeline["id"])
+    assert [task["when"] for task in job["tasks"]] == ["on_success", "on_failure", "on_success", "always"]
+    await house.say(finished(scheduled(await house.queued(job, "a")), "failed", exit_code=3, reason=Reason.EXIT_CODE))
+    await house.say(finished(scheduled(await house.queued(job, "undo"))))
+    await house.say(finished(scheduled(await house.queued(job, "clean"))))
+    over = await house.over(job)
+    assert [(task["status"], task["reason"]) for task in over["tasks"]] == [
+        ("failed", "exit_code"),
+        ("succeeded", None),
+        ("skipped", "dependency_failed"),
+        ("succeeded", None),
+    ]
+    assert (over["status"], over["reason"]) == ("failed", "exit_code")
+
+
+async def test_clean_up_after_a_cancel_ends_at_its_time_limit(house: House) -> None:
+    clean = {"name": "clean", "command": "true", "depends_on": ["a"], "when": "always"}
+    pipeline = await house.post("/api/v1/pipelines", {"name": "x", "steps": [A, clean], "cleanup_timeout": 0.2})
+    assert pipeline["cleanup_timeout"] == 0.2
+    job = await house.submit(pipeline_id=pipeline["id"])
+    assert job["cleanup_timeout"] == 0.2
+    placed = scheduled(await house.queued(job, "a"))
+    await house.say(started(placed))
+    await house.post(f"/api/v1/jobs/{job['id']}/cancel", status=202)
+    await house.say(finished(placed, "cancelled", reason=Reason.CANCELLED))
+    cleaning = scheduled(await house.queued(job, "clean"))
+    await house.say(started(cleaning))
+    request = await house.ears.wait(TaskCancelRequested, where=lambda one: one.reason is Reason.CLEANUP_TIMEOUT)
+    assert [event.task_id for event in request] == [cleaning.task_id]
+    await house.say(finished(cleaning, "cancelled", reason=Reason.CLEANUP_TIMEOUT))
+    over = await house.over(job)
+    assert over["status"] == "cancelled"
+    assert [task["reason"] for task in over["tasks"]] == ["cancelled", "cleanup_timeout"]
+
+
 async def test_a_lost_execution_runs_again_elsewhere(house: House) -> None:
     job = await house.submit()
     first = scheduled(await house.queued(job))

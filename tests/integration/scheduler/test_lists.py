@@ -127,7 +127,7 @@ async def test_two_values_of_one_label_are_refused(house: Opener) -> None:
     here = await house()
     for path, name in (("workers", "label"), ("queue", "requires")):
         problem: Any = await here.get(f"/api/v1/{path}?{name}=zone=north&{name}=zone=south", 422)
-        assert problem["errors"][0]["msg"] == f"{name}: one key has two values, and nothing has both"
+        assert problem["errors"][0]["msg"] == f"{name}: one key is given with two values; no entry has both"
 
 
 async def test_an_order_and_a_loss_say_what_the_worker_is_called(house: Opener) -> None:

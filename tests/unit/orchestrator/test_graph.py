@@ -14,7 +14,7 @@ from orchestrator.domain import graph
 class S:
     name: str
     depends_on: Sequence[str] = ()
-    when: str = "on_success"
+    condition: str | None = None
 
 
 @st.composite
@@ -54,8 +54,8 @@ def test_a_cycle_names_its_steps_and_no_others() -> None:
     assert "d" not in caught.value.faults[0].msg.removeprefix("the steps wait for each other")
 
 
-def test_conditions_other_than_success_are_not_yet_supported() -> None:
-    assert faults(S("a"), S("b", ["a"], "always")) == [(("steps", 1, "when"), "not_supported")]
+def test_an_if_is_not_yet_supported() -> None:
+    assert faults(S("a"), S("b", ["a"], "true")) == [(("steps", 1, "if"), "not_supported")]
 
 
 @given(dags())

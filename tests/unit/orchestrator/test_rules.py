@@ -1,6 +1,6 @@
 """A step's rules as columns: what is written is read again, whatever fields there are."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import orjson
 import pytest
@@ -11,6 +11,7 @@ from schemas.rest.jobs import Task
 from schemas.specs import Resources, RetrySpec, RunSpec, StepSpec
 from shared.postgres import UnknownParameter
 
+OF_MATRIX = {"matrix", "index", "max_parallel", "fail_fast"}
 PLAIN = StepRules("a")
 RICH = StepRules(
     "b",
@@ -23,10 +24,13 @@ RICH = StepRules(
     resources=Resources(cpu_m=500),
     queue_timeout=2.5,
     labels={"stage": "build"},
+    when="always",
+    condition="params.x == 'y'",
 )
+IN_MATRIX = replace(RICH, matrix={"python": "3.12", "count": 3, "fast": True}, index=1, max_parallel=2, fail_fast=False)
 
 
-@pytest.mark.parametrize("rules", [PLAIN, RICH])
+@pytest.mark.parametrize("rules", [PLAIN, RICH, IN_MATRIX])
 def test_rules_are_read_as_they_were_written(rules: StepRules) -> None:
     written = {column.name: column.write(rules) for column in COLUMNS}
     kept = {
@@ -38,26 +42,33 @@ def test_rules_are_read_as_they_were_written(rules: StepRules) -> None:
 
 
 def test_every_field_is_a_column() -> None:
-    assert [column.name for column in COLUMNS] == [field.name for field in fields(StepRules)]
+    assert [column.field for column in COLUMNS] == [field.name for field in fields(StepRules)]
     assert {column.name: column.type for column in COLUMNS if not column.cast} == {
         "name": "text",
         "allow_failure": "boolean",
         "retry_on_lost": "boolean",
         "max_crashes": "integer",
         "queue_timeout": "float8",
+        "run_when": "text",  # `when` is a reserved word
+        "condition": "text",
+        "index": "integer",
+        "max_parallel": "integer",
+        "fail_fast": "boolean",
     }
 
 
 def test_every_field_of_a_step_is_a_rule_or_part_of_its_command() -> None:
-    rules = {field.name for field in fields(StepRules)}
-    assert StepSpec.model_fields.keys() == rules | RunSpec.model_fields.keys() | {"when"}  # which is not yet supported
+    rules = {field.name for field in fields(StepRules)} - OF_MATRIX
+    assert StepSpec.model_fields.keys() == rules | RunSpec.model_fields.keys()
 
 
 def test_a_step_hands_down_every_rule_that_it_states() -> None:
     stated = {name: value for field in fields(StepRules) for name, value in [(field.name, getattr(RICH, field.name))]}
-    [task] = of_steps([StepSpec.model_validate({**stated, "depends_on": ["a"], "command": "true"})], over={})
+    given = {("if" if name == "condition" else name): value for name, value in stated.items() if name not in OF_MATRIX}
+    [task] = of_steps([StepSpec.model_validate({**given, "depends_on": ["a"], "command": "true"})], over={})
     assert task.rules == RICH
-    defaults = {field.name: getattr(PLAIN, field.name) for field in fields(StepRules) if field.name != "name"}
+    own = {field.name for field in fields(StepRules)} - OF_MATRIX - {"name"}
+    defaults = {name: getattr(PLAIN, name) for name in own}
     assert all(getattr(RICH, name) != value for name, value in defaults.items()), "a rule of RICH has its default"
 
 

@@ -70,6 +70,18 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
             told(TaskStatus.SKIPPED, step("build", TaskStatus.SKIPPED), reason=Reason.DEPENDENCY_FAILED),
             "does not wait: it was skipped, because step build was skipped",
         ),
+        (
+            told(TaskStatus.SKIPPED, DONE, reason=Reason.CONDITION),
+            "does not wait: it was skipped, because its `if` was false",
+        ),
+        (
+            told(TaskStatus.SKIPPED, DONE, reason=Reason.NOT_NEEDED),
+            "does not wait: it was skipped, because no step that it depends on failed",
+        ),
+        (
+            told(TaskStatus.PENDING, DONE, step("test", TaskStatus.FAILED), job_status=JobStatus.RUNNING),
+            "waits until fewer tasks of its matrix run (`max_parallel`)",
+        ),
     ],
 )
 def test_every_state_has_its_words(task: TaskAnswer, words: str) -> None:

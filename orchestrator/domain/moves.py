@@ -1,0 +1,226 @@
+"""The elementary changes of a job: a task is queued, retried, halted or ended, with all that follows from it. Pure.
+
+`orchestrator.domain.run` says when they happen.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.domain.flow import DECISIONS
+from orchestrator.domain.orders import Commands, Entry, Orders, Queued
+from orchestrator.domain.outcome import ending, job_ending, outcome
+from orchestrator.domain.state import JobState, TaskState
+from orchestrator.domain.steps import ACTIVE, Step, Steps
+from schemas.events import EventData, JobStarted, TaskCancelRequested, TaskRetrying
+from schemas.states import JOB, TASK, JobStatus, Reason, TaskStatus
+
+
+@dataclass(slots=True)
+class JobMoves:
+    """A job and its tasks by id, and the changes that are not written yet. `draw` returns the random numbers for
+    retries, in [0, 1)."""
+
+    job: JobState
+    tasks: Mapping[str, TaskState]
+    draw: Callable[[], float]
+    journal: list[Entry] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    """Ids of the tasks to write."""
+    job_changed: bool = False
+    replaced: dict[str, str] = field(default_factory=dict)
+    """By id of a task that was placed again within one attempt: the execution that counts now."""
+    emptied: set[str] = field(default_factory=set)
+    """Ids of tasks that the scheduler took back. Their executions that never began are closed."""
+    late: set[str] = field(default_factory=set)
+    """Ids of executions whose placement was reported after their task had moved on: those that still run are closed."""
+    stale: int = 0
+    queued_before: dict[str, datetime | None] = field(default_factory=dict)
+    """For a job with a trace, by task id: since when the task's attempt had waited or run when the job was loaded."""
+    _steps: Steps | None = None
+    _open: int = -1
+
+    @property
+    def ordered(self) -> list[str]:
+        """The ids of the tasks with orders in the journal: `events` needs their commands."""
+        return [entry.event.task_id for entry in self.journal if isinstance(entry.event, Queued)]
+
+    def events(self, commands: Commands) -> Iterator[EventData]:
+        """The events to emit, in order. Raises KeyError for an order whose task has no command."""
+        orders = Orders(self.job.id, self.job.name, self.job.priority, self.job.tracestate, commands.env)
+        for entry in self.journal:
+            if isinstance(entry.event, Queued):
+                rules = self.tasks[entry.event.task_id].rules
+                yield orders.order(rules, commands.of_tasks[entry.event.task_id], entry.event)
+            elif not entry.observed:
+                yield entry.event
+
+    @property
+    def touched(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.journal or self.changed or self.job_changed)
+
+    def written(self) -> None:
+        """Call after the commit: the run then has no changes, as if it had just been loaded."""
+        self.job.version += self.touched
+        if self.job.traceparent is not None:
+            self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
+        self.journal, self.changed, self.replaced, self.emptied, self.late = [], set(), {}, set(), set()
+        self.job_changed, self.stale = False, 0
+
+    # ------------------------------------------------------------------ questions
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of the job."""
+        if self._steps is None:
+            self._steps = Steps(self.tasks.values())
+        return self._steps
+
+    def halted(self, task: TaskState) -> Reason | None:
+        """Why this task must not go on: its job is being stopped, or another task of its matrix failed."""
+        if self.job.stopping is not None:
+            return None if task.cleans_up and self.job.cleaning_up else self.job.stopping
+        if task.rules.index is not None and self.steps.of(task).failed_fast:
+            return Reason.FAIL_FAST
+        return None
+
+    # ------------------------------------------------------------------ moves
+
+    def decide(self, steps: Iterable[Step], now: datetime, *, run_at: datetime | None = None) -> None:
+        """Queue or skip the tasks of steps that are ready, and decide the steps that become ready by this."""
+        ready = list(steps)
+        for step in ready:  # grows while it is read
+            skipped = self._skipped(step)
+            if skipped is None:
+                self._start(step, now, run_at=run_at)
+            else:
+                status = TaskStatus.SKIPPED if self.job.stopping is None else TaskStatus.CANCELLED
+                for task in step.pending:
+                    ready += self._set_final(task, status, now, reason=skipped)
+
+    def again(
+        self,
+        task: TaskState,
+        reason: Reason,
+        now: datetime,
+        *,
+        run_at: datetime | None = None,
+        avoids: tuple[str, ...],
+    ) -> None:
+        """Queue the task's next attempt."""
+        task.attempt += 1
+        task.avoids = avoids
+        task.exit_code = task.started_at = task.execution_id = None
+        retrying = TaskRetrying(
+            task_id=task.id, job_id=self.job.id, attempt=task.attempt, name=task.name, reason=reason, run_at=run_at
+        )
+        self.say(retrying, now)
+        self._queue(task, now, run_at=run_at)
+
+    def halt(self, task: TaskState, reason: Reason, now: datetime) -> None:
+        """Cancel a task that waits for others, and request the end of one that is on its way. What depends on it is
+        decided."""
+        if task.status is TaskStatus.PENDING:
+            self.decide(self._set_final(task, TaskStatus.CANCELLED, now, reason=reason), now)
+        elif task.status in ACTIVE:
+            request = TaskCancelRequested(task_id=task.id, job_id=self.job.id, attempt=task.attempt, reason=reason)
+            self.say(request, now)
+
+    def end(
+        self,
+        task: TaskState,
+        status: TaskStatus,
+        now: datetime,
+        *,
+        reason: Reason | None = None,
+        detail: str | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """End the task and apply the consequences: halt the other tasks of its matrix or start the next, decide the
+        steps that depend on it, close the job."""
+        step = self.steps.of(task)
+        failed_before = step.failed_fast
+        ready = self._set_final(task, status, now, reason=reason, detail=detail, at=at)
+        if step.failed_fast and not failed_before and self.job.stopping is None:
+            for other in step.tasks:
+                self.halt(other, Reason.FAIL_FAST, now)
+        elif step.open and self.halted(task) is None:
+            self._start(step, now)
+        self.decide(ready, now)
+        self.close_if_done(now)
+
+    def job_runs(self, since: datetime, now: datetime) -> None:
+        """Note that the job's first process started at `since`."""
+        if self.job.status is JobStatus.PENDING:
+            self.job.status = JOB.advance(self.job.status, JobStatus.RUNNING)
+            self.job.started_at, self.job_changed = since, True
+            self.say(JobStarted(job_id=self.job.id), now)
+
+    def close_if_done(self, now: datetime) -> None:
+        """End the job if all its tasks have ended."""
+        job = self.job
+        if self._count_open() or JOB.is_final(job.status):
+            return
+        status, reason, cause = outcome(self.tasks.values(), job.stopping)
+        job.status = JOB.advance(job.status, status)
+        job.reason, job.finished_at = reason, now
+        if reason is not Reason.JOB_TIMEOUT:
+            job.detail = f"step {cause.name}: {cause.detail}" if cause is not None and cause.detail else None
+        self.job_changed = True
+        self.say(job_ending(job, now), now)
+
+    def say(self, event: EventData, now: datetime) -> None:
+        """Emit an event with this change."""
+        self.journal.append(Entry(event, now))
+
+    def observe(self, event: EventData, now: datetime) -> None:
+        """Note an event of another service for the timeline."""
+        self.journal.append(Entry(event, now, observed=True))
+
+    def _skipped(self, step: Step) -> Reason | None:
+        """Why a step that is ready does not run; None if it runs."""
+        if self.job.stopping is None:
+            return DECISIONS[step.rules.when][step.upstream]
+        began = self.job.status is JobStatus.RUNNING  # clean-up after nothing is not needed
+        return None if self.job.cleaning_up and began else self.job.stopping
+
+    def _start(self, step: Step, now: datetime, *, run_at: datetime | None = None) -> None:
+        for task in step.startable():
+            self._queue(task, now, run_at=run_at)
+
+    def _queue(self, task: TaskState, now: datetime, *, run_at: datetime | None = None) -> None:
+        if task.status is TaskStatus.PENDING:
+            self.steps.started(task)
+        task.status = TASK.advance(task.status, TaskStatus.QUEUED)
+        task.queued_at, task.run_at = now, run_at
+        self.changed.add(task.id)
+        queued = Queued(task.id, task.attempt, now, run_at, task.avoids, task.execution_id)
+        self.journal.append(Entry(queued, now))
+
+    def _set_final(
+        self,
+        task: TaskState,
+        status: TaskStatus,
+        now: datetime,
+        *,
+        reason: Reason | None = None,
+        detail: str | None = None,
+        at: datetime | None = None,
+    ) -> list[Step]:
+        """End the task. Returns the steps that became ready by this."""
+        still_open, before = self._count_open(), task.status
+        steps = self.steps  # counts the task as open
+        task.status = TASK.advance(task.status, status)
+        self._open = still_open - 1
+        task.reason, task.finished_at = reason, at or now
+        if status is not TaskStatus.CANCELLED or reason is not Reason.JOB_TIMEOUT:
+            task.detail = detail  # it was set at the job's time limit
+        self.changed.add(task.id)
+        self.say(ending(self.job.id, task), now)
+        return steps.ended(task, before)
+
+    def _count_open(self) -> int:
+        if self._open < 0:
+            self._open = sum(task.status not in TASK.final for task in self.tasks.values())
+        return self._open
