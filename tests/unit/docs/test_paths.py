@@ -1,4 +1,4 @@
-"""The documents name only files and folders that exist, and the map of modules names every module."""
+"""The documents name only files, folders and parts of modules that exist, and the map of modules names every module."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ FOLDERS = (
 PATH = re.compile(rf"(?<![\w./:$<-])(?:{'|'.join(FOLDERS)}|<service>)/(?!_[a-z])[\w./<>*-]*+(?!:\d)|(?<=`)\w+\.py(?=`)")
 """A path from the top of the repository, in which `<service>` and `*` stand for a part; or the name of a module in
 backticks. Not the name of an image (`hodei/worker:0.1.0`), nor a folder that only a wheel has (`hodei/_services`)."""
+NAME = r"`([A-Za-z_]\w*(?:\.\w+)?)`"
+MODULE = r"`((?:\w+/)+\w+\.(?:py|sql))`"
+PARTS = re.compile(rf"{NAME}\s+in\s+{MODULE}")
+PARTS_IN_BRACKETS = re.compile(rf"{MODULE}\s+\(({NAME}(?:,\s+{NAME})*)\)")
 SERVICES = ("orchestrator", "scheduler", "worker_manager")
 
 
@@ -41,6 +45,38 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
     names = {module.name for module in [*ROOT.glob("*.py"), *_modules()]}
 
     assert [path for path in _named(page.read_text()) if not _exists(path, names)] == []
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """The parts of modules that a text names, as (module, name): `name` in `module.py`, or `module.py` (`name`)."""
+    for name, module in PARTS.findall(text):
+        yield module, name
+    for module, names, *_ in PARTS_IN_BRACKETS.findall(text):
+        yield from ((module, name) for name in re.findall(NAME, names))
+
+
+def _has(module: str, name: str) -> bool:
+    source = (ROOT / module).read_text()
+    return all(
+        re.search(rf"\b(?:def|class) {part}\b|\b{part}\b *[:=]|-- name: {part}\b", source) for part in name.split(".")
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_part_of_a_module_that_a_page_names_exists(page: Path) -> None:
+    assert [(module, name) for module, name in _parts(page.read_text()) if not _has(module, name)] == []
+
+
+def test_parts_of_modules_are_found() -> None:
+    text = "`Runs` in `orchestrator/consumers.py`, then `shared/no.py` (`_one`, `Two.three`)"
+
+    assert list(_parts(text)) == [
+        ("orchestrator/consumers.py", "Runs"),
+        ("shared/no.py", "_one"),
+        ("shared/no.py", "Two.three"),
+    ]
+    assert _has("orchestrator/consumers.py", "Runs")
+    assert not _has("orchestrator/consumers.py", "Walks")
 
 
 def test_paths_are_found() -> None:
