@@ -50,7 +50,8 @@ Generated from `schemas/states.py` by `make docs`.
 
 - Reports may arrive out of order. Therefore a later state may follow directly, such as `succeeded` after `queued`.
 - A task goes back to `queued` with its next attempt: after a failure that is retried, or after a lost worker.
-- A task that is `skipped` does not run, because of the steps that it depends on; its `reason` states the case.
+- A task that is `skipped` does not run, because of its `if` or the steps that it depends on; its `reason` states
+  the case.
 - A worker has two lifecycles: *worker* is the scheduler's view (may work be placed there?), *worker process* the worker
   manager's view of a process that it started.
 """
