@@ -55,7 +55,7 @@ RUN_OPTIONS: Final = {
 app = typer.Typer(
     name="hodei",
     cls=usage.CommandLine,
-    help="Run commands, alone or as pipelines, on many machines, and know what happened.",
+    help="Run commands, as single jobs or as pipelines, on many machines, and see what happened.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -95,7 +95,7 @@ def up(
         typer.Option(
             parser=usage.folder,
             metavar="FOLDER",
-            help="Where the platform keeps its data; by default HODEI_DATA_DIR or .hodei.",
+            help="The folder for the platform's data; by default HODEI_DATA_DIR or .hodei.",
         ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the services' logs.")] = False,
@@ -115,7 +115,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Start a platform of its own, run a pipeline with its live logs, stop everything."""
+    """Start a temporary platform, run a pipeline, show its live logs, stop everything."""
     from hodei.demo import run
 
     raise typer.Exit(run(pipeline))
@@ -125,19 +125,34 @@ def demo(
 def run(
     command: Annotated[
         list[str],
-        typer.Argument(help="One argument: a line for /bin/sh. Several: a program and its arguments, best after --."),
+        typer.Argument(
+            help="One argument: a line for /bin/sh. Several: a program and its arguments, preferably after --."
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="The job's name.")] = None,
-    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=VALUE, or NAME to pass it on.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, kept with the job.")] = None,
-    requires: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, a label that the worker must have.")] = None,
-    priority: Annotated[str, typer.Option(help="low, normal, high or critical.")] = "normal",
-    timeout: Annotated[float | None, typer.Option(help="Seconds that it may run.")] = None,
-    queue_timeout: Annotated[float | None, typer.Option(help="Seconds that it may wait for a worker.")] = None,
-    working_dir: Annotated[str | None, typer.Option(help="Where it runs, on the worker.")] = None,
-    attempts: Annotated[int, typer.Option(help="How often it is tried in all.")] = 1,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the job's id and leave.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the output, and why it failed.")] = False,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env", "-e", help="An environment variable, NAME=VALUE; NAME alone passes on its value from here."
+        ),
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="A label of the job, KEY=VALUE.")] = None,
+    requires: Annotated[list[str] | None, typer.Option(help="A label that the worker must have, KEY=VALUE.")] = None,
+    priority: Annotated[str, typer.Option(help="The job's priority: low, normal, high or critical.")] = "normal",
+    timeout: Annotated[float | None, typer.Option(help="Time limit of one attempt, in seconds.")] = None,
+    queue_timeout: Annotated[
+        float | None, typer.Option(help="How long the job may wait for a worker, in seconds.")
+    ] = None,
+    working_dir: Annotated[
+        str | None, typer.Option(help="The working directory on the worker; by default a new, empty folder.")
+    ] = None,
+    attempts: Annotated[int, typer.Option(help="The most attempts, including the first one.")] = 1,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the job's id and exit without waiting for the job.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only the job's output, and why it failed.")
+    ] = False,
 ) -> None:
     """Run a command on a worker, show its output, exit with its exit code.
 
@@ -164,7 +179,7 @@ def run(
     job = usage.checked(RUN_OPTIONS, lambda: JobCreate.model_validate(given))
 
     if stdin.has_input():
-        typer.echo("hodei: standard input is not passed on: the command reads an empty one", err=True)
+        typer.echo("hodei: standard input is not passed on: the command's standard input is empty", err=True)
     raise typer.Exit(
         with_client(lambda client: running.run(client, job, detach=detach, quiet=quiet), failed=running.PLATFORM_FAILED)
     )
@@ -177,10 +192,10 @@ for _command in (lists.jobs, lists.executions, lists.queue, lists.pipelines, lis
 @app.command()
 def logs(
     job: Annotated[str, typer.Argument(help="The job's id, or its last 8 characters.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the output until the job ends.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Show a job's output. Exit code 1 means that a part of it is no longer kept."""
+    """Show a job's output. Exit code 1 means that a part of the output is no longer kept."""
     from hodei.views import Output, write_output
     from schemas.rest.jobs import JobLogLine
 
@@ -203,7 +218,9 @@ def logs(
                 async for line in client.follow_logs(job_id):
                     await out(line)
             except ClientError as error:
-                typer.echo(f"hodei: {escaped(str(error))}\nhodei: left job {job_id}, which goes on", err=True)
+                typer.echo(
+                    f"hodei: {escaped(str(error))}\nhodei: stopped following job {job_id}, which goes on", err=True
+                )
                 return 1
         else:
             for line in (await client.logs(job_id)).logs:
@@ -217,7 +234,7 @@ def logs(
 @app.command()
 def show(
     job: Annotated[str, typer.Argument(help="The job's id, or its last 8 characters.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a job runs, the state of its steps, and why it did not succeed."""
     from hodei.views import print_job
@@ -235,9 +252,9 @@ def show(
 
 @app.command()
 def prune(
-    older_than: Annotated[str, typer.Option(help="The least time since they ended: 90s, 30m, 12h, 30d.")],
-    status: Annotated[FinalStatus | None, typer.Option(help="Only those that ended so.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    older_than: Annotated[str, typer.Option(help="Delete jobs that ended at least this long ago: 90s, 30m, 12h, 30d.")],
+    status: Annotated[FinalStatus | None, typer.Option(help="Only jobs with this status.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Delete jobs that ended long ago, with their logs."""
     moment = usage.moment_before("--older-than", older_than, datetime.now(UTC))
@@ -252,7 +269,7 @@ def prune(
 
 @app.command()
 def cancel(job: Annotated[str, typer.Argument(help="The job's id, or its last 8 characters.")]) -> None:
-    """Ask a job to stop."""
+    """Cancel a job."""
 
     async def ask(client: Client) -> int:
         await client.cancel(await whole_job_id(client, job))
@@ -268,27 +285,33 @@ def worker(
         typer.Option(
             parser=usage.given,
             metavar="URL",
-            help="The NATS server to take work from; by default NATS_URL or nats://127.0.0.1:4222.",
+            help="The NATS server to connect to; by default NATS_URL or nats://127.0.0.1:4222.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The worker's name.")] = None,
     type_: Annotated[
         str | None,
-        typer.Option("--type", parser=usage.given, metavar="TEXT", help="Its type, which steps may require."),
+        typer.Option("--type", parser=usage.given, metavar="TEXT", help="The worker's type, which steps may require."),
     ] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, which steps may require.")] = None,
-    slots: Annotated[int | None, typer.Option(min=1, help="How many executions run at once.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="A label of the worker, KEY=VALUE, which steps may require.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="How many executions the worker runs at once.")] = None,
     capacity: Annotated[
         str | None,
         typer.Option(
             parser=usage.given,
             metavar="TEXT",
-            help="What it has for steps that state resources: cpu_m=4000,memory_mb=8000,gpu=1, or a part.",
+            help="Capacity for steps with resources: cpu_m=4000,memory_mb=8000,gpu=1, or a part of it.",
         ),
     ] = None,
     state_dir: Annotated[
         Path | None,
-        typer.Option(parser=usage.folder, metavar="FOLDER", help="Where it keeps its identity and its unsent reports."),
+        typer.Option(
+            parser=usage.folder,
+            metavar="FOLDER",
+            help="The folder for the worker's id and for reports that it could not send yet.",
+        ),
     ] = None,
 ) -> None:
     """Run a worker on this machine; it needs only an outbound connection to NATS."""

@@ -18,7 +18,9 @@ from hodei.ids import whole_id, whole_job_id
 from schemas.rest.dead_letters import DeadLetter
 
 app = typer.Typer(
-    name="dead-letters", help="Events that a handler rejected: list, show, resend, delete.", no_args_is_help=True
+    name="dead-letters",
+    help="Events that a service failed to handle: list, show, resend, delete.",
+    no_args_is_help=True,
 )
 
 T = TypeVar("T")
@@ -34,12 +36,12 @@ class Owner(StrEnum):
 
 SERVICES: Final = tuple(Owner)
 
-Service = Annotated[Owner | None, typer.Option(help="The service whose letters they are; by default all three.")]
-Consumer = Annotated[str | None, typer.Option(help="Only those of one consumer.")]
-EventType = Annotated[str | None, typer.Option(help="Only events of one type, such as executions.finished.")]
-Job = Annotated[str | None, typer.Option(help="Only events of one job, by its id or its last 8 characters.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON, one letter a line.")]
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of letters, or their last 8 characters.")]
+Service = Annotated[Owner | None, typer.Option(help="The service whose dead letters to use; by default all three.")]
+Consumer = Annotated[str | None, typer.Option(help="Only those of this consumer.")]
+EventType = Annotated[str | None, typer.Option(help="Only events of this type, such as executions.finished.")]
+Job = Annotated[str | None, typer.Option(help="Only events of this job: its id or its last 8 characters.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, or their last 8 characters.")]
 
 
 @app.command("list")
@@ -71,7 +73,7 @@ def list_(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="The letter's id, or its last 8 characters.")], json: Json = False
+    id: Annotated[str, typer.Argument(help="The dead letter's id, or its last 8 characters.")], json: Json = False
 ) -> None:
     """Show a dead letter with its event."""
 
@@ -91,7 +93,7 @@ def show(
 @app.command()
 def resend(
     ids: Ids = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every letter that matches the options below.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All dead letters that match the options below.")] = False,
     service: Service = None,
     consumer: Consumer = None,
     event_type: EventType = None,
@@ -100,7 +102,7 @@ def resend(
 ) -> None:
     """Publish the events of dead letters again, and delete the letters."""
     if bool(ids) == all_:
-        raise typer.BadParameter("give the ids of letters, or --all")
+        raise typer.BadParameter("give the ids of dead letters, or --all")
 
     async def send(client: Client) -> int:
         failures = 0
@@ -125,7 +127,7 @@ def resend(
 
 
 @app.command()
-def delete(ids: Annotated[list[str], typer.Argument(help="Ids of letters, or their last 8 characters.")]) -> None:
+def delete(ids: Annotated[list[str], typer.Argument(help="Ids of dead letters, or their last 8 characters.")]) -> None:
     """Delete dead letters, with their events, for good."""
 
     async def drop(client: Client) -> int:

@@ -70,7 +70,7 @@ async def _run(wanted: PipelineCreate, folder: Path) -> int:
     if error := shown.exception():
         if not isinstance(error, ClientError | TimeoutError):
             raise error
-        say(str(error) or f"the job was not over, or not all of its output there, within {DEADLINE:g} s")
+        say(str(error) or f"the job did not end, or its output was not complete, within {DEADLINE:g} s")
         return 1
     return 0 if shown.result().status is JobStatus.SUCCEEDED else 1
 

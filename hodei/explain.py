@@ -24,13 +24,16 @@ MOST_JOBS: Final = 100
 
 def explain(
     id: Annotated[
-        str, typer.Argument(metavar="ID", help="A job's or a task's id, or its last 8 characters (of a task not over).")
+        str,
+        typer.Argument(
+            metavar="ID", help="The id of a job or task, or its last 8 characters (for a task only until it ends)."
+        ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, one task a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per task and line.")] = False,
 ) -> None:
-    """Say why a job or a task waits, where it runs, or how it ended.
+    """Explain why a job or a task waits, where it runs, or how it ended.
 
-    For a job, each unfinished task; for a task that waits, also why each worker does not take it.
+    For a job, every unfinished task is explained; for a task that waits, also why each worker cannot take it.
     """
 
     async def ask(client: Client) -> int:

@@ -48,7 +48,7 @@ async def whole_id(kind: str, text: str, candidates: AsyncIterator[tuple[str, st
     if not found:
         raise NoSuchId(f"there is no {kind} whose id ends with {short}")
     listed = "".join(f"\n  {id}  {described}" for id, described in found[:SHOWN_AT_MOST])
-    raise NoSuchId(f"several {kind}s have an id that ends with {short}; give one of these:{listed}")
+    raise NoSuchId(f"the ids of several {kind}s end with {short}; give one of these:{listed}")
 
 
 def _short(text: str) -> str | None:

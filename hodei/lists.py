@@ -35,17 +35,17 @@ from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus
 
 
 def jobs(
-    status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
+    status: Annotated[JobStatus | None, typer.Option(help="Only those with this status.")] = None,
     name: Name = None,
     label: Label = None,
     reason: OfReason = None,
     priority: OfPriority = None,
     pipeline: OfPipeline = None,
-    pipeline_version: Annotated[int | None, typer.Option(help="Only those of this version of it.")] = None,
+    pipeline_version: Annotated[int | None, typer.Option(help="Only those of this version of the pipeline.")] = None,
     rerun_of: Annotated[
         str | None, typer.Option(metavar="JOB", help="Only reruns of this job: its id or its last 8 characters.")
     ] = None,
-    schedule: Annotated[str | None, typer.Option(metavar="ID", help="Only those that this schedule made.")] = None,
+    schedule: Annotated[str | None, typer.Option(metavar="ID", help="Only those that this schedule created.")] = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
     limit: Limit = 20,
@@ -77,24 +77,24 @@ def jobs(
 
 
 def executions(
-    status: Annotated[ExecutionStatus | None, typer.Option(help="Only those in this state.")] = None,
+    status: Annotated[ExecutionStatus | None, typer.Option(help="Only those with this status.")] = None,
     reason: OfReason = None,
     exit_code: Annotated[int | None, typer.Option(help="Only those with this exit code.")] = None,
-    attempt: Annotated[int | None, typer.Option(help="Only those that were this attempt of their task.")] = None,
+    attempt: Annotated[int | None, typer.Option(help="Only those with this attempt number.")] = None,
     job: OfJob = None,
     task: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this task.")] = None,
     worker: Annotated[
         str | None, typer.Option(help="Only those on this worker: its id or its last 8 characters.")
     ] = None,
     worker_name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those on workers of exactly this name.")
+        str | None, typer.Option(metavar="NAME", help="Only those on workers with exactly this name.")
     ] = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List executions, the attempts at running steps, newest first: what ran on a worker, and how it ended."""
+    """List executions, newest first: which attempt ran on which worker, and how it ended."""
     filters: ExecutionFilters = {
         "status": status,
         "reason": reason,
@@ -124,14 +124,15 @@ def queue(
     name: Name = None,
     job: OfJob = None,
     priority: OfPriority = None,
-    attempt: Annotated[int | None, typer.Option(help="Only those of which this attempt waits.")] = None,
+    attempt: Annotated[int | None, typer.Option(help="Only those whose waiting attempt has this number.")] = None,
     requires: Annotated[
-        list[str] | None, typer.Option(help="Only those whose worker must have this label, KEY=VALUE; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Only those that require this label of their worker, KEY=VALUE; may be repeated."),
     ] = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the tasks that wait for a worker, in the order in which they would run."""
+    """List the tasks that wait for a worker, in the order in which they would be placed."""
     filters: QueueFilters = {
         "name": name,
         "job_id": job,
@@ -151,9 +152,9 @@ def queue(
 
 
 def pipelines(
-    status: Annotated[PipelineStatus, typer.Option(help="Those in use, or those out of use.")] = "active",
+    status: Annotated[PipelineStatus, typer.Option(help="The active pipelines, or the archived ones.")] = "active",
     name: Name = None,
-    version: Annotated[int | None, typer.Option(help="Only those whose newest version this is.")] = None,
+    version: Annotated[int | None, typer.Option(help="Only those whose latest version has this number.")] = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -168,10 +169,10 @@ def pipelines(
 
 
 def schedules(
-    status: Annotated[ScheduleStatus | None, typer.Option(help="Only those in this state.")] = None,
+    status: Annotated[ScheduleStatus | None, typer.Option(help="Only those with this status.")] = None,
     name: Name = None,
     job: Annotated[
-        str | None, typer.Option(help="Only those that run this job again: its id or its last 8 characters.")
+        str | None, typer.Option(help="Only those that repeat this job: its id or its last 8 characters.")
     ] = None,
     pipeline: OfPipeline = None,
     limit: Limit = 20,

@@ -76,7 +76,7 @@ class Submission:
             async with asyncio.timeout(TOLD_WITHOUT_ANSWER):
                 await self._failed.wait()
         why = self._error or "no answer"
-        say(f"the job is not accepted yet ({why}); trying for {PATIENCE:g} s in all, Ctrl-C gives up")
+        say(f"the job is not accepted yet ({why}); trying for {PATIENCE:g} s in all, Ctrl-C stops trying")
 
     async def _ask(self, *, until: float) -> JobDetail:
         while True:

@@ -110,7 +110,7 @@ async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> Job
     try:
         await asyncio.wait({submitting, asked}, return_when=asyncio.FIRST_COMPLETED)
         if not submitting.done():
-            say("the job is not accepted yet: waiting for the answer, to cancel it; a second signal leaves")
+            say("the job is not accepted yet: waiting for the response, to cancel it; a second signal exits at once")
             await asyncio.wait({submitting, insisted}, return_when=asyncio.FIRST_COMPLETED)
         if submitting.done():
             return submitting.result()
@@ -136,7 +136,7 @@ def _detach(job_id: str, interrupts: Interrupts) -> int:
         print(job_id, flush=True)
     except ClosedOutput as error:
         interrupts.note_closed(error)
-        say(f"{error}: left job {job_id}, which goes on; 'hodei logs -f {job_id}' follows it")
+        say(f"{error}: stopped following job {job_id}, which goes on; 'hodei logs -f {job_id}' follows it")
         return _own_code(interrupts)
     return 0
 
@@ -177,7 +177,7 @@ async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts
     """At the first signal, request the cancellation until the platform accepts it. Returns False if the job has
     ended."""
     await interrupts.asked.wait()
-    say(f"{interrupts.why}cancelling job {job_id}; a second signal leaves it")
+    say(f"{interrupts.why}cancelling job {job_id}; a second signal exits at once")
     told = ""
     while True:
         try:
@@ -206,7 +206,7 @@ def _report(error: Exception) -> None:
 
 
 def _say_left(job_id: str, cancelling: asyncio.Task[bool], interrupts: Interrupts) -> None:
-    how = "the platform has not confirmed that it cancels the job, which may go on"
+    how = "the platform has not confirmed the cancellation; the job may go on"
     if not interrupts.asked.is_set():
         how = f"it may go on; 'hodei logs -f {job_id}' follows it again"
     elif cancelling.done():
@@ -214,8 +214,8 @@ def _say_left(job_id: str, cancelling: asyncio.Task[bool], interrupts: Interrupt
             traceback.print_exception(error)
         else:
             accepted = cancelling.result()
-            how = "the platform has taken the request to cancel it" if accepted else "it was over already"
-    say(f"left job {job_id}: {how}")
+            how = "the platform has accepted the request to cancel it" if accepted else "the job had already ended"
+    say(f"stopped following job {job_id}: {how}")
 
 
 def _why(job: JobDetail) -> str:

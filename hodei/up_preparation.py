@@ -53,12 +53,12 @@ async def claim(data_dir: Path, stack: AsyncExitStack) -> int:
         stack.callback(os.close, locks[-1])
     own, shared = locks
     if not _lock(own):
-        raise EmbeddedError(f"another `hodei up` runs on {data_dir}: stop it, or choose another --data-dir")
+        raise EmbeddedError(f"another `hodei up` uses {data_dir}: stop it, or choose another --data-dir")
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STRAGGLERS_DEADLINE
     while not _lock(shared):
         if loop.time() > deadline:
-            raise EmbeddedError(f"services of an earlier `hodei up` still run on {data_dir}")
+            raise EmbeddedError(f"services of an earlier `hodei up` still use {data_dir}")
         await asyncio.sleep(0.05)
     return shared
 

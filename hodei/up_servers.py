@@ -51,7 +51,8 @@ async def start_servers(
     await together(*(_start_server(name, server) for name, server in servers.items()))
     if nats is not None and (before := remembered.get("nats")) not in (None, nats.port) and not settings.nats_port:
         say(
-            f"port {before} is taken: workers that use NATS there do not find it, which listens on port {nats.port} now"
+            f"port {before} is taken: NATS listens on port {nats.port} now, and workers that use the old port "
+            "cannot reach it"
         )
     return nats, postgres
 

@@ -65,7 +65,7 @@ async def stop_workers(session: aiohttp.ClientSession, manager: str) -> None:
                         say(f"worker {worker} was not stopped: {refusal_in_words(answer.status, await answer.read())}")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         # The worker manager stops its workers when it stops.
-        say(f"the workers are ended with the worker manager, which did not stop them: {str(error) or 'no answer'}")
+        say(f"the worker manager did not stop the workers, so they end with it: {str(error) or 'no answer'}")
 
 
 async def _living_workers(session: aiohttp.ClientSession, manager: str) -> list[str]:

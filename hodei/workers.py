@@ -22,25 +22,26 @@ STYLES: Final = {
     WorkerStatus.OFFLINE: "dim",
 }
 
-app = typer.Typer(help="List workers, take them out of service and put them back.", no_args_is_help=True)
+app = typer.Typer(help="List workers, drain them and resume them.", no_args_is_help=True)
 
 WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id, or its last 8 characters.")]
 
 
 @app.command("list")
 def list_workers(
-    status: Annotated[WorkerStatus | None, typer.Option(help="Only those in this state.")] = None,
+    status: Annotated[WorkerStatus | None, typer.Option(help="Only those with this status.")] = None,
     name: Name = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
     label: Label = None,
     drained: Annotated[
-        bool | None, typer.Option("--drained/--not-drained", help="Only those whose drain was ordered, or the others.")
+        bool | None,
+        typer.Option("--drained/--not-drained", help="Only those that were drained with `drain`, or the others."),
     ] = None,
     agent: Annotated[
-        bool | None, typer.Option("--agent/--no-agent", help="Only those with an agent behind them, or without.")
+        bool | None, typer.Option("--agent/--no-agent", help="Only those with an agent, or without one.")
     ] = None,
     reserved_for: Annotated[
-        str | None, typer.Option(metavar="TASK", help="Only those that are kept for this task, by its id.")
+        str | None, typer.Option(metavar="TASK", help="Only those that are reserved for this task, by its id.")
     ] = None,
     limit: Limit = 1000,
     as_json: AsJson = False,
@@ -66,7 +67,7 @@ def list_workers(
 
 @app.command()
 def drain(worker: WorkerId, as_json: AsJson = False) -> None:
-    """Place nothing new on a worker, over its restarts, until `hodei workers resume`."""
+    """Place no new work on a worker, even after it restarts, until `hodei workers resume`."""
 
     async def ask(client: Client) -> int:
         _show(await client.drain_worker(await whole_worker_id(client, worker)), as_json=as_json)
@@ -77,7 +78,7 @@ def drain(worker: WorkerId, as_json: AsJson = False) -> None:
 
 @app.command()
 def resume(worker: WorkerId, as_json: AsJson = False) -> None:
-    """Lift a worker's drain."""
+    """Resume a drained worker."""
 
     async def ask(client: Client) -> int:
         _show(await client.resume_worker(await whole_worker_id(client, worker)), as_json=as_json)

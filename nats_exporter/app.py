@@ -16,7 +16,7 @@ def build(settings: NatsExporterSettings) -> Sequence[Service]:
     servers = Servers(settings.servers, metrics)
     app = create_web_app(
         title="NATS exporter",
-        description="NATS's own numbers, for Prometheus.",
+        description="Metrics of NATS servers, for Prometheus.",
         version=platform_version(),
         service=settings.service,
         settings=settings,

@@ -91,7 +91,7 @@ class Servers:
         try:
             return model.model_validate_json(body)
         except ValidationError as error:
-            raise Silent(f"{urlsplit(url).path} is not understood: {str(error).splitlines()[0]}") from error
+            raise Silent(f"{urlsplit(url).path} is not valid: {str(error).splitlines()[0]}") from error
 
     async def _get(self, url: str) -> tuple[int, bytes]:
         if self._session is None:

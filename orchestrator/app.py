@@ -57,7 +57,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
 
     web = base.web(
         title="Hodei orchestrator",
-        description="What runs: pipelines and jobs, their tasks, timelines and output.",
+        description="Decides what runs: pipelines and jobs, their tasks, timelines and output.",
         port=settings.port,
         apis=[
             pipelines.api(PipelineRoutes(pipeline_store, submission, outbox)),

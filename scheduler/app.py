@@ -87,7 +87,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
 
     web = base.web(
         title="Hodei scheduler",
-        description="When and where work runs: schedules, workers, and what waits.",
+        description="Decides when and where work runs: schedules, workers and the queue.",
         port=settings.port,
         apis=[
             schedules.api(ScheduleRoutes(listing, schedule_store, outbox, verdicts)),

@@ -12,7 +12,7 @@ from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
 from shared.outbox import Outbox
 
-DETAIL = "larger than the NATS server takes: its max_payload was lowered since this was submitted"
+DETAIL = "larger than the NATS server's max_payload, which was lowered after this was submitted"
 
 
 class UndeliverableOrders:

@@ -71,7 +71,7 @@ def _in_utc(moment: datetime) -> datetime:
         in_utc = None
     # The first and the last moment that Python knows mean infinity to PostgreSQL's driver.
     if in_utc is None or not FIRST_YEAR <= in_utc.year <= LAST_YEAR:
-        raise ValueError(f"lies outside the years {FIRST_YEAR} to {LAST_YEAR} in UTC")
+        raise ValueError(f"is outside the years {FIRST_YEAR} to {LAST_YEAR} in UTC")
     return in_utc
 
 

@@ -83,7 +83,7 @@ Argument = Annotated[str, StringConstraints(max_length=MAX_ARGUMENT)]
 
 def _path_fits(path: str) -> str:
     if (size := len(path.encode())) > MAX_PATH:
-        raise ValueError(f"takes {size:,} bytes; a path takes at most {MAX_PATH:,}")
+        raise ValueError(f"has {size:,} bytes; a path may have at most {MAX_PATH:,}")
     return path
 
 
@@ -252,8 +252,8 @@ class CommandSpec(Model):
             raise ValueError("command: names no program")
         if (longest := max(len(one.encode()) for one in arguments)) > MAX_ARGUMENT:
             raise ValueError(
-                f"command: an argument of {longest} bytes is more than a process takes ({MAX_ARGUMENT}): "
-                "put it into a file, or hand it over in parts"
+                f"command: an argument of {longest} bytes is longer than a process allows ({MAX_ARGUMENT}): "
+                "put it into a file, or pass it in parts"
             )
         if (size := sizes.argument_bytes(arguments) + sizes.environment_bytes(self.env)) > MAX_PROCESS:
             raise ValueError(

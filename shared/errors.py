@@ -102,7 +102,7 @@ class TooSlow(Unavailable):
 
     def __init__(self, what: str, retry_after: float = 1.0) -> None:
         super().__init__(what, retry_after)
-        self.args = (f"{what} did not end in time what it was asked",)
+        self.args = (f"{what} did not finish the request in time",)
 
 
 class BusUnavailable(HodeiError):

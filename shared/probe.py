@@ -43,7 +43,7 @@ def _file(path: Path) -> str | None:
     except OSError as error:
         return f"{path}: {error.strerror}"
     fresh = float(said) if said.isdecimal() else FRESH
-    return None if age <= fresh else f"no heartbeat was taken by the bus for {age:.0f} s"
+    return None if age <= fresh else f"no heartbeat reached NATS for {age:.0f} s"
 
 
 def main() -> int:

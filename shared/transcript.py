@@ -163,8 +163,8 @@ class Transcript:
         amount = "" if missing is None else f" ({missing.bytes} bytes, {missing.lines} lines)"
         at = chunk.lines[0].timestamp if chunk.lines else now()
         if self._last is not None:
-            return self._remark(LOST, f"output is missing here that was lost on its way{amount}", at, missing)
-        what = "the beginning of this output" if self._began == START else "output that came before this"
+            return self._remark(LOST, f"output was lost here before it reached the log{amount}", at, missing)
+        what = "the beginning of this output" if self._began == START else "the output before this line"
         return self._remark(EXPIRED, f"{what} is no longer kept{amount}", at, missing)
 
     def _missing_before(self, chunk: LogChunk) -> LogGap | None:
@@ -189,14 +189,14 @@ class Transcript:
         if self._last is None and at < await self._visit.kept_since(self._bus):
             what = "the output of this execution" if self._began == START else "the rest of this output"
             if log.chunks is None:
-                what = "what this execution wrote, if it wrote anything,"
+                what = "the output of this execution, if it had any,"
             return self._remark(EXPIRED, f"{what} is no longer kept", at)
         if log.chunks is None:
             return None
         if self._last is None and self._began == START:
-            words = "the output of this execution is not there: it is no longer kept, or not delivered yet"
+            words = "the output of this execution is not available: it is no longer kept, or not yet delivered"
         else:
-            words = "the end of this output is not there: it was lost, or is not delivered yet"
+            words = "the end of this output is not available: it was lost, or is not yet delivered"
         return self._remark(UNAVAILABLE, words, at)
 
     def _remark(self, remark: str, message: str, at: datetime, missing: LogGap | None = None) -> LogLine:

@@ -69,7 +69,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
 
     web = base.web(
         title="Hodei worker manager",
-        description="How work is run: worker processes, executions and their output.",
+        description="Decides how work runs: worker processes, executions and their output.",
         port=settings.port,
         apis=[
             workers.api(

@@ -53,7 +53,7 @@ class Dispatcher:
     async def send(self, orders: Sequence[tuple[str, str, bytes]]) -> None:
         """Send orders, as (worker, incarnation, assignment). Raises BusUnavailable while disconnected.
 
-        The execution of an order that is larger than the NATS server takes fails, because no worker can get it.
+        The execution of an order that is larger than the NATS server accepts fails, because no worker can get it.
         """
         for message in handover.dispatches(orders):
             try:
@@ -131,7 +131,7 @@ class Recorder:
 
 
 class UndeliverableRequests:
-    """Handler of `executions.requested` that are larger than the NATS server takes."""
+    """Handler of `executions.requested` that are larger than the NATS server accepts."""
 
     def __init__(self, database: Database, store: ExecutionStore) -> None:
         self._database = database

@@ -230,9 +230,9 @@ class Fleet:
     async def _give_up(self, member: _Member, why: str = "") -> str:
         """End a worker that did not start. Returns the reason in words."""
         if not why:
-            ended = "its process ended" if member.over.is_set() else f"no word from it in {self._first_word:g} s"
+            ended = "its process ended" if member.over.is_set() else f"no heartbeat from it in {self._first_word:g} s"
             said = await member.provider.last_words(member.worker_id)
-            why = f"{ended}; the last it said: {said}" if said else ended
+            why = f"{ended}; its last output: {said}" if said else ended
         member.failure = why
         if member.handle is not None:
             await member.provider.stop(member.handle, force=True)
@@ -299,7 +299,7 @@ class Fleet:
             if member.failure is not None:
                 ending = Ending(WorkerProcessStatus.FAILED, False, member.failure)
             elif said and ending.status is WorkerProcessStatus.FAILED:
-                ending = replace(ending, detail=f"{ending.detail}; the last it said: {said}")
+                ending = replace(ending, detail=f"{ending.detail}; its last output: {said}")
             ran = await self._store.close(tx, member.worker_id, ending, exit.code)
             if ran is False:
                 await release_created(tx, *_request_for(member.worker_id))  # a repeated request starts another worker

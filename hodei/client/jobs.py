@@ -54,7 +54,7 @@ class JobCalls(Services):
         while True:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
-                raise TimeoutError(f"job {job_id} is not over after {timeout:g} s")
+                raise TimeoutError(f"job {job_id} has not ended after {timeout:g} s")
             slice_ = min(left, LONGEST_WAIT)
             answer = await self.orchestrator.request(
                 "GET", f"/api/v1/jobs/{quoted(job_id)}/status", query={"wait": slice_}, timeout=slice_ + 30

@@ -133,7 +133,7 @@ class Transport:
             except LineTooLong as error:
                 raise self.unexpected(f"GET {path} has a line of more than {LONGEST_LINE} bytes") from error
             except (aiohttp.ClientError, TimeoutError) as error:
-                broken = Unreachable(f"{self.base_url}: {_why(error) or 'the stream fell silent'}")
+                broken = Unreachable(f"{self.base_url}: {_why(error) or 'the stream stopped sending'}")
                 broken.__cause__ = error
             if clock() - opened_at >= STEADY:  # a quiet stream works, too
                 whole_at, failures = clock(), 0
@@ -154,7 +154,7 @@ class Transport:
 
     def unexpected(self, how: str) -> UnexpectedAnswer:
         """The error for a response that this service would not give."""
-        return UnexpectedAnswer(f"{self.base_url} is not Hodei's {self._name}, or one of another version: {how}")
+        return UnexpectedAnswer(f"{self.base_url} is not Hodei's {self._name}, or has another version: {how}")
 
     async def _send(
         self, method: str, path: str, body: bytes | None, query: Query | None, headers: dict[str, str], timeout: float

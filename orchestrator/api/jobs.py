@@ -120,7 +120,7 @@ class JobRoutes:
             try:
                 run.cancel(moment)
             except IllegalTransition:
-                raise Conflict(f"job {id} is over: {run.job.status.value}") from None
+                raise Conflict(f"job {id} has already ended: {run.job.status.value}") from None
 
         runs = await self.work.change([id], cancel, moment)
         if id not in runs:
@@ -192,9 +192,12 @@ def api(routes: JobRoutes) -> Api:
     )
     api.get("/api/v1/jobs/{id}", summary="Show a job", answers={200: JobDetail})(routes.get_job)
     api.get(
-        "/api/v1/jobs/{id}/status", summary="Show or await a job's status", query=WaitQuery, answers={200: JobState}
+        "/api/v1/jobs/{id}/status",
+        summary="Show a job's status, or wait for its end",
+        query=WaitQuery,
+        answers={200: JobState},
     )(routes.get_job_status)
-    api.post("/api/v1/jobs/{id}/cancel", summary="Ask a job to stop", answers={202: JobState})(routes.cancel_job)
+    api.post("/api/v1/jobs/{id}/cancel", summary="Cancel a job", answers={202: JobState})(routes.cancel_job)
     api.post(
         "/api/v1/jobs/{id}/rerun",
         summary="Run a job again",
@@ -205,7 +208,7 @@ def api(routes: JobRoutes) -> Api:
     api.delete("/api/v1/jobs/{id}", summary="Delete a job and its logs", answers={204: None})(routes.delete_job)
     api.delete(
         "/api/v1/jobs",
-        summary="Delete many jobs that are over",
+        summary="Delete many jobs that have ended",
         query=JobDeletion,
         answers={200: JobsDeleted},
     )(routes.delete_jobs)

@@ -65,11 +65,11 @@ def api(routes: LogRoutes) -> Api:
         summary="Show a job's output",
         answers={200: Answer(JobLogs, also=(PLAIN, EVENT_STREAM))},
         description=(
-            "As JSON, as `text/plain` (the very bytes that the commands wrote, both streams as they came, one "
+            "As JSON, as `text/plain` (the bytes that the commands wrote, both streams in the order of arrival, one "
             "execution after the other), or live as `text/event-stream` until the job is over, by the `Accept` header. "
-            "A live stream sends one line, or one piece of a line, per event, of all steps that run as it comes; it "
-            "resumes after `Last-Event-ID`, and closes with an event named `end`. Where output is missing, a line of "
-            "the stream `system` says so."
+            "A live stream sends the output of all running steps in the order of arrival: one line, or one piece of a "
+            "line, per event. It resumes after `Last-Event-ID`, and closes with an event named `end`. Where output is "
+            "missing, a line of the stream `system` reports it."
         ),
     )(routes.get_job_logs)
     return api

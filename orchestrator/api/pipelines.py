@@ -95,7 +95,7 @@ def api(routes: PipelineRoutes) -> Api:
     """The routes."""
     api = Api(tag="pipelines", description="Pipelines: named graphs of steps, in versions.")
     api.post(
-        "/api/v1/pipelines", summary="Make a pipeline", body=PipelineCreate, answers={201: Pipeline}, creates=True
+        "/api/v1/pipelines", summary="Create a pipeline", body=PipelineCreate, answers={201: Pipeline}, creates=True
     )(routes.create_pipeline)
     api.get(
         "/api/v1/pipelines", summary="List pipelines, newest first", query=PipelineQuery, answers={200: list[Pipeline]}
@@ -112,7 +112,7 @@ def api(routes: PipelineRoutes) -> Api:
     )(routes.get_pipeline_version)
     api.put(
         "/api/v1/pipelines/{id}",
-        summary="Give a pipeline its next version",
+        summary="Create a new version of a pipeline",
         body=PipelineCreate,
         answers={200: Pipeline},
     )(routes.update_pipeline)

@@ -43,7 +43,9 @@ def check(steps: Sequence[Step]) -> None:
     if not faults and (knot := cycle(steps)):
         names = " → ".join([*knot, knot[0]])
         position = next(index for index, step in enumerate(steps) if step.name == knot[0])
-        faults.append(Fault(("steps", position, "depends_on"), f"the steps wait for each other: {names}", "cycle"))
+        faults.append(
+            Fault(("steps", position, "depends_on"), f"the steps depend on each other in a cycle: {names}", "cycle")
+        )
     if faults:
         raise InvalidGraph(faults)
 

@@ -39,7 +39,7 @@ def ending(job_id: str, task: TaskState) -> EventData:
         case TaskStatus.SKIPPED:
             return TaskSkipped.model_validate({**ids, "reason": task.reason})
         case TaskStatus.PENDING | TaskStatus.QUEUED | TaskStatus.SCHEDULED | TaskStatus.RUNNING:
-            raise ValueError(f"task {task.id} is {task.status.value}, and not over")
+            raise ValueError(f"task {task.id} has not ended: it is {task.status.value}")
         case _:
             assert_never(task.status)
 

@@ -71,7 +71,7 @@ class JobRun(JobMoves):
         elif (halted := self.halted(task)) is not None:
             self.end(task, TaskStatus.CANCELLED, now, reason=halted)
         else:
-            detail = "its order is larger than the NATS server takes: max_payload was lowered since it was submitted"
+            detail = "its order is larger than the NATS server's max_payload, which was lowered after the submission"
             self.end(task, TaskStatus.FAILED, now, reason=Reason.TOO_LARGE, detail=detail)
 
     def _stop(self, reason: Reason, now: datetime) -> None:

@@ -84,8 +84,8 @@ class Scale:
             )
         if (size := order_bytes(task)) > self._payload:
             return (
-                f"its environment and its command take {size:,} bytes as JSON; the NATS server takes messages of at "
-                f"most {self._payload:,} (its max_payload, less what a message needs beside)"
+                f"its environment and its command take {size:,} bytes as JSON; the NATS server accepts messages of at "
+                f"most {self._payload:,} (its max_payload, minus room for headers)"
             )
         return None
 

@@ -63,10 +63,12 @@ class ExplainRoutes:
 
 def api(routes: ExplainRoutes) -> Api:
     """The route."""
-    api = Api(tag="queue", description="What waits for a worker, and why.")
-    api.get("/api/v1/tasks/{id}/explain", summary="Explain why a task waits", answers={200: Explanation})(
-        routes.explain_task
-    )
+    api = Api(tag="queue", description="The queue: tasks that wait for a worker, and why.")
+    api.get(
+        "/api/v1/tasks/{id}/explain",
+        summary="Explain why a task waits, where it runs, or how it ended",
+        answers={200: Explanation},
+    )(routes.explain_task)
     return api
 
 

@@ -29,10 +29,13 @@ class QueueRoutes:
 
 def api(routes: QueueRoutes) -> Api:
     """The route."""
-    api = Api(tag="queue", description="What waits for a worker, and why.")
-    api.get("/api/v1/queue", summary="Show what waits", query=QueueQuery, answers={200: list[QueuedTask]})(
-        routes.list_queue
-    )
+    api = Api(tag="queue", description="The queue: tasks that wait for a worker, and why.")
+    api.get(
+        "/api/v1/queue",
+        summary="List the tasks that wait for a worker",
+        query=QueueQuery,
+        answers={200: list[QueuedTask]},
+    )(routes.list_queue)
     return api
 
 

@@ -38,7 +38,7 @@ class ScheduleRoutes:
         if body.cron is not None:
             raise NotSupported("cron", "schedules that fire more than once")
         if body.timezone is not None:
-            raise NotSupported("timezone", "it goes with cron")
+            raise NotSupported("timezone", "it belongs to cron")
         id, created_at, target = new_id(), now(), _target(body)
         due = body.run_at or created_at
         self.outbox.must_fit(ScheduleFired(schedule_id=id, job_id=id, target=target, due_at=due), "body", "env")
@@ -89,7 +89,7 @@ class ScheduleRoutes:
 
 def api(routes: ScheduleRoutes) -> Api:
     """The routes."""
-    api = Api(tag="schedules", kind="schedule", description="What shall run at a certain time.")
+    api = Api(tag="schedules", kind="schedule", description="Schedules: jobs to run at a given time.")
     api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)(
         routes.create_schedule
     )

@@ -104,7 +104,7 @@ class WorkerRoutes:
                 await self.store.resume(tx, id)
                 tx.emit(WorkerResumed(worker_id=id))
             elif worker.status is WorkerStatus.DRAINING:
-                raise Conflict(f"worker {id} drains in order to stop; start another one")
+                raise Conflict(f"worker {id} drains in order to stop and cannot be resumed; start another worker")
             return json_response(await self.store.shown(tx, id), status=202)
 
     async def delete_worker(self, _request: web.Request, id: str) -> web.StreamResponse:
@@ -131,7 +131,7 @@ class WorkerRoutes:
 
 def api(routes: WorkerRoutes) -> Api:
     """The routes."""
-    api = Api(tag="workers", description="Who may be given work.")
+    api = Api(tag="workers", description="Workers: where tasks are placed.")
     api.post(
         "/api/v1/workers",
         summary="Register a worker",
@@ -148,14 +148,14 @@ def api(routes: WorkerRoutes) -> Api:
     api.get("/api/v1/workers/{id}", summary="Show a worker", answers={200: RegisteredWorker})(routes.get_worker)
     api.post(
         "/api/v1/workers/{id}/heartbeat",
-        summary="Say that a worker is alive",
+        summary="Send a heartbeat for a worker",
         body=WorkerHeartbeat,
         answers={200: RegisteredWorker},
     )(routes.beat_worker)
     api.post("/api/v1/workers/{id}/drain", summary="Drain a worker", answers={202: RegisteredWorker})(
         routes.drain_worker
     )
-    api.post("/api/v1/workers/{id}/resume", summary="Lift a worker's drain", answers={202: RegisteredWorker})(
+    api.post("/api/v1/workers/{id}/resume", summary="Resume a drained worker", answers={202: RegisteredWorker})(
         routes.resume_worker
     )
     api.delete("/api/v1/workers/{id}", summary="Remove a worker", answers={204: None})(routes.delete_worker)

@@ -54,7 +54,7 @@ class Attempts:
             task.worker_name = worker.name
             self._roster.occupy(worker, task)
         else:
-            self.lose(task, now, "its worker is not known any more")
+            self.lose(task, now, "its worker is no longer known")
 
     def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
         """Queue a task, which may run now or from its `run_at` on. Its events carry the trace context `traceparent`."""

@@ -96,7 +96,7 @@ def verdicts(
     rest[IS_OFFLINE] += offline
     groups = [WorkerGroup(count=count, refusal=why) for why, count in rest.most_common(MAX_GROUPS) if count]
     if (left := sum(rest.values()) - sum(group.count for group in groups)) > 0:
-        groups.append(WorkerGroup(count=left, refusal="refuses for other reasons"))
+        groups.append(WorkerGroup(count=left, refusal="cannot take it for other reasons"))
     return listed[:MAX_LISTED], groups
 
 
@@ -112,7 +112,7 @@ def summary(
         return "waits: no worker is known"
     if fitting == 0:
         if kept is not None:
-            return f"waits: worker {kept} is reserved for it, until what was placed there before has ended"
+            return f"waits: worker {kept} is reserved for it, until the executions placed there have ended"
         if len(said - Counter({None: fitting})) == 1:
             why = next(why for why in said if why is not None)
             return f"waits: {'every' if total > 1 else 'the only'} worker {why}"

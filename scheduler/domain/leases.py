@@ -81,7 +81,7 @@ class Leases:
                 if (task := worker.placed.get(id)) is not None:
                     self._attempts.leave_worker(task)
                     self._attempts.lose(task, now, "its worker was stopped while it ran", reason=Reason.WORKER_STOPPED)
-            self._leave(worker, now, "its agent has left")
+            self._leave(worker, now, "its agent stopped")
             return Answer()
         if not worker.online:
             worker.online, worker.left = True, False
@@ -187,7 +187,7 @@ class Leases:
         worker.left = worker.left or worker.incarnation in beat.stopped
         if worker.online or worker.placed:
             # Except executions that have ended: the new incarnation has their outcomes on disk and will report them.
-            self._lose_all(worker, now, "the worker was started anew", spared=beat.reporting)
+            self._lose_all(worker, now, "the worker was restarted", spared=beat.reporting)
         for task in worker.placed.values():
             task.incarnation = beat.incarnation
             self._record.task(task)
@@ -240,7 +240,7 @@ class Leases:
             task = worker.placed.get(id)
             if task is not None and id in worker.sought:
                 self._attempts.leave_worker(task)
-                self._attempts.lose(task, now, "its worker has no outcome of it any more")
+                self._attempts.lose(task, now, "its worker no longer has its outcome")
 
     def _leave(self, worker: KnownWorker, now: Moment, detail: str) -> None:
         """Take a worker offline at once. Its outcomes may arrive until the end of the lease."""

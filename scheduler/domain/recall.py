@@ -107,5 +107,5 @@ def _returned(overdue: Overdue) -> Iterator[EventData]:
         attempt=overdue.attempt,
         worker_id=overdue.worker_id,
         incarnation=overdue.incarnation,
-        detail="its worker gave it back before it began",
+        detail="its worker gave it back before it started",
     )

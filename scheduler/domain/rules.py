@@ -160,7 +160,7 @@ ONLINE: Final = WorkerRule("online", lambda worker: worker.online, lambda _: IS_
 NOT_DRAINING: Final = WorkerRule(
     "not draining",
     lambda worker: not worker.drained and not worker.draining,
-    lambda _: "is draining and takes nothing new",
+    lambda _: "is draining and accepts no new work",
 )
 HEALTHY: Final = WorkerRule(
     "healthy", lambda worker: worker.unhealthy is None, lambda worker: f"is unhealthy: {worker.unhealthy}"

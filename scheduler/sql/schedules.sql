@@ -1,7 +1,7 @@
--- Schedules: what is to run at a certain time.
+-- Schedules: jobs that are created at a given time.
 
 -- name: insert_schedule
--- A new schedule, due at $7.
+-- Insert a schedule that is due at $7.
 insert into schedules (id, status, name, target, job_id, pipeline_id, run_at, next_run_at, created_at, traceparent)
 values ($1, 'scheduled', $2, $3, $4, $5, $6, $7, $8, $9);
 
@@ -34,11 +34,11 @@ from schedules
 where id = $1;
 
 -- name: delete_schedule
--- Remove a schedule, whether it has fired or not.
+-- Delete a schedule, whether it has fired or not.
 delete from schedules where id = $1;
 
 -- name: due_schedules
--- Schedules whose time has come at $1, locked against another firing.
+-- Schedules that are due at $1, locked so that no other transaction fires them.
 select id::text, target, next_run_at, traceparent
 from schedules
 where next_run_at <= $1
@@ -47,32 +47,32 @@ limit $2
 for update skip locked;
 
 -- name: mark_fired
--- These schedules have fired, each once, as these jobs.
+-- Record that these schedules have fired, each with the job that it created.
 update schedules s
 set status = 'completed', last_run_at = $3, next_run_at = null, last_job_id = n.job_id, heard_at = null
 from unnest($1::uuid[], $2::uuid[]) as n (id, job_id)
 where s.id = n.id;
 
 -- name: next_due
--- In how many seconds the next schedule is due.
+-- Seconds until the next schedule is due.
 select extract(epoch from min(next_run_at) - now())::float8 from schedules where next_run_at is not null;
 
 -- name: refuse_schedules
--- What these schedules name does not exist or cannot run.
+-- Mark schedules whose target does not exist or cannot run.
 update schedules s
 set status = 'failed', next_run_at = null, last_job_id = null, last_error = n.detail, heard_at = now()
 from unnest($1::uuid[], $2::text[]) as n (id, detail)
 where s.id = n.id;
 
 -- name: confirm_schedules
--- The orchestrator has heard of these schedules, or, with a job, of their firing.
+-- Record that the orchestrator knows these schedules or, with a job, that they have fired.
 update schedules s
 set heard_at = now()
 from unnest($1::uuid[], $2::uuid[]) as n (id, job_id)
 where s.id = n.id and s.heard_at is null and s.last_job_id is not distinct from n.job_id;
 
 -- name: unheard_schedules
--- Schedules that were made or fired over $1 seconds ago, of which it is not known that the orchestrator has heard; at
+-- Schedules that were created or fired over $1 seconds ago and that the orchestrator has not confirmed since; at
 -- most $2.
 select id::text, target, next_run_at, last_run_at, last_job_id::text, traceparent
 from schedules

@@ -1,18 +1,18 @@
--- Tasks in the scheduler's hands: what the leader writes, and what it starts from.
+-- The scheduler's tasks: what the leader writes, and what a new leader reads.
 
 -- name: begin_epoch
--- A new leader counts itself in; waits for what its predecessor has under way.
+-- Take the next epoch for a new leader. Waits for the transactions of its predecessor.
 update leadership set epoch = epoch + 1 returning epoch;
 
 -- name: hold_epoch
--- Whether this leader is still the one; holds the next one off until the transaction ends.
+-- Whether this leader's epoch is still the current one. Blocks a new leader until the transaction ends.
 with leader as (
     select true from leadership where epoch = $1 for share
 )
 select must(exists (select from leader), 'another scheduler leads');
 
 -- name: load_placed
--- All that is placed, without what it runs: a part of a new leader's memory.
+-- All placed tasks, without their commands: a part of a new leader's memory.
 select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
        queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
        incarnation::text, placed_at, cancel_reason, traceparent, shuns::text[]
@@ -20,8 +20,8 @@ from tasks
 where status = 'placed';
 
 -- name: load_waiting
--- A page of what waits, without what it runs, in the order in which it would run, from a place in that order on
--- (priority, ready_at, task_id) or nulls: the other part of a new leader's memory.
+-- A page of waiting tasks, without their commands, in the order of the queue, after the position
+-- (priority, ready_at, task_id), or from the start if it is null: the other part of a new leader's memory.
 select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
        queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
        incarnation::text, placed_at, cancel_reason, traceparent, shuns::text[]
@@ -33,15 +33,15 @@ order by tasks.priority desc, tasks.ready_at, tasks.task_id
 limit $4;
 
 -- name: get_runs
--- What attempts that wait are to run, as JSON.
+-- The commands of waiting attempts, as JSON.
 select t.task_id::text, t.run
 from tasks t
 join unnest($1::uuid[], $2::int[]) as n (task_id, attempt) on t.task_id = n.task_id and t.attempt = n.attempt
 where t.run is not null;
 
 -- name: write_arrivals
--- New attempts, waiting or placed at once; answers which it took: one not newer than the row is not taken. With
--- `all_of_them`, all must be.
+-- Write new attempts, waiting or placed at once. Returns those written: an attempt not newer than its row is not. With
+-- `all_of_them`, all must be written.
 with arrived as (
     insert into tasks as t (:tasks.columns, :runs.columns, done_at)
     select :tasks.values, :runs.values, case when status = 'done' then now() end
@@ -61,7 +61,7 @@ select array(select task_id from arrived) as taken,
        must(not :all_of_them or (select count(*) from arrived) = cardinality(:tasks.task_id), 'a task is known already');
 
 -- name: write_updates
--- What became of attempts that have their row: placed, waiting again, to be cancelled.
+-- Update attempts that have a row: placed, waiting again, or to be cancelled.
 with updated as (
     update tasks t
     set :tasks.changes
@@ -71,7 +71,7 @@ with updated as (
 select true as updated;
 
 -- name: write_done
--- Attempts that are over; the row stays as a mark without what it no longer needs.
+-- Mark attempts as ended. The row stays, without the columns that it no longer needs.
 with ended as (
     update tasks t
     set :tasks.changes, status = 'done', done_at = now(), run = null
@@ -81,7 +81,7 @@ with ended as (
 select true as ended;
 
 -- name: write_marks
--- Ends and cancellations of attempts that nobody has seen arrive, so that they never start; answers the new ones.
+-- Write ends and cancellations of attempts that have not arrived yet, so that they never start. Returns the new rows.
 insert into tasks as t (:marks.columns, status, name, priority, requires, queued_at, ready_at, done_at)
 select :marks.values, 'done', '', 1, '{}', now(), now(), now()
 from unnest(:marks.arrays) as new (:marks.columns)
@@ -92,7 +92,7 @@ where t.attempt < excluded.attempt
 returning task_id::text;
 
 -- name: recall_tasks
--- All that is known of these tasks.
+-- The rows of these tasks.
 select t.task_id::text, t.job_id::text, t.attempt, t.status, t.name, t.run, t.execution_id::text, t.worker_id::text,
        w.name as worker_name, t.incarnation::text, t.placed_at, t.cancel_reason, t.outcome, t.report, t.traceparent
 from tasks t
@@ -100,14 +100,14 @@ left join workers w on w.id = t.worker_id
 where t.task_id = any($1::uuid[]);
 
 -- name: purge_done
--- Forget, a bounded number at a time, what was over long ago.
+-- Delete a bounded number of attempts that ended long ago.
 delete from tasks
 where task_id in (
     select task_id from tasks where status = 'done' and done_at < $1 order by done_at limit $2
 );
 
 -- name: queue_ready
--- What could run at moment $1, in order, from a place in that order on: (priority, ready_at, task_id) or nulls.
+-- A page of tasks that are ready at $1, in the order of the queue, after (priority, ready_at, task_id) or nulls.
 select json_build_object(
            'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $11::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
@@ -129,7 +129,7 @@ from (
 order by page.priority desc, page.ready_at, page.task_id;
 
 -- name: queue_delayed
--- What is not yet due at moment $1, the next due first, from a place on: (ready_at, task_id) or nulls.
+-- A page of tasks that are not yet due at $1, the next due first, after (ready_at, task_id) or nulls.
 select json_build_object(
            'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $10::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
@@ -151,7 +151,7 @@ from (
 order by page.ready_at, page.task_id;
 
 -- name: find_task
--- One task with what an explanation needs of it.
+-- One task, with the columns that an explanation needs.
 select t.task_id::text, t.job_id::text, t.attempt, t.status, t.priority, t.requires, t.resources, t.ready_at, t.run_at,
        t.worker_id::text, w.name as worker_name, t.execution_id::text, t.placed_at, t.outcome,
        t.run_at is not null and t.ready_at > now() as delayed, t.shuns::text[]
@@ -160,7 +160,7 @@ left join workers w on w.id = t.worker_id
 where t.task_id = $1;
 
 -- name: task_position
--- How many ready tasks go before (priority, ready_at, task_id).
+-- How many ready tasks are before (priority, ready_at, task_id) in the queue.
 select count(*)
 from tasks
 where status = 'waiting' and (run_at is null or ready_at <= now())

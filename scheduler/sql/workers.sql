@@ -1,16 +1,16 @@
--- Workers as the scheduler sees them.
+-- The workers that the scheduler knows.
 
 -- name: load_workers
--- The workers with an agent: a new leader's memory.
+-- All workers with an agent: a part of a new leader's memory.
 select id::text, type, name, status, reason, labels, capacity, slots, prefetch, incarnation::text, since, last_heartbeat,
        drained, durable, reserved_for::text
 from workers
 where has_agent;
 
 -- name: write_workers
--- The leader's view of workers with an agent. The row is made if the worker is `fresh`; one that REST has deleted stays
--- so. A drain that REST has ordered or lifted, and of which the leader has not heard yet, keeps the status that it
--- gave, but for a worker that comes or goes.
+-- Write the leader's view of workers with an agent. A `fresh` worker's row is inserted; a row that REST has deleted
+-- stays deleted. A drain that REST has ordered or lifted, and that the leader does not know yet, keeps the status that
+-- it set, except for a worker that comes online or goes offline.
 with known as (
     select id from workers where id = any(:workers.id) for key share
 ), seen as (
@@ -34,7 +34,7 @@ with known as (
 select true as seen;
 
 -- name: write_heartbeats
--- When workers were last heard and what they offer; many at a time, not one by one.
+-- Write the last heartbeats and the offers of many workers.
 with beaten as (
     update workers w
     set :heard.changes
@@ -44,21 +44,22 @@ with beaten as (
 select true as beaten;
 
 -- name: known_otherwise
--- Those whose drain was ordered or lifted while the leader believes otherwise, and those that were deleted (null): the
--- event that says so was lost, or is under way.
+-- Workers whose drain was ordered or lifted without the leader's knowledge, and workers that were deleted (null): their
+-- event was lost, or has not arrived yet.
 select new.id::text, w.drained
 from unnest(:believed.arrays) as new (:believed.columns)
 left join workers w on w.id = new.id
 where w.drained is distinct from new.drained;
 
 -- name: insert_worker
--- A worker without an agent, registered over REST.
+-- Insert a worker without an agent, registered over REST.
 insert into workers (id, type, name, status, labels, capacity, slots, prefetch, has_agent, since, registered_at,
                      last_heartbeat)
 values ($1, $2, $3, 'online', $4, $5, 0, 0, false, now(), now(), now());
 
 -- name: beat_worker
--- A heartbeat over REST; status and labels are only its own to say of a worker without an agent. Was it offline?
+-- Write a heartbeat over REST. It changes status and labels only of a worker without an agent. Returns the worker, and
+-- whether it was offline.
 update workers w
 set last_heartbeat = now(),
     status = case
@@ -71,24 +72,24 @@ where w.id = old.id
 returning w.type, w.name, w.labels, w.drained, not w.has_agent and old.status = 'offline' as revived;
 
 -- name: drain_worker
--- Take a worker out of placement until that is lifted.
+-- Drain a worker until it is resumed.
 update workers set drained = true, status = 'draining', reason = null where id = $1;
 
 -- name: resume_worker
--- Lift a drain. An agent takes work again once it has heard of that, a moment later.
+-- Resume a drained worker. Its agent accepts work again when it receives the order, a moment later.
 update workers
 set drained = false, status = case when status = 'draining' then 'online' else status end
 where id = $1;
 
 -- name: forget_workers
--- Forget workers that the leader no longer knows.
+-- Delete workers that the leader no longer knows.
 with forgotten as (
     delete from workers where id = any($1::uuid[]) and status = 'offline'
 )
 select true as forgotten;
 
 -- name: forget_silent
--- Forget workers without an agent that have been offline for longer than $1 seconds, a bounded number; answers which.
+-- Delete a bounded number of workers without an agent that were offline for over $1 seconds. Returns their ids.
 delete from workers
 where id in (
     select id from workers
@@ -98,7 +99,7 @@ where id in (
 returning id::text, name;
 
 -- name: lock_worker
--- A worker before it is removed, with how much is placed there.
+-- Lock a worker that is about to be deleted. Returns how many executions are placed on it.
 select w.status, w.drained, w.has_agent, w.incarnation::text,
        (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id) as busy
 from workers w
@@ -106,7 +107,7 @@ where w.id = $1
 for update of w;
 
 -- name: delete_worker
--- Forget a worker.
+-- Delete a worker.
 delete from workers where id = $1;
 
 -- name: existing_workers
@@ -114,14 +115,14 @@ delete from workers where id = $1;
 select id::text from workers where id = any($1::uuid[]);
 
 -- name: expire_silent
--- Workers without an agent whose lease ($1 seconds) is over go offline; answers which.
+-- Set workers without an agent offline whose lease ($1 seconds) has ended. Returns them.
 update workers
 set status = 'offline'
 where not has_agent and status <> 'offline' and last_heartbeat <= now() - make_interval(secs => $1)
 returning id::text;
 
 -- name: next_silence
--- In how many seconds the next of these leases ($1 seconds) ends.
+-- Seconds until the next of these leases ($1 seconds) ends.
 select extract(epoch from min(last_heartbeat) + make_interval(secs => $1) - now())::float8
 from workers
 where not has_agent and status <> 'offline';
@@ -162,7 +163,7 @@ from workers w
 where w.id = $1;
 
 -- name: workers_to_explain
--- Every worker that is not offline, with its load, what that claims and the task that it is reserved for, oldest first.
+-- All workers that are not offline, with their load, its resources and the task of their reservation, oldest first.
 select w.id::text, w.type, w.name, w.status, w.reason, w.labels, w.capacity, w.slots, w.prefetch, w.has_agent,
        w.since, w.incarnation::text, w.drained, w.durable, coalesce(t.busy, 0) as busy, coalesce(t.cpu_m, 0) as cpu_m,
        coalesce(t.memory_mb, 0) as memory_mb, coalesce(t.gpu, 0) as gpu,

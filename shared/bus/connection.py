@@ -100,7 +100,7 @@ class Connection:
         except TimeoutError:
             self._stopping = True
             await self._nc.close()
-            why = f"{self._last_error or 'no answer'}, for {self._start_deadline:g} s"
+            why = f"{self._last_error or 'no answer'}, tried for {self._start_deadline:g} s"
             raise Unavailable(f"NATS at {self._addresses()} ({why})") from None
         except nats_errors.Error as error:
             raise Unavailable(f"NATS at {self._addresses()} ({error})") from error
@@ -154,7 +154,7 @@ class Connection:
         try:
             await self._nc.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
         except nats_errors.MaxPayloadError as error:
-            raise TooLarge(subject, f"{len(payload)} bytes is more than the server takes") from error
+            raise TooLarge(subject, f"{len(payload)} bytes is more than the server's max_payload") from error
         except nats_errors.Error as error:
             raise BusUnavailable(f"{subject}: {error}") from error
 
@@ -194,7 +194,7 @@ class Connection:
         try:
             return (await self._unless_broken(self._nc.request(subject, payload, timeout=deadline))).data
         except nats_errors.NoRespondersError as error:
-            raise BusUnavailable(f"{subject}: nobody is there to answer") from error
+            raise BusUnavailable(f"{subject}: no service answers") from error
         except nats_errors.TimeoutError as error:
             raise BusUnavailable(f"{subject}: no answer within {deadline:g} s") from error
         except nats_errors.Error as error:

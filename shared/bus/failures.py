@@ -29,7 +29,9 @@ class HandedOutTooOften(HodeiError):
     """The message was delivered DEADLY_AFTER times, and no process acknowledged it."""
 
     def __init__(self, deliveries: int) -> None:
-        super().__init__(f"handed out {deliveries} times without an answer: it may end the process that handles it")
+        super().__init__(
+            f"delivered {deliveries} times without an acknowledgement: it may crash the process that handles it"
+        )
 
 
 class Failures:

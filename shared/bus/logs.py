@@ -234,7 +234,7 @@ class LogReader:
         except BusError as error:
             if error.code != NO_STREAM:
                 raise
-            raise BusUnavailable("the stream of logs is gone; it is made again with the next log") from error
+            raise BusUnavailable("the stream of logs does not exist; it is created again with the next log") from error
 
     async def _forget(self) -> None:
         try:

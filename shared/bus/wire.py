@@ -102,7 +102,7 @@ def publish_lines(subject: str, payload: bytes, headers: Mapping[str, str], *, r
     head = ("\r\n".join(lines) + "\r\n\r\n").encode() if headers else b""
     size = len(head) + len(payload)
     if size > limit:
-        raise TooLarge(subject, f"{size} bytes is more than the server takes")
+        raise TooLarge(subject, f"{size} bytes is more than the server's max_payload")
     address = f"{subject} {reply}" if reply else subject
     if not headers:
         return b"PUB %b %d\r\n%b\r\n" % (address.encode(), size, payload)

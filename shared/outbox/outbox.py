@@ -113,8 +113,8 @@ class Outbox:
         """Raises Invalid, with the field at `loc`, when a request's event is too large for the bus."""
         if (size := travelling_bytes(event)) > (limit := self.largest_event()):
             says = (
-                f"the request takes {size:,} bytes as an event; the NATS server takes messages of at most {limit:,} "
-                "(its max_payload, less what a message needs beside)"
+                f"the request is {size:,} bytes as an event; the NATS server accepts messages of at most "
+                f"{limit:,} bytes (its max_payload, minus room for headers)"
             )
             raise Invalid([FieldError(loc, says, "too_large")])
 

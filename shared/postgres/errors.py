@@ -55,7 +55,7 @@ class TakesNoWrites(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("database")
-        self.args = ("the database takes no writes at the moment",)
+        self.args = ("the database accepts no writes at the moment",)
 
 
 class OutOfStep(TooSlow):

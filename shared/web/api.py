@@ -31,7 +31,7 @@ _IDEMPOTENCY_PARAMETER: Final[Mapping[str, object]] = {
     "in": "header",
     "name": IDEMPOTENCY_KEY,
     "description": (
-        "Any text of your own. The same key with the same body gives the first answer again for 24 hours and "
+        "A key of your choice. For 24 hours, the same key with the same body returns the first response again and "
         "creates nothing; with another body it is refused."
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},

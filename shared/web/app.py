@@ -191,9 +191,9 @@ class WebServer:
 
 def _why(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
-        return "there is no such host"
+        return "the host does not exist"
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return "the port is already taken"
     if isinstance(error, OSError) and error.errno == errno.EACCES:
-        return "this user may not use that port"
+        return "this user may not listen on that port"
     return str(error)

@@ -70,7 +70,7 @@ def decompress(raw: bytes, coding: str, *, limit: int) -> bytes:
         while piece:
             if stream.eof:
                 if coding != "gzip":
-                    raise Malformed("the body goes on after the end of its deflate data")
+                    raise Malformed("the body continues after the end of its deflate data")
                 stream = zlib.decompressobj(window)
             try:
                 body += stream.decompress(piece, limit + 1 - len(body))
@@ -80,7 +80,7 @@ def decompress(raw: bytes, coding: str, *, limit: int) -> bytes:
                 raise web.HTTPRequestEntityTooLarge(limit, len(body))
             piece = stream.unused_data
     if not stream.eof:
-        raise Malformed(f"the body's compression is incomplete: its {coding} data breaks off")
+        raise Malformed(f"the body's compression is incomplete: its {coding} data ends too early")
     return bytes(body)
 
 

@@ -45,7 +45,7 @@ class DeadLetterRoutes:
         whole."""
         letter = await self._found(id)
         if not letter.whole:
-            raise Conflict("the event was not kept whole, so that it cannot be published again")
+            raise Conflict("the event was not stored in full, so it cannot be published again")
         await self.bus.publish(
             self.bus.catalogue.event(letter.event_type), resent(letter), msg_id=f"resent-{letter.id}"
         )
@@ -82,7 +82,7 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
         "dead_letters_resent_total", "Dead letters whose event was published again.", ["consumer"]
     )
     routes = DeadLetterRoutes(bus, letters, counter)
-    api = Api(tag="dead letters", description="Events that this service's handlers could not take.")
+    api = Api(tag="dead letters", description="Events that this service's handlers failed to handle.")
     api.get(
         "/api/v1/dead-letters",
         summary="List dead letters, newest first",
@@ -92,10 +92,10 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
     api.get("/api/v1/dead-letters/{id}", summary="Show a dead letter", answers={200: DeadLetterDetail})(
         routes.get_dead_letter
     )
-    api.post("/api/v1/dead-letters/{id}/resend", summary="Publish its event again", answers={202: DeadLetter})(
-        routes.resend_dead_letter
-    )
-    api.delete("/api/v1/dead-letters/{id}", summary="Drop a dead letter", answers={204: None})(
+    api.post(
+        "/api/v1/dead-letters/{id}/resend", summary="Publish a dead letter's event again", answers={202: DeadLetter}
+    )(routes.resend_dead_letter)
+    api.delete("/api/v1/dead-letters/{id}", summary="Delete a dead letter", answers={204: None})(
         routes.delete_dead_letter
     )
     return api

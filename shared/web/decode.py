@@ -102,7 +102,7 @@ def unknown_field(
     """The error for an unknown name, with the most similar valid name."""
     names = list(valid)
     near = _nearest(str(loc[-1]).lower(), names)
-    hint = f"did you mean {near}?" if near else f"valid are {', '.join(names)}" if names else "none is taken"
+    hint = f"did you mean {near}?" if near else f"valid are {', '.join(names)}" if names else "there are none here"
     return FieldError(loc, f"unknown {what} {shortened(str(loc[-1]))}; {hint}", "unknown")
 
 
@@ -179,7 +179,7 @@ def _refuse_the_unstorable(raw: bytes) -> None:
     """NUL is legal in JSON but not in PostgreSQL's text; NaN and Infinity are not legal JSON at all."""
 
     def refuse_constant(name: str) -> NoReturn:
-        raise Malformed(f"the body is not JSON: {name} is no number")
+        raise Malformed(f"the body is not JSON: {name} is not a number")
 
     try:
         value = json.loads(raw, parse_constant=refuse_constant)

@@ -48,7 +48,7 @@ class IdempotentTransaction(OutboxTransaction):
     def kept_answer(self, route: str) -> tuple[int, dict[str, str], object]:
         """The status, headers and body to store. Raises RuntimeError when the handler made no response."""
         if self.answered is None:
-            raise RuntimeError(f"{route} did not use tx.answer, so its answer cannot be kept")
+            raise RuntimeError(f"{route} did not use tx.answer, so its response cannot be stored")
         headers = {str(name): value for name, value in self.answered.headers.items() if name != "Content-Length"}
         return self.answered.status, headers, self.answered.body or b""
 
@@ -130,7 +130,7 @@ async def _answer_before(
     if found is None or found["status"] is None:
         return None
     if found["request_hash"] != digest:
-        return Invalid([FieldError(_LOC, "was used before, with another body", "key_reused")])
+        return Invalid([FieldError(_LOC, "was used before with another body", "key_reused")])
     return Replay(found["status"], found["headers"], found["body"])
 
 
@@ -140,4 +140,4 @@ def _route(request: web.Request) -> str:
 
 def _under_way() -> HodeiError:
     """The error for a key that was purged this moment, or whose request ended without a response."""
-    return Conflict(f"another request with this {IDEMPOTENCY_KEY} is under way; try again")
+    return Conflict(f"another request with this {IDEMPOTENCY_KEY} is still being handled; try again")

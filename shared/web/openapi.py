@@ -32,11 +32,11 @@ JSON: Final = "application/json"
 
 _COMPONENT: Final = "#/components/schemas/"
 _HEADER_TEXTS: Final[Mapping[str, str]] = {
-    "Location": "The path of what was created.",
+    "Location": "The path of the created resource.",
     "Link": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288).',
-    "Idempotency-Replayed": "`true` when this is the stored answer to an earlier request with the same key.",
-    "Retry-After": "After how many seconds another try makes sense.",
-    "Allow": "The methods that this path knows.",
+    "Idempotency-Replayed": "`true` if this is the stored response to an earlier request with the same key.",
+    "Retry-After": "After how many seconds to try again.",
+    "Allow": "The methods that this path allows.",
 }
 _PROBLEM_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {
     405: ("Allow",),

@@ -46,7 +46,7 @@ def decode_cursor(cursor: str, *kinds: CursorPart) -> tuple[str, ...]:
             if not isinstance(part, str) or not _CHECKS[kind](part):
                 raise ValueError
     except (ValueError, binascii.Error):
-        raise Invalid([FieldError(("query", "cursor"), "is not a cursor of this list", "cursor")]) from None
+        raise Invalid([FieldError(("query", "cursor"), "is not a valid cursor of this list", "cursor")]) from None
     return tuple(parts)
 
 

@@ -44,11 +44,11 @@ PROBLEM_JSON: Final = "application/problem+json"
 _TYPE: Final = "urn:hodei:problem:"
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
 _HTTP_DETAILS: Final[Mapping[int, str]] = {
-    404: "there is no such route",
-    408: "the body did not come in time",
-    413: "the body is larger than this service takes",
-    415: f"a body may be sent with Content-Encoding {' or '.join(CODINGS)}, or without; no other coding is read",
-    417: "Expect may be 100-continue; nothing else is understood",
+    404: "this path does not exist",
+    408: "the body did not arrive in time",
+    413: "the body is larger than this service accepts",
+    415: f"a body may have Content-Encoding {' or '.join(CODINGS)}, or none; other codings are not supported",
+    417: "only Expect: 100-continue is supported",
 }
 
 _log = structlog.stdlib.get_logger("hodei.web")
@@ -78,7 +78,7 @@ def problem_response(request: web.BaseRequest, error: Exception) -> web.Response
             return _problem(request, 503, "unavailable", str(error), headers=_retry_after(error.retry_after))
         case BusUnavailable() | TimeoutError():
             _log.warning("request.unavailable", error=repr(error))
-            detail = str(error) or "something did not answer in time"
+            detail = str(error) or "a server that is needed did not answer in time"
             return _problem(request, 503, "unavailable", detail, headers=_retry_after(1))
         case web.HTTPException():
             return _http_problem(request, error)
@@ -88,10 +88,12 @@ def problem_response(request: web.BaseRequest, error: Exception) -> web.Response
         case HttpProcessingError():
             return _broken(request, error)
         case web.RequestPayloadError():
-            return _problem(request, 400, "malformed", "the body cannot be decoded as its headers say")
+            return _problem(request, 400, "malformed", "the body cannot be decoded according to its headers")
         case _:
             _log.error("request.failed", method=request.method, path=request.path, exc_info=error)
-            return _problem(request, 500, "internal", "an unexpected error; the log has it under this request id")
+            return _problem(
+                request, 500, "internal", "an unexpected error; the service's log has it under this request id"
+            )
 
 
 def _broken(request: web.BaseRequest, error: HttpProcessingError) -> web.Response:
@@ -124,7 +126,7 @@ def _http_problem(request: web.BaseRequest, error: web.HTTPException) -> web.Res
         headers["Accept-Encoding"] = ", ".join(CODINGS)
     if error.status >= 500:
         _log.error("request.failed", method=request.method, path=request.path, exc_info=error)
-        detail = "an unexpected error; the log has it under this request id"
+        detail = "an unexpected error; the service's log has it under this request id"
     slug = HTTPStatus(error.status).phrase.lower().replace(" ", "-")
     response = _problem(request, error.status, slug, detail, headers=headers)
     if error.status == HTTPStatus.REQUEST_TIMEOUT:

@@ -75,7 +75,7 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """aiohttp calls this, with a placeholder request, for data that its parser could not read."""
         if request.writer.output_size > 0:
-            raise ConnectionError("half an answer is out already")
+            raise ConnectionError("a part of the response is already sent")
         self.log_exception("Error handling request from %s", request.remote, exc_info=exc)
         self._broken = True
         response = self._refuse(request, exc if isinstance(exc, Exception) else RuntimeError(message or status))

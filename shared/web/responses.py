@@ -39,7 +39,7 @@ class Replay(HodeiError):
     """Not a failure: leaves the handler early with the stored response to an earlier, identical request."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__("this request was answered before")
+        super().__init__("this request was already answered")
         self.status = status
         self.headers = dict(headers)
         self.body = body

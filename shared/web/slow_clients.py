@@ -20,4 +20,4 @@ async def write_deadline(request: web.Request, seconds: float) -> AsyncIterator[
     except TimeoutError:
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError("the client does not read its answer") from None
+        raise ConnectionResetError("the client does not read the response") from None

@@ -73,15 +73,15 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
     """The system routes of one service."""
     page = files("shared.web").joinpath("static", "swagger-ui", "index.html").read_bytes()
     routes = SystemRoutes(health, metrics, document, page)
-    api = Api(tag="system", description="The service itself.", system=True)
+    api = Api(tag="system", description="Health, metrics and the documentation of the service.", system=True)
     api.get(
         "/health",
-        summary="Is everything there?",
+        summary="Check the health of the service",
         answers={200: Health, 503: Answer(Health, description="unhealthy, or draining")},
-        description="`degraded` (200) still takes and keeps work; `unhealthy` (503) cannot. `draining` (503): the "
-        "service was asked to stop and closes its door shortly; send what is new elsewhere.",
+        description="`degraded` (200) still accepts and stores work; `unhealthy` (503) does not. `draining` (503): the "
+        "service is about to stop; send new requests to another replica.",
     )(routes.get_health)
-    api.get("/health/live", summary="Does the process answer?", answers={200: Liveness})(routes.get_liveness)
+    api.get("/health/live", summary="Check that the process answers", answers={200: Liveness})(routes.get_liveness)
     api.get("/metrics", summary="Metrics for Prometheus", answers={200: Answer(also=("text/plain",))})(
         routes.get_metrics
     )
@@ -90,7 +90,7 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
         summary="This document",
         answers={200: Answer(dict[str, object], description="OpenAPI 3.0")},
     )(routes.get_openapi)
-    api.get(UI, summary="This document, to read and to try", answers={200: Answer(also=("text/html",))})(
+    api.get(UI, summary="This document in Swagger UI", answers={200: Answer(also=("text/html",))})(
         routes.get_swagger_ui
     )
     return api

@@ -48,7 +48,7 @@ class Dropped:
         remark = LogLine(
             timestamp=self.first.lines[0].timestamp,
             stream="system",
-            message=f"{self.lines} lines were lost here: neither the bus nor the worker had room for them",
+            message=f"{self.lines} lines were lost here: NATS did not accept them, and the worker's spool was full",
             remark="lost",
             missing=LogGap(bytes=self.missing.bytes, lines=self.missing.lines),
         )

@@ -119,7 +119,7 @@ class Output:
         self._head_left = 0
         self._add(self._splitters[stream].feed(data[:used], now()))
         self.release(math.inf)
-        words = "output limit half used: from here on only the end is kept, and shown when all is over"
+        words = "half of the output limit is used: from here on only the end is kept, and shown when the execution ends"
         self._remark("held_back", words)
         self._tail = Tail(self._tail_limit)
         for name, splitter in self._splitters.items():
@@ -132,7 +132,7 @@ class Output:
         if ended := self._ended:
             self._ended = 0
             processes = "1 process" if ended == 1 else f"{ended} processes"
-            self._remark("ended", f"the command left {processes} that kept its output open: ended")
+            self._remark("ended", f"the command left {processes} that kept its output open; they were ended")
 
     def _remark(self, remark: str, message: str, *, missing: LogGap | None = None) -> None:
         self._add([LogLine(timestamp=now(), stream="system", message=message, remark=remark, missing=missing)])

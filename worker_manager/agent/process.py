@@ -307,7 +307,8 @@ class Launcher:
             os.close(ends[2])
             reason = error.strerror or error
             raise Unwatched(
-                f"the process began and was killed: it cannot be watched: {reason}", Session(popen.pid, ended=ticks())
+                f"the process was started and killed, because it cannot be watched: {reason}",
+                Session(popen.pid, ended=ticks()),
             ) from error
         if not self._fresh:
             self._loop.call_later(SETTLE, self._settle)

@@ -219,7 +219,7 @@ class Runner:
         if not self._waiting:
             return
         if self._prefetch.quiet_since(time.monotonic() - STALE_SECONDS):
-            self._return_waiting("the worker is busy for longer than expected")
+            self._return_waiting("the worker had no free slot for longer than expected")
             self.changed()
             self._settle()
         else:

@@ -89,10 +89,10 @@ def api(routes: LogRoutes) -> Api:
         summary="Show an execution's output",
         answers={200: Answer(ExecutionLogs, also=(PLAIN, EVENT_STREAM))},
         description=(
-            "As JSON, as `text/plain` (the very bytes that the command wrote, both streams as they came), or live as "
-            "`text/event-stream` until the execution is over, by the `Accept` header. A live stream sends one line, or "
-            "one piece of a line, per event, resumes after `Last-Event-ID`, and closes with an event named `end`. "
-            "Where output is missing, a line of the stream `system` says so."
+            "As JSON, as `text/plain` (the bytes that the command wrote, both streams in the order of arrival), or "
+            "live as `text/event-stream` until the execution is over, by the `Accept` header. A live stream sends one "
+            "line, or one piece of a line, per event, resumes after `Last-Event-ID`, and closes with an event named "
+            "`end`. Where output is missing, a line of the stream `system` reports it."
         ),
     )(routes.get_execution_logs)
     return api

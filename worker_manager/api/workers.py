@@ -71,7 +71,7 @@ class WorkerRoutes:
 
 def api(routes: WorkerRoutes) -> Api:
     """The routes."""
-    api = Api(tag="workers", description="Worker processes: what runs executions.")
+    api = Api(tag="workers", description="Worker processes: they run the executions.")
     api.post(
         "/api/v1/workers",
         summary="Start a worker",

@@ -34,15 +34,15 @@ def judge(intent: Intent | None, *, exit_code: int | None, took_leave: bool) -> 
     """
     clean = took_leave and exit_code in (0, None)
     if intent is Intent.FORCE:
-        return Ending(WorkerProcessStatus.STOPPED, clean, "stopped by force, as asked", ordered=True)
+        return Ending(WorkerProcessStatus.STOPPED, clean, "stopped by force, as requested", ordered=True)
     if clean or exit_code == 0:
-        how = "drained and stopped, as asked" if intent is Intent.DRAIN else "left by itself"
-        words = how if clean else f"{how}, without its last word"
+        how = "drained and stopped, as requested" if intent is Intent.DRAIN else "stopped by itself"
+        words = how if clean else f"{how}, without a last heartbeat"
         return Ending(WorkerProcessStatus.STOPPED, clean, words, ordered=intent is Intent.DRAIN)
     return Ending(WorkerProcessStatus.FAILED, False, _words(exit_code))
 
 
 def _words(exit_code: int | None) -> str:
     if exit_code is None:
-        return "its process is gone; how it ended was not seen"
+        return "its process ended; how is not known"
     return f"its process {ending_in_words(exit_code)}"

@@ -19,7 +19,7 @@ from schemas.states import ExecutionStatus, Reason
 LARGEST_DISPATCH: Final = 256 * 1024
 """Bytes of one message to a worker, half of what a NATS server has to take; a larger order goes alone."""
 
-TOO_LARGE: Final = "larger than the NATS server takes: its max_payload was lowered since this was submitted"
+TOO_LARGE: Final = "larger than the NATS server's max_payload, which was lowered after this was submitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def dispatches(worker_orders: Iterable[tuple[str, str, bytes]], *, limit: int = 
 
 
 def undeliverable(message: Message, moment: datetime) -> list[ExecutionFinished]:
-    """The outcomes of the executions of a dispatch that is larger than the NATS server takes."""
+    """The outcomes of the executions of a dispatch that is larger than the NATS server accepts."""
     dispatch = Dispatch.model_validate_json(message.payload)
     return [
         ExecutionFinished(

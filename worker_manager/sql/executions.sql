@@ -1,15 +1,15 @@
 -- name: request_execution
--- Write an execution that was requested directly; no worker is chosen yet.
+-- Insert an execution that was requested directly. No worker is chosen yet.
 insert into executions as e (id, task_id, job_id, attempt, status, rank, request)
 values (:id, :task_id, :job_id, 1, 'pending', 0, :request)
 returning execution_json(e) as body;
 
 -- name: forget_execution
--- Delete a requested execution that was refused before its request was answered.
+-- Delete a requested execution that was refused before its request got a response.
 delete from executions where id = $1 and worker_id is null;
 
 -- name: record_orders
--- Write orders, as JSON, that were or are being sent to their workers. A row that is further along stays as it is.
+-- Write orders, as JSON, that were or are being sent to their workers. A row that is further along is not changed.
 insert into executions as e (:orders.columns, status, rank, sent_at)
 select :orders.values, 'pending', 0, now()
 from unnest(:orders.arrays) as new (:orders.columns)
@@ -20,7 +20,7 @@ set worker_id = excluded.worker_id, worker_name = excluded.worker_name, incarnat
 where e.rank = 0 and e.worker_id is null;
 
 -- name: record_reports
--- Fold a batch of reports, at most one row per execution, into the table: status, times and outcome, ever forward.
+-- Write a batch of reports, at most one per execution: status, times and outcome. A status never goes back.
 insert into executions as e (:reports.columns)
 select :reports.values
 from unnest(:reports.arrays) as new (:reports.columns)
@@ -72,7 +72,7 @@ where e.id in (
 returning e.worker_id::text, e.incarnation::text, e.assignment;
 
 -- name: overdue_executions
--- A page of executions in one status that are older than so many seconds, from a place in the order of ids on.
+-- A page of executions with one status that are older than an age in seconds, in the order of ids after a given id.
 select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, worker_name, incarnation::text, request
 from executions
 where status = :status and id > :after::uuid and created_at < now() - make_interval(secs => :age)
@@ -92,7 +92,7 @@ order by executions.id;
 select execution_json(executions) as body from executions where id = $1;
 
 -- name: get_execution_log
--- What a reader of one execution's log needs: whether it is over, and how much was written.
+-- What a reader of an execution's log needs: whether the execution has ended, and how much it wrote.
 select rank = 2 as over, log_chunks, log_truncated, finished_at from executions where id = $1;
 
 -- name: list_executions

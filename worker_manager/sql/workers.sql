@@ -1,28 +1,28 @@
 -- name: insert_worker
--- Write a worker that is about to be started, before its process exists; the worker as JSON.
+-- Insert a worker that is about to be started, before its process exists. Returns it as JSON.
 insert into workers (id, type, name, status, provider, labels, slots, instance)
 values (:id, :type, :name, 'starting', :provider, :labels, :slots, :instance)
 returning worker_json(workers) as body;
 
 -- name: set_worker_handle
--- Write how the process is found again after a restart of the service.
+-- Write the handle with which the process is found after a restart of the service.
 update workers set handle = :handle, pid = :pid where id = :id;
 
 -- name: confirm_worker
--- The worker's first heartbeat has come: it runs. A worker that is not `starting` any more stays as it is.
+-- Set a worker to running at its first heartbeat. A worker that is no longer `starting` is not changed.
 update workers set status = 'running', started_at = clock_timestamp()
 where id = $1 and status = 'starting'
 returning worker_json(workers) as body, type, name, provider, labels, slots;
 
 -- name: ask_worker_to_stop
--- Write that the worker shall end; an order to drain never replaces one to stop at once.
+-- Record that a worker is to stop. A drain never replaces an order to stop at once.
 update workers
 set status = 'draining', intent = case when intent = 'force' then intent else :intent end
 where id = :id and status in ('starting', 'running', 'draining')
 returning instance, handle;
 
 -- name: close_worker
--- The worker's process is gone: write how it ended, once. The first caller gets whether the worker ever ran, every
+-- Write, once, how a worker's process ended. The first caller gets whether the worker ever ran, every
 -- later one no row.
 update workers
 set status = :status, exit_code = :exit_code, detail = :detail, stopped_at = now(), handle = null
@@ -30,11 +30,11 @@ where id = :id and status in ('starting', 'running', 'draining')
 returning started_at is not null as ran;
 
 -- name: worker_intent
--- What was asked of a worker that has not been closed yet.
+-- The requested stop of a worker that has not ended yet.
 select intent from workers where id = $1 and status in ('starting', 'running', 'draining') for update;
 
 -- name: workers_to_adopt
--- This instance's workers that a previous run of the service left behind.
+-- The workers of this instance that an earlier run of the service started and left running.
 select id::text, status, provider, handle, intent from workers
 where instance = $1 and status in ('starting', 'running', 'draining');
 
@@ -59,7 +59,7 @@ where true
 order by workers.id desc limit :limit;
 
 -- name: count_workers
--- How many workers there are in each status that is not final.
+-- The number of workers in each status that is not final.
 select status, count(*)::int as workers from workers
 where status in ('starting', 'running', 'draining') group by status;
 

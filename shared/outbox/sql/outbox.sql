@@ -1,5 +1,5 @@
 -- name: insert_outbox
--- Write rows in the order given; their ids come back in that order.
+-- Insert rows in the given order. Returns their ids in that order.
 with outbox_rows as (
     insert into outbox (relay, event_type, events, traceparent, payload)
     select $1::uuid, event_type, events, traceparent, payload
@@ -11,16 +11,17 @@ with outbox_rows as (
 select array(select id from outbox_rows order by id) as outbox_ids
 
 -- name: delete_outbox
--- Forget acknowledged rows. Not waiting for the disk is safe: a row that comes back is published again, idempotently.
+-- Delete acknowledged rows. Not waiting for the disk is safe: a row that reappears is published again, idempotently.
 with quick as (select set_config('synchronous_commit', 'off', true) as done)
 delete from outbox using quick where quick.done is not null and id = any($1::bigint[])
 
 -- name: allow_idle_page
--- Let this transaction lie idle for as long as its rows may take to be published.
+-- Allow this transaction to be idle for as long as publishing its rows may take.
 select set_config('idle_in_transaction_session_timeout', '10s', true)
 
 -- name: lock_outbox_page
--- A page of rows, after one id, that a relay has written or that have waited too long, without the rows in hand.
+-- Lock a page of rows, after one id, that a relay has written or that have waited too long, without the rows that it
+-- holds.
 with page as (
     select id
     from outbox
@@ -40,7 +41,7 @@ where bytes_before < :bytes
 order by id
 
 -- name: measure_outbox
--- How many rows wait (counted up to a bound), and for how many seconds the oldest has.
+-- How many rows wait (counted up to a bound), and the age of the oldest in seconds.
 select
     (select count(*) from (select from outbox limit $1) as counted) as pending,
     coalesce(extract(epoch from clock_timestamp() - (select created_at from outbox order by id limit 1)), 0)::float8

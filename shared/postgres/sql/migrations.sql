@@ -1,17 +1,17 @@
 -- name: lock_migrations
--- Let one process at a time migrate a schema; held until its session ends.
+-- Lock a schema so that one process at a time migrates it. The lock is held until the session ends.
 select pg_advisory_lock(hashtextextended('hodei:migrations:' || $1::text, 0))
 
 -- name: create_schema_statement
--- The statement that creates a schema, its name quoted by the server.
+-- The statement that creates a schema, with its name quoted by the server.
 select format('create schema if not exists %I', $1::text)
 
 -- name: schema_exists
--- Whether the schema is there already: creating one needs rights that a running service may not have.
+-- Whether the schema exists: creating one needs rights that a running service may not have.
 select exists (select from pg_namespace where nspname = $1)
 
 -- name: create_schema_migrations
--- Where it is written down what has been applied.
+-- Create the table of applied migrations.
 create table if not exists schema_migrations (
     package text not null,
     number integer not null,
@@ -22,9 +22,9 @@ create table if not exists schema_migrations (
 )
 
 -- name: applied_migrations
--- What has been applied for one package.
+-- The applied migrations of one package.
 select number, name, checksum from schema_migrations where package = $1 order by number
 
 -- name: record_migration
--- Write down that a migration is applied, in its own transaction.
+-- Record an applied migration, in the migration's own transaction.
 insert into schema_migrations (package, number, name, checksum) values ($1, $2, $3, $4)

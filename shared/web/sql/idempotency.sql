@@ -1,5 +1,5 @@
 -- name: claim_idempotency_key
--- Take a key for this request, or take over one that has expired; no row when it is in use. Waits for a concurrent
+-- Claim a key for this request, also if it has expired. Returns no row if it is in use. Waits for a concurrent
 -- request with the same key to end.
 insert into idempotency_keys as used (route, key, request_hash)
 values ($1, $2, $3)
@@ -9,15 +9,15 @@ where used.created_at < now() - $4::interval
 returning true
 
 -- name: find_idempotency_answer
--- What was answered to the request that used a key first.
+-- The response to the first request with a key.
 select request_hash, status, headers, body from idempotency_keys where route = $1 and key = $2
 
 -- name: store_idempotency_answer
--- Keep the answer, in the transaction that did what it tells.
+-- Store the response, in the transaction of the request.
 update idempotency_keys set status = $3, headers = $4, body = $5 where route = $1 and key = $2
 
 -- name: use_idempotency_key
--- Take a key, or one that has expired, and keep the answer, all at the end. Waits for a concurrent request with the
+-- Claim a key, also if it has expired, and store the response, at the end. Waits for a concurrent request with the
 -- same key to end.
 with key_used as (
     insert into idempotency_keys as used (route, key, request_hash, status, headers, body)
@@ -31,7 +31,7 @@ with key_used as (
 select must(exists (select from key_used), 'the key is in use')
 
 -- name: purge_idempotency_keys
--- Forget a bounded number of expired keys, beside those that another process is forgetting.
+-- Delete a bounded number of expired keys, except those that another process is deleting.
 delete from idempotency_keys
 where (route, key) in (
     select route, key from idempotency_keys
@@ -43,13 +43,13 @@ where (route, key) in (
 
 
 -- name: release_idempotency_key
--- Let a key be used again whose request came to nothing.
+-- Release a key whose request created nothing.
 delete from idempotency_keys where route = $1 and key = $2
 
 -- name: release_key_of_created
--- Let the key be used again of a request that created something ($2, its Location) which came to nothing.
+-- Release the key of a request whose created resource ($2, its Location) was refused later.
 delete from idempotency_keys where route = $1 and headers->>'Location' = $2
 
 -- name: replace_idempotency_answer
--- Replace the kept answer of a request that created something ($2, its Location).
+-- Replace the stored response of a request that created a resource ($2, its Location).
 update idempotency_keys set body = $3 where route = $1 and headers->>'Location' = $2

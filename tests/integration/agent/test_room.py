@@ -159,7 +159,7 @@ async def test_a_runaway_log_keeps_its_head_and_its_tail(hire: Hire, nats_url: s
 async def test_an_endless_log_can_be_cancelled(hire: Hire, nats_url: str, namespace: str) -> None:
     control = await hire(nats_url, namespace, log_limit=1 << 20)
     execution_id = await control.run("yes")
-    await control.printed(execution_id, "output limit half used")
+    await control.printed(execution_id, "half of the output limit is used")
     assert (await control.finished(await control.run("true"))).status is ExecutionStatus.SUCCEEDED
     await control.stop(execution_id)
     assert (await control.finished(execution_id)).log.truncated

@@ -114,7 +114,7 @@ async def test_a_process_that_cannot_be_watched_is_killed_with_its_group_and_not
         finished = await control.finished(execution_id)
     assert (finished.status, finished.reason) == (ExecutionStatus.FAILED, Reason.START_FAILED)
     assert (finished.started_at, control.said(ExecutionStarted, execution_id)) == (None, [])
-    assert "began and was killed" in (finished.detail or "")
+    assert "was started and killed" in (finished.detail or "")
     assert leftovers(execution_id) == []
 
 

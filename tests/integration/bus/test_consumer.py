@@ -301,7 +301,7 @@ async def test_an_event_that_is_always_too_slow_is_its_own_fault(bus: Bus, consu
     await consumer.until(lambda: consumer.handled == 3)
     assert good == {0, 2}
     (letter,) = await dead_letters(bus)
-    assert letter.error == "TooSlow: the database did not end in time what it was asked"
+    assert letter.error == "TooSlow: the database did not finish the request in time"
 
 
 async def test_being_too_slow_now_and_then_is_nobodys_fault(bus: Bus, consume: Start) -> None:

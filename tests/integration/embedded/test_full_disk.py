@@ -95,7 +95,7 @@ async def test_a_nats_server_that_keeps_its_write_error_is_restarted_once_there_
                 await publish(server)
             await words.heard("NATS cannot store messages: JetStream stream")
             ballast.unlink()
-            await words.heard("it is restarted")
+            await words.heard("restarting it")
             await works(lambda: publish(server))
 
 
@@ -106,7 +106,7 @@ async def test_a_nats_server_that_dies_on_a_full_disk_is_started_again_once_ther
             await make_stream(server)
             ballast = disks.fill(disk)
             os.kill(server.server_pid, signal.SIGKILL)
-            await words.heard("NATS cannot be started again: ")
+            await words.heard("NATS cannot be restarted: ")
             ballast.unlink()
             await works(lambda: publish(server))
 

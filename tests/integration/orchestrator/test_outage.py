@@ -1,4 +1,4 @@
-"""The orchestrator while its database takes no writes."""
+"""The orchestrator while its database accepts no writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_a_read_only_database_is_away_and_everything_is_taken_up_afterward
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) >= 1
         assert answer.content_type == "application/problem+json"
-        assert "takes no writes" in (await answer.json())["detail"]
+        assert "accepts no writes" in (await answer.json())["detail"]
     await house.call("POST", f"/api/v1/jobs/{job['id']}/cancel", status=503)
     assert (await house.get("/health", status=503))["checks"]["database"] == "down"
     await house.say(finished(placed))

@@ -88,7 +88,7 @@ async def test_chunks_that_never_come_are_told_of(platform: Platform, manager: R
 
     [early, remark] = shown["logs"]
     assert (early["message"], remark["stream"], remark["remark"]) == ("early", "system", "unavailable")
-    assert "the end of this output is not there" in remark["message"]
+    assert "the end of this output is not available" in remark["message"]
     assert (shown["truncated"], shown["expired"]) == (True, False)
 
 
@@ -241,7 +241,7 @@ async def test_a_chunk_that_was_lost_on_its_way_leaves_a_remark(platform: Platfo
 
     shown = await manager.call("GET", f"/executions/{script.execution_id}/logs")
 
-    assert [line["message"] for line in shown["logs"]] == ["a", "output is missing here that was lost on its way", "c"]
+    assert [line["message"] for line in shown["logs"]] == ["a", "output was lost here before it reached the log", "c"]
     assert (shown["truncated"], shown["expired"]) == (True, False)
 
 

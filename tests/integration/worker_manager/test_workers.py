@@ -212,7 +212,7 @@ async def test_one_that_never_speaks_is_ended(start: Start) -> None:
 
     problem = await manager.call("POST", "/workers", expect=503, json={})
 
-    assert "no word from it" in problem["detail"]
+    assert "no heartbeat from it" in problem["detail"]
     [worker] = await manager.call("GET", "/workers")
     assert worker["status"] == "failed"
     assert await gone(worker["pid"])

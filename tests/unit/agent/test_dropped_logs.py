@@ -82,7 +82,7 @@ async def test_a_run_of_dropped_chunks_has_one_remark_before_what_follows(stream
     await write(stream, taker, "six\n")
     await write(stream, taker, "seven\n")
     stream.close()
-    remark = "4 lines were lost here: neither the bus nor the worker had room for them"
+    remark = "4 lines were lost here: NATS did not accept them, and the worker's spool was full"
     assert taker.lines() == ["one", remark, "six", "seven"]
     assert taker.numbers() == list(range(1, stream.summary.chunks + 1))
 

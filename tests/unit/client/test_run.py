@@ -50,7 +50,7 @@ async def test_a_job_that_does_not_end_is_left_after_a_while(
     platform = Endless(number)
     assert await follow(platform) == 128 + number
     assert platform.cancelled == ["job-1"]
-    assert "left job job-1: the platform has taken the request to cancel it" in capsys.readouterr().err
+    assert "stopped following job job-1: the platform has accepted the request to cancel it" in capsys.readouterr().err
 
 
 async def test_a_job_that_ended_meanwhile_is_not_said_to_go_on(
@@ -63,7 +63,7 @@ async def test_a_job_that_ended_meanwhile_is_not_said_to_go_on(
 
     monkeypatch.setattr(patience, "PATIENCE", 0.05)
     assert await follow(Over()) == 128 + signal.SIGTERM
-    assert "left job job-1: it was over already" in capsys.readouterr().err
+    assert "stopped following job job-1: the job had already ended" in capsys.readouterr().err
 
 
 async def test_signals_close_together_are_one_request() -> None:
@@ -140,7 +140,7 @@ async def test_a_job_that_could_not_be_told_to_stop_is_not_said_to_be_stopping(
     assert await follow(Deaf()) == 128 + signal.SIGTERM
     said = capsys.readouterr().err
     assert "is the platform up?" in said
-    assert "left job job-1: the platform has not confirmed that it cancels the job, which may go on" in said
+    assert "stopped following job job-1: the platform has not confirmed the cancellation; the job may go on" in said
 
 
 class Gone(Endless):
@@ -153,7 +153,9 @@ class Gone(Endless):
 
 async def test_a_job_out_of_sight_is_named_and_said_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert await follow(Gone()) == run.PLATFORM_FAILED
-    assert "left job job-1: it may go on; 'hodei logs -f job-1' follows it again" in capsys.readouterr().err
+    assert (
+        "stopped following job job-1: it may go on; 'hodei logs -f job-1' follows it again" in capsys.readouterr().err
+    )
 
 
 class Silent:
@@ -188,7 +190,7 @@ async def test_an_interrupt_before_the_answer_cancels_what_is_answered(
     assert await run.run(cast(Client, platform), JOB, detach=True) == 130
 
     assert platform.cancelled == ["job-1"]
-    assert "not accepted yet: waiting for the answer" in capsys.readouterr().err
+    assert "not accepted yet: waiting for the response" in capsys.readouterr().err
 
 
 async def test_leaving_before_the_answer_tells_that_the_job_may_run(

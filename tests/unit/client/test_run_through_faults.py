@@ -208,7 +208,7 @@ async def test_the_id_of_a_detached_job_is_not_lost_with_the_output(
 ) -> None:
     found, _, err = await hodei(url, script)
     assert (found, platform.status) == (code, "running")
-    assert err.startswith(f"hodei: standard output: {why}: left job {ID}, which goes on")
+    assert err.startswith(f"hodei: standard output: {why}: stopped following job {ID}, which goes on")
 
 
 async def test_whatever_ends_the_following_the_job_is_named(
@@ -221,7 +221,7 @@ async def test_whatever_ends_the_following_the_job_is_named(
     assert await run.run(client, JOB, quiet=True) == run.PLATFORM_FAILED
     said = capsys.readouterr().err
     assert "a fault of this program" in said
-    assert f"left job {ID}: it may go on" in said
+    assert f"stopped following job {ID}: it may go on" in said
 
 
 async def test_cancelling_goes_on_through_overload_and_failures(
@@ -260,7 +260,7 @@ async def test_a_submission_that_cannot_have_arrived_is_given_up_at_the_first_si
 ) -> None:
     async with asyncio.timeout(20), Client(f"http://127.0.0.1:{unused_port()}") as client:
         running = asyncio.create_task(run.run(client, JOB))
-        assert "Ctrl-C gives up" in await told.get()
+        assert "Ctrl-C stops trying" in await told.get()
         os.kill(os.getpid(), signal.SIGINT)
         assert await running == 130
     said = capsys.readouterr().err

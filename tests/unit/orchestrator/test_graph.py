@@ -51,7 +51,7 @@ def test_a_step_that_waits_for_itself_is_a_cycle() -> None:
 def test_a_cycle_names_its_steps_and_no_others() -> None:
     with pytest.raises(graph.InvalidGraph, match=r"b → c → b|c → b → c") as caught:
         graph.check([S("a"), S("b", ["a", "c"]), S("c", ["b"]), S("d", ["c"])])
-    assert "d" not in caught.value.faults[0].msg.removeprefix("the steps wait for each other")
+    assert "d" not in caught.value.faults[0].msg.removeprefix("the steps depend on each other in a cycle")
 
 
 def test_an_if_is_not_yet_supported() -> None:

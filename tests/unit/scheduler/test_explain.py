@@ -25,7 +25,7 @@ def worker(**changes: object) -> KnownWorker:
         (Candidate(worker()), Shape(), None),
         (Candidate(worker(has_agent=False)), Shape(), "has no agent"),
         (Candidate(worker(online=False)), Shape(), "is offline"),
-        (Candidate(worker(drained=True)), Shape(), "is draining and takes nothing new"),
+        (Candidate(worker(drained=True)), Shape(), "is draining and accepts no new work"),
         (Candidate(worker(unhealthy="no fork")), Shape(), "is unhealthy: no fork"),
         (Candidate(worker()), Shape((("gpu", "yes"),)), "lacks the label gpu=yes"),
         (Candidate(worker()), Shape((("type", "go"),)), "has type=rust, the task requires type=go"),
@@ -85,7 +85,7 @@ def test_a_task_for_which_a_worker_is_kept_is_told_which_and_until_when() -> Non
     full = worker(capacity=Resources(cpu_m=4000), used=(1000, 0, 0), busy=1)
     answers, others = verdicts(LARGE.shape, [kept(full)], Waiting("large", LARGE.claim()))
     assert summary(1, answers, others, kept="one") == (
-        "waits: worker one is reserved for it, until what was placed there before has ended"
+        "waits: worker one is reserved for it, until the executions placed there have ended"
     )
 
 

@@ -77,7 +77,7 @@ def test_a_name_that_no_variable_can_have_is_refused(name: str) -> None:
 
 
 def test_a_working_directory_is_measured_in_bytes() -> None:
-    with pytest.raises(ValidationError, match="takes 8,000 bytes; a path takes at most 4,095"):
+    with pytest.raises(ValidationError, match="has 8,000 bytes; a path may have at most 4,095"):
         JobCreate.model_validate({"command": "true", "working_dir": "é" * 4000})
 
 

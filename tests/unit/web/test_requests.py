@@ -196,7 +196,7 @@ async def test_ids_are_found_in_upper_case_too(client: Client) -> None:
 async def test_an_unknown_route_is_404(client: Client) -> None:
     found = await problem(await client.get("/api/v1/nothing"), 404)
     assert found["instance"] == "/api/v1/nothing"
-    assert found["detail"] == "there is no such route"
+    assert found["detail"] == "this path does not exist"
 
 
 async def test_a_wrong_method_is_405_with_allow(client: Client) -> None:
