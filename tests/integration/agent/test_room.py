@@ -95,7 +95,7 @@ async def test_what_waits_behind_long_work_is_given_back(control: ControlPlane) 
     control.agent.runner._prefetch.offer(4, 0.0)
     running, waiting = control.assignment("sleep 600"), control.assignment("true")
     await control.dispatch(running, waiting)
-    assert "busy" in (await control.returned(waiting.execution_id)).detail
+    assert "no free slot" in (await control.returned(waiting.execution_id)).detail
     await control.stop(running.execution_id)
     await control.finished(running.execution_id)
 

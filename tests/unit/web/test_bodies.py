@@ -49,8 +49,8 @@ BROKEN = {
     "not gzip": ("gzip", BODY, "damaged"),
     "deflate without its checksum": ("deflate", zlib.compress(BODY)[:-4], "incomplete"),
     "deflate with a wrong checksum": ("deflate", zlib.compress(BODY)[:-1] + b"\0", "damaged"),
-    "deflate with something behind": ("deflate", zlib.compress(BODY) + b"more", "goes on"),
-    "bare deflate with something behind": ("deflate", bare(BODY) + b"more", "goes on"),
+    "deflate with something behind": ("deflate", zlib.compress(BODY) + b"more", "continues"),
+    "bare deflate with something behind": ("deflate", bare(BODY) + b"more", "continues"),
     "bare deflate broken off": ("deflate", bare(BODY)[:-2], "incomplete"),
     "not deflate": ("deflate", BODY, "damaged"),
 }
