@@ -33,7 +33,7 @@ async def test_an_order_that_the_bus_no_longer_takes_fails_and_its_slot_is_free(
     await here.agent(slots=1)
     [outcome] = await here.ears.wait(ExecutionFinished)
     assert (outcome.task_id, outcome.reason, outcome.exit_code) == (large.task_id, Reason.TOO_LARGE, None)
-    assert "max_payload was lowered" in (outcome.detail or "")
+    assert "max_payload, which was lowered" in (outcome.detail or "")
     [placed] = await here.ears.wait(TaskScheduled)
     assert placed.task_id == small.task_id
     await here.say(finished(placed))
@@ -61,4 +61,4 @@ async def test_a_schedule_that_the_bus_does_not_take_is_refused_or_fails_when_it
     [error] = problem["errors"]  # type: ignore[misc]  # a problem's errors are a list
     assert error["loc"] == ["body", "env"]
     assert "the NATS server takes messages of at most 520,192" in error["msg"]
-    assert "max_payload was lowered" in str((await failed(here, made["id"]))["last_error"])
+    assert "max_payload, which was lowered" in str((await failed(here, made["id"]))["last_error"])
