@@ -16,7 +16,7 @@ def pairs(filters: list[LabelFilter] | None) -> dict[str, str]:
 def check_pairs(name: str, filters: list[LabelFilter] | None) -> None:
     """Raises ValueError for a key with two values."""
     if len(pairs(filters)) < len(set(filters or ())):
-        raise ValueError(f"{name}: one key has two values; no entry has both")
+        raise ValueError(f"{name}: one key is given with two values; no entry has both")
 
 
 class PageQuery(Model):
