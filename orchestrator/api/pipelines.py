@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from orchestrator.domain.graph import InvalidGraph, check
+from orchestrator.domain.checking import check
+from orchestrator.domain.graph import InvalidGraph
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.submission import Submission
 from schemas.events import PipelineArchived, PipelineCreated, PipelineUpdated

@@ -4,7 +4,7 @@ Pure: errors are returned as `Fault`s, each with the path of its field; the API 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,17 +37,45 @@ class InvalidGraph(ValueError):
         self.faults = tuple(faults)
 
 
-def check(steps: Sequence[Step]) -> None:
-    """Raise InvalidGraph for repeated or unknown names, for cycles, and for features that are not yet supported."""
-    faults = [*_repeated(steps), *_unknown(steps), *_unsupported(steps)]
+def graph_faults(steps: Sequence[Step]) -> list[Fault]:
+    """The faults of a graph: repeated or unknown names, cycles, and features that are not yet supported."""
+    faults = [*_repeated(steps), *_unknown(steps)]
     if not faults and (knot := cycle(steps)):
         names = " → ".join([*knot, knot[0]])
         position = next(index for index, step in enumerate(steps) if step.name == knot[0])
         faults.append(
             Fault(("steps", position, "depends_on"), f"the steps depend on each other in a cycle: {names}", "cycle")
         )
-    if faults:
-        raise InvalidGraph(faults)
+    return faults + _unsupported(steps)
+
+
+class Ancestors(Container[str]):
+    """The steps that one step depends on, directly or through others."""
+
+    __slots__ = ("_bits", "_places")
+
+    def __init__(self, places: Mapping[str, int], bits: int) -> None:
+        self._places, self._bits = places, bits
+
+    def __contains__(self, name: object) -> bool:
+        place = self._places.get(name) if isinstance(name, str) else None
+        return place is not None and bool(self._bits >> place & 1)
+
+
+def ancestors(steps: Sequence[Step]) -> dict[str, Container[str]]:
+    """The ancestors of each step, by its name. The graph must have no faults.
+
+    A set of steps is a number with one bit for each, so that a pipeline of 1,000 steps takes milliseconds.
+    """
+    places = {step.name: place for place, step in enumerate(steps)}
+    needs = {step.name: step.depends_on for step in steps}
+    bits: dict[str, int] = {}
+    for name in topological(steps):
+        found = 0
+        for one in needs[name]:
+            found |= bits[one] | 1 << places[one]
+        bits[name] = found
+    return {name: Ancestors(places, found) for name, found in bits.items()}
 
 
 def topological(steps: Sequence[Step]) -> list[str]:

@@ -3,9 +3,12 @@
 `orchestrator.domain.expressions` and `orchestrator.domain.conditions` share both. Pure.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from heapq import nsmallest
+from itertools import takewhile
+from operator import eq
 from typing import Final
 
 Value = str | int | float | bool
@@ -21,7 +24,7 @@ class Scope:
     step: str
     steps: Collection[str]
     """All steps of the pipeline."""
-    ancestors: Collection[str]
+    ancestors: Container[str]
     """The steps that this one depends on, directly or through others."""
     params: Collection[str] | None = None
     """The declared parameters; None if the pipeline declares none, and its jobs may have any."""
@@ -30,7 +33,7 @@ class Scope:
 
     def step_fault(self, name: str) -> tuple[str, str] | None:
         """The type and the message of the fault if the step may not refer to the step `name`."""
-        if name in self.ancestors:
+        if name in self.ancestors and name != self.step:
             return None
         if name == self.step:
             return "not_an_ancestor", f"step {name!r} refers to itself; it has no outcome before it ran"
@@ -83,13 +86,31 @@ class Values:
 def hint(name: str, valid: Iterable[str], *, form: str = "{}") -> str:
     """The nearest valid name as a question, or else the first valid names; empty if there are none."""
     names = list(valid)
-    near = get_close_matches(name[:200], names, n=1, cutoff=0.5)
+    short = name[:_LONGEST]
+    near = get_close_matches(short, _similar(short, names), n=1, cutoff=0.5)
     if near:
         return f"; did you mean {form.format(near[0])}?"
     if not names:
         return ""
     more = ", …" if len(names) > _SHOWN else ""
     return f"; valid are {', '.join(form.format(one) for one in names[:_SHOWN])}{more}"
+
+
+def _similar(name: str, names: list[str]) -> list[str]:
+    """The few names that a slow comparison is worth for: those that begin and end alike and are about as long."""
+    if len(names) <= _COMPARED:
+        return names
+
+    def unlike(other: str) -> int:
+        alike = _common(name, other) + _common(name[::-1], other[::-1])
+        return abs(len(other) - len(name)) - alike
+
+    return nsmallest(_COMPARED, names, key=unlike)
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts begin with together."""
+    return sum(1 for _ in takewhile(bool, map(eq, one, other)))
 
 
 def shown(text: str, most: int = 60) -> str:
@@ -99,3 +120,5 @@ def shown(text: str, most: int = 60) -> str:
 
 
 _SHOWN: Final = 8
+_COMPARED: Final = 5
+_LONGEST: Final = 100

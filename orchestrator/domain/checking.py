@@ -1,0 +1,46 @@
+"""Checks a pipeline before it is stored or run: its graph, the expressions in its steps, and their conditions. Pure."""
+
+from collections.abc import Container, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from orchestrator.domain import conditions, expressions
+from orchestrator.domain.graph import Fault, InvalidGraph, ancestors, graph_faults
+from orchestrator.domain.scope import Scope
+from schemas.specs import StepSpec
+
+MAX_FAULTS: Final = 50
+"""The most faults of expressions and conditions that are reported at once."""
+
+MAX_CONDITIONS: Final = 100_000
+"""The most characters of all conditions of a pipeline. Compiling them takes half a second at most."""
+
+
+def check(steps: Sequence[StepSpec]) -> None:
+    """Raise InvalidGraph with all faults of a pipeline's steps."""
+    faults = graph_faults(steps)
+    # Where names are repeated or unknown, or on a cycle, it is not known what a step depends on.
+    known = all(fault.type == "not_supported" for fault in faults)
+    faults += islice(_reference_faults(steps, known=known), MAX_FAULTS)
+    if faults:
+        raise InvalidGraph(faults)
+
+
+def _reference_faults(steps: Sequence[StepSpec], *, known: bool) -> Iterator[Fault]:
+    names = {step.name for step in steps}
+    before: dict[str, Container[str]] | None = None
+    characters = 0
+    for index, step in enumerate(steps):
+        if step.condition is None and not expressions.has_expressions(step):
+            continue
+        if known and before is None:
+            before = ancestors(steps)
+        scope = Scope(step.name, names, names if before is None else before[step.name])
+        characters += len(step.condition or "")
+        if characters > MAX_CONDITIONS:
+            what = f"the conditions up to here have {characters:,} characters; a pipeline takes {MAX_CONDITIONS:,}"
+            yield Fault(("steps", index, "if"), what, "too_long")
+            return
+        if step.condition is not None:
+            yield from conditions.faults(step.condition, ("steps", index, "if"), scope)
+        yield from expressions.faults(step, ("steps", index), scope)

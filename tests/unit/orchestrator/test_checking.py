@@ -1,0 +1,89 @@
+"""All faults of a pipeline at once, and quickly."""
+
+import time
+
+import pytest
+
+from orchestrator.domain.checking import MAX_FAULTS, check
+from orchestrator.domain.graph import InvalidGraph
+from schemas.specs import StepSpec
+
+QUICK = 0.25
+"""Seconds of CPU that the check of 1,000 steps may take; it takes about a tenth."""
+
+
+def steps(*given: dict[str, object]) -> list[StepSpec]:
+    return [StepSpec.model_validate({"command": "true", **one}) for one in given]
+
+
+def faults(*given: dict[str, object]) -> list[tuple[tuple[str | int, ...], str]]:
+    with pytest.raises(InvalidGraph) as caught:
+        check(steps(*given))
+    return [(fault.loc, fault.type) for fault in caught.value.faults if fault.type != "not_supported"]
+
+
+def test_an_output_of_any_ancestor_may_be_used() -> None:
+    text = "${{ steps.a.outputs.X }} ${{ steps.b.outputs.X }} ${{ params.anything }} ${{ job.id }} ${{ step.attempt }}"
+
+    check(
+        steps({"name": "c", "depends_on": ["b"], "env": {"V": text}}, {"name": "b", "depends_on": ["a"]}, {"name": "a"})
+    )
+
+
+def test_all_faults_are_found_at_once() -> None:
+    assert faults(
+        {"name": "a", "env": {"V": "${{ steps.b.outputs.X }}"}},
+        {"name": "b", "depends_on": ["a"], "if": "steps.c.status == 'succeeded' && steps.x.status == ''"},
+        {"name": "c", "command": "echo ${{ params.x }}", "working_dir": "/${{"},
+    ) == [
+        (("steps", 0, "env", "V"), "not_an_ancestor"),
+        (("steps", 1, "if"), "not_an_ancestor"),
+        (("steps", 1, "if"), "unknown_step"),
+        (("steps", 2, "working_dir"), "bad_expression"),
+        (("steps", 2, "command"), "expression_not_allowed"),
+    ]
+
+
+def test_in_a_graph_with_faults_only_unknown_names_are_told() -> None:
+    assert faults(
+        {"name": "a", "depends_on": ["b"], "env": {"V": "${{ steps.c.outputs.X }} ${{ steps.y.outputs.X }}"}},
+        {"name": "b", "depends_on": ["a"]},
+        {"name": "c"},
+    ) == [(("steps", 0, "depends_on"), "cycle"), (("steps", 0, "env", "V"), "unknown_step")]
+
+
+def test_a_thousand_steps_are_checked_quickly() -> None:
+    chain = steps(
+        *(
+            {
+                "name": f"s{n}",
+                "depends_on": [f"s{n - 1}", f"s{n // 2}"] if n > 2 else ["s0"] if n else [],
+                "env": {"V": f"${{{{ steps.s{n // 3}.outputs.X }}}}"} if n else {},
+                "if": f"steps.s{n // 4}.status == 'succeeded'" if n else None,
+            }
+            for n in range(1000)
+        )
+    )
+
+    assert any(seconds(chain) < QUICK for _ in range(3))
+
+
+def test_a_pipeline_full_of_faults_is_checked_quickly_as_well() -> None:
+    wrong = " ".join(f"${{{{ steps.{'abcdefhg' * 12}.outputs.X{n} }}}}" for n in range(100))
+    full = steps(*({"name": f"{n:03}-{'abcdefgh' * 12}", "env": {"V": wrong}} for n in range(1000)))
+
+    assert any(seconds(full) < 1 for _ in range(3))
+    assert len(faults(*({"name": f"s{n}", "env": {"V": "${{"}} for n in range(100)))) == MAX_FAULTS
+
+
+def test_the_conditions_of_a_pipeline_are_bounded_together() -> None:
+    long = "params.a == '" + "x" * 1980 + "'"
+
+    assert faults(*({"name": f"s{n}", "if": long} for n in range(60))) == [(("steps", 50, "if"), "too_long")]
+
+
+def seconds(pipeline: list[StepSpec]) -> float:
+    begun = time.process_time()
+    with pytest.raises(InvalidGraph):
+        check(pipeline)
+    return time.process_time() - begun
