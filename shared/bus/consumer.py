@@ -1,10 +1,10 @@
-"""Consumers: what has arrived is handed to a handler as one batch, and acknowledged when the handler has returned.
+"""Consumers: the messages that have arrived are passed to a handler as one batch, and acknowledged when it returns.
 
 Here: a consumer's life, and its loop from batch to batch. Not here: how messages arrive (`shared.bus.pull`) and make a
-batch (`shared.bus.gathering`), calling the handler (`shared.bus.handling`), what becomes of the messages
-(`shared.bus.settling`, `shared.bus.dead_letters`), and what the server is told of them (`shared.bus.holding`).
+batch (`shared.bus.gathering`), calling the handler (`shared.bus.handling`), settling the messages
+(`shared.bus.settling`, `shared.bus.dead_letters`), and the acknowledgements (`shared.bus.holding`).
 
-A handler is idempotent: it may be given the same event again at any time. Events come in the order of the stream, but
+A handler must be idempotent: it may get the same event again at any time. Events come in the order of the stream, but
 redelivered messages are handled first and apart from new ones. Where the handler raises Unavailable or BusUnavailable,
 the batch is kept and tried again, with growing pauses, for as long as it takes. Where it raises any other error, or is
 TooSlow several times in a row, the batch is run again message by message, and a failing message event by event. The
@@ -12,9 +12,9 @@ message comes again after a growing delay; after `max_failures` failures in this
 dead letters (those that were too slow, only while other events are not), and the rest of the message counts as handled.
 A message that cannot be decoded goes to the dead letters at once.
 
-A killed, frozen or disconnected process's messages come again after the consumer's short `ack_wait`; a living process
-tells the server several times within it that it still works on them. Redeliveries are not failures of the handler
-(`shared.bus.failures`). The growing delay is a NAK with a pause; a job's own delays are rows in SQL.
+The messages of a killed, frozen or disconnected process are redelivered after the consumer's short `ack_wait`; a living
+process extends it several times while it handles them. Redeliveries are not failures of the handler
+(`shared.bus.failures`). The growing delay is a NAK with a delay; delays of jobs are rows in SQL.
 """
 
 import asyncio
@@ -43,25 +43,25 @@ from shared.errors import BusUnavailable
 from shared.telemetry import trace_id_of
 
 QUIET: Final = 8
-"""A batch of so few events is no load: one job alone causes some of them together, and its next step must not wait."""
+"""Batches of at most so many events cause no pause: one job alone causes a few events at once, and must not wait."""
 
 log = structlog.get_logger(__name__)
 
 LONGEST_YIELD: Final = 0.5
 ASK_AGAIN: Final = 0.1
-"""Seconds between two questions to the server whether all was handled, at the most."""
+"""Most seconds between two requests to the server for the number of unhandled messages."""
 
 T = TypeVar("T")
 
 
 class Consumer(Generic[T]):
-    """One durable consumer at work: a service. `T` is what `decode(event_type, payload)` makes of an event.
+    """A durable consumer, run as a service. `T` is the type of the items that `decode(event_type, payload)` returns.
 
     `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `patient`: whether
-    the patient events of the specification may wait just now. `yields`: the pause is at least so many times as long as
-    the handler took, so that the consumer never has more than its share of the process. `max_events` and `max_bytes`
-    bound a batch (by whole messages: one message is always taken). Several consumers of one durable, in one process or
-    many, share its messages.
+    the patient events of the specification may wait at the moment. `yields`: the pause is at least so many times as
+    long as the handler took, so that the consumer does not take more than its share of the process. `max_events` and
+    `max_bytes` bound a batch (by whole messages: one message is always taken). Several consumers of one durable, in
+    one process or many, share its messages.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Consumer(Generic[T]):
         self._linger = linger_ms / 1000
         self._yields = yields
         self._newest = (0.0, 0.0, 0)
-        """When the newest message handled was stored, and when it was gathered, by the wall clock."""
+        """When the newest handled message was stored and gathered (wall clock), and how many were pending then."""
         self._stop_deadline = stop_deadline
         self._durable = catalogue.durable(spec)
         self._metrics = ConsumerMetrics(connection.metrics, self._durable)
@@ -148,7 +148,7 @@ class Consumer(Generic[T]):
         try:
             await self._pull.start()
         except BaseException:
-            await self._pull.close()  # nobody is going to stop what has not started
+            await self._pull.close()  # a consumer that has not started is not stopped later
             raise
         self._forget = self._declarations.on_recreated(lambda: self._pull.remake("stream recreated"))
         self._tasks = [
@@ -157,10 +157,9 @@ class Consumer(Generic[T]):
         ]
 
     async def stop(self) -> None:
-        """Take nothing more, let the running handler finish within the stop deadline, give back what is not
-        done.
+        """Stop pulling, let the running handler finish within the stop deadline, and give back unhandled messages.
 
-        What is given back reaches another consumer of the same durable at once. A stop that is cancelled cancels the
+        Messages that are given back reach another consumer of the same durable at once. A cancelled stop cancels the
         handler, too.
         """
         self._stopping.set()
@@ -180,7 +179,7 @@ class Consumer(Generic[T]):
         await self._holding.give_back()
 
     async def until(self, condition: Callable[[], bool], *, deadline: float = 10.0) -> None:
-        """Wait until `condition()` holds, looked at after every change of `handled`, `dead` or `idle`.
+        """Wait until `condition()` holds. It is checked after every change of `handled`, `dead` or `idle`.
 
         Raises TimeoutError after `deadline` seconds.
         """
@@ -189,8 +188,10 @@ class Consumer(Generic[T]):
                 await self._changed.wait()
 
     async def caught_up(self, within: float) -> bool:
-        """Wait until what the stream holds for this consumer by now has been handled, `within` seconds at the most.
-        Tells whether it was; False, too, when the server did not say so in that time."""
+        """Wait up to `within` seconds until all messages that the stream has for this consumer now are handled.
+
+        Returns whether they are; False also if the server did not answer in that time.
+        """
         backlog: Backlog | None = None
         try:
             async with asyncio.timeout(within):
@@ -203,7 +204,7 @@ class Consumer(Generic[T]):
                             return True
                     except (BusUnavailable, BusError) as error:
                         log.info("consumer.backlog_unknown", consumer=self._durable, error=str(error))
-                    with suppress(TimeoutError):  # the server works acknowledgements off in its own time
+                    with suppress(TimeoutError):  # the server processes acknowledgements asynchronously
                         async with asyncio.timeout(ASK_AGAIN):
                             await changed.wait()
                             await asyncio.sleep(ASK_AGAIN / 10)
@@ -221,14 +222,14 @@ class Consumer(Generic[T]):
         return self._settling.dead
 
     def delay(self) -> float:
-        """How far it is behind: seconds that the last message of the last batch had waited in the stream before it was
-        gathered; 0 once that was handled and nothing came after it."""
+        """How far the consumer is behind: for how many seconds the last message of the last batch waited in the stream
+        before it was gathered; 0 once it is handled and no message came after it."""
         stored, gathered, pending = self._newest
         return 0.0 if self.idle and not pending else max(0.0, gathered - stored)
 
     @property
     def idle(self) -> bool:
-        """Nothing that has arrived waits to be handled."""
+        """Whether no message that has arrived waits to be handled."""
         return self._holding.is_empty
 
     # -- the loop
@@ -245,7 +246,7 @@ class Consumer(Generic[T]):
                     self._metrics.delivery_seconds.observe(max(0.0, time.time() - stored_at(messages[0].raw.reply)))
                     last = messages[-1]
                     self._newest = stored_at(last.raw.reply), time.time(), last.position.pending
-                # What comes again is handled apart, so that poison spoils no other batch.
+                # Redelivered messages are handled apart, so that a poisonous one fails no other batch.
                 handled_together = groups(messages)
                 if handled_together and self._failures.deadly(handled_together[0][0].position):
                     await self._settling.bury_unhandled(handled_together.pop(0)[0])
@@ -263,12 +264,12 @@ class Consumer(Generic[T]):
                 self._notify()
             count = sum(len(message.items) for message in messages)
             if messages:
-                self._tell(messages, count, outcome, time.perf_counter() - started)
+                self._log_batch(messages, count, outcome, time.perf_counter() - started)
             if count > QUIET and self._linger:
                 await self._pause(max(self._linger, min(self._yields * self._handling.took, LONGEST_YIELD)))
 
-    def _tell(self, messages: list[Message[T]], count: int, outcome: str, seconds: float) -> None:
-        """The one line that a batch leaves in the log: quiet when idle, and few lines under load, for batches grow."""
+    def _log_batch(self, messages: list[Message[T]], count: int, outcome: str, seconds: float) -> None:
+        """Log one line for a batch: none when idle, and few under load, because batches grow."""
         traced = {} if (trace := trace_id_of(trace_of(messages))) is None else {"trace_id": trace}
         again = sum(message.position.deliveries > 1 for message in messages)
         log.info(
@@ -292,7 +293,7 @@ class Consumer(Generic[T]):
         self._metrics.renewed(reason if reason in RENEWAL_REASONS else "refused")
 
     async def _pause(self, seconds: float) -> bool:
-        """Sleep, unless the consumer is to stop. Returns whether it is."""
+        """Sleep, or return early when the consumer stops. Returns whether it stops."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

@@ -166,7 +166,7 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
             schema = self._definitions[ref.removeprefix(_COMPONENT)]
         required = schema.get("required")
         properties = schema.get("properties")
-        assert isinstance(properties, dict), f"{use.kind!r} is no flat model"
+        assert isinstance(properties, dict), f"{use.kind!r} is not a flat model"
         for name, sub in properties.items():
             assert isinstance(sub, dict)
             inner = without_null({key: value for key, value in sub.items() if key != "title"})
