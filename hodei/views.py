@@ -34,6 +34,9 @@ SHORTEST: Final = 8
 COMFORTABLE: Final = 20
 """The least width, beyond its title, of the shortened column before a less important column is shown."""
 
+MOST_OUTPUTS: Final = 20
+"""The most outputs of a step that are shown."""
+
 Columns = Mapping[str, Sequence[str | Text]]
 """A table by column title. A `str` is a text of the platform, whose control characters are escaped; `Text` is the
 program's own."""
@@ -117,8 +120,18 @@ def print_job(job: JobDetail) -> None:
         console.print(Text(escaped(f"\n{task.name} runs: {command}")), soft_wrap=True)
         if task.labels:
             console.print(Text(f"labels   {on_one_line(labels_text(task.labels))}"), soft_wrap=True)
+        print_outputs(console, task.outputs)
         if task.reason is not None:
             console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
+
+
+def print_outputs(console: Console, outputs: Mapping[str, str]) -> None:
+    """Print outputs, a line each. In a terminal a value is cut to its width."""
+    for name, value in list(outputs.items())[:MOST_OUTPUTS]:
+        line = Text(on_one_line(f"output   {name}={value}"))
+        console.print(_shortened(line, console.width) if console.is_terminal else line, soft_wrap=True)
+    if len(outputs) > MOST_OUTPUTS:
+        console.print(Text(f"and {len(outputs) - MOST_OUTPUTS} more outputs; --json shows all"), soft_wrap=True)
 
 
 def print_steps(job: JobDetail) -> None:

@@ -21,10 +21,10 @@ from orchestrator.store.runs import RunStore
 from orchestrator.store.timeline import TimelineStore
 from orchestrator.submission import Submission
 from orchestrator.traces import Traces
-from orchestrator.undeliverable import UndeliverableTasks
+from orchestrator.undeliverable import UndeliverableEnds, UndeliverableTasks
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
-from schemas.events import TaskQueued
+from schemas.events import TaskFailed, TaskQueued, TaskSucceeded
 from schemas.questions import RECALL_OF, TASK
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.bus import Answering, answer, questions_asked
@@ -51,6 +51,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     deadlines = Deadlines(work, run_store)
     runs = Runs(work, metrics)
     outbox.when_undeliverable(TaskQueued, UndeliverableTasks(work))
+    outbox.when_undeliverable(TaskSucceeded, UndeliverableEnds(outbox))
+    outbox.when_undeliverable(TaskFailed, UndeliverableEnds(outbox))
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
     requests = Requests(outbox, work, submission, deadlines, base.tracing)

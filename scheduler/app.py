@@ -24,13 +24,13 @@ from scheduler.store.turns import TurnStore
 from scheduler.store.workers import WorkerStore
 from scheduler.traces import Traces
 from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
-from schemas.events import ScheduleConfirmed, ScheduleFired, ScheduleRefused, TaskScheduled
+from schemas.events import ExecutionFinished, ScheduleConfirmed, ScheduleFired, ScheduleRefused, TaskScheduled
 from schemas.questions import RECALL_OF
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
 from shared.bus import Answering, answer, listen, questions_asked
 from shared.foundation import Foundation
 from shared.postgres import Leadership
-from shared.recall import Recall
+from shared.recall import Recall, UndeliverableOutcomes
 from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 
@@ -50,6 +50,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
     traces = Traces(base.tracing)
     firing = Schedules(schedule_store, outbox, traces)
     outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox).handle)
+    outbox.when_undeliverable(ExecutionFinished, UndeliverableOutcomes(outbox).handle)
     outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(schedule_store).handle)
     asked = Recall(bus, metrics)
     questions = questions_asked(metrics)

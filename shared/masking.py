@@ -14,8 +14,8 @@ _NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _IN_ADDRESS: Final = re.compile(r"(://[^/:@ ]*:)[^/@ ]+@")
-_ENVIRONMENTS: Final = frozenset({"env", "params"})
-"""The members of events whose values reach the environment of a process."""
+_ENVIRONMENTS: Final = frozenset({"env", "params", "outputs"})
+"""The members of events whose values reach the environment of a process, or come from one."""
 _MEMBER: Final = re.compile(r'("([^"\\]*)"\s*:\s*")((?:[^"\\]|\\.)*)', re.DOTALL)
 
 

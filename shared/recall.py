@@ -14,9 +14,11 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
+from schemas.events import ExecutionFinished
 from schemas.questions import RECALL_OF, Overdue, Owner, RecallAnswer, RecallQuestion
 from shared.bus import Bus, ask
-from shared.errors import NotFound, Unavailable
+from shared.errors import MessageTooLarge, NotFound, Unavailable
+from shared.outbox import Outbox
 from shared.telemetry import Metrics
 
 PAGE: Final = 500
@@ -114,6 +116,21 @@ class Recall:
     def repeated(self, event_type: str, count: int = 1) -> None:
         """Count events that this service publishes again."""
         self._repeated.labels(event_type).inc(count)
+
+
+class UndeliverableOutcomes:
+    """Handler of undeliverable `executions.finished`: an outcome that is published again goes without its outputs, if
+    the NATS server takes smaller messages by now."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def handle(self, outcomes: Sequence[ExecutionFinished]) -> None:
+        """Raises MessageTooLarge for an outcome that has no outputs."""
+        if not all(one.outputs for one in outcomes):
+            raise MessageTooLarge(f"{', '.join(one.execution_id for one in outcomes)}: larger than NATS takes")
+        async with self._outbox.transaction() as tx:
+            tx.emit(*(one.without_outputs() for one in outcomes))
 
 
 def answered(events: int, unknown: Sequence[str] = ()) -> RecallAnswer:

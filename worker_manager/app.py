@@ -17,7 +17,7 @@ from schemas.questions import RECALL_OF
 from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
 from shared.bus import Answering, answer, listen, questions_asked
 from shared.foundation import Foundation
-from shared.recall import Recall
+from shared.recall import Recall, UndeliverableOutcomes
 from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 from worker_manager.agent_metrics import AgentMetrics
@@ -60,6 +60,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     providers: dict[str, Provider] = {process.name: process}
     fleet = Fleet(worker_store, outbox, bus, providers, counters)
     dispatcher = Dispatcher(bus, outbox, counters, base.tracing)
+    outbox.when_undeliverable(ExecutionFinished, UndeliverableOutcomes(outbox).handle)
     outbox.when_undeliverable(ExecutionRequested, UndeliverableRequests(database, execution_store).handle)
     recorder = Recorder(database, execution_store, counters)
     redelivery = Redelivery(execution_store, dispatcher.send, counters)

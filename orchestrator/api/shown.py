@@ -35,6 +35,7 @@ def shown_in_detail(new: NewJob) -> JobDetail:
             working_dir=definition.run.working_dir,
             timeout=definition.run.timeout,
             exit_code=task.exit_code,
+            outputs=masking.shown(task.outputs or {}),
             queued_at=task.queued_at,
             started_at=task.started_at,
             finished_at=task.finished_at,

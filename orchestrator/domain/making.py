@@ -97,6 +97,7 @@ def _task(id: str, definition: TaskDefinition, wanted: Wanted) -> TaskState:
         definition.rules,
         status=kept.status,
         exit_code=kept.exit_code,
+        outputs=kept.outputs,
         queued_at=kept.queued_at,
         started_at=kept.started_at,
         finished_at=kept.finished_at,

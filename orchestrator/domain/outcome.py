@@ -30,9 +30,9 @@ def ending(job_id: str, task: TaskState) -> EventData:
     ids = {"task_id": task.id, "job_id": job_id, "attempt": task.attempt, "name": task.name}
     match task.status:
         case TaskStatus.SUCCEEDED:
-            return TaskSucceeded.model_validate(ids)
+            return TaskSucceeded.model_validate({**ids, "outputs": task.outputs})
         case TaskStatus.FAILED:
-            why = {"reason": task.reason, "detail": task.detail, "exit_code": task.exit_code}
+            why = {"reason": task.reason, "detail": task.detail, "exit_code": task.exit_code, "outputs": task.outputs}
             return TaskFailed.model_validate({**ids, **why})
         case TaskStatus.CANCELLED:
             return TaskCancelled.model_validate({**ids, "reason": task.reason, "detail": task.detail})

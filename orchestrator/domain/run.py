@@ -188,7 +188,7 @@ class JobRun(JobMoves):
         if report.started_at is not None:
             task.started_at = report.started_at
             self.job_runs(report.started_at, now)
-        task.exit_code = report.exit_code
+        task.exit_code, task.outputs = report.exit_code, report.outputs
         match report.status:
             case ExecutionStatus.SUCCEEDED:
                 self.end(task, TaskStatus.SUCCEEDED, now, at=report.finished_at)
@@ -238,7 +238,7 @@ class JobRun(JobMoves):
     ) -> None:
         """The attempt has no outcome. If its worker stopped on order, the worker is not avoided, and the attempt uses
         no retry budget."""
-        rules, task.exit_code = task.rules, None
+        rules, task.exit_code, task.outputs = task.rules, None, None
         if (halted := self.halted(task)) is not None:
             self.end(task, TaskStatus.CANCELLED, now, reason=halted)
         elif reason is Reason.WORKER_STOPPED and rules.retry_on_lost:

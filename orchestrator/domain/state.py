@@ -3,6 +3,7 @@
 A step's rules never change and are shared (`orchestrator.domain.definition`); what changes is here. Pure.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,6 +14,9 @@ from schemas.states import JobStatus, Reason, TaskStatus
 
 MOST_AVOIDED: Final = 10
 """The most workers that a task avoids because it failed there."""
+
+_OUTPUT_BYTES: Final = 250
+"""About how many bytes one output takes in memory besides its characters."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,8 @@ class JobState:
     tracestate: str | None = None
     version: int = 0
     """How many times the job and its tasks were written before."""
+    outputs_bytes: int | None = None
+    """About how many bytes the outputs of its tasks take in memory, once they are counted."""
 
     @property
     def cleaning_up(self) -> bool:
@@ -61,6 +67,8 @@ class TaskState:
     stops: int = 0
     """How many attempts ended because their worker stopped on order."""
     exit_code: int | None = None
+    outputs: Mapping[str, str] | None = None
+    """What the last attempt wrote to `$HODEI_OUTPUT`, if anything."""
     execution_id: str | None = None
     """The execution of this attempt: the one requested by id, or the one placed last."""
     run_at: datetime | None = None
@@ -83,3 +91,10 @@ class TaskState:
     def avoiding(self, worker_id: str) -> tuple[str, ...]:
         """The workers to avoid, with this one first."""
         return (worker_id, *(one for one in self.avoids if one != worker_id))[:MOST_AVOIDED]
+
+
+def outputs_bytes(tasks: Iterable[TaskState]) -> int:
+    """About how many bytes the outputs of tasks take in memory."""
+    return sum(
+        _OUTPUT_BYTES + len(name) + len(value) for task in tasks if task.outputs for name, value in task.outputs.items()
+    )

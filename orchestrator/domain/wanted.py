@@ -34,6 +34,7 @@ class FormerTask:
     definition: TaskDefinition
     status: TaskStatus
     exit_code: int | None
+    outputs: Mapping[str, str] | None
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None

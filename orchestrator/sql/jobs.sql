@@ -44,6 +44,7 @@ select
                     'working_dir', t.run ->> 'working_dir',
                     'timeout', t.run -> 'timeout',
                     'exit_code', t.exit_code,
+                    'outputs', case when t.outputs is null then '{}'::json else shown_environment(t.outputs) end,
                     'queued_at', rfc3339(t.queued_at),
                     'started_at', rfc3339(t.started_at),
                     'finished_at', rfc3339(t.finished_at),
@@ -167,7 +168,7 @@ where j.id = $1::uuid
 -- name: get_tasks_to_rerun
 -- A job's tasks with their complete definitions and their outcomes.
 select
-    t.id::text as id, :rules.columns, t.run, t.status, t.exit_code, t.queued_at, t.started_at, t.finished_at
+    t.id::text as id, :rules.columns, t.run, t.status, t.exit_code, t.outputs, t.queued_at, t.started_at, t.finished_at
 from tasks t
 where t.job_id = $1::uuid
 order by t.position

@@ -14,7 +14,7 @@ for no key update
 select
     t.job_id::text as job_id, t.id::text as id, :rules.columns, t.status, t.reason, t.attempt, t.crashes, t.exit_code,
     t.execution_id::text as execution_id, t.run_at, t.avoid_worker_ids::text[] as avoid_worker_ids, t.queued_at,
-    t.started_at, t.finished_at, t.stops, t.detail
+    t.started_at, t.finished_at, t.stops, t.detail, t.outputs
 from tasks t
 where t.job_id = any($1::uuid[])
 order by t.job_id, t.position

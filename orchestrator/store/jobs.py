@@ -131,6 +131,7 @@ def _former_task(row: Record) -> FormerTask:
         TaskDefinition(rules_of(row), RunSpec.model_validate(row["run"])),
         TaskStatus(row["status"]),
         row["exit_code"],
+        row["outputs"],
         row["queued_at"],
         row["started_at"],
         row["finished_at"],

@@ -170,6 +170,7 @@ def _task(row: Record) -> TaskState:
         crashes=row["crashes"],
         stops=row["stops"],
         exit_code=row["exit_code"],
+        outputs=row["outputs"],
         execution_id=row["execution_id"],
         run_at=row["run_at"],
         avoids=tuple(row["avoid_worker_ids"] or ()),

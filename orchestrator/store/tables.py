@@ -60,6 +60,10 @@ def _avoided(row: TaskRow) -> str | None:
     return "{" + ",".join(row.task.avoids) + "}" if row.task.avoids else None
 
 
+def _outputs(row: NewTask | TaskRow) -> str | None:
+    return to_json(row.task.outputs).decode() if row.task.outputs else None
+
+
 NEW_JOBS: Final = Rows[NewJob](
     Column("id", "uuid", attrgetter("run.job.id")),
     Column("name", "text", attrgetter("run.job.name")),
@@ -93,6 +97,7 @@ NEW_TASKS: Final = Rows[NewTask](
     Column("reason", "text", attrgetter("task.reason")),
     Column("attempt", "integer", attrgetter("task.attempt")),
     Column("exit_code", "integer", attrgetter("task.exit_code")),
+    Column("outputs", "text", _outputs, cast="json"),
     Column("execution_id", "uuid", attrgetter("task.execution_id")),
     Column("run_at", "timestamptz", attrgetter("task.run_at")),
     Column("queued_at", "timestamptz", attrgetter("task.queued_at")),
@@ -120,6 +125,7 @@ TASKS: Final = Rows[TaskRow](
     Column("attempt", "integer", attrgetter("task.attempt")),
     Column("crashes", "integer", attrgetter("task.crashes")),
     Column("exit_code", "integer", attrgetter("task.exit_code")),
+    Column("outputs", "text", _outputs, cast="json"),
     Column("execution_id", "uuid", attrgetter("task.execution_id")),
     Column("run_at", "timestamptz", attrgetter("task.run_at")),
     Column("avoid_worker_ids", "text", _avoided, cast="uuid[]"),

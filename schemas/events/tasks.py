@@ -1,5 +1,7 @@
 """Events of tasks. The orchestrator publishes them, except where a class names another service."""
 
+from typing import Final
+
 from pydantic import Field
 
 from schemas.events.base import EventData
@@ -74,9 +76,15 @@ class TaskWithdrawn(_TaskEvent):
     reason: Reason = Reason.CANCELLED
 
 
+_OUTPUTS: Final = (
+    "What the step wrote to $HODEI_OUTPUT, by name; absent when it wrote nothing, and when NATS does not take as much."
+)
+
+
 class TaskSucceeded(_TaskEvent):
     event_type = "tasks.succeeded"
     name: str
+    outputs: dict[str, str] | None = Field(None, description=_OUTPUTS)
 
 
 class TaskFailed(_TaskEvent):
@@ -85,6 +93,7 @@ class TaskFailed(_TaskEvent):
     reason: Reason
     detail: str | None = Field(None, description="The reason in words, if there is more to it than `reason`.")
     exit_code: int | None = None
+    outputs: dict[str, str] | None = Field(None, description=_OUTPUTS)
 
 
 class TaskCancelled(_TaskEvent):

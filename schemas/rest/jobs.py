@@ -105,6 +105,10 @@ class Task(Model):
     resources: Resources | None = Field(description="The resources that one execution needs.")
     labels: dict[str, str] = Field(description="The step's labels, as submitted.")
     exit_code: int | None = Field(description="The last attempt's exit code.")
+    outputs: dict[str, str] = Field(
+        description="What the last attempt wrote to $HODEI_OUTPUT, by name; empty until it has ended. Values that look "
+        "like secrets are shown as `***`."
+    )
     queued_at: Timestamp | None = Field(description="When the current attempt became ready to run.")
     started_at: Timestamp | None = Field(description="When the current attempt's process started.")
     finished_at: Timestamp | None = Field(description="When the task ended.")

@@ -15,7 +15,15 @@ from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.schedules import Explanation, ScheduleCreate
 from schemas.rest.workers import WorkerStart
 from schemas.specs import Capacity
-from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus, TaskStatus, WorkerProcessStatus, WorkerStatus
+from schemas.states import (
+    ExecutionStatus,
+    JobStatus,
+    Reason,
+    ScheduleStatus,
+    TaskStatus,
+    WorkerProcessStatus,
+    WorkerStatus,
+)
 from tests.e2e.framework import assertions as expect
 from tests.e2e.framework.data import command_job, diamond, pipeline, step, unique
 from tests.e2e.framework.http import RawHttp
@@ -82,6 +90,27 @@ async def test_environment_and_parameters_reach_the_command(client: Client) -> N
 
     await expect.succeeds(client, job.id)
     assert await expect.output(client, job.id) == ["pipeline step job prod"]
+
+
+async def test_the_outputs_of_a_step_are_shown_and_told_and_a_bad_line_fails_it(
+    client: Client, platform: Platform
+) -> None:
+    writes = 'echo "TAG=v1" >> "$HODEI_OUTPUT"; printf "NOTES<<END\\na\\nb\\nEND\\n" >> "$HODEI_OUTPUT"'
+    made = await client.create_pipeline(
+        pipeline(step("good", writes), step("bad", 'echo oops >> "$HODEI_OUTPUT"'), step("none", "true"))
+    )
+    async with feed(platform, "tasks.*.succeeded") as succeeded, feed(platform, "tasks.*.failed") as failed:
+        job = await client.submit(JobCreate(pipeline_id=made.id))
+        done = await expect.fails(client, job.id)
+        events = [await one.next(lambda data: data["job_id"] == job.id) for one in (succeeded, succeeded, failed)]
+
+    outputs = {"TAG": "v1", "NOTES": "a\nb"}
+    good, bad, none = done.tasks
+    assert (good.outputs, bad.outputs, none.outputs) == (outputs, {}, {})
+    told = {event["name"]: event.get("outputs") for event in events}
+    assert told == {"good": outputs, "bad": None, "none": None}
+    assert (done.reason, bad.reason, bad.exit_code) == (Reason.BAD_OUTPUT, Reason.BAD_OUTPUT, 0)
+    assert bad.detail == "line 1 of $HODEI_OUTPUT is neither NAME=value nor NAME<<END: oops"
 
 
 async def test_a_failed_attempt_is_retried(client: Client) -> None:

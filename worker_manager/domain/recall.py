@@ -7,6 +7,8 @@ Here: which events follow from the rows of the executions' table. Not here: read
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, ExecutionStarted, LogSummary
 from schemas.questions import Overdue
 from schemas.states import EXECUTION, ExecutionStatus, Reason
@@ -43,7 +45,9 @@ def _ending(row: Row, status: ExecutionStatus) -> EventData:
         return ExecutionReturned.model_validate(_ids(row) | {"detail": row["detail"] or ""})
     names = ("status", "reason", "detail", "exit_code", "started_at", "finished_at")
     log = LogSummary(chunks=row["log_chunks"] or 0, truncated=row["log_truncated"])
-    return ExecutionFinished.model_validate(_ids(row) | {name: row[name] for name in names} | {"log": log})
+    outputs = None if row["outputs"] is None else from_json(row["outputs"])
+    fields = {name: row[name] for name in names} | {"log": log, "outputs": outputs}
+    return ExecutionFinished.model_validate(_ids(row) | fields)
 
 
 def _ids(row: Row) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Here: what each event means for an execution's status, reason and times. Not her
 already; SQL checks that by the same ranks (`record_reports`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -40,6 +40,7 @@ class Report:
     exit_code: int | None = None
     log_chunks: int | None = None
     log_truncated: bool = False
+    outputs: Mapping[str, str] | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     placed_at: datetime | None = None
@@ -147,6 +148,7 @@ def _report(
                 exit_code=data.exit_code,
                 log_chunks=data.log.chunks,
                 log_truncated=data.log.truncated,
+                outputs=data.outputs,
                 started_at=data.started_at,
                 finished_at=data.finished_at,
                 worker_name=name,

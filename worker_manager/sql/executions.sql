@@ -32,7 +32,7 @@ set worker_id = coalesce(e.worker_id, excluded.worker_id),
     status = case when excluded.rank > e.rank then excluded.status else e.status end,
     rank = greatest(e.rank, excluded.rank),
     reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
-    log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated,
+    log_chunks = excluded.log_chunks, log_truncated = excluded.log_truncated, outputs = excluded.outputs,
     -- The outcome has the exact start: one that was only seen in a heartbeat is later than the real one.
     started_at = coalesce(excluded.started_at, e.started_at),
     finished_at = coalesce(e.finished_at, excluded.finished_at),
@@ -82,7 +82,7 @@ limit :limit;
 -- name: recall_executions
 -- The executions of these tasks.
 select id::text, task_id::text, job_id::text, attempt, worker_id::text, worker_name, incarnation::text, status, rank,
-       reason, detail, exit_code, log_chunks, log_truncated, started_at, finished_at
+       reason, detail, exit_code, log_chunks, log_truncated, outputs, started_at, finished_at
 from executions
 where task_id = any($1::uuid[])
 order by executions.id;

@@ -4,6 +4,8 @@ each value comes from (`shared.postgres.named`)."""
 from operator import attrgetter, itemgetter
 from typing import Final
 
+from pydantic_core import to_json
+
 from shared.postgres import Column, Rows
 from worker_manager.domain.handover import Order
 from worker_manager.domain.reports import Report, Settled, Unplaced
@@ -11,6 +13,10 @@ from worker_manager.domain.reports import Report, Settled, Unplaced
 
 def _assignment(order: Order) -> str:
     return order.assignment.decode()
+
+
+def _outputs(report: Report) -> str | None:
+    return to_json(report.outputs).decode() if report.outputs else None
 
 
 ORDERS: Final = Rows[Order](
@@ -40,6 +46,7 @@ REPORTS: Final = Rows[Report](
     Column("exit_code", "integer"),
     Column("log_chunks", "integer"),
     Column("log_truncated", "boolean"),
+    Column("outputs", "text", _outputs),
     Column("created_at", "timestamptz"),
     Column("started_at", "timestamptz"),
     Column("finished_at", "timestamptz"),

@@ -215,6 +215,7 @@ def finished(
     exit_code: int | None = 0,
     reason: Reason | None = None,
     chunks: int = 0,
+    outputs: dict[str, str] | None = None,
 ) -> ExecutionFinished:
     moment = datetime.now(UTC)
     return ExecutionFinished.model_validate(
@@ -226,6 +227,7 @@ def finished(
             "started_at": moment,
             "finished_at": moment,
             "log": LogSummary(chunks=chunks, lines=chunks),
+            "outputs": outputs,
         }
     )
 

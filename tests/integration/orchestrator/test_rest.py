@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.api.jobs import DELETING_LOGS
-from schemas.events import LogChunk, PipelineArchived, PipelineUpdated, TaskQueued
+from schemas.events import LogChunk, PipelineArchived, PipelineUpdated, TaskFailed, TaskQueued, TaskSucceeded
+from schemas.states import Reason
 from shared.bus import Bus
 from shared.errors import BusUnavailable
 from shared.ids import new_id
@@ -248,6 +249,30 @@ async def test_rerun_from_failed_keeps_what_succeeded(house: House) -> None:
     assert {task["name"]: task["status"] for task in again["tasks"]} == {"a": "succeeded", "b": "queued"}
     await house.say(finished(scheduled(await house.queued(again, "b"))))
     assert (await house.over(again))["status"] == "succeeded"
+
+
+async def test_outputs_are_shown_masked_and_kept_when_a_job_runs_again(house: House) -> None:
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    assert [task["outputs"] for task in job["tasks"]] == [{}, {}]
+    outputs = {"TAG": "v1", "NOTES": "a\nü\x01", "TOKEN": "t"}
+    await house.say(finished(scheduled(await house.queued(job, "a")), outputs=outputs))
+    [succeeded] = await house.ears.wait(TaskSucceeded)
+    assert succeeded.outputs == outputs
+    await house.say(
+        finished(scheduled(await house.queued(job, "b")), "failed", reason=Reason.BAD_OUTPUT, outputs={"B": ""})
+    )
+    shown = outputs | {"TOKEN": "***"}
+    assert [task["outputs"] for task in (await house.over(job))["tasks"]] == [shown, {"B": ""}]
+    assert (await house.ears.wait(TaskFailed))[0].outputs == {"B": ""}
+    timeline = await house.get(f"/api/v1/jobs/{job['id']}/events")
+    assert len(timeline) > 6
+    assert not [event for event in timeline if "outputs" in event["data"]]
+    again = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {"from": "failed"})
+    assert [task["outputs"] for task in again["tasks"]] == [shown, {}]
+    assert (await house.get(f"/api/v1/jobs/{again['id']}"))["tasks"][0]["outputs"] == shown
+    kept = await house.database.fetch_value("select outputs from orchestrator.tasks where job_id = $1", again["id"])
+    assert kept == outputs
 
 
 async def test_a_job_of_an_archived_pipeline_does_not_run_again(house: House) -> None:

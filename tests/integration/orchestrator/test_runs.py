@@ -144,10 +144,13 @@ async def test_what_another_replica_made_possible_is_not_too_late_here(house: Ho
     job = await house.submit(pipeline_id=pipeline["id"])
     outbox = Outbox(house.database, house.bus, source="orchestrator")
     await outbox.start()
-    report = finished(scheduled(await house.queued(job, "a")))
+    report = finished(scheduled(await house.queued(job, "a")), outputs={"TAG": "v1"})
     await _elsewhere(house, outbox).change([job["id"]], lambda run: run.apply(report, now()), now())
     await house.say(finished(scheduled(await house.queued(job, "b"))))
-    assert (await house.over(job))["status"] == "succeeded"
+    over = await house.over(job)
+    assert (over["status"], over["tasks"][0]["outputs"]) == ("succeeded", {"TAG": "v1"})
+    loaded = await _elsewhere(house, outbox).change([job["id"]], lambda _: None, now())
+    assert [task.outputs for task in loaded[job["id"]].tasks.values()] == [{"TAG": "v1"}, None]
     assert await _batches(house) == {"loaded": 1.0}
     await outbox.stop()
 

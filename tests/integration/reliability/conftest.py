@@ -117,10 +117,12 @@ class Worker:
     def started(self, order: Assignment) -> ExecutionStarted:
         return ExecutionStarted(**self._ids(order), started_at=datetime.now(UTC))
 
-    def finished(self, order: Assignment, *, exit_code: int = 7, status: str = "failed") -> ExecutionFinished:
+    def finished(
+        self, order: Assignment, *, exit_code: int = 7, status: str = "failed", outputs: dict[str, str] | None = None
+    ) -> ExecutionFinished:
         """Its outcome; it does not run any more."""
         self.running.discard(order.execution_id)
-        outcome = {"status": status, "exit_code": exit_code, "finished_at": datetime.now(UTC)}
+        outcome = {"status": status, "exit_code": exit_code, "finished_at": datetime.now(UTC), "outputs": outputs}
         return ExecutionFinished.model_validate(self._ids(order) | outcome)
 
     def returned(self, order: Assignment) -> ExecutionReturned:

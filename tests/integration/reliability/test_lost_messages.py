@@ -59,7 +59,7 @@ async def test_an_outcome_is_told_again_with_its_exit_code(house: House, service
         await house.say(worker.started(order))
         await house.execution(order.execution_id, until="running")
         async with house.away(service):
-            await house.say(worker.finished(order))
+            await house.say(worker.finished(order, outputs={"TAG": "v1"}))
             if service != "worker_manager":
                 await house.execution(order.execution_id, until="failed")
         detail = await house.over(job)
@@ -68,6 +68,7 @@ async def test_an_outcome_is_told_again_with_its_exit_code(house: House, service
             "exit_code",
             7,
         )
+        assert detail["tasks"][0]["outputs"] == {"TAG": "v1"}
         assert (await house.execution(order.execution_id, until="failed"))["exit_code"] == 7
         await house.submit()
         await worker.ordered(2)  # its slot is free
@@ -80,9 +81,10 @@ async def test_an_outcome_that_only_the_scheduler_recorded_is_told_to_both_other
         order = await worker.ordered()
         await house.execution(order.execution_id, until="pending")
         async with house.away("orchestrator", "worker_manager"):
-            await house.say(worker.finished(order))
+            await house.say(worker.finished(order, outputs={"TAG": "v1"}))
             await house.until_free(worker)
-        assert (await house.over(job))["tasks"][0]["exit_code"] == 7
+        [task] = (await house.over(job))["tasks"]
+        assert (task["exit_code"], task["outputs"]) == (7, {"TAG": "v1"})
         assert (await house.execution(order.execution_id, until="failed"))["exit_code"] == 7
 
 

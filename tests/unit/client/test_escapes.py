@@ -35,7 +35,7 @@ _EXECUTION = TaskExecution.model_construct(worker_id="w", worker_name=EVIL, deta
 _TASK = Task.model_construct(
     id="t", name=EVIL, status=TaskStatus.FAILED, reason=Reason.START_FAILED, detail=EVIL, attempt=1,
     command=f"first {EVIL}\nsecond", exit_code=None, started_at=None, finished_at=None, executions=[_EXECUTION],
-    labels={"stage": EVIL},
+    labels={"stage": EVIL}, outputs={"TAG": EVIL},
 )  # fmt: skip
 _JOB: dict[str, Any] = {
     "id": "j", "name": EVIL, "status": JobStatus.FAILED, "reason": None, "detail": EVIL, "pipeline_id": None,
@@ -133,3 +133,18 @@ def test_a_job_is_shown_with_the_labels_of_its_steps(capfd: pytest.CaptureFixtur
     assert "\nlabels   stage=build, team=web\n" in capfd.readouterr().out
     print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK.model_copy(update={"labels": {}})]))
     assert "\nlabels" not in capfd.readouterr().out.partition("STEP")[2]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_job_is_shown_with_the_outputs_of_its_steps(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("rich.console.Console.is_terminal", terminal)
+    outputs = {"TAG": "v1", "NOTES": "one\ntwo", "LONG": "x" * 100, **{f"N{number}": "" for number in range(20)}}
+    print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK.model_copy(update={"outputs": outputs})]))
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith(("output", "and"))]
+    long = "output   LONG=" + ("x" * 65 + "…" if terminal else "x" * 100)
+    assert lines[:3] == ["output   TAG=v1", r"output   NOTES=one\ntwo", long]
+    assert lines[-2:] == ["output   N16=", "and 3 more outputs; --json shows all"]

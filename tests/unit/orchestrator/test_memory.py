@@ -23,7 +23,7 @@ def _run(id: str, tasks: int = 1) -> JobRun:
     return run
 
 
-def _finish(run: JobRun, task_id: str) -> None:
+def _finish(run: JobRun, task_id: str, *, outputs: dict[str, str] | None = None) -> None:
     report = ExecutionFinished(
         execution_id="e",
         task_id=task_id,
@@ -33,6 +33,7 @@ def _finish(run: JobRun, task_id: str) -> None:
         incarnation="i",
         status=ExecutionStatus.SUCCEEDED,
         finished_at=NOON,
+        outputs=outputs,
     )
     run.apply(report, NOON)
 
@@ -135,3 +136,27 @@ def test_nothing_is_remembered_for_a_while_once_another_process_was_faster(monke
     moment += memory.DISTRUST
     kept.keep([_run("c")])
     assert kept.take(["c"]) is not None
+
+
+def test_outputs_count_as_the_tasks_do() -> None:
+    kept = RunMemory(max_outputs=3_000)
+    runs = [_run("a", 3), _run("b", 2)]
+    kept.keep(runs)
+    for run in runs:
+        taken = kept.take([run.job.id])
+        assert taken is not None
+        _finish(run, f"{run.job.id}-0", outputs={"TAG": "x" * 1_000})
+        kept.keep(taken.values())
+    assert len(kept) == 2
+    taken = kept.take(["a"])
+    assert taken is not None
+    _finish(taken["a"], "a-1", outputs={"TAG": "x" * 1_000})
+    kept.keep(taken.values())
+    assert ("a" in kept, "b" in kept) == (False, True)  # there is no room for it any more
+    loaded = _run("c", 2)
+    loaded.tasks["c-0"].outputs = {"TAG": "x" * 2_000}  # as of a job that another process worked on
+    kept.keep([loaded])
+    assert "c" not in kept
+    kept.forget(["b"])
+    kept.keep([loaded])
+    assert "c" in kept

@@ -21,8 +21,10 @@ from schemas.events import (
     JobFailed,
     TaskCancelRequested,
     TaskExpired,
+    TaskFailed,
     TaskRetrying,
     TaskScheduled,
+    TaskSucceeded,
     TaskWithdrawn,
 )
 from schemas.specs import Resources, RetrySpec, RunSpec, When
@@ -126,6 +128,7 @@ def finished(
     *,
     exit_code: int | None = 0,
     reason: Reason | None = None,
+    outputs: dict[str, str] | None = None,
 ) -> ExecutionFinished:
     return ExecutionFinished.model_validate(
         {
@@ -138,6 +141,7 @@ def finished(
             "status": status,
             "exit_code": exit_code,
             "reason": reason,
+            "outputs": outputs,
             "started_at": NOW,
             "finished_at": NOW,
         }
@@ -715,3 +719,20 @@ def test_a_task_that_waited_too_long_says_for_what() -> None:
     run.apply(TaskExpired(task_id="a", job_id="job", attempt=1), NOW + timedelta(seconds=0.4))
     assert run.job.reason is Reason.QUEUE_TIMEOUT
     assert run.job.detail == "step build: waited 0.4 s for a worker with labels gpu=yes, zone=a"
+
+
+def test_the_end_of_a_task_tells_its_outputs() -> None:
+    run = run_of(a_task("a", "a"), a_task("b", "b"))
+    apply(run, finished("a", outputs={"TAG": "v1"}))
+    apply(run, finished("b", "failed", reason=Reason.BAD_OUTPUT, outputs={"TAG": "v2"}))
+    events = [one.event for one in run.journal if isinstance(one.event, TaskSucceeded | TaskFailed)]
+    assert [(event.name, event.outputs) for event in events] == [("a", {"TAG": "v1"}), ("b", {"TAG": "v2"})]
+    assert [task.outputs for task in run.tasks.values()] == [{"TAG": "v1"}, {"TAG": "v2"}]
+
+
+def test_another_attempt_forgets_the_outputs_of_the_former() -> None:
+    run = run_of(a_task("a", "a", retry=RETRY, max_crashes=0))
+    apply(run, finished("a", "failed", exit_code=1, outputs={"TAG": "v1"}))
+    assert run.tasks["a"].outputs is None
+    apply(run, finished("a", "cancelled", attempt=2, reason=Reason.FENCED, outputs={"TAG": "v2"}))
+    assert (run.tasks["a"].status, run.tasks["a"].outputs) == (TaskStatus.FAILED, None)
