@@ -60,5 +60,5 @@ async def test_a_schedule_that_the_bus_does_not_take_is_refused_or_fails_when_it
     problem = await here.post("/api/v1/schedule", {"command": "true", "env": LARGE}, status=422)
     [error] = problem["errors"]  # type: ignore[misc]  # a problem's errors are a list
     assert error["loc"] == ["body", "env"]
-    assert "the NATS server takes messages of at most 520,192" in error["msg"]
+    assert "the NATS server accepts messages of at most 520,192" in error["msg"]
     assert "max_payload, which was lowered" in str((await failed(here, made["id"]))["last_error"])
