@@ -1,7 +1,7 @@
 """/api/v1/tasks/{id}/explain: why a task waits, where it runs, or how it ended."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import assert_never
 
 from aiohttp import web
 
@@ -17,16 +17,6 @@ from shared.bus import Bus, ask
 from shared.clock import now
 from shared.errors import NotFound, Unavailable
 from shared.web import Api, json_response
-
-_STATUS: Final = {
-    Outcome.SUCCEEDED: TaskStatus.SUCCEEDED,
-    Outcome.FAILED: TaskStatus.FAILED,
-    Outcome.TIMED_OUT: TaskStatus.FAILED,
-    Outcome.CANCELLED: TaskStatus.CANCELLED,
-    Outcome.LOST: TaskStatus.FAILED,
-    Outcome.EXPIRED: TaskStatus.FAILED,
-    Outcome.WITHDRAWN: TaskStatus.CANCELLED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +70,19 @@ def _as_known_here(task: KnownTask) -> Explanation:
     else:
         outcome = task.outcome or Outcome.FAILED
         text = f"does not wait: attempt {task.attempt} ended as {outcome.value}"
-        status = _STATUS[outcome]
+        status = _status(outcome)
     return Explanation(task_id=task.task_id, job_id=task.job_id, status=status, position=None, summary=text, workers=[])
+
+
+def _status(outcome: Outcome) -> TaskStatus:
+    match outcome:
+        case Outcome.SUCCEEDED:
+            return TaskStatus.SUCCEEDED
+        case Outcome.FAILED | Outcome.TIMED_OUT | Outcome.LOST | Outcome.EXPIRED:
+            return TaskStatus.FAILED
+        case Outcome.CANCELLED | Outcome.WITHDRAWN:
+            return TaskStatus.CANCELLED
+    assert_never(outcome)
 
 
 async def _waiting(listing: Listing, task: KnownTask) -> Explanation:

@@ -6,6 +6,7 @@ Pure functions. Reading the rows and publishing are in `scheduler.recall`.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from scheduler.domain.model import Outcome, TaskState
 from schemas.events import (
@@ -91,8 +92,9 @@ def _ending(known: Known) -> EventData | None:
             return TaskWithdrawn(task_id=known.task_id, job_id=known.job_id, attempt=known.attempt, reason=reason)
         case Outcome.LOST:
             return ExecutionLost.model_validate_json(known.report) if known.report else None
-        case _:
+        case Outcome.SUCCEEDED | Outcome.FAILED | Outcome.TIMED_OUT | Outcome.CANCELLED | None:
             return ExecutionFinished.model_validate_json(known.report) if known.report else None
+    assert_never(known.outcome)
 
 
 def _returned(overdue: Overdue) -> Iterator[EventData]:

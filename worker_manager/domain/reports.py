@@ -7,6 +7,7 @@ already; SQL checks that by the same ranks (`record_reports`).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 from schemas.cloudevents import CloudEvent
 from schemas.events import (
@@ -121,6 +122,7 @@ def settle(data: ExecutionRefused | ExecutionCompleted, said_at: datetime) -> Se
             return Settled(data.execution_id, ExecutionStatus.FAILED, said_at, Reason.START_FAILED, data.detail)
         case ExecutionCompleted():
             return Settled(data.execution_id, ExecutionStatus.SUCCEEDED, data.finished_at)
+    assert_never(data)
 
 
 def _later(before: Report, report: Report) -> Report:
@@ -173,6 +175,7 @@ def _report(
                 finished_at=said_at,
                 worker_name=name,
             )
+    assert_never(data)
 
 
 def _unplaced(data: TaskWithdrawn | TaskExpired, said_at: datetime) -> Unplaced:
