@@ -140,7 +140,7 @@ def _questions() -> str:
         asked, answered = (
             ", ".join(f"`{field}`" for field in model.model_fields) for model in (spec.question, spec.answer)
         )
-        lines.append(f"| `{Catalogue().question(spec)}` | {asked} | {answered} |")
+        lines.append(f"| `{Catalogue().question(spec.owner, spec.name)}` | {asked} | {answered} |")
     return "\n".join(lines) + "\n"
 
 

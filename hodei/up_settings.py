@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from hodei.embedded.errors import WrongSetting
 from hodei.embedded.ports import LOOPBACK
@@ -78,7 +78,7 @@ class UpSettings:
         )
 
     @property
-    def worker(self) -> dict[str, Any]:
+    def worker(self) -> dict[str, object]:
         """The body of the request for the worker."""
         named = {"name": self.worker_name} if self.worker_name else {}
         return named | {

@@ -5,8 +5,8 @@ id>.<verb>`. It may lag under load and slows nothing down: large batches, a long
 validated when they were made). With `HODEI_FEED=off` it is not created.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import orjson
 
@@ -20,7 +20,7 @@ MAX_EVENTS: Final = 5000
 YIELDS: Final = 7.0
 """Under load the feed gets an eighth of the process's time: it lags, and catches up when the load falls."""
 
-Entry = tuple[str, dict[str, Any]]
+Entry = tuple[str, Mapping[str, object]]
 """An event's type and its CloudEvents object."""
 
 
@@ -46,11 +46,11 @@ class Feed:
         await self._bus.send_all(self._message(*entry) for entry in entries)
         await self._bus.flush()
 
-    def _message(self, event_type: str, event: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
+    def _message(self, event_type: str, event: Mapping[str, object]) -> tuple[str, bytes, dict[str, str]]:
         headers = {MSG_ID: str(event["id"]), "Content-Type": EVENT_CONTENT_TYPE}
         if traceparent := event.get("traceparent"):
             headers[TRACEPARENT] = str(traceparent)
-        return self._bus.catalogue.feed(event_type, event["subject"]), orjson.dumps(event), headers
+        return self._bus.catalogue.feed(event_type, str(event["subject"])), orjson.dumps(event), headers
 
 
 def _split(event_type: str, payload: bytes) -> Sequence[Entry]:

@@ -7,8 +7,9 @@ of its worker. A task that the scheduler does not know is queued again. The answ
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
+from orchestrator.domain.executions import ExecutionRow
 from orchestrator.store.runs import RunStore
 from orchestrator.unit_of_work import UnitOfWork
 from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, LogSummary
@@ -83,27 +84,28 @@ class Recollection:
         return answered(len(events), [one.task_id for one in question.overdue if one.task_id not in known])
 
 
-def told_again(overdue: Sequence[Overdue], ended: Mapping[str, Any]) -> Iterator[EventData]:
+def told_again(overdue: Sequence[Overdue], ended: Mapping[str, ExecutionRow]) -> Iterator[EventData]:
     """The outcome events of the executions asked about, made from their rows."""
     for one in overdue:
         row = ended.get(one.execution_id or "")
         if row is None or one.worker_id is None or one.incarnation is None:
             continue
-        ids = {
+        ids: dict[str, object] = {
             "execution_id": one.execution_id,
             "task_id": one.task_id,
             "job_id": one.job_id,
             "attempt": one.attempt,
-            "worker_id": row["worker_id"] or one.worker_id,
-            "worker_name": row["worker_name"],
+            "worker_id": row.worker_id or one.worker_id,
+            "worker_name": row.worker_name,
             "incarnation": one.incarnation,
         }
-        if row["status"] == ExecutionStatus.LOST:
-            words = {"reason": row["reason"] or Reason.LOST, "detail": row["detail"] or "it was lost"}
-            yield ExecutionLost.model_validate(ids | words | {"lost_at": row["finished_at"]})
-        elif row["reason"] == Reason.RETURNED:
-            yield ExecutionReturned.model_validate(ids | {"detail": row["detail"] or "it was given back"})
+        if row.status is ExecutionStatus.LOST:
+            words = {"reason": row.reason or Reason.LOST, "detail": row.detail or "it was lost"}
+            yield ExecutionLost.model_validate(ids | words | {"lost_at": row.finished_at})
+        elif row.reason is Reason.RETURNED:
+            yield ExecutionReturned.model_validate(ids | {"detail": row.detail or "it was given back"})
         else:
-            log = LogSummary(chunks=row["log_chunks"] or 0, truncated=row["log_truncated"])
+            log = LogSummary(chunks=row.log_chunks or 0, truncated=row.log_truncated)
             names = ("status", "reason", "detail", "exit_code", "started_at", "finished_at")
-            yield ExecutionFinished.model_validate(ids | {name: row[name] for name in names} | {"log": log})
+            outcome = {name: getattr(row, name) for name in names}
+            yield ExecutionFinished.model_validate(ids | outcome | {"log": log})

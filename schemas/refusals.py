@@ -6,7 +6,7 @@ carries one.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 
 class RefusalReason(StrEnum):
@@ -33,7 +33,7 @@ _OF_STATUS: Final[Mapping[int, RefusalReason]] = {
 }
 
 
-def reason_of_status(data: Any) -> Any:
+def reason_of_status(data: object) -> object:
     """For refusals that were written before they had a `reason`: it follows from their `status`, an HTTP status code.
 
     To be called before validation with the parsed message; data of any other form is returned as it is.

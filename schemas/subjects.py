@@ -6,11 +6,10 @@ No other module spells a subject. A `Catalogue` is the tables below seen through
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from schemas.events import EVENT_TYPES, LogChunk
 from schemas.model import EventModel
-from schemas.questions import QuestionSpec
 
 Owner = Literal["orchestrator", "scheduler", "worker_manager"]
 DAY: Final = 24 * 3600
@@ -195,6 +194,6 @@ class Catalogue:
         """A subject of one worker's agent; `worker_id` may be `*`."""
         return f"{self.namespace}.agents.{worker_id}.{verb}"
 
-    def question(self, spec: QuestionSpec[Any, Any]) -> str:
+    def question(self, owner: Owner, name: str) -> str:
         """The subject on which a service answers one kind of question: `hodei.ask.orchestrator.task`."""
-        return f"{self.namespace}.ask.{spec.owner}.{spec.name}"
+        return f"{self.namespace}.ask.{owner}.{name}"

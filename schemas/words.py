@@ -5,7 +5,7 @@ right instead. Where the value stands is said by whoever shows the words.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from pydantic_core import ErrorDetails
 
@@ -56,13 +56,13 @@ def what_would_be_right(error: ErrorDetails) -> str:
     return text
 
 
-def _length(context: Mapping[str, Any], msg: str) -> str:
+def _length(context: Mapping[str, object], msg: str) -> str:
     least = context.get("min_length")
     return "must not be empty" if least == 1 else msg.removeprefix("String ")
 
 
-_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any], str], str]]] = {
-    "string_pattern_mismatch": lambda context, msg: PATTERNS.get(context.get("pattern", ""), msg),
+_WORDS: Final[Mapping[str, Callable[[Mapping[str, object], str], str]]] = {
+    "string_pattern_mismatch": lambda context, msg: PATTERNS.get(str(context.get("pattern")), msg),
     "string_too_short": _length,
     "string_type": lambda _context, _msg: "should be a string",
     "string_unicode": lambda _context, _msg: "should be text in UTF-8",

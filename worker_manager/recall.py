@@ -8,8 +8,8 @@ again from here. A lost `executions.started` is replaced from the heartbeats.
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import Final, Literal
 
 from schemas.agents import Heartbeat
 from schemas.events import EventData, ExecutionRequested, ExecutionStarted, JobTarget
@@ -21,6 +21,7 @@ from shared.postgres import Record
 from shared.recall import Recall, Walk, answered
 from shared.service import Counts, Loop
 from worker_manager.domain import recall
+from worker_manager.domain.recall import KnownExecution
 from worker_manager.store.executions import ExecutionStore
 
 START: Final = "00000000-0000-0000-0000-000000000000"
@@ -130,9 +131,9 @@ class Recollection:
 
     async def answer(self, question: RecallQuestion) -> RecallAnswer:
         """Publish again what is known of these attempts. Executions without an order here are answered as unknown."""
-        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        rows: dict[str, list[KnownExecution]] = defaultdict(list)
         for row in await self._store.recall([one.task_id for one in question.overdue]):
-            rows[row["task_id"]].append(dict(row))
+            rows[row["task_id"]].append(_known(row))
         events: list[EventData] = []
         for one in question.overdue:
             events += recall.events(rows[one.task_id], one)
@@ -145,12 +146,18 @@ class Recollection:
         return answered(len(events), unknown)
 
 
+def _known(row: Record) -> KnownExecution:
+    values = {field.name: row[field.name] for field in fields(KnownExecution)}
+    return KnownExecution(**values | {"status": ExecutionStatus(row["status"])})
+
+
 def _id_of(row: Record) -> str:
     return str(row["id"])
 
 
 def _overdue(row: Record) -> Overdue:
-    placed: Any = "running" if row["status"] == ExecutionStatus.RUNNING else "scheduled"
+    placed: Literal["running", "scheduled"]
+    placed = "running" if row["status"] == ExecutionStatus.RUNNING else "scheduled"
     return Overdue(
         task_id=row["task_id"],
         job_id=row["job_id"],

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from pydantic import ValidationError
@@ -43,7 +43,7 @@ class KeptWorker:
         self,
         session: aiohttp.ClientSession,
         manager: str,
-        wanted: Mapping[str, Any],
+        wanted: Mapping[str, object],
         *,
         folder: Path,
         say: Callable[[str], None],

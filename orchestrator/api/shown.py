@@ -11,6 +11,9 @@ from schemas.model import rfc3339
 from schemas.rest.jobs import JobDetail, Task
 from shared import masking
 
+_Fields = dict[str, Any]
+"""Fields of a model by name. Any: each has its own type, and `model_construct` takes them as they are."""
+
 _RULES: Final = tuple(field.name for field in fields(StepRules))
 
 
@@ -52,12 +55,12 @@ def shown_in_detail(new: NewJob) -> JobDetail:
     )
 
 
-def _rules(rules: StepRules) -> dict[str, Any]:
+def _rules(rules: StepRules) -> _Fields:
     """A step's rules as fields of a task, under the same names."""
     return {name: getattr(rules, name) for name in _RULES} | {"depends_on": list(rules.depends_on)}
 
 
-def _job_fields(new: NewJob) -> dict[str, Any]:
+def _job_fields(new: NewJob) -> _Fields:
     job, wanted = new.run.job, new.wanted
     return {
         "id": job.id,

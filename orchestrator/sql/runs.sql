@@ -139,8 +139,9 @@ select id::text as id from tasks where job_id = any($1::uuid[]) and id = any($2:
 -- name: ended_executions
 -- The outcomes of those of these executions that have ended.
 select
-    x.id::text as id, x.worker_id::text as worker_id, x.worker_name, x.status, x.reason, x.detail, x.exit_code,
-    x.started_at, x.finished_at, x.log_chunks, x.log_truncated
+    x.id::text as id, x.job_id::text as job_id, x.task_id::text as task_id, x.attempt, x.worker_id::text as worker_id,
+    x.worker_name, x.status, x.reason, x.detail, x.exit_code, x.placed_at, x.started_at, x.finished_at, x.log_chunks,
+    x.log_truncated
 from unnest($1::uuid[], $2::uuid[]) as asked (job_id, id)
 join executions x on x.job_id = asked.job_id and x.id = asked.id
 where execution_rank(x.status) = 2

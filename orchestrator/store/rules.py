@@ -15,7 +15,7 @@ from orchestrator.domain.definition import StepRules
 from schemas.specs import When
 from shared.postgres import Record, UnknownParameter
 
-_PLAIN: Final[dict[Any, str]] = {
+_PLAIN: Final[Mapping[object, str]] = {
     str: "text",
     bool: "boolean",
     int: "integer",
@@ -48,15 +48,16 @@ class RuleColumn:
     empty: str | None
     """The JSON of its default, if that is a collection: such a value is not parsed."""
     write: Callable[[StepRules], object]
-    read: Callable[[object], Any]
+    read: Callable[[object], object]
 
 
 def rules_of(row: Record | Mapping[str, object]) -> StepRules:
     """The rules from a row selected with `:rules.columns`."""
-    values = {column.name: row[column.name] for column in COLUMNS}
-    return StepRules(
-        **{column.field: column.read(values[column.name]) for column in COLUMNS if values[column.name] is not None}
-    )
+    # Any: a column's `read` returns its own field's type, which a type checker cannot know.
+    values: dict[str, Any] = {
+        column.field: column.read(row[column.name]) for column in COLUMNS if row[column.name] is not None
+    }
+    return StepRules(**values)
 
 
 class RulesInQueries:
@@ -94,10 +95,11 @@ def _columns() -> tuple[RuleColumn, ...]:
 
 
 def _column(name: str, kind: Any, default: object) -> RuleColumn:
+    # Any: `kind` is a type as `get_type_hints` returns it, which may be a union.
     value_of, column = attrgetter(name), _COLUMN.get(name, name)
     if kind in _PLAIN:
         return RuleColumn(name, column, _PLAIN[kind], "", None, value_of, lambda value: value)
-    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    adapter: TypeAdapter[object] = TypeAdapter(kind)
     empty = None if default is None else to_json(default).decode()
 
     def write(rules: StepRules) -> str | None:

@@ -17,7 +17,7 @@ from orchestrator.store.tables import EXECUTIONS, JOBS, TASKS, TIMELINE, TaskRow
 from orchestrator.store.timeline import timeline_rows
 from schemas.questions import Overdue
 from schemas.specs import RunSpec
-from schemas.states import JobStatus, Reason, TaskStatus
+from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 from shared.outbox import OutboxTransaction
 from shared.postgres import Database, Record, Transaction, load_queries, with_rows
 
@@ -118,17 +118,37 @@ class RunStore:
         ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
         return {row["id"] for row in await self._database.fetch(self._sql["known_tasks"], *ids)}
 
-    async def ended_executions(self, overdue: Sequence[Overdue]) -> dict[str, Record]:
+    async def ended_executions(self, overdue: Sequence[Overdue]) -> dict[str, ExecutionRow]:
         """The ended ones among the executions asked about, by id, with their outcomes."""
         named = [(one.job_id, one.execution_id) for one in overdue if one.execution_id is not None]
         rows = await self._database.fetch(self._sql["ended_executions"], *_columns(named)) if named else []
-        return {row["id"]: row for row in rows}
+        return {row["id"]: _execution(row) for row in rows}
 
 
 def _superseded(run: JobRun) -> Iterable[tuple[str, str | None]]:
     yield from run.replaced.items()
     for task_id in run.emptied:
         yield task_id, None
+
+
+def _execution(row: Record) -> ExecutionRow:
+    return ExecutionRow(
+        row["id"],
+        row["job_id"],
+        row["task_id"],
+        row["attempt"],
+        row["worker_id"],
+        ExecutionStatus(row["status"]),
+        row["placed_at"],
+        worker_name=row["worker_name"],
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        detail=row["detail"],
+        exit_code=row["exit_code"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        log_chunks=row["log_chunks"],
+        log_truncated=row["log_truncated"],
+    )
 
 
 def _run(row: Record, tasks: Mapping[str, TaskState]) -> JobRun:

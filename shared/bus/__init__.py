@@ -6,7 +6,7 @@ Other packages import from here; the modules inside are private.
 from shared.bus.bus import Bus, Callback, Subscription
 from shared.bus.consumer import Consumer
 from shared.bus.errors import BusError
-from shared.bus.letters import Letter, Letters, members, resent
+from shared.bus.letters import Letter, Letters, resent
 from shared.bus.listening import FEW, Listener, Listening, listen
 from shared.bus.publish import MSG_ID
 from shared.bus.questions import Answering, answer, ask, questions_asked
@@ -27,7 +27,6 @@ __all__ = [
     "answer",
     "ask",
     "listen",
-    "members",
     "questions_asked",
     "resent",
 ]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import structlog
 from nats.aio.msg import Msg
@@ -20,7 +20,7 @@ from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch, en
 from schemas.events import EventData, LogChunk
 from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec, Owner
 from shared.bus.connection import Connection
-from shared.bus.consumer import Consumer
+from shared.bus.consumer import Consumer, ConsumerOptions
 from shared.bus.declare import Declarations
 from shared.bus.errors import BusError
 from shared.bus.failures import Failures
@@ -250,7 +250,7 @@ class Bus:
         handler: Callable[[list[T]], Awaitable[None]],
         *,
         decode: Callable[[str, bytes], Sequence[T]],
-        **options: Any,
+        **options: Unpack[ConsumerOptions],
     ) -> Consumer[T]:
         """As `consumer`, for any specification, with a decoder and the options of `Consumer`.
 

@@ -21,7 +21,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypedDict, TypeVar
 
 import structlog
 
@@ -52,6 +52,18 @@ ASK_AGAIN: Final = 0.1
 """Most seconds between two requests to the server for the number of unhandled messages."""
 
 T = TypeVar("T")
+
+
+class ConsumerOptions(TypedDict, total=False):
+    """The options of a `Consumer` that have a default."""
+
+    linger_ms: float
+    yields: float
+    patient: Callable[[], bool]
+    max_events: int
+    max_bytes: int
+    pull_batch: int
+    stop_deadline: float
 
 
 class Consumer(Generic[T]):

@@ -9,10 +9,10 @@ without an index. A stream that was lost and recreated never gives a letter the 
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -148,20 +148,7 @@ def resent(letter: Letter) -> bytes:
     return orjson.dumps([letter.content.event])
 
 
-def members(letter: Letter) -> Iterator[tuple[str, Any]]:
-    """The members of a letter that lists show."""
-    yield "id", letter.id
-    yield "consumer", letter.content.consumer
-    yield "event_type", letter.event_type
-    yield "entity_id", letter.member("subject")
-    yield "job_id", letter.member("job_id")
-    yield "error", letter.content.error
-    yield "deliveries", letter.content.deliveries
-    yield "stored_at", letter.stored_at
-    yield "resendable", letter.whole
-
-
-def _time(stored: dict[str, Any]) -> datetime:
+def _time(stored: Mapping[str, object]) -> datetime:
     # The server gives nanoseconds; Python takes microseconds.
     text = str(stored["time"]).removesuffix("Z")
     head, _, fraction = text.partition(".")

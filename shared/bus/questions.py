@@ -7,14 +7,14 @@ shows as 503. Questions are neither stored nor retried; the caller may ask again
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import Counter
 from pydantic import ValidationError
 
 from schemas.model import EventModel
-from schemas.questions import QuestionSpec, Refusal
+from schemas.questions import Owner, QuestionSpec, Refusal
 from schemas.refusals import RefusalReason
 from shared.bus.bus import Bus, Subscription
 from shared.bus.errors import BusError
@@ -40,7 +40,7 @@ class Refused(HodeiError):
 
 
 class _Reply(EventModel):
-    answer: Any = None
+    answer: object = None
     refusal: Refusal | None = None
 
 
@@ -48,10 +48,8 @@ async def ask(bus: Bus, spec: QuestionSpec[Q, A], question: Q, *, deadline: floa
     """Ask the owner. Raises NotFound when the entity does not exist, Unavailable without a usable answer in time."""
     owner = f"the {spec.owner.replace('_', ' ')}"
     try:
-        payload = await bus.request(
-            bus.catalogue.question(spec), question.model_dump_json(exclude_none=True).encode(), timeout=deadline
-        )
-        reply = _Reply.model_validate_json(payload)
+        subject, payload = bus.catalogue.question(spec.owner, spec.name), question.model_dump_json(exclude_none=True)
+        reply = _Reply.model_validate_json(await bus.request(subject, payload.encode(), timeout=deadline))
         if reply.refusal is None:
             return spec.answer.model_validate(reply.answer)
     except BusUnavailable as error:
@@ -66,15 +64,21 @@ async def ask(bus: Bus, spec: QuestionSpec[Q, A], question: Q, *, deadline: floa
 
 @dataclass(frozen=True)
 class Answer:
-    """One kind of question and the function `how` that answers it; `how` may raise NotFound and Unavailable."""
+    """One kind of question, and the function that answers its JSON; `of` may raise NotFound and Unavailable, and
+    ValidationError for a question that it cannot read."""
 
-    spec: QuestionSpec[Any, Any]
-    how: Callable[[Any], Awaitable[EventModel]]
+    name: str
+    owner: Owner
+    of: Callable[[bytes], Awaitable[EventModel]]
 
 
 def answer(spec: QuestionSpec[Q, A], how: Callable[[Q], Awaitable[A]]) -> Answer:
-    """Pair a question with the function that answers it."""
-    return Answer(spec, how)
+    """Pair a question with the function that answers it; `how` may raise NotFound and Unavailable."""
+
+    async def of(payload: bytes) -> EventModel:
+        return await how(spec.question.model_validate_json(payload))
+
+    return Answer(spec.name, spec.owner, of)
 
 
 def questions_asked(metrics: Metrics) -> Counter:
@@ -101,8 +105,8 @@ class Answering:
     async def start(self) -> None:
         """Subscribe to the questions."""
         for one in self._answers:
-            subject = self._bus.catalogue.question(one.spec)
-            subscription = await self._bus.subscribe(subject, self._hearer(one), queue=one.spec.owner)
+            subject = self._bus.catalogue.question(one.owner, one.name)
+            subscription = await self._bus.subscribe(subject, self._hearer(one), queue=one.owner)
             self._subscriptions.append(subscription)
 
     async def stop(self) -> None:
@@ -122,7 +126,7 @@ class Answering:
             if len(self._under_way) >= MOST:
                 await self._send(one, reply, "unavailable", _refuse("too many questions"))
                 return
-            task = asyncio.create_task(self._answer(one, payload, reply), name=f"answer {one.spec.name}")
+            task = asyncio.create_task(self._answer(one, payload, reply), name=f"answer {one.name}")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
@@ -130,24 +134,24 @@ class Answering:
 
     async def _answer(self, one: Answer, payload: bytes, reply: str) -> None:
         try:
-            found = await one.how(one.spec.question.model_validate_json(payload))
+            found = await one.of(payload)
         except NotFound as error:
             await self._send(one, reply, "not_found", _not_found(error))
         except Unavailable as error:
             await self._send(one, reply, "unavailable", _refuse(str(error)))
         except Exception:
-            log.exception("question.failed", question=one.spec.name)
+            log.exception("question.failed", question=one.name)
             await self._send(one, reply, "failed", _refuse("it could not be answered"))
         else:
             body = found.model_dump_json(exclude_none=True).encode()
             await self._send(one, reply, "answered", _ANSWER + body + b"}")
 
     async def _send(self, one: Answer, reply: str, outcome: str, payload: bytes) -> None:
-        self._asked.labels(one.spec.name, outcome).inc()
+        self._asked.labels(one.name, outcome).inc()
         try:
             await self._bus.send(reply, payload)
         except (BusUnavailable, BusError) as error:  # the asking service returns 503
-            log.info("question.answer_unsent", question=one.spec.name, error=str(error))
+            log.info("question.answer_unsent", question=one.name, error=str(error))
 
 
 def _not_found(error: NotFound) -> bytes:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Final, TypeVar, overload
+from typing import Final, TypeVar, cast, overload
 
 import structlog
 
@@ -19,7 +19,7 @@ from shared.errors import FieldError, Invalid
 from shared.ids import new_id
 from shared.outbox.messages import HEAD_ROOM, MERGE_LIMIT, Row
 from shared.outbox.relay import MAX_ROWS, Relay
-from shared.outbox.sending import Publisher
+from shared.outbox.sending import Publisher, Undeliverable
 from shared.postgres import Block, Call, Connection, Database, Transaction, joined, load_queries
 from shared.telemetry import Metrics, common, inject
 
@@ -123,7 +123,8 @@ class Outbox:
         It may be called again with the same events. Without a handler they stay in the table, and are tried again each
         minute.
         """
-        self.relay.sender.undeliverable[kind.event_type] = handler
+        # The sender looks the handler up by the events' type, so that it is given events of `kind` only.
+        self.relay.sender.undeliverable[kind.event_type] = cast("Undeliverable", handler)
 
     @overload
     def transaction(self) -> AbstractAsyncContextManager[OutboxTransaction]: ...

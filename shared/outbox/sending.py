@@ -21,6 +21,9 @@ from shared.telemetry import Metrics
 REFUSED_PAUSE: Final = 60.0
 """Seconds until a message that the bus refused is tried again."""
 
+Undeliverable = Callable[[Sequence[EventData]], Awaitable[None]]
+"""Handles events that are too large for the bus."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -51,7 +54,7 @@ class Sender:
         self._source = source
         self._refused: set[int] = set()
         self._refused_until = 0.0
-        self.undeliverable: dict[str, Callable[[Sequence[Any]], Awaitable[None]]] = {}
+        self.undeliverable: dict[str, Undeliverable] = {}
         """By event type: the handler of events that are too large for the bus."""
         self._published = metrics.counter("outbox_published_total", "Events that the bus acknowledged.", ["type"])
         self._published_of: dict[str, Counter] = {}

@@ -70,7 +70,7 @@ class Api:
         *,
         summary: str,
         answers: Mapping[int, object | None],
-        query: type[Any] | None = None,
+        query: type[object] | None = None,
         description: str = "",
         problems: Sequence[int] = (),
     ) -> Callable[[H], H]:
@@ -83,8 +83,8 @@ class Api:
         *,
         summary: str,
         answers: Mapping[int, object | None],
-        body: type[Any] | None = None,
-        query: type[Any] | None = None,
+        body: type[object] | None = None,
+        query: type[object] | None = None,
         description: str = "",
         problems: Sequence[int] = (),
         creates: bool = False,
@@ -100,8 +100,8 @@ class Api:
         *,
         summary: str,
         answers: Mapping[int, object | None],
-        body: type[Any] | None = None,
-        query: type[Any] | None = None,
+        body: type[object] | None = None,
+        query: type[object] | None = None,
         description: str = "",
         problems: Sequence[int] = (),
     ) -> Callable[[H], H]:
@@ -114,7 +114,7 @@ class Api:
         *,
         summary: str,
         answers: Mapping[int, object | None],
-        query: type[Any] | None = None,
+        query: type[object] | None = None,
         description: str = "",
         problems: Sequence[int] = (),
     ) -> Callable[[H], H]:
@@ -127,8 +127,8 @@ class Api:
         path: str,
         summary: str,
         answers: Mapping[int, object | None],
-        body: type[Any] | None,
-        query: type[Any] | None,
+        body: type[object] | None,
+        query: type[object] | None,
         description: str,
         problems: Sequence[int],
         *,
@@ -168,8 +168,8 @@ def _endpoint(
     method: str,
     names: Sequence[str],
     kinds: Mapping[str, str],
-    body: type[Any] | None,
-    query: type[Any] | None,
+    body: type[object] | None,
+    query: type[object] | None,
     *,
     strict: bool,
 ) -> Endpoint:
@@ -216,7 +216,7 @@ def _problems(method: str, names: Sequence[str], body: object) -> set[int]:
     return statuses
 
 
-def _with_headers(answers: dict[int, Answer], query: type[Any] | None, *, creates: bool) -> dict[int, Answer]:
+def _with_headers(answers: dict[int, Answer], query: type[object] | None, *, creates: bool) -> dict[int, Answer]:
     """The responses with the headers that a route implies: `Link` for a page, `Location` for a creation."""
     fields = getattr(query, "model_fields", {})
     paged = "cursor" in fields and "limit" in fields
@@ -240,7 +240,7 @@ def _check_signature(handler: Handler, names: Sequence[str], *, body: object, qu
         raise TypeError(f"{getattr(handler, '__name__', handler)} takes {takes}, but its route gives {gets}")
 
 
-def _is_required(body: type[Any]) -> bool:
+def _is_required(body: type[object]) -> bool:
     fields = getattr(body, "model_fields", None)
     return fields is None or any(field.is_required() for field in fields.values())
 

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterQuery
 from shared import masking
-from shared.bus import Bus, Letter, Letters, members, resent
+from shared.bus import Bus, Letter, Letters, resent
 from shared.errors import Conflict, NotFound
 from shared.postgres import Page
 from shared.telemetry import Metrics
@@ -37,7 +37,8 @@ class DeadLetterRoutes:
     async def get_dead_letter(self, _request: web.Request, id: str) -> web.StreamResponse:
         """With the event as it was received; variables and parameters that look like secrets are masked."""
         letter = await self._found(id)
-        return json_response(DeadLetterDetail(**dict(members(letter)), event=masking.shown_event(letter.content.event)))
+        event = masking.shown_event(letter.content.event)
+        return json_response(DeadLetterDetail(**dict(_summary(letter)), event=event))
 
     async def resend_dead_letter(self, _request: web.Request, id: str) -> web.StreamResponse:
         """Publishes the event to all consumers of its type, and deletes the letter. Handlers ignore an event that they
@@ -62,8 +63,8 @@ class DeadLetterRoutes:
         wanted = query.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
 
         def matches(letter: Letter) -> bool:
-            shown = dict(members(letter))
-            return all(shown[name] == value for name, value in wanted.items())
+            shown = _summary(letter)
+            return all(getattr(shown, name) == value for name, value in wanted.items())
 
         hits = await self.letters.page(matches, limit=query.limit, before=None if before is None else int(before))
         rows = [_summary(letter).model_dump_json() for letter in hits.letters]
@@ -102,4 +103,14 @@ def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
 
 
 def _summary(letter: Letter) -> DeadLetter:
-    return DeadLetter(**dict(members(letter)))
+    return DeadLetter(
+        id=letter.id,
+        consumer=letter.content.consumer,
+        event_type=letter.event_type,
+        entity_id=letter.member("subject"),
+        job_id=letter.member("job_id"),
+        error=letter.content.error,
+        deliveries=letter.content.deliveries,
+        stored_at=letter.stored_at,
+        resendable=letter.whole,
+    )

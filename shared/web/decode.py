@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
-from typing import Annotated, Any, Final, Generic, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Final, Generic, NoReturn, TypeVar, Union, get_args, get_origin
 
 from multidict import MultiMapping
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -189,7 +189,7 @@ def _refuse_the_unstorable(raw: bytes) -> None:
         raise Invalid(errors)
 
 
-class _Pairs(list[tuple[str, Any]]):
+class _Pairs(list[tuple[str, object]]):
     """The members of a JSON object in order, repeated keys included."""
 
 
@@ -197,7 +197,7 @@ class _Repeated(Exception):
     pass
 
 
-def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> None:
+def _without_repeated_keys(pairs: list[tuple[str, object]]) -> None:
     if len(dict(pairs)) != len(pairs):
         raise _Repeated
 
@@ -219,7 +219,7 @@ def _refuse_repeated_keys(raw: bytes) -> None:
         raise Invalid(list(_repeated(whole, ("body",)))) from None
 
 
-def _repeated(value: Any, loc: tuple[str | int, ...]) -> Iterator[FieldError]:
+def _repeated(value: object, loc: tuple[str | int, ...]) -> Iterator[FieldError]:
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, inner in value:
@@ -233,7 +233,7 @@ def _repeated(value: Any, loc: tuple[str | int, ...]) -> Iterator[FieldError]:
                 yield from _repeated(inner, (*loc, index))
 
 
-def _nuls(value: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+def _nuls(value: object, loc: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
     if isinstance(value, str):
         if _NUL in value:
             yield loc

@@ -2,9 +2,11 @@
 
 import pytest
 
+from orchestrator.domain.executions import ExecutionRow
 from orchestrator.recall import told_again
 from schemas.events import ExecutionFinished, ExecutionLost, ExecutionReturned
 from schemas.questions import Overdue
+from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
 from shared.ids import new_id
 
@@ -19,15 +21,18 @@ from shared.ids import new_id
 )
 def test_what_is_told_again_says_what_the_worker_is_called(status: str, reason: str | None, kind: type) -> None:
     ids = {name: new_id() for name in ("task_id", "job_id", "execution_id", "worker_id", "incarnation")}
-    row = {
-        "worker_id": ids["worker_id"],
-        "worker_name": "north",
-        "status": status,
-        "reason": reason,
-        **dict.fromkeys(("detail", "exit_code", "started_at", "log_chunks")),
-        "log_truncated": False,
-        "finished_at": now(),
-    }
+    row = ExecutionRow(
+        ids["execution_id"],
+        ids["job_id"],
+        ids["task_id"],
+        1,
+        ids["worker_id"],
+        ExecutionStatus(status),
+        now(),
+        worker_name="north",
+        reason=None if reason is None else Reason(reason),
+        finished_at=now(),
+    )
 
     [event] = told_again(
         [Overdue.model_validate({"attempt": 1, "status": "running", **ids})], {ids["execution_id"]: row}

@@ -22,6 +22,7 @@ from schemas.questions import Overdue
 from schemas.states import ExecutionStatus, Reason
 from shared.ids import new_id
 from worker_manager.domain import recall as worker_manager_recall
+from worker_manager.domain.recall import KnownExecution
 from worker_manager.domain.reports import fold
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -67,13 +68,14 @@ def _overdue(fact: Fact, status: str) -> Overdue:
 
 def _by_worker_manager(fact: Fact) -> Iterator[EventData]:
     [report] = fold([wrap(fact, id=new_id(), source="/hodei/test", time=NOON)]).reports
-    row = dataclasses.asdict(report)
-    return worker_manager_recall.events([row | {"id": row["execution_id"]}], _overdue(fact, "scheduled"))
+    names = [field.name for field in dataclasses.fields(KnownExecution) if field.name != "id"]
+    row = KnownExecution(id=report.execution_id, **{name: getattr(report, name) for name in names})
+    return worker_manager_recall.events([row], _overdue(fact, "scheduled"))
 
 
 def _by_orchestrator(fact: ExecutionFinished | ExecutionLost) -> Iterator[EventData]:
     [row] = executions.fold([fact])
-    return told_again([_overdue(fact, "running")], {row.id: dataclasses.asdict(row)})
+    return told_again([_overdue(fact, "running")], {row.id: row})
 
 
 def _by_scheduler(fact: ExecutionFinished | ExecutionLost) -> Iterator[EventData]:
