@@ -16,7 +16,7 @@ import structlog
 from schemas.outputs import MAX_OUTPUTS, VARIABLE
 from worker_manager.agent.outputs import NOTHING, Written, parse
 from worker_manager.agent.process import MachineFailed
-from worker_manager.agent.scratch import remove
+from worker_manager.agent.scratch import clear, make_private
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,15 +34,15 @@ class OutputFiles:
 
     def open(self) -> None:
         """Make an empty root. Raises OSError."""
-        self._make_root()
-        self._clear()
+        make_private(self._root)
+        clear(self._root)
 
     def close(self, *, remove: bool = True) -> None:
         """With `remove`, delete all files. The next start removes the rest."""
         if not remove:
             return
         try:
-            self._clear()
+            clear(self._root)
             self._root.rmdir()
         except OSError as error:
             log.info("outputs.not_removed", folder=self._place, error=str(error))
@@ -56,7 +56,7 @@ class OutputFiles:
     def test(self) -> None:
         """Make the root again if a command removed or closed it. Raises MachineFailed."""
         try:
-            self._make_root()
+            make_private(self._root)
         except OSError as error:
             raise MachineFailed(f"no folder for outputs can be made: {error.strerror or error}") from error
 
@@ -81,7 +81,7 @@ class OutputFiles:
         try:
             return os.lstat(path)
         except PermissionError:  # a command closed the folder
-            self._make_root()
+            make_private(self._root)
             return os.lstat(path)
 
     def _remove(self, path: str, status: os.stat_result) -> None:
@@ -100,17 +100,6 @@ class OutputFiles:
             return os.lstat(self._place).st_mode == _PRIVATE
         except OSError:
             return False
-
-    def _make_root(self) -> None:
-        """Make the root, or restore its permissions. Raises OSError."""
-        if not self._root.is_dir() or self._root.is_symlink():
-            self._root.unlink(missing_ok=True)
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._root.chmod(0o700)
-
-    def _clear(self) -> None:
-        for name in os.listdir(self._root):
-            remove(self._root / name)
 
 
 def _read(path: str, found: os.stat_result) -> Written:

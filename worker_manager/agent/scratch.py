@@ -47,8 +47,8 @@ class Scratch:
     def open(self) -> None:
         """Make an empty root, and start the thread that removes folders. Raises OSError, and Unavailable."""
         self._hand.start()
-        self._make_root()
-        self._clear()
+        make_private(self._root)
+        clear(self._root)
 
     def take(self) -> str:
         """An empty folder for one execution. Raises OSError."""
@@ -92,23 +92,12 @@ class Scratch:
         try:
             return tempfile.mkdtemp(dir=self._root)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            self._make_root()
+            make_private(self._root)
             return tempfile.mkdtemp(dir=self._root)
-
-    def _make_root(self) -> None:
-        """Make the root, or restore its permissions. Raises OSError."""
-        if not self._root.is_dir() or self._root.is_symlink():
-            self._root.unlink(missing_ok=True)
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._root.chmod(0o700)
-
-    def _clear(self) -> None:
-        for name in os.listdir(self._root):
-            remove(self._root / name)
 
     def _remove_root(self) -> None:
         try:
-            self._clear()
+            clear(self._root)
             self._root.rmdir()
         except OSError as error:
             log.info("scratch.not_removed", folder=str(self._root), error=str(error))
@@ -125,6 +114,20 @@ class Scratch:
         if time.time_ns() - status.st_ctime_ns > _TICK:
             self._empty[folder] = status.st_ctime_ns
         return True
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user may enter, or restore its permissions. Raises OSError."""
+    if not folder.is_dir() or folder.is_symlink():
+        folder.unlink(missing_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
+def clear(folder: Path) -> None:
+    """Remove whatever is in a folder. Raises OSError."""
+    for name in os.listdir(folder):
+        remove(folder / name)
 
 
 def remove(path: Path) -> None:
