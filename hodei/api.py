@@ -20,7 +20,7 @@ from schemas.rest.jobs import (
     Task,
     TimelineEvent,
 )
-from schemas.rest.pipelines import Pipeline, PipelineCreate
+from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelinePlan, PlannedTask
 from schemas.rest.problem import FieldProblem, Problem
 from schemas.rest.schedules import Explanation, QueuedTask, Schedule, ScheduleCreate, WorkerGroup, WorkerVerdict
 from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWorker, WorkerRegister, WorkerStart
@@ -65,6 +65,8 @@ __all__ = [
     "ManagedWorkerState",
     "Pipeline",
     "PipelineCreate",
+    "PipelinePlan",
+    "PlannedTask",
     "Problem",
     "QueuedTask",
     "Reason",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from orchestrator.api import jobs, logs, pipelines, timeline
+from orchestrator.api.definitions import Definitions
 from orchestrator.api.jobs import JobRoutes
 from orchestrator.api.logs import LogRoutes
 from orchestrator.api.pipelines import PipelineRoutes
@@ -62,7 +63,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         description="Decides what runs: pipelines and jobs, their tasks, timelines and output.",
         port=settings.port,
         apis=[
-            pipelines.api(PipelineRoutes(pipeline_store, submission, outbox)),
+            pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission), outbox)),
             jobs.api(JobRoutes(job_store, work, submission, outbox, watch, deadlines, bus)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),
             logs.api(LogRoutes(job_store, bus, watch)),

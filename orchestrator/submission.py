@@ -121,8 +121,14 @@ class Submission:
 
     def check_pipeline(self, pipeline: PipelineCreate) -> None:
         """Check the sizes of a pipeline: whether a job of it could be created. Raises Invalid."""
+        self.of_definition(pipeline, {})
+
+    def of_definition(self, pipeline: PipelineCreate, params: Mapping[str, str]) -> Wanted:
+        """A job of a pipeline that is not stored. Raises Invalid for one that is too large."""
         runnable = RunnablePipeline("", pipeline.name, 1, pipeline.steps, pipeline.env, None)
-        self._check_sizes([wanted_of_pipeline(new_id(), runnable, None, env={}, params={})])
+        wanted = wanted_of_pipeline(new_id(), runnable, None, env={}, params=params)
+        self._check_sizes([wanted])
+        return wanted
 
     def _check_sizes(self, wanted: Sequence[Wanted], *, batch: bool = False) -> None:
         """Raises Invalid for the first job that is too large to run."""

@@ -23,11 +23,14 @@ class HodeiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One error in an input: its place (`loc`, outermost first), a message, and a stable type."""
+    """One error in an input: its place (`loc`, outermost first), a message, and a stable type. `line` and `column`
+    (from 1) are its place in a text that the input contains."""
 
     loc: tuple[str | int, ...]
     msg: str
     type: str
+    line: int | None = None
+    column: int | None = None
 
 
 class NotFound(HodeiError):

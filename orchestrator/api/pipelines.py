@@ -1,23 +1,36 @@
 """/api/v1/pipelines: named graphs of steps, and their versions."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
+from pydantic_core import to_json
 
-from orchestrator.domain.checking import check
-from orchestrator.domain.graph import InvalidGraph
+from orchestrator.api.definitions import Definitions
+from orchestrator.domain.pipeline_schema import pipeline_schema
+from orchestrator.domain.plan import plan_of
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.submission import Submission
 from schemas.events import PipelineArchived, PipelineCreated, PipelineUpdated
 from schemas.rest.lists import PageQuery
-from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelineQuery
-from shared.errors import FieldError, Invalid, NotFound
+from schemas.rest.pipelines import (
+    Pipeline,
+    PipelineCreate,
+    PipelinePlan,
+    PipelinePlanRequest,
+    PipelineQuery,
+    PipelineSource,
+    ValidatedPipeline,
+)
+from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.postgres import Page
-from shared.web import Api, json_response
+from shared.web import Answer, Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
+
+_SCHEMA: Final = to_json(pipeline_schema())
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +39,12 @@ class PipelineRoutes:
 
     store: PipelineStore
     submission: Submission
+    definitions: Definitions
     outbox: Outbox
 
     async def create_pipeline(self, request: web.Request, body: PipelineCreate) -> web.StreamResponse:
         """A pipeline with a cycle, or an unknown or repeated step, is refused; the error names the steps."""
-        _check(body)
-        self.submission.check_pipeline(body)
+        self.definitions.check(body)
         pipeline_id = new_id()
         async with idempotent(request, self.outbox) as tx:
             shown = await self.store.insert(tx, pipeline_id, body)
@@ -71,8 +84,7 @@ class PipelineRoutes:
 
     async def update_pipeline(self, _request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
         """Creates the next version. Existing jobs keep the version that they were created from."""
-        _check(body)
-        self.submission.check_pipeline(body)
+        self.definitions.check(body)
         async with self.outbox.transaction() as tx:
             updated = await self.store.update(tx, id, body)
             if updated is None:
@@ -80,6 +92,20 @@ class PipelineRoutes:
             version, shown = updated
             tx.emit(PipelineUpdated(pipeline_id=id, name=body.name, pipeline_version=version))
         return json_response(shown)
+
+    async def validate_pipeline(self, _request: web.Request, body: bytes) -> web.StreamResponse:
+        """Checks a pipeline without storing it. The response to an invalid one (422) has all its errors at once; those
+        of a text have `line` and `column`."""
+        return json_response(ValidatedPipeline(pipeline=await self.definitions.read(body)))
+
+    async def plan_pipeline(self, _request: web.Request, body: bytes) -> web.StreamResponse:
+        """Nothing is stored and nothing runs. Invalid pipelines are refused as by `validate`."""
+        pipeline, params = await self.definitions.read_plan(body)
+        return json_response(plan_of(self.submission.of_definition(pipeline, params)))
+
+    async def get_pipeline_schema(self, _request: web.Request) -> web.StreamResponse:
+        """Editors use it to check and complete a pipeline's file. It also covers what only a file may use."""
+        return json_response(_SCHEMA)
 
     async def archive_pipeline(self, _request: web.Request, id: str) -> web.StreamResponse:
         """An archived pipeline is no longer listed and cannot be run, and its jobs cannot be rerun. Accepted jobs go on
@@ -117,12 +143,24 @@ def api(routes: PipelineRoutes) -> Api:
         body=PipelineCreate,
         answers={200: Pipeline},
     )(routes.update_pipeline)
+    api.post(
+        "/api/v1/pipelines/validate",
+        summary="Check a pipeline",
+        body=PipelineSource,
+        answers={200: ValidatedPipeline},
+        raw=True,
+    )(routes.validate_pipeline)
+    api.post(
+        "/api/v1/pipelines/plan",
+        summary="Show the tasks that a job would have",
+        body=PipelinePlanRequest,
+        answers={200: PipelinePlan},
+        raw=True,
+    )(routes.plan_pipeline)
+    api.get(
+        "/schemas/pipeline.json",
+        summary="The JSON Schema of a pipeline's file",
+        answers={200: Answer(dict[str, object], description="JSON Schema 2020-12")},
+    )(routes.get_pipeline_schema)
     api.delete("/api/v1/pipelines/{id}", summary="Archive a pipeline", answers={204: None})(routes.archive_pipeline)
     return api
-
-
-def _check(body: PipelineCreate) -> None:
-    try:
-        check(body.steps)
-    except InvalidGraph as error:
-        raise Invalid([FieldError(("body", *fault.loc), fault.msg, fault.type) for fault in error.faults]) from None

@@ -2,11 +2,23 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp, without_controls
 from schemas.rest.lists import PageQuery
-from schemas.specs import CLEANUP_TIMEOUT, MAX_STEPS, CleanupSeconds, Env, Seconds, StepSpec
+from schemas.specs import (
+    CLEANUP_TIMEOUT,
+    MAX_STEPS,
+    CleanupSeconds,
+    Command,
+    Env,
+    MatrixValue,
+    Parameters,
+    Seconds,
+    StepSpec,
+    StepType,
+    When,
+)
 
 PipelineStatus = Literal["active", "archived"]
 
@@ -51,6 +63,70 @@ class PipelineCreate(Model):
     cleanup_timeout: OrDefault[CleanupSeconds] = Field(
         CLEANUP_TIMEOUT, description="Time limit of `always` steps after a cancel or the timeout, in seconds."
     )
+
+
+class PipelineText(Model):
+    """A pipeline as the text of a file."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"yaml": "name: nightly\nsteps:\n  fetch: {command: echo fetching}\n"}]}
+    )
+
+    yaml: str = Field(
+        description="YAML 1.2, or JSON: the fields of a pipeline. `steps` may be a map from name to step, and `needs` "
+        "is another word for `depends_on`. At most 256 KiB.",
+    )
+
+
+class PipelineSource(RootModel[PipelineText | PipelineCreate]):
+    """A pipeline: its fields, or the text of a file."""
+
+
+class ValidatedPipeline(Model):
+    """A pipeline without errors."""
+
+    pipeline: PipelineCreate = Field(description="The pipeline with all its fields, defaults included.")
+
+
+class PipelinePlanRequest(Model):
+    """A pipeline, by its fields or as the text of a file, and the parameters of a job of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"yaml": "name: nightly\nsteps: {fetch: {command: 'echo $HODEI_PARAM_URL'}}"}]}
+    )
+
+    pipeline: PipelineCreate | None = Field(None, description="The fields of the pipeline; not together with `yaml`.")
+    yaml: str | None = Field(None, description="The text of a file, as for `validate`.")
+    params: OrDefault[Parameters] = Field(default_factory=dict, description="Parameters of the job.")
+
+
+class PlannedTask(Model):
+    """A task that a job would have."""
+
+    name: str = Field(description="The step's name.")
+    index: int | None = Field(description="The task's place in the step's matrix, from 0.")
+    matrix: dict[str, MatrixValue] | None = Field(
+        description="The values of the step's matrix for this task; null without a matrix."
+    )
+    depends_on: list[str] = Field(description="The steps that must end before this one starts.")
+    when: When = Field(description="After which outcomes of the steps that it depends on it runs.")
+    condition: str | None = Field(alias="if", description="A CEL expression; the step is skipped if it is false.")
+    allow_failure: bool = Field(
+        description="Whether the job and the steps that depend on this one go on when it fails."
+    )
+    type: StepType = Field(description="How the command is started: `shell`, `bash`, `python` or `exec`.")
+    command: Command = Field(description="The command.")
+    env: dict[str, str] = Field(description="The step's own variables.")
+    working_dir: str | None = Field(description="The working directory on the worker; null for a new, empty one.")
+    decided_at_run_time: list[str] = Field(
+        description="The fields of this task whose effect is known only when the steps that it depends on have ended."
+    )
+
+
+class PipelinePlan(Model):
+    """What a job of a pipeline would consist of."""
+
+    tasks: list[PlannedTask] = Field(description="The tasks, in the order of the steps.")
 
 
 class Pipeline(Model):

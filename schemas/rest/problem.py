@@ -21,6 +21,8 @@ class FieldProblem(EventModel):
     loc: list[_Part | int] = Field(description='The path to the field: `["body", "steps", 0, "name"]`.')
     msg: str = Field(description="A message about the error.", json_schema_extra={"maxLength": MAX_DETAIL})
     type: str = Field(description="The kind of error, for programs.")
+    line: int | None = Field(None, description="Where it is in a text that the request contains: the line, from 1.")
+    column: int | None = Field(None, description="The column in that line, from 1, in characters.")
 
 
 class Problem(EventModel):

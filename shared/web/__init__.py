@@ -6,6 +6,7 @@ not every process has: `dead_letters`, `idempotency`, `logs`, `paging` and `verd
 
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.app import DOCUMENT, METRICS, WebServer, create_web_app
+from shared.web.decode import BodyReader
 from shared.web.load import is_stopping, polling, waiting
 from shared.web.openapi import Answer
 from shared.web.responses import json_response
@@ -18,6 +19,7 @@ __all__ = [
     "METRICS",
     "Answer",
     "Api",
+    "BodyReader",
     "EventStream",
     "WebServer",
     "create_web_app",

@@ -88,11 +88,13 @@ class Api:
         description: str = "",
         problems: Sequence[int] = (),
         creates: bool = False,
+        raw: bool = False,
     ) -> Callable[[H], H]:
         """A POST route. With `creates`, `Idempotency-Key` is documented (the handler honours it with
-        `idempotent`) and a 201 carries `Location`.
+        `idempotent`) and a 201 carries `Location`. With `raw`, `body` only documents the body: the handler gets its
+        bytes and decodes them itself.
         """
-        return self._route("POST", path, summary, answers, body, query, description, problems, creates=creates)
+        return self._route("POST", path, summary, answers, body, query, description, problems, creates=creates, raw=raw)
 
     def put(
         self,
@@ -133,13 +135,14 @@ class Api:
         problems: Sequence[int],
         *,
         creates: bool,
+        raw: bool = False,
     ) -> Callable[[H], H]:
         names = _path_names(path)
 
         def register(handler: H) -> H:
             _check_signature(handler, names, body=body, query=query)
             kinds = {name: _kind(path, name, self.kind) for name in names if _is_id_name(name)}
-            endpoint = _endpoint(handler, method, names, kinds, body, query, strict=not self.system)
+            endpoint = _endpoint(handler, method, names, kinds, body, query, strict=not self.system, raw=raw)
             described = _with_headers(answers_of(answers), query, creates=creates)
             implied = _ANYWHERE if self.system else _problems(method, names, body)
             parameters = [_path_parameter(name, path, self.kind) for name in names]
@@ -172,10 +175,10 @@ def _endpoint(
     query: type[object] | None,
     *,
     strict: bool,
+    raw: bool,
 ) -> Endpoint:
     """The aiohttp handler around ours: decode, then call. It is on the hot path, so everything is prepared here."""
-    # A POST without a declared body refuses one, so that a client learns that its body has no effect.
-    read_body = BodyReader(Nothing if body is None else body).read if body is not None or method == "POST" else None
+    read_body = _body_reader(method, body, raw=raw)
     named = body is not None
     read_query = QueryReader(query).read if query is not None else None
 
@@ -200,6 +203,15 @@ def _endpoint(
         return await handler(request, **arguments)
 
     return endpoint
+
+
+def _body_reader(method: str, body: type[Any] | None, *, raw: bool) -> Callable[[bytes], object] | None:
+    if raw:
+        return bytes
+    if body is None and method != "POST":
+        return None
+    # A POST without a declared body refuses one, so that a client learns that its body has no effect.
+    return BodyReader(Nothing if body is None else body).read
 
 
 def _problems(method: str, names: Sequence[str], body: object) -> set[int]:

@@ -164,7 +164,8 @@ def _field_problem(error: FieldError) -> FieldProblem:
     """A field error as the problem document shows it. Domain rules name only fields: such a field is in the body."""
     loc = error.loc if error.loc and error.loc[0] in _PLACES else ("body", *error.loc)
     way = [part if isinstance(part, int) else shortened(part, MAX_PART) for part in loc]
-    return FieldProblem(loc=way, msg=shortened(error.msg, MAX_DETAIL), type=error.type)
+    msg = shortened(error.msg, MAX_DETAIL)
+    return FieldProblem(loc=way, msg=msg, type=error.type, line=error.line, column=error.column)
 
 
 def _origin(error: Exception) -> BaseException:

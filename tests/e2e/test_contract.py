@@ -36,7 +36,8 @@ PROMISED = {
         DELETE /api/v1/pipelines/{id} | POST /api/v1/jobs | POST /api/v1/jobs/batch | GET /api/v1/jobs
         GET /api/v1/jobs/{id} | GET /api/v1/jobs/{id}/status | GET /api/v1/jobs/{id}/events
         GET /api/v1/jobs/{id}/logs | POST /api/v1/jobs/{id}/cancel | POST /api/v1/jobs/{id}/rerun
-        DELETE /api/v1/jobs/{id}""",
+        DELETE /api/v1/jobs/{id} | POST /api/v1/pipelines/validate | POST /api/v1/pipelines/plan
+        GET /schemas/pipeline.json""",
     "scheduler": """
         POST /api/v1/schedule | GET /api/v1/scheduled | GET /api/v1/scheduled/{id} | DELETE /api/v1/scheduled/{id}
         POST /api/v1/workers | GET /api/v1/workers | GET /api/v1/workers/{id} | POST /api/v1/workers/{id}/heartbeat
@@ -97,6 +98,11 @@ async def test_every_promised_route_answers_well_and_as_documented(platform: Pla
 
 async def _visit_orchestrator(client: Client) -> None:
     made = await client.create_pipeline(pipeline(step("one")))
+    assert [one.name for one in (await client.validate_pipeline("name: x\nsteps: {a: {command: 'true'}}")).steps] == [
+        "a"
+    ]
+    assert [one.name for one in (await client.plan_pipeline(pipeline(step("one")))).tasks] == ["one"]
+    assert (await client.pipeline_schema())["title"] == "Hodei pipeline"
     assert made.id in [each.id async for each in client.pipelines(name=made.name)]
     await client.update_pipeline(made.id, pipeline(step("one"), step("two")))
     assert (await client.pipeline(made.id)).version == 2

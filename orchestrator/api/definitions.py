@@ -1,0 +1,136 @@
+"""Reads a pipeline that a request defines, as JSON or as the text of a file, and finds all its errors at once.
+
+The errors of a text have the line and column of the field, or of its nearest parent if the field is missing.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import from_json, to_json
+
+from orchestrator.domain.checking import check
+from orchestrator.domain.document import BadText, Document, read_document
+from orchestrator.domain.graph import Fault, InvalidGraph
+from orchestrator.domain.partial import readable
+from orchestrator.submission import Submission
+from schemas.model import Model, OrDefault
+from schemas.rest.pipelines import PipelineCreate, PipelineText
+from schemas.specs import Parameters
+from shared.errors import FieldError, Invalid
+from shared.web import BodyReader
+
+QUICK: Final = 4096
+"""Characters of a text that is read at once. A longer one, which may take some 100 ms, is read in a thread."""
+
+
+class _PlanRequest(Model):
+    """A `PipelinePlanRequest` whose pipeline is read on its own, so that all its errors are found."""
+
+    pipeline: dict[str, object] | None = None
+    yaml: str | None = None
+    params: OrDefault[Parameters] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.pipeline is None) == (self.yaml is None):
+            raise ValueError("exactly one of pipeline, yaml is needed")
+        return self
+
+
+_OBJECT: Final = BodyReader(dict[str, object])
+_TEXT: Final = BodyReader(PipelineText)
+_FIELDS: Final = BodyReader(PipelineCreate)
+_PLAN: Final = BodyReader(_PlanRequest)
+_KEYS: Final = frozenset({"unknown"})
+"""Types of errors that are about a field's name."""
+
+
+class Definitions:
+    """Reads pipelines; `submission` knows what is too large."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+        self._one_at_a_time = asyncio.Lock()  # several threads that parse would keep the event loop from running
+
+    async def read(self, body: bytes) -> PipelineCreate:
+        """The pipeline in a body: its fields, or `yaml` with the text of a file. Raises Malformed and Invalid."""
+        if "yaml" not in _OBJECT.read(body):
+            return self._checked(body)
+        return await self.of_text(_TEXT.read(body).yaml)
+
+    async def read_plan(self, body: bytes) -> tuple[PipelineCreate, Mapping[str, str]]:
+        """The pipeline and the parameters of a `PipelinePlanRequest`. Raises Malformed and Invalid."""
+        request = _PLAN.read(body)
+        if request.yaml is not None:
+            return await self.of_text(request.yaml), request.params
+        try:
+            return self._checked(to_json(request.pipeline)), request.params
+        except Invalid as error:
+            raise Invalid([replace(one, loc=("body", "pipeline", *one.loc[1:])) for one in error.errors]) from None
+
+    def check(self, pipeline: PipelineCreate) -> None:
+        """Check the graph and the size of a pipeline whose fields are valid. Raises Invalid."""
+        if faults := _graph_faults(pipeline):
+            raise Invalid(_as_errors(faults))
+        self._submission.check_pipeline(pipeline)
+
+    async def of_text(self, text: str) -> PipelineCreate:
+        """The pipeline that a text defines. Raises Invalid."""
+        if len(text) <= QUICK:
+            return self._of_text(text)
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._of_text, text)
+
+    def _of_text(self, text: str) -> PipelineCreate:
+        document, fields = _read(text)
+        try:
+            return self._checked(fields)
+        except Invalid as error:
+            placed = [_placed(one, document) for one in error.errors]
+            raise Invalid(sorted(placed, key=lambda one: (one.line, one.column))) from None
+
+    def _checked(self, fields: bytes) -> PipelineCreate:
+        try:
+            pipeline = _FIELDS.read(fields)
+        except Invalid as error:
+            partly = readable(from_json(fields), [one.loc[1:] for one in error.errors])
+            more = partly.faults(_graph_faults(partly.pipeline))
+            raise Invalid([*error.errors, *_as_errors(more)]) from None
+        self.check(pipeline)
+        return pipeline
+
+
+def _read(text: str) -> tuple[Document, bytes]:
+    try:
+        document = read_document(text)
+    except BadText as error:
+        raise Invalid(
+            [FieldError(("body", *(one.loc or ("yaml",))), one.msg, one.type, *one.position) for one in error.faults]
+        ) from None
+    return document, to_json(document.fields)
+
+
+def _placed(error: FieldError, document: Document) -> FieldError:
+    """The error with its line and column. If text was expected, it shows the value in quotes."""
+    loc = error.loc[1:]
+    if error.type == "value_error":
+        loc = (*loc, error.msg.partition(":")[0])  # a rule of a whole step begins with the field that it is about
+    line, column = document.position(loc, of_key=error.type in _KEYS)
+    written = document.written(loc) if error.type == "string_type" else None
+    msg = error.msg if written is None else f'{error.msg}: put it in quotes, "{written}"'
+    return FieldError(error.loc, msg, error.type, line, column)
+
+
+def _graph_faults(pipeline: PipelineCreate) -> Sequence[Fault]:
+    try:
+        check(pipeline.steps)
+    except InvalidGraph as error:
+        return error.faults
+    return ()
+
+
+def _as_errors(faults: Sequence[Fault]) -> list[FieldError]:
+    return [FieldError(("body", *fault.loc), fault.msg, fault.type) for fault in faults]

@@ -1,0 +1,244 @@
+"""Pipelines that are checked and planned without being stored, from JSON and from the text of a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from hodei import demo
+from orchestrator.api import definitions
+from tests.integration.orchestrator.conftest import House
+
+VALIDATE = "/api/v1/pipelines/validate"
+PLAN = "/api/v1/pipelines/plan"
+
+EXAMPLE = json.loads(Path(demo.EXAMPLE).read_bytes())
+
+GOOD = """\
+name: nightly
+env: &env {MODE: "on"}
+steps:
+  fetch:
+    command: git pull
+  test:
+    command: make test
+    needs: fetch
+    env:
+      <<: *env
+      RETRIES: "3"
+  report:
+    command: [echo, done]
+    type: exec
+    depends_on: [fetch, test]
+    when: always
+"""
+
+BAD = """\
+name: nightly
+tiemout: 60
+steps:
+  - name: fetch
+    command: git pull
+    timeout: -1
+    env: {PORT: 8080}
+  - name: test
+    comand: make test
+    needs: [fetch, biuld]
+  - name: fetch
+    command: "true"
+    depends_on: [test]
+    when: sometimes
+  - command: "true"
+    name: left
+    depends_on: [right]
+  - {name: right, command: "true", depends_on: [left]}
+  - {name: alone, command: "true", when: always}
+"""
+
+
+def places(problem: Any) -> list[tuple[int, int, str, str]]:
+    return [
+        (error["line"], error["column"], ".".join(map(str, error["loc"][1:])), error["type"])
+        for error in problem["errors"]
+    ]
+
+
+async def test_a_valid_pipeline_is_answered_with_all_its_fields_and_not_stored(house: House) -> None:
+    answer = await house.post(VALIDATE, {"yaml": GOOD}, status=200)
+    pipeline = answer["pipeline"]
+    assert [(step["name"], step["depends_on"], step["when"]) for step in pipeline["steps"]] == [
+        ("fetch", [], "on_success"),
+        ("test", ["fetch"], "on_success"),
+        ("report", ["fetch", "test"], "always"),
+    ]
+    assert pipeline["steps"][1]["env"] == {"MODE": "on", "RETRIES": "3"}
+    assert pipeline["steps"][0]["max_crashes"] == 3
+    assert await house.get("/api/v1/pipelines") == []
+    assert (await house.post(VALIDATE, pipeline, status=200)) == answer
+    made = await house.post("/api/v1/pipelines", pipeline)
+    assert made["steps"] == pipeline["steps"]
+
+
+async def test_all_errors_of_a_text_come_at_once_with_line_and_column(house: House) -> None:
+    problem = await house.post(VALIDATE, {"yaml": BAD}, status=422)
+    assert places(problem) == [
+        (2, 1, "tiemout", "unknown"),
+        (6, 14, "steps.0.timeout", "greater_than"),
+        (7, 17, "steps.0.env.PORT", "string_type"),
+        (8, 5, "steps.1.command", "missing"),
+        (9, 5, "steps.1.comand", "unknown"),
+        (10, 20, "steps.1.depends_on.1", "unknown_step"),
+        (11, 11, "steps.2.name", "repeated_step"),
+        (14, 11, "steps.2.when", "literal_error"),
+        (19, 42, "steps.5", "value_error"),
+    ]
+    says = {error["type"]: error["msg"] for error in problem["errors"]}
+    assert says["string_type"] == 'should be a string: put it in quotes, "8080"'
+    assert says["unknown"] == "unknown field comand; did you mean command?"
+
+
+async def test_a_cycle_is_found_beside_errors_of_fields(house: House) -> None:
+    text = "name: 5\nsteps:\n  a: {command: x, needs: b}\n  b: {command: y, needs: a, timeout: soon}\n"
+    problem = await house.post(VALIDATE, {"yaml": text}, status=422)
+    assert places(problem) == [
+        (1, 7, "name", "string_type"),
+        (3, 19, "steps.0.depends_on", "cycle"),
+        (4, 38, "steps.1.timeout", "float_type"),
+    ]
+
+
+async def test_the_errors_of_json_are_the_same_without_lines(house: House) -> None:
+    steps = [{"name": "a", "command": "x", "timeout": -1}, {"name": "a", "command": "y", "depends_on": ["z"]}]
+    for path, body, before in ((VALIDATE, {"steps": steps}, []), (PLAN, {"pipeline": {"steps": steps}}, ["pipeline"])):
+        problem = await house.post(path, body, status=422)
+        assert [(error["loc"], error["type"]) for error in problem["errors"]] == [
+            (["body", *before, "name"], "missing"),
+            (["body", *before, "steps", 0, "timeout"], "greater_than"),
+            (["body", *before, "steps", 1, "name"], "repeated_step"),
+            (["body", *before, "steps", 1, "depends_on", 0], "unknown_step"),
+        ]
+        assert all("line" not in error for error in problem["errors"])
+
+
+@pytest.mark.parametrize(
+    ("text", "loc", "place", "kind"),
+    [
+        ("", ["body", "yaml"], (1, 1), "empty"),
+        ("- a", ["body", "yaml"], (1, 1), "not_a_map"),
+        ("name: x\nname: y", ["body", "name"], (2, 1), "repeated_key"),
+        ("name: x\nenv:\n\tA: b", ["body", "env"], (3, 1), "yaml_syntax"),
+        ("name: !env X", ["body", "name"], (1, 7), "tag"),
+        ("name: x\nsteps: {a: {name: b, command: c}}", ["body", "steps", 0, "name"], (2, 13), "repeated_name"),
+        ("name: " + "x" * 1_000_000, ["body", "yaml"], (1, 1), "too_large"),
+        ('name: "a\\0b"', ["body", "name"], (1, 7), "nul_character"),
+        ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+         "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]\n"
+         "e: [*d, *d, *d, *d, *d, *d, *d]", ["body", "e", 5], (5, 25), "too_large"),
+    ],
+)  # fmt: skip
+async def test_a_text_that_cannot_be_read_is_422_with_the_place(
+    house: House, text: str, loc: list[object], place: tuple[int, int], kind: str
+) -> None:
+    for path in (VALIDATE, PLAN):
+        problem = await house.post(path, {"yaml": text}, status=422)
+        [error] = problem["errors"]
+        assert (error["loc"], (error["line"], error["column"]), error["type"]) == (loc, place, kind)
+    assert await house.get("/api/v1/pipelines") == []
+
+
+async def test_a_body_that_is_neither_is_refused(house: House) -> None:
+    problem = await house.post(VALIDATE, {"yaml": "name: x", "name": "y"}, status=422)
+    assert [error["loc"] for error in problem["errors"]] == [["body", "name"]]
+    for body in ({}, {"yaml": "name: x", "pipeline": {"name": "x"}}):
+        problem = await house.post(PLAN, body, status=422)
+        assert "exactly one of pipeline, yaml is needed" in problem["errors"][0]["msg"]
+    await house.post(VALIDATE, [], status=422)
+    async with house.http.post(house.url + VALIDATE, data=b"{") as answer:
+        assert answer.status == 400
+
+
+async def test_a_plan_shows_the_tasks_of_a_job_that_is_not_made(house: House) -> None:
+    plan = await house.post(PLAN, {"yaml": GOOD, "params": {"URL": "x"}}, status=200)
+    assert [(task["name"], task["depends_on"], task["when"]) for task in plan["tasks"]] == [
+        ("fetch", [], "on_success"),
+        ("test", ["fetch"], "on_success"),
+        ("report", ["fetch", "test"], "always"),
+    ]
+    assert [task["decided_at_run_time"] for task in plan["tasks"]] == [[], [], ["when"]]
+    assert plan["tasks"][2]["command"] == ["echo", "done"]
+    assert await house.get("/api/v1/jobs") == []
+    problem = await house.post(PLAN, {"yaml": GOOD, "params": {"url": "a", "URL": "b"}}, status=422)
+    assert problem["errors"][0]["loc"] == ["body", "params"]
+
+
+async def test_a_pipeline_that_is_too_large_to_run_is_refused(house: House) -> None:
+    big = {f"V{n}": "x" * 100_000 for n in range(5)}
+    steps = [{"name": f"s{n}", "command": "true"} for n in range(20)]
+    problem = await house.post(VALIDATE, {"name": "x", "env": big, "steps": steps}, status=422)
+    assert [(error["loc"], error["type"]) for error in problem["errors"]] == [(["body", "env"], "too_large")]
+
+
+async def test_the_event_loop_goes_on_while_a_long_text_is_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+    read = definitions.read_document
+
+    def held(text: str) -> Any:
+        reading.set()
+        assert go_on.wait(10)
+        return read(text)
+
+    monkeypatch.setattr(definitions, "read_document", held)
+    text = "name: x\n" + "# comment\n" * 1000
+    first, second = (asyncio.create_task(house.post(VALIDATE, {"yaml": text}, status=200)) for _ in range(2))
+    await asyncio.to_thread(reading.wait, 10)
+    await house.get("/api/v1/pipelines")
+    go_on.set()
+    assert (await first)["pipeline"]["name"] == (await second)["pipeline"]["name"] == "x"
+
+
+async def test_the_schema_is_valid_and_takes_what_the_service_takes(house: House) -> None:
+    schema = await house.get("/schemas/pipeline.json")
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    mapped = {
+        "name": "x",
+        "steps": {
+            "a": {"command": "true"},
+            "b": {"command": ["true"], "type": "exec", "needs": "a", "retry": {"max_attempts": 2}},
+            "c": {"command": "true", "depends_on": ["a", "b"], "env": {"A": "b"}, "if": "true", "when": "always"},
+        },
+    }
+    for good in (EXAMPLE, mapped, {"name": "x"}):
+        validator.validate(good)
+    bad: list[dict[str, object]] = [
+        {},
+        {"name": "x", "step": []},
+        {"name": "x", "steps": {"a b": {"command": "true"}}},
+        {"name": "x", "steps": {"a": {"name": "a", "command": "true"}}},
+        {"name": "x", "steps": {"a": {}}},
+        {"name": "x", "steps": [{"command": "true"}]},
+        {"name": "x", "steps": [{"name": "a", "command": "true", "needs": "b", "depends_on": "b"}]},
+        {"name": "x", "steps": [{"name": "a", "command": "true", "env": {"A-B": "c"}}]},
+        {"name": "x", "timeout": "60"},
+    ]
+    assert [one for one in bad if validator.is_valid(one)] == []
+
+
+async def test_what_only_follows_from_a_field_that_cannot_be_read_is_not_reported(house: House) -> None:
+    text = """\
+name: x
+steps:
+  a: {command: x, needs: 5}
+  b: {command: x, needs: a, env: {V: "${{ steps.first.outputs.X }}"}}
+  first: {command: x}
+"""
+    problem = await house.post(VALIDATE, {"yaml": text}, status=422)
+    assert places(problem) == [(3, 26, "steps.0.depends_on", "list_type")]
+    problem = await house.post(VALIDATE, {"yaml": text.replace("needs: 5", "timeout: 0")}, status=422)
+    assert [place[:3] for place in places(problem)] == [(3, 28, "steps.0.timeout"), (4, 38, "steps.1.env.V")]
