@@ -3,7 +3,7 @@
 Commands, environments and outputs are left out: they may contain secrets, and the job and its tasks have them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import cache
 from typing import Final
 
@@ -49,11 +49,12 @@ def _entry(job_id: str, entry: Entry) -> str:
         data = f'{{"task_id":"{event.task_id}","job_id":"{job_id}","attempt":{event.attempt}{run_at}}}'
     else:
         kind = event.event_type
-        left_out = _left_out(type(event))
-        data = event.__pydantic_serializer__.to_json(event, exclude=left_out, exclude_none=True).decode()
+        # Leaving a field out costs half as much again as the rest; most outcomes have no outputs.
+        left_out = {name for name in _left_out(type(event)) if getattr(event, name) is not None}
+        data = event.__pydantic_serializer__.to_json(event, exclude=left_out or None, exclude_none=True).decode()
     return f'{{"type":"{kind}","time":"{rfc3339(entry.at)}","data":{data}}}'
 
 
 @cache
-def _left_out(kind: type[EventData]) -> set[str] | None:
-    return _LEFT_OUT & kind.model_fields.keys() or None
+def _left_out(kind: type[EventData]) -> Set[str]:
+    return _LEFT_OUT & kind.model_fields.keys()

@@ -35,13 +35,17 @@ from schemas.events import (
     TaskCancelRequested,
     TaskExpired,
     TaskQueued,
+    TaskSucceeded,
     TaskWithdrawn,
 )
+from schemas.outputs import MAX_OUTPUTS
 from schemas.questions import RECALL_OF, TASK, RecallAnswer, RecallQuestion, TaskQuestion
 from schemas.refusals import RefusalReason
 from schemas.specs import CommandSpec
 from schemas.states import Reason, TaskStatus
 from shared.bus import Answering, answer, ask, questions_asked
+from shared.bus.bus import LEAST_PAYLOAD
+from shared.bus.connection import Connection
 from shared.clock import now
 from shared.errors import NotFound
 from shared.ids import new_id
@@ -380,6 +384,19 @@ async def test_a_batch_of_reports_moves_many_jobs(house: House) -> None:
 
 
 # ------------------------------------------------------------------ what schedules and direct executions ask for
+
+
+async def test_tasks_with_64_kib_of_outputs_each_end_together(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "max_payload", property(lambda _: LEAST_PAYLOAD))
+    outputs = {"A": "\x01" * (MAX_OUTPUTS - 3)}
+    made = await house.pipeline(*({"name": f"s{number}", "command": "true"} for number in range(12)))
+    job = await house.submit(pipeline_id=made["id"])
+    orders = await house.ears.wait(TaskQueued, 12)
+    for order in orders:
+        await house.say(finished(scheduled(order), outputs=outputs))
+    assert [task["outputs"] for task in (await house.over(job))["tasks"]] == [outputs] * 12
+    ends = await house.ears.wait(TaskSucceeded, 12)
+    assert {one.task_id for one in ends if one.outputs == outputs} == {order.task_id for order in orders}
 
 
 async def test_a_schedule_is_confirmed_or_refused(house: House) -> None:
