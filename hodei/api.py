@@ -6,6 +6,7 @@
 from hodei.client import ApiError, BadAddress, Client, ClientError, UnexpectedAnswer, Unreachable, WrongSetting
 from schemas.events import LogGap
 from schemas.output import written
+from schemas.params import ParamSpec
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.health import Health
@@ -63,6 +64,7 @@ __all__ = [
     "ManagedExecution",
     "ManagedWorker",
     "ManagedWorkerState",
+    "ParamSpec",
     "Pipeline",
     "PipelineCreate",
     "PipelinePlan",

@@ -15,6 +15,7 @@ from hodei.standard_streams import PIECE, until_ready
 from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
 from schemas.model import on_one_line
 from schemas.output import written
+from schemas.params import Scalar, as_text
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
 from schemas.states import Reason
 
@@ -106,6 +107,7 @@ def print_job(job: JobDetail) -> None:
         "name": Text(on_one_line(job.name)),
         "status": status_text(job.status.value, job.reason),
         "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
+        "params": Text(on_one_line(params_text(job.params))),
         "labels": Text(on_one_line(labels_text(job.labels))),
         "created": Text(moment_text(job.created_at)),
         "took": Text(duration(job.started_at, job.finished_at)),
@@ -156,6 +158,11 @@ def moment_text(moment: datetime) -> str:
 def labels_text(labels: Mapping[str, str]) -> str:
     """Labels on one line."""
     return ", ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def params_text(params: Mapping[str, Scalar]) -> str:
+    """Parameters on one line."""
+    return labels_text({name: as_text(value) for name, value in params.items()})
 
 
 def status_text(status: str, reason: Reason | None) -> Text:

@@ -4,13 +4,17 @@
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+from orchestrator.domain.checking import check
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.environment import merged
+from orchestrator.domain.graph import InvalidGraph
 from orchestrator.domain.making import NewJob, begin, order_bytes
+from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.sizes import Scale
 from orchestrator.domain.wanted import (
     FormerJob,
@@ -23,6 +27,7 @@ from orchestrator.domain.wanted import (
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
 from schemas.events import JobTarget
+from schemas.params import Scalar
 from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import PipelineCreate
 from shared.clock import now
@@ -43,7 +48,8 @@ class Submission:
 
     async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
         """The jobs that requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for a
-        job that is too large or uses a feature not yet supported; for a `batch`, the error names the job's index."""
+        job that is too large, whose steps or parameters are not valid, or that uses a feature not yet supported; for a
+        `batch`, the error names the job's index."""
         if unsupported := [
             FieldError(
                 ("body", *([index] if batch else []), "concurrency_key"),
@@ -58,7 +64,7 @@ class Submission:
         pipelines = await self._pipelines.runnable(tx, ids) if ids else {}
         wanted = []
         for index, request in enumerate(requests):
-            if request.pipeline_id is None:
+            if request.command is not None:
                 job = wanted_of_command(
                     new_id(),
                     request.command_spec(),
@@ -67,19 +73,28 @@ class Submission:
                     labels=request.labels,
                     run_at=request.run_at,
                 )
-            elif (pipeline := pipelines.get(request.pipeline_id)) is not None:
-                job = wanted_of_pipeline(
-                    new_id(),
-                    pipeline,
-                    request.name,
-                    env=request.env,
-                    params=request.params,
-                    priority=request.priority,
-                    labels=request.labels,
-                    run_at=request.run_at,
-                )
             else:
-                raise NotFound("pipeline", request.pipeline_id + (f" (job {index} of the batch)" if batch else ""))
+                at = ("body", index) if batch else ("body",)
+                if request.pipeline is not None:
+                    with _refused((*at, "pipeline")):
+                        check(request.pipeline.steps, request.pipeline.params)
+                    pipeline = _unstored(request.pipeline)
+                elif request.pipeline_id in pipelines:
+                    pipeline = pipelines[request.pipeline_id]
+                else:
+                    which = f" (job {index} of the batch)" if batch else ""
+                    raise NotFound("pipeline", f"{request.pipeline_id}{which}")
+                with _refused(at):
+                    job = wanted_of_pipeline(
+                        new_id(),
+                        pipeline,
+                        request.name,
+                        env=request.env,
+                        params=request.params,
+                        priority=request.priority,
+                        labels=request.labels,
+                        run_at=request.run_at,
+                    )
             wanted.append(job)
         self._check_sizes(wanted, batch=batch)
         return wanted
@@ -88,8 +103,8 @@ class Submission:
         self, tx: Transaction, target: JobTarget, *, job_id: str | None = None, single: bool = False
     ) -> Wanted:
         """The job that a schedule or a direct execution asks for, under `job_id` if another service chose that. Raises
-        NotFound, Conflict for a job of an archived pipeline, and Invalid for one that is too large or, with `single`,
-        has several steps."""
+        NotFound, Conflict for a job of an archived pipeline, and Invalid for one that is too large, whose parameters
+        are not valid or, with `single`, that has several steps."""
         id = job_id or new_id()
         if target.command is not None:
             job = wanted_of_command(id, target.command, target.name, env=target.env)
@@ -98,10 +113,12 @@ class Submission:
             if target.pipeline_id not in pipelines:
                 raise NotFound("pipeline", target.pipeline_id)
             pipeline = pipelines[target.pipeline_id]
-            job = wanted_of_pipeline(id, pipeline, target.name, env=target.env, params=target.params)
+            with _refused(("body",)):
+                job = wanted_of_pipeline(id, pipeline, target.name, env=target.env, params=target.params)
         else:
             former = await self._former(tx, target.job_id or "")
-            job = wanted_of_former(id, former, rerun_of=target.job_id or "", env=target.env, params=target.params)
+            with _refused(("body",)):
+                job = wanted_of_former(id, former, rerun_of=target.job_id or "", env=target.env, params=target.params)
             job = replace(job, name=target.name or job.name)
         if single and len(job.definitions) > 1:
             says = f"has {len(job.definitions)} steps, and an execution is of one: run the job again instead"
@@ -121,12 +138,17 @@ class Submission:
 
     def check_pipeline(self, pipeline: PipelineCreate) -> None:
         """Check the sizes of a pipeline: whether a job of it could be created. Raises Invalid."""
-        self.of_definition(pipeline, {})
+        optional = {name: spec.model_copy(update={"required": False}) for name, spec in pipeline.params.items()}
+        self._planned(replace(_unstored(pipeline), declared=optional), {})
 
-    def of_definition(self, pipeline: PipelineCreate, params: Mapping[str, str]) -> Wanted:
-        """A job of a pipeline that is not stored. Raises Invalid for one that is too large."""
-        runnable = RunnablePipeline("", pipeline.name, 1, pipeline.steps, pipeline.env, None)
-        wanted = wanted_of_pipeline(new_id(), runnable, None, env={}, params=params)
+    def of_definition(self, pipeline: PipelineCreate, params: Mapping[str, Scalar]) -> Wanted:
+        """A job of a pipeline that is not stored, whose graph has been checked. Raises Invalid for one that is too
+        large, or whose parameters are not valid."""
+        return self._planned(_unstored(pipeline), params)
+
+    def _planned(self, pipeline: RunnablePipeline, params: Mapping[str, Scalar]) -> Wanted:
+        with _refused(("body",)):
+            wanted = wanted_of_pipeline(new_id(), pipeline, None, env={}, params=params)
         self._check_sizes([wanted])
         return wanted
 
@@ -146,6 +168,20 @@ class Submission:
         if former.archived:
             raise Conflict(f"the pipeline of job {job_id} is archived: its jobs do not run again")
         return former
+
+
+def _unstored(pipeline: PipelineCreate) -> RunnablePipeline:
+    limits = pipeline.timeout, pipeline.cleanup_timeout
+    return RunnablePipeline(None, pipeline.name, None, pipeline.steps, pipeline.env, *limits, pipeline.params)
+
+
+@contextmanager
+def _refused(at: tuple[str | int, ...]) -> Iterator[None]:
+    """Raises Invalid for what the block finds wrong; `at` is the place of the pipeline or of the job in the body."""
+    try:
+        yield
+    except (InvalidGraph, InvalidParameters) as error:
+        raise Invalid([FieldError((*at, *fault.loc), fault.msg, fault.type) for fault in error.faults]) from None
 
 
 def _order_bytes(job: Wanted, env: Mapping[str, str], definition: TaskDefinition) -> int:

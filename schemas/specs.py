@@ -63,21 +63,8 @@ def _variables_fit(env: dict[str, str]) -> dict[str, str]:
     return env
 
 
-def _parameters_fit(params: dict[str, str]) -> dict[str, str]:
-    variables: dict[str, str] = {}
-    for name, value in params.items():
-        variable = sizes.parameter_variable(name)
-        if variable in variables:
-            raise ValueError(f"{name} and another parameter both become {variable}")
-        variables[variable] = value
-    _variables_fit(variables)
-    return params
-
-
 Env = Annotated[dict[EnvName, EnvValue], Field(max_length=500), AfterValidator(_variables_fit)]
 """An environment. Each variable by itself fits a process; the sum of all is checked with the command."""
-Parameters = Annotated[dict[EnvName, EnvValue], Field(max_length=500), AfterValidator(_parameters_fit)]
-"""A job's parameters, which its steps get as the variables `HODEI_PARAM_<NAME>`."""
 Argument = Annotated[str, StringConstraints(max_length=MAX_ARGUMENT)]
 
 

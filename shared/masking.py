@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from schemas.params import Scalar
+
 HIDDEN: Final = "***"
 _NAME: Final = re.compile(
     r"secret|token|passw|passphrase|credential|private|api_?key|access_?key|authorization|(^|_)(auth|pw|pwd|key)(_|$)",
@@ -20,9 +22,13 @@ _MEMBER: Final = re.compile(r'("([^"\\]*)"\s*:\s*")((?:[^"\\]|\\.)*)', re.DOTALL
 
 
 def shown(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment, or parameters, with `***` for values whose name looks like a secret's, and for passwords in
-    URLs."""
+    """The environment with `***` for values whose name looks like a secret's, and for passwords in URLs."""
     return {name: _shown_value(name, value) for name, value in env.items()}
+
+
+def shown_params(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The same for a job's parameters, which keep their types otherwise."""
+    return {name: _shown_scalar(name, value) for name, value in params.items()}
 
 
 def shown_event(event: object) -> object:
@@ -47,7 +53,16 @@ def _inner(value: object) -> object:
 
 
 def _shown_variables(variables: Mapping[str, object]) -> dict[str, object]:
-    return {name: _shown_value(name, value) if isinstance(value, str) else HIDDEN for name, value in variables.items()}
+    return {
+        name: _shown_scalar(name, value) if isinstance(value, str | int | float) else HIDDEN
+        for name, value in variables.items()
+    }
+
+
+def _shown_scalar(name: str, value: Scalar) -> Scalar:
+    if isinstance(value, str):
+        return _shown_value(name, value)
+    return HIDDEN if _NAME.search(name) else value
 
 
 def _shown_value(name: str, value: str) -> str:

@@ -17,8 +17,8 @@ from orchestrator.domain.graph import Fault, InvalidGraph
 from orchestrator.domain.partial import readable
 from orchestrator.submission import Submission
 from schemas.model import Model, OrDefault
+from schemas.params import Parameters, Scalar
 from schemas.rest.pipelines import PipelineCreate, PipelineText
-from schemas.specs import Parameters
 from shared.errors import FieldError, Invalid
 from shared.web import BodyReader
 
@@ -61,7 +61,7 @@ class Definitions:
             return self._checked(body)
         return await self.of_text(_TEXT.read(body).yaml)
 
-    async def read_plan(self, body: bytes) -> tuple[PipelineCreate, Mapping[str, str]]:
+    async def read_plan(self, body: bytes) -> tuple[PipelineCreate, Mapping[str, Scalar]]:
         """The pipeline and the parameters of a `PipelinePlanRequest`. Raises Malformed and Invalid."""
         request = _PLAN.read(body)
         if request.yaml is not None:
@@ -126,7 +126,7 @@ def _placed(error: FieldError, document: Document) -> FieldError:
 
 def _graph_faults(pipeline: PipelineCreate) -> Sequence[Fault]:
     try:
-        check(pipeline.steps)
+        check(pipeline.steps, pipeline.params)
     except InvalidGraph as error:
         return error.faults
     return ()

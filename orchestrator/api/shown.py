@@ -71,7 +71,7 @@ def _job_fields(new: NewJob) -> _Fields:
         "pipeline_id": job.pipeline_id,
         "pipeline_version": wanted.pipeline_version,
         "priority": job.priority,
-        "params": masking.shown(wanted.params),
+        "params": masking.shown_params(wanted.params),
         "labels": dict(wanted.labels),
         "run_at": wanted.run_at,
         "rerun_of": wanted.rerun_of,

@@ -9,12 +9,12 @@ gives the whole.
 
 from collections.abc import Mapping
 
-from schemas.sizes import parameter_variable
+from schemas.params import Scalar, variables_of
 
 
 def merged(
     *layers: Mapping[str, str],
-    params: Mapping[str, str] | None = None,
+    params: Mapping[str, Scalar] | None = None,
 ) -> dict[str, str]:
     """Merge environments; a later one wins, and the parameters win over all of them."""
     env: dict[str, str] = {}
@@ -22,7 +22,7 @@ def merged(
         if layer:
             env.update(layer)
     if params:
-        env.update((parameter_variable(name), value) for name, value in params.items())
+        env.update(variables_of(params))
     return env
 
 

@@ -51,6 +51,7 @@ def begin(
         created_at=moment,
         priority=wanted.priority,
         pipeline_id=wanted.pipeline_id,
+        params=wanted.params,
         deadline=start + timedelta(seconds=wanted.timeout) if wanted.timeout else None,
         cleanup_timeout=wanted.cleanup_timeout,
         traceparent=traceparent,

@@ -4,11 +4,12 @@ A step's rules never change and are shared (`orchestrator.domain.definition`); w
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from orchestrator.domain.definition import StepRules
+from schemas.params import Scalar
 from schemas.specs import CLEANUP_TIMEOUT, Priority
 from schemas.states import JobStatus, Reason, TaskStatus
 
@@ -28,6 +29,7 @@ class JobState:
     created_at: datetime
     priority: Priority = "normal"
     pipeline_id: str | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
     status: JobStatus = JobStatus.PENDING
     reason: Reason | None = None
     detail: str | None = None

@@ -9,6 +9,8 @@ from datetime import datetime
 
 from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
 from orchestrator.domain.environment import merged
+from orchestrator.domain.parameters import resolved
+from schemas.params import ParamSpec, Scalar
 from schemas.sizes import parameter_variable
 from schemas.specs import CLEANUP_TIMEOUT, CommandSpec, Priority, StepSpec
 from schemas.states import TaskStatus
@@ -16,15 +18,17 @@ from schemas.states import TaskStatus
 
 @dataclass(frozen=True, slots=True)
 class RunnablePipeline:
-    """The definition with which a job of a pipeline would run now."""
+    """The definition with which a job of a pipeline would run now. `id` and `version` are None if it is not stored."""
 
-    id: str
+    id: str | None
     name: str
-    version: int
+    version: int | None
     steps: list[StepSpec]
     env: Mapping[str, str]
     timeout: float | None
     cleanup_timeout: float = CLEANUP_TIMEOUT
+    declared: Mapping[str, ParamSpec] = field(default_factory=dict)
+    """Its declarations of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class FormerJob:
     """Whether its pipeline is archived, so that the job may not run again."""
     priority: Priority
     env: Mapping[str, str]
-    params: Mapping[str, str]
+    params: Mapping[str, Scalar]
+    declared: Mapping[str, ParamSpec]
     labels: Mapping[str, str]
     timeout: float | None
     cleanup_timeout: float
@@ -73,7 +78,9 @@ class Wanted:
     pipeline_version: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     """The environment that all its tasks share, without the parameters."""
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    declared: Mapping[str, ParamSpec] = field(default_factory=dict)
+    """The declarations of its parameters, for reruns with others."""
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     cleanup_timeout: float = CLEANUP_TIMEOUT
@@ -105,12 +112,13 @@ def wanted_of_pipeline(
     name: str | None,
     *,
     env: Mapping[str, str],
-    params: Mapping[str, str],
+    params: Mapping[str, Scalar],
     priority: Priority = "normal",
     labels: Mapping[str, str] | None = None,
     run_at: datetime | None = None,
 ) -> Wanted:
-    """A job of a pipeline in its current version."""
+    """A job of a pipeline in its current version. Raises InvalidParameters."""
+    params = resolved(pipeline.declared, params)
     return Wanted(
         id,
         name or pipeline.name,
@@ -119,6 +127,7 @@ def wanted_of_pipeline(
         pipeline_version=pipeline.version,
         env=merged(pipeline.env, env),
         params=params,
+        declared=pipeline.declared,
         timeout=pipeline.timeout,
         cleanup_timeout=pipeline.cleanup_timeout,
         priority=priority,
@@ -133,14 +142,16 @@ def wanted_of_former(
     *,
     rerun_of: str,
     env: Mapping[str, str] | None = None,
-    params: Mapping[str, str] | None = None,
+    params: Mapping[str, Scalar] | None = None,
     from_failed: bool = False,
 ) -> Wanted:
     """An earlier job again, with an additional environment and parameters. `from_failed` keeps the tasks that
-    succeeded."""
+    succeeded. Raises InvalidParameters."""
     env, params = env or {}, params or {}
+    changed = merged(env, params=params)
+    kept = {name: value for name, value in former.params.items() if parameter_variable(name) not in changed}
+    params = resolved(former.declared, {**kept, **params})
     over = merged(env, params=params)
-    kept = {name: value for name, value in former.params.items() if parameter_variable(name) not in over}
     succeeded = [task for task in former.tasks if from_failed and task.status is TaskStatus.SUCCEEDED]
     return Wanted(
         id,
@@ -150,7 +161,8 @@ def wanted_of_former(
         pipeline_id=former.pipeline_id,
         pipeline_version=former.pipeline_version,
         env=merged(former.env, env),
-        params={**kept, **params},
+        params=params,
+        declared=former.declared,
         labels=former.labels,
         timeout=former.timeout,
         cleanup_timeout=former.cleanup_timeout,

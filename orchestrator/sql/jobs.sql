@@ -161,7 +161,7 @@ order by x.started_at nulls last, x.id
 -- A job's definition.
 select
     j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.env, j.params, j.labels,
-    j.timeout, j.cleanup_timeout, p.archived_at is not null as archived
+    j.declared, j.timeout, j.cleanup_timeout, p.archived_at is not null as archived
 from jobs j left join pipelines p on p.id = j.pipeline_id
 where j.id = $1::uuid
 

@@ -3,7 +3,7 @@
 -- include the changes of the transaction that held the lock before.
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
-    created_at, started_at, finished_at, deadline, cleanup_timeout, traceparent, tracestate
+    params, created_at, started_at, finished_at, deadline, cleanup_timeout, traceparent, tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id

@@ -7,6 +7,7 @@ from typing import Final
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import FormerJob, FormerTask
+from orchestrator.store.declared import read_declared
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
 from orchestrator.store.timeline import timeline_rows
@@ -110,6 +111,7 @@ class JobStore:
             priority=job["priority"],
             env=job["env"],
             params=job["params"],
+            declared=read_declared(job["declared"]),
             labels=job["labels"],
             timeout=job["timeout"],
             cleanup_timeout=job["cleanup_timeout"],

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from orchestrator.domain.wanted import RunnablePipeline
+from orchestrator.store.declared import read_declared, write_declared
 from schemas.ids import is_id
 from schemas.rest.pipelines import PipelineCreate, PipelineQuery
 from schemas.specs import StepSpec
@@ -84,7 +85,8 @@ class PipelineStore:
     ) -> str:
         steps, env = _STEPS.dump_json(wanted.steps, by_alias=True).decode(), to_json(wanted.env).decode()
         sql = self._sql["insert_pipeline_version"]
-        of = (wanted.name, wanted.description, steps, env, wanted.timeout, wanted.cleanup_timeout, moment)
+        params = write_declared(wanted.params)
+        of = (wanted.name, wanted.description, steps, env, params, wanted.timeout, wanted.cleanup_timeout, moment)
         await tx.execute(sql, pipeline_id, version, *of)
         body: str = await tx.fetch_value(self._sql["get_pipeline"], pipeline_id)
         return body
@@ -93,4 +95,6 @@ class PipelineStore:
 def _runnable(row: Record) -> RunnablePipeline:
     steps = _STEPS.validate_python(row["steps"])
     limits = row["timeout"], row["cleanup_timeout"]
-    return RunnablePipeline(row["id"], row["name"], row["version"], steps, row["env"], *limits)
+    return RunnablePipeline(
+        row["id"], row["name"], row["version"], steps, row["env"], *limits, read_declared(row["params"])
+    )

@@ -165,6 +165,7 @@ def _job(row: Record) -> JobState:
         created_at=row["created_at"],
         priority=row["priority"],
         pipeline_id=row["pipeline_id"],
+        params=row["params"],
         status=JobStatus(row["status"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         detail=row["detail"],

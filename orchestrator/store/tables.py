@@ -12,7 +12,9 @@ from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.state import TaskState
+from orchestrator.store.declared import write_declared
 from orchestrator.store.rules import COLUMNS, RuleColumn
+from schemas.params import Scalar
 from shared.postgres import Column, Rows
 
 
@@ -46,7 +48,7 @@ def new_tasks(job: NewJob) -> Iterator[NewTask]:
         yield NewTask(job.run.job.id, position, task, job.definitions[task.id])
 
 
-def _object(read: Callable[[NewJob], Mapping[str, str]]) -> Callable[[NewJob], str]:
+def _object(read: Callable[[NewJob], Mapping[str, Scalar]]) -> Callable[[NewJob], str]:
     """A mapping as JSON; most are empty."""
     return lambda job: to_json(value).decode() if (value := read(job)) else "{}"
 
@@ -74,6 +76,7 @@ NEW_JOBS: Final = Rows[NewJob](
     Column("priority", "text", attrgetter("run.job.priority")),
     Column("env", "text", _object(attrgetter("wanted.env")), cast="json"),
     Column("params", "text", _object(attrgetter("wanted.params")), cast="json"),
+    Column("declared", "text", lambda job: write_declared(job.wanted.declared), cast="json"),
     Column("labels", "text", _object(attrgetter("wanted.labels")), cast="jsonb"),
     Column("timeout", "float8", attrgetter("wanted.timeout")),
     Column("run_at", "timestamptz", attrgetter("wanted.run_at")),

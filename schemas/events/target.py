@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from schemas.model import EventModel
+from schemas.params import Scalar
 from schemas.specs import CommandSpec, Priority
 
 
@@ -14,6 +15,6 @@ class JobTarget(EventModel):
     command: CommandSpec | None = None
     name: str | None = None
     priority: Priority = "normal"
-    params: dict[str, str] = Field(default_factory=dict)
+    params: dict[str, Scalar] = Field(default_factory=dict)
     env: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)

@@ -6,13 +6,14 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas import words
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
+from schemas.params import Parameters, Scalar
 from schemas.rest.executions import LogLineView
 from schemas.rest.lists import LabelQuery
+from schemas.rest.pipelines import PipelineCreate
 from schemas.specs import (
     Command,
     InlineCommand,
     Labels,
-    Parameters,
     Priority,
     Resources,
     RetrySpec,
@@ -23,13 +24,14 @@ from schemas.states import JOB, ExecutionStatus, JobStatus, Reason, TaskStatus
 
 
 class JobCreate(InlineCommand):
-    """Either `pipeline_id` (with `params` and `env`) or the fields of one step inline (`command`, …)."""
+    """Either `pipeline_id` or `pipeline`, with `params` and `env`, or the fields of one step inline (`command`, …)."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "greeting", "command": "echo hello", "labels": {"team": "web"}}]}
     )
 
-    pipeline_id: str | None = Field(None, description="The pipeline to run; not together with `command`.")
+    pipeline_id: str | None = Field(None, description="The pipeline to run; not together with `pipeline` or `command`.")
+    pipeline: PipelineCreate | None = Field(None, description="A pipeline to run without storing it.")
     params: OrDefault[Parameters] = Field(
         default_factory=dict,
         description="Parameters of a job of a pipeline; every step's environment has them as HODEI_PARAM_<NAME>.",
@@ -44,8 +46,8 @@ class JobCreate(InlineCommand):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        self.exactly_one_of("pipeline_id", "command")
-        if self.pipeline_id is None and self.params:
+        self.exactly_one_of("pipeline_id", "pipeline", "command")
+        if self.command is not None and self.params:
             raise ValueError("params belong to a job of a pipeline; give a single command its env")
         return self
 
@@ -125,10 +127,13 @@ class Job(Model):
     detail: str | None = Field(
         description="The reason in words, if there is more to it: what it was waiting for at its time limit."
     )
-    pipeline_id: Id | None = Field(description="The pipeline that it runs.")
+    pipeline_id: Id | None = Field(description="The pipeline that it runs, if that is stored.")
     pipeline_version: int | None = Field(description="The pipeline's version that it runs.")
     priority: Priority = Field(description="Waiting tasks of a higher priority are placed first.")
-    params: dict[str, str] = Field(description="Its parameters. Values that look like secrets are shown as `***`.")
+    params: dict[str, Scalar] = Field(
+        description="Its parameters, each in the type that its pipeline declares. Values that look like secrets are "
+        "shown as `***`."
+    )
     labels: dict[str, str] = Field(description="Its labels, as submitted.")
     run_at: Timestamp | None = Field(description="It does not start before this time.")
     rerun_of: Id | None = Field(description="The job that this one repeats.")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp, without_controls
+from schemas.params import Declarations, Parameters, ParamSpec
 from schemas.rest.lists import PageQuery
 from schemas.specs import (
     CLEANUP_TIMEOUT,
@@ -13,7 +14,6 @@ from schemas.specs import (
     Command,
     Env,
     MatrixValue,
-    Parameters,
     Seconds,
     StepSpec,
     StepType,
@@ -58,6 +58,10 @@ class PipelineCreate(Model):
     )
     env: OrDefault[Env] = Field(
         default_factory=dict, description="Environment variables of every step; a step's own `env` takes precedence."
+    )
+    params: OrDefault[Declarations] = Field(
+        default_factory=dict,
+        description="The parameters that a job may have, by name. Without any, a job may have all that are strings.",
     )
     timeout: Seconds | None = Field(None, description="Time limit of a whole job, in seconds.")
     cleanup_timeout: OrDefault[CleanupSeconds] = Field(
@@ -141,6 +145,7 @@ class Pipeline(Model):
     version: int = Field(description="The version, from 1; each change creates the next one. A job keeps its version.")
     steps: list[StepSpec] = Field(description="The steps, and for each the steps that it depends on.")
     env: dict[str, str] = Field(description="Environment variables of every step; a step's own `env` takes precedence.")
+    params: dict[str, ParamSpec] = Field(description="The parameters that a job may have, by name.")
     timeout: float | None = Field(description="Time limit of a whole job, in seconds.")
     cleanup_timeout: float = Field(
         description="Time limit of `always` steps after a cancel or the timeout, in seconds."

@@ -5,8 +5,9 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
+from schemas.params import Parameters
 from schemas.rest.lists import PageQuery, check_pairs
-from schemas.specs import Command, InlineCommand, LabelFilter, Labels, Parameters, Priority, Resources
+from schemas.specs import Command, InlineCommand, LabelFilter, Labels, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
 
 

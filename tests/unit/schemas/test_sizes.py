@@ -9,12 +9,13 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from schemas import sizes
+from schemas.params import Parameters, Scalar
 from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import PipelineCreate
-from schemas.specs import Env, Parameters
+from schemas.specs import Env
 
 ENV = TypeAdapter[dict[str, str]](Env)
-PARAMETERS = TypeAdapter[dict[str, str]](Parameters)
+PARAMETERS = TypeAdapter[dict[str, Scalar]](Parameters)
 
 
 def starts(env: dict[str, str]) -> bool:
@@ -47,7 +48,7 @@ def test_a_parameter_is_measured_as_the_variable_that_it_becomes() -> None:
     assert PARAMETERS.validate_python({"text": fits}) == {"text": fits}
     with pytest.raises(ValidationError, match="HODEI_PARAM_TEXT takes 131,073 bytes"):
         PARAMETERS.validate_python({"text": does_not})
-    with pytest.raises(ValidationError, match="TEXT and another parameter both become HODEI_PARAM_TEXT"):
+    with pytest.raises(ValidationError, match="text and TEXT both become HODEI_PARAM_TEXT"):
         PARAMETERS.validate_python({"text": "a", "TEXT": "b"})
 
 
