@@ -218,7 +218,7 @@ Generated from the OpenAPI documents by `make docs`; those describe each filter.
 curl "http://localhost:8080/api/v1/jobs?label=team=web&label=tier=1&status=failed&created_after=2026-11-01T00:00:00Z"
 curl "http://localhost:8082/api/v1/executions?worker_name=north&exit_code=137"
 curl "http://localhost:8081/api/v1/workers?label=zone=north&drained=true"
-curl "http://localhost:8081/api/v1/queue?requires=gpu=yes"
+curl "http://localhost:8081/api/v1/queue?requires=gpu=yes&label=stage=test"
 ```
 
 On the command line, filters are options. A time may also be an age, and an id may be its last 8 characters:
@@ -227,7 +227,7 @@ On the command line, filters are options. A time may also be an age, and an id m
 hodei jobs --label team=web --label tier=1 --status failed --created-after 12h
 hodei executions --worker-name north --exit-code 137 --json
 hodei workers list --label zone=north --drained
-hodei queue --requires gpu=yes
+hodei queue --requires gpu=yes --label stage=test
 hodei pipelines --status archived
 hodei schedules --status scheduled
 ```
@@ -240,6 +240,8 @@ async for execution in client.executions(worker_name="north", created_after=date
 ```
 
 - An entry must match all filters. `label` and `requires` are KEY=VALUE and may be repeated.
+- `label` is about labels of the entry itself: those of a job, of a worker, and, for the queue and executions, of the
+  step. A step has the labels that its pipeline gives it; those of its job are not among them.
 - `name` and `worker_name` must match the whole name. An id that is not a UUID matches nothing. Any other invalid
   value is refused with 422; the error names the parameter.
 - `created_after` is inclusive, `created_before` is exclusive. In a URL, the `+` of a time zone offset is written
@@ -266,6 +268,7 @@ in tables of this size:
 - With several filters, the one that matches the fewest rows determines the time. If each of them matches many rows
   but few rows match all of them, all rows of that filter are read: 20,000 failed jobs take up to a second.
 - Filters of the queue read all waiting tasks: 200,000 tasks take about a second.
+- `label` of executions has an index of the executions with labels; all that match are read and sorted.
 - Pipelines, workers and dead letters are few: filters such as `version`, `type` and `label` read all of them.
 """
 

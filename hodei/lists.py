@@ -24,6 +24,7 @@ from hodei.options import (
     OfPipeline,
     OfPriority,
     OfReason,
+    StepLabel,
     check,
 )
 from hodei.views import Columns, duration, labels_text, moment_text, print_columns, print_jobs, status_text
@@ -89,6 +90,7 @@ def executions(
     worker_name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those on workers with exactly this name.")
     ] = None,
+    label: StepLabel = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
     limit: Limit = 20,
@@ -104,6 +106,7 @@ def executions(
         "task_id": task,
         "worker_id": worker,
         "worker_name": worker_name,
+        "label": label,
         "created_after": created_after,
         "created_before": created_before,
         "limit": limit,
@@ -129,6 +132,7 @@ def queue(
         list[str] | None,
         typer.Option(help="Only those that require this label of their worker, KEY=VALUE; may be repeated."),
     ] = None,
+    label: StepLabel = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -139,6 +143,7 @@ def queue(
         "priority": priority,
         "attempt": attempt,
         "requires": requires,
+        "label": label,
         "limit": limit,
     }
     check(QueueQuery, filters)

@@ -17,6 +17,10 @@ Name = Annotated[str | None, typer.Option(help="Only those with exactly this nam
 Label = Annotated[
     list[str] | None, typer.Option("--label", help="Only those with this label, KEY=VALUE; may be repeated.")
 ]
+StepLabel = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="Only those whose step has this label, KEY=VALUE; may be repeated."),
+]
 OfJob = Annotated[str | None, typer.Option("--job", help="Only those of this job: its id or its last 8 characters.")]
 OfPipeline = Annotated[str | None, typer.Option("--pipeline", metavar="ID", help="Only those of this pipeline.")]
 OfPriority = Annotated[Priority | None, typer.Option(help="Only those with this priority.")]

@@ -98,6 +98,7 @@ def told_again(overdue: Sequence[Overdue], ended: Mapping[str, ExecutionRow]) ->
             "worker_id": row.worker_id or one.worker_id,
             "worker_name": row.worker_name,
             "incarnation": one.incarnation,
+            "labels": row.labels,
         }
         if row.status is ExecutionStatus.LOST:
             words = {"reason": row.reason or Reason.LOST, "detail": row.detail or "it was lost"}

@@ -52,6 +52,7 @@ def _failed(order: TaskScheduled) -> ExecutionFinished:
         worker_id=order.worker_id,
         worker_name=order.worker_name,
         incarnation=order.incarnation,
+        labels=order.labels,
         status=ExecutionStatus.FAILED,
         reason=Reason.TOO_LARGE,
         detail=DETAIL,

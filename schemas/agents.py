@@ -93,6 +93,7 @@ class Assignment(EventModel):
     job_id: str
     attempt: int
     name: str = ""
+    labels: dict[str, str] | None = Field(None, description="Those of the step, for the reports of its execution.")
     run: RunSpec
     traceparent: str | None = None
 

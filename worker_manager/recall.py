@@ -180,7 +180,7 @@ def _request(row: Record) -> ExecutionRequested:
 
 
 def _started(row: Record) -> ExecutionStarted:
-    names = ("task_id", "job_id", "attempt", "worker_id", "worker_name", "incarnation")
+    names = ("task_id", "job_id", "attempt", "worker_id", "worker_name", "incarnation", "labels")
     return ExecutionStarted.model_validate(
         {"execution_id": row["id"], "started_at": now()} | {name: row[name] for name in names}
     )

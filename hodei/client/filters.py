@@ -55,6 +55,8 @@ class QueueFilters(PageFilters, total=False):
     attempt: int | None
     requires: Sequence[str] | None
     """Each is KEY=VALUE."""
+    label: Sequence[str] | None
+    """Each is KEY=VALUE: a label of the step."""
 
 
 class RegisteredWorkerFilters(PageFilters, total=False):
@@ -86,6 +88,8 @@ class ExecutionFilters(PageFilters, total=False):
     task_id: str | None
     worker_id: str | None
     worker_name: str | None
+    label: Sequence[str] | None
+    """Each is KEY=VALUE: a label of the step."""
     created_after: datetime | str | None
     created_before: datetime | str | None
 

@@ -33,6 +33,8 @@ class ExecutionRow:
     finished_at: datetime | None = None
     log_chunks: int | None = None
     log_truncated: bool = False
+    labels: dict[str, str] | None = None
+    """Those of its step, when it is read: they are stored with the task."""
 
 
 def fold(reports: Iterable[ExecutionReport]) -> list[ExecutionRow]:

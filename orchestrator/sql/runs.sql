@@ -141,7 +141,8 @@ select id::text as id from tasks where job_id = any($1::uuid[]) and id = any($2:
 select
     x.id::text as id, x.job_id::text as job_id, x.task_id::text as task_id, x.attempt, x.worker_id::text as worker_id,
     x.worker_name, x.status, x.reason, x.detail, x.exit_code, x.placed_at, x.started_at, x.finished_at, x.log_chunks,
-    x.log_truncated
+    x.log_truncated, case when t.labels::text <> '{}' then t.labels end as labels
 from unnest($1::uuid[], $2::uuid[]) as asked (job_id, id)
 join executions x on x.job_id = asked.job_id and x.id = asked.id
+join tasks t on t.job_id = x.job_id and t.id = x.task_id
 where execution_rank(x.status) = 2

@@ -148,6 +148,7 @@ def _execution(row: Record) -> ExecutionRow:
         finished_at=row["finished_at"],
         log_chunks=row["log_chunks"],
         log_truncated=row["log_truncated"],
+        labels=row["labels"],
     )
 
 

@@ -7,15 +7,15 @@ from typing import Final, NamedTuple
 
 from pydantic_core import to_json
 
-from orchestrator.domain.definition import TaskDefinition
+from orchestrator.domain.definition import StepRules, TaskDefinition
 from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.state import TaskState
 from orchestrator.store.declared import write_declared
-from orchestrator.store.rules import COLUMNS, RuleColumn
+from orchestrator.store.rules import COLUMNS
 from schemas.params import Scalar
-from shared.postgres import Column, Rows
+from shared.postgres import Column, FieldColumn, Rows
 
 
 class TaskRow(NamedTuple):
@@ -53,7 +53,7 @@ def _object(read: Callable[[NewJob], Mapping[str, Scalar]]) -> Callable[[NewJob]
     return lambda job: to_json(value).decode() if (value := read(job)) else "{}"
 
 
-def _rule(column: RuleColumn) -> Callable[[NewTask], object]:
+def _rule(column: FieldColumn[StepRules]) -> Callable[[NewTask], object]:
     return lambda one: column.write(one.definition.rules)
 
 

@@ -9,7 +9,7 @@ from sys import intern
 from typing import Final, Literal
 
 from scheduler.domain.changes import Record, Totals, named
-from scheduler.domain.model import Moment, Outcome, Shape, Task, TaskState
+from scheduler.domain.model import Moment, Outcome, Shape, StepFields, Task, TaskState
 from scheduler.domain.queue import Queue
 from scheduler.domain.roster import Roster
 from schemas.events import (
@@ -69,13 +69,15 @@ class Attempts:
             return
         else:
             self._record.drop_withdrawal(event.task_id)
+        step = StepFields.of(event)
         task = Task(
             task_id=event.task_id,
             job_id=event.job_id,
             attempt=event.attempt,
             name=intern(event.name),
             priority=PRIORITY_RANK[event.priority],
-            shape=Shape.of(event.requires, event.resources),
+            shape=Shape.of(step),
+            step=step,
             queued_at=event.queued_at,
             ready_at=event.queued_at if event.run_at is None else max(event.queued_at, event.run_at),
             run_at=event.run_at,
@@ -214,6 +216,7 @@ class Attempts:
             worker_id=named(task.worker_id),
             worker_name=task.worker_name,
             incarnation=named(task.incarnation),
+            labels=task.labels,
             reason=reason,
             detail=detail,
             lost_at=now.wall,

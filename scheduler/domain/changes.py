@@ -165,6 +165,7 @@ def order_to_run(task: Task, run: RunSpec) -> TaskScheduled:
         worker_id=named(task.worker_id),
         worker_name=task.worker_name,
         incarnation=named(task.incarnation),
+        labels=task.labels,
         run=run,
         scheduled_at=task.placed_at,
     )

@@ -3,13 +3,16 @@
 Here: data only. `queue` orders tasks, `placement` chooses their workers, and the store writes them.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from schemas.events import ExecutionFinished, ExecutionLost
+from pydantic import TypeAdapter
+
+from schemas.events import ExecutionFinished, ExecutionLost, TaskQueued
 from schemas.specs import PRIORITY_RANK, Priority, Resources
 from schemas.states import Reason
 
@@ -48,6 +51,35 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class StepFields:
+    """The fields of a step that the scheduler keeps with its task. A field has the name of a field of `tasks.queued`,
+    from which it is taken, and of a column of `tasks`, in which it is stored."""
+
+    requires: Mapping[str, str] = field(default_factory=dict)
+    resources: Resources | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, order: TaskQueued) -> "StepFields":
+        """The fields of an order. Orders of one step share one object, to save memory when many tasks wait."""
+        return StepFields(**{name: getattr(order, name) for name in _STEP_FIELDS}).shared()
+
+    def shared(self) -> "StepFields":
+        """Equal fields, as an object that is shared."""
+        return NO_FIELDS if self == NO_FIELDS else _shared(_AS_JSON.dump_json(self))
+
+
+NO_FIELDS: Final = StepFields()
+_STEP_FIELDS: Final = tuple(one.name for one in fields(StepFields))
+_AS_JSON: Final = TypeAdapter(StepFields)
+
+
+@lru_cache(maxsize=4096)
+def _shared(json: bytes) -> StepFields:
+    return _AS_JSON.validate_json(json)
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """The labels and resources that a task needs; tasks of one shape fit the same workers. Labels are sorted by key."""
 
@@ -57,11 +89,11 @@ class Shape:
     gpu: int = 0
 
     @classmethod
-    def of(cls, requires: dict[str, str], resources: Resources | None) -> "Shape":
-        labels = tuple(sorted(requires.items())) if requires else ()
-        if resources is None:
+    def of(cls, step: StepFields) -> "Shape":
+        labels = tuple(sorted(step.requires.items())) if step.requires else ()
+        if step.resources is None:
             return _shape(labels, 0, 0, 0)
-        return _shape(labels, resources.cpu_m, resources.memory_mb, resources.gpu)
+        return _shape(labels, step.resources.cpu_m, step.resources.memory_mb, step.resources.gpu)
 
     @property
     def needs_resources(self) -> bool:
@@ -90,6 +122,8 @@ class Task:
     queued_at: datetime
     ready_at: datetime
     """The later of `queued_at` and `run_at`: when it could first run."""
+    step: StepFields = NO_FIELDS
+    """The fields of its step as they are written to its row; `shape` is the part by which it is placed."""
     run_at: datetime | None = None
     queue_deadline: datetime | None = None
     wanted_execution_id: str | None = None
@@ -116,6 +150,11 @@ class Task:
     are counted per task, because Python shares small integers and large ones would take memory."""
     ready: bool = False
     """Whether it is in the queue and due."""
+
+    @property
+    def labels(self) -> dict[str, str] | None:
+        """The labels of its step, as its events have them."""
+        return dict(self.step.labels) or None
 
     @property
     def waits(self) -> bool:

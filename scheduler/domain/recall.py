@@ -35,6 +35,7 @@ class Known:
     name: str
     state: TaskState
     run: str | None = None
+    labels: dict[str, str] | None = None
     execution_id: str | None = None
     worker_id: str | None = None
     worker_name: str | None = None
@@ -56,10 +57,10 @@ def events(known: Known, overdue: Overdue) -> Iterator[EventData]:
             yield ending
         reported = ending.execution_id if isinstance(ending, ExecutionFinished | ExecutionLost) else None
         if overdue.execution_id not in (reported, known.execution_id):
-            yield from _returned(overdue)
+            yield from _returned(overdue, known)
         return
     if known.execution_id != overdue.execution_id:
-        yield from _returned(overdue)
+        yield from _returned(overdue, known)
     if known.state is TaskState.PLACED and (overdue.status == "queued" or known.execution_id != overdue.execution_id):
         yield from order(known)
 
@@ -76,6 +77,7 @@ def order(known: Known) -> Iterator[EventData]:
         name=known.name,
         worker_name=known.worker_name,
         incarnation=known.incarnation or "",
+        labels=known.labels,
         run=RunSpec.model_validate_json(known.run),
         scheduled_at=known.placed_at,
     )
@@ -97,7 +99,7 @@ def _ending(known: Known) -> EventData | None:
     assert_never(known.outcome)
 
 
-def _returned(overdue: Overdue) -> Iterator[EventData]:
+def _returned(overdue: Overdue, known: Known) -> Iterator[EventData]:
     """The return of the execution in the question, which is not the attempt's current one and, as far as is known,
     never began."""
     if overdue.status != "scheduled" or not (overdue.execution_id and overdue.worker_id and overdue.incarnation):
@@ -109,5 +111,6 @@ def _returned(overdue: Overdue) -> Iterator[EventData]:
         attempt=overdue.attempt,
         worker_id=overdue.worker_id,
         incarnation=overdue.incarnation,
+        labels=known.labels,
         detail="its worker gave it back before it started",
     )

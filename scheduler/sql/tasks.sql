@@ -13,24 +13,21 @@ select must(exists (select from leader), 'another scheduler leads');
 
 -- name: load_placed
 -- All placed tasks, without their commands: a part of a new leader's memory.
-select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
-       queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
-       incarnation::text, placed_at, cancel_reason, traceparent, shuns::text[]
+select :tasks.columns, cancel_reason
 from tasks
 where status = 'placed';
 
 -- name: load_waiting
 -- A page of waiting tasks, without their commands, in the order of the queue, after the position
 -- (priority, ready_at, task_id), or from the start if it is null: the other part of a new leader's memory.
-select task_id::text, job_id::text, attempt, status, name, priority, requires, resources, queued_at, ready_at, run_at,
-       queue_deadline, wanted_execution_id::text, avoid_worker_id::text, execution_id::text, worker_id::text,
-       incarnation::text, placed_at, cancel_reason, traceparent, shuns::text[]
+select :tasks.columns, cancel_reason
 from tasks
 where status = 'waiting'
-  and ($1::smallint is null or priority <= $1)
-  and ($1::smallint is null or priority < $1 or (ready_at, tasks.task_id) > ($2::timestamptz, $3::uuid))
+  and (:priority::smallint is null or priority <= :priority)
+  and (:priority::smallint is null or priority < :priority
+       or (ready_at, tasks.task_id) > (:ready_at::timestamptz, :task_id::uuid))
 order by tasks.priority desc, tasks.ready_at, tasks.task_id
-limit $4;
+limit :limit;
 
 -- name: get_runs
 -- The commands of waiting attempts, as JSON.
@@ -47,13 +44,7 @@ with arrived as (
     select :tasks.values, :runs.values, case when status = 'done' then now() end
     from unnest(:tasks.arrays, :runs.arrays) as new (:tasks.columns, :runs.columns)
     on conflict (task_id) do update
-    set attempt = excluded.attempt, status = excluded.status, name = excluded.name, priority = excluded.priority,
-        requires = excluded.requires, resources = excluded.resources, run = excluded.run, queued_at = excluded.queued_at,
-        ready_at = excluded.ready_at, run_at = excluded.run_at, queue_deadline = excluded.queue_deadline,
-        wanted_execution_id = excluded.wanted_execution_id, avoid_worker_id = excluded.avoid_worker_id,
-        execution_id = excluded.execution_id, worker_id = excluded.worker_id, incarnation = excluded.incarnation,
-        placed_at = excluded.placed_at, outcome = excluded.outcome, done_at = excluded.done_at, cancel_reason = null,
-        report = null, traceparent = excluded.traceparent, shuns = excluded.shuns
+    set :tasks.excluded, :runs.excluded, done_at = excluded.done_at, cancel_reason = null, report = null
     where t.attempt < excluded.attempt
     returning task_id::text
 )
@@ -93,7 +84,7 @@ returning task_id::text;
 
 -- name: recall_tasks
 -- The rows of these tasks.
-select t.task_id::text, t.job_id::text, t.attempt, t.status, t.name, t.run, t.execution_id::text, t.worker_id::text,
+select t.task_id::text, t.job_id::text, t.attempt, t.status, t.name, t.run, t.labels, t.execution_id::text, t.worker_id::text,
        w.name as worker_name, t.incarnation::text, t.placed_at, t.cancel_reason, t.outcome, t.report, t.traceparent
 from tasks t
 left join workers w on w.id = t.worker_id
@@ -107,57 +98,57 @@ where task_id in (
 );
 
 -- name: queue_ready
--- A page of tasks that are ready at $1, in the order of the queue, after (priority, ready_at, task_id) or nulls.
+-- A page of tasks that are ready at a moment, in the order of the queue, after (priority, ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $11::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', :before::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
-           'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
+           'labels', labels, 'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at
 from (
     select *
     from tasks
-    where status = 'waiting' and (run_at is null or ready_at <= $1)
-      and priority = $2::smallint -- if given
-      and job_id = $3::uuid -- if given
-      and name = $4::text -- if given
-      and attempt = $5::int -- if given
-      and requires @> $6::jsonb -- if given
-      and priority <= $7::smallint and (priority < $7 or (ready_at, task_id) > ($8::timestamptz, $9::uuid)) -- if given
+    where status = 'waiting' and (run_at is null or ready_at <= :as_of)
+      and priority = :priority::smallint -- if given
+      and job_id = :job_id::uuid -- if given
+      and name = :name::text -- if given
+      and attempt = :attempt::int -- if given
+      and requires @> :requires::jsonb -- if given
+      and labels @> :labels::jsonb -- if given
+      and priority <= :rank::smallint and (priority < :rank or (ready_at, task_id) > (:ready_at::timestamptz, :task_id::uuid)) -- if given
     order by priority desc, ready_at, task_id
-    limit $10
+    limit :limit
 ) page
 order by page.priority desc, page.ready_at, page.task_id;
 
 -- name: queue_delayed
--- A page of tasks that are not yet due at $1, the next due first, after (ready_at, task_id) or nulls.
+-- A page of tasks that are not yet due at a moment, the next due first, after (ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', $10::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', :before::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
-           'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
+           'labels', labels, 'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at
 from (
     select *
     from tasks
-    where status = 'waiting' and run_at is not null and ready_at > $1
-      and priority = $2::smallint -- if given
-      and job_id = $3::uuid -- if given
-      and name = $4::text -- if given
-      and attempt = $5::int -- if given
-      and requires @> $6::jsonb -- if given
-      and (ready_at, task_id) > ($7::timestamptz, $8::uuid) -- if given
+    where status = 'waiting' and run_at is not null and ready_at > :as_of
+      and priority = :priority::smallint -- if given
+      and job_id = :job_id::uuid -- if given
+      and name = :name::text -- if given
+      and attempt = :attempt::int -- if given
+      and requires @> :requires::jsonb -- if given
+      and labels @> :labels::jsonb -- if given
+      and (ready_at, task_id) > (:ready_at::timestamptz, :task_id::uuid) -- if given
     order by ready_at, task_id
-    limit $9
+    limit :limit
 ) page
 order by page.ready_at, page.task_id;
 
 -- name: find_task
 -- One task, with the columns that an explanation needs.
-select t.task_id::text, t.job_id::text, t.attempt, t.status, t.priority, t.requires, t.resources, t.ready_at, t.run_at,
-       t.worker_id::text, w.name as worker_name, t.execution_id::text, t.placed_at, t.outcome,
-       t.run_at is not null and t.ready_at > now() as delayed, t.shuns::text[]
-from tasks t
-left join workers w on w.id = t.worker_id
-where t.task_id = $1;
+select :tasks.columns, (select w.name from workers w where w.id = tasks.worker_id) as worker_name,
+       run_at is not null and ready_at > now() as delayed
+from tasks
+where tasks.task_id = $1;
 
 -- name: task_position
 -- How many ready tasks are before (priority, ready_at, task_id) in the queue.

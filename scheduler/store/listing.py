@@ -8,15 +8,16 @@ from datetime import datetime
 from typing import Final
 
 from scheduler.domain.explain import Candidate
-from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.model import Outcome, Shape, StepFields, Task, TaskState
 from scheduler.domain.reservations import held_room
-from scheduler.store.rows import shape_of, worker_of
+from scheduler.store.rows import step_of, worker_of
+from scheduler.store.tables import STORED
 from schemas.ids import is_id
 from schemas.rest.lists import pairs
 from schemas.rest.schedules import QueueQuery, ScheduleQuery
 from schemas.rest.workers import RegisteredWorkerQuery
 from schemas.specs import PRIORITY_RANK, Resources
-from shared.postgres import Database, Page, Record, load_queries, narrowed
+from shared.postgres import Database, Page, Record, load_queries, narrowed, narrowed_by, with_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Listing:
         self._list_schedules, self._get_schedule = sql["list_schedules"], sql["get_schedule"]
         self._list_workers, self._get_worker = sql["list_workers"], sql["get_worker"]
         self._ready, self._delayed = sql["queue_ready"], sql["queue_delayed"]
-        self._find_task, self._position = sql["find_task"], sql["task_position"]
+        self._find_task, self._position = with_rows(sql["find_task"], tasks=STORED), sql["task_position"]
         self._to_explain, self._count_offline = sql["workers_to_explain"], sql["count_offline"]
 
     async def schedules(self, query: ScheduleQuery, before: str | None) -> Page:
@@ -103,19 +104,27 @@ class Listing:
             return [], None
         as_of = now if after is None else after.as_of
         rank = None if query.priority is None else PRIORITY_RANK[query.priority]
-        of = (rank, query.job_id, query.name, query.attempt, pairs(query.requires) or None)
+        values: dict[str, object] = {
+            "as_of": as_of,
+            "priority": rank,
+            "job_id": query.job_id,
+            "name": query.name,
+            "attempt": query.attempt,
+            "requires": pairs(query.requires) or None,
+            "labels": query.labels() or None,
+        }
         position = 0 if after is None else after.position
         found: list[tuple[Record, bool]] = []
         want = query.limit + 1
         if after is None or not after.delayed:
-            start = (None, None, None) if after is None else (after.priority, after.ready_at, after.task_id)
-            sql, arguments = narrowed(self._ready, as_of, *of, *start, want, position)
+            start = _start(after) | {"limit": want, "before": position}
+            sql, arguments = narrowed_by(self._ready, values | start)
             rows = await self._database.fetch(sql, *arguments)
             found = [(row, False) for row in rows]
         if len(found) < want:
-            onward = (after.ready_at, after.task_id) if after is not None and after.delayed else (None, None)
-            missing = want - len(found)
-            sql, arguments = narrowed(self._delayed, as_of, *of, *onward, missing, position + len(found))
+            onward = _start(after if after is not None and after.delayed else None)
+            onward |= {"limit": want - len(found), "before": position + len(found)}
+            sql, arguments = narrowed_by(self._delayed, values | onward)
             rows = await self._database.fetch(sql, *arguments)
             found += [(row, True) for row in rows]
         page = found[: query.limit]
@@ -136,7 +145,7 @@ class Listing:
             attempt=row["attempt"],
             state=TaskState(row["status"]),
             priority=row["priority"],
-            shape=shape_of(row),
+            shape=Shape.of(step_of(row)),
             ready_at=row["ready_at"],
             delayed=row["delayed"],
             worker_id=row["worker_id"],
@@ -168,6 +177,13 @@ class Listing:
         return found
 
 
+def _start(after: QueuePlace | None) -> dict[str, object]:
+    """The place in the queue after which a page starts."""
+    if after is None:
+        return {"rank": None, "ready_at": None, "task_id": None}
+    return {"rank": after.priority, "ready_at": after.ready_at, "task_id": after.task_id}
+
+
 def _kept_for(row: Record) -> Task | None:
     """The task that a worker is reserved for."""
     if row["reserved_for"] is None:
@@ -179,7 +195,7 @@ def _kept_for(row: Record) -> Task | None:
         attempt=1,
         name="",
         priority=row["reserved_priority"],
-        shape=Shape.of({}, None if needs is None else Resources(**needs)),
+        shape=Shape.of(StepFields(resources=None if needs is None else Resources(**needs))),
         queued_at=ready_at,
         ready_at=ready_at,
     )

@@ -2,18 +2,18 @@
 
 from sys import intern
 
-from scheduler.domain.model import Outcome, Shape, Task, TaskState
+from scheduler.domain.model import Outcome, Shape, StepFields, Task, TaskState
 from scheduler.domain.recall import Known
 from scheduler.domain.worker import KnownWorker
+from scheduler.store.tables import STEP_COLUMNS
 from schemas.specs import Resources
 from schemas.states import Reason, WorkerStatus
-from shared.postgres import Record
+from shared.postgres import Record, from_row
 
 
-def shape_of(row: Record) -> Shape:
-    """The shape in a task's row (columns `requires`, `resources`)."""
-    resources = row["resources"]
-    return Shape.of(row["requires"], None if resources is None else Resources(**resources))
+def step_of(row: Record) -> StepFields:
+    """The fields of the step in a task's row."""
+    return from_row(StepFields, STEP_COLUMNS, row).shared()
 
 
 def worker_of(row: Record) -> KnownWorker:
@@ -45,13 +45,15 @@ def heard_worker_of(row: Record) -> KnownWorker:
 
 
 def task_of(row: Record) -> Task:
+    step = step_of(row)
     return Task(
         task_id=row["task_id"],
         job_id=row["job_id"],
         attempt=row["attempt"],
         name=intern(row["name"]),
         priority=row["priority"],
-        shape=shape_of(row),
+        shape=Shape.of(step),
+        step=step,
         queued_at=row["queued_at"],
         ready_at=row["ready_at"],
         run_at=row["run_at"],
@@ -78,6 +80,7 @@ def known_of(row: Record) -> Known:
         name=row["name"],
         state=TaskState(row["status"]),
         run=row["run"],
+        labels=row["labels"] or None,
         execution_id=row["execution_id"],
         worker_id=row["worker_id"],
         worker_name=row["worker_name"],

@@ -1,15 +1,14 @@
 """The columns that the leader writes, one description for each statement: their names, their types, and where each
 value comes from (`shared.postgres.named`)."""
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar
 
-import orjson
-
-from scheduler.domain.model import Outcome, Task
+from scheduler.domain.model import Outcome, StepFields, Task
 from scheduler.domain.worker import KnownWorker
 from schemas.events import ExecutionFinished, TaskCancelRequested
-from shared.postgres import Column, Rows
+from shared.postgres import Column, FieldColumn, Rows, Selected, columns_of
 
 T = TypeVar("T")
 
@@ -25,16 +24,8 @@ def _itself(value: T) -> T:
     return value
 
 
-def _requires(task: Task) -> str:
-    requires = task.shape.requires
-    return orjson.dumps(dict(requires)).decode() if requires else "{}"
-
-
-def _resources(task: Task) -> str | None:
-    shape = task.shape
-    if not shape.needs_resources:
-        return None
-    return orjson.dumps({"cpu_m": shape.cpu_m, "memory_mb": shape.memory_mb, "gpu": shape.gpu}).decode()
+def _of_step(column: FieldColumn[StepFields]) -> Callable[[Task], object]:
+    return lambda task: column.write(task.step)
 
 
 def _shuns(task: Task) -> str | None:
@@ -63,15 +54,16 @@ def _reserved_for(worker: KnownWorker) -> str | None:
     return None if worker.reservation is None else worker.reservation.task.task_id
 
 
+STEP_COLUMNS: Final = columns_of(StepFields, json="jsonb")
+
 ARRIVALS: Final = Rows[Task](
-    Column("task_id", "uuid"),
-    Column("job_id", "uuid"),
+    Column("task_id", "uuid", key=True),
+    Column("job_id", "uuid", key=True),
     Column("attempt", "integer"),
     Column("status", "text", attrgetter("state")),
     Column("name", "text"),
     Column("priority", "smallint"),
-    Column("requires", "text", _requires, cast="jsonb"),
-    Column("resources", "text", _resources, cast="jsonb"),
+    *(Column(column.name, column.type, _of_step(column), cast=column.cast) for column in STEP_COLUMNS),
     Column("queued_at", "timestamptz"),
     Column("ready_at", "timestamptz"),
     Column("run_at", "timestamptz"),
@@ -86,6 +78,9 @@ ARRIVALS: Final = Rows[Task](
     Column("traceparent", "text"),
     Column("shuns", "text", _shuns, cast="uuid[]"),
 )
+
+STORED: Final = Selected(ARRIVALS)
+"""What is read of an attempt."""
 
 RUNS: Final = Rows[str | None](Column("run", "text", _itself))
 """What the arrivals run, in the same order, as JSON; None for one that is over."""

@@ -14,7 +14,7 @@ from scheduler.domain.recall import Known
 from scheduler.domain.worker import KnownWorker
 from scheduler.store.payloads import KEPT_BYTES, Payloads
 from scheduler.store.rows import heard_worker_of, known_of, task_of
-from scheduler.store.tables import ARRIVALS, BELIEVED, ENDS, HEARD, MARKS, MOVES, NEWS, RUNS, WORKERS, Mark
+from scheduler.store.tables import ARRIVALS, BELIEVED, ENDS, HEARD, MARKS, MOVES, NEWS, RUNS, STORED, WORKERS, Mark
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import RunSpec
 from shared.clock import now
@@ -39,7 +39,8 @@ class TurnStore:
         self._payloads = Payloads(database, kept_bytes=kept_bytes)
         sql = load_queries("scheduler")
         self._begin_epoch, self._hold_epoch = sql["begin_epoch"], sql["hold_epoch"]
-        self._load_placed, self._load_waiting = sql["load_placed"], sql["load_waiting"]
+        self._load_placed = with_rows(sql["load_placed"], tasks=STORED)
+        self._load_waiting = with_rows(sql["load_waiting"], "priority", "ready_at", "task_id", "limit", tasks=STORED)
         self._load_workers = sql["load_workers"]
         self._write_arrivals = with_rows(sql["write_arrivals"], "all_of_them", tasks=ARRIVALS, runs=RUNS)
         self._write_updates = with_rows(sql["write_updates"], tasks=MOVES)

@@ -25,11 +25,17 @@ class _ExecutionEvent(EventData):
         return self.execution_id
 
 
-class ExecutionStarted(_ExecutionEvent):
-    event_type = "executions.started"
+class _Report(_ExecutionEvent):
+    """An event of an execution that has a worker."""
+
     worker_id: str
     worker_name: str | None = Field(None, description="The worker's name, if it is known.")
     incarnation: str
+    labels: dict[str, str] | None = Field(None, description="Those of the step; absent where there are none.")
+
+
+class ExecutionStarted(_Report):
+    event_type = "executions.started"
     started_at: Instant
 
 
@@ -43,11 +49,8 @@ class LogSummary(EventModel):
     truncated: bool = False
 
 
-class ExecutionFinished(_ExecutionEvent):
+class ExecutionFinished(_Report):
     event_type = "executions.finished"
-    worker_id: str
-    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
-    incarnation: str
     status: Literal[
         ExecutionStatus.SUCCEEDED,
         ExecutionStatus.FAILED,
@@ -72,13 +75,10 @@ class ExecutionFinished(_ExecutionEvent):
         return self.model_copy(update=lost)
 
 
-class ExecutionLost(_ExecutionEvent):
+class ExecutionLost(_Report):
     """By the scheduler: the worker's lease ran out, or its process ended, with the execution on it."""
 
     event_type = "executions.lost"
-    worker_id: str
-    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
-    incarnation: str
     reason: Literal[Reason.LOST, Reason.WORKER_STOPPED] = Field(
         Reason.LOST, description="`worker_stopped`: the worker was stopped on request; this does not count as a crash."
     )
@@ -86,13 +86,10 @@ class ExecutionLost(_ExecutionEvent):
     lost_at: Instant
 
 
-class ExecutionReturned(_ExecutionEvent):
+class ExecutionReturned(_Report):
     """The agent gave it back before it began; the scheduler places the same attempt again."""
 
     event_type = "executions.returned"
-    worker_id: str
-    worker_name: str | None = Field(None, description="The worker's name, if it is known.")
-    incarnation: str
     detail: str
 
 

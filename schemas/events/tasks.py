@@ -54,6 +54,7 @@ class TaskScheduled(_TaskEvent):
     worker_id: str
     worker_name: str | None = Field(None, description="The worker's name, if it is known.")
     incarnation: str
+    labels: dict[str, str] | None = Field(None, description="Those of the step; absent where there are none.")
     run: RunSpec
     scheduled_at: Instant
 

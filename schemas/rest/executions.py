@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.events import LogGap
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
-from schemas.rest.lists import PageQuery
+from schemas.rest.lists import LabelQuery
 from schemas.specs import InlineCommand, Priority
 from schemas.states import ExecutionStatus, Reason
 
@@ -35,6 +35,7 @@ class ManagedExecution(Model):
     worker_id: Id | None = Field(description="The worker on which it was placed; null until then.")
     worker_name: str | None = Field(None, description="The name of that worker at the time, if it is known.")
     attempt: int = Field(description="Which attempt of the task this is, counted from 1.")
+    labels: dict[str, str] = Field(default_factory=dict, description="The labels of its step.")
     status: ExecutionStatus = Field(description="Its status.")
     reason: Reason | None = Field(description="Why it did not succeed.")
     detail: str | None = Field(description="The reason in words, if there is more to it than `reason`.")
@@ -48,7 +49,7 @@ class ManagedExecution(Model):
     finished_at: Timestamp | None = Field(description="When its process ended.")
 
 
-class ExecutionQuery(PageQuery):
+class ExecutionQuery(LabelQuery):
     status: ExecutionStatus | None = Field(None, description="Only executions with this status.")
     job_id: str | None = Field(None, description="Only executions of this job.")
     task_id: str | None = Field(None, description="Only executions of this task.")

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.params import Parameters
-from schemas.rest.lists import PageQuery, check_pairs
+from schemas.rest.lists import LabelQuery, PageQuery, check_pairs
 from schemas.specs import Command, InlineCommand, LabelFilter, Labels, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
 
@@ -77,11 +77,12 @@ class QueuedTask(Model):
     attempt: int = Field(description="The number of the attempt that waits, from 1.")
     requires: dict[str, str] = Field(description="The labels that its worker must have.")
     resources: Resources | None = Field(description="The resources that it needs.")
+    labels: dict[str, str] = Field(default_factory=dict, description="The labels of its step.")
     queued_at: Timestamp = Field(description="When it became ready to run.")
     run_at: Timestamp | None = Field(description="It does not start before this time.")
 
 
-class QueueQuery(PageQuery):
+class QueueQuery(LabelQuery):
     priority: Priority | None = Field(None, description="Only tasks with this priority.")
     job_id: str | None = Field(None, description="Only tasks of this job.")
     name: str | None = Field(None, description="Only tasks of steps with exactly this name.")
@@ -95,7 +96,7 @@ class QueueQuery(PageQuery):
     )
 
     @model_validator(mode="after")
-    def _no_two_values(self) -> Self:
+    def _no_two_values_required(self) -> Self:
         check_pairs("requires", self.requires)
         return self
 

@@ -5,8 +5,9 @@ A single value is `:status`. A set of rows, for `unnest`, is described once as `
     insert into tasks (:tasks.columns)
     select :tasks.values from unnest(:tasks.arrays) as new (:tasks.columns)
 
-or, for an update, as `set :tasks.changes from unnest(:tasks.arrays) as new (:tasks.columns)`. The array of one column
-is `:tasks.id`.
+or, for an update, as `set :tasks.changes from unnest(:tasks.arrays) as new (:tasks.columns)`, and after `on conflict …
+do update` as `set :tasks.excluded`. The array of one column is `:tasks.id`. `Selected` reads the columns of a
+description: `select :tasks.columns`.
 """
 
 import re
@@ -70,7 +71,8 @@ class Rows(Generic[T]):
         return [[] if array[0] is None and array.count(None) == len(array) else array for array in arrays]
 
     def text(self, part: str, first: int) -> str:
-        """See `Described`. The parts are `columns`, `arrays`, `values`, `changes`, and the name of each column."""
+        """See `Described`. The parts are `columns`, `arrays`, `values`, `changes`, `excluded`, and the name of each
+        column."""
         match part:
             case "columns":
                 return ", ".join(column.name for column in self.columns)
@@ -81,10 +83,27 @@ class Rows(Generic[T]):
             case "changes":
                 changed = [column for column in self.columns if not column.key]
                 return ", ".join(f"{column.name} = {_value(f'new.{column.name}', column)}" for column in changed)
+            case "excluded":
+                return ", ".join(f"{column.name} = excluded.{column.name}" for column in self.columns if not column.key)
         for number, column in enumerate(self.columns, first):
             if column.name == part:
                 return f"${number}"
         raise UnknownParameter(f"no column {part!r} among {', '.join(column.name for column in self.columns)}")
+
+
+class Selected:
+    """The columns of a description in a query that reads them, ids as text."""
+
+    width: Final = 0
+
+    def __init__(self, rows: Rows[T]) -> None:
+        self._text = ", ".join(_selected(column) for column in rows.columns)
+
+    def text(self, part: str, first: int) -> str:  # noqa: ARG002
+        """See `Described`. The only part is `columns`."""
+        if part != "columns":
+            raise UnknownParameter(f"columns that are read have no part {part!r}")
+        return self._text
 
 
 def with_rows(query: str, *singles: str, **rows: Described) -> str:
@@ -128,6 +147,16 @@ def _numbered(query: str) -> tuple[str, tuple[str, ...]]:
         return f"${numbers.setdefault(found[1], len(numbers) + 1)}"
 
     return _NAME.sub(place, query), tuple(numbers)
+
+
+def _selected(column: Column[T]) -> str:
+    match column.cast or column.type:
+        case "uuid":
+            return f"{column.name}::text"
+        case "uuid[]":
+            return f"{column.name}::text[]"
+        case _:
+            return column.name
 
 
 def _value(name: str, column: Column[T]) -> str:

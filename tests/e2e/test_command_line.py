@@ -363,6 +363,19 @@ async def test_every_list_is_narrowed_down_by_options(platform: Platform, client
 
     assert await ids("queue", "--requires", f"only={name}", "--job", waiting.id[-8:]) == [waiting.tasks[0].id]
     assert await ids("queue", "--requires", f"only={name}", "--attempt", "2") == []
+    steps = [{"name": stage, "command": "true", "labels": {"of": name, "stage": stage}} for stage in ("a", "b")]
+    labelled = await client.create_pipeline(PipelineCreate.model_validate({"name": unique("steps"), "steps": steps}))
+    ran = await client.submit(JobCreate(pipeline_id=labelled.id))
+    await expect.succeeds(client, ran.id)
+
+    async def recorded() -> bool | None:
+        return len([one async for one in client.executions(label=[f"of={name}"]) if one.finished_at]) == 2 or None
+
+    assert await eventually(recorded)
+    [execution] = [one async for one in client.executions(job_id=ran.id, label=["stage=b"])]
+    assert execution.labels == steps[1]["labels"]
+    assert await ids("executions", "--label", f"of={name}", "--label", "stage=b") == [execution.id]
+    assert await ids("queue", "--label", f"of={name}") == []
     assert await ids("schedules", "--pipeline", made.id, "--status", "scheduled") == [schedule.id]
     assert await ids("pipelines", "--name", name, "--version", "1") == [made.id]
     await client.archive_pipeline(made.id)

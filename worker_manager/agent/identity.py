@@ -14,7 +14,7 @@ D = TypeVar("D", bound=EventData)
 
 
 class Names(TypedDict):
-    """The fields by which every report names its execution."""
+    """The fields by which every report names its execution, with the labels of the step."""
 
     execution_id: str
     task_id: str
@@ -23,6 +23,7 @@ class Names(TypedDict):
     worker_id: str
     worker_name: str
     incarnation: str
+    labels: dict[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +55,5 @@ class Identity:
             worker_id=self.worker_id,
             worker_name=self.name,
             incarnation=self.incarnation,
+            labels=assignment.labels,
         )

@@ -36,6 +36,7 @@ class Order:
     scheduled_at: datetime
     worker_name: str | None = None
     traceparent: str | None = None
+    labels: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def orders(events: Iterable[CloudEvent[EventData]], *, but: Set[str] = frozenset
                 scheduled_at=data.scheduled_at,
                 worker_name=data.worker_name,
                 traceparent=event.traceparent,
+                labels=data.labels,
             )
     return list(found.values())
 
@@ -90,6 +92,7 @@ def undeliverable(message: Message, moment: datetime) -> list[ExecutionFinished]
             attempt=one.attempt,
             worker_id=message.worker_id,
             incarnation=dispatch.incarnation,
+            labels=one.labels,
             status=ExecutionStatus.FAILED,
             reason=Reason.TOO_LARGE,
             detail=TOO_LARGE,
@@ -119,6 +122,7 @@ def _encode(data: TaskScheduled, traceparent: str | None) -> bytes:
         job_id=data.job_id,
         attempt=data.attempt,
         name=data.name,
+        labels=data.labels,
         run=data.run,
         traceparent=traceparent,
     )

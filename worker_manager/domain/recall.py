@@ -26,6 +26,7 @@ class KnownExecution:
     worker_id: str | None
     worker_name: str | None
     incarnation: str | None
+    labels: dict[str, str] | None
     status: ExecutionStatus
     reason: str | None
     detail: str | None
@@ -72,5 +73,5 @@ def _ending(row: KnownExecution) -> EventData:
 
 
 def _ids(row: KnownExecution) -> dict[str, object]:
-    names = ("task_id", "job_id", "attempt", "worker_id", "worker_name", "incarnation")
+    names = ("task_id", "job_id", "attempt", "worker_id", "worker_name", "incarnation", "labels")
     return {"execution_id": row.id} | {name: getattr(row, name) for name in names}

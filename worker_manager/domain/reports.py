@@ -47,6 +47,7 @@ class Report:
     placed_at: datetime | None = None
     """When it was placed, if the order is in the same batch."""
     worker_name: str | None = None
+    labels: dict[str, str] | None = None
 
     @property
     def rank(self) -> int:
@@ -108,8 +109,12 @@ def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
             case ExecutionStarted() | ExecutionFinished() | ExecutionLost() | ExecutionReturned() as data:
                 report = _report(data, event.time)
                 if order := placed.get(report.execution_id):
-                    name = order.worker_name or report.worker_name
-                    report = replace(report, placed_at=order.scheduled_at, worker_name=name)
+                    report = replace(
+                        report,
+                        placed_at=order.scheduled_at,
+                        worker_name=order.worker_name or report.worker_name,
+                        labels=order.labels or report.labels,
+                    )
                 before = reports.get(report.execution_id)
                 reports[report.execution_id] = report if before is None else _later(before, report)
     return Folded(list(reports.values()), list(unplaced.values()), list(settled.values()))
@@ -126,21 +131,24 @@ def settle(data: ExecutionRefused | ExecutionCompleted, said_at: datetime) -> Se
 
 
 def _later(before: Report, report: Report) -> Report:
-    """The report that is further along, with the start's time and the worker's name from either of them."""
+    """The report that is further along, with the start's time, the worker's name and the labels from either of them."""
     best, other = (report, before) if report.rank > before.rank else (before, report)
     return replace(
-        best, started_at=best.started_at or other.started_at, worker_name=best.worker_name or other.worker_name
+        best,
+        started_at=best.started_at or other.started_at,
+        worker_name=best.worker_name or other.worker_name,
+        labels=best.labels or other.labels,
     )
 
 
 def _report(
     data: ExecutionStarted | ExecutionFinished | ExecutionLost | ExecutionReturned, said_at: datetime
 ) -> Report:
-    name = data.worker_name
+    name, labels = data.worker_name, data.labels
     ids = (data.execution_id, data.task_id, data.job_id, data.worker_id, data.incarnation, data.attempt)
     match data:
         case ExecutionStarted():
-            return Report(*ids, ExecutionStatus.RUNNING, started_at=data.started_at, worker_name=name)
+            return Report(*ids, ExecutionStatus.RUNNING, started_at=data.started_at, worker_name=name, labels=labels)
         case ExecutionFinished():
             return Report(
                 *ids,
@@ -154,6 +162,7 @@ def _report(
                 started_at=data.started_at,
                 finished_at=data.finished_at,
                 worker_name=name,
+                labels=labels,
             )
         case ExecutionLost():
             return Report(
@@ -163,6 +172,7 @@ def _report(
                 detail=data.detail,
                 finished_at=data.lost_at,
                 worker_name=name,
+                labels=labels,
             )
         case ExecutionReturned():
             # It never began, so it has no outcome; the attempt goes on as another execution.
@@ -174,6 +184,7 @@ def _report(
                 log_chunks=0,
                 finished_at=said_at,
                 worker_name=name,
+                labels=labels,
             )
     assert_never(data)
 

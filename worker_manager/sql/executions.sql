@@ -16,7 +16,7 @@ from unnest(:orders.arrays) as new (:orders.columns)
 order by new.id
 on conflict (id) do update
 set worker_id = excluded.worker_id, worker_name = excluded.worker_name, incarnation = excluded.incarnation,
-    assignment = excluded.assignment, sent_at = excluded.sent_at, request = null
+    labels = excluded.labels, assignment = excluded.assignment, sent_at = excluded.sent_at, request = null
 where e.rank = 0 and e.worker_id is null;
 
 -- name: record_reports
@@ -29,6 +29,7 @@ on conflict (id) do update
 set worker_id = coalesce(e.worker_id, excluded.worker_id),
     worker_name = coalesce(e.worker_name, excluded.worker_name),
     incarnation = coalesce(e.incarnation, excluded.incarnation),
+    labels = coalesce(e.labels, excluded.labels),
     status = case when excluded.rank > e.rank then excluded.status else e.status end,
     rank = greatest(e.rank, excluded.rank),
     reason = excluded.reason, detail = excluded.detail, exit_code = excluded.exit_code,
@@ -73,7 +74,8 @@ returning e.worker_id::text, e.incarnation::text, e.assignment;
 
 -- name: overdue_executions
 -- A page of executions with one status that are older than an age in seconds, in the order of ids after a given id.
-select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, worker_name, incarnation::text, request
+select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, worker_name, incarnation::text, labels,
+       request
 from executions
 where status = :status and id > :after::uuid and created_at < now() - make_interval(secs => :age)
 order by executions.id
@@ -81,8 +83,8 @@ limit :limit;
 
 -- name: recall_executions
 -- The executions of these tasks.
-select id::text, task_id::text, job_id::text, attempt, worker_id::text, worker_name, incarnation::text, status, rank,
-       reason, detail, exit_code, log_chunks, log_truncated, outputs, started_at, finished_at
+select id::text, task_id::text, job_id::text, attempt, worker_id::text, worker_name, incarnation::text, labels,
+       status, rank, reason, detail, exit_code, log_chunks, log_truncated, outputs, started_at, finished_at
 from executions
 where task_id = any($1::uuid[])
 order by executions.id;
@@ -106,6 +108,7 @@ where true
   and job_id = :job_id::uuid -- if given
   and task_id = :task_id::uuid -- if given
   and reason = :reason::text -- if given
+  and labels @> :labels::jsonb -- if given
   and created_at >= :created_after::timestamptz -- if given
   and created_at < :created_before::timestamptz -- if given
   and id < :below::uuid -- if given

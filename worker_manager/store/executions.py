@@ -124,6 +124,7 @@ class ExecutionStore:
             return Page([])  # what is not an id names nothing
         values |= {
             "before": before,
+            "labels": query.labels() or None,
             "below": None if query.created_before is None else id_above(query.created_before),
             "first_attempt": True if query.attempt == 1 else None,
             "attempt": None if query.attempt == 1 else query.attempt,

@@ -27,6 +27,7 @@ ORDERS: Final = Rows[Order](
     Column("worker_name", "text"),
     Column("incarnation", "uuid"),
     Column("attempt", "integer"),
+    Column("labels", "jsonb"),
     Column("assignment", "text", _assignment),
     Column("created_at", "timestamptz", attrgetter("scheduled_at")),
 )
@@ -39,6 +40,7 @@ REPORTS: Final = Rows[Report](
     Column("worker_name", "text"),
     Column("incarnation", "uuid"),
     Column("attempt", "integer"),
+    Column("labels", "jsonb"),
     Column("status", "text"),
     Column("rank", "smallint"),
     Column("reason", "text"),

@@ -59,6 +59,16 @@ async def test_reports_say_what_the_worker_is_called(control: ControlPlane) -> N
     assert {report.worker_name for report in reports} == {control.heartbeats[-1].name}
 
 
+async def test_reports_carry_the_labels_of_the_step_and_no_field_where_there_are_none(control: ControlPlane) -> None:
+    labelled = control.assignment("true").model_copy(update={"labels": {"team": "web"}})
+    plain = control.assignment("true")
+    await control.dispatch(labelled, plain)
+    for order in (labelled, plain):
+        for report in (await control.finished(order.execution_id), await control.started(order.execution_id)):
+            assert report.labels == order.labels
+            assert ("labels" in report.model_dump(exclude_unset=True)) is (order is labelled)
+
+
 async def test_output_is_counted_in_lines_and_bytes(control: ControlPlane) -> None:
     finished = await control.finished(await control.run("echo é€; echo"))
     assert (finished.log.lines, finished.log.bytes) == (2, 5)

@@ -76,9 +76,14 @@ async def test_workers_are_found_by_each_field(house: Opener) -> None:
 async def test_what_waits_is_found_by_each_field(house: Opener) -> None:
     here = await house()
     later = datetime.now(UTC) + timedelta(hours=1)
-    build = queued(name="build", requires={"zone": "north", "disk": "ssd"}, priority="high")
+    build = queued(
+        name="build",
+        requires={"zone": "north", "disk": "ssd"},
+        priority="high",
+        labels={"team": "web", "tier": "1"},
+    )
     again = queued(name="build", requires={"zone": "north"}, attempt=2)
-    late = queued(name="late", requires={"zone": "north"}, run_at=later)
+    late = queued(name="late", requires={"zone": "north"}, run_at=later, labels={"team": "web"})
     plain = queued(name="plain")
     await here.say(build, again, late, plain)
     async with asyncio.timeout(DEADLINE):
@@ -94,12 +99,17 @@ async def test_what_waits_is_found_by_each_field(house: Opener) -> None:
         ("requires=zone=south", []),
         ("requires=zone=north&name=late", [late]),
         ("requires=zone=north&attempt=1", [build, late]),
+        ("label=team=web", [build, late]),
+        ("label=team=web&label=tier=1", [build]),
+        ("label=team=web&requires=disk=ssd", [build]),
+        ("label=team=app", []),
         ("priority=high", [build]),
         (f"job_id={plain.job_id}", [plain]),
     ):
         found = await rows(here, f"queue?{query}")
         assert [one["task_id"] for one in found] == [one.task_id for one in expected], query
         assert [one["position"] for one in found] == list(range(1, len(expected) + 1)), query
+        assert [one["labels"] for one in found] == [one.labels for one in expected], query
     first = await page(here, f"{here.url}/api/v1/queue?requires=zone=north&limit=2")
     assert [one["task_id"] for one in first[0]] == [build.task_id, again.task_id]
     assert [one["task_id"] for one in (await page(here, first[1]))[0]] == [late.task_id]
@@ -115,7 +125,13 @@ async def page(here: House, url: str) -> tuple[list[Any], str]:
     "query",
     [
         *("workers?has_agent=maybe", "workers?drained=2", "workers?label=zone", "workers?status=tired"),
-        *("queue?requires=zone", "queue?attempt=0", "queue?priority=urgent", "scheduled?status=soon"),
+        *(
+            "queue?requires=zone",
+            "queue?label=team",
+            "queue?attempt=0",
+            "queue?priority=urgent",
+            "scheduled?status=soon",
+        ),
     ],
 )
 async def test_an_unknown_value_of_a_filter_is_refused_by_its_name(house: Opener, query: str) -> None:
@@ -125,7 +141,7 @@ async def test_an_unknown_value_of_a_filter_is_refused_by_its_name(house: Opener
 
 async def test_two_values_of_one_label_are_refused(house: Opener) -> None:
     here = await house()
-    for path, name in (("workers", "label"), ("queue", "requires")):
+    for path, name in (("workers", "label"), ("queue", "requires"), ("queue", "label")):
         problem: Any = await here.get(f"/api/v1/{path}?{name}=zone=north&{name}=zone=south", 422)
         assert problem["errors"][0]["msg"] == f"{name}: one key is given with two values; no entry has both"
 

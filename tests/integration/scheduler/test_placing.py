@@ -23,7 +23,7 @@ from schemas.events import (
 from schemas.states import Reason, WorkerProcessStatus
 from schemas.subjects import EVENTS, SCHEDULER_PLACEMENT
 from shared.ids import new_id
-from tests.integration.scheduler.conftest import DEADLINE, House, Opener, finished, queued, scheduler_process
+from tests.integration.scheduler.conftest import DEADLINE, Agent, House, Opener, finished, queued, scheduler_process
 
 
 async def explained(house: House, task_id: str) -> dict[str, object]:
@@ -48,6 +48,26 @@ async def test_a_task_is_placed_and_its_end_makes_room_for_the_next(house: Opene
     await here.say(finished(placed))
     assert [event.task_id for event in await here.ears.wait(TaskScheduled, 2)] == [first.task_id, second.task_id]
     assert (await explained(here, first.task_id))["status"] == "succeeded"
+
+
+async def test_the_labels_of_a_step_are_in_the_events_of_its_execution_even_after_a_restart(house: Opener) -> None:
+    here = await house()
+    agent = Agent(here.bus, slots=2)
+    labelled, plain = queued(labels={"team": "web"}), queued()
+    await here.say(labelled, plain)
+    for one in (labelled, plain):
+        await here.explained_in_queue(one.task_id)
+    await here.stack.aclose()
+    async with scheduler_process(here.settings):
+        await agent.listen()
+        await agent.beat()
+        placed = {event.task_id: event for event in await here.ears.wait(TaskScheduled, 2)}
+        assert placed[labelled.task_id].labels == {"team": "web"}
+        assert "labels" not in placed[plain.task_id].model_fields_set
+        agent.incarnation = new_id()
+        await agent.beat()
+        lost = {event.task_id: event.labels for event in await here.ears.wait(ExecutionLost, 2)}
+    assert lost == {labelled.task_id: {"team": "web"}, plain.task_id: None}
 
 
 async def test_a_finished_task_that_is_queued_again_does_not_run_again(house: Opener) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from scheduler.store import tables
 from shared.ids import new_id
-from shared.postgres import Database, Described, narrowed, queries, with_rows
+from shared.postgres import Call, Database, Described, narrowed, narrowed_by, queries, with_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,14 +53,22 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     await database.stop()
 
 
-NO_FILTER: list[object] = [None] * 5
-FILTERS: list[object] = [1, new_id(), "x", 1, {"zone": "north"}]
+def _queue(**values: object) -> dict[str, object]:
+    names = ("priority", "job_id", "name", "attempt", "requires", "labels", "rank", "ready_at", "task_id")
+    assert set(values) <= set(names)
+    return {name: values.get(name) for name in names} | {"as_of": NOW, "limit": 101, "before": 0}
 
-CASES: list[tuple[str, list[object], set[str]]] = [
-    ("queue_ready", [NOW, *NO_FILTER, None, None, None, 101, 0], {"tasks_waiting"}),
-    ("queue_ready", [NOW, *FILTERS, 1, NOW, new_id(), 101, 0], {"tasks_waiting"}),
-    ("queue_delayed", [NOW, *NO_FILTER, None, None, 101, 0], {"tasks_delayed"}),
-    ("queue_delayed", [NOW, *FILTERS, NOW, new_id(), 101, 0], {"tasks_delayed"}),
+
+FILTERS: dict[str, object] = {
+    **{"priority": 1, "job_id": new_id(), "name": "x", "attempt": 1},
+    **{"requires": {"zone": "north"}, "labels": {"team": "web"}},
+}
+
+CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
+    ("queue_ready", _queue(), {"tasks_waiting"}),
+    ("queue_ready", _queue(**FILTERS, rank=1, ready_at=NOW, task_id=new_id()), {"tasks_waiting"}),
+    ("queue_delayed", _queue(), {"tasks_delayed"}),
+    ("queue_delayed", _queue(**FILTERS, ready_at=NOW, task_id=new_id()), {"tasks_delayed"}),
     ("find_task", [new_id()], {"tasks_pkey"}),
     ("purge_done", [NOW, 1000], {"tasks_done", "tasks_pkey"}),
     ("list_workers", [*[None] * 8, 101], {"workers_pkey", "tasks_placed"}),
@@ -71,8 +79,8 @@ CASES: list[tuple[str, list[object], set[str]]] = [
     ("due_schedules", [NOW, 100], {"schedules_due"}),
     ("next_due", [], {"schedules_due"}),
     ("load_placed", [], {"tasks_placed"}),
-    ("load_waiting", [None, None, None, 101], {"tasks_waiting"}),
-    ("load_waiting", [1, NOW, new_id(), 101], {"tasks_waiting"}),
+    ("load_waiting", {"priority": None, "ready_at": None, "task_id": None, "limit": 101}, {"tasks_waiting"}),
+    ("load_waiting", {"priority": 1, "ready_at": NOW, "task_id": new_id(), "limit": 101}, {"tasks_waiting"}),
     ("get_runs", [[new_id()], [1]], {"tasks_pkey"}),
     ("write_done", [[new_id()], [1], ["succeeded"], [None]], {"tasks_pkey"}),
     ("write_updates", [[new_id()], [1], ["waiting"], *[[]] * 7], {"tasks_pkey"}),
@@ -84,16 +92,25 @@ CASES: list[tuple[str, list[object], set[str]]] = [
 ROWS: dict[str, dict[str, Described]] = {
     "write_done": {"tasks": tables.ENDS},
     "write_updates": {"tasks": tables.MOVES},
+    **{name: {"tasks": tables.STORED} for name in ("find_task", "load_placed", "load_waiting")},
 }
+
+
+def _query(name: str, values: list[object] | dict[str, object]) -> Call:
+    query = queries.load_queries("scheduler")[name]
+    rows = ROWS.get(name, {})
+    if not isinstance(values, dict):
+        return narrowed(with_rows(query, **rows), *values)
+    return narrowed(with_rows(query, *values, **rows), *values.values()) if rows else narrowed_by(query, values)
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "indexes"), CASES, ids=[f"{name}-{at}" for at, (name, _, _) in enumerate(CASES)]
 )
 async def test_a_hot_query_reads_no_whole_table(
-    database: Database, name: str, arguments: list[object], indexes: set[str]
+    database: Database, name: str, arguments: list[object] | dict[str, object], indexes: set[str]
 ) -> None:
-    query, values = narrowed(with_rows(queries.load_queries("scheduler")[name], **ROWS.get(name, {})), *arguments)
+    query, values = _query(name, arguments)
     found = await database.fetch_value(f"explain (format json) {query}", *values)
     plan = found if isinstance(found, str) else json.dumps(found)
     assert '"Seq Scan"' not in plan

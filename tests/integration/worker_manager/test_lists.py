@@ -9,7 +9,11 @@ from tests.unit.worker_manager.events import Script
 
 
 async def test_executions_are_found_by_each_field(platform: Platform, manager: Running) -> None:
-    well, failed, gone, second = [Script(worker_name=name) for name in ("north", "south", "north", "east")]
+    web, tiered = {"team": "web"}, {"team": "web", "tier": "1"}
+    well, failed, gone, second = [
+        Script(worker_name=name, labels=labels)
+        for name, labels in (("north", web), ("south", tiered), ("north", None), ("east", {"team": "app"}))
+    ]
     again = second.scheduled().model_copy(update={"attempt": 2})
     await platform.say(well.scheduled(), failed.scheduled(), gone.scheduled(), again)
     await platform.say(well.finished(), failed.finished(ExecutionStatus.FAILED, exit_code=7), gone.lost())
@@ -28,6 +32,11 @@ async def test_executions_are_found_by_each_field(platform: Platform, manager: R
         ("attempt=3", []),
         ("reason=lost", [gone]),
         ("reason=lost&worker_name=south", []),
+        ("label=team=web", [failed, well]),
+        ("label=team=web&label=tier=1", [failed]),
+        ("label=team=web&exit_code=0", [well]),
+        ("label=tier=2", []),
+        ("label=team=app", [second]),
         ("exit_code=0", [well]),
         ("exit_code=7", [failed]),
         ("exit_code=8", []),
@@ -51,6 +60,22 @@ async def test_an_execution_is_found_by_its_own_time_though_its_id_is_older(
     assert [one["id"] for one in await manager.call("GET", path)] == [script.execution_id]
 
 
+@pytest.mark.parametrize("first_word", ["scheduled", "started", "finished", "lost", "returned"])
+async def test_an_execution_shows_the_labels_of_its_step(platform: Platform, manager: Running, first_word: str) -> None:
+    labelled, plain = Script(labels={"team": "web"}), Script()
+    unlabelled = Script(
+        labelled.worker_id, labelled.incarnation, execution_id=labelled.execution_id, task_id=labelled.task_id
+    )
+
+    await platform.say(getattr(labelled, first_word)())
+    await manager.recorded(1)
+    await platform.say(unlabelled.finished(), plain.finished())
+    await manager.recorded(3)
+
+    assert (await manager.call("GET", f"/executions/{labelled.execution_id}"))["labels"] == {"team": "web"}
+    assert (await manager.call("GET", f"/executions/{plain.execution_id}"))["labels"] == {}
+
+
 @pytest.mark.parametrize("last_word", ["scheduled", "started", "finished", "lost", "returned"])
 async def test_an_execution_says_what_its_worker_is_called(
     platform: Platform, manager: Running, last_word: str
@@ -70,7 +95,7 @@ async def test_an_execution_says_what_its_worker_is_called(
     "query",
     [
         *("executions?attempt=0", "executions?exit_code=-1", "executions?reason=bored", "executions?status=idle"),
-        *("executions?created_after=noon", "workers?status=tired", "workers?label=zone"),
+        *("executions?created_after=noon", "workers?status=tired", "workers?label=zone", "executions?label=zone"),
     ],
 )
 async def test_an_unknown_value_of_a_filter_is_refused_by_its_name(manager: Running, query: str) -> None:

@@ -13,13 +13,14 @@ from worker_manager.store import tables
 
 FILL = """
 insert into executions (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason,
-                        exit_code, assignment, sent_at, created_at)
+                        exit_code, assignment, sent_at, created_at, labels)
 select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), ('00000000-0000-7000-8000-00000000000' || n % 10)::uuid,
        'w' || n % 40, gen_random_uuid(), case when n % 150 = 50 then 2 else 1 end,
        case when n % 100 = 0 then 'pending' when n % 50 = 0 then 'failed' else 'succeeded' end,
        case when n % 100 = 0 then 0 else 2 end, case when n % 100 = 50 then 'exit_code' end,
        case when n % 100 = 50 then 3 when n % 100 > 0 then 0 end, case when n % 100 = 0 then '{}' end,
-       now() - interval '1 minute', '2026-01-01Z'::timestamptz + make_interval(mins => n)
+       now() - interval '1 minute', '2026-01-01Z'::timestamptz + make_interval(mins => n),
+       case when n % 100 = 7 then '{"team": "web"}' when n % 10 = 3 then '{"team": "app"}' end::jsonb
 from generate_series(1, 20000) n
 """
 ID = "00000000-0000-7000-8000-000000000001"
@@ -27,6 +28,7 @@ LATE = "f0000000-0000-7000-8000-000000000001"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EXECUTION_FILTERS = (
     *("before", "status", "worker_id", "worker_name", "job_id", "task_id", "reason", "created_after", "created_before"),
+    "labels",
     *("below", "first_attempt", "no_exit_code", "attempt", "exit_code"),
 )
 
@@ -91,6 +93,8 @@ async def plan(tx: Transaction, query: str, *args: object) -> str:
         ("list_executions", _list(before=LATE, first_attempt=True), "executions_pkey"),
         ("list_executions", _list(before=LATE, exit_code=3), "executions_by_exit_code"),
         ("list_executions", _list(before=LATE, no_exit_code=True), "executions_pkey"),
+        ("list_executions", _list(before=LATE, labels={"team": "web"}), "executions_by_labels"),
+        ("list_executions", _list(labels={"team": "web", "tier": "1"}), "executions_by_labels"),
         ("list_executions", _list(created_before=NOON, below=ID), "executions_pkey"),
         (
             "list_executions",
@@ -114,7 +118,7 @@ async def test_no_hot_query_reads_the_whole_table(
     assert index in chosen
     assert "Seq Scan on executions" not in chosen
     few = ("claim_unheard", "recall_executions")  # its few pending ones
-    assert "Sort" not in chosen or name in few or index == "executions_by_creation"
+    assert "Sort" not in chosen or name in few or index in ("executions_by_creation", "executions_by_labels")
 
 
 async def test_every_query_is_valid_sql(filled: Database) -> None:

@@ -19,7 +19,7 @@ from shared.ids import new_id
         ("cancelled", "returned", ExecutionReturned),
     ],
 )
-def test_what_is_told_again_says_what_the_worker_is_called(status: str, reason: str | None, kind: type) -> None:
+def test_what_is_told_again_names_the_worker_and_has_the_labels(status: str, reason: str | None, kind: type) -> None:
     ids = {name: new_id() for name in ("task_id", "job_id", "execution_id", "worker_id", "incarnation")}
     row = ExecutionRow(
         ids["execution_id"],
@@ -30,6 +30,7 @@ def test_what_is_told_again_says_what_the_worker_is_called(status: str, reason: 
         ExecutionStatus(status),
         now(),
         worker_name="north",
+        labels={"team": "web"},
         reason=None if reason is None else Reason(reason),
         finished_at=now(),
     )
@@ -40,3 +41,4 @@ def test_what_is_told_again_says_what_the_worker_is_called(status: str, reason: 
 
     assert isinstance(event, kind)
     assert getattr(event, "worker_name", None) == "north"
+    assert getattr(event, "labels", None) == {"team": "web"}

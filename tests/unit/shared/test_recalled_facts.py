@@ -35,7 +35,11 @@ Fact = ExecutionStarted | ExecutionFinished | ExecutionLost | ExecutionReturned
 
 _ids = st.fixed_dictionaries(
     {name: st.just(id) for name, id in IDS.items()}
-    | {"attempt": st.integers(1, 9), "worker_name": st.none() | st.text(max_size=9)}
+    | {
+        "attempt": st.integers(1, 9),
+        "worker_name": st.none() | st.text(max_size=9),
+        "labels": st.none() | st.dictionaries(st.text(max_size=9), st.text(max_size=9), min_size=1, max_size=2),
+    }
 )
 _moments = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
 _words = st.text(min_size=1, max_size=20)
@@ -75,6 +79,7 @@ def _by_worker_manager(fact: Fact) -> Iterator[EventData]:
 
 def _by_orchestrator(fact: ExecutionFinished | ExecutionLost) -> Iterator[EventData]:
     [row] = executions.fold([fact])
+    row.labels = fact.labels  # from the task's row
     return told_again([_overdue(fact, "running")], {row.id: row})
 
 

@@ -29,12 +29,20 @@ def said(data: EventData, *, at: datetime = NOON, traceparent: str | None = None
 class Script:
     """One execution, and the events that may be said of it."""
 
-    def __init__(self, worker_id: str | None = None, incarnation: str | None = None, **ids: str) -> None:
+    def __init__(
+        self,
+        worker_id: str | None = None,
+        incarnation: str | None = None,
+        *,
+        labels: dict[str, str] | None = None,
+        **ids: str,
+    ) -> None:
         self.execution_id = ids.get("execution_id") or new_id()
         self.task_id = ids.get("task_id") or new_id()
         self.job_id = ids.get("job_id") or new_id()
         self.worker_id = worker_id or new_id()
         self.worker_name = ids.get("worker_name")
+        self.labels = labels
         self.incarnation = incarnation or new_id()
 
     @property
@@ -46,6 +54,7 @@ class Script:
             "attempt": 1,
             "worker_id": self.worker_id,
             "worker_name": self.worker_name,
+            "labels": self.labels,
         }
 
     def scheduled(self, **run: Any) -> TaskScheduled:

@@ -29,7 +29,7 @@ def test_a_worker_gets_one_message_with_all_its_orders_in_order() -> None:
 
 
 def test_an_order_carries_the_whole_run_and_its_trace() -> None:
-    script = Script()
+    script = Script(labels={"team": "web"})
     scheduled = script.scheduled(command=["echo", "ä"], type="exec", working_dir="/tmp", timeout=3.5)
 
     [order] = handover.orders([said(scheduled, traceparent=TRACE)])
@@ -40,9 +40,15 @@ def test_an_order_carries_the_whole_run_and_its_trace() -> None:
         job_id=script.job_id,
         attempt=1,
         name="step",
+        labels={"team": "web"},
         run=scheduled.run,
         traceparent=TRACE,
     )
+
+
+def test_an_order_without_labels_has_no_field_for_them() -> None:
+    [order] = handover.orders([said(Script().scheduled())])
+    assert b"labels" not in order.assignment
 
 
 def test_workers_and_incarnations_are_told_apart() -> None:

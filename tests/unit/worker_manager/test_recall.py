@@ -20,7 +20,7 @@ from worker_manager.domain.recall import KnownExecution
         ("cancelled", "returned", ExecutionReturned),
     ],
 )
-def test_what_is_told_again_says_what_the_worker_is_called_and_what_it_put_out(
+def test_what_is_told_again_names_the_worker_and_has_the_labels_and_outputs(
     status: str, reason: str | None, kind: type
 ) -> None:
     ids = {name: new_id() for name in ("task_id", "job_id", "worker_id", "incarnation")}
@@ -28,6 +28,7 @@ def test_what_is_told_again_says_what_the_worker_is_called_and_what_it_put_out(
         id=new_id(),
         attempt=1,
         worker_name="north",
+        labels={"team": "web"},
         **ids,
         status=ExecutionStatus(status),
         reason=reason,
@@ -45,4 +46,5 @@ def test_what_is_told_again_says_what_the_worker_is_called_and_what_it_put_out(
 
     assert isinstance(event, kind)
     assert getattr(event, "worker_name", None) == "north"
+    assert getattr(event, "labels", None) == {"team": "web"}
     assert not isinstance(event, ExecutionFinished) or event.outputs == {"TAG": "v1"}

@@ -30,6 +30,19 @@ def test_whatever_order_they_come_in() -> None:
     assert len(outcomes) == 1
 
 
+def test_the_labels_of_the_step_come_from_whichever_event_has_them() -> None:
+    plain, labelled = Script(), Script(labels={"team": "web"})
+    same = ("execution_id", "task_id", "job_id", "worker_id", "incarnation")
+    for name in same:
+        setattr(plain, name, getattr(labelled, name))
+
+    for first, second in permutations([plain, labelled]):
+        batches = ([first.started(), second.finished()], [first.scheduled(), second.finished()], [first.finished()])
+        for events in batches[: 2 if first is plain else 3]:
+            [report] = fold([said(one) for one in events]).reports
+            assert report.labels == {"team": "web"}, events
+
+
 def test_the_first_outcome_holds() -> None:
     script = Script()
 

@@ -4,7 +4,7 @@ from operator import itemgetter
 
 import pytest
 
-from shared.postgres import Call, Column, Rows, UnknownParameter, narrowed_by, with_rows, with_values
+from shared.postgres import Call, Column, Rows, Selected, UnknownParameter, narrowed_by, with_rows, with_values
 
 Thing = tuple[str, int | None]
 THINGS = Rows[Thing](
@@ -25,6 +25,20 @@ def test_a_description_gives_the_columns_the_arrays_and_the_values() -> None:
 
 def test_an_update_sets_everything_but_the_key() -> None:
     assert with_rows("set :t.changes", t=THINGS) == "set count = new.count, about = new.about::json"
+
+
+def test_what_a_conflict_excluded_replaces_everything_but_the_key() -> None:
+    assert with_rows("set :t.excluded", t=THINGS) == "set count = excluded.count, about = excluded.about"
+
+
+def test_columns_that_are_read_take_no_argument_and_give_ids_as_text() -> None:
+    rows = Rows[Thing](*THINGS.columns, Column("others", "text", str, cast="uuid[]"))
+    query = "select :t.columns from things where count < :most"
+    assert with_rows(query, "most", t=Selected(rows)) == (
+        "select id::text, count, about, others::text[] from things where count < $1"
+    )
+    with pytest.raises(UnknownParameter):
+        with_rows("unnest(:t.arrays)", t=Selected(rows))
 
 
 def test_the_arrays_of_several_descriptions_are_numbered_one_after_the_other() -> None:
