@@ -85,7 +85,7 @@ async def test_a_command_that_removes_the_folder_harms_no_later_one(control: Con
 
 
 async def test_64_kib_of_outputs_travel_at_once_and_from_disk(
-    hire: Hire, own_nats: Callable[[], Awaitable[NatsServer]], tmp_path: Path
+    own_nats: Callable[[], Awaitable[NatsServer]], hire: Hire, tmp_path: Path
 ) -> None:
     server = await own_nats()
     control = await hire(server.url, "outage")
@@ -97,6 +97,7 @@ async def test_64_kib_of_outputs_travel_at_once_and_from_disk(
     os.mkfifo(gate := tmp_path / "gate")
     execution_id = await control.run(f"echo ready; cat {gate}; {run}")
     await control.printed(execution_id, "ready")
+    await settled(control)
     await server.stop()
     await changed(control.agent.bus, False)
     gate.write_text("")
@@ -117,7 +118,12 @@ async def test_outputs_that_nats_no_longer_takes_fail_the_execution_and_do_not_l
     assert (small.status, small.outputs) == (ExecutionStatus.SUCCEEDED, {"A": "1 2 3"})
     assert (large.status, large.reason, large.outputs) == (ExecutionStatus.FAILED, Reason.BAD_OUTPUT, None)
     assert "larger than the NATS server takes, whose max_payload was lowered" in (large.detail or "")
-    assert control.agent.delivery.unsettled == set()
+    await settled(control)
+
+
+async def settled(control: ControlPlane) -> None:
+    """Wait until the agent knows that all outcomes are stored; they are heard a moment before."""
+    await control.until(lambda: not control.agent.delivery.unsettled)
 
 
 async def stop(control: ControlPlane) -> None:
