@@ -12,13 +12,16 @@ from typing import Final, Literal, get_args
 from orchestrator.domain.executions import ExecutionReport, ExecutionRow, fold
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.orders import NO_COMMANDS, Commands
+from orchestrator.domain.rendering import render
 from orchestrator.domain.run import JobRun, TaskReport
 from orchestrator.memory import RunMemory
 from orchestrator.store.jobs import JobStore
-from orchestrator.store.runs import RunStore
+from orchestrator.store.runs import RunStore, Waiting
 from orchestrator.traces import Traces
 from orchestrator.watch import Watch
 from schemas.questions import Overdue
+from schemas.states import Reason
+from shared.clock import now
 from shared.outbox import Outbox, OutboxTransaction
 from shared.postgres import Broken, retry_deadlock
 
@@ -67,7 +70,7 @@ class UnitOfWork:
 
     def _publish_new(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
         for job in jobs:
-            self._publish(tx, job.run, job.commands(), job.run.job.created_at)
+            self._publish(tx, job.run, job.commands, job.run.job.created_at)
         tx.on_commit(partial(self._memory.keep, [job.run for job in jobs]))
 
     # ------------------------------------------------------------------ changing jobs
@@ -95,9 +98,25 @@ class UnitOfWork:
         async with self._outbox.transaction() as tx:
             waiting = await self._runs.waiting(tx, overdue)
             for one in waiting:
+                if one.fault is not None:
+                    continue
                 order = one.orders.order(one.rules, one.run, one.queued)
                 self._traces.order(tx, order, one.traceparent)
-        return len(waiting)
+        if faulty := [one for one in waiting if one.fault is not None]:
+            await self._refuse(faulty)
+        return len(waiting) - len(faulty)
+
+    async def _refuse(self, waiting: Sequence[Waiting]) -> None:
+        """Fail queued tasks of which there is no order, because an earlier version accepted other values than this."""
+        moment = now()
+
+        def refuse(run: JobRun) -> None:
+            for one in waiting:
+                if one.orders.job_id == run.job.id:
+                    queued = one.queued
+                    run.refuse(queued.task_id, queued.attempt, moment, reason=Reason.BAD_EXPRESSION, detail=one.fault)
+
+        await self.change({one.orders.job_id for one in waiting}, refuse, moment)
 
     async def _apply(self, reports: Sequence[TaskReport], moment: datetime) -> Applied:
         jobs = {report.job_id for report in reports}
@@ -160,12 +179,25 @@ class UnitOfWork:
         """Write the runs and emit their events, as the last step of a transaction. After the commit, notify the
         listeners of these jobs, record spans, and remember the runs."""
         tx.on_commit(partial(self._watch.tell_runs, runs))
-        ordered = {run.job.id: tasks for run in runs if (tasks := run.ordered)}
-        commands = await self._runs.commands(tx, ordered) if ordered else {}
+        commands = await self._commands(tx, runs, moment)
         for run in sorted(runs, key=lambda run: run.job.id):
             self._publish(tx, run, commands.get(run.job.id, NO_COMMANDS), moment)
         tx.on_commit(partial(self._memory.keep, runs))
         await self._runs.write(tx, runs, reports, moment)
+
+    async def _commands(self, tx: OutboxTransaction, runs: Sequence[JobRun], moment: datetime) -> dict[str, Commands]:
+        """The commands that the orders of these runs need, by job id, with the values of their expressions. A task
+        without values fails, which can start other steps, so each round loads what the one before needs."""
+        commands: dict[str, Commands] = {}
+        ordered = {run.job.id: tasks for run in runs if (tasks := run.ordered)}
+        for _ in range(1 + sum(len(run.tasks) for run in runs)):
+            if not ordered:
+                break
+            for job_id, more in (await self._runs.commands(tx, ordered)).items():
+                commands[job_id] = commands[job_id].and_more(more) if job_id in commands else more
+            loaded = [run for run in runs if run.job.id in ordered and run.job.id in commands]
+            ordered = {run.job.id: left for run in loaded if (left := render(run, commands[run.job.id], moment))}
+        return commands
 
     def _publish(self, tx: OutboxTransaction, run: JobRun, commands: Commands, began: datetime) -> None:
         if run.touched:

@@ -88,6 +88,8 @@ class Reason(StrEnum):
     """The step's `if` was false."""
     BAD_CONDITION = "bad_condition"
     """The step's `if` could not be evaluated."""
+    BAD_EXPRESSION = "bad_expression"
+    """An expression of the step has no value, or one that no process can be started with."""
     FAIL_FAST = "fail_fast"
     """Another task of the same matrix failed."""
     CLEANUP_TIMEOUT = "cleanup_timeout"

@@ -1,12 +1,13 @@
 """Checks a pipeline before it is stored or run: its graph, the expressions in its steps, and their conditions. Pure."""
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from orchestrator.domain import conditions, expressions
 from orchestrator.domain.graph import Fault, InvalidGraph, ancestors, graph_faults
 from orchestrator.domain.scope import Scope
+from schemas.params import ParamSpec
 from schemas.specs import StepSpec
 
 MAX_FAULTS: Final = 50
@@ -16,19 +17,20 @@ MAX_CONDITIONS: Final = 100_000
 """The most characters of all conditions of a pipeline. Compiling them takes half a second at most."""
 
 
-def check(steps: Sequence[StepSpec], params: Collection[str] = ()) -> None:
+def check(steps: Sequence[StepSpec], params: Mapping[str, ParamSpec] | None = None) -> None:
     """Raise InvalidGraph with all faults of a pipeline's steps. `params` are the parameters that it declares; without
     any, its steps may refer to all names."""
     faults = graph_faults(steps)
     # Where names are repeated or unknown, or on a cycle, it is not known what a step depends on.
     known = all(fault.type == "not_supported" for fault in faults)
-    faults += islice(_reference_faults(steps, params or None, known=known), MAX_FAULTS)
+    faults += islice(_reference_faults(steps, params or {}, known=known), MAX_FAULTS)
     if faults:
         raise InvalidGraph(faults)
 
 
-def _reference_faults(steps: Sequence[StepSpec], params: Collection[str] | None, *, known: bool) -> Iterator[Fault]:
+def _reference_faults(steps: Sequence[StepSpec], params: Mapping[str, ParamSpec], *, known: bool) -> Iterator[Fault]:
     names = {step.name for step in steps}
+    optional = {name for name, spec in params.items() if spec.default is None and not spec.required}
     before: dict[str, Container[str]] | None = None
     characters = 0
     for index, step in enumerate(steps):
@@ -36,7 +38,7 @@ def _reference_faults(steps: Sequence[StepSpec], params: Collection[str] | None,
             continue
         if known and before is None:
             before = ancestors(steps)
-        scope = Scope(step.name, names, names if before is None else before[step.name], params)
+        scope = Scope(step.name, names, names if before is None else before[step.name], params or None, optional)
         characters += len(step.condition or "")
         if characters > MAX_CONDITIONS:
             what = f"the conditions up to here have {characters:,} characters; a pipeline takes {MAX_CONDITIONS:,}"

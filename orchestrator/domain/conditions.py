@@ -8,7 +8,8 @@ from typing import Final
 
 from orchestrator.domain.cel import BadCondition, Use, at, cause_of, read
 from orchestrator.domain.graph import Fault
-from orchestrator.domain.scope import Scope, Value, Values, hint, shown
+from orchestrator.domain.scope import Scope, Values, hint, shown
+from schemas.params import Scalar
 
 MAX_WORK: Final = 50_000_000
 """The most that the weight of a condition times the characters of its values may be."""
@@ -61,7 +62,7 @@ def evaluate(text: str, values: Values) -> bool:
 
 def _context(uses: tuple[Use, ...], values: Values) -> tuple[dict[str, object], int]:
     """The values that a condition names, and their characters. A value that does not exist is left out."""
-    params: dict[str, Value] = {}
+    params: dict[str, Scalar] = {}
     steps: dict[str, dict[str, object]] = {}
     job = {"id": values.job_id, "name": values.job_name, "priority": values.priority}
     outputs: dict[str, dict[str, str]] = {}
@@ -78,7 +79,7 @@ def _context(uses: tuple[Use, ...], values: Values) -> tuple[dict[str, object], 
     return {"params": params, "steps": steps, "job": job}, characters
 
 
-def _characters(value: Value) -> int:
+def _characters(value: Scalar) -> int:
     return len(value) if isinstance(value, str) else 1
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 from orchestrator.domain.environment import merged, own
+from orchestrator.domain.expressions import has_expressions
 from schemas.model import acts
 from schemas.specs import CommandSpec, MatrixValue, Resources, RetrySpec, RunSpec, StepSpec, When
 
@@ -39,6 +40,8 @@ class StepRules:
     """The place of such a task among the tasks of its step, from 0."""
     max_parallel: int | None = None
     fail_fast: bool = True
+    expressions: bool = False
+    """Whether its command, environment or folder has expressions, which get their values when the task is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[Task
     them."""
     return [
         TaskDefinition(
-            _rules(step, name=step.name, depends_on=tuple(step.depends_on)), step.run_spec(env=own(step.env, over))
+            replace(_rules(step, name=step.name, depends_on=tuple(step.depends_on)), expressions=has_expressions(step)),
+            step.run_spec(env=own(step.env, over)),
         )
         for step in steps
     ]

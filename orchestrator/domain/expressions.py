@@ -6,7 +6,6 @@ stands for a literal `${{`. A value that takes the place of an expression is nev
 expressions are not allowed where a value could become syntax: in a command string, or in source code. Pure.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from functools import lru_cache
 from typing import Final, Literal, Protocol, assert_never
 
 from orchestrator.domain.graph import Fault
-from orchestrator.domain.scope import Scope, Value, Values, hint, shown
+from orchestrator.domain.scope import Scope, Values, hint, shown
+from schemas.params import Scalar, as_text
 from schemas.sizes import (
     MAX_ARGUMENT,
     MAX_PATH,
@@ -152,10 +152,10 @@ def render(text: str, values: Values, *, most: int = MAX_PROCESS) -> str:
     return "".join(parts)
 
 
-def rendered(run: RunSpec, values: Values) -> RunSpec:
+def rendered(run: RunSpec, values: Values, *, taken: int = 0) -> RunSpec:
     """The command of a task with the values of its expressions. Raises BadExpression, naming the field, if a process
-    cannot be started with the result."""
-    left = MAX_PROCESS
+    cannot be started with the result. `taken` is how many bytes the variables take that it gets besides."""
+    left = MAX_PROCESS - taken
     env: dict[str, str] = {}
     for name, text in run.env.items():
         env[name] = _rendered_field(f"env.{name}", text, values, left)
@@ -176,12 +176,18 @@ def rendered(run: RunSpec, values: Values) -> RunSpec:
             f"command: an argument takes {longest:,} bytes with the values of its expressions; "
             f"a process takes at most {MAX_ARGUMENT:,} in one"
         )
-    if (size := argument_bytes(argv) + environment_bytes(env)) > MAX_PROCESS:
+    if (size := taken + argument_bytes(argv) + environment_bytes(env)) > MAX_PROCESS:
         raise BadExpression(
             f"its variables and arguments take {size:,} bytes with the values of their expressions; "
             f"a process takes at most {MAX_PROCESS:,}"
         )
     return new
+
+
+def outputs_of(run: RunSpec) -> set[str]:
+    """The steps whose outputs the expressions of a command refer to."""
+    texts = [text for _, text in _templates(run) if OPEN in text]
+    return {one.step for text in texts for one in parse(text).references if one.kind == "output"}
 
 
 def value_of(reference: Reference, values: Values) -> str:
@@ -199,11 +205,6 @@ def value_of(reference: Reference, values: Values) -> str:
             return _output(reference, values)
         case _:
             assert_never(reference.kind)
-
-
-def as_text(value: Value) -> str:
-    """A parameter or an axis's value as a process gets it: a text as it is, everything else as in JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 # ---------------------------------------------------------------------- reading
@@ -276,7 +277,7 @@ def _template_faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> Ite
             case "output":
                 fault = scope.step_fault(reference.step)
             case "param":
-                fault = scope.param_fault(reference.name)
+                fault = scope.param_fault(reference.name) or scope.optional_fault(reference.name)
             case "matrix":
                 fault = scope.axis_fault(reference.name)
             case "job" | "step":
@@ -290,7 +291,7 @@ def _template_faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> Ite
 # ---------------------------------------------------------------------- values
 
 
-def _named(missing: str, name: str, given: Mapping[str, Value]) -> str:
+def _named(missing: str, name: str, given: Mapping[str, Scalar]) -> str:
     if name not in given:
         raise BadExpression(f"{missing} {name!r}{hint(name, given)}")
     return as_text(given[name])

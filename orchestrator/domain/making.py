@@ -8,6 +8,7 @@ from typing import Final
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.environment import merged
 from orchestrator.domain.orders import Commands, Entry, Orders, Queued
+from orchestrator.domain.rendering import render
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.state import MOST_AVOIDED, JobState, TaskState
 from orchestrator.domain.wanted import Wanted
@@ -27,10 +28,8 @@ class NewJob:
     definitions: Mapping[str, TaskDefinition]
     """By task id, in the order of the steps."""
 
-    def commands(self) -> Commands:
-        """The commands and environments that its first orders need."""
-        env = merged(self.wanted.env, params=self.wanted.params)
-        return Commands(env, {id: definition.run for id, definition in self.definitions.items()})
+    commands: Commands
+    """The commands and environments that its first orders need."""
 
 
 def begin(
@@ -70,7 +69,12 @@ def begin(
     )
     run.journal.append(Entry(created, moment))
     run.begin(moment, run_at=wanted.run_at)
-    return NewJob(run, wanted, definitions)
+    commands = Commands(
+        merged(wanted.env, params=wanted.params),
+        {id: definition.run for id, definition in definitions.items()},
+    )
+    render(run, commands, moment)
+    return NewJob(run, wanted, definitions, commands)
 
 
 def order_bytes(

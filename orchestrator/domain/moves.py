@@ -50,8 +50,9 @@ class JobMoves:
         orders = Orders(self.job.id, self.job.name, self.job.priority, self.job.tracestate, commands.env)
         for entry in self.journal:
             if isinstance(entry.event, Queued):
-                rules = self.tasks[entry.event.task_id].rules
-                yield orders.order(rules, commands.of_tasks[entry.event.task_id], entry.event)
+                queued = entry.event
+                rules = self.tasks[queued.task_id].rules
+                yield orders.order(rules, commands.of(queued.task_id, queued.attempt), queued)
             elif not entry.observed:
                 yield entry.event
 

@@ -5,7 +5,7 @@ An order (`tasks.queued`) contains the step's command, which is not loaded with 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,7 @@ from orchestrator.domain.environment import merged, of_attempt
 from schemas.events import EventData, TaskQueued
 from schemas.specs import Priority, RunSpec
 
-_CARRIED: Final = tuple(field.name for field in fields(StepRules) if field.name in TaskQueued.model_fields)
+_CARRIED: Final = tuple(one.name for one in fields(StepRules) if one.name in TaskQueued.model_fields)
 """The rules that an order contains for the scheduler."""
 
 
@@ -47,6 +47,16 @@ class Commands:
     """The environment that its tasks share, parameters included; a task's own environment overrides it."""
     of_tasks: Mapping[str, RunSpec]
     """By task id; contains at least the tasks that are ordered."""
+    rendered: dict[tuple[str, int], RunSpec] = field(default_factory=dict)
+    """By task id and attempt: the commands with the values of their expressions (`orchestrator.domain.rendering`)."""
+
+    def of(self, task_id: str, attempt: int) -> RunSpec:
+        """What an attempt runs. Raises KeyError for a task without a command."""
+        return self.rendered.get((task_id, attempt)) or self.of_tasks[task_id]
+
+    def and_more(self, more: "Commands") -> "Commands":
+        """With the commands of further tasks of the same job."""
+        return replace(self, of_tasks={**self.of_tasks, **more.of_tasks})
 
 
 NO_COMMANDS: Final = Commands({}, {})

@@ -63,16 +63,18 @@ class JobRun(JobMoves):
             self._end_clean_up(Reason.CLEANUP_TIMEOUT, now)
         return True
 
-    def refuse(self, task_id: str, attempt: int, now: datetime) -> None:
-        """Fail a task whose order for this attempt is larger than the bus takes, so that it can never run."""
+    def refuse(
+        self, task_id: str, attempt: int, now: datetime, *, reason: Reason = Reason.TOO_LARGE, detail: str | None = None
+    ) -> None:
+        """Fail a task for which no order of this attempt can be made. By default, its order is larger than the bus
+        takes."""
         task = self.tasks.get(task_id)
         if task is None or task.attempt != attempt or task.status is not TaskStatus.QUEUED:
             self.stale += 1
         elif (halted := self.halted(task)) is not None:
             self.end(task, TaskStatus.CANCELLED, now, reason=halted)
         else:
-            detail = "its order is larger than the NATS server's max_payload, which was lowered after the submission"
-            self.end(task, TaskStatus.FAILED, now, reason=Reason.TOO_LARGE, detail=detail)
+            self.end(task, TaskStatus.FAILED, now, reason=reason, detail=detail or _too_large(task))
 
     def _stop(self, reason: Reason, now: datetime) -> None:
         """End all that is open but clean-up, which gets a deadline of its own."""
@@ -249,3 +251,9 @@ class JobRun(JobMoves):
             self.again(task, reason, now, avoids=task.avoiding(worker_id))
         else:
             self.end(task, TaskStatus.FAILED, now, reason=reason, detail=detail)
+
+
+def _too_large(task: TaskState) -> str:
+    if task.rules.expressions:
+        return "with the values of its expressions, its order is larger than the NATS server's max_payload"
+    return "its order is larger than the NATS server's max_payload, which was lowered after the submission"

@@ -11,8 +11,7 @@ from itertools import takewhile
 from operator import eq
 from typing import Final
 
-Value = str | int | float | bool
-"""The value of a parameter or of a matrix's axis."""
+from schemas.params import Scalar
 
 JOB_FIELDS: Final = ("id", "name", "priority")
 
@@ -28,6 +27,8 @@ class Scope:
     """The steps that this one depends on, directly or through others."""
     params: Collection[str] | None = None
     """The declared parameters; None if the pipeline declares none, and its jobs may have any."""
+    optional: Container[str] = ()
+    """The declared parameters that a job may be without."""
     axes: Collection[str] = ()
     """The axes of the step's own matrix."""
 
@@ -50,6 +51,12 @@ class Scope:
         if self.params is None or name in self.params:
             return None
         return "unknown_param", f"the pipeline declares no parameter {name!r}{hint(name, self.params)}"
+
+    def optional_fault(self, name: str) -> tuple[str, str] | None:
+        """The type and the message of the fault if a job may be without this parameter."""
+        if name not in self.optional:
+            return None
+        return "optional_param", f"a job may be without the parameter {name!r}; give it a default, or make it required"
 
     def axis_fault(self, name: str) -> tuple[str, str] | None:
         """The type and the message of the fault if the step's matrix has no such axis."""
@@ -77,8 +84,8 @@ class Values:
     job_name: str = ""
     priority: str = "normal"
     attempt: int = 1
-    params: Mapping[str, Value] = field(default_factory=dict)
-    matrix: Mapping[str, Value] = field(default_factory=dict)
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    matrix: Mapping[str, Scalar] = field(default_factory=dict)
     view: Callable[[str], StepView | None] = lambda _name: None
     """Returns a step by its name, or None if the job has no such step."""
 

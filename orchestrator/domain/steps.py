@@ -96,6 +96,10 @@ class Steps:
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps.values())
 
+    def tasks_of(self, name: str) -> list[TaskState]:
+        """The tasks of the step of this name, in the order of their index; none, if there is no such step."""
+        return self._steps[name].tasks if name in self._steps else []
+
     def of(self, task: TaskState) -> Step:
         """The step of a task."""
         return self._steps[task.name]

@@ -132,6 +132,13 @@ select
 from counted t
 where t.bytes_before < $3
 
+-- name: ended_steps
+-- What the expressions of other steps see of these steps: for each (job, name), its tasks in the order of their index.
+select t.job_id::text as job_id, t.name, t.index, t.status, t.outputs
+from unnest($1::uuid[], $2::text[]) as seen (job_id, name)
+join tasks t on t.job_id = seen.job_id and t.name = seen.name
+order by t.job_id, t.position
+
 -- name: known_tasks
 -- Those of these tasks that exist.
 select id::text as id from tasks where job_id = any($1::uuid[]) and id = any($2::uuid[])

@@ -1,21 +1,27 @@
 """Running jobs as rows: loaded under their lock, and written back as sets. The rules and events are made elsewhere."""
 
 import random
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from orchestrator.domain.definition import StepRules
 from orchestrator.domain.environment import merged
 from orchestrator.domain.executions import ExecutionRow
+from orchestrator.domain.expressions import BadExpression, outputs_of, rendered
 from orchestrator.domain.orders import Commands, Orders, Queued
 from orchestrator.domain.run import JobRun
+from orchestrator.domain.scope import Values
 from orchestrator.domain.state import JobState, TaskState
+from orchestrator.domain.views import Ended, Views
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import EXECUTIONS, JOBS, TASKS, TIMELINE, TaskRow
 from orchestrator.store.timeline import timeline_rows
+from schemas.params import Scalar
 from schemas.questions import Overdue
+from schemas.sizes import environment_bytes
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 from shared.outbox import OutboxTransaction
@@ -35,6 +41,10 @@ class Waiting:
     rules: StepRules
     run: RunSpec
     queued: Queued
+    params: Mapping[str, Scalar]
+    """The job's parameters."""
+    fault: str | None = None
+    """Why its expressions have no value, so that there is no order."""
 
 
 class RunStore:
@@ -111,7 +121,14 @@ class RunStore:
     async def waiting(self, tx: Transaction, overdue: Sequence[Overdue]) -> list[Waiting]:
         """Those of these tasks that are still queued, as many as one round may remind of."""
         ids = [one.job_id for one in overdue], [one.task_id for one in overdue]
-        return [_waiting(row) for row in await tx.fetch(self._queued_tasks, *ids, REMIND_BYTES)]
+        waiting = [_waiting(row) for row in await tx.fetch(self._queued_tasks, *ids, REMIND_BYTES)]
+        seen = [(one.orders.job_id, name) for one in waiting if one.rules.expressions for name in outputs_of(one.run)]
+        ended = await tx.fetch(self._sql["ended_steps"], *_columns(sorted(set(seen)))) if seen else []
+        steps: dict[tuple[str, str], list[Ended]] = defaultdict(list)
+        for row in ended:
+            task = Ended(TaskStatus(row["status"]), row["outputs"] or {}, row["index"] is not None)
+            steps[row["job_id"], row["name"]].append(task)
+        return [_with_values(one, steps) if one.rules.expressions else one for one in waiting]
 
     async def known_tasks(self, overdue: Sequence[Overdue]) -> set[str]:
         """The ids of those of these tasks that exist."""
@@ -211,7 +228,26 @@ def _waiting(row: Record) -> Waiting:
         rules_of(row),
         RunSpec.model_validate(row["run"]),
         Queued(row["id"], row["attempt"], row["queued_at"], row["run_at"], avoids, row["execution_id"]),
+        row["params"],
     )
+
+
+def _with_values(waiting: Waiting, steps: Mapping[tuple[str, str], Sequence[Ended]]) -> Waiting:
+    """With the values of its expressions, as in its first order: what they refer to was over then, and stays so."""
+    orders, rules = waiting.orders, waiting.rules
+    values = Values(
+        orders.job_id,
+        orders.job_name,
+        orders.priority,
+        waiting.queued.attempt,
+        waiting.params,
+        rules.matrix or {},
+        Views(lambda name: steps.get((orders.job_id, name), ())),
+    )
+    try:
+        return replace(waiting, run=rendered(waiting.run, values, taken=environment_bytes(orders.env)))
+    except BadExpression as error:
+        return replace(waiting, fault=str(error))
 
 
 def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:

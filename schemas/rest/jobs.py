@@ -87,6 +87,9 @@ class Task(Model):
     index: int | None = Field(description="The task's place in the step's matrix, from 0.")
     max_parallel: int | None = Field(description="How many tasks of the step's matrix run at the same time.")
     fail_fast: bool = Field(description="Whether the first failed task of the step's matrix cancels its other tasks.")
+    expressions: bool = Field(
+        description="Whether its `command`, `env` or `working_dir` has expressions, which get values when it is queued."
+    )
     allow_failure: bool = Field(
         description="Whether the job and the steps that depend on this one go on when it fails."
     )

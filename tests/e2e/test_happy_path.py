@@ -338,3 +338,22 @@ async def test_the_feed_tells_one_jobs_life(client: Client, platform: Platform) 
     async with feed(platform, "jobs.*.*") as events:
         job = await client.submit(command_job("true"))
         await events.next(lambda data: data["job_id"] == job.id and "finished_at" in data)
+
+
+async def test_a_step_uses_an_output_of_an_earlier_one_and_no_value_becomes_syntax(client: Client) -> None:
+    hostile = "a b; $(touch owned) `id` \"q\" 'q' ${{ params.x }} é"
+    writes = 'printf \'TAG=%s\\n\' "$HODEI_PARAM_X" >> "$HODEI_OUTPUT"'
+    shows = 'printf "%s\\n" "$V"; test ! -e owned'
+    arguments = ["printf", "<%s>\\n", "${{ steps.first.outputs.TAG }}"]
+    made = await client.create_pipeline(
+        pipeline(
+            step("first", writes),
+            step("env", shows, "first", env={"V": "${{ steps.first.outputs.TAG }}"}),
+            step("argv", arguments, "env"),
+            step("exec", arguments, "argv", type="exec"),
+        )
+    )
+    job = await client.submit(JobCreate(pipeline_id=made.id, params={"X": hostile}))
+
+    await expect.succeeds(client, job.id)
+    assert await expect.output(client, job.id) == [hostile, f"<{hostile}>", f"<{hostile}>"]

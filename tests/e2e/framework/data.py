@@ -24,7 +24,7 @@ def command_job(command: str | list[str], **fields: object) -> JobCreate:
     return JobCreate.model_validate({"command": command, "name": unique("job"), **kind, **fields})
 
 
-def step(name: str, command: str = "true", *after: str, **fields: object) -> StepSpec:
+def step(name: str, command: str | list[str] = "true", *after: str, **fields: object) -> StepSpec:
     """A step that runs `command` after the named steps."""
     return StepSpec.model_validate({"name": name, "command": command, "depends_on": list(after), **fields})
 

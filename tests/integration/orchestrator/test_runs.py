@@ -39,7 +39,7 @@ from schemas.events import (
     TaskWithdrawn,
 )
 from schemas.outputs import MAX_OUTPUTS
-from schemas.questions import RECALL_OF, TASK, RecallAnswer, RecallQuestion, TaskQuestion
+from schemas.questions import RECALL_OF, TASK, Overdue, RecallAnswer, RecallQuestion, TaskQuestion
 from schemas.refusals import RefusalReason
 from schemas.specs import CommandSpec
 from schemas.states import Reason, TaskStatus
@@ -157,6 +157,44 @@ async def test_what_another_replica_made_possible_is_not_too_late_here(house: Ho
     assert [task.outputs for task in loaded[job["id"]].tasks.values()] == [{"TAG": "v1"}, None]
     assert await _batches(house) == {"loaded": 1.0}
     await outbox.stop()
+
+
+async def test_an_order_has_the_values_of_its_expressions_and_so_has_its_reminder(house: House) -> None:
+    hostile = "$(id) '\n${{ job.id }}\n" + "é" * 30_000
+    use = {"command": ["echo", "${{ steps.a.outputs.TAG }}"], "env": {"V": "${{ params.x }}${{ steps.a.outputs.TAG }}"}}
+    pipeline = await house.pipeline(A, B, C | use | {"working_dir": "/${{ job.id }}"})
+    job = await house.submit(pipeline_id=pipeline["id"], params={"x": "1"})
+    await house.say(finished(scheduled(await house.queued(job, "a")), outputs={"TAG": hostile}))
+    await house.say(finished(scheduled(await house.queued(job, "b"))))
+    order = await house.queued(job, "c")
+    outbox = Outbox(house.database, house.bus, source="orchestrator")
+    await outbox.start()
+    overdue = Overdue(task_id=order.task_id, job_id=job["id"], attempt=1, status="queued")
+    sent = await _elsewhere(house, outbox).remind([overdue])
+    [_, again] = await house.ears.wait(TaskQueued, 2, where=lambda one: one.task_id == order.task_id)
+    await outbox.stop()
+
+    assert (order.run.command, order.run.env["V"]) == (["echo", hostile], f"1{hostile}")
+    assert order.run.working_dir == f"/{job['id']}"
+    assert sent == 1
+    assert again == order
+    shown = (await house.get(f"/api/v1/jobs/{job['id']}"))["tasks"]
+    assert [task["expressions"] for task in shown] == [False, False, True]
+    assert shown[2]["env"] == use["env"]
+
+
+async def test_a_task_whose_expression_has_no_value_fails_and_others_go_on(house: House) -> None:
+    bad = B | {"env": {"V": "${{ steps.a.outputs.TAG }}"}}
+    pipeline = await house.pipeline(A, bad, C, C | {"name": "d", "when": "always"})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await house.say(finished(scheduled(await house.queued(job, "a")), outputs={"TAGS": "1"}))
+    await house.say(finished(scheduled(await house.queued(job, "d"))))
+    over = await house.over(job)
+
+    assert [task["status"] for task in over["tasks"]] == ["succeeded", "failed", "skipped", "succeeded"]
+    assert (over["reason"], over["tasks"][1]["reason"]) == ("bad_expression", "bad_expression")
+    detail = "env.V: step 'a' succeeded without the output 'TAG'; did you mean TAGS?"
+    assert (over["detail"], over["tasks"][1]["detail"]) == (f"step b: {detail}", detail)
 
 
 async def test_who_waits_for_what_runs_here_asks_the_tables_nothing(

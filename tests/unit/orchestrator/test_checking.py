@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.domain.checking import MAX_FAULTS, check
 from orchestrator.domain.graph import InvalidGraph
+from schemas.params import ParamSpec
 from schemas.specs import StepSpec
 
 QUICK = 0.25
@@ -74,6 +75,18 @@ def test_a_pipeline_full_of_faults_is_checked_quickly_as_well() -> None:
 
     assert any(seconds(full) < 1 for _ in range(3))
     assert len(faults(*({"name": f"s{n}", "env": {"V": "${{"}} for n in range(100)))) == MAX_FAULTS
+
+
+def test_a_parameter_that_a_job_may_be_without_has_no_value_for_an_expression() -> None:
+    declared = {"a": ParamSpec(), "b": ParamSpec(default=""), "c": ParamSpec(required=True)}
+    used = steps({"name": "x", "env": {name: f"${{{{ params.{name} }}}}" for name in "abcd"}})
+
+    with pytest.raises(InvalidGraph) as caught:
+        check(used, declared)
+    assert [(fault.loc[-1], fault.type) for fault in caught.value.faults] == [
+        ("a", "optional_param"),
+        ("d", "unknown_param"),
+    ]
 
 
 def test_the_conditions_of_a_pipeline_are_bounded_together() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from orchestrator.domain import cel, conditions
 from orchestrator.domain.conditions import ConditionError, evaluate
-from orchestrator.domain.scope import Scope, StepView, Value, Values
+from orchestrator.domain.scope import Scope, StepView, Values
+from schemas.params import Scalar
 
 SCOPE = Scope(
     "deploy", steps=["build", "unit-test", "lint", "deploy"], ancestors=["build", "unit-test"], params=["env", "count"]
@@ -22,7 +23,7 @@ LONGEST = 0.05
 """Seconds of CPU that one condition may take."""
 
 
-def values(params: Mapping[str, Value] | None = None, outputs: Mapping[str, str] | None = None) -> Values:
+def values(params: Mapping[str, Scalar] | None = None, outputs: Mapping[str, str] | None = None) -> Values:
     view = StepView("succeeded", outputs or {})
     return Values(
         "job-1",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from orchestrator.domain import expressions
 from orchestrator.domain.expressions import BadExpression, Reference, Template, parse, render, rendered
-from orchestrator.domain.scope import Scope, StepView, Value, Values
+from orchestrator.domain.scope import Scope, StepView, Values
+from schemas.params import Scalar
 from schemas.specs import RunSpec, StepType
 
 SCOPE = Scope(
@@ -31,7 +32,7 @@ class S:
 
 
 def values(
-    outputs: Mapping[str, str] | None = None, *, status: str = "succeeded", params: Mapping[str, Value] | None = None
+    outputs: Mapping[str, str] | None = None, *, status: str = "succeeded", params: Mapping[str, Scalar] | None = None
 ) -> Values:
     view = StepView(status, outputs or {})
     return Values(

@@ -11,7 +11,8 @@ from schemas.rest.jobs import Task
 from schemas.specs import Resources, RetrySpec, RunSpec, StepSpec
 from shared.postgres import UnknownParameter
 
-OF_MATRIX = {"matrix", "index", "max_parallel", "fail_fast"}
+DERIVED = {"matrix", "index", "max_parallel", "fail_fast", "expressions"}
+"""The rules that are not fields of a step: those of a task of a matrix, and what is found in the step's texts."""
 PLAIN = StepRules("a")
 RICH = StepRules(
     "b",
@@ -27,7 +28,14 @@ RICH = StepRules(
     when="always",
     condition="params.x == 'y'",
 )
-IN_MATRIX = replace(RICH, matrix={"python": "3.12", "count": 3, "fast": True}, index=1, max_parallel=2, fail_fast=False)
+IN_MATRIX = replace(
+    RICH,
+    matrix={"python": "3.12", "count": 3, "fast": True},
+    index=1,
+    max_parallel=2,
+    fail_fast=False,
+    expressions=True,
+)
 
 
 @pytest.mark.parametrize("rules", [PLAIN, RICH, IN_MATRIX])
@@ -54,20 +62,21 @@ def test_every_field_is_a_column() -> None:
         "index": "integer",
         "max_parallel": "integer",
         "fail_fast": "boolean",
+        "expressions": "boolean",
     }
 
 
 def test_every_field_of_a_step_is_a_rule_or_part_of_its_command() -> None:
-    rules = {field.name for field in fields(StepRules)} - OF_MATRIX
+    rules = {field.name for field in fields(StepRules)} - DERIVED
     assert StepSpec.model_fields.keys() == rules | RunSpec.model_fields.keys()
 
 
 def test_a_step_hands_down_every_rule_that_it_states() -> None:
     stated = {name: value for field in fields(StepRules) for name, value in [(field.name, getattr(RICH, field.name))]}
-    given = {("if" if name == "condition" else name): value for name, value in stated.items() if name not in OF_MATRIX}
+    given = {("if" if name == "condition" else name): value for name, value in stated.items() if name not in DERIVED}
     [task] = of_steps([StepSpec.model_validate({**given, "depends_on": ["a"], "command": "true"})], over={})
     assert task.rules == RICH
-    own = {field.name for field in fields(StepRules)} - OF_MATRIX - {"name"}
+    own = {field.name for field in fields(StepRules)} - DERIVED - {"name"}
     defaults = {name: getattr(PLAIN, name) for name in own}
     assert all(getattr(RICH, name) != value for name, value in defaults.items()), "a rule of RICH has its default"
 
