@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
 
 from scheduler.counters import Counters
 from scheduler.leader import Leader
@@ -25,11 +28,19 @@ from shared.postgres import load_queries
 from shared.telemetry import Metrics, Tracing
 from tests.integration.scheduler.conftest import DEADLINE, Agent, House, Opener, queued, scheduler_process
 
+Alone = tuple[House, Leader]
 
-def a_leader(here: House) -> Leader:
-    """A leader that hears nothing but what the test tells it."""
+
+@pytest.fixture
+async def alone(house: Opener) -> AsyncIterator[Alone]:
+    """A house whose scheduler has stopped, and a leader that hears only what the test tells it."""
+    here = await house()
+    await here.stack.aclose()
     store = TurnStore(here.database, Outbox(here.database, here.bus, source="scheduler"))
-    return Leader(store, here.bus, Counters(Metrics()), Traces(Tracing("scheduler")), lease=15, patience=19)
+    leader = Leader(store, here.bus, Counters(Metrics()), Traces(Tracing("scheduler")), lease=15, patience=19)
+    await leader.start()
+    yield here, leader
+    await leader.stop()
 
 
 async def shown(url: str, here: House, agent: Agent) -> dict[str, object]:
@@ -173,12 +184,9 @@ async def test_a_heartbeat_that_an_offer_overtook_does_not_take_the_offer_back(h
         assert "hodei_stale_reports_total 1.0" in await answer.text()
 
 
-async def test_a_drain_in_the_tables_is_not_overwritten_by_a_leader_that_has_not_heard_of_it(house: Opener) -> None:
+async def test_a_drain_in_the_tables_is_not_overwritten_by_a_leader_that_has_not_heard_of_it(alone: Alone) -> None:
     """Between the request and its event, the leader may write the worker for another reason."""
-    here = await house()
-    await here.stack.aclose()
-    leader = a_leader(here)
-    await leader.start()
+    here, leader = alone
     agent = Agent(here.bus)
     sql = load_queries("scheduler")
 
@@ -210,15 +218,11 @@ async def test_a_drain_in_the_tables_is_not_overwritten_by_a_leader_that_has_not
     agent.incarnation = new_id()
     await leader.hear(agent.heartbeat())
     assert await row() == ("draining", True), "known to be drained, though the leader has still not heard of it"
-    await leader.stop()
 
 
-async def test_a_removed_worker_is_not_made_anew_by_a_leader_that_has_not_heard_of_it(house: Opener) -> None:
+async def test_a_removed_worker_is_not_made_anew_by_a_leader_that_has_not_heard_of_it(alone: Alone) -> None:
     """The agent that was told to end is often faster than the event."""
-    here = await house()
-    await here.stack.aclose()
-    leader = a_leader(here)
-    await leader.start()
+    here, leader = alone
     agent = Agent(here.bus)
     await leader.hear(agent.heartbeat())
     await here.database.execute(load_queries("scheduler")["delete_worker"], agent.id)
@@ -231,22 +235,17 @@ async def test_a_removed_worker_is_not_made_anew_by_a_leader_that_has_not_heard_
     agent.incarnation = new_id()
     await leader.hear(agent.heartbeat())
     assert await here.database.fetch_value("select status from workers") == "online", "it was started again"
-    await leader.stop()
 
 
-async def test_a_worker_that_was_removed_and_started_again_has_its_row(house: Opener) -> None:
+async def test_a_worker_that_was_removed_and_started_again_has_its_row(alone: Alone) -> None:
     """Also when the leader has not heard of the removal in between."""
-    here = await house()
-    await here.stack.aclose()
-    leader = a_leader(here)
-    await leader.start()
+    here, leader = alone
     agent = Agent(here.bus)
     await leader.hear(agent.heartbeat())
     await here.database.execute(load_queries("scheduler")["delete_worker"], agent.id)
     agent.incarnation = new_id()
     await leader.hear(agent.heartbeat())
     assert await here.database.fetch_value("select incarnation::text from workers") == agent.incarnation
-    await leader.stop()
 
 
 async def test_what_no_agent_says_is_refused_and_counted(house: Opener) -> None:
@@ -262,11 +261,8 @@ async def test_what_no_agent_says_is_refused_and_counted(house: Opener) -> None:
         assert "hodei_agent_messages_refused_total 2.0" in await answer.text()
 
 
-async def test_a_removal_that_only_the_tables_know_leaves_what_is_placed_to_the_lease(house: Opener) -> None:
-    here = await house()
-    await here.stack.aclose()
-    leader = a_leader(here)
-    await leader.start()
+async def test_a_removal_that_only_the_tables_know_leaves_what_is_placed_to_the_lease(alone: Alone) -> None:
+    here, leader = alone
     agent = Agent(here.bus)
     await leader.hear(agent.heartbeat())
     async with leader.turn() as turn:
@@ -274,4 +270,3 @@ async def test_a_removal_that_only_the_tables_know_leaves_what_is_placed_to_the_
     await here.database.execute(load_queries("scheduler")["delete_worker"], agent.id)
     await leader.note_heartbeats(0)
     assert await here.database.fetch_value("select status from tasks") == "placed"
-    await leader.stop()
