@@ -51,7 +51,7 @@ def show_list(
     # Outside the event loop: its interrupt handler would not end a write to a pipe that is not read.
     if as_json:
         for one in found:
-            print(one.model_dump_json())
+            print(one.model_dump_json(by_alias=True))
     else:
         print_all(found)
     raise typer.Exit(0)

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 from pydantic import TypeAdapter
 
-from hodei import __version__, lists, standard_streams, stdin, usage, workers
+from hodei import __version__, lists, pipelines, standard_streams, stdin, usage, workers
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.closed_pipe import while_read
@@ -64,6 +64,7 @@ app = typer.Typer(
 app.add_typer(dead_letters)
 
 app.add_typer(workers.app, name="workers")
+app.add_typer(pipelines.app, name="pipelines")
 app.command()(explain)
 
 
@@ -185,7 +186,7 @@ def run(
     )
 
 
-for _command in (lists.jobs, lists.executions, lists.queue, lists.pipelines, lists.schedules):
+for _command in (lists.jobs, lists.executions, lists.queue, lists.schedules):
     app.command()(_command)
 
 
@@ -242,7 +243,7 @@ def show(
     async def ask(client: Client) -> int:
         found = await client.job(await whole_job_id(client, job))
         if as_json:
-            print(found.model_dump_json())
+            print(found.model_dump_json(by_alias=True))
         else:
             print_job(found)
         return 0

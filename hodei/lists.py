@@ -1,6 +1,7 @@
-"""`hodei jobs | executions | queue | pipelines | schedules`: the platform's lists, with filters.
+"""`hodei jobs | executions | queue | schedules`: the platform's lists, with filters.
 
-The lists of workers and of dead letters are in `workers` and `dead_letters`, beside their other commands.
+The lists of pipelines, workers and dead letters are in `pipelines`, `workers` and `dead_letters`, beside their other
+commands.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import typer
 
 from hodei.asking import show_list
 from hodei.client import Client
-from hodei.client.filters import ExecutionFilters, JobFilters, PipelineFilters, QueueFilters, ScheduleFilters
+from hodei.client.filters import ExecutionFilters, JobFilters, QueueFilters, ScheduleFilters
 from hodei.ids import whole_job_id, whole_worker_id
 from hodei.options import (
     AsJson,
@@ -30,7 +31,6 @@ from hodei.options import (
 from hodei.views import Columns, duration, labels_text, moment_text, print_columns, print_jobs, status_text
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from schemas.rest.jobs import Job, JobQuery
-from schemas.rest.pipelines import Pipeline, PipelineQuery, PipelineStatus
 from schemas.rest.schedules import QueuedTask, QueueQuery, Schedule, ScheduleQuery
 from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus
 
@@ -156,23 +156,6 @@ def queue(
     show_list(find, print_queue, as_json=as_json)
 
 
-def pipelines(
-    status: Annotated[PipelineStatus, typer.Option(help="The active pipelines, or the archived ones.")] = "active",
-    name: Name = None,
-    version: Annotated[int | None, typer.Option(help="Only those whose latest version has this number.")] = None,
-    limit: Limit = 20,
-    as_json: AsJson = False,
-) -> None:
-    """List pipelines, newest first."""
-    filters: PipelineFilters = {"status": status, "name": name, "version": version, "limit": limit}
-    check(PipelineQuery, filters)
-
-    async def find(client: Client) -> list[Pipeline]:
-        return [one async for one in client.pipelines(**filters)]
-
-    show_list(find, print_pipelines, as_json=as_json)
-
-
 def schedules(
     status: Annotated[ScheduleStatus | None, typer.Option(help="Only those with this status.")] = None,
     name: Name = None,
@@ -223,19 +206,6 @@ def print_queue(tasks: Sequence[QueuedTask]) -> None:
         "QUEUED": [moment_text(one.queued_at) for one in tasks],
     }
     print_columns(columns, shorten="NAME", drop=("JOB", "ATTEMPT", "PRIORITY", "QUEUED", "REQUIRES"))
-
-
-def print_pipelines(pipelines: Sequence[Pipeline]) -> None:
-    """Print pipelines, a line each."""
-    columns: Columns = {
-        "ID": [one.id for one in pipelines],
-        "STATUS": [one.status for one in pipelines],
-        "NAME": [one.name for one in pipelines],
-        "VERSION": [str(one.version) for one in pipelines],
-        "STEPS": [str(len(one.steps)) for one in pipelines],
-        "UPDATED": [moment_text(one.updated_at) for one in pipelines],
-    }
-    print_columns(columns, shorten="NAME", drop=("STEPS", "UPDATED", "VERSION"))
 
 
 def print_schedules(schedules: Sequence[Schedule]) -> None:

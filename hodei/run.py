@@ -37,27 +37,37 @@ _NOT_EXECUTABLE: Final = re.compile(r"^(not permitted to run |.* is not somethin
 """The detail that an agent reports for a file that exists but cannot be executed (EACCES, ENOEXEC)."""
 
 
-async def run(client: Client, job: JobCreate, *, detach: bool = False, quiet: bool = False) -> int:
+async def run(
+    client: Client, job: JobCreate, *, detach: bool = False, quiet: bool = False, as_json: bool = False
+) -> int:
     """Submit a job, show its output until it ends, and return its exit code.
 
-    With `detach`, print the job's id and return. SIGINT, SIGTERM, SIGHUP and an output that cannot be written first
-    cancel the job. The program leaves it at a second signal, half a second later or more, or PATIENCE seconds after the
-    first.
+    With `detach`, print the job's id and return. With `as_json`, print the job as JSON in place of its id, or of its
+    output when it has ended. If it has several tasks, each line of output begins with the name of its step.
+
+    SIGINT, SIGTERM, SIGHUP and an output that cannot be written first cancel the job. The program leaves it at a second
+    signal, half a second later or more, or PATIENCE seconds after the first.
     """
     with Interrupts(output=not detach) as interrupts:
         submitted = await _submit(client, job, interrupts)
         if submitted is None:
             return _own_code(interrupts)
         if detach and not interrupts.asked.is_set():
-            return _detach(submitted.id, interrupts)
+            return _detach(submitted, interrupts, as_json=as_json)
         if not quiet:
             say(f"job {submitted.id}")
-        return await follow_to_the_end(client, submitted.id, interrupts, quiet=quiet)
+        named = len(submitted.tasks) > 1
+        return await follow_to_the_end(
+            client, submitted.id, interrupts, quiet=quiet, output=None if as_json else Output(named=named)
+        )
 
 
-async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts, *, quiet: bool = False) -> int:
-    """Show a job's output until it ends and return its exit code. `run` describes the interrupts."""
-    following = asyncio.create_task(_follow(client, job_id, interrupts, quiet=quiet))
+async def follow_to_the_end(
+    client: Client, job_id: str, interrupts: Interrupts, *, quiet: bool = False, output: Output | None
+) -> int:
+    """Show a job's output until it ends and return its exit code. Without `output`, print the job as JSON when it has
+    ended. `run` describes the interrupts."""
+    following = asyncio.create_task(_follow(client, job_id, interrupts, quiet=quiet, output=output))
     cancelling = asyncio.create_task(_cancel_when_asked(client, job_id, interrupts))
     leaving = asyncio.create_task(_leave(interrupts))
     try:
@@ -85,12 +95,14 @@ async def follow_to_the_end(client: Client, job_id: str, interrupts: Interrupts,
 
 
 def exit_code(job: JobDetail) -> int:
-    """The exit code for the outcome of a job with one command."""
+    """The exit code for the outcome of a job: that of its first command that failed and was not allowed to."""
     if job.status is JobStatus.SUCCEEDED:
         return 0
     if job.status is JobStatus.CANCELLED:
         return CANCELLED
     for task in job.tasks:
+        if task.allow_failure:
+            continue
         if task.reason in (Reason.TIMEOUT, Reason.QUEUE_TIMEOUT, Reason.JOB_TIMEOUT):
             return TIMED_OUT
         if task.reason is Reason.START_FAILED:
@@ -131,9 +143,10 @@ async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> Job
     return None
 
 
-def _detach(job_id: str, interrupts: Interrupts) -> int:
+def _detach(job: JobDetail, interrupts: Interrupts, *, as_json: bool) -> int:
+    job_id = job.id
     try:
-        print(job_id, flush=True)
+        print(job.model_dump_json(by_alias=True) if as_json else job_id, flush=True)
     except ClosedOutput as error:
         interrupts.note_closed(error)
         say(f"{error}: stopped following job {job_id}, which goes on; 'hodei logs -f {job_id}' follows it")
@@ -141,21 +154,21 @@ def _detach(job_id: str, interrupts: Interrupts) -> int:
     return 0
 
 
-async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet: bool) -> JobDetail:
-    output, commentary = Output(), Commentary(client, job_id, say)
+async def _follow(
+    client: Client, job_id: str, interrupts: Interrupts, *, quiet: bool, output: Output | None
+) -> JobDetail:
+    commentary = Commentary(client, job_id, say)
     commenting = None if quiet else asyncio.create_task(commentary.run())
     try:
-        async for line in client.follow_logs(job_id):
-            try:
-                await output.show(line)
-            except ClosedOutput as error:
-                interrupts.note_closed(error)
-                break  # the job is being cancelled; its end is awaited below
+        if output is not None:
+            await _show_output(client, job_id, interrupts, output)
         await patiently(lambda: client.wait(job_id, timeout=LONGEST))
         job = await patiently(lambda: client.job(job_id))
         if commenting is not None:
             # Output and timeline are two streams; the timeline of a quick job may end a little later.
             await asyncio.wait({commenting}, timeout=LAST_WORDS)
+        if output is None:
+            print(job.model_dump_json(by_alias=True), flush=True)
         return job
     finally:
         if commenting is not None:
@@ -163,6 +176,17 @@ async def _follow(client: Client, job_id: str, interrupts: Interrupts, *, quiet:
             await asyncio.wait({commenting})
             if not commenting.cancelled() and (failed := commenting.exception()):
                 say(f"why the job waits, and its retries, could not be shown: {failed!r}")
+
+
+async def _show_output(client: Client, job_id: str, interrupts: Interrupts, output: Output) -> None:
+    async for line in client.follow_logs(job_id):
+        try:
+            await output.show(line)
+        except ClosedOutput as error:
+            interrupts.note_closed(error)
+            return  # the job is being cancelled; its end is awaited
+    with suppress(ClosedOutput):
+        await output.close()
 
 
 async def _leave(interrupts: Interrupts) -> None:

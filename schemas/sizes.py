@@ -24,6 +24,9 @@ PARAMETER: Final = "HODEI_PARAM_"
 MAX_PATH: Final = 4095
 """Bytes in a path: Linux's PATH_MAX without the NUL at its end."""
 
+MAX_PIPELINE_TEXT: Final = 256 * 1024
+"""Bytes in the text of a pipeline's file."""
+
 _POINTER: Final = 8
 _WIDEST: Final = 4
 """Bytes that one character takes at most in UTF-8."""

@@ -27,9 +27,8 @@ from ruamel.yaml.events import (
 
 from orchestrator.domain.yaml_scalars import Scalar, resolved
 from orchestrator.domain.yaml_syntax import right_syntax
+from schemas.sizes import MAX_PIPELINE_TEXT
 
-MAX_BYTES: Final = 256 * 1024
-"""The most bytes of one text."""
 MAX_DEPTH: Final = 32
 """How deep lists and maps may be nested, aliases expanded. libyaml's time grows with the square of the depth."""
 MAX_NODES: Final = 50_000
@@ -111,8 +110,10 @@ class Node:
 
 def read(text: str) -> Node:
     """The root of the text's only document, a map. Raises BadText."""
-    if (size := len(text.encode(errors="surrogatepass"))) > MAX_BYTES:
-        raise BadText([_at_start(f"has {size:,} bytes; a pipeline's text takes at most {MAX_BYTES:,}", "too_large")])
+    if (size := len(text.encode(errors="surrogatepass"))) > MAX_PIPELINE_TEXT:
+        raise BadText(
+            [_at_start(f"has {size:,} bytes; a pipeline's text takes at most {MAX_PIPELINE_TEXT:,}", "too_large")]
+        )
     text = text.removeprefix("\ufeff")
     if (wrong := _UNPRINTABLE.search(text)) is not None:
         raise BadText([_unprintable(text, wrong)])

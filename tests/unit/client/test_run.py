@@ -15,6 +15,7 @@ from hodei import patience, run
 from hodei.client import ApiError, Client, ClientError, Unreachable
 from hodei.interrupts import SAME_REQUEST, Interrupts
 from hodei.standard_streams import ClosedOutput
+from hodei.views import Output
 from schemas.rest.jobs import JobCreate, JobDetail, JobLogLine
 from schemas.rest.problem import Problem
 
@@ -39,7 +40,7 @@ class Endless:
 
 async def follow(platform: Endless) -> int:
     with Interrupts() as interrupts:
-        return await run.follow_to_the_end(cast(Client, platform), "job-1", interrupts, quiet=True)
+        return await run.follow_to_the_end(cast(Client, platform), "job-1", interrupts, quiet=True, output=Output())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
