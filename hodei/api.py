@@ -11,6 +11,8 @@ from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.health import Health
 from schemas.rest.jobs import (
+    DecidedTask,
+    DecisionRequest,
     Execution,
     Job,
     JobCreate,
@@ -20,6 +22,7 @@ from schemas.rest.jobs import (
     JobState,
     Task,
     TimelineEvent,
+    WaitingApproval,
 )
 from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelinePlan, PlannedTask
 from schemas.rest.problem import FieldProblem, Problem
@@ -35,9 +38,12 @@ from schemas.states import (
     WorkerProcessStatus,
     WorkerStatus,
 )
+from schemas.steps import Approval, ApprovalStep, Decision
 
 __all__ = [
     "ApiError",
+    "Approval",
+    "ApprovalStep",
     "BadAddress",
     "Capacity",
     "Client",
@@ -45,6 +51,9 @@ __all__ = [
     "CommandSpec",
     "DeadLetter",
     "DeadLetterDetail",
+    "DecidedTask",
+    "Decision",
+    "DecisionRequest",
     "ExecuteRequest",
     "Execution",
     "ExecutionLogs",
@@ -84,6 +93,7 @@ __all__ = [
     "TimelineEvent",
     "UnexpectedAnswer",
     "Unreachable",
+    "WaitingApproval",
     "WorkerGroup",
     "WorkerProcessStatus",
     "WorkerRegister",

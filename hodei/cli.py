@@ -17,6 +17,7 @@ import typer
 from pydantic import TypeAdapter
 
 from hodei import __version__, lists, pipelines, standard_streams, stdin, usage, workers
+from hodei.approvals import approvals, approve, reject
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.closed_pipe import while_read
@@ -66,6 +67,9 @@ app.add_typer(dead_letters)
 app.add_typer(workers.app, name="workers")
 app.add_typer(pipelines.app, name="pipelines")
 app.command()(explain)
+app.command()(approvals)
+app.command()(approve)
+app.command()(reject)
 
 
 def main() -> None:

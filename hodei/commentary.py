@@ -11,6 +11,7 @@ from schemas.rest.jobs import TimelineEvent
 FIRST_LOOK: Final = 2.0
 """Seconds that a task may wait before its explanation is requested: most start at once."""
 NEXT_LOOK: Final = 10.0
+_DECIDED: Final = frozenset({"tasks.approved", "tasks.rejected"})
 _WAITS: Final = frozenset({"tasks.queued", "tasks.retrying"})
 
 
@@ -52,6 +53,12 @@ class Commentary:
             self._waiting.pop(task_id, None)
         if event.type == "tasks.retrying":
             self._say(retry_in_words(event))
+        elif event.type == "tasks.approval_requested":
+            message = f": {event.data['message']}" if event.data.get("message") else ""
+            self._say(f"{event.data.get('name')} waits for an approval (hodei approve {task_id}){message}")
+        elif event.type in _DECIDED:
+            by = f" by {event.data['by']}" if event.data.get("by") else ""
+            self._say(f"{event.data.get('name')} was {event.type.removeprefix('tasks.')}{by}")
 
     async def _look(self) -> None:
         await asyncio.sleep(FIRST_LOOK)

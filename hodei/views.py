@@ -118,8 +118,7 @@ def print_job(job: JobDetail) -> None:
     console.print()
     print_steps(job)
     for task in job.tasks:
-        command = task.command if isinstance(task.command, str) else shlex.join(task.command)
-        console.print(Text(escaped(f"\n{task.name} runs: {command}")), soft_wrap=True)
+        console.print(Text(escaped(f"\n{task.name} {_what(task)}")), soft_wrap=True)
         if task.labels:
             console.print(Text(f"labels   {on_one_line(labels_text(task.labels))}"), soft_wrap=True)
         print_outputs(console, task.outputs)
@@ -134,6 +133,18 @@ def print_outputs(console: Console, outputs: Mapping[str, str]) -> None:
         console.print(_shortened(line, console.width) if console.is_terminal else line, soft_wrap=True)
     if len(outputs) > MOST_OUTPUTS:
         console.print(Text(f"and {len(outputs) - MOST_OUTPUTS} more outputs; --json shows all"), soft_wrap=True)
+
+
+def _what(task: Task) -> str:
+    """What a task does, in words."""
+    if task.command is not None:
+        return f"runs: {task.command if isinstance(task.command, str) else shlex.join(task.command)}"
+    asked = f"asks: {task.approval.message}" if task.approval and task.approval.message else "asks for an approval"
+    if task.decision is None:
+        return asked
+    by = f" by {task.decision.by}" if task.decision.by else ""
+    why = f": {task.decision.comment}" if task.decision.comment else ""
+    return f"{asked}\n{'approved' if task.decision.approved else 'rejected'}{by}{why}"
 
 
 def print_steps(job: JobDetail) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from orchestrator.api import jobs, logs, pipelines, timeline
+from orchestrator.api import approvals, jobs, logs, pipelines, timeline
+from orchestrator.api.approvals import ApprovalRoutes
 from orchestrator.api.definitions import Definitions
 from orchestrator.api.jobs import JobRoutes
 from orchestrator.api.logs import LogRoutes
@@ -50,21 +51,23 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     work = UnitOfWork(outbox, job_store, run_store, traces, memory, watch)
     submission = Submission(job_store, pipeline_store, largest_event=outbox.largest_event)
     deadlines = Deadlines(work, run_store)
+    work.when_due(deadlines.wake)
     runs = Runs(work, metrics)
     outbox.when_undeliverable(TaskQueued, UndeliverableTasks(work))
     outbox.when_undeliverable(TaskSucceeded, UndeliverableEnds(outbox))
     outbox.when_undeliverable(TaskFailed, UndeliverableEnds(outbox))
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
-    requests = Requests(outbox, work, submission, deadlines, base.tracing)
+    requests = Requests(outbox, work, submission, base.tracing)
 
     web = base.web(
         title="Hodei orchestrator",
         description="Decides what runs: pipelines and jobs, their tasks, timelines and output.",
         port=settings.port,
         apis=[
+            approvals.api(ApprovalRoutes(job_store, work)),
             pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission), outbox)),
-            jobs.api(JobRoutes(job_store, work, submission, outbox, watch, deadlines, bus)),
+            jobs.api(JobRoutes(job_store, work, submission, outbox, watch, bus)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),
             logs.api(LogRoutes(job_store, bus, watch)),
         ],

@@ -13,7 +13,6 @@ import structlog
 from opentelemetry.trace import Span
 
 from orchestrator.domain.run import TaskReport
-from orchestrator.loops import Deadlines
 from orchestrator.submission import Submission, begin_all
 from orchestrator.unit_of_work import UnitOfWork
 from schemas.cloudevents import CloudEvent
@@ -86,13 +85,11 @@ class Requests:
         outbox: Outbox,
         work: UnitOfWork,
         submission: Submission,
-        deadlines: Deadlines,
         tracing: Tracing,
     ) -> None:
         self._outbox = outbox
         self._work = work
         self._submission = submission
-        self._deadlines = deadlines
         self._tracing = tracing
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -139,7 +136,6 @@ class Requests:
                 new = begin_all([replace(wanted, schedule_id=fired.schedule_id)])
                 await self._work.create_missing(tx, new)
                 tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
-        self._deadlines.wake()
 
     async def _execute(self, asked: ExecutionRequested) -> None:
         async with self._outbox.transaction() as tx:

@@ -55,6 +55,11 @@ class UnitOfWork:
         self._traces = traces
         self._memory = memory
         self._watch = watch
+        self._due_changed: Callable[[], None] = lambda: None
+
+    def when_due(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after each commit that made a job due at another moment."""
+        self._due_changed = changed
 
     # ------------------------------------------------------------------ making jobs
 
@@ -71,6 +76,8 @@ class UnitOfWork:
     def _publish_new(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
         for job in jobs:
             self._publish(tx, job.run, job.commands, job.run.job.created_at)
+        if any(job.run.job.due_at is not None for job in jobs):
+            tx.on_commit(self._due_changed)
         tx.on_commit(partial(self._memory.keep, [job.run for job in jobs]))
 
     # ------------------------------------------------------------------ changing jobs
@@ -179,6 +186,8 @@ class UnitOfWork:
         """Write the runs and emit their events, as the last step of a transaction. After the commit, notify the
         listeners of these jobs, record spans, and remember the runs."""
         tx.on_commit(partial(self._watch.tell_runs, runs))
+        if any(run.due_changed for run in runs):
+            tx.on_commit(self._due_changed)
         commands = await self._commands(tx, runs, moment)
         for run in sorted(runs, key=lambda run: run.job.id):
             self._publish(tx, run, commands.get(run.job.id, NO_COMMANDS), moment)

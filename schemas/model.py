@@ -29,7 +29,7 @@ _LABEL: Final = re.compile(r"\[|^constrained-str$")
 class Model(BaseModel):
     """Immutable; unknown fields are refused, so that a misspelt option never passes silently."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=False, serialize_by_alias=True)
 
 
 class EventModel(BaseModel):

@@ -71,6 +71,7 @@ class TaskAnswer(EventModel):
     execution_id: str | None = None
     worker_id: str | None = None
     worker_name: str | None = None
+    asks: str | None = Field(None, description="The message of an approval; null for other steps.")
     job_status: JobStatus
     depends_on: list[StepState] = Field(default_factory=list)
 

@@ -187,6 +187,37 @@ def read_capacity(text: str) -> Capacity:
         raise ValueError(f"{name} {words.what_would_be_right(wrong)}") from None
 
 
+class StepBase(Model):
+    """The fields of every step of a pipeline, whatever it does."""
+
+    name: Slug = Field(description="Unique in its pipeline: letters, digits, `_`, `.` and `-`.")
+    depends_on: OrDefault[list[Slug]] = Field(
+        default_factory=list, max_length=MAX_STEPS, description="Names of the steps that must end before it starts."
+    )
+    when: OrDefault[When] = Field(
+        "on_success",
+        description="on_success: if all steps that it depends on succeeded. on_failure: if one of them failed, or one "
+        "behind a skipped step. always: whatever they did, also after a cancel, for at most `cleanup_timeout`.",
+    )
+    condition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_CONDITION)] | None = Field(
+        None, alias="if", description="A CEL expression over `params`, `steps` and `job`; the step is skipped if false."
+    )
+    allow_failure: OrDefault[bool] = Field(
+        False, description="Whether the job and the steps that depend on this one go on when it fails."
+    )
+    labels: OrDefault[Labels] = Field(
+        default_factory=dict, description="Labels of your choice. The step's tasks and their events contain them."
+    )
+
+    @model_validator(mode="after")
+    def _dependencies_make_sense(self) -> Self:
+        if len(set(self.depends_on)) != len(self.depends_on):
+            raise ValueError(f"step {self.name!r} names a dependency twice")
+        if self.when != "on_success" and not self.depends_on:
+            raise ValueError(f"when: {self.when} needs depends_on, the steps whose end step {self.name!r} waits for")
+        return self
+
+
 class CommandSpec(Model):
     """The fields that a step and an inline job share."""
 
@@ -256,35 +287,8 @@ class CommandSpec(Model):
         )
 
 
-class StepSpec(CommandSpec):
-    """One step of a pipeline."""
-
-    name: Slug = Field(description="Unique in its pipeline: letters, digits, `_`, `.` and `-`.")
-    depends_on: OrDefault[list[Slug]] = Field(
-        default_factory=list, max_length=MAX_STEPS, description="Names of the steps that must end before it starts."
-    )
-    when: OrDefault[When] = Field(
-        "on_success",
-        description="on_success: if all steps that it depends on succeeded. on_failure: if one of them failed, or one "
-        "behind a skipped step. always: whatever they did, also after a cancel, for at most `cleanup_timeout`.",
-    )
-    condition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_CONDITION)] | None = Field(
-        None, alias="if", description="A CEL expression over `params`, `steps` and `job`; the step is skipped if false."
-    )
-    allow_failure: OrDefault[bool] = Field(
-        False, description="Whether the job and the steps that depend on this one go on when it fails."
-    )
-    labels: OrDefault[Labels] = Field(
-        default_factory=dict, description="Labels of your choice. The step's tasks and their events contain them."
-    )
-
-    @model_validator(mode="after")
-    def _no_double_dependency(self) -> "StepSpec":
-        if len(set(self.depends_on)) != len(self.depends_on):
-            raise ValueError(f"step {self.name!r} names a dependency twice")
-        if self.when != "on_success" and not self.depends_on:
-            raise ValueError(f"when: {self.when} needs depends_on, the steps whose end step {self.name!r} waits for")
-        return self
+class StepSpec(CommandSpec, StepBase):
+    """A step of a pipeline that runs a command."""
 
 
 class InlineCommand(Model):

@@ -90,6 +90,8 @@ class Reason(StrEnum):
     """The step's `if` could not be evaluated."""
     BAD_EXPRESSION = "bad_expression"
     """An expression of the step has no value, or one that no process can be started with."""
+    REJECTED = "rejected"
+    """An approval was refused."""
     FAIL_FAST = "fail_fast"
     """Another task of the same matrix failed."""
     CLEANUP_TIMEOUT = "cleanup_timeout"
@@ -180,7 +182,7 @@ TASK: Final = _machine(
     "task",
     _T.PENDING,
     {
-        _T.PENDING: {_T.QUEUED, _T.SKIPPED, _T.CANCELLED, _T.FAILED},
+        _T.PENDING: {_T.QUEUED, _T.RUNNING, _T.SKIPPED, _T.CANCELLED, _T.FAILED},
         _T.QUEUED: {_T.SCHEDULED, _T.RUNNING, _T.QUEUED} | _ENDED,
         _T.SCHEDULED: {_T.RUNNING, _T.QUEUED} | _ENDED,
         _T.RUNNING: {_T.QUEUED} | _ENDED,

@@ -1,5 +1,6 @@
 """`Client`: one typed method for each operation of the platform, composed of one class for each subject."""
 
+from hodei.client.approvals import ApprovalCalls
 from hodei.client.dead_letters import DeadLetterCalls
 from hodei.client.jobs import JobCalls
 from hodei.client.pipelines import PipelineCalls
@@ -7,7 +8,7 @@ from hodei.client.running import RunningCalls
 from hodei.client.scheduling import SchedulingCalls
 
 
-class Client(PipelineCalls, JobCalls, SchedulingCalls, RunningCalls, DeadLetterCalls):
+class Client(PipelineCalls, JobCalls, ApprovalCalls, SchedulingCalls, RunningCalls, DeadLetterCalls):
     """An asynchronous client of the three services.
 
     Addresses default to HODEI_ORCHESTRATOR_URL, HODEI_SCHEDULER_URL and HODEI_WORKER_MANAGER_URL, and then to 127.0.0.1

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
-from orchestrator.loops import Deadlines
 from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission, begin_all
 from orchestrator.unit_of_work import UnitOfWork
@@ -59,7 +58,6 @@ class JobRoutes:
     submission: Submission
     outbox: Outbox
     watch: Watch
-    deadlines: Deadlines
     bus: Bus
 
     async def create_job(self, request: web.Request, body: JobCreate) -> web.StreamResponse:
@@ -69,8 +67,6 @@ class JobRoutes:
             [new] = begin_all([wanted])
             self.work.create(tx, [new])
             response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
-        if wanted.timeout is not None:
-            self.deadlines.wake()
         return response
 
     async def create_jobs(self, request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
@@ -80,8 +76,6 @@ class JobRoutes:
             new = begin_all(wanted)
             self.work.create(tx, new)
             response = tx.answer(201, b"[" + b",".join(map(shown, new)) + b"]")
-        if any(job.timeout is not None for job in wanted):
-            self.deadlines.wake()
         return response
 
     async def list_jobs(self, request: web.Request, query: JobQuery) -> web.StreamResponse:
@@ -125,7 +119,6 @@ class JobRoutes:
         runs = await self.work.change([id], cancel, moment)
         if id not in runs:
             raise NotFound("job", id)
-        self.deadlines.wake()  # clean-up has one
         return json_response(JobState(id=id, status=runs[id].job.status), status=202)
 
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
@@ -136,7 +129,6 @@ class JobRoutes:
             [new] = begin_all([wanted])
             self.work.create(tx, [new])
             response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
-        self.deadlines.wake()
         return response
 
     async def delete_job(self, _request: web.Request, id: str) -> web.StreamResponse:

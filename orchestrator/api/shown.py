@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import orjson
 
-from orchestrator.domain.definition import StepRules
+from orchestrator.domain.definition import StepRules, TaskDefinition
 from orchestrator.domain.making import NewJob
+from orchestrator.domain.state import TaskState
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobDetail, Task
 from shared import masking
@@ -25,25 +26,7 @@ def shown(new: NewJob) -> bytes:
 def shown_in_detail(new: NewJob) -> JobDetail:
     """The response for a new job, with its tasks."""
     tasks = [
-        Task.model_construct(
-            id=task.id,
-            **_rules(task.rules),
-            status=task.status,
-            reason=task.reason,
-            detail=task.detail,
-            attempt=task.attempt,
-            command=definition.run.command,
-            type=definition.run.type,
-            env=masking.shown(definition.run.env),
-            working_dir=definition.run.working_dir,
-            timeout=definition.run.timeout,
-            exit_code=task.exit_code,
-            outputs=masking.shown(task.outputs or {}),
-            queued_at=task.queued_at,
-            started_at=task.started_at,
-            finished_at=task.finished_at,
-            executions=[],
-        )
+        _task(task, definition)
         for task, definition in zip(new.run.tasks.values(), new.definitions.values(), strict=True)
     ]
     return JobDetail.model_construct(
@@ -52,6 +35,30 @@ def shown_in_detail(new: NewJob) -> JobDetail:
         timeout=new.wanted.timeout,
         cleanup_timeout=new.wanted.cleanup_timeout,
         tasks=tasks,
+    )
+
+
+def _task(task: TaskState, definition: TaskDefinition) -> Task:
+    run, approval = definition.run, task.rules.approval
+    return Task.model_construct(
+        id=task.id,
+        **_rules(task.rules),
+        status=task.status,
+        reason=task.reason,
+        detail=task.detail,
+        attempt=task.attempt,
+        command=None if run is None else run.command,
+        type="approval" if run is None else run.type,
+        env={} if run is None else masking.shown(run.env),
+        working_dir=None if run is None else run.working_dir,
+        timeout=run.timeout if run is not None else approval.timeout if approval is not None else None,
+        decision=task.decision,
+        exit_code=task.exit_code,
+        outputs=masking.shown(task.outputs or {}),
+        queued_at=task.queued_at,
+        started_at=task.started_at,
+        finished_at=task.finished_at,
+        executions=[],
     )
 
 

@@ -9,6 +9,7 @@ from orchestrator.domain.graph import Fault, InvalidGraph, ancestors, graph_faul
 from orchestrator.domain.scope import Scope
 from schemas.params import ParamSpec
 from schemas.specs import StepSpec
+from schemas.steps import Step
 
 MAX_FAULTS: Final = 50
 """The most faults of expressions and conditions that are reported at once."""
@@ -17,7 +18,7 @@ MAX_CONDITIONS: Final = 100_000
 """The most characters of all conditions of a pipeline. Compiling them takes half a second at most."""
 
 
-def check(steps: Sequence[StepSpec], params: Mapping[str, ParamSpec] | None = None) -> None:
+def check(steps: Sequence[Step], params: Mapping[str, ParamSpec] | None = None) -> None:
     """Raise InvalidGraph with all faults of a pipeline's steps. `params` are the parameters that it declares; without
     any, its steps may refer to all names."""
     faults = graph_faults(steps)
@@ -28,13 +29,14 @@ def check(steps: Sequence[StepSpec], params: Mapping[str, ParamSpec] | None = No
         raise InvalidGraph(faults)
 
 
-def _reference_faults(steps: Sequence[StepSpec], params: Mapping[str, ParamSpec], *, known: bool) -> Iterator[Fault]:
+def _reference_faults(steps: Sequence[Step], params: Mapping[str, ParamSpec], *, known: bool) -> Iterator[Fault]:
     names = {step.name for step in steps}
     optional = {name for name, spec in params.items() if spec.default is None and not spec.required}
     before: dict[str, Container[str]] | None = None
     characters = 0
     for index, step in enumerate(steps):
-        if step.condition is None and not expressions.has_expressions(step):
+        runs = step if isinstance(step, StepSpec) and expressions.has_expressions(step) else None
+        if step.condition is None and runs is None:
             continue
         if known and before is None:
             before = ancestors(steps)
@@ -46,4 +48,5 @@ def _reference_faults(steps: Sequence[StepSpec], params: Mapping[str, ParamSpec]
             return
         if step.condition is not None:
             yield from conditions.faults(step.condition, ("steps", index, "if"), scope)
-        yield from expressions.faults(step, ("steps", index), scope)
+        if runs is not None:
+            yield from expressions.faults(runs, ("steps", index), scope)

@@ -7,12 +7,13 @@ not know the pipeline. Pure.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Final
+from typing import Final, assert_never
 
 from orchestrator.domain.environment import merged, own
 from orchestrator.domain.expressions import has_expressions
 from schemas.model import acts
-from schemas.specs import CommandSpec, MatrixValue, Resources, RetrySpec, RunSpec, StepSpec, When
+from schemas.specs import CommandSpec, MatrixValue, Resources, RetrySpec, RunSpec, StepBase, StepSpec, When
+from schemas.steps import Approval, ApprovalStep, Step
 
 DEFAULT_TASK_NAME: Final = "main"
 _NAME_LENGTH: Final = 60
@@ -42,6 +43,7 @@ class StepRules:
     fail_fast: bool = True
     expressions: bool = False
     """Whether its command, environment or folder has expressions, which get their values when the task is queued."""
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,33 @@ class TaskDefinition:
     """One task: the rules of its step, and `run`, whose environment overrides the job's."""
 
     rules: StepRules
-    run: RunSpec
+    run: RunSpec | None
+    """None for an approval, which runs nothing."""
+
+    @property
+    def command(self) -> RunSpec:
+        """What it runs. Raises ValueError for an approval."""
+        if self.run is None:
+            raise ValueError(f"step {self.rules.name} is an approval and runs nothing")
+        return self.run
 
 
-def of_steps(steps: Sequence[StepSpec], *, over: Mapping[str, str]) -> list[TaskDefinition]:
+def of_steps(steps: Sequence[Step], *, over: Mapping[str, str]) -> list[TaskDefinition]:
     """The tasks of a pipeline's steps, in the order written. `over` is the environment that the job sets in all of
     them."""
-    return [
-        TaskDefinition(
-            replace(_rules(step, name=step.name, depends_on=tuple(step.depends_on)), expressions=has_expressions(step)),
-            step.run_spec(env=own(step.env, over)),
-        )
-        for step in steps
-    ]
+    return [_of_step(step, over) for step in steps]
+
+
+def _of_step(step: Step, over: Mapping[str, str]) -> TaskDefinition:
+    rules = _rules(step, name=step.name, depends_on=tuple(step.depends_on))
+    match step:
+        case ApprovalStep():
+            return TaskDefinition(replace(rules, approval=step.approval()), None)
+        case StepSpec():
+            rules = replace(rules, expressions=has_expressions(step))
+            return TaskDefinition(rules, step.run_spec(env=own(step.env, over)))
+        case _:
+            assert_never(step)
 
 
 def of_command(command: CommandSpec, *, name: str | None, env: Mapping[str, str] | None = None) -> TaskDefinition:
@@ -73,7 +89,10 @@ def again(tasks: Sequence[TaskDefinition], *, over: Mapping[str, str]) -> list[T
     """The tasks of an earlier job, for a new job that sets the environment `over` in all of them."""
     if not over:
         return list(tasks)
-    return [replace(task, run=task.run.model_copy(update={"env": own(task.run.env, over)})) for task in tasks]
+    return [
+        task if task.run is None else replace(task, run=task.run.model_copy(update={"env": own(task.run.env, over)}))
+        for task in tasks
+    ]
 
 
 def job_name(command: CommandSpec) -> str:
@@ -92,12 +111,12 @@ def slug(name: str | None) -> str:
     return kept.strip("-_.")[:100] or DEFAULT_TASK_NAME
 
 
-def _rules(spec: CommandSpec, *, name: str, depends_on: tuple[str, ...] = ()) -> StepRules:
+def _rules(spec: CommandSpec | StepBase, *, name: str, depends_on: tuple[str, ...] = ()) -> StepRules:
     """The rules of a step or a command, from its fields of the same names."""
     return StepRules(name, depends_on, **{one: getattr(spec, one) for one in _stated(type(spec))})
 
 
 @cache
-def _stated(kind: type[CommandSpec]) -> tuple[str, ...]:
+def _stated(kind: type[CommandSpec | StepBase]) -> tuple[str, ...]:
     own = ("name", "depends_on")
     return tuple(one.name for one in fields(StepRules) if one.name in kind.model_fields and one.name not in own)

@@ -44,6 +44,7 @@ def begin(
     """Create a job. `task_ids` are as many as it has tasks; the job belongs to a trace if one is given."""
     definitions = dict(zip(task_ids, wanted.definitions, strict=True))
     start = max(moment, wanted.run_at) if wanted.run_at else moment
+    deadline = start + timedelta(seconds=wanted.timeout) if wanted.timeout else None
     state = JobState(
         id=wanted.id,
         name=wanted.name,
@@ -51,7 +52,8 @@ def begin(
         priority=wanted.priority,
         pipeline_id=wanted.pipeline_id,
         params=wanted.params,
-        deadline=start + timedelta(seconds=wanted.timeout) if wanted.timeout else None,
+        deadline=deadline,
+        due_at=deadline,
         cleanup_timeout=wanted.cleanup_timeout,
         traceparent=traceparent,
         tracestate=tracestate,
@@ -71,7 +73,7 @@ def begin(
     run.begin(moment, run_at=wanted.run_at)
     commands = Commands(
         merged(wanted.env, params=wanted.params),
-        {id: definition.run for id, definition in definitions.items()},
+        {id: one.run for id, one in definitions.items() if one.run is not None},
     )
     render(run, commands, moment)
     return NewJob(run, wanted, definitions, commands)
@@ -90,7 +92,7 @@ def order_bytes(
     and `id` any id."""
     queued = Queued(id, _LATE_ATTEMPT, moment, wanted.run_at or moment, (id,) * MOST_AVOIDED, id)
     orders = Orders(wanted.id, wanted.name, wanted.priority, tracestate, env)
-    return travelling_bytes(orders.order(definition.rules, definition.run, queued))
+    return travelling_bytes(orders.order(definition.rules, definition.command, queued))
 
 
 def _task(id: str, definition: TaskDefinition, wanted: Wanted) -> TaskState:

@@ -12,8 +12,9 @@ from orchestrator.domain.orders import Commands, Entry, Orders, Queued
 from orchestrator.domain.outcome import ending, job_ending, outcome
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.steps import ACTIVE, Step, Steps
-from schemas.events import EventData, JobStarted, TaskCancelRequested, TaskRetrying
+from schemas.events import EventData, JobStarted, TaskApprovalRequested, TaskCancelRequested, TaskRetrying
 from schemas.states import JOB, TASK, JobStatus, Reason, TaskStatus
+from schemas.steps import Approval
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class JobMoves:
     changed: set[str] = field(default_factory=set)
     """Ids of the tasks to write."""
     job_changed: bool = False
+    due_changed: bool = False
+    """Whether `due_at` of the job changed."""
     replaced: dict[str, str] = field(default_factory=dict)
     """By id of a task that was placed again within one attempt: the execution that counts now."""
     emptied: set[str] = field(default_factory=set)
@@ -67,7 +70,7 @@ class JobMoves:
         if self.job.traceparent is not None:
             self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
         self.journal, self.changed, self.replaced, self.emptied, self.late = [], set(), {}, set(), set()
-        self.job_changed, self.stale = False, 0
+        self.job_changed, self.due_changed, self.stale = False, False, 0
 
     # ------------------------------------------------------------------ questions
 
@@ -122,7 +125,7 @@ class JobMoves:
     def halt(self, task: TaskState, reason: Reason, now: datetime) -> None:
         """Cancel a task that waits for others, and request the end of one that is on its way. What depends on it is
         decided."""
-        if task.status is TaskStatus.PENDING:
+        if task.status is TaskStatus.PENDING or task.asks:
             self.decide(self._set_final(task, TaskStatus.CANCELLED, now, reason=reason), now)
         elif task.status in ACTIVE:
             request = TaskCancelRequested(task_id=task.id, job_id=self.job.id, attempt=task.attempt, reason=reason)
@@ -184,11 +187,47 @@ class JobMoves:
         if self.job.stopping is None:
             return DECISIONS[step.rules.when][step.upstream]
         began = self.job.status is JobStatus.RUNNING  # clean-up after nothing is not needed
-        return None if self.job.cleaning_up and began else self.job.stopping
+        cleans_up = step.rules.when == "always" and self.job.cleaning_up and began
+        return None if cleans_up else self.job.stopping
 
     def _start(self, step: Step, now: datetime, *, run_at: datetime | None = None) -> None:
         for task in step.startable():
-            self._queue(task, now, run_at=run_at)
+            if task.rules.approval is None:
+                self._queue(task, now, run_at=run_at)
+            else:
+                self._ask(task, task.rules.approval, now)
+
+    def _ask(self, task: TaskState, approval: Approval, now: datetime) -> None:
+        """Begin an approval: it runs nothing, and the job's time stands still until it is decided."""
+        self.steps.started(task)
+        task.status = TASK.advance(task.status, TaskStatus.RUNNING)
+        task.started_at = now
+        self.changed.add(task.id)
+        requested = TaskApprovalRequested(
+            task_id=task.id,
+            job_id=self.job.id,
+            attempt=task.attempt,
+            name=task.name,
+            message=approval.message,
+            deadline=task.decide_by,
+        )
+        self.say(requested, now)
+        self.job_runs(now, now)
+        if self.job.stopping is None and self.job.deadline is not None:
+            self.job.time_left, self.job.deadline = self.job.deadline - now, None
+        self.set_due()
+
+    def _resume_time(self, now: datetime) -> None:
+        """Let the job's time go on after the last approval that waited."""
+        if self.job.time_left is not None and not any(task.asks for task in self.tasks.values()):
+            self.job.deadline, self.job.time_left = now + self.job.time_left, None
+        self.set_due()
+
+    def set_due(self) -> None:
+        """Note when something is due next. To be called when a deadline changed, or an approval began or ended."""
+        moments = [self.job.deadline, *(task.decide_by for task in self.tasks.values())]
+        self.job.due_at = min((moment for moment in moments if moment is not None), default=None)
+        self.job_changed = self.due_changed = True
 
     def _queue(self, task: TaskState, now: datetime, *, run_at: datetime | None = None) -> None:
         if task.status is TaskStatus.PENDING:
@@ -210,7 +249,7 @@ class JobMoves:
         at: datetime | None = None,
     ) -> list[Step]:
         """End the task. Returns the steps that became ready by this."""
-        still_open, before = self._count_open(), task.status
+        still_open, before, asked = self._count_open(), task.status, task.asks
         steps = self.steps  # counts the task as open
         task.status = TASK.advance(task.status, status)
         self._open = still_open - 1
@@ -219,6 +258,8 @@ class JobMoves:
             task.detail = detail  # it was set at the job's time limit
         self.changed.add(task.id)
         self.say(ending(self.job.id, task), now)
+        if asked:
+            self._resume_time(now)
         return steps.ended(task, before)
 
     def _count_open(self) -> int:

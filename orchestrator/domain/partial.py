@@ -12,12 +12,13 @@ from pydantic_core import to_json
 
 from orchestrator.domain.graph import Fault
 from schemas.rest.pipelines import PipelineCreate
-from schemas.specs import StepSpec
+from schemas.steps import STEP, Step
 
 Loc = tuple[str | int, ...]
 
 _OF_NAMES: Final = frozenset({"repeated_step", "unknown_step", "cycle"})
 """Faults that need only the steps' names and dependencies."""
+_APPROVAL: Final = "approval"
 _STAND_IN: Final = "true"
 """The command of a step whose own command cannot be read."""
 
@@ -54,7 +55,7 @@ def readable(fields: object, errors: Collection[Loc]) -> Readable:
     given = fields if isinstance(fields, Mapping) else {}
     wrong = {loc[0] for loc in errors if len(loc) == 1} | {loc[0] for loc in errors if loc and loc[0] != "steps"}
     steps = given.get("steps")
-    read: dict[int, StepSpec] = {}
+    read: dict[int, Step] = {}
     incomplete: set[int] = set()
     steps = steps if isinstance(steps, list) else []
     for index, step in enumerate(steps):
@@ -77,7 +78,7 @@ def _of_fields(fields: Mapping[str, object]) -> PipelineCreate:
         return PipelineCreate(name="pipeline")
 
 
-def _step(step: object, errors: Collection[Loc]) -> StepSpec | None:
+def _step(step: object, errors: Collection[Loc]) -> Step | None:
     """A step without its wrong fields, or with only its name and dependencies; None if those are wrong, too."""
     if not isinstance(step, Mapping):
         return None
@@ -89,7 +90,8 @@ def _step(step: object, errors: Collection[Loc]) -> StepSpec | None:
         least["depends_on"] = list(dict.fromkeys(depends_on))
     for attempt in (sound, least):
         try:
-            return StepSpec.model_validate_json(to_json({"command": _STAND_IN, **attempt}), strict=True)
+            runs = {} if attempt.get("type") == _APPROVAL else {"command": _STAND_IN}
+            return STEP.validate_json(to_json({**runs, **attempt}), strict=True)
         except ValidationError:
             continue
     return None

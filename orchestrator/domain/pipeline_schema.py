@@ -13,25 +13,26 @@ from schemas.words import SLUG
 Schema: TypeAlias = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_STEP: Final = "StepSpec"
-_STEP_IN_A_MAP: Final = "StepInAMap"
+_IN_A_MAP: Final = {"StepSpec": "StepInAMap", "ApprovalStep": "ApprovalInAMap"}
+"""The schema of each kind of step, and that of such a step in a map, where its key is its name."""
 
 
 def pipeline_schema() -> Schema:
     """The schema. Rules that JSON Schema cannot express, such as those of the graph, are not part of it."""
     schema: Schema = PipelineCreate.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions: Schema = schema["$defs"]
-    step = definitions[_STEP]
-    _with_needs(step)
-    fields = {name: field for name, field in step["properties"].items() if name != "name"}
-    required = [name for name in step["required"] if name != "name"]
-    definitions[_STEP_IN_A_MAP] = {**step, "title": _STEP_IN_A_MAP, "properties": fields, "required": required}
+    for kind, title in _IN_A_MAP.items():
+        step = definitions[kind]
+        _with_needs(step)
+        fields = {name: field for name, field in step["properties"].items() if name != "name"}
+        required = [name for name in step["required"] if name != "name"]
+        definitions[title] = {**step, "title": title, "properties": fields, "required": required}
     steps = schema["properties"]["steps"]
     steps["anyOf"] += [
         {
             "type": "object",
             "propertyNames": {"pattern": SLUG},
-            "additionalProperties": {"$ref": f"#/$defs/{_STEP_IN_A_MAP}"},
+            "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/{title}"} for title in _IN_A_MAP.values()]},
             "maxProperties": MAX_STEPS,
         }
     ]

@@ -20,10 +20,10 @@ def _planned(definition: TaskDefinition) -> PlannedTask:
         "when": rules.when,
         "if": rules.condition,
         "allow_failure": rules.allow_failure,
-        "type": run.type,
-        "command": run.command,
-        "env": run.env,
-        "working_dir": run.working_dir,
+        "type": "approval" if run is None else run.type,
+        "command": None if run is None else run.command,
+        "env": {} if run is None else run.env,
+        "working_dir": None if run is None else run.working_dir,
         "decided_at_run_time": _undecided(definition),
     }
     return PlannedTask.model_validate(fields)

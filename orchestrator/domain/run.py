@@ -20,13 +20,23 @@ from schemas.events import (
     ExecutionLost,
     ExecutionStarted,
     JobCancelRequested,
+    TaskApproved,
     TaskExpired,
+    TaskRejected,
     TaskScheduled,
     TaskWithdrawn,
 )
 from schemas.states import JOB, TASK, ExecutionStatus, IllegalTransition, JobStatus, Reason, TaskStatus
+from schemas.steps import Decision
 
 TaskReport = TaskScheduled | TaskExpired | TaskWithdrawn | ExecutionStarted | ExecutionFinished | ExecutionLost
+
+
+class NotAsked(ValueError):
+    """The task is not an approval that waits for a decision; the message says what it is."""
+
+    def __init__(self, task: TaskState) -> None:
+        super().__init__(_not_asked(task))
 
 
 @dataclass(slots=True)
@@ -53,15 +63,47 @@ class JobRun(JobMoves):
             self._end_clean_up(self.job.stopping, now)
 
     def due(self, now: datetime) -> bool:
-        """Stop the job at its time limit, or its clean-up at the limit of that. Returns False, and changes nothing, if
-        neither is reached."""
-        if JOB.is_final(self.job.status) or self.job.deadline is None or self.job.deadline > now:
+        """Fail the approvals that were not decided in time, and stop the job at its time limit, or its clean-up at the
+        limit of that. Returns False, and changes nothing, if none of this is due."""
+        if JOB.is_final(self.job.status) or self.job.due_at is None or self.job.due_at > now:
             return False
+        for task in list(self.tasks.values()):
+            if task.decide_by is not None and task.decide_by <= now:
+                took = waiting.in_seconds(waiting.since(task.started_at, task.decide_by))
+                detail = f"it was not decided within {took}"
+                self.end(task, TaskStatus.FAILED, now, reason=Reason.TIMEOUT, detail=detail)
+        if self.job.deadline is None or self.job.deadline > now or JOB.is_final(self.job.status):
+            return True
         if self.job.stopping is None:
             self._stop(Reason.JOB_TIMEOUT, now)
         else:
             self._end_clean_up(Reason.CLEANUP_TIMEOUT, now)
         return True
+
+    def settle(self, task_id: str, decision: Decision, now: datetime) -> None:
+        """Approve or reject an approval. Raises NotAsked unless it waits for a decision."""
+        task = self.tasks[task_id]
+        if not task.asks:
+            raise NotAsked(task)
+        task.decision = decision
+        kind = TaskApproved if decision.approved else TaskRejected
+        self.say(
+            kind(
+                task_id=task.id,
+                job_id=self.job.id,
+                attempt=task.attempt,
+                name=task.name,
+                by=decision.by,
+                comment=decision.comment,
+            ),
+            now,
+        )
+        if decision.approved:
+            self.end(task, TaskStatus.SUCCEEDED, now)
+        else:
+            by = f" by {decision.by}" if decision.by else ""
+            why = f": {decision.comment}" if decision.comment else ""
+            self.end(task, TaskStatus.FAILED, now, reason=Reason.REJECTED, detail=f"rejected{by}{why}")
 
     def refuse(
         self, task_id: str, attempt: int, now: datetime, *, reason: Reason = Reason.TOO_LARGE, detail: str | None = None
@@ -80,15 +122,18 @@ class JobRun(JobMoves):
         """End all that is open but clean-up, which gets a deadline of its own."""
         self.job.stopping, self.job_changed = reason, True
         self.job.deadline = now + timedelta(seconds=self.job.cleanup_timeout)
+        self.job.time_left = None
         if reason is Reason.JOB_TIMEOUT:
             self._note_doings(now)
         self._halt_all(reason, now)
         if not any(task.cleans_up and task.status not in TASK.final for task in self.tasks.values()):
             self.job.deadline = None
+        self.set_due()
         self.close_if_done(now)
 
     def _end_clean_up(self, reason: Reason, now: datetime) -> None:
-        self.job.deadline, self.job_changed = None, True
+        self.job.deadline = None
+        self.set_due()
         self._halt_all(reason, now)
         self.close_if_done(now)
 
@@ -257,3 +302,14 @@ def _too_large(task: TaskState) -> str:
     if task.rules.expressions:
         return "with the values of its expressions, its order is larger than the NATS server's max_payload"
     return "its order is larger than the NATS server's max_payload, which was lowered after the submission"
+
+
+def _not_asked(task: TaskState) -> str:
+    if task.rules.approval is None:
+        return f"step {task.name} is not an approval"
+    if task.decision is not None:
+        by = f" by {task.decision.by}" if task.decision.by else ""
+        return f"step {task.name} was {'approved' if task.decision.approved else 'rejected'} before{by}"
+    if task.status is TaskStatus.PENDING:
+        return f"step {task.name} waits for other steps and is not asked yet"
+    return f"step {task.name} is over: {task.status.value}" + (f" ({task.reason.value})" if task.reason else "")

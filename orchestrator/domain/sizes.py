@@ -47,12 +47,12 @@ class Scale:
 
         `shared` is the environment that its tasks share; `order_bytes` returns the size of a task's order on the bus.
         """
-        definitions = list(definitions)
+        definitions = [one for one in definitions if one.run is not None]
         common = environment_characters(shared)
         variables = 0
         large: list[TaskDefinition] = []
         for one in definitions:
-            env, command = common + environment_characters(one.run.env), command_characters(one.run.command)
+            env, command = common + environment_characters(one.command.env), command_characters(one.command.command)
             variables += env
             self._characters += env + command
             if env + 5 * command > _SMALL:
@@ -68,7 +68,7 @@ class Scale:
                 f"one request takes at most {MAX_REQUEST:,}: send fewer jobs at a time"
             )
         for one in large:
-            if (found := self._step_fault(one, merged(shared, one.run.env), order_bytes)) is not None:
+            if (found := self._step_fault(one, merged(shared, one.command.env), order_bytes)) is not None:
                 return f"step {one.rules.name}: {found}"
         return None
 
@@ -77,7 +77,7 @@ class Scale:
     ) -> str | None:
         if faults := too_large_variables(env):
             return faults[0]
-        if (size := argument_bytes(task.run.argv()) + environment_bytes(env)) > MAX_PROCESS:
+        if (size := argument_bytes(task.command.argv()) + environment_bytes(env)) > MAX_PROCESS:
             return (
                 f"its variables and the arguments of its command take {size:,} bytes together; "
                 f"a process takes at most {MAX_PROCESS:,}"
@@ -95,7 +95,7 @@ def _sum(shared: Mapping[str, str], definitions: Iterable[TaskDefinition]) -> in
     common = environment_bytes(shared)
     total = 0
     for one in definitions:
-        own = one.run.env
+        own = one.command.env
         replaced = {name: shared[name] for name in own if name in shared}
         total += common + environment_bytes(own) - environment_bytes(replaced)
     return total

@@ -5,13 +5,14 @@ A step's rules never change and are shared (`orchestrator.domain.definition`); w
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from orchestrator.domain.definition import StepRules
 from schemas.params import Scalar
 from schemas.specs import CLEANUP_TIMEOUT, Priority
 from schemas.states import JobStatus, Reason, TaskStatus
+from schemas.steps import Decision
 
 MOST_AVOIDED: Final = 10
 """The most workers that a task avoids because it failed there."""
@@ -38,6 +39,10 @@ class JobState:
     """Why the job is being stopped: `cancelled` or `job_timeout`."""
     deadline: datetime | None = None
     """The job's time limit; while it is being stopped, the limit of its clean-up, if that goes on."""
+    time_left: timedelta | None = None
+    """How much of its time is left, while that stands still because an approval waits; it has no deadline then."""
+    due_at: datetime | None = None
+    """The first moment at which something is due: the deadline, or that of an approval."""
     cleanup_timeout: float = CLEANUP_TIMEOUT
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -76,6 +81,7 @@ class TaskState:
     run_at: datetime | None = None
     avoids: tuple[str, ...] = ()
     """The workers on which earlier attempts failed or were lost, the latest first."""
+    decision: Decision | None = None
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -84,6 +90,19 @@ class TaskState:
     def name(self) -> str:
         """The step's name."""
         return self.rules.name
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is an approval that waits for a decision."""
+        return self.rules.approval is not None and self.status is TaskStatus.RUNNING
+
+    @property
+    def decide_by(self) -> datetime | None:
+        """When an approval that waits fails without a decision."""
+        approval = self.rules.approval
+        if approval is None or approval.timeout is None or self.started_at is None or not self.asks:
+            return None
+        return self.started_at + timedelta(seconds=approval.timeout)
 
     @property
     def cleans_up(self) -> bool:

@@ -12,8 +12,9 @@ from orchestrator.domain.environment import merged
 from orchestrator.domain.parameters import resolved
 from schemas.params import ParamSpec, Scalar
 from schemas.sizes import parameter_variable
-from schemas.specs import CLEANUP_TIMEOUT, CommandSpec, Priority, StepSpec
+from schemas.specs import CLEANUP_TIMEOUT, CommandSpec, Priority
 from schemas.states import TaskStatus
+from schemas.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class RunnablePipeline:
     id: str | None
     name: str
     version: int | None
-    steps: list[StepSpec]
+    steps: list[Step]
     env: Mapping[str, str]
     timeout: float | None
     cleanup_timeout: float = CLEANUP_TIMEOUT

@@ -39,10 +39,11 @@ select
                     'attempt', t.attempt,
                     :rules.shown,
                     'command', t.run -> 'command',
-                    'type', coalesce(t.run ->> 'type', 'shell'),
+                    'type', case when t.run is null then 'approval' else coalesce(t.run ->> 'type', 'shell') end,
                     'env', shown_environment(coalesce(t.run -> 'env', '{}')),
                     'working_dir', t.run ->> 'working_dir',
-                    'timeout', t.run -> 'timeout',
+                    'timeout', coalesce(t.run -> 'timeout', t.approval -> 'timeout'),
+                    'decision', t.decision,
                     'exit_code', t.exit_code,
                     'outputs', case when t.outputs is null then '{}'::json else shown_environment(t.outputs) end,
                     'queued_at', rfc3339(t.queued_at),
@@ -177,7 +178,7 @@ order by t.position
 -- One task by its id alone, with its job's status, its dependencies and its worker.
 select
     t.id::text as task_id, t.job_id::text as job_id, t.name, t.status, t.reason, t.detail, t.attempt, t.exit_code,
-    t.run_at, t.started_at, t.execution_id::text as execution_id, x.worker_id::text as worker_id, x.worker_name,
+    t.run_at, t.started_at, t.approval ->> 'message' as asks, t.execution_id::text as execution_id, x.worker_id::text as worker_id, x.worker_name,
     j.status as job_status,
     (
         select coalesce(json_agg(json_build_object(
@@ -192,3 +193,27 @@ from tasks t
 join jobs j on j.id = t.job_id
 left join executions x on x.job_id = t.job_id and x.id = t.execution_id
 where t.id = $1::uuid
+
+-- name: job_of_task
+-- The id of a task's job.
+select job_id::text from tasks where id = $1::uuid
+
+-- name: list_approvals
+-- A page of the approvals that wait for a decision as JSON, newest first.
+select
+    t.id::text as id,
+    json_build_object(
+        'id', t.id,
+        'job_id', t.job_id,
+        'job_name', j.name,
+        'name', t.name,
+        'message', t.approval ->> 'message',
+        'started_at', rfc3339(t.started_at),
+        'decide_by', rfc3339(t.started_at + make_interval(secs => (t.approval ->> 'timeout')::float8))
+    )::text as body
+from tasks t
+join jobs j on j.id = t.job_id
+where t.approval is not null and t.status = 'running'
+    and t.id < :before::uuid -- if given
+order by t.id desc
+limit :limit

@@ -3,7 +3,7 @@
 -- include the changes of the transaction that held the lock before.
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
-    params, created_at, started_at, finished_at, deadline, cleanup_timeout, traceparent, tracestate
+    params, created_at, started_at, finished_at, deadline, due_at, time_left, cleanup_timeout, traceparent, tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id
@@ -14,7 +14,7 @@ for no key update
 select
     t.job_id::text as job_id, t.id::text as id, :rules.columns, t.status, t.reason, t.attempt, t.crashes, t.exit_code,
     t.execution_id::text as execution_id, t.run_at, t.avoid_worker_ids::text[] as avoid_worker_ids, t.queued_at,
-    t.started_at, t.finished_at, t.stops, t.detail, t.outputs
+    t.started_at, t.finished_at, t.stops, t.detail, t.outputs, t.decision
 from tasks t
 where t.job_id = any($1::uuid[])
 order by t.job_id, t.position
@@ -84,15 +84,15 @@ from unnest($1::uuid[], $2::uuid[]) as late (job_id, id)
 where x.job_id = late.job_id and x.id = late.id and x.status = 'pending'
 
 -- name: due_jobs
--- Jobs at their time limit, or at that of their clean-up, oldest first.
+-- Jobs at their time limit, or at that of their clean-up or of an approval, oldest first.
 select id::text from jobs
-where deadline is not null and finished_at is null and deadline <= $1
-order by deadline
+where due_at is not null and finished_at is null and due_at <= $1
+order by due_at
 limit $2
 
 -- name: next_deadline
 -- When the next job is due.
-select min(deadline) from jobs where deadline is not null and finished_at is null
+select min(due_at) from jobs where due_at is not null and finished_at is null
 
 -- name: overdue_tasks
 -- A page of tasks of jobs in one status that wait for an event and have had none since $2, from a place in the order of
@@ -104,7 +104,7 @@ cross join lateral (
     select one.job_id, one.id, one.attempt, one.status, one.execution_id
     from tasks one
     where
-        one.job_id = j.id and one.status in ('queued', 'scheduled', 'running')
+        one.job_id = j.id and one.status in ('queued', 'scheduled', 'running') and one.run is not null
         and coalesce(one.started_at, greatest(one.queued_at, one.run_at)) < $2
         and (one.job_id, one.id) > ($3::uuid, $4::uuid)
 ) t

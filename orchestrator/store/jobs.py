@@ -13,6 +13,7 @@ from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
 from orchestrator.store.timeline import timeline_rows
 from schemas.ids import first_id_at, id_above, is_id
 from schemas.rest.jobs import JobQuery
+from schemas.rest.lists import PageQuery
 from schemas.specs import RunSpec
 from schemas.states import JobStatus, TaskStatus
 from shared.errors import NotFound
@@ -59,6 +60,17 @@ class JobStore:
     async def describe_task(self, task_id: str) -> Record | None:
         """One task by its id alone: the fields of `schemas.questions.TaskAnswer`."""
         return await self._database.fetch_one(self._sql["describe_task"], task_id)
+
+    async def job_of_task(self, task_id: str) -> str | None:
+        """The id of a task's job; None when there is no such task."""
+        job_id: str | None = await self._database.fetch_value(self._sql["job_of_task"], task_id)
+        return job_id
+
+    async def find_approvals(self, query: PageQuery, before: str | None) -> Page:
+        """A page of the approvals that wait for a decision, newest first."""
+        values = {"before": before, "limit": query.limit + 1}
+        sql, arguments = narrowed_by(self._sql["list_approvals"], values)
+        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def find(self, query: JobQuery, before: str | None) -> Page:
         """A page of jobs, newest first."""
@@ -130,7 +142,7 @@ def _rows(jobs: Sequence[NewJob]) -> list[list[object]]:
 
 def _former_task(row: Record) -> FormerTask:
     return FormerTask(
-        TaskDefinition(rules_of(row), RunSpec.model_validate(row["run"])),
+        TaskDefinition(rules_of(row), None if row["run"] is None else RunSpec.model_validate(row["run"])),
         TaskStatus(row["status"]),
         row["exit_code"],
         row["outputs"],

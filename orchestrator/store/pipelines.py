@@ -2,20 +2,16 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
 
-from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from orchestrator.domain.wanted import RunnablePipeline
 from orchestrator.store.declared import read_declared, write_declared
 from schemas.ids import is_id
 from schemas.rest.pipelines import PipelineCreate, PipelineQuery
-from schemas.specs import StepSpec
+from schemas.steps import STEPS
 from shared.clock import now
 from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed_by
-
-_STEPS: Final[TypeAdapter[list[StepSpec]]] = TypeAdapter(list[StepSpec])
 
 
 class PipelineStore:
@@ -83,7 +79,7 @@ class PipelineStore:
     async def _write_version(
         self, tx: Transaction, pipeline_id: str, version: int, wanted: PipelineCreate, moment: datetime
     ) -> str:
-        steps, env = _STEPS.dump_json(wanted.steps, by_alias=True).decode(), to_json(wanted.env).decode()
+        steps, env = STEPS.dump_json(wanted.steps, by_alias=True).decode(), to_json(wanted.env).decode()
         sql = self._sql["insert_pipeline_version"]
         params = write_declared(wanted.params)
         of = (wanted.name, wanted.description, steps, env, params, wanted.timeout, wanted.cleanup_timeout, moment)
@@ -93,7 +89,7 @@ class PipelineStore:
 
 
 def _runnable(row: Record) -> RunnablePipeline:
-    steps = _STEPS.validate_python(row["steps"])
+    steps = STEPS.validate_python(row["steps"])
     limits = row["timeout"], row["cleanup_timeout"]
     return RunnablePipeline(
         row["id"], row["name"], row["version"], steps, row["env"], *limits, read_declared(row["params"])

@@ -24,6 +24,7 @@ from schemas.questions import Overdue
 from schemas.sizes import environment_bytes
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
+from schemas.steps import Decision
 from shared.outbox import OutboxTransaction
 from shared.postgres import Database, Record, Transaction, load_queries, with_rows
 
@@ -105,7 +106,7 @@ class RunStore:
             tx.close_with(self._save, *values)
 
     async def due(self, moment: datetime, limit: int) -> list[str]:
-        """Jobs whose deadline has passed."""
+        """Jobs that are due, the first ones first."""
         return [row["id"] for row in await self._database.fetch(self._sql["due_jobs"], moment, limit)]
 
     async def next_deadline(self) -> datetime | None:
@@ -189,6 +190,8 @@ def _job(row: Record) -> JobState:
         detail=row["detail"],
         stopping=Reason(row["stopping"]) if row["stopping"] else None,
         deadline=row["deadline"],
+        due_at=row["due_at"],
+        time_left=row["time_left"],
         cleanup_timeout=row["cleanup_timeout"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
@@ -213,6 +216,7 @@ def _task(row: Record) -> TaskState:
         execution_id=row["execution_id"],
         run_at=row["run_at"],
         avoids=tuple(row["avoid_worker_ids"] or ()),
+        decision=None if row["decision"] is None else Decision.model_validate(row["decision"]),
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],

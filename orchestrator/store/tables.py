@@ -53,8 +53,16 @@ def _object(read: Callable[[NewJob], Mapping[str, Scalar]]) -> Callable[[NewJob]
     return lambda job: to_json(value).decode() if (value := read(job)) else "{}"
 
 
+def _run(one: NewTask) -> str | None:
+    return None if one.definition.run is None else one.definition.run.model_dump_json()
+
+
 def _rule(column: FieldColumn[StepRules]) -> Callable[[NewTask], object]:
     return lambda one: column.write(one.definition.rules)
+
+
+def _decision(row: TaskRow) -> str | None:
+    return None if row.task.decision is None else row.task.decision.model_dump_json()
 
 
 def _avoided(row: TaskRow) -> str | None:
@@ -82,9 +90,12 @@ NEW_JOBS: Final = Rows[NewJob](
     Column("run_at", "timestamptz", attrgetter("wanted.run_at")),
     Column("cleanup_timeout", "float8", attrgetter("wanted.cleanup_timeout")),
     Column("deadline", "timestamptz", attrgetter("run.job.deadline")),
+    Column("due_at", "timestamptz", attrgetter("run.job.due_at")),
+    Column("time_left", "interval", attrgetter("run.job.time_left")),
     Column("rerun_of", "uuid", attrgetter("wanted.rerun_of")),
     Column("schedule_id", "uuid", attrgetter("wanted.schedule_id")),
     Column("created_at", "timestamptz", attrgetter("run.job.created_at")),
+    Column("started_at", "timestamptz", attrgetter("run.job.started_at")),
     Column("finished_at", "timestamptz", attrgetter("run.job.finished_at")),
     Column("traceparent", "text", attrgetter("run.job.traceparent")),
     Column("tracestate", "text", attrgetter("run.job.tracestate")),
@@ -94,7 +105,7 @@ NEW_TASKS: Final = Rows[NewTask](
     Column("job_id", "uuid"),
     Column("id", "uuid", attrgetter("task.id")),
     Column("position", "integer"),
-    Column("run", "text", lambda one: one.definition.run.model_dump_json(), cast="json"),
+    Column("run", "text", _run, cast="json"),
     *(Column(column.name, column.type, _rule(column), cast=column.cast) for column in COLUMNS),
     Column("status", "text", attrgetter("task.status")),
     Column("reason", "text", attrgetter("task.reason")),
@@ -115,6 +126,8 @@ JOBS: Final = Rows[JobRun](
     Column("reason", "text", attrgetter("job.reason")),
     Column("stopping", "text", attrgetter("job.stopping")),
     Column("deadline", "timestamptz", attrgetter("job.deadline")),
+    Column("due_at", "timestamptz", attrgetter("job.due_at")),
+    Column("time_left", "interval", attrgetter("job.time_left")),
     Column("started_at", "timestamptz", attrgetter("job.started_at")),
     Column("finished_at", "timestamptz", attrgetter("job.finished_at")),
     Column("detail", "text", attrgetter("job.detail")),
@@ -137,6 +150,7 @@ TASKS: Final = Rows[TaskRow](
     Column("finished_at", "timestamptz", attrgetter("task.finished_at")),
     Column("stops", "integer", attrgetter("task.stops")),
     Column("detail", "text", attrgetter("task.detail")),
+    Column("decision", "text", _decision, cast="json"),
 )
 
 EXECUTIONS: Final = Rows[ExecutionRow](

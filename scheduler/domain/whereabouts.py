@@ -26,6 +26,8 @@ def in_words(task: TaskAnswer, now: datetime) -> str:
             return f"is placed on {_place(task)} and about to start"
         case TaskStatus.RUNNING:
             since = f" since {rfc3339(task.started_at)}" if task.started_at else ""
+            if task.asks is not None:
+                return f"waits for an approval{since}" + (f": {task.asks}" if task.asks else "")
             return f"runs on {_place(task)}{since}"
         case TaskStatus.SUCCEEDED:
             return f"does not wait: it succeeded in attempt {task.attempt}"

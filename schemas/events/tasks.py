@@ -82,6 +82,29 @@ _OUTPUTS: Final = (
 )
 
 
+class TaskApprovalRequested(_TaskEvent):
+    """An approval waits for a decision: `POST /api/v1/tasks/{id}/approve` or `…/reject`."""
+
+    event_type = "tasks.approval_requested"
+    name: str
+    message: str = ""
+    deadline: Instant | None = Field(None, description="When it fails if it was not decided before.")
+
+
+class _Decided(_TaskEvent):
+    name: str
+    by: str | None = Field(None, description="Who decided, as far as the request named them.")
+    comment: str | None = Field(None, description="Why, in the words of the request.")
+
+
+class TaskApproved(_Decided):
+    event_type = "tasks.approved"
+
+
+class TaskRejected(_Decided):
+    event_type = "tasks.rejected"
+
+
 class TaskSucceeded(_TaskEvent):
     event_type = "tasks.succeeded"
     name: str

@@ -21,6 +21,7 @@ from schemas.specs import (
     When,
 )
 from schemas.states import JOB, ExecutionStatus, JobStatus, Reason, TaskStatus
+from schemas.steps import Approval, Decision, Message
 
 
 class JobCreate(InlineCommand):
@@ -93,8 +94,12 @@ class Task(Model):
     allow_failure: bool = Field(
         description="Whether the job and the steps that depend on this one go on when it fails."
     )
-    command: Command = Field(description="The command, as submitted.")
-    type: StepType = Field(description="How the command is started: `shell`, `bash`, `python` or `exec`.")
+    command: Command | None = Field(description="The command, as submitted; null for an approval.")
+    type: StepType | Literal["approval"] = Field(
+        description="How the command is started: `shell`, `bash`, `python` or `exec`; or `approval`."
+    )
+    approval: Approval | None = Field(description="What an approval asks; null for other steps.")
+    decision: Decision | None = Field(description="What was decided about an approval, if that has happened.")
     env: dict[str, str] = Field(
         description="The step's own variables, besides the job's `env`. Values that look like secrets are `***`."
     )
@@ -220,6 +225,37 @@ class RerunRequest(Model):
     from_: OrDefault[Literal["start", "failed"]] = Field(
         "start", alias="from", description="`start`: all steps run again. `failed`: steps that succeeded are kept."
     )
+
+
+class DecisionRequest(Model):
+    """A decision about an approval."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "ana", "comment": "tested on staging"}]})
+
+    by: Name | None = Field(None, description="Who decides.")
+    comment: Message | None = Field(None, description="Why.")
+
+
+class WaitingApproval(Model):
+    """An approval that waits for a decision."""
+
+    id: Id = Field(description="The task's id.")
+    job_id: Id = Field(description="The id of its job.")
+    job_name: str = Field(description="The name of its job.")
+    name: str = Field(description="The step's name.")
+    message: str = Field(description="What is to be decided.")
+    started_at: Timestamp = Field(description="Since when it waits.")
+    decide_by: Timestamp | None = Field(description="When it fails if it was not decided before.")
+
+
+class DecidedTask(Model):
+    """An approval that was decided."""
+
+    id: Id = Field(description="The task's id.")
+    job_id: Id = Field(description="The id of its job.")
+    name: str = Field(description="The step's name.")
+    status: TaskStatus = Field(description="The task's status after the decision.")
+    decision: Decision = Field(description="The decision.")
 
 
 class TimelineEvent(Model):

@@ -19,14 +19,15 @@ from schemas.specs import (
     StepType,
     When,
 )
+from schemas.steps import Step
 
 PipelineStatus = Literal["active", "archived"]
 
 
-def _requires_can_be_shown(steps: list[StepSpec]) -> list[StepSpec]:
+def _requires_can_be_shown(steps: list[Step]) -> list[Step]:
     # Not a rule of StepSpec, which also reads the steps of pipelines that were accepted without it.
     for step in steps:
-        for key, value in step.requires.items():
+        for key, value in step.requires.items() if isinstance(step, StepSpec) else ():
             try:
                 without_controls(value)
             except ValueError as error:
@@ -53,7 +54,7 @@ class PipelineCreate(Model):
 
     name: Name = Field(description="The pipeline's name; several pipelines may have the same name.")
     description: str | None = Field(None, max_length=10_000, description="What the pipeline is for.")
-    steps: OrDefault[Annotated[list[StepSpec], AfterValidator(_requires_can_be_shown)]] = Field(
+    steps: OrDefault[Annotated[list[Step], AfterValidator(_requires_can_be_shown)]] = Field(
         default_factory=list, max_length=MAX_STEPS, description="The steps, and for each the steps that it depends on."
     )
     env: OrDefault[Env] = Field(
@@ -118,8 +119,10 @@ class PlannedTask(Model):
     allow_failure: bool = Field(
         description="Whether the job and the steps that depend on this one go on when it fails."
     )
-    type: StepType = Field(description="How the command is started: `shell`, `bash`, `python` or `exec`.")
-    command: Command = Field(description="The command.")
+    type: StepType | Literal["approval"] = Field(
+        description="How the command is started: `shell`, `bash`, `python` or `exec`; or `approval`."
+    )
+    command: Command | None = Field(description="The command; null for an approval.")
     env: dict[str, str] = Field(description="The step's own variables.")
     working_dir: str | None = Field(description="The working directory on the worker; null for a new, empty one.")
     decided_at_run_time: list[str] = Field(
@@ -143,7 +146,7 @@ class Pipeline(Model):
         description="Whether it is archived: no new jobs are created from an archived pipeline."
     )
     version: int = Field(description="The version, from 1; each change creates the next one. A job keeps its version.")
-    steps: list[StepSpec] = Field(description="The steps, and for each the steps that it depends on.")
+    steps: list[Step] = Field(description="The steps, and for each the steps that it depends on.")
     env: dict[str, str] = Field(description="Environment variables of every step; a step's own `env` takes precedence.")
     params: dict[str, ParamSpec] = Field(description="The parameters that a job may have, by name.")
     timeout: float | None = Field(description="Time limit of a whole job, in seconds.")

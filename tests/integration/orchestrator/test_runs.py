@@ -32,6 +32,7 @@ from schemas.events import (
     ScheduleCreated,
     ScheduleFired,
     ScheduleRefused,
+    TaskApprovalRequested,
     TaskCancelRequested,
     TaskExpired,
     TaskQueued,
@@ -316,6 +317,62 @@ async def test_clean_up_after_a_cancel_ends_at_its_time_limit(house: House) -> N
     over = await house.over(job)
     assert over["status"] == "cancelled"
     assert [task["reason"] for task in over["tasks"]] == ["cancelled", "cleanup_timeout"]
+
+
+ASK = {"name": "ask", "type": "approval", "message": "deploy?", "timeout": 3600}
+
+
+async def test_an_approval_waits_for_a_decision_and_keeps_it(house: House) -> None:
+    pipeline = await house.pipeline(ASK, A | {"depends_on": ["ask"]})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    assert job["status"] == "running"
+    ask = job["tasks"][0]
+    assert (ask["type"], ask["command"], ask["timeout"], ask["approval"]["message"]) == (
+        "approval",
+        None,
+        3600,
+        "deploy?",
+    )
+    assert await house.get(f"/api/v1/jobs/{job['id']}") == job
+    [waits] = await house.get("/api/v1/approvals")
+    assert (waits["id"], waits["job_id"], waits["message"]) == (ask["id"], job["id"], "deploy?")
+    [asked] = await house.ears.wait(TaskApprovalRequested)
+    assert asked.deadline is not None
+    decided = await house.call("POST", f"/api/v1/tasks/{ask['id']}/approve", {"by": "ana", "comment": "seen"})
+    assert (decided["status"], decided["decision"]["by"]) == ("succeeded", "ana")
+    problem = await house.call("POST", f"/api/v1/tasks/{ask['id']}/reject", {}, status=409)
+    assert problem["detail"] == "step ask was approved before by ana"
+    assert await house.get("/api/v1/approvals") == []
+    await house.say(finished(scheduled(await house.queued(job, "a"))))
+    over = await house.over(job)
+    assert over["status"] == "succeeded"
+    assert over["tasks"][0]["decision"] == decided["decision"]
+
+
+async def test_only_what_waits_can_be_decided(house: House) -> None:
+    pipeline = await house.pipeline(A, ASK | {"depends_on": ["a"]})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    a, ask = job["tasks"]
+    for task, detail in (
+        (a, "step a is not an approval"),
+        (ask, "step ask waits for other steps and is not asked yet"),
+    ):
+        problem = await house.call("POST", f"/api/v1/tasks/{task['id']}/approve", {}, status=409)
+        assert problem["detail"] == detail
+    for unknown in ("x", job["id"]):
+        await house.call("POST", f"/api/v1/tasks/{unknown}/approve", {}, status=404)
+    await house.call("POST", f"/api/v1/tasks/{ask['id']}/approve", {"by": "a\x1bb"}, status=422)
+
+
+async def test_an_approval_that_is_not_decided_in_time_fails(house: House) -> None:
+    pipeline = await house.pipeline(ASK | {"timeout": 0.2}, A | {"depends_on": ["ask"]})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    over = await house.over(job)
+    assert [(task["status"], task["reason"]) for task in over["tasks"]] == [
+        ("failed", "timeout"),
+        ("skipped", "dependency_failed"),
+    ]
+    assert over["detail"] == "step ask: it was not decided within 0.2 s"
 
 
 async def test_a_lost_execution_runs_again_elsewhere(house: House) -> None:

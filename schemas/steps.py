@@ -1,0 +1,55 @@
+"""The steps of a pipeline: those that run a command (`schemas.specs.StepSpec`), and those that ask for an approval."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, TypeAdapter
+
+from schemas.model import EventModel, Instant, without_controls
+from schemas.specs import Seconds, StepBase, StepSpec
+
+MAX_MESSAGE: Final = 2000
+"""The most characters of an approval's message, or of the comment of a decision."""
+
+Message = Annotated[str, StringConstraints(max_length=MAX_MESSAGE), AfterValidator(without_controls)]
+
+
+class Approval(EventModel):
+    """What an approval asks, as frozen in a job."""
+
+    message: str = ""
+    timeout: float | None = None
+
+
+class Decision(EventModel):
+    """What was decided about an approval."""
+
+    approved: bool = Field(description="Whether it was approved; false: rejected.")
+    by: str | None = Field(None, description="Who decided, as far as the request named them.")
+    comment: str | None = Field(None, description="Why, in the words of the request.")
+    at: Instant = Field(description="When it was decided.")
+
+
+class ApprovalStep(StepBase):
+    """A step of a pipeline that waits until somebody approves or rejects it. It runs nothing and holds no slot."""
+
+    type: Literal["approval"] = Field(description="`approval`")
+    message: Message = Field("", description="What is to be decided.")
+    timeout: Seconds | None = Field(
+        None, description="How long it may wait for a decision, in seconds; then it fails. By default for ever."
+    )
+
+    def approval(self) -> Approval:
+        """What it asks."""
+        return Approval(message=self.message, timeout=self.timeout)
+
+
+def _kind(step: object) -> str:
+    kind = step.get("type") if isinstance(step, dict) else getattr(step, "type", None)
+    return "[approval]" if kind == "approval" else "[command]"
+
+
+Step = Annotated[
+    Annotated[StepSpec, Tag("[command]")] | Annotated[ApprovalStep, Tag("[approval]")], Discriminator(_kind)
+]
+STEP: Final[TypeAdapter[Step]] = TypeAdapter(Step)
+STEPS: Final[TypeAdapter[list[Step]]] = TypeAdapter(list[Step])
