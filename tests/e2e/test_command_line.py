@@ -56,6 +56,34 @@ async def test_run_shows_output_and_exits_with_the_commands_code(platform: Platf
     assert "exit_code 7" in err
 
 
+async def test_a_step_that_waits_is_listed_explained_and_approved(platform: Platform, client: Client) -> None:
+    ask = {"name": "ask", "type": "approval", "message": "really?"}
+    made = await client.create_pipeline(
+        {"name": unique("ask"), "steps": [ask, {"name": "go", "command": "echo went", "depends_on": ["ask"]}]}
+    )
+    job = await client.submit({"pipeline_id": made.id})
+    task = job.tasks[0]
+    code, out, _ = await hodei(platform, "approvals", "--json")
+    assert code == 0
+    assert [one["message"] for one in map(json.loads, out.splitlines()) if one["id"] == task.id] == ["really?"]
+    code, out, _ = await hodei(platform, "approvals")
+    assert task.id in out
+    code, out, _ = await hodei(platform, "explain", task.id)
+    assert "waits for an approval since" in out
+    assert await hodei(platform, "approve", job.id[-8:], "--by", "ana", "--comment", "yes") == (
+        0,
+        f"approved ask of job {job.id}\n",
+        "",
+    )
+    assert (await client.wait(job.id, timeout=30)).status is JobStatus.SUCCEEDED
+    code, out, _ = await hodei(platform, "show", job.id)
+    assert "ask asks: really?\napproved by ana: yes" in out
+    code, _, err = await hodei(platform, "reject", task.id)
+    assert (code, "step ask was approved before by ana" in err) == (1, True)
+    code, _, err = await hodei(platform, "approve", job.id[-8:])
+    assert (code, "nothing waits for an approval" in err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

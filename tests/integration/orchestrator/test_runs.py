@@ -353,10 +353,8 @@ async def test_only_what_waits_can_be_decided(house: House) -> None:
     pipeline = await house.pipeline(A, ASK | {"depends_on": ["a"]})
     job = await house.submit(pipeline_id=pipeline["id"])
     a, ask = job["tasks"]
-    for task, detail in (
-        (a, "step a is not an approval"),
-        (ask, "step ask waits for other steps and is not asked yet"),
-    ):
+    refusals = {"a": "step a is not an approval", "ask": "step ask waits for other steps and is not asked yet"}
+    for task, detail in ((a, refusals["a"]), (ask, refusals["ask"])):
         problem = await house.call("POST", f"/api/v1/tasks/{task['id']}/approve", {}, status=409)
         assert problem["detail"] == detail
     for unknown in ("x", job["id"]):

@@ -56,6 +56,11 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
             told(TaskStatus.RUNNING, execution_id="e", worker_id="w", worker_name="north", started_at=START),
             "runs on worker north (w) as execution e since 2026-01-01T00:00:00.000000Z",
         ),
+        (
+            told(TaskStatus.RUNNING, started_at=START, asks="deploy?"),
+            "waits for an approval since 2026-01-01T00:00:00.000000Z: deploy?",
+        ),
+        (told(TaskStatus.RUNNING, asks=""), "waits for an approval"),
         (told(TaskStatus.SUCCEEDED, attempt=2), "does not wait: it succeeded in attempt 2"),
         (
             told(TaskStatus.FAILED, reason=Reason.EXIT_CODE, exit_code=3),
