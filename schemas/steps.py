@@ -30,7 +30,8 @@ class Decision(EventModel):
 
 
 class ApprovalStep(StepBase):
-    """A step of a pipeline that waits until somebody approves or rejects it. It runs nothing and holds no slot."""
+    """A step of a pipeline that waits until a person or a program approves or rejects it. It runs nothing, and holds no
+    slot of a worker."""
 
     type: Literal["approval"] = Field(description="`approval`")
     message: Message = Field("", description="What is to be decided.")

@@ -32,7 +32,7 @@ DETAIL: dict[str, Any] = dict.fromkeys(UNSET.split()) | {
     "labels": {},
     "env": {},
 }
-DETAIL |= {"created_at": NOW, "tasks": []}
+DETAIL |= {"created_at": NOW, "cleanup_timeout": 60, "tasks": []}
 LINE = {"timestamp": NOW, "stream": "stdout", "message": "line", "task": "main", "attempt": 1, "execution_id": ID}
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

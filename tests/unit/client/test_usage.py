@@ -49,7 +49,7 @@ LABEL = "'a b' is not a label's key"
         (["workers", "list", "--label", "zone"], "'--label': should be KEY=VALUE"),
         (["prune", "--older-than", "soon"], "'--older-than': 'soon': a number and s, m, h or d is needed"),
         (["prune", "--older-than", "999999d"], "'--older-than': '999999d': must not reach back beyond 1970"),
-        (["dead-letters", "resend"], "give the ids of letters, or --all"),
+        (["dead-letters", "resend"], "give the ids of dead letters, or --all"),
         (["worker", "--capacity", "gpus=1"], "'--capacity': 'gpus' is not one of cpu_m, memory_mb, gpu"),
         (["worker", "--label", "a b=c"], f"'--label': {LABEL}"),
         (["worker", "--name", "a\nb"], "'--name': must not contain characters that control a terminal"),

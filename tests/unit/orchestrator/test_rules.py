@@ -11,8 +11,9 @@ from schemas.rest.jobs import Task
 from schemas.specs import Resources, RetrySpec, RunSpec, StepSpec
 from shared.postgres import UnknownParameter
 
-DERIVED = {"matrix", "index", "max_parallel", "fail_fast", "expressions"}
-"""The rules that are not fields of a step: those of a task of a matrix, and what is found in the step's texts."""
+DERIVED = {"matrix", "index", "max_parallel", "fail_fast", "expressions", "approval"}
+"""The rules that are not fields of a step: those of a task of a matrix, what is found in the step's
+texts, and those of other steps."""
 PLAIN = StepRules("a")
 RICH = StepRules(
     "b",
