@@ -26,7 +26,7 @@ from schemas.ids import is_id
 from schemas.model import on_one_line
 from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import Pipeline, PipelineQuery, PipelineStatus
-from schemas.specs import StepSpec
+from schemas.steps import ApprovalStep, Step
 
 app = typer.Typer(help="List pipelines, keep them as files, and run them.")
 
@@ -364,5 +364,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _runs(step: StepSpec) -> str:
+def _runs(step: Step) -> str:
+    if isinstance(step, ApprovalStep):
+        return f"approval: {step.message}" if step.message else "approval"
     return step.command if isinstance(step.command, str) else " ".join(step.command)
