@@ -23,8 +23,7 @@ def check(steps: Sequence[Step], params: Mapping[str, ParamSpec] | None = None) 
     any, its steps may refer to all names."""
     faults = graph_faults(steps)
     # Where names are repeated or unknown, or on a cycle, it is not known what a step depends on.
-    known = all(fault.type == "not_supported" for fault in faults)
-    faults += islice(_reference_faults(steps, params or {}, known=known), MAX_FAULTS)
+    faults += islice(_reference_faults(steps, params or {}, known=not faults), MAX_FAULTS)
     if faults:
         raise InvalidGraph(faults)
 

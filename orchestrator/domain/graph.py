@@ -16,8 +16,6 @@ class Step(Protocol):
     def name(self) -> str: ...
     @property
     def depends_on(self) -> Sequence[str]: ...
-    @property
-    def condition(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class InvalidGraph(ValueError):
 
 
 def graph_faults(steps: Sequence[Step]) -> list[Fault]:
-    """The faults of a graph: repeated or unknown names, cycles, and features that are not yet supported."""
+    """The faults of a graph: repeated or unknown names, and cycles."""
     faults = [*_repeated(steps), *_unknown(steps)]
     if not faults and (knot := cycle(steps)):
         names = " → ".join([*knot, knot[0]])
@@ -46,7 +44,7 @@ def graph_faults(steps: Sequence[Step]) -> list[Fault]:
         faults.append(
             Fault(("steps", position, "depends_on"), f"the steps depend on each other in a cycle: {names}", "cycle")
         )
-    return faults + _unsupported(steps)
+    return faults
 
 
 class Ancestors(Container[str]):
@@ -145,12 +143,4 @@ def _unknown(steps: Sequence[Step]) -> list[Fault]:
         for index, step in enumerate(steps)
         for position, name in enumerate(step.depends_on)
         if name not in known
-    ]
-
-
-def _unsupported(steps: Sequence[Step]) -> list[Fault]:
-    return [
-        Fault(("steps", index, "if"), f"not yet supported: step {step.name!r} has an if", "not_supported")
-        for index, step in enumerate(steps)
-        if step.condition is not None
     ]

@@ -7,14 +7,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orchestrator.domain.conditions import ConditionError, evaluate
 from orchestrator.domain.flow import DECISIONS
 from orchestrator.domain.orders import Commands, Entry, Orders, Queued
 from orchestrator.domain.outcome import ending, job_ending, outcome
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.steps import ACTIVE, Step, Steps
+from orchestrator.domain.views import values_of, views_of
 from schemas.events import EventData, JobStarted, TaskApprovalRequested, TaskCancelRequested, TaskRetrying
 from schemas.states import JOB, TASK, JobStatus, Reason, TaskStatus
 from schemas.steps import Approval
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a task ends that does not run."""
+
+    status: TaskStatus
+    reason: Reason
+    detail: str | None = None
 
 
 @dataclass(slots=True)
@@ -95,13 +106,12 @@ class JobMoves:
         """Queue or skip the tasks of steps that are ready, and decide the steps that become ready by this."""
         ready = list(steps)
         for step in ready:  # grows while it is read
-            skipped = self._skipped(step)
-            if skipped is None:
+            verdict = self._verdict(step)
+            if verdict is None:
                 self._start(step, now, run_at=run_at)
             else:
-                status = TaskStatus.SKIPPED if self.job.stopping is None else TaskStatus.CANCELLED
                 for task in step.pending:
-                    ready += self._set_final(task, status, now, reason=skipped)
+                    ready += self._set_final(task, verdict.status, now, reason=verdict.reason, detail=verdict.detail)
 
     def again(
         self,
@@ -182,10 +192,24 @@ class JobMoves:
         """Note an event of another service for the timeline."""
         self.journal.append(Entry(event, now, observed=True))
 
-    def _skipped(self, step: Step) -> Reason | None:
-        """Why a step that is ready does not run; None if it runs."""
+    def _verdict(self, step: Step) -> Verdict | None:
+        """How a step that is ready ends without running; None if it runs."""
         if self.job.stopping is None:
-            return DECISIONS[step.rules.when][step.upstream]
+            skipped = DECISIONS[step.rules.when][step.upstream]
+            if skipped is not None:
+                return Verdict(TaskStatus.SKIPPED, skipped)
+        elif (halted := self._without_clean_up(step)) is not None:
+            return Verdict(TaskStatus.CANCELLED, halted)
+        if step.rules.condition is None:
+            return None
+        try:
+            holds = evaluate(step.rules.condition, values_of(self.job, step.rules, 1, views_of(self.steps)))
+        except ConditionError as error:
+            return Verdict(TaskStatus.FAILED, Reason.BAD_CONDITION, str(error))
+        return None if holds else Verdict(TaskStatus.SKIPPED, Reason.CONDITION)
+
+    def _without_clean_up(self, step: Step) -> Reason | None:
+        """Why a step that is ready does not run in a job that is being stopped; None for clean-up."""
         began = self.job.status is JobStatus.RUNNING  # clean-up after nothing is not needed
         cleans_up = step.rules.when == "always" and self.job.cleaning_up and began
         return None if cleans_up else self.job.stopping

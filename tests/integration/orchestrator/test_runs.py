@@ -373,6 +373,28 @@ async def test_an_approval_that_is_not_decided_in_time_fails(house: House) -> No
     assert over["detail"] == "step ask: it was not decided within 0.2 s"
 
 
+async def test_a_step_is_skipped_by_its_condition(house: House) -> None:
+    pipeline = await house.pipeline(
+        A,
+        {"name": "no", "command": "true", "depends_on": ["a"], "if": "params.stage == 'prod'"},
+        {"name": "yes", "command": "true", "depends_on": ["no"], "if": "steps.no.status == 'skipped'"},
+        {"name": "bad", "command": "true", "depends_on": ["a"], "if": "params.absent == 'x'", "allow_failure": True},
+    )
+    assert [step["if"] for step in pipeline["steps"][1:3]] == ["params.stage == 'prod'", "steps.no.status == 'skipped'"]
+    job = await house.submit(pipeline_id=pipeline["id"], params={"stage": "dev"})
+    await house.say(finished(scheduled(await house.queued(job, "a"))))
+    await house.say(finished(scheduled(await house.queued(job, "yes"))))
+    over = await house.over(job)
+    assert over["status"] == "succeeded"
+    assert [(task["status"], task["reason"], task["if"] is None) for task in over["tasks"]] == [
+        ("succeeded", None, True),
+        ("skipped", "condition", False),
+        ("succeeded", None, False),
+        ("failed", "bad_condition", False),
+    ]
+    assert over["tasks"][3]["detail"].endswith("the job has no parameter 'absent'; valid are stage")
+
+
 async def test_a_lost_execution_runs_again_elsewhere(house: House) -> None:
     job = await house.submit()
     first = scheduled(await house.queued(job))

@@ -13,7 +13,6 @@ from orchestrator.domain import graph
 class S:
     name: str
     depends_on: Sequence[str] = ()
-    condition: str | None = None
 
 
 @st.composite
@@ -48,10 +47,6 @@ def test_a_step_that_waits_for_itself_is_a_cycle() -> None:
 def test_a_cycle_names_its_steps_and_no_others() -> None:
     [fault] = graph.graph_faults([S("a"), S("b", ["a", "c"]), S("c", ["b"]), S("d", ["c"])])
     assert fault.msg.removeprefix("the steps depend on each other in a cycle: ") in ("b → c → b", "c → b → c")
-
-
-def test_an_if_is_not_yet_supported() -> None:
-    assert faults(S("a"), S("b", ["a"], "true")) == [(("steps", 1, "if"), "not_supported")]
 
 
 @given(dags())

@@ -42,6 +42,7 @@ class Rules(TypedDict, total=False):
     when: When
     max_parallel: int | None
     fail_fast: bool
+    condition: str | None
 
 
 def a_task(
@@ -59,6 +60,7 @@ def a_task(
     index: int | None = None,
     max_parallel: int | None = None,
     fail_fast: bool = True,
+    condition: str | None = None,
 ) -> TaskState:
     rules = StepRules(
         name,
@@ -73,6 +75,7 @@ def a_task(
         index=index,
         max_parallel=max_parallel,
         fail_fast=fail_fast,
+        condition=condition,
     )
     return TaskState(id, rules)
 
@@ -378,12 +381,19 @@ def expected(tasks: list[TaskState], script: dict[str, list[Outcome]]) -> Model:
     for name, members in steps.items():
         rules = members[0].rules
         before = set(rules.depends_on)
+        holds = {None: True, "true": True, "false": False, "1 / 0 == 1": None}[rules.condition]
         runs = {"on_success": before <= good, "on_failure": bool(before & shows_failure), "always": True}[rules.when]
         if not runs:
             may_be |= {task.id: {TaskStatus.SKIPPED} for task in members}
             shows_failure |= {name} if before & shows_failure else set()
             continue
-        may_be |= {task.id: {of_attempts(task, script[task.id])} for task in members}
+        if holds is False:
+            may_be |= {task.id: {TaskStatus.SKIPPED} for task in members}
+            good.add(name)
+            shows_failure |= {name} if before & shows_failure else set()
+            continue
+        failed_already = {TaskStatus.FAILED} if holds is None else None
+        may_be |= {task.id: failed_already or {of_attempts(task, script[task.id])} for task in members}
         failed = not rules.allow_failure and any(may_be[task.id] == {TaskStatus.FAILED} for task in members)
         if not failed:
             good.add(name)
@@ -392,7 +402,7 @@ def expected(tasks: list[TaskState], script: dict[str, list[Outcome]]) -> Model:
         shows_failure.add(name)
         if rules.fail_fast and rules.index is not None:
             for task in members:
-                may_be[task.id].add(TaskStatus.CANCELLED)
+                may_be[task.id] = may_be[task.id] | {TaskStatus.CANCELLED}
     return Model(may_be, fails)
 
 
@@ -406,6 +416,7 @@ def jobs(draw: st.DrawFn) -> tuple[list[TaskState], dict[str, list[Outcome]]]:
             "allow_failure": draw(st.booleans()),
             "retry": draw(st.none() | st.just(RETRY)),
             "when": draw(st.sampled_from(WHEN)) if depends_on else "on_success",
+            "condition": draw(st.none() | st.sampled_from(["true", "false", "1 / 0 == 1"])),
         }
         if draw(st.integers(0, 3)):
             tasks.append(a_task(name, name, depends_on, max_crashes=draw(st.integers(0, 2)), **rules))
@@ -613,6 +624,37 @@ def test_clean_up_has_a_time_limit() -> None:
 
 def requests(run: JobRun) -> list[TaskCancelRequested]:
     return [entry.event for entry in run.journal if isinstance(entry.event, TaskCancelRequested)]
+
+
+def test_a_condition_sees_how_earlier_steps_ended_and_what_they_wrote() -> None:
+    condition = "steps.a.status == 'succeeded' && steps.a.outputs.GO == 'yes' && params.n > 1 && job.name == 'name'"
+    for go, n, wanted in (("yes", 2, "queued"), ("no", 2, "skipped"), ("yes", 1, "skipped")):
+        run = run_of(a_task("a", "a"), a_task("b", "b", ("a",), condition=condition), a_task("c", "c", ("b",)))
+        run.job.params = {"n": n}
+        apply(run, finished("a").model_copy(update={"outputs": {"GO": go}}))
+        assert statuses(run)["b"] == wanted
+        if wanted == "skipped":
+            assert run.tasks["b"].reason is Reason.CONDITION
+            assert statuses(run)["c"] == "queued", "for its dependants, it is as if it had succeeded"
+
+
+def test_a_condition_that_has_no_result_fails_the_step_with_its_cause() -> None:
+    run = run_of(a_task("a", "a"), a_task("b", "b", ("a",), condition="steps.a.outputs.GO == 'yes'"))
+    apply(run, finished("a"))
+    assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.BAD_CONDITION)
+    assert run.tasks["b"].detail is not None
+    assert run.tasks["b"].detail.startswith("if: steps.a.outputs.GO == 'yes': step 'a' has no output 'GO'")
+
+
+def test_a_failure_is_seen_behind_a_step_that_its_condition_skipped() -> None:
+    run = run_of(
+        a_task("a", "a"),
+        a_task("b", "b", ("a",), when="always", condition="false"),
+        a_task("c", "c", ("b",), when="on_failure"),
+        a_task("d", "d", ("b",)),
+    )
+    apply(run, finished("a", "failed", exit_code=1))
+    assert statuses(run) == {"a": "failed", "b": "skipped", "c": "queued", "d": "queued"}
 
 
 # ------------------------------------------------------------------ matrix
