@@ -15,6 +15,7 @@ from orchestrator.domain.environment import merged
 from orchestrator.domain.graph import InvalidGraph
 from orchestrator.domain.making import NewJob, begin, order_bytes
 from orchestrator.domain.parameters import InvalidParameters
+from orchestrator.domain.plan import plan_of
 from orchestrator.domain.sizes import Scale
 from orchestrator.domain.wanted import (
     FormerJob,
@@ -29,7 +30,7 @@ from orchestrator.store.pipelines import PipelineStore
 from schemas.events import JobTarget
 from schemas.params import Scalar
 from schemas.rest.jobs import JobCreate
-from schemas.rest.pipelines import PipelineCreate
+from schemas.rest.pipelines import PipelineCreate, PipelinePlan
 from shared.clock import now
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.ids import new_id
@@ -141,10 +142,12 @@ class Submission:
         optional = {name: spec.model_copy(update={"required": False}) for name, spec in pipeline.params.items()}
         self._planned(replace(_unstored(pipeline), declared=optional), {})
 
-    def of_definition(self, pipeline: PipelineCreate, params: Mapping[str, Scalar]) -> Wanted:
-        """A job of a pipeline that is not stored, whose graph has been checked. Raises Invalid for one that is too
-        large, or whose parameters are not valid."""
-        return self._planned(_unstored(pipeline), params)
+    def plan(self, pipeline: PipelineCreate, params: Mapping[str, Scalar]) -> PipelinePlan:
+        """The tasks of a job of a pipeline that is not stored, whose graph has been checked. Raises Invalid if the job
+        is too large, or its parameters are not valid."""
+        wanted = self._planned(_unstored(pipeline), params)
+        with _refused(("body",)):
+            return plan_of(wanted)
 
     def _planned(self, pipeline: RunnablePipeline, params: Mapping[str, Scalar]) -> Wanted:
         with _refused(("body",)):

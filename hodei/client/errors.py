@@ -30,6 +30,8 @@ class ApiError(ClientError):
             # The call itself shows whether a field is in the body or the query.
             where = error.loc[1:] if error.loc[:1] in (["body"], ["query"]) else error.loc
             text += "\n  " + ": ".join(filter(None, [".".join(str(part) for part in where), error.msg]))
+            if error.line is not None:
+                text += f" (line {error.line}, column {error.column})"
         return text
 
 

@@ -8,7 +8,6 @@ from pydantic_core import to_json
 
 from orchestrator.api.definitions import Definitions
 from orchestrator.domain.pipeline_schema import pipeline_schema
-from orchestrator.domain.plan import plan_of
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.submission import Submission
 from schemas.events import PipelineArchived, PipelineCreated, PipelineUpdated
@@ -101,7 +100,7 @@ class PipelineRoutes:
     async def plan_pipeline(self, _request: web.Request, body: bytes) -> web.StreamResponse:
         """Nothing is stored and nothing runs. Invalid pipelines are refused as by `validate`."""
         pipeline, params = await self.definitions.read_plan(body)
-        return json_response(plan_of(self.submission.of_definition(pipeline, params)))
+        return json_response(self.submission.plan(pipeline, params))
 
     async def get_pipeline_schema(self, _request: web.Request) -> web.StreamResponse:
         """Editors use it to check and complete a pipeline's file. It also covers what only a file may use."""

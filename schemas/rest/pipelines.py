@@ -126,7 +126,8 @@ class PlannedTask(Model):
     env: dict[str, str] = Field(description="The step's own variables.")
     working_dir: str | None = Field(description="The working directory on the worker; null for a new, empty one.")
     decided_at_run_time: list[str] = Field(
-        description="The fields of this task whose effect is known only when the steps that it depends on have ended."
+        description="The fields of this task that are decided when it runs: `when`, `if`, and fields with expressions "
+        "such as outputs of other steps, which are shown as written. Other expressions are shown with their values."
     )
 
 

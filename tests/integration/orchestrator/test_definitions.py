@@ -242,3 +242,40 @@ steps:
     assert places(problem) == [(3, 26, "steps.0.depends_on", "list_type")]
     problem = await house.post(VALIDATE, {"yaml": text.replace("needs: 5", "timeout: 0")}, status=422)
     assert [place[:3] for place in places(problem)] == [(3, 28, "steps.0.timeout"), (4, 38, "steps.1.env.V")]
+
+
+async def test_a_plan_shows_the_values_that_are_known_and_names_the_fields_that_are_not(house: House) -> None:
+    text = """\
+name: x
+params:
+  target: {type: choice, choices: [x86, arm], required: true}
+  level: {type: integer, default: 2}
+steps:
+  build:
+    command: make
+    env: {TARGET: "${{ params.target }}-${{ params.level }}", ID: "${{ job.id }}", PLAIN: "$${{ x }}"}
+  pack:
+    command: [tar, "${{ steps.build.outputs.FILE }}", "${{ params.target }}"]
+    type: exec
+    working_dir: /srv/${{ params.target }}
+    needs: build
+    when: always
+"""
+    plan = await house.post(PLAN, {"yaml": text, "params": {"target": "arm", "level": "3"}}, status=200)
+    build, pack = plan["tasks"]
+    assert build["env"] == {"TARGET": "arm-3", "ID": "${{ job.id }}", "PLAIN": "${{ x }}"}
+    assert build["decided_at_run_time"] == ["env.ID"]
+    assert (pack["working_dir"], pack["if"]) == ("/srv/arm", None)
+    assert pack["command"] == ["tar", "${{ steps.build.outputs.FILE }}", "${{ params.target }}"]
+    assert pack["decided_at_run_time"] == ["when", "command"]
+    problem = await house.post(PLAN, {"yaml": text, "params": {"target": "riscv", "levl": 1}}, status=422)
+    assert sorted(tuple(error["loc"]) for error in problem["errors"]) == [
+        ("body", "params", "levl"),
+        ("body", "params", "target"),
+    ]
+    free = {"name": "x", "steps": [{"name": "a", "command": "true", "env": {"V": "${{ params.v }}"}}]}
+    problem = await house.post(PLAN, {"pipeline": free}, status=422)
+    assert [(error["loc"], error["type"]) for error in problem["errors"]] == [(["body", "params"], "bad_expression")]
+    assert "step 'a' cannot be started" in problem["errors"][0]["msg"]
+    plan = await house.post(PLAN, {"pipeline": free, "params": {"v": "w"}}, status=200)
+    assert plan["tasks"][0]["env"] == {"V": "w"}

@@ -123,3 +123,7 @@ def test_a_refusal_of_the_platform_names_the_field_alone() -> None:
     problem = Problem.model_validate(fields | {"errors": [error]})
 
     assert str(ApiError(problem)).splitlines()[1] == "  env.X: takes 200,002 bytes"
+
+    error = error.model_copy(update={"line": 3, "column": 5})
+    problem = Problem.model_validate(fields | {"errors": [error]})
+    assert str(ApiError(problem)).splitlines()[1] == "  env.X: takes 200,002 bytes (line 3, column 5)"

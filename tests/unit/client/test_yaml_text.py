@@ -74,6 +74,9 @@ def pipelines(draw: st.DrawFn) -> PipelineCreate:
     declared = st.fixed_dictionaries({"type": st.just("number"), "default": st.floats(0, 9) | st.just(1.0)}) | (
         st.fixed_dictionaries({"type": st.just("choice"), "choices": st.lists(texts, min_size=1, unique=True)})
     )
+    if steps and draw(st.booleans()):
+        asks = {"name": "ask-" + str(steps[0]["name"]), "type": "approval", "message": draw(printable), "timeout": 60}
+        steps.append(asks | {"depends_on": [steps[0]["name"]]})
     fields = {
         "params": draw(st.dictionaries(names, declared, max_size=2)),
         "name": draw(printable),
@@ -118,11 +121,14 @@ steps:
   fetch:
     command: git pull --rebase
   "3.11":
+    depends_on: [fetch]
     command: [make, check]
     retry:
       max_attempts: 3
-    depends_on: [fetch]
   report:
+    depends_on: [fetch, "3.11"]
+    when: always
+    if: job.id != ''
     command: |
       set -e
       if true; then
@@ -134,8 +140,5 @@ steps:
       URL: http://a/b#c
     requires:
       type: x
-    depends_on: [fetch, "3.11"]
-    when: always
-    if: job.id != ''
 """
     )
