@@ -5,6 +5,7 @@
 
 from hodei.client import ApiError, BadAddress, Client, ClientError, UnexpectedAnswer, Unreachable, WrongSetting
 from schemas.events import LogGap
+from schemas.matrix import MatrixSpec
 from schemas.output import written
 from schemas.params import ParamSpec
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
@@ -73,6 +74,7 @@ __all__ = [
     "ManagedExecution",
     "ManagedWorker",
     "ManagedWorkerState",
+    "MatrixSpec",
     "ParamSpec",
     "Pipeline",
     "PipelineCreate",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hodei.client import Client, ClientError
+from schemas.matrix import title
 from schemas.rest.jobs import TimelineEvent
 
 FIRST_LOOK: Final = 2.0
@@ -34,7 +35,9 @@ class Commentary:
         """Make remarks until the job ends."""
         looking = asyncio.create_task(self._look())
         try:
-            self._names = {task.id: task.name for task in (await self._client.job(self._job_id)).tasks}
+            self._names = {
+                task.id: title(task.name, task.matrix) for task in (await self._client.job(self._job_id)).tasks
+            }
             async for event in self._client.follow_events(self._job_id):
                 self._hear(event)
         except ClientError:
@@ -82,4 +85,6 @@ def retry_in_words(event: TimelineEvent) -> str:
     due = data.get("run_at")
     seconds = (datetime.fromisoformat(str(due)) - datetime.now(UTC)).total_seconds() if due else 0.0
     when = f"in {seconds:.0f} s" if seconds >= 1 else "now"
-    return f"{data.get('name')}: attempt {attempt - 1} failed ({data.get('reason')}); attempt {attempt} follows {when}"
+    matrix = data.get("matrix")
+    name = title(str(data.get("name")), matrix if isinstance(matrix, dict) else None)
+    return f"{name}: attempt {attempt - 1} failed ({data.get('reason')}); attempt {attempt} follows {when}"

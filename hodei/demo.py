@@ -18,7 +18,7 @@ from hodei.client import ApiError, Client, ClientError
 from hodei.embedded.terminal import say
 from hodei.up import Platform, up
 from hodei.up_settings import stand_alone
-from hodei.views import print_steps, status_text
+from hodei.views import print_steps, status_text, task_title
 from schemas.model import readable_location
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.rest.pipelines import PipelineCreate
@@ -83,7 +83,7 @@ async def _show(wanted: PipelineCreate, platform: Platform) -> JobDetail:
         pipeline = await client.create_pipeline(wanted)
         job = await client.submit(JobCreate(pipeline_id=pipeline.id))
         console.print(f"Pipeline {pipeline.name!r} with {len(pipeline.steps)} steps, job {job.id}\n")
-        names = {task.id: task.name for task in job.tasks}
+        names = {task.id: task_title(task) for task in job.tasks}
         colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names.values())}
         width = max((len(name) for name in colours), default=0)
 

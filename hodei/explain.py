@@ -12,6 +12,7 @@ from hodei.asking import with_client
 from hodei.client import ApiError, Client
 from hodei.escapes import escaped
 from hodei.ids import SHOWN_AT_MOST, NoSuchId, whole_id
+from hodei.views import task_title
 from schemas.rest.jobs import JobDetail
 from schemas.rest.schedules import Explanation
 from schemas.states import TASK, JobStatus
@@ -68,7 +69,7 @@ async def _candidates(client: Client, short: str) -> AsyncIterator[tuple[str, st
     for status in (JobStatus.RUNNING, JobStatus.PENDING) if no_job else ():
         async for job in client.jobs(status=status.value, limit=MOST_JOBS):
             for task in (await client.job(job.id)).tasks:
-                yield task.id, f"task {task.name} of job {job.id}"
+                yield task.id, f"task {task_title(task)} of job {job.id}"
 
 
 async def _explain_job(client: Client, job: JobDetail, *, as_json: bool) -> None:
@@ -78,7 +79,7 @@ async def _explain_job(client: Client, job: JobDetail, *, as_json: bool) -> None
     tasks = unfinished or job.tasks
     for task in tasks[:MOST_TASKS]:
         told = await client.explain(task.id)
-        print(told.model_dump_json() if as_json else escaped(f"{task.name}: {told.summary}"))
+        print(told.model_dump_json() if as_json else escaped(f"{task_title(task)}: {told.summary}"))
     if len(tasks) > MOST_TASKS:
         typer.echo(f"hodei: {len(tasks) - MOST_TASKS} more tasks are not shown", err=True)
 

@@ -3,8 +3,10 @@
 import codecs
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -13,6 +15,7 @@ from rich.text import Text
 from hodei.escapes import escaped
 from hodei.standard_streams import PIECE, until_ready
 from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
+from schemas.matrix import title
 from schemas.model import on_one_line
 from schemas.output import written
 from schemas.params import Scalar, as_text
@@ -112,24 +115,26 @@ def print_job(job: JobDetail) -> None:
         "created": Text(moment_text(job.created_at)),
         "took": Text(duration(job.started_at, job.finished_at)),
     }
-    for title, text in head.items():
+    for heading, text in head.items():
         if text:
-            console.print(Text(f"{title:<9}") + text, soft_wrap=True)
+            console.print(Text(f"{heading:<9}") + text, soft_wrap=True)
     console.print()
     print_steps(job)
-    for task in job.tasks:
-        console.print(Text(escaped(f"\n{task.name} {_what(task)}")), soft_wrap=True)
-        if task.labels:
-            console.print(Text(f"labels   {on_one_line(labels_text(task.labels))}"), soft_wrap=True)
-        print_outputs(console, task.outputs)
-        if task.reason is not None:
-            console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
+    for tasks in _by_step(job.tasks):
+        step = tasks[0]
+        console.print(Text(escaped(f"\n{step.name} {_what(step)}")), soft_wrap=True)
+        if step.labels:
+            console.print(Text(f"labels   {on_one_line(labels_text(step.labels))}"), soft_wrap=True)
+        for task in tasks:
+            print_outputs(console, task.outputs, of="" if task.matrix is None else f"{task_title(task)}: ")
+            if task.reason not in (None, Reason.FAIL_FAST):
+                console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
 
 
-def print_outputs(console: Console, outputs: Mapping[str, str]) -> None:
-    """Print outputs, a line each. In a terminal a value is cut to its width."""
+def print_outputs(console: Console, outputs: Mapping[str, str], *, of: str = "") -> None:
+    """Print outputs, a line each, with `of` before the name. In a terminal a line is cut to its width."""
     for name, value in list(outputs.items())[:MOST_OUTPUTS]:
-        line = Text(on_one_line(f"output   {name}={value}"))
+        line = Text(on_one_line(f"output   {of}{name}={value}"))
         console.print(_shortened(line, console.width) if console.is_terminal else line, soft_wrap=True)
     if len(outputs) > MOST_OUTPUTS:
         console.print(Text(f"and {len(outputs) - MOST_OUTPUTS} more outputs; --json shows all"), soft_wrap=True)
@@ -148,17 +153,42 @@ def _what(task: Task) -> str:
 
 
 def print_steps(job: JobDetail) -> None:
-    """Print a job's steps, a line each, with the worker of the last attempt, or its id if its name is not known."""
-    last = [task.executions[-1] if task.executions else None for task in job.tasks]
-    columns: Columns = {
-        "STEP": [task.name for task in job.tasks],
-        "STATUS": [status_text(task.status.value, task.reason) for task in job.tasks],
-        "ATTEMPTS": [str(len(task.executions)) if task.executions else "" for task in job.tasks],
-        "EXIT": ["" if task.exit_code is None else str(task.exit_code) for task in job.tasks],
-        "DURATION": [duration(task.started_at, task.finished_at) for task in job.tasks],
-        "WORKER": ["" if one is None else one.worker_name or one.worker_id or "" for one in last],
-    }
+    """Print a job's steps, a line each, with the worker of the last attempt, or its id if its name is not known. The
+    tasks of a matrix stand below a line of their step."""
+    rows = [row for tasks in _by_step(job.tasks) for row in _step_rows(tasks)]
+    titles = ("STEP", "STATUS", "ATTEMPTS", "EXIT", "DURATION", "WORKER")
+    columns: Columns = {heading: [row[place] for row in rows] for place, heading in enumerate(titles)}
     print_columns(columns, shorten="STEP", drop=("ATTEMPTS", "EXIT", "DURATION", "WORKER"))
+
+
+def _by_step(tasks: Sequence[Task]) -> list[list[Task]]:
+    return [list(of_step) for _, of_step in groupby(tasks, key=lambda task: task.name)]
+
+
+def _step_rows(tasks: Sequence[Task]) -> list[list[str | Text]]:
+    """The lines of one step."""
+    if tasks[0].matrix is None:
+        return [_task_row(task, task.name) for task in tasks]
+    counts = Counter(task.status.value for task in tasks)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return [[tasks[0].name, summary, "", "", "", ""], *(_task_row(task, f"  {task_title(task)}") for task in tasks)]
+
+
+def _task_row(task: Task, name: str) -> list[str | Text]:
+    last = task.executions[-1] if task.executions else None
+    return [
+        name,
+        status_text(task.status.value, task.reason),
+        str(len(task.executions)) if task.executions else "",
+        "" if task.exit_code is None else str(task.exit_code),
+        duration(task.started_at, task.finished_at),
+        "" if last is None else last.worker_name or last.worker_id or "",
+    ]
+
+
+def task_title(task: Task) -> str:
+    """The name of a task, with the values of its matrix."""
+    return title(task.name, task.matrix)
 
 
 def moment_text(moment: datetime) -> str:
@@ -223,7 +253,7 @@ class Output:
         if self._open is not None and self._open != source and (self._named or own_line):
             await self._break_off()
         if self._named and self._open is None:
-            data = f"{on_one_line(line.task)} | ".encode() + data
+            data = f"{on_one_line(title(line.task, line.matrix))} | ".encode() + data
         await write_output(line.stream, data)
         self._open = None if data.endswith(b"\n") else source
 
@@ -263,7 +293,7 @@ def failure_in_words(task: Task) -> str:
     current = (e.detail for e in reversed(task.executions) if e.detail and e.attempt == task.attempt and e.reason)
     detail = task.detail or (None if task.reason is Reason.CANCELLED else next(current, None))
     code = "" if task.exit_code is None else _code_in_words(task.reason, task.exit_code)
-    return f"{task.name}: {reason}{code}" + (f": {detail}" if detail else "")
+    return f"{task_title(task)}: {reason}{code}" + (f": {detail}" if detail else "")
 
 
 def _code_in_words(reason: Reason | None, code: int) -> str:

@@ -11,12 +11,14 @@ from typing import Annotated, Any, Final, Literal, Self, assert_never
 
 from pydantic import (
     AfterValidator,
+    Discriminator,
     Field,
     StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
     StringConstraints,
+    Tag,
     model_validator,
 )
 from typing_extensions import TypeAliasType
@@ -43,6 +45,34 @@ Scalar = StrictBool | StrictInt | Number | StrictStr
 """A value as JSON has it, of exactly its type."""
 
 
+def form(value: object) -> str | None:
+    """The member of a union of scalars that reads a value. It is chosen before validation, so that there is one error
+    about a value that is none of them."""
+    match value:
+        case bool():
+            return "[boolean]"
+        case int():
+            return "[integer]"
+        case float():
+            return "[number]"
+        case str():
+            return "[text]"
+    return None
+
+
+SCALAR: Final = Discriminator(
+    form, custom_error_type="scalar_type", custom_error_message="should be a string, a number, true or false"
+)
+Given = Annotated[
+    Annotated[StrictBool, Tag("[boolean]")]
+    | Annotated[StrictInt, Tag("[integer]")]
+    | Annotated[Number, Tag("[number]")]
+    | Annotated[StrictStr, Tag("[text]")],
+    SCALAR,
+]
+"""A `Scalar` in a request."""
+
+
 def as_text(value: Scalar) -> str:
     """A value as the environment has it: a number as in JSON, `true` or `false`."""
     if isinstance(value, str):
@@ -63,7 +93,7 @@ class ParamSpec(Model):
     type: OrDefault[ParamType] = Field(
         "string", description="`integer`: without a fraction. `number`: any. `choice`: one of `choices`."
     )
-    default: Scalar | None = Field(None, description="Its value where a job gives none.")
+    default: Given | None = Field(None, description="Its value where a job gives none.")
     required: OrDefault[bool] = Field(False, description="Whether each job must give it.")
     choices: list[Annotated[StrictStr, StringConstraints(max_length=1000)]] | None = Field(
         None, max_length=MAX_CHOICES, description="The values that a `choice` may have."
@@ -187,7 +217,7 @@ def _defaults_fit(params: dict[str, ParamSpec]) -> dict[str, ParamSpec]:
 
 
 Parameters = Annotated[
-    dict[ParamName, Scalar], Field(max_length=500), AfterValidator(_one_variable_each), AfterValidator(_variables_fit)
+    dict[ParamName, Given], Field(max_length=500), AfterValidator(_one_variable_each), AfterValidator(_variables_fit)
 ]
 """A job's parameters, which its steps get as the variables `HODEI_PARAM_<NAME>`."""
 Declarations = Annotated[

@@ -13,6 +13,7 @@ from typing import Final, Generic, Literal, TypeVar
 from pydantic import Field
 
 from schemas.model import EventModel, Instant
+from schemas.params import Scalar
 from schemas.refusals import RefusalReason
 from schemas.states import JobStatus, Reason, TaskStatus
 
@@ -48,9 +49,10 @@ class TaskQuestion(EventModel):
 
 
 class StepState(EventModel):
-    """Another step of the same job."""
+    """A task of another step of the same job."""
 
     name: str
+    matrix: dict[str, Scalar] | None = None
     status: TaskStatus
     satisfied: bool = Field(description="Whether the steps that depend on it may run.")
 
@@ -61,6 +63,7 @@ class TaskAnswer(EventModel):
     task_id: str
     job_id: str
     name: str
+    matrix: dict[str, Scalar] | None = None
     status: TaskStatus
     reason: Reason | None = None
     detail: str | None = None

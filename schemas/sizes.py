@@ -21,6 +21,9 @@ MAX_PROCESS: Final = (2 << 20) - (128 << 10)
 PARAMETER: Final = "HODEI_PARAM_"
 """What the variable of a job's parameter begins with; the parameter's name follows in upper case."""
 
+AXIS: Final = "HODEI_MATRIX_"
+"""What the variable of a matrix's axis begins with; the axis's name follows in upper case."""
+
 MAX_PATH: Final = 4095
 """Bytes in a path: Linux's PATH_MAX without the NUL at its end."""
 

@@ -23,6 +23,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 from schemas import sizes, words
+from schemas.matrix import MatrixSpec
 from schemas.model import EventModel, Model, OrDefault, without_controls
 from schemas.sizes import MAX_ARGUMENT, MAX_PATH, MAX_PROCESS
 
@@ -93,7 +94,6 @@ Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 CleanupSeconds = Annotated[float, Field(gt=0, le=MAX_CLEANUP, allow_inf_nan=False)]
 StepType = TypeAliasType("StepType", Literal["shell", "bash", "python", "exec"])
 When = TypeAliasType("When", Literal["on_success", "on_failure", "always"])
-MatrixValue = str | int | float | bool
 Priority = TypeAliasType("Priority", Literal["low", "normal", "high", "critical"])
 """Named types are components of the OpenAPI documents, and so one class each in generated clients."""
 PRIORITY_RANK: Final[dict[Priority, int]] = {"low": 0, "normal": 1, "high": 2, "critical": 3}
@@ -289,6 +289,8 @@ class CommandSpec(Model):
 
 class StepSpec(CommandSpec, StepBase):
     """A step of a pipeline that runs a command."""
+
+    matrix: MatrixSpec | None = Field(None, description="The step has a task for each combination of these values.")
 
 
 class InlineCommand(Model):

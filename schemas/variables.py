@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from schemas.model import on_one_line
-from schemas.sizes import PARAMETER
+from schemas.sizes import AXIS, PARAMETER
 
 PREFIX: Final = "HODEI_"
 
@@ -99,7 +99,7 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
     return [
         _unknown(name)
         for name in sorted(names)
-        if name.startswith(PREFIX) and name not in KNOWN and not name.startswith(PARAMETER)
+        if name.startswith(PREFIX) and name not in KNOWN and not name.startswith((PARAMETER, AXIS))
     ]
 
 

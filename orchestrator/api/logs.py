@@ -77,4 +77,6 @@ def api(routes: LogRoutes) -> Api:
 
 def beside(execution: Record) -> dict[str, object]:
     """The fields that each line has besides its own: those of its execution."""
-    return {"task": execution["task"], "attempt": execution["attempt"], "execution_id": execution["id"]}
+    of_matrix = {} if execution["index"] is None else {name: execution[name] for name in ("matrix", "index")}
+    own = {"task": execution["task"], "attempt": execution["attempt"], "execution_id": execution["id"]}
+    return {**own, **of_matrix}

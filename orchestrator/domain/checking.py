@@ -1,4 +1,6 @@
-"""Checks a pipeline before it is stored or run: its graph, the expressions in its steps, and their conditions. Pure."""
+"""Checks a pipeline before it is stored or run: its graph, and the matrices, expressions and conditions of its steps.
+Pure.
+"""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
@@ -6,6 +8,7 @@ from typing import Final
 
 from orchestrator.domain import conditions, expressions
 from orchestrator.domain.graph import Fault, InvalidGraph, ancestors, graph_faults
+from orchestrator.domain.matrix import matrix_faults
 from orchestrator.domain.scope import Scope
 from schemas.params import ParamSpec
 from schemas.specs import StepSpec
@@ -24,6 +27,7 @@ def check(steps: Sequence[Step], params: Mapping[str, ParamSpec] | None = None) 
     faults = graph_faults(steps)
     # Where names are repeated or unknown, or on a cycle, it is not known what a step depends on.
     faults += islice(_reference_faults(steps, params or {}, known=not faults), MAX_FAULTS)
+    faults += islice(matrix_faults(steps), MAX_FAULTS)
     if faults:
         raise InvalidGraph(faults)
 
@@ -39,7 +43,9 @@ def _reference_faults(steps: Sequence[Step], params: Mapping[str, ParamSpec], *,
             continue
         if known and before is None:
             before = ancestors(steps)
-        scope = Scope(step.name, names, names if before is None else before[step.name], params or None, optional)
+        axes = step.matrix.keys if isinstance(step, StepSpec) and step.matrix is not None else ()
+        ancestors_of = names if before is None else before[step.name]
+        scope = Scope(step.name, names, ancestors_of, params or None, optional, axes)
         characters += len(step.condition or "")
         if characters > MAX_CONDITIONS:
             what = f"the conditions up to here have {characters:,} characters; a pipeline takes {MAX_CONDITIONS:,}"

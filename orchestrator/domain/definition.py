@@ -4,19 +4,25 @@ A definition comes from a pipeline's steps, from one inline command, or from an 
 not know the pipeline. Pure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Final, assert_never
 
 from orchestrator.domain.environment import merged, own
 from orchestrator.domain.expressions import has_expressions
+from orchestrator.domain.matrix import combinations
+from schemas.matrix import MatrixSpec, title
 from schemas.model import acts
-from schemas.specs import CommandSpec, MatrixValue, Resources, RetrySpec, RunSpec, StepBase, StepSpec, When
+from schemas.params import Scalar
+from schemas.specs import CommandSpec, Resources, RetrySpec, RunSpec, StepBase, StepSpec, When
 from schemas.steps import Approval, ApprovalStep, Step
 
 DEFAULT_TASK_NAME: Final = "main"
 _NAME_LENGTH: Final = 60
+
+TaskKey = tuple[str, int | None]
+"""The name of a task's step, and the task's index in its matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class StepRules:
     labels: Mapping[str, str] = field(default_factory=dict)
     when: When = "on_success"
     condition: str | None = None
-    matrix: Mapping[str, MatrixValue] | None = None
+    matrix: Mapping[str, Scalar] | None = None
     """The values of one task of a step with a matrix."""
     index: int | None = None
     """The place of such a task among the tasks of its step, from 0."""
@@ -61,23 +67,41 @@ class TaskDefinition:
             raise ValueError(f"step {self.rules.name} is an approval and runs nothing")
         return self.run
 
+    @property
+    def key(self) -> TaskKey:
+        """Identifies the task in its job, and in reruns of the job."""
+        return self.rules.name, self.rules.index
+
+    @property
+    def title(self) -> str:
+        """The name under which the task is shown."""
+        return title(self.rules.name, self.rules.matrix)
+
 
 def of_steps(steps: Sequence[Step], *, over: Mapping[str, str]) -> list[TaskDefinition]:
-    """The tasks of a pipeline's steps, in the order written. `over` is the environment that the job sets in all of
-    them."""
-    return [_of_step(step, over) for step in steps]
+    """The tasks of a pipeline's steps, in the order written; a step with a matrix has several, in its order. `over` is
+    the environment that the job sets in all of them."""
+    return [task for step in steps for task in _of_step(step, over)]
 
 
-def _of_step(step: Step, over: Mapping[str, str]) -> TaskDefinition:
+def _of_step(step: Step, over: Mapping[str, str]) -> Iterator[TaskDefinition]:
     rules = _rules(step, name=step.name, depends_on=tuple(step.depends_on))
     match step:
         case ApprovalStep():
-            return TaskDefinition(replace(rules, approval=step.approval()), None)
+            yield TaskDefinition(replace(rules, approval=step.approval()), None)
         case StepSpec():
             rules = replace(rules, expressions=has_expressions(step))
-            return TaskDefinition(rules, step.run_spec(env=own(step.env, over)))
+            run = step.run_spec(env=own(step.env, over))
+            for one in [rules] if step.matrix is None else _of_matrix(rules, step.matrix):
+                yield TaskDefinition(one, run)
         case _:
             assert_never(step)
+
+
+def _of_matrix(rules: StepRules, matrix: MatrixSpec) -> Iterator[StepRules]:
+    rules = replace(rules, max_parallel=matrix.max_parallel, fail_fast=matrix.fail_fast)
+    for index, values in enumerate(combinations(matrix)):
+        yield replace(rules, matrix=values, index=index)
 
 
 def of_command(command: CommandSpec, *, name: str | None, env: Mapping[str, str] | None = None) -> TaskDefinition:
@@ -118,5 +142,5 @@ def _rules(spec: CommandSpec | StepBase, *, name: str, depends_on: tuple[str, ..
 
 @cache
 def _stated(kind: type[CommandSpec | StepBase]) -> tuple[str, ...]:
-    own = ("name", "depends_on")
+    own = ("name", "depends_on", "matrix")
     return tuple(one.name for one in fields(StepRules) if one.name in kind.model_fields and one.name not in own)

@@ -1,14 +1,15 @@
 """The environment of a step: its sources, their precedence, and the variables that the platform adds.
 
 The sources are the pipeline's env, the step's and the job's; a later one wins. Then come parameters as
-`HODEI_PARAM_<NAME>`, and last the platform's own variables, so that neither can be overridden. The agent adds the
-execution's id. The environment that all steps share is stored once, with the job: the pipeline's env under the job's
-(`merged`). A task stores only what its step sets and the job does not (`own`); laid over the job's environment, it
-gives the whole.
+`HODEI_PARAM_<NAME>`, and last the values of a matrix as `HODEI_MATRIX_<AXIS>` and the platform's own variables, so that
+none of these can be overridden. The agent adds the execution's id. The environment that all steps share is stored once,
+with the job: the pipeline's env under the job's (`merged`). A task stores only what its step sets and the job does not
+(`own`); laid over the job's environment, it gives the whole.
 """
 
 from collections.abc import Mapping
 
+from schemas.matrix import variables_of as of_matrix
 from schemas.params import Scalar, variables_of
 
 
@@ -39,6 +40,7 @@ def of_attempt(
     task_id: str,
     step: str,
     attempt: int,
+    matrix: Mapping[str, Scalar] | None = None,
     tracestate: str | None = None,
 ) -> dict[str, str]:
     """The environment of one attempt: the task's own, and the variables that identify the attempt.
@@ -48,6 +50,7 @@ def of_attempt(
     return {
         **({"TRACESTATE": tracestate} if tracestate is not None and "TRACEPARENT" not in env else {}),
         **env,
+        **(of_matrix(matrix) if matrix else {}),
         "HODEI_JOB_ID": job_id,
         "HODEI_JOB_NAME": job_name,
         "HODEI_TASK_ID": task_id,

@@ -200,7 +200,8 @@ def value_of(reference: Reference, values: Values) -> str:
         case "param":
             return _named("the job has no parameter", reference.name, values.params)
         case "matrix":
-            return _named("the step's matrix has no axis", reference.name, values.matrix)
+            # Keys that only `include` adds to other combinations are empty; the pipeline's checks know all keys.
+            return as_text(values.matrix.get(reference.name, ""))
         case "output":
             return _output(reference, values)
         case _:

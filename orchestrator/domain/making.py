@@ -96,7 +96,7 @@ def order_bytes(
 
 
 def _task(id: str, definition: TaskDefinition, wanted: Wanted) -> TaskState:
-    kept = wanted.kept.get(definition.rules.name)
+    kept = wanted.kept.get(definition.key)
     if kept is None:
         return TaskState(id, definition.rules, execution_id=wanted.execution_id)
     return TaskState(

@@ -127,7 +127,14 @@ class JobMoves:
         task.avoids = avoids
         task.exit_code = task.outputs = task.started_at = task.execution_id = None
         retrying = TaskRetrying(
-            task_id=task.id, job_id=self.job.id, attempt=task.attempt, name=task.name, reason=reason, run_at=run_at
+            task_id=task.id,
+            job_id=self.job.id,
+            attempt=task.attempt,
+            name=task.name,
+            matrix=task.matrix,
+            index=task.rules.index,
+            reason=reason,
+            run_at=run_at,
         )
         self.say(retrying, now)
         self._queue(task, now, run_at=run_at)
@@ -180,7 +187,7 @@ class JobMoves:
         job.status = JOB.advance(job.status, status)
         job.reason, job.finished_at = reason, now
         if reason is not Reason.JOB_TIMEOUT:
-            job.detail = f"step {cause.name}: {cause.detail}" if cause is not None and cause.detail else None
+            job.detail = f"step {cause.title}: {cause.detail}" if cause is not None and cause.detail else None
         self.job_changed = True
         self.say(job_ending(job, now), now)
 

@@ -81,6 +81,7 @@ class Orders:
             job_name=self.job_name,
             task_id=queued.task_id,
             step=rules.name,
+            matrix=rules.matrix,
             attempt=queued.attempt,
             tracestate=self.tracestate,
         )

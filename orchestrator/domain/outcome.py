@@ -28,6 +28,8 @@ _JOB_ENDS: Final = {
 def ending(job_id: str, task: TaskState) -> EventData:
     """The event of a task's end. Raises ValueError for a task that has not ended."""
     ids = {"task_id": task.id, "job_id": job_id, "attempt": task.attempt, "name": task.name}
+    if task.rules.index is not None:
+        ids |= {"matrix": task.matrix, "index": task.rules.index}
     match task.status:
         case TaskStatus.SUCCEEDED:
             return TaskSucceeded.model_validate({**ids, "outputs": task.outputs})

@@ -149,7 +149,7 @@ class JobRun(JobMoves):
             if task.status in ACTIVE:
                 task.detail = doing(task, now)
                 self.changed.add(task.id)
-                doings.append(f"step {task.name} {task.detail}")
+                doings.append(f"step {task.title} {task.detail}")
         self.job.detail = waiting.summed_up(self.job.started_at is not None, doings)
 
     # ------------------------------------------------------------------ reports

@@ -69,7 +69,7 @@ class Scale:
             )
         for one in large:
             if (found := self._step_fault(one, merged(shared, one.command.env), order_bytes)) is not None:
-                return f"step {one.rules.name}: {found}"
+                return f"step {one.title}: {found}"
         return None
 
     def _step_fault(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from orchestrator.domain.definition import StepRules
+from schemas.matrix import title
 from schemas.params import Scalar
 from schemas.specs import CLEANUP_TIMEOUT, Priority
 from schemas.states import JobStatus, Reason, TaskStatus
@@ -90,6 +91,16 @@ class TaskState:
     def name(self) -> str:
         """The step's name."""
         return self.rules.name
+
+    @property
+    def matrix(self) -> dict[str, Scalar] | None:
+        """The values of its step's matrix."""
+        return None if self.rules.matrix is None else dict(self.rules.matrix)
+
+    @property
+    def title(self) -> str:
+        """The name under which it is shown, with the values of its matrix."""
+        return title(self.rules.name, self.rules.matrix)
 
     @property
     def asks(self) -> bool:

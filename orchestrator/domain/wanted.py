@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator.domain.definition import TaskDefinition, again, job_name, of_command, of_steps
+from orchestrator.domain.definition import TaskDefinition, TaskKey, again, job_name, of_command, of_steps
 from orchestrator.domain.environment import merged
 from orchestrator.domain.parameters import resolved
 from schemas.params import ParamSpec, Scalar
@@ -88,8 +88,8 @@ class Wanted:
     run_at: datetime | None = None
     rerun_of: str | None = None
     schedule_id: str | None = None
-    kept: Mapping[str, FormerTask] = field(default_factory=dict)
-    """The tasks that succeeded in an earlier job and are not run again, by the name of their step."""
+    kept: Mapping[TaskKey, FormerTask] = field(default_factory=dict)
+    """The tasks that succeeded in an earlier job and are not run again."""
 
 
 def wanted_of_command(
@@ -168,5 +168,5 @@ def wanted_of_former(
         timeout=former.timeout,
         cleanup_timeout=former.cleanup_timeout,
         rerun_of=rerun_of,
-        kept={task.definition.rules.name: task for task in succeeded},
+        kept={task.definition.key: task for task in succeeded},
     )

@@ -151,7 +151,7 @@ limit $4
 -- name: get_job_executions
 -- A job's executions with the state of their logs, in the order of their start; those that have not begun come last.
 select
-    x.id::text as id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, t.position, t.depends_on,
+    x.id::text as id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, t.matrix, t.index, t.position, t.depends_on,
     x.started_at, x.finished_at
 from executions x
 join tasks t on t.job_id = x.job_id and t.id = x.task_id
@@ -177,12 +177,13 @@ order by t.position
 -- name: describe_task
 -- One task by its id alone, with its job's status, its dependencies and its worker.
 select
-    t.id::text as task_id, t.job_id::text as job_id, t.name, t.status, t.reason, t.detail, t.attempt, t.exit_code,
-    t.run_at, t.started_at, t.approval ->> 'message' as asks, t.execution_id::text as execution_id, x.worker_id::text as worker_id, x.worker_name,
+    t.id::text as task_id, t.job_id::text as job_id, t.name, t.matrix, t.status, t.reason, t.detail, t.attempt,
+    t.exit_code, t.run_at, t.started_at, t.approval ->> 'message' as asks, t.execution_id::text as execution_id,
+    x.worker_id::text as worker_id, x.worker_name,
     j.status as job_status,
     (
         select coalesce(json_agg(json_build_object(
-            'name', d.name, 'status', d.status,
+            'name', d.name, 'matrix', d.matrix, 'status', d.status,
             'satisfied', d.status = 'succeeded' or (d.status = 'failed' and d.allow_failure)
                 or (d.status = 'skipped' and d.reason = 'condition')
         ) order by d.position), '[]'::json)

@@ -91,7 +91,8 @@ class JobStore:
 
     async def executions(self, job_id: str) -> list[Record]:
         """A job's executions in the order of their start, those that have not begun last: id, attempt, status,
-        log_chunks, log_truncated, started_at, finished_at, and task, position and depends_on of the step."""
+        log_chunks, log_truncated, started_at, finished_at, and task (the step's name), matrix, index, position and
+        depends_on of its task."""
         return await self._database.fetch(self._sql["get_job_executions"], job_id)
 
     async def over_before(self, status: JobStatus, moment: datetime, limit: int) -> dict[str, list[str]]:

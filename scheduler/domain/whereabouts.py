@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, assert_never
 
+from schemas.matrix import title
 from schemas.model import rfc3339
 from schemas.questions import StepState, TaskAnswer
 from schemas.states import TASK, JobStatus, Reason, TaskStatus
@@ -50,12 +51,12 @@ def worker_in_words(id: str | None, name: str | None) -> str:
 def _pending(task: TaskAnswer) -> str:
     missing = [step for step in task.depends_on if not TASK.is_final(step.status)]
     if len(missing) == 1:
-        return f"waits for step {missing[0].name}, which is {missing[0].status.value}"
+        return f"waits for step {_title(missing[0])}, which is {missing[0].status.value}"
     if missing:
         return f"waits for steps {_named(missing)}"
     if task.job_status is JobStatus.PENDING:
         return "waits for its job to begin"
-    if task.depends_on:
+    if task.matrix is not None:
         return "waits until fewer tasks of its matrix run (`max_parallel`)"
     return "waits for no other step: it is about to be queued"
 
@@ -73,10 +74,14 @@ def _skipped(task: TaskAnswer) -> str:
         return "does not wait: it was skipped, because no step that it depends on failed"
     causes = [step for step in task.depends_on if not step.satisfied and TASK.is_final(step.status)]
     if len(causes) == 1:
-        return f"does not wait: it was skipped, because step {causes[0].name} {_past(causes[0].status)}"
+        return f"does not wait: it was skipped, because step {_title(causes[0])} {_past(causes[0].status)}"
     if causes:
         return f"does not wait: it was skipped, because of steps {_named(causes)}"
     return f"does not wait: it was skipped{_because(task)}"
+
+
+def _title(step: StepState) -> str:
+    return title(step.name, step.matrix)
 
 
 def _past(status: TaskStatus) -> str:
@@ -96,5 +101,5 @@ def _because(task: TaskAnswer) -> str:
 
 
 def _named(steps: Sequence[StepState]) -> str:
-    named = ", ".join(f"{step.name} ({step.status.value})" for step in steps[:MOST_STEPS])
+    named = ", ".join(f"{_title(step)} ({step.status.value})" for step in steps[:MOST_STEPS])
     return named if len(steps) <= MOST_STEPS else f"{named} and {len(steps) - MOST_STEPS} more"

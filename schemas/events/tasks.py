@@ -6,6 +6,7 @@ from pydantic import Field
 
 from schemas.events.base import EventData
 from schemas.model import Instant
+from schemas.params import Scalar
 from schemas.specs import Priority, Resources, RunSpec
 from schemas.states import Reason
 
@@ -19,11 +20,16 @@ class _TaskEvent(EventData):
         return self.task_id
 
 
-class TaskQueued(_TaskEvent):
+class _NamedTaskEvent(_TaskEvent):
+    name: str = Field(description="The step's name.")
+    matrix: dict[str, Scalar] | None = Field(None, description="The values of the step's matrix for this task.")
+    index: int | None = Field(None, description="The task's place in the step's matrix, from 0.")
+
+
+class TaskQueued(_NamedTaskEvent):
     """The task may run: everything that the scheduler and the worker need to know of it."""
 
     event_type = "tasks.queued"
-    name: str
     priority: Priority = "normal"
     requires: dict[str, str] = Field(default_factory=dict)
     resources: Resources | None = None
@@ -105,38 +111,33 @@ class TaskRejected(_Decided):
     event_type = "tasks.rejected"
 
 
-class TaskSucceeded(_TaskEvent):
+class TaskSucceeded(_NamedTaskEvent):
     event_type = "tasks.succeeded"
-    name: str
     outputs: dict[str, str] | None = Field(None, description=_OUTPUTS)
 
 
-class TaskFailed(_TaskEvent):
+class TaskFailed(_NamedTaskEvent):
     event_type = "tasks.failed"
-    name: str
     reason: Reason
     detail: str | None = Field(None, description="The reason in words, if there is more to it than `reason`.")
     exit_code: int | None = None
     outputs: dict[str, str] | None = Field(None, description=_OUTPUTS)
 
 
-class TaskCancelled(_TaskEvent):
+class TaskCancelled(_NamedTaskEvent):
     event_type = "tasks.cancelled"
-    name: str
     reason: Reason = Reason.CANCELLED
     detail: str | None = Field(None, description="What the job was doing or waiting for when it ran out of time.")
 
 
-class TaskSkipped(_TaskEvent):
+class TaskSkipped(_NamedTaskEvent):
     event_type = "tasks.skipped"
-    name: str
     reason: Reason = Reason.DEPENDENCY_FAILED
 
 
-class TaskRetrying(_TaskEvent):
+class TaskRetrying(_NamedTaskEvent):
     """An attempt failed or was lost; `attempt` is the one that comes next, due at `run_at`."""
 
     event_type = "tasks.retrying"
-    name: str
     reason: Reason
     run_at: Instant | None = None

@@ -82,7 +82,7 @@ class Task(Model):
     depends_on: list[str] = Field(description="The steps that must end before this one starts.")
     when: When = Field(description="After which outcomes of the steps that it depends on it runs.")
     condition: str | None = Field(alias="if", description="A CEL expression; the step is skipped if it is false.")
-    matrix: dict[str, str | int | float | bool] | None = Field(
+    matrix: dict[str, Scalar] | None = Field(
         description="The values of the step's matrix for this task; null without a matrix."
     )
     index: int | None = Field(description="The task's place in the step's matrix, from 0.")
@@ -271,6 +271,8 @@ class JobLogLine(LogLineView):
     """A line of output with the step, the attempt and the execution that wrote it."""
 
     task: str = Field(description="The step that wrote it.")
+    matrix: dict[str, Scalar] | None = Field(None, description="The values of the step's matrix, for a step with one.")
+    index: int | None = Field(None, description="The task's place in the step's matrix, from 0.")
     attempt: int = Field(description="The attempt that wrote it.")
     execution_id: Id = Field(description="The execution that wrote it.")
 

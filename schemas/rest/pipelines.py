@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, RootModel
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp, without_controls
-from schemas.params import Declarations, Parameters, ParamSpec
+from schemas.params import Declarations, Parameters, ParamSpec, Scalar
 from schemas.rest.lists import PageQuery
 from schemas.specs import (
     CLEANUP_TIMEOUT,
@@ -13,7 +13,6 @@ from schemas.specs import (
     CleanupSeconds,
     Command,
     Env,
-    MatrixValue,
     Seconds,
     StepSpec,
     StepType,
@@ -110,7 +109,7 @@ class PlannedTask(Model):
 
     name: str = Field(description="The step's name.")
     index: int | None = Field(description="The task's place in the step's matrix, from 0.")
-    matrix: dict[str, MatrixValue] | None = Field(
+    matrix: dict[str, Scalar] | None = Field(
         description="The values of the step's matrix for this task; null without a matrix."
     )
     depends_on: list[str] = Field(description="The steps that must end before this one starts.")

@@ -15,7 +15,8 @@ from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.embedded.terminal import say
 from hodei.escapes import escaped
-from hodei.lists import print_executions, print_pipelines, print_queue, print_schedules
+from hodei.lists import print_executions, print_queue, print_schedules
+from hodei.pipelines import print_pipelines
 from hodei.views import Output, print_job, print_jobs
 from hodei.workers import print_workers
 from schemas.model import acts
@@ -35,11 +36,13 @@ _EXECUTION = TaskExecution.model_construct(worker_id="w", worker_name=EVIL, deta
 _TASK = Task.model_construct(
     id="t", name=EVIL, status=TaskStatus.FAILED, reason=Reason.START_FAILED, detail=EVIL, attempt=1,
     command=f"first {EVIL}\nsecond", exit_code=None, started_at=None, finished_at=None, executions=[_EXECUTION],
-    labels={"stage": EVIL}, outputs={"TAG": EVIL},
+    labels={"stage": EVIL}, outputs={"TAG": EVIL}, matrix=None,
 )  # fmt: skip
+_OF_MATRIX = _TASK.model_copy(update={"matrix": {"os": EVIL}})
 _JOB: dict[str, Any] = {
     "id": "j", "name": EVIL, "status": JobStatus.FAILED, "reason": None, "detail": EVIL, "pipeline_id": None,
-    "priority": "normal", "labels": {"team": EVIL}, "created_at": NOW, "started_at": None, "finished_at": None,
+    "priority": "normal", "params": {"who": EVIL}, "labels": {"team": EVIL}, "created_at": NOW, "started_at": None,
+    "finished_at": None,
 }  # fmt: skip
 _MANAGED = ManagedExecution.model_construct(
     id="e", status=ExecutionStatus.FAILED, reason=None, exit_code=1, worker_name=EVIL, job_id="j", attempt=1,
@@ -55,11 +58,12 @@ _SCHEDULE = Schedule.model_construct(
 _WORKER = RegisteredWorker.model_construct(
     id="w", name=EVIL, type=EVIL, status=WorkerStatus.ONLINE, drained=False, busy=0, slots=1
 )
-_LINE = JobLogLine.model_construct(stream="system", message=EVIL, task=EVIL, execution_id="e")
+_LINE = JobLogLine.model_construct(stream="system", message=EVIL, task=EVIL, matrix={"os": EVIL}, execution_id="e")
 
 PRINTS: dict[str, Callable[[], object]] = {
     "jobs": lambda: print_jobs([Job.model_construct(**_JOB)]),
     "a job": lambda: print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK])),
+    "a job with a matrix": lambda: print_job(JobDetail.model_construct(**_JOB, tasks=[_OF_MATRIX])),
     "executions": lambda: print_executions([_MANAGED]),
     "the queue": lambda: print_queue([_QUEUED]),
     "pipelines": lambda: print_pipelines([_PIPELINE]),

@@ -19,7 +19,7 @@ async def pipelines(request: web.Request) -> web.Response:
     rows = [
         {
             "id": id, "name": "p", "description": "", "status": "active", "version": 1, "steps": [], "env": {},
-            "timeout": None, "cleanup_timeout": 60,
+            "timeout": None, "cleanup_timeout": 60, "params": {},
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
         }
         for id in IDS[first : first + size]

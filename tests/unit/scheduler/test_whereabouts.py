@@ -38,6 +38,10 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
     [
         (told(TaskStatus.PENDING, BUILD, DONE), "waits for step build, which is running"),
         (
+            told(TaskStatus.PENDING, BUILD.model_copy(update={"matrix": {"python": "3.11", "os": "debian"}})),
+            "waits for step build (3.11, debian), which is running",
+        ),
+        (
             told(TaskStatus.PENDING, BUILD, step("test", TaskStatus.PENDING)),
             "waits for steps build (running), test (pending)",
         ),
@@ -84,7 +88,7 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
             "does not wait: it was skipped, because no step that it depends on failed",
         ),
         (
-            told(TaskStatus.PENDING, DONE, step("test", TaskStatus.FAILED), job_status=JobStatus.RUNNING),
+            told(TaskStatus.PENDING, DONE, step("test", TaskStatus.FAILED), matrix={"os": "debian"}),
             "waits until fewer tasks of its matrix run (`max_parallel`)",
         ),
     ],

@@ -36,7 +36,7 @@ def test_every_variable_that_the_source_names_is_known() -> None:
     folders = ("shared", "orchestrator", "scheduler", "worker_manager", "nats_exporter", "hodei")
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     named = {name for path in sources for name in re.findall(r"HODEI_[A-Z_]*[A-Z]", path.read_text())}
-    assert named - {"HODEI_PARAM"} <= variables.KNOWN
+    assert named - {"HODEI_PARAM", "HODEI_MATRIX"} <= variables.KNOWN
 
 
 def test_what_a_command_finds_is_known() -> None:
@@ -56,7 +56,9 @@ def test_every_variable_of_the_compose_files_is_known() -> None:
     assert named >= variables.OF_COMPOSE
 
 
-@pytest.mark.parametrize("name", ["HODEI_JOB_ID", "HODEI_PARAM_ANYTHING", "HODEI_WORKER_SLOTS", "HOME", "XHODEI_FOO"])
+@pytest.mark.parametrize(
+    "name", ["HODEI_JOB_ID", "HODEI_PARAM_ANYTHING", "HODEI_MATRIX_OS", "HODEI_WORKER_SLOTS", "HOME", "XHODEI_FOO"]
+)
 def test_what_a_process_of_the_platform_knows_is_taken(name: str) -> None:
     assert variables.unknown_variables([name]) == []
 

@@ -1,0 +1,83 @@
+"""The matrix of a step: the values with which the step has a task each.
+
+Here: what a user writes, and how a task of it is named. `orchestrator.domain.matrix` checks and expands it.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
+
+from schemas.model import Model, OrDefault, without_controls
+from schemas.params import SCALAR, Number, Scalar, as_text
+from schemas.sizes import AXIS
+
+MAX_TASKS: Final = 256
+"""The most tasks of one step, and the most combinations of the axes of its matrix."""
+MAX_ENTRIES: Final = 256
+"""The most entries of `include`, and of `exclude`."""
+MAX_KEYS: Final = 20
+"""The most axes, and the most keys of one entry."""
+
+_LARGEST: Final = 2**63 - 1
+
+MatrixValue = Annotated[
+    Annotated[StrictBool, Tag("[boolean]")]
+    | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST), Tag("[integer]")]
+    | Annotated[Number, Tag("[number]")]
+    | Annotated[StrictStr, StringConstraints(max_length=200), AfterValidator(without_controls), Tag("[text]")],
+    SCALAR,
+]
+Axis = Annotated[list[MatrixValue], Field(min_length=1, max_length=MAX_TASKS)]
+Combination = Annotated[dict[str, MatrixValue], Field(min_length=1, max_length=MAX_KEYS)]
+Combinations = Annotated[list[Combination], Field(max_length=MAX_ENTRIES)]
+
+
+class MatrixSpec(Model):
+    """A step has a task for each combination of values. Every key that is not a field here is an axis: its values."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"python": ["3.11", "3.12"], "os": ["debian", "alpine"], "max_parallel": 2}]},
+    )
+    __pydantic_extra__: dict[str, Axis] = Field(init=False)
+
+    include: OrDefault[Combinations] = Field(
+        default_factory=list,
+        description="Values to add: to the combinations that have the same values of the axes named, or, if there are "
+        "none, as a further combination.",
+    )
+    exclude: OrDefault[Combinations] = Field(
+        default_factory=list, description="Combinations to leave out: those that have all the values of an entry."
+    )
+    max_parallel: int | None = Field(
+        None, ge=1, le=MAX_TASKS, description="How many of its tasks run at the same time; by default all."
+    )
+    fail_fast: OrDefault[bool] = Field(True, description="Whether the first task that fails cancels the others.")
+
+    @property
+    def axes(self) -> Mapping[str, list[Scalar]]:
+        """The axes with their values, in the order written."""
+        return self.__pydantic_extra__
+
+    @property
+    def keys(self) -> list[str]:
+        """The names that the values of a task may have, of `include` as well."""
+        return list(dict.fromkeys([*self.axes, *(name for entry in self.include for name in entry)]))
+
+
+def axis_variable(name: str) -> str:
+    """The variable in which a task finds its value of an axis."""
+    return AXIS + name.upper()
+
+
+def variables_of(matrix: Mapping[str, Scalar]) -> dict[str, str]:
+    """The variables of one task of a matrix."""
+    return {axis_variable(name): as_text(value) for name, value in matrix.items()}
+
+
+def title(step: str, matrix: Mapping[str, object] | None) -> str:
+    """The name under which a task is shown: `test (3.11, debian)`, or the step's name without a matrix."""
+    if not matrix:
+        return step
+    return f"{step} ({', '.join(as_text(one) for one in matrix.values() if isinstance(one, str | int | float))})"
