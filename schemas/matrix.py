@@ -6,7 +6,17 @@ Here: what a user writes, and how a task of it is named. `orchestrator.domain.ma
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
 
 from schemas.model import Model, OrDefault, without_controls
 from schemas.params import SCALAR, Number, Scalar, as_text
@@ -16,6 +26,8 @@ MAX_TASKS: Final = 256
 """The most tasks of one step, and the most combinations of the axes of its matrix."""
 MAX_ENTRIES: Final = 256
 """The most entries of `include`, and of `exclude`."""
+MAX_VALUE: Final = 200
+"""The most characters of a value."""
 MAX_KEYS: Final = 20
 """The most axes, and the most keys of one entry."""
 
@@ -25,8 +37,16 @@ MatrixValue = Annotated[
     Annotated[StrictBool, Tag("[boolean]")]
     | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST), Tag("[integer]")]
     | Annotated[Number, Tag("[number]")]
-    | Annotated[StrictStr, StringConstraints(max_length=200), AfterValidator(without_controls), Tag("[text]")],
+    | Annotated[StrictStr, StringConstraints(max_length=MAX_VALUE), AfterValidator(without_controls), Tag("[text]")],
     SCALAR,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                *({"type": kind} for kind in ("boolean", "integer", "number")),
+                {"type": "string", "maxLength": MAX_VALUE},
+            ]
+        }
+    ),
 ]
 Axis = Annotated[list[MatrixValue], Field(min_length=1, max_length=MAX_TASKS)]
 Combination = Annotated[dict[str, MatrixValue], Field(min_length=1, max_length=MAX_KEYS)]

@@ -19,6 +19,7 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
 from typing_extensions import TypeAliasType
@@ -69,6 +70,8 @@ Given = Annotated[
     | Annotated[Number, Tag("[number]")]
     | Annotated[StrictStr, Tag("[text]")],
     SCALAR,
+    # Not `oneOf`, which pydantic would generate: 3 is an integer and a number.
+    WithJsonSchema({"anyOf": [{"type": kind} for kind in ("boolean", "integer", "number", "string")]}),
 ]
 """A `Scalar` in a request."""
 
