@@ -20,7 +20,7 @@ from schemas.model import Model, OrDefault
 from schemas.params import Parameters, Scalar
 from schemas.rest.pipelines import PipelineCreate, PipelineText
 from shared.errors import FieldError, Invalid
-from shared.web import BodyReader
+from shared.web import MAX_ERRORS, BodyReader
 
 QUICK: Final = 4096
 """Characters of a text that is read at once. A longer one, which may take some 100 ms, is read in a thread."""
@@ -74,7 +74,7 @@ class Definitions:
     def check(self, pipeline: PipelineCreate) -> None:
         """Check the graph and the size of a pipeline whose fields are valid. Raises Invalid."""
         if faults := _graph_faults(pipeline):
-            raise Invalid(_as_errors(faults))
+            raise Invalid(_as_errors(faults[:MAX_ERRORS]))
         self._submission.check_pipeline(pipeline)
 
     async def of_text(self, text: str) -> PipelineCreate:
@@ -98,7 +98,7 @@ class Definitions:
         except Invalid as error:
             partly = readable(from_json(fields), [one.loc[1:] for one in error.errors])
             more = partly.faults(_graph_faults(partly.pipeline))
-            raise Invalid([*error.errors, *_as_errors(more)]) from None
+            raise Invalid([*error.errors, *_as_errors(more)][:MAX_ERRORS]) from None
         self.check(pipeline)
         return pipeline
 

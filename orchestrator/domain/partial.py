@@ -58,8 +58,12 @@ def readable(fields: object, errors: Collection[Loc]) -> Readable:
     read: dict[int, Step] = {}
     incomplete: set[int] = set()
     steps = steps if isinstance(steps, list) else []
+    by_step: dict[str | int, list[Loc]] = {}
+    for loc in errors:
+        if len(loc) > 1 and loc[0] == "steps":
+            by_step.setdefault(loc[1], []).append(loc[2:])
     for index, step in enumerate(steps):
-        of_step = [loc[2:] for loc in errors if loc[:2] == ("steps", index)]
+        of_step = by_step.get(index, [])
         found = _step(step, of_step)
         if found is not None:
             read[index] = found

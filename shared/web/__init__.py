@@ -6,7 +6,7 @@ not every process has: `dead_letters`, `idempotency`, `logs`, `paging` and `verd
 
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.app import DOCUMENT, METRICS, WebServer, create_web_app
-from shared.web.decode import BodyReader
+from shared.web.decode import MAX_ERRORS, BodyReader
 from shared.web.load import is_stopping, polling, waiting
 from shared.web.openapi import Answer
 from shared.web.responses import json_response
@@ -16,6 +16,7 @@ __all__ = [
     "DOCUMENT",
     "EVENT_STREAM",
     "IDEMPOTENCY_KEY",
+    "MAX_ERRORS",
     "METRICS",
     "Answer",
     "Api",

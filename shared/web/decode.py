@@ -9,6 +9,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
+from itertools import islice
 from typing import Annotated, Final, Generic, NoReturn, TypeVar, Union, get_args, get_origin
 
 from multidict import MultiMapping
@@ -22,6 +23,9 @@ from schemas.words import what_would_be_right
 from shared.errors import FieldError, Invalid, Malformed, shortened
 
 T = TypeVar("T")
+
+MAX_ERRORS: Final = 500
+"""The most errors of one request that are reported: to suggest the nearest valid name takes time for each."""
 
 _SEQUENCES: Final = (list, set, frozenset, tuple, Sequence, AbstractSet)
 _NUL: Final = "\x00"
@@ -117,7 +121,7 @@ def _raise(error: ValidationError, kind: object, place: str) -> NoReturn:
     found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         raise Malformed(found[0]["msg"].replace("Invalid JSON: ", "the body is not JSON: ")) from None
-    raise Invalid([_field_error(one, kind, place) for one in found]) from None
+    raise Invalid([_field_error(one, kind, place) for one in found[:MAX_ERRORS]]) from None
 
 
 def _field_error(one: ErrorDetails, kind: object, place: str) -> FieldError:
@@ -216,7 +220,7 @@ def _refuse_repeated_keys(raw: bytes) -> None:
         _LOOK.decode(raw.decode())
     except _Repeated:
         whole = json.loads(raw, object_pairs_hook=_Pairs, parse_int=float, strict=False)
-        raise Invalid(list(_repeated(whole, ("body",)))) from None
+        raise Invalid(list(islice(_repeated(whole, ("body",)), MAX_ERRORS))) from None
 
 
 def _repeated(value: object, loc: tuple[str | int, ...]) -> Iterator[FieldError]:

@@ -279,3 +279,17 @@ steps:
     assert "step 'a' cannot be started" in problem["errors"][0]["msg"]
     plan = await house.post(PLAN, {"pipeline": free, "params": {"v": "w"}}, status=200)
     assert plan["tasks"][0]["env"] == {"V": "w"}
+
+
+async def test_at_most_500_errors_are_listed_in_the_order_of_the_text(house: House) -> None:
+    steps = ", ".join(["{a: 1, b: 1, c: 1, d: 1}"] * 900)
+    problem = await house.post(VALIDATE, {"yaml": f"name: x\nsteps: [{steps}]"}, status=422)
+    assert len(problem["errors"]) == 500
+    columns = [error["column"] for error in problem["errors"]]
+    assert columns == sorted(columns)
+    unknown = {f"field{n}": 1 for n in range(20_000)}
+    for path, body in ((VALIDATE, unknown), ("/api/v1/pipelines", unknown)):
+        assert len((await house.post(path, body, status=422))["errors"]) == 500
+    names = [f"other{n}" for n in range(1000)]
+    steps_ = [{"name": "a", "command": "true", "depends_on": names}]
+    assert len((await house.post(VALIDATE, {"name": "x", "steps": steps_}, status=422))["errors"]) == 500
