@@ -17,7 +17,7 @@ from hodei.embedded.terminal import say
 from hodei.interrupts import Interrupts
 from hodei.patience import Submission, patiently
 from hodei.standard_streams import ClosedOutput
-from hodei.views import Output, failure_in_words
+from hodei.views import Output, failure_in_words, missed
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.states import JobStatus, Reason
 
@@ -245,5 +245,5 @@ def _say_left(job_id: str, cancelling: asyncio.Task[bool], interrupts: Interrupt
 def _why(job: JobDetail) -> str:
     if job.reason is Reason.JOB_TIMEOUT and job.detail:
         return f"{job.reason.value}: {job.detail}"
-    failed = [failure_in_words(task) for task in job.tasks if task.reason is not None]
+    failed = [failure_in_words(task) for task in job.tasks if missed(task)]
     return "; ".join(failed) or (job.reason.value if job.reason else job.status.value)

@@ -123,11 +123,13 @@ def print_job(job: JobDetail) -> None:
     for tasks in _by_step(job.tasks):
         step = tasks[0]
         console.print(Text(escaped(f"\n{step.name} {_what(step)}")), soft_wrap=True)
+        if step.condition is not None:
+            console.print(Text(f"if       {on_one_line(step.condition)}"), soft_wrap=True)
         if step.labels:
             console.print(Text(f"labels   {on_one_line(labels_text(step.labels))}"), soft_wrap=True)
         for task in tasks:
             print_outputs(console, task.outputs, of="" if task.matrix is None else f"{task_title(task)}: ")
-            if task.reason not in (None, Reason.FAIL_FAST):
+            if missed(task):
                 console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
 
 
@@ -285,6 +287,12 @@ async def write_output(stream: str, data: bytes) -> None:
         await until_ready(file)
         file.buffer.write(data[start : start + PIECE])
         file.buffer.flush()
+
+
+def missed(task: Task) -> bool:
+    """Whether a task has a failure of its own to explain: it did not succeed, and neither its `if` or `when` nor the
+    failure of another task of its matrix says why."""
+    return task.reason not in (None, Reason.CONDITION, Reason.NOT_NEEDED, Reason.FAIL_FAST)
 
 
 def failure_in_words(task: Task) -> str:

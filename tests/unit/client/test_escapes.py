@@ -36,7 +36,7 @@ _EXECUTION = TaskExecution.model_construct(worker_id="w", worker_name=EVIL, deta
 _TASK = Task.model_construct(
     id="t", name=EVIL, status=TaskStatus.FAILED, reason=Reason.START_FAILED, detail=EVIL, attempt=1,
     command=f"first {EVIL}\nsecond", exit_code=None, started_at=None, finished_at=None, executions=[_EXECUTION],
-    labels={"stage": EVIL}, outputs={"TAG": EVIL}, matrix=None,
+    labels={"stage": EVIL}, outputs={"TAG": EVIL}, matrix=None, condition=EVIL,
 )  # fmt: skip
 _OF_MATRIX = _TASK.model_copy(update={"matrix": {"os": EVIL}})
 _JOB: dict[str, Any] = {
@@ -152,3 +152,22 @@ def test_a_job_is_shown_with_the_outputs_of_its_steps(
     long = "output   LONG=" + ("x" * 65 + "…" if terminal else "x" * 100)
     assert lines[:3] == ["output   TAG=v1", r"output   NOTES=one\ntwo", long]
     assert lines[-2:] == ["output   N16=", "and 3 more outputs; --json shows all"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "explained"),
+    [
+        (TaskStatus.SUCCEEDED, None, False),
+        (TaskStatus.FAILED, Reason.EXIT_CODE, True),
+        (TaskStatus.SKIPPED, Reason.DEPENDENCY_FAILED, True),
+        (TaskStatus.SKIPPED, Reason.CONDITION, False),
+        (TaskStatus.SKIPPED, Reason.NOT_NEEDED, False),
+        (TaskStatus.CANCELLED, Reason.FAIL_FAST, False),
+    ],
+)
+def test_a_step_that_its_own_rules_skipped_is_no_failure(
+    status: TaskStatus, reason: Reason | None, explained: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = _TASK.model_copy(update={"name": "undo", "status": status, "reason": reason, "detail": None})
+    print_job(JobDetail.model_construct(**_JOB, tasks=[task]))
+    assert (f"undo: {reason and reason.value}" in capsys.readouterr().out) == explained
