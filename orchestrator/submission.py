@@ -16,6 +16,7 @@ from orchestrator.domain.graph import InvalidGraph
 from orchestrator.domain.making import NewJob, begin, order_bytes
 from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.plan import plan_of
+from orchestrator.domain.rerun import UnknownStep, kept
 from orchestrator.domain.sizes import Scale
 from orchestrator.domain.wanted import (
     FormerJob,
@@ -128,12 +129,18 @@ class Submission:
         self._check_sizes([job])
         return job
 
-    async def of_rerun(self, tx: Transaction, job_id: str, *, from_failed: bool) -> Wanted:
-        """A job again. Raises NotFound, and Conflict while it runs or when its pipeline is archived."""
+    async def of_rerun(self, tx: Transaction, job_id: str, *, start: str) -> Wanted:
+        """A job again, beginning with the step `start`, or with all that did not succeed (`failed`), or as a whole
+        (`start`). Raises NotFound, Conflict while it runs or when its pipeline is archived, and Invalid for an unknown
+        step."""
         former = await self._former(tx, job_id)
         if not former.over:
             raise Conflict(f"job {job_id} is not over yet: cancel it first, or wait")
-        job = wanted_of_former(new_id(), former, rerun_of=job_id, from_failed=from_failed)
+        try:
+            keeps = kept(former.tasks, start)
+        except UnknownStep as error:
+            raise Invalid([FieldError(("body", "from"), str(error), "unknown_step")]) from None
+        job = wanted_of_former(new_id(), former, rerun_of=job_id, kept=keeps)
         self._check_sizes([job])
         return job
 

@@ -67,10 +67,10 @@ class JobCalls(Services):
         """Request the cancellation of a job. Raises ApiError (409) when it has ended."""
         await self.orchestrator.request("POST", f"/api/v1/jobs/{quoted(job_id)}/cancel")
 
-    async def rerun(self, job_id: str, *, from_failed: bool = False) -> JobDetail:
-        """Repeat a job as a new one; with `from_failed`, steps that succeeded are not run again. Raises ApiError (409)
-        while the job runs, and when its pipeline is archived."""
-        request = RerunRequest.model_validate({"from": "failed" if from_failed else "start"})
+    async def rerun(self, job_id: str, *, start: str = "start") -> JobDetail:
+        """Repeat a job as a new one. With `start="failed"`, or a step's name, what succeeded before is kept. Raises
+        ApiError: 409 while the job runs and when its pipeline is archived, 422 for an unknown step."""
+        request = RerunRequest.model_validate({"from": start})
         path = f"/api/v1/jobs/{quoted(job_id)}/rerun"
         return one(
             JobDetail, await self.orchestrator.request("POST", path, body=body_of(RerunRequest, request), creates=True)

@@ -122,10 +122,10 @@ class JobRoutes:
         return json_response(JobState(id=id, status=runs[id].job.status), status=202)
 
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
-        """Creates a new job with the same definition; with `{"from": "failed"}`, steps that succeeded are not run
-        again. 409 while the job runs, and when its pipeline is archived."""
+        """Creates a new job with the same definition. With `{"from": "failed"}` or a step's name, it keeps what
+        succeeded before. 409 while the job runs, and when its pipeline is archived."""
         async with idempotent(request, self.outbox) as tx:
-            wanted = await self.submission.of_rerun(tx, id, from_failed=body.from_ == "failed")
+            wanted = await self.submission.of_rerun(tx, id, start=body.from_)
             [new] = begin_all([wanted])
             self.work.create(tx, [new])
             response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})

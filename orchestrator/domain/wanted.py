@@ -13,8 +13,8 @@ from orchestrator.domain.parameters import resolved
 from schemas.params import ParamSpec, Scalar
 from schemas.sizes import parameter_variable
 from schemas.specs import CLEANUP_TIMEOUT, CommandSpec, Priority
-from schemas.states import TaskStatus
-from schemas.steps import Step
+from schemas.states import Reason, TaskStatus
+from schemas.steps import Decision, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,11 @@ class FormerTask:
 
     definition: TaskDefinition
     status: TaskStatus
+    reason: Reason | None
+    detail: str | None
     exit_code: int | None
     outputs: Mapping[str, str] | None
+    decision: Decision | None
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
@@ -89,7 +92,7 @@ class Wanted:
     rerun_of: str | None = None
     schedule_id: str | None = None
     kept: Mapping[TaskKey, FormerTask] = field(default_factory=dict)
-    """The tasks that succeeded in an earlier job and are not run again."""
+    """The tasks of an earlier job that do not run again, with how they ended (`orchestrator.domain.rerun`)."""
 
 
 def wanted_of_command(
@@ -144,16 +147,15 @@ def wanted_of_former(
     rerun_of: str,
     env: Mapping[str, str] | None = None,
     params: Mapping[str, Scalar] | None = None,
-    from_failed: bool = False,
+    kept: Mapping[TaskKey, FormerTask] | None = None,
 ) -> Wanted:
-    """An earlier job again, with an additional environment and parameters. `from_failed` keeps the tasks that
-    succeeded. Raises InvalidParameters."""
+    """An earlier job again, with an additional environment and parameters, and without running the tasks in `kept`.
+    Raises InvalidParameters."""
     env, params = env or {}, params or {}
     changed = merged(env, params=params)
-    kept = {name: value for name, value in former.params.items() if parameter_variable(name) not in changed}
-    params = resolved(former.declared, {**kept, **params})
+    same = {name: value for name, value in former.params.items() if parameter_variable(name) not in changed}
+    params = resolved(former.declared, {**same, **params})
     over = merged(env, params=params)
-    succeeded = [task for task in former.tasks if from_failed and task.status is TaskStatus.SUCCEEDED]
     return Wanted(
         id,
         former.name,
@@ -168,5 +170,5 @@ def wanted_of_former(
         timeout=former.timeout,
         cleanup_timeout=former.cleanup_timeout,
         rerun_of=rerun_of,
-        kept={task.definition.key: task for task in succeeded},
+        kept=kept or {},
     )

@@ -169,7 +169,8 @@ where j.id = $1::uuid
 -- name: get_tasks_to_rerun
 -- A job's tasks with their complete definitions and their outcomes.
 select
-    t.id::text as id, :rules.columns, t.run, t.status, t.exit_code, t.outputs, t.queued_at, t.started_at, t.finished_at
+    t.id::text as id, :rules.columns, t.run, t.status, t.reason, t.detail, t.exit_code, t.outputs, t.decision, t.queued_at,
+    t.started_at, t.finished_at
 from tasks t
 where t.job_id = $1::uuid
 order by t.position

@@ -15,7 +15,8 @@ from schemas.ids import first_id_at, id_above, is_id
 from schemas.rest.jobs import JobQuery
 from schemas.rest.lists import PageQuery
 from schemas.specs import RunSpec
-from schemas.states import JobStatus, TaskStatus
+from schemas.states import JobStatus, Reason, TaskStatus
+from schemas.steps import Decision
 from shared.errors import NotFound
 from shared.outbox import OutboxTransaction
 from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed_by, with_rows
@@ -144,10 +145,13 @@ def _rows(jobs: Sequence[NewJob]) -> list[list[object]]:
 def _former_task(row: Record) -> FormerTask:
     return FormerTask(
         TaskDefinition(rules_of(row), None if row["run"] is None else RunSpec.model_validate(row["run"])),
-        TaskStatus(row["status"]),
-        row["exit_code"],
-        row["outputs"],
-        row["queued_at"],
-        row["started_at"],
-        row["finished_at"],
+        status=TaskStatus(row["status"]),
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        detail=row["detail"],
+        exit_code=row["exit_code"],
+        outputs=row["outputs"],
+        decision=None if row["decision"] is None else Decision.model_validate(row["decision"]),
+        queued_at=row["queued_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
     )

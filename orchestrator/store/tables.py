@@ -61,7 +61,7 @@ def _rule(column: FieldColumn[StepRules]) -> Callable[[NewTask], object]:
     return lambda one: column.write(one.definition.rules)
 
 
-def _decision(row: TaskRow) -> str | None:
+def _decision(row: NewTask | TaskRow) -> str | None:
     return None if row.task.decision is None else row.task.decision.model_dump_json()
 
 
@@ -109,11 +109,13 @@ NEW_TASKS: Final = Rows[NewTask](
     *(Column(column.name, column.type, _rule(column), cast=column.cast) for column in COLUMNS),
     Column("status", "text", attrgetter("task.status")),
     Column("reason", "text", attrgetter("task.reason")),
+    Column("detail", "text", attrgetter("task.detail")),
     Column("attempt", "integer", attrgetter("task.attempt")),
     Column("exit_code", "integer", attrgetter("task.exit_code")),
     Column("outputs", "text", _outputs, cast="json"),
     Column("execution_id", "uuid", attrgetter("task.execution_id")),
     Column("run_at", "timestamptz", attrgetter("task.run_at")),
+    Column("decision", "text", _decision, cast="json"),
     Column("queued_at", "timestamptz", attrgetter("task.queued_at")),
     Column("started_at", "timestamptz", attrgetter("task.started_at")),
     Column("finished_at", "timestamptz", attrgetter("task.finished_at")),

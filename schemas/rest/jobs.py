@@ -1,8 +1,8 @@
 """Jobs over REST: submissions, and the representations of jobs, their tasks and executions."""
 
-from typing import Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from schemas import words
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
@@ -22,6 +22,10 @@ from schemas.specs import (
 )
 from schemas.states import JOB, ExecutionStatus, JobStatus, Reason, TaskStatus
 from schemas.steps import Approval, Decision, Message
+
+FROM_START: Final = "start"
+FROM_FAILED: Final = "failed"
+"""The words that a rerun takes in place of a step's name."""
 
 
 class JobCreate(InlineCommand):
@@ -222,8 +226,12 @@ class RerunRequest(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"from": "failed"}]})
 
-    from_: OrDefault[Literal["start", "failed"]] = Field(
-        "start", alias="from", description="`start`: all steps run again. `failed`: steps that succeeded are kept."
+    from_: OrDefault[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(
+        FROM_START,
+        alias="from",
+        description="`start`: all steps run again. `failed`: what did not succeed runs again, and what depends on it. "
+        "A step's name: this step runs again as well. The other tasks are kept as they are: those that succeeded or "
+        "were skipped by their `if`.",
     )
 
 

@@ -180,7 +180,7 @@ async def test_a_rerun_from_failed_keeps_what_succeeded(client: Client) -> None:
     await expect.fails(client, job.id)
     await expect.succeeds(client, (await client.submit(command_job(f"touch {marker}", requires=there))).id)
 
-    again = await client.rerun(job.id, from_failed=True)
+    again = await client.rerun(job.id, start="failed")
 
     done = await expect.succeeds(client, again.id)
     await client.stop_worker(worker.id, force=True)

@@ -251,6 +251,35 @@ async def test_rerun_from_failed_keeps_what_succeeded(house: House) -> None:
     assert (await house.over(again))["status"] == "succeeded"
 
 
+async def test_rerun_from_a_step_keeps_what_is_before_it_with_outputs_and_decisions(house: House) -> None:
+    b = {"name": "b", "command": ["echo", "${{ steps.a.outputs.TAG }}"], "type": "exec", "depends_on": ["a", "ask"]}
+    pipeline = await house.pipeline(A, {"name": "ask", "type": "approval"}, b, {**B, "name": "c", "depends_on": ["b"]})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await house.post(f"/api/v1/tasks/{job['tasks'][1]['id']}/approve", {"by": "ana"}, status=200)
+    await house.say(finished(scheduled(await house.queued(job, "a")), outputs={"TAG": "v1"}))
+    for name in "bc":
+        await house.say(finished(scheduled(await house.queued(job, name))))
+    over = await house.over(job)
+    again = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {"from": "b"})
+    assert {task["name"]: task["status"] for task in again["tasks"]} == {
+        "a": "succeeded",
+        "ask": "succeeded",
+        "b": "queued",
+        "c": "pending",
+    }
+    assert (await house.queued(again, "b")).run.command == ["echo", "v1"]
+    shown = await house.get(f"/api/v1/jobs/{again['id']}")
+    assert shown["rerun_of"] == job["id"]
+    of_their_own = {"id", "executions"}
+    for before, after in zip(over["tasks"][:2], shown["tasks"][:2], strict=True):
+        assert {**after, **{one: before[one] for one in of_their_own}} == before
+    assert (shown["tasks"][1]["decision"]["by"], shown["tasks"][0]["executions"]) == ("ana", [])
+    problem = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {"from": "aks"}, status=422)
+    assert problem["errors"] == [
+        {"loc": ["body", "from"], "msg": "the job has no step 'aks'; did you mean ask?", "type": "unknown_step"}
+    ]
+
+
 async def test_outputs_are_shown_masked_and_kept_when_a_job_runs_again(house: House) -> None:
     pipeline = await house.pipeline(A, B)
     job = await house.submit(pipeline_id=pipeline["id"])
