@@ -138,7 +138,8 @@ def fields_of(pipeline: Pipeline | PipelineCreate) -> dict[str, object]:
 
 
 def _other_than_default(model: BaseModel, fields: Mapping[str, FieldInfo], *, free: bool) -> dict[str, object]:
-    found: dict[str, object] = {}
+    # The axes of a matrix are keys of their own beside its fields.
+    found = {name: _plain(value, free=free) for name, value in (model.model_extra or {}).items()}
     for name, field in fields.items():
         value = getattr(model, name)
         if field.is_required() or value != field.get_default(call_default_factory=True):

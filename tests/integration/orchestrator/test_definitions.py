@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from hodei import demo
 from orchestrator.api import definitions
+from orchestrator.domain.yaml_text import read
 from tests.integration.orchestrator.conftest import House
 
 VALIDATE = "/api/v1/pipelines/validate"
@@ -293,3 +294,25 @@ async def test_at_most_500_errors_are_listed_in_the_order_of_the_text(house: Hou
     names = [f"other{n}" for n in range(1000)]
     steps_ = [{"name": "a", "command": "true", "depends_on": names}]
     assert len((await house.post(VALIDATE, {"name": "x", "steps": steps_}, status=422))["errors"]) == 500
+
+
+async def test_a_plan_has_a_task_for_each_combination_of_a_matrix(house: House) -> None:
+    text = """\
+name: x
+steps:
+  test:
+    command: make check
+    env: {PYTHON: "${{ matrix.python }}"}
+    matrix: {python: ["3.11", "3.12"], os: [debian]}
+  report: {command: "true", needs: test}
+"""
+    Draft202012Validator(await house.get("/schemas/pipeline.json")).validate(read(text).plain())
+    plan = await house.post(PLAN, {"yaml": text}, status=200)
+    assert [(task["name"], task["index"], task["matrix"], task["env"]) for task in plan["tasks"]] == [
+        ("test", 0, {"python": "3.11", "os": "debian"}, {"PYTHON": "3.11"}),
+        ("test", 1, {"python": "3.12", "os": "debian"}, {"PYTHON": "3.12"}),
+        ("report", None, None, {}),
+    ]
+    bad = text.replace('["3.11", "3.12"]', "[[1]]").replace("os: [debian]", "os: []")
+    problem = await house.post(VALIDATE, {"yaml": bad}, status=422)
+    assert {place[:2] for place in places(problem)} == {(6, 23), (6, 29)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from typing import Any
 
 import pytest
 import yaml
@@ -56,7 +57,7 @@ def pipelines(draw: st.DrawFn) -> PipelineCreate:
     steps: list[dict[str, object]] = []
     for name in draw(st.lists(slugs, unique=True, max_size=5)):
         before = [step["name"] for step in steps]
-        step = {
+        step: dict[str, Any] = {
             "name": name,
             "command": draw(
                 texts.filter(str.strip) | st.lists(texts, min_size=1, max_size=3).filter(lambda one: one[0])
@@ -70,6 +71,10 @@ def pipelines(draw: st.DrawFn) -> PipelineCreate:
             "resources": draw(st.none() | st.fixed_dictionaries({}, optional={"cpu_m": st.integers(0, 9)})),
             "retry_on_lost": draw(st.booleans()),
         }
+        if draw(st.booleans()):
+            step["matrix"] = {"os": draw(st.lists(printable, min_size=1, max_size=2, unique=True)), "level": [1, 2]}
+            step["matrix"] |= draw(st.fixed_dictionaries({}, optional={"fail_fast": st.booleans()}))
+            step["matrix"] |= draw(st.just({}) | st.just({"exclude": [{"level": 2}], "max_parallel": 1}))
         steps.append(step | ({"when": draw(st.sampled_from(["always", "on_failure"]))} if step["depends_on"] else {}))
     declared = st.fixed_dictionaries({"type": st.just("number"), "default": st.floats(0, 9) | st.just(1.0)}) | (
         st.fixed_dictionaries({"type": st.just("choice"), "choices": st.lists(texts, min_size=1, unique=True)})
@@ -98,7 +103,13 @@ def test_what_has_its_default_is_left_out_and_the_rest_is_pleasant_to_read() -> 
             "timeout": 3600,
             "cleanup_timeout": 60,
             "steps": [
-                {"name": "fetch", "command": "git pull --rebase", "type": "shell", "when": "on_success"},
+                {
+                    "name": "fetch",
+                    "command": "git pull --rebase",
+                    "type": "shell",
+                    "when": "on_success",
+                    "matrix": {"python": ["3.11", "3.12"], "level": [1.0, 2], "max_parallel": 1, "fail_fast": True},
+                },
                 {"name": "3.11", "command": ["make", "check"], "depends_on": ["fetch"], "retry": {"max_attempts": 3}},
                 {
                     "name": "report",
@@ -120,6 +131,10 @@ timeout: 3600
 steps:
   fetch:
     command: git pull --rebase
+    matrix:
+      python: ["3.11", "3.12"]
+      level: [1.0, 2]
+      max_parallel: 1
   "3.11":
     depends_on: [fetch]
     command: [make, check]
