@@ -22,6 +22,7 @@ from schemas.rest.executions import ExecuteRequest
 from schemas.rest.jobs import JobCreate
 from schemas.rest.schedules import ScheduleCreate
 from schemas.rest.workers import WorkerRegister, WorkerStart
+from schemas.states import TaskStatus
 from schemas.subjects import DeadLetter
 from tests.e2e.framework.config import E2EConfig
 from tests.e2e.framework.data import command_job, pipeline, step, unique
@@ -37,7 +38,8 @@ PROMISED = {
         GET /api/v1/jobs/{id} | GET /api/v1/jobs/{id}/status | GET /api/v1/jobs/{id}/events
         GET /api/v1/jobs/{id}/logs | POST /api/v1/jobs/{id}/cancel | POST /api/v1/jobs/{id}/rerun
         DELETE /api/v1/jobs/{id} | POST /api/v1/pipelines/validate | POST /api/v1/pipelines/plan
-        GET /schemas/pipeline.json""",
+        GET /schemas/pipeline.json | GET /api/v1/approvals
+        POST /api/v1/tasks/{id}/approve | POST /api/v1/tasks/{id}/reject""",
     "scheduler": """
         POST /api/v1/schedule | GET /api/v1/scheduled | GET /api/v1/scheduled/{id} | DELETE /api/v1/scheduled/{id}
         POST /api/v1/workers | GET /api/v1/workers | GET /api/v1/workers/{id} | POST /api/v1/workers/{id}/heartbeat
@@ -108,6 +110,12 @@ async def _visit_orchestrator(client: Client) -> None:
     assert (await client.pipeline(made.id)).version == 2
     assert [each.version async for each in client.pipeline_versions(made.id)] == [2, 1]
     assert [one.name for one in (await client.pipeline_version(made.id, 1)).steps] == ["one"]
+    asks = {"name": "asks", "steps": [{"name": one, "type": "approval"} for one in ("a", "b")]}
+    asking = await client.submit({"pipeline": asks})
+    waiting = [one.id async for one in client.approvals() if one.job_id == asking.id]
+    assert set(waiting) == {task.id for task in asking.tasks}
+    assert (await client.approve(waiting[0], by="ana")).decision.by == "ana"
+    assert (await client.reject(waiting[1], comment="no")).status is TaskStatus.FAILED
     job = await client.submit(JobCreate(pipeline_id=made.id))
     await client.wait(job.id, timeout=30)
     await client.job(job.id)
