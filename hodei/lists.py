@@ -29,6 +29,7 @@ from hodei.options import (
     check,
 )
 from hodei.views import Columns, duration, labels_text, moment_text, print_columns, print_jobs, status_text
+from schemas.matrix import title
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from schemas.rest.jobs import Job, JobQuery
 from schemas.rest.schedules import QueuedTask, QueueQuery, Schedule, ScheduleQuery
@@ -198,7 +199,7 @@ def print_queue(tasks: Sequence[QueuedTask]) -> None:
     columns: Columns = {
         "TASK": [one.task_id for one in tasks],
         "POSITION": [str(one.position) for one in tasks],
-        "NAME": [one.name for one in tasks],
+        "NAME": [title(one.name, one.matrix) for one in tasks],
         "JOB": [one.job_id for one in tasks],
         "PRIORITY": [one.priority for one in tasks],
         "ATTEMPT": [str(one.attempt) for one in tasks],

@@ -24,6 +24,7 @@ from hodei.options import AsJson, Limit, Name, check
 from hodei.views import Columns, moment_text, print_columns
 from schemas.ids import is_id
 from schemas.model import on_one_line
+from schemas.params import ParamSpec, as_text
 from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import Pipeline, PipelineQuery, PipelineStatus
 from schemas.steps import ApprovalStep, Step
@@ -278,6 +279,7 @@ def print_pipeline(pipeline: Pipeline) -> None:
         "status": pipeline.status,
         "version": str(pipeline.version),
         "about": pipeline.description or "",
+        "params": ", ".join(map(_declared, pipeline.params.items())),
         "updated": moment_text(pipeline.updated_at),
     }
     console = Console(highlight=False)
@@ -364,7 +366,18 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
+def _declared(param: tuple[str, ParamSpec]) -> str:
+    """A declared parameter in words."""
+    name, spec = param
+    kind = f"one of {', '.join(spec.choices)}" if spec.choices else spec.type
+    default = "" if spec.default is None else f", by default {as_text(spec.default)}"
+    return f"{name} ({kind}{', required' if spec.required else default})"
+
+
 def _runs(step: Step) -> str:
     if isinstance(step, ApprovalStep):
         return f"approval: {step.message}" if step.message else "approval"
+    if step.matrix is not None:
+        command = step.command if isinstance(step.command, str) else " ".join(step.command)
+        return f"for each {' and '.join(step.matrix.keys)}: {command}"
     return step.command if isinstance(step.command, str) else " ".join(step.command)

@@ -161,6 +161,8 @@ def order_to_run(task: Task, run: RunSpec) -> TaskScheduled:
         job_id=task.job_id,
         attempt=task.attempt,
         name=task.name,
+        matrix=task.matrix,
+        index=task.step.index,
         execution_id=named(task.execution_id),
         worker_id=named(task.worker_id),
         worker_name=task.worker_name,

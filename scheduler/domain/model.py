@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from schemas.events import ExecutionFinished, ExecutionLost, TaskQueued
+from schemas.params import Scalar
 from schemas.specs import PRIORITY_RANK, Priority, Resources
 from schemas.states import Reason
 
@@ -58,6 +59,8 @@ class StepFields:
     requires: Mapping[str, str] = field(default_factory=dict)
     resources: Resources | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    matrix: Mapping[str, Scalar] | None = None
+    index: int | None = None
 
     @classmethod
     def of(cls, order: TaskQueued) -> "StepFields":
@@ -155,6 +158,11 @@ class Task:
     def labels(self) -> dict[str, str] | None:
         """The labels of its step, as its events have them."""
         return dict(self.step.labels) or None
+
+    @property
+    def matrix(self) -> dict[str, Scalar] | None:
+        """The values of its step's matrix, as its events have them."""
+        return None if self.step.matrix is None else dict(self.step.matrix)
 
     @property
     def waits(self) -> bool:

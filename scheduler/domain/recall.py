@@ -19,6 +19,7 @@ from schemas.events import (
     TaskScheduled,
     TaskWithdrawn,
 )
+from schemas.params import Scalar
 from schemas.questions import Overdue
 from schemas.specs import RunSpec
 from schemas.states import Reason
@@ -36,6 +37,8 @@ class Known:
     state: TaskState
     run: str | None = None
     labels: dict[str, str] | None = None
+    matrix: dict[str, Scalar] | None = None
+    index: int | None = None
     execution_id: str | None = None
     worker_id: str | None = None
     worker_name: str | None = None
@@ -75,6 +78,8 @@ def order(known: Known) -> Iterator[EventData]:
         **ids,
         **place,
         name=known.name,
+        matrix=known.matrix,
+        index=known.index,
         worker_name=known.worker_name,
         incarnation=known.incarnation or "",
         labels=known.labels,

@@ -84,7 +84,8 @@ returning task_id::text;
 
 -- name: recall_tasks
 -- The rows of these tasks.
-select t.task_id::text, t.job_id::text, t.attempt, t.status, t.name, t.run, t.labels, t.execution_id::text, t.worker_id::text,
+select t.task_id::text, t.job_id::text, t.attempt, t.status, t.name, t.run, t.labels, t.matrix, t.index,
+       t.execution_id::text, t.worker_id::text,
        w.name as worker_name, t.incarnation::text, t.placed_at, t.cancel_reason, t.outcome, t.report, t.traceparent
 from tasks t
 left join workers w on w.id = t.worker_id
@@ -100,7 +101,7 @@ where task_id in (
 -- name: queue_ready
 -- A page of tasks that are ready at a moment, in the order of the queue, after (priority, ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', :before::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'matrix', matrix, 'index', index, 'position', :before::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
            'labels', labels, 'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at
@@ -123,7 +124,7 @@ order by page.priority desc, page.ready_at, page.task_id;
 -- name: queue_delayed
 -- A page of tasks that are not yet due at a moment, the next due first, after (ready_at, task_id) or nulls.
 select json_build_object(
-           'task_id', task_id, 'job_id', job_id, 'name', name, 'position', :before::bigint + row_number() over (),
+           'task_id', task_id, 'job_id', job_id, 'name', name, 'matrix', matrix, 'index', index, 'position', :before::bigint + row_number() over (),
            'priority', priority_name(priority), 'attempt', attempt, 'requires', requires, 'resources', resources,
            'labels', labels, 'queued_at', rfc3339(queued_at), 'run_at', rfc3339(run_at))::text as body,
        task_id::text, priority, ready_at

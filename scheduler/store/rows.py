@@ -80,6 +80,8 @@ def known_of(row: Record) -> Known:
         name=row["name"],
         state=TaskState(row["status"]),
         run=row["run"],
+        matrix=row["matrix"],
+        index=row["index"],
         labels=row["labels"] or None,
         execution_id=row["execution_id"],
         worker_id=row["worker_id"],

@@ -54,7 +54,7 @@ def _reserved_for(worker: KnownWorker) -> str | None:
     return None if worker.reservation is None else worker.reservation.task.task_id
 
 
-STEP_COLUMNS: Final = columns_of(StepFields, json="jsonb")
+STEP_COLUMNS: Final = columns_of(StepFields, json="jsonb", ordered=("matrix",))
 
 ARRIVALS: Final = Rows[Task](
     Column("task_id", "uuid", key=True),

@@ -51,11 +51,11 @@ class TaskQueued(_NamedTaskEvent):
     )
 
 
-class TaskScheduled(_TaskEvent):
+class TaskScheduled(_NamedTaskEvent):
     """The scheduler chose a worker: the order to run."""
 
     event_type = "tasks.scheduled"
-    name: str = ""
+    name: str = Field("", description="The step's name.")
     execution_id: str
     worker_id: str
     worker_name: str | None = Field(None, description="The worker's name, if it is known.")

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
-from schemas.params import Parameters
+from schemas.params import Parameters, Scalar
 from schemas.rest.lists import LabelQuery, PageQuery, check_pairs
 from schemas.specs import Command, InlineCommand, LabelFilter, Labels, Priority, Resources
 from schemas.states import ScheduleStatus, TaskStatus
@@ -72,6 +72,8 @@ class QueuedTask(Model):
     task_id: Id = Field(description="The task's id.")
     job_id: Id = Field(description="The job to which it belongs.")
     name: str = Field(description="The step's name.")
+    matrix: dict[str, Scalar] | None = Field(None, description="The values of the step's matrix for this task.")
+    index: int | None = Field(None, description="The task's place in the step's matrix, from 0.")
     position: int = Field(description="Its position among the tasks that match the filters; 1 is the next one.")
     priority: Priority = Field(description="The job's priority.")
     attempt: int = Field(description="The number of the attempt that waits, from 1.")

@@ -1,7 +1,7 @@
 """The fields of a dataclass as columns of a table, mostly with the field's name: a new field needs only a migration
 that adds a column of the type below."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from operator import attrgetter
 from types import MappingProxyType
@@ -52,12 +52,19 @@ class FieldColumn(Generic[D]):
 
 
 def columns_of(
-    kind: type[D], *, json: Literal["json", "jsonb"] = "json", names: Mapping[str, str] = _SAME
+    kind: type[D],
+    *,
+    json: Literal["json", "jsonb"] = "json",
+    names: Mapping[str, str] = _SAME,
+    ordered: Container[str] = (),
 ) -> tuple[FieldColumn[D], ...]:
     """A column for each field of a dataclass, in their order. `names` are those of columns that cannot have their
-    field's name, by field."""
+    field's name, by field. The objects in the fields of `ordered` keep the order of their keys, unlike jsonb."""
     types = get_type_hints(kind)
-    return tuple(_column(one, types[one.name], names.get(one.name, one.name), json) for one in fields(kind))
+    return tuple(
+        _column(one, types[one.name], names.get(one.name, one.name), "json" if one.name in ordered else json)
+        for one in fields(kind)
+    )
 
 
 def from_row(kind: type[D], columns: tuple[FieldColumn[D], ...], row: Record | Mapping[str, object]) -> D:

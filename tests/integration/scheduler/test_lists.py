@@ -84,7 +84,7 @@ async def test_what_waits_is_found_by_each_field(house: Opener) -> None:
     )
     again = queued(name="build", requires={"zone": "north"}, attempt=2)
     late = queued(name="late", requires={"zone": "north"}, run_at=later, labels={"team": "web"})
-    plain = queued(name="plain")
+    plain = queued(name="plain").model_copy(update={"matrix": {"python": "3.11", "os": "debian"}, "index": 1})
     await here.say(build, again, late, plain)
     async with asyncio.timeout(DEADLINE):
         while len(await rows(here, "queue")) < 4:
@@ -110,6 +110,9 @@ async def test_what_waits_is_found_by_each_field(house: Opener) -> None:
         assert [one["task_id"] for one in found] == [one.task_id for one in expected], query
         assert [one["position"] for one in found] == list(range(1, len(expected) + 1)), query
         assert [one["labels"] for one in found] == [one.labels for one in expected], query
+        assert [(one["matrix"], one["index"]) for one in found] == [(one.matrix, one.index) for one in expected], query
+    [found] = await rows(here, "queue?name=plain")
+    assert list(found["matrix"]) == ["python", "os"], "in the order written"
     first = await page(here, f"{here.url}/api/v1/queue?requires=zone=north&limit=2")
     assert [one["task_id"] for one in first[0]] == [build.task_id, again.task_id]
     assert [one["task_id"] for one in (await page(here, first[1]))[0]] == [late.task_id]

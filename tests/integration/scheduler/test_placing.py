@@ -53,7 +53,8 @@ async def test_a_task_is_placed_and_its_end_makes_room_for_the_next(house: Opene
 async def test_the_labels_of_a_step_are_in_the_events_of_its_execution_even_after_a_restart(house: Opener) -> None:
     here = await house()
     agent = Agent(here.bus, slots=2)
-    labelled, plain = queued(labels={"team": "web"}), queued()
+    values = {"matrix": {"python": "3.11", "os": "debian"}, "index": 1}
+    labelled, plain = queued(labels={"team": "web"}).model_copy(update=values), queued()
     await here.say(labelled, plain)
     for one in (labelled, plain):
         await here.explained_in_queue(one.task_id)
@@ -63,6 +64,7 @@ async def test_the_labels_of_a_step_are_in_the_events_of_its_execution_even_afte
         await agent.beat()
         placed = {event.task_id: event for event in await here.ears.wait(TaskScheduled, 2)}
         assert placed[labelled.task_id].labels == {"team": "web"}
+        assert (placed[labelled.task_id].matrix, placed[labelled.task_id].index) == (values["matrix"], 1)
         assert "labels" not in placed[plain.task_id].model_fields_set
         agent.incarnation = new_id()
         await agent.beat()
