@@ -4,18 +4,21 @@ Here: what a user writes, and how a task of it is named. `orchestrator.domain.ma
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     StrictBool,
     StrictInt,
     StrictStr,
     StringConstraints,
     Tag,
+    TypeAdapter,
     WithJsonSchema,
+    model_validator,
 )
 
 from schemas.model import Model, OrDefault, without_controls
@@ -49,6 +52,7 @@ MatrixValue = Annotated[
     ),
 ]
 Axis = Annotated[list[MatrixValue], Field(min_length=1, max_length=MAX_TASKS)]
+_AXES: Final = TypeAdapter(dict[str, Axis])
 Combination = Annotated[dict[str, MatrixValue], Field(min_length=1, max_length=MAX_KEYS)]
 Combinations = Annotated[list[Combination], Field(max_length=MAX_ENTRIES)]
 
@@ -74,6 +78,17 @@ class MatrixSpec(Model):
         None, ge=1, le=MAX_TASKS, description="How many of its tasks run at the same time; by default all."
     )
     fail_fast: OrDefault[bool] = Field(True, description="Whether the first task that fails cancels the others.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _axes_are_no_unknown_fields(cls, given: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """The client ignores fields that it does not know, so that it can read the answers of a newer platform. The
+        axes are not among these."""
+        matrix = handler(given)
+        if not isinstance(given, Mapping) or matrix.model_extra is not None:
+            return matrix
+        axes = _AXES.validate_python({name: value for name, value in given.items() if name not in cls.model_fields})
+        return matrix.model_copy(update=axes)
 
     @property
     def axes(self) -> Mapping[str, list[Scalar]]:
