@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 """Not CHANGELOG.md: what it says of an earlier version may be gone."""
 FOLDERS = (
-    "benchmarks", "compose", "docs", "hodei", "nats_exporter", "orchestrator", "scheduler", "schemas", "shared",
-    "tests", "worker_manager",
+    "benchmarks", "compose", "docs", "examples", "hodei", "nats_exporter", "orchestrator", "scheduler", "schemas",
+    "shared", "tests", "worker_manager",
 )  # fmt: skip
 PATH = re.compile(rf"(?<![\w./:$<-])(?:{'|'.join(FOLDERS)}|<service>)/(?!_[a-z])[\w./<>*-]*+(?!:\d)|(?<=`)\w+\.py(?=`)")
 """A path from the top of the repository, in which `<service>` and `*` stand for a part; or the name of a module in
