@@ -96,12 +96,13 @@ select min(due_at) from jobs where due_at is not null and finished_at is null
 
 -- name: overdue_tasks
 -- A page of tasks of jobs in one status that wait for an event and have had none since $2, from a place in the order of
--- ids on. For a placed task, the time counts from when it could run.
+-- ids on. For a placed task, the time counts from when it could run. Clean-up goes on, so it is not being stopped.
 select
-    t.job_id::text as job_id, t.id::text as task_id, t.attempt, t.status, t.execution_id::text as execution_id, j.stopping
+    t.job_id::text as job_id, t.id::text as task_id, t.attempt, t.status, t.execution_id::text as execution_id,
+    case when t.run_when = 'always' and j.deadline is not null then null else j.stopping end as stopping
 from jobs j
 cross join lateral (
-    select one.job_id, one.id, one.attempt, one.status, one.execution_id
+    select one.job_id, one.id, one.attempt, one.status, one.execution_id, one.run_when
     from tasks one
     where
         one.job_id = j.id and one.status in ('queued', 'scheduled', 'running') and one.run is not null

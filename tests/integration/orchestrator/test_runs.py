@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from orchestrator.api import jobs
 from orchestrator.memory import RunMemory
-from orchestrator.recall import Unheard
+from orchestrator.recall import START, Unheard
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore
 from orchestrator.traces import Traces
@@ -43,7 +44,7 @@ from schemas.outputs import MAX_OUTPUTS
 from schemas.questions import RECALL_OF, TASK, Overdue, RecallAnswer, RecallQuestion, TaskQuestion
 from schemas.refusals import RefusalReason
 from schemas.specs import CommandSpec
-from schemas.states import Reason, TaskStatus
+from schemas.states import JobStatus, Reason, TaskStatus
 from shared.bus import Answering, answer, ask, questions_asked
 from shared.bus.bus import LEAST_PAYLOAD
 from shared.bus.connection import Connection
@@ -317,6 +318,27 @@ async def test_clean_up_after_a_cancel_ends_at_its_time_limit(house: House) -> N
     over = await house.over(job)
     assert over["status"] == "cancelled"
     assert [task["reason"] for task in over["tasks"]] == ["cancelled", "cleanup_timeout"]
+
+
+async def test_others_are_not_asked_to_stop_clean_up_until_it_is_ended_as_well(house: House) -> None:
+    clean = {"name": "clean", "command": "true", "depends_on": ["a"], "when": "always"}
+    job = await house.submit(pipeline_id=(await house.pipeline(A, B, clean))["id"])
+    placed = scheduled(await house.queued(job, "a"))
+    await house.say(started(placed))
+    await house.say(finished(placed))
+    cleaning, other = scheduled(await house.queued(job, "clean")), scheduled(await house.queued(job, "b"))
+    await house.say(started(cleaning))
+    await house.say(started(other))
+    store = RunStore(house.database)
+
+    async def asked() -> dict[str, Reason | None]:
+        later = now() + timedelta(hours=1)
+        return {one.task_id: one.stopping for one in await store.overdue(JobStatus.RUNNING, later, START, 10)}
+
+    await house.post(f"/api/v1/jobs/{job['id']}/cancel", status=202)
+    assert await asked() == {cleaning.task_id: None, other.task_id: Reason.CANCELLED}
+    await house.post(f"/api/v1/jobs/{job['id']}/cancel", status=202)
+    assert await asked() == {cleaning.task_id: Reason.CANCELLED, other.task_id: Reason.CANCELLED}
 
 
 ASK = {"name": "ask", "type": "approval", "message": "deploy?", "timeout": 3600}
