@@ -1,8 +1,8 @@
 """The command line: parsing and exit codes.
 
-Exit codes: 0 success, 1 the platform refused or failed, 2 wrong usage or a wrong setting. `run` exits with the
-command's own code, or as timeout(1), env(1) and shells do: 124 out of time, 125 hodei itself failed, 126 not
-executable, 127 not found, 128 + N after signal N.
+Exit codes: 0 success, 1 the platform refused or failed, 2 wrong usage or a wrong setting. `run`, `wait` and
+`rerun --follow` exit with the command's own code, or as timeout(1), env(1) and shells do: 124 out of time, 125 hodei
+itself failed, 126 not executable, 127 not found, 128 + N after signal N.
 """
 
 import json
@@ -26,6 +26,7 @@ from hodei.escapes import escaped
 from hodei.explain import explain
 from hodei.ids import whole_job_id
 from hodei.interpreter import python, service_path
+from hodei.jobs import rerun, wait
 from schemas.model import Name
 from schemas.specs import read_capacity, read_labels
 from schemas.states import JobStatus
@@ -70,6 +71,8 @@ app.command()(explain)
 app.command()(approvals)
 app.command()(approve)
 app.command()(reject)
+app.command()(rerun)
+app.command()(wait)
 
 
 def main() -> None:

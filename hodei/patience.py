@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from hodei.client import ApiError, Client, ClientError, Unreachable
+from hodei.client import ApiError, ClientError, Unreachable
 from hodei.client.transport import RETRIED_STATUSES
 from hodei.embedded.terminal import say
-from schemas.rest.jobs import JobCreate, JobDetail
+from schemas.rest.jobs import JobDetail
 
 PATIENCE: Final = 60.0
 """Seconds for which a service may be away, and for which a cancelled job may go on, before `hodei run` gives up."""
@@ -46,16 +46,17 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 class Submission:
-    """One job, sent with one Idempotency-Key until the platform answers, for at most PATIENCE seconds.
+    """A request for one job, sent with one Idempotency-Key until the platform answers, for at most PATIENCE seconds.
 
     Once `stop` is set, a job that the platform cannot have received is not sent again.
     """
 
-    def __init__(self, client: Client, job: JobCreate, stop: asyncio.Event) -> None:
+    def __init__(self, send: Callable[[str], Awaitable[JobDetail]], stop: asyncio.Event) -> None:
+        """`send` requests the job with an Idempotency-Key and returns it."""
         self.key = str(uuid.uuid4())
         self.perhaps_received = False
         """Whether the job may have been accepted although no response came."""
-        self._client, self._job, self._stop = client, job, stop
+        self._send, self._stop = send, stop
         self._error: ClientError | None = None
         self._failed = asyncio.Event()
 
@@ -81,7 +82,7 @@ class Submission:
     async def _ask(self, *, until: float) -> JobDetail:
         while True:
             try:
-                return await self._client.submit(self._job, idempotency_key=self.key)
+                return await self._send(self.key)
             except ClientError as error:
                 self._error = failure = error
                 self._failed.set()

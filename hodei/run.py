@@ -1,4 +1,4 @@
-"""`hodei run`: submits one job, follows it to its end, and turns its outcome into an exit code.
+"""`hodei run` and `hodei rerun --follow`: submit one job, follow it to its end, and turn its outcome into an exit code.
 
 When this program ends before the job, the job is cancelled, or a line on stderr names it with its last known state.
 """
@@ -7,6 +7,7 @@ import asyncio
 import re
 import signal
 import traceback
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -33,6 +34,9 @@ ASK_AGAIN: Final = 2.0
 LAST_WORDS: Final = 2.0
 """Seconds that the commentary may go on after the job's end."""
 LONGEST: Final = 366 * 24 * 3600.0
+Send = Callable[[str], Awaitable[JobDetail]]
+"""Requests a new job with an Idempotency-Key and returns it."""
+
 _NOT_EXECUTABLE: Final = re.compile(r"^(not permitted to run |.* is not something this system can run)")
 """The detail that an agent reports for a file that exists but cannot be executed (EACCES, ENOEXEC)."""
 
@@ -48,8 +52,25 @@ async def run(
     SIGINT, SIGTERM, SIGHUP and an output that cannot be written first cancel the job. The program leaves it at a second
     signal, half a second later or more, or PATIENCE seconds after the first.
     """
+
+    async def send(key: str) -> JobDetail:
+        return await client.submit(job, idempotency_key=key)
+
+    return await _run(client, send, detach=detach, quiet=quiet, as_json=as_json)
+
+
+async def rerun(client: Client, job_id: str, start: str, *, quiet: bool = False, as_json: bool = False) -> int:
+    """Run an earlier job again from `start`, and follow the new job as `run` does."""
+
+    async def send(key: str) -> JobDetail:
+        return await client.rerun(job_id, start=start, idempotency_key=key)
+
+    return await _run(client, send, detach=False, quiet=quiet, as_json=as_json)
+
+
+async def _run(client: Client, send: Send, *, detach: bool, quiet: bool, as_json: bool) -> int:
     with Interrupts(output=not detach) as interrupts:
-        submitted = await _submit(client, job, interrupts)
+        submitted = await _submit(send, interrupts)
         if submitted is None:
             return _own_code(interrupts)
         if detach and not interrupts.asked.is_set():
@@ -80,7 +101,7 @@ async def follow_to_the_end(
             return _own_code(interrupts)
         job = following.result()
         if job.status is not JobStatus.SUCCEEDED:
-            say(f"job {job.id} {job.status.value}: {_why(job)}")
+            say(outcome_in_words(job))
         cancelled_here = interrupts.asked.is_set() and job.status is JobStatus.CANCELLED
         cut_short = interrupts.output_failed and job.status is JobStatus.SUCCEEDED
         return _own_code(interrupts) if cancelled_here or cut_short else exit_code(job)
@@ -113,9 +134,9 @@ def exit_code(job: JobDetail) -> int:
     return 1
 
 
-async def _submit(client: Client, job: JobCreate, interrupts: Interrupts) -> JobDetail | None:
+async def _submit(send: Send, interrupts: Interrupts) -> JobDetail | None:
     """The job that was created. On failure prints whether the job may have been accepted, and returns None."""
-    submission = Submission(client, job, stop=interrupts.asked)
+    submission = Submission(send, stop=interrupts.asked)
     submitting, telling = asyncio.create_task(submission.answer()), asyncio.create_task(submission.tell())
     asked, insisted = (asyncio.create_task(event.wait()) for event in (interrupts.asked, interrupts.insisted))
     perhaps_received = True
@@ -240,6 +261,12 @@ def _say_left(job_id: str, cancelling: asyncio.Task[bool], interrupts: Interrupt
             accepted = cancelling.result()
             how = "the platform has accepted the request to cancel it" if accepted else "the job had already ended"
     say(f"stopped following job {job_id}: {how}")
+
+
+def outcome_in_words(job: JobDetail) -> str:
+    """A job that has ended: its status, and why it did not succeed."""
+    words = f"job {job.id} {job.status.value}"
+    return words if job.status is JobStatus.SUCCEEDED else f"{words}: {_why(job)}"
 
 
 def _why(job: JobDetail) -> str:

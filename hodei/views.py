@@ -20,7 +20,7 @@ from schemas.model import on_one_line
 from schemas.output import written
 from schemas.params import Scalar, as_text
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
-from schemas.states import Reason
+from schemas.states import Reason, TaskStatus
 
 STATUS_STYLES: Final = {
     "succeeded": "green",
@@ -109,6 +109,7 @@ def print_job(job: JobDetail) -> None:
         "job": Text(job.id),
         "name": Text(on_one_line(job.name)),
         "status": status_text(job.status.value, job.reason),
+        "rerun of": Text(job.rerun_of or ""),
         "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
         "params": Text(on_one_line(params_text(job.params))),
         "labels": Text(on_one_line(labels_text(job.labels))),
@@ -129,7 +130,7 @@ def print_job(job: JobDetail) -> None:
             console.print(Text(f"labels   {on_one_line(labels_text(step.labels))}"), soft_wrap=True)
         for task in tasks:
             print_outputs(console, task.outputs, of="" if task.matrix is None else f"{task_title(task)}: ")
-            if missed(task):
+            if missed(task) and task.decision is None:  # the decision is shown with what was asked
                 console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
 
 
@@ -148,7 +149,7 @@ def _what(task: Task) -> str:
         return f"runs: {task.command if isinstance(task.command, str) else shlex.join(task.command)}"
     asked = f"asks: {task.approval.message}" if task.approval and task.approval.message else "asks for an approval"
     if task.decision is None:
-        return asked
+        return f"{asked}\nwaits for: hodei approve {task.id}" if _asks(task) else asked
     by = f" by {task.decision.by}" if task.decision.by else ""
     why = f": {task.decision.comment}" if task.decision.comment else ""
     return f"{asked}\n{'approved' if task.decision.approved else 'rejected'}{by}{why}"
@@ -156,8 +157,8 @@ def _what(task: Task) -> str:
 
 def print_steps(job: JobDetail) -> None:
     """Print a job's steps, a line each, with the worker of the last attempt, or its id if its name is not known. The
-    tasks of a matrix stand below a line of their step."""
-    rows = [row for tasks in _by_step(job.tasks) for row in _step_rows(tasks)]
+    tasks of a matrix stand below a line of their step. In a rerun, the tasks of the earlier job are marked `kept`."""
+    rows = [row for tasks in _by_step(job.tasks) for row in _step_rows(job, tasks)]
     titles = ("STEP", "STATUS", "ATTEMPTS", "EXIT", "DURATION", "WORKER")
     columns: Columns = {heading: [row[place] for row in rows] for place, heading in enumerate(titles)}
     print_columns(columns, shorten="STEP", drop=("ATTEMPTS", "EXIT", "DURATION", "WORKER"))
@@ -167,25 +168,39 @@ def _by_step(tasks: Sequence[Task]) -> list[list[Task]]:
     return [list(of_step) for _, of_step in groupby(tasks, key=lambda task: task.name)]
 
 
-def _step_rows(tasks: Sequence[Task]) -> list[list[str | Text]]:
+def _step_rows(job: JobDetail, tasks: Sequence[Task]) -> list[list[str | Text]]:
     """The lines of one step."""
     if tasks[0].matrix is None:
-        return [_task_row(task, task.name) for task in tasks]
+        return [_task_row(job, task, task.name) for task in tasks]
     counts = Counter(task.status.value for task in tasks)
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return [[tasks[0].name, summary, "", "", "", ""], *(_task_row(task, f"  {task_title(task)}") for task in tasks)]
+    return [
+        [tasks[0].name, summary, "", "", "", ""],
+        *(_task_row(job, task, f"  {task_title(task)}") for task in tasks),
+    ]
 
 
-def _task_row(task: Task, name: str) -> list[str | Text]:
+def _task_row(job: JobDetail, task: Task, name: str) -> list[str | Text]:
     last = task.executions[-1] if task.executions else None
+    status = status_text(task.status.value, task.reason)
+    if _asks(task):
+        status.append(" (approval)")
+    attempts = str(len(task.executions)) if task.executions else ""
+    if task.finished_at is not None and task.finished_at < job.created_at:
+        attempts = "kept"  # it ended in the job of which this one is a rerun
     return [
         name,
-        status_text(task.status.value, task.reason),
-        str(len(task.executions)) if task.executions else "",
+        status,
+        attempts,
         "" if task.exit_code is None else str(task.exit_code),
         duration(task.started_at, task.finished_at),
         "" if last is None else last.worker_name or last.worker_id or "",
     ]
+
+
+def _asks(task: Task) -> bool:
+    """Whether it is an approval that waits for a decision."""
+    return task.approval is not None and task.status is TaskStatus.RUNNING
 
 
 def task_title(task: Task) -> str:
@@ -297,6 +312,8 @@ def missed(task: Task) -> bool:
 
 def failure_in_words(task: Task) -> str:
     """Why a step did not succeed."""
+    if task.reason is Reason.REJECTED and task.detail:
+        return f"{task_title(task)}: {task.detail}"  # the detail begins with "rejected"
     reason = task.reason.value if task.reason else task.status.value
     current = (e.detail for e in reversed(task.executions) if e.detail and e.attempt == task.attempt and e.reason)
     detail = task.detail or (None if task.reason is Reason.CANCELLED else next(current, None))

@@ -55,6 +55,7 @@ class StepState(EventModel):
     matrix: dict[str, Scalar] | None = None
     status: TaskStatus
     satisfied: bool = Field(description="Whether the steps that depend on it may run.")
+    asks: bool = Field(False, description="Whether it is an approval.")
 
 
 class TaskAnswer(EventModel):
@@ -75,6 +76,7 @@ class TaskAnswer(EventModel):
     worker_id: str | None = None
     worker_name: str | None = None
     asks: str | None = Field(None, description="The message of an approval; null for other steps.")
+    condition: str | None = Field(None, description="The `if` of its step.")
     job_status: JobStatus
     depends_on: list[StepState] = Field(default_factory=list)
 

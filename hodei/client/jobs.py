@@ -67,14 +67,15 @@ class JobCalls(Services):
         """Request the cancellation of a job. Raises ApiError (409) when it has ended."""
         await self.orchestrator.request("POST", f"/api/v1/jobs/{quoted(job_id)}/cancel")
 
-    async def rerun(self, job_id: str, *, start: str = "start") -> JobDetail:
+    async def rerun(self, job_id: str, *, start: str = "start", idempotency_key: str | None = None) -> JobDetail:
         """Repeat a job as a new one. With `start="failed"`, or a step's name, what succeeded before is kept. Raises
         ApiError: 409 while the job runs and when its pipeline is archived, 422 for an unknown step."""
         request = RerunRequest.model_validate({"from": start})
         path = f"/api/v1/jobs/{quoted(job_id)}/rerun"
-        return one(
-            JobDetail, await self.orchestrator.request("POST", path, body=body_of(RerunRequest, request), creates=True)
+        answer = await self.orchestrator.request(
+            "POST", path, body=body_of(RerunRequest, request), creates=True, idempotency_key=idempotency_key
         )
+        return one(JobDetail, answer)
 
     async def delete_job(self, job_id: str) -> None:
         """Delete a job and its logs. Raises ApiError (409) while it runs."""

@@ -179,12 +179,12 @@ order by t.position
 -- One task by its id alone, with its job's status, its dependencies and its worker.
 select
     t.id::text as task_id, t.job_id::text as job_id, t.name, t.matrix, t.status, t.reason, t.detail, t.attempt,
-    t.exit_code, t.run_at, t.started_at, t.approval ->> 'message' as asks, t.execution_id::text as execution_id,
+    t.exit_code, t.run_at, t.started_at, t.approval ->> 'message' as asks, t.condition, t.execution_id::text as execution_id,
     x.worker_id::text as worker_id, x.worker_name,
     j.status as job_status,
     (
         select coalesce(json_agg(json_build_object(
-            'name', d.name, 'matrix', d.matrix, 'status', d.status,
+            'name', d.name, 'matrix', d.matrix, 'status', d.status, 'asks', d.approval is not null,
             'satisfied', d.status = 'succeeded' or (d.status = 'failed' and d.allow_failure)
                 or (d.status = 'skipped' and d.reason = 'condition')
         ) order by d.position), '[]'::json)

@@ -30,8 +30,12 @@ def in_words(task: TaskAnswer, now: datetime) -> str:
             if task.asks is not None:
                 return f"waits for an approval{since}" + (f": {task.asks}" if task.asks else "")
             return f"runs on {_place(task)}{since}"
+        case TaskStatus.SUCCEEDED if task.asks is not None:
+            return "does not wait: it was approved"
         case TaskStatus.SUCCEEDED:
             return f"does not wait: it succeeded in attempt {task.attempt}"
+        case TaskStatus.FAILED if task.reason is Reason.REJECTED:
+            return f"does not wait: it was {task.detail or task.reason.value}"
         case TaskStatus.FAILED:
             return f"does not wait: it failed in attempt {task.attempt}{_because(task)}"
         case TaskStatus.CANCELLED:
@@ -51,7 +55,9 @@ def worker_in_words(id: str | None, name: str | None) -> str:
 def _pending(task: TaskAnswer) -> str:
     missing = [step for step in task.depends_on if not TASK.is_final(step.status)]
     if len(missing) == 1:
-        return f"waits for step {_title(missing[0])}, which is {missing[0].status.value}"
+        [step] = missing
+        asked = step.asks and step.status is TaskStatus.RUNNING
+        return f"waits for step {_title(step)}, which {'waits for an approval' if asked else f'is {step.status.value}'}"
     if missing:
         return f"waits for steps {_named(missing)}"
     if task.job_status is JobStatus.PENDING:
@@ -69,7 +75,8 @@ def _queued(task: TaskAnswer, now: datetime) -> str:
 
 def _skipped(task: TaskAnswer) -> str:
     if task.reason is Reason.CONDITION:
-        return "does not wait: it was skipped, because its `if` was false"
+        what = f": {task.condition}" if task.condition else ""
+        return f"does not wait: it was skipped, because its `if` was false{what}"
     if task.reason is Reason.NOT_NEEDED:
         return "does not wait: it was skipped, because no step that it depends on failed"
     causes = [step for step in task.depends_on if not step.satisfied and TASK.is_final(step.status)]

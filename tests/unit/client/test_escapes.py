@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from schemas.rest.pipelines import Pipeline
 from schemas.rest.schedules import Explanation, QueuedTask, Schedule, WorkerVerdict
 from schemas.rest.workers import RegisteredWorker
 from schemas.states import ExecutionStatus, JobStatus, Reason, ScheduleStatus, TaskStatus, WorkerStatus
+from schemas.steps import Approval, Decision
 
 EVIL = "a\x1b[31mred\x07\x9b2J\x7f\r\t\x0b\u202e\u2028b"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,12 +38,15 @@ _TASK = Task.model_construct(
     id="t", name=EVIL, status=TaskStatus.FAILED, reason=Reason.START_FAILED, detail=EVIL, attempt=1,
     command=f"first {EVIL}\nsecond", exit_code=None, started_at=None, finished_at=None, executions=[_EXECUTION],
     labels={"stage": EVIL}, outputs={"TAG": EVIL}, matrix=None, condition=EVIL,
+    approval=None, decision=None,
 )  # fmt: skip
+_DECISION = Decision(approved=False, by=EVIL, comment=EVIL, at=NOW)
+_ASKED = _TASK.model_copy(update={"command": None, "approval": Approval(message=EVIL), "decision": _DECISION})
 _OF_MATRIX = _TASK.model_copy(update={"matrix": {"os": EVIL}})
 _JOB: dict[str, Any] = {
     "id": "j", "name": EVIL, "status": JobStatus.FAILED, "reason": None, "detail": EVIL, "pipeline_id": None,
     "priority": "normal", "params": {"who": EVIL}, "labels": {"team": EVIL}, "created_at": NOW, "started_at": None,
-    "finished_at": None,
+    "finished_at": None, "rerun_of": None,
 }  # fmt: skip
 _MANAGED = ManagedExecution.model_construct(
     id="e", status=ExecutionStatus.FAILED, reason=None, exit_code=1, worker_name=EVIL, job_id="j", attempt=1,
@@ -64,6 +68,7 @@ PRINTS: dict[str, Callable[[], object]] = {
     "jobs": lambda: print_jobs([Job.model_construct(**_JOB)]),
     "a job": lambda: print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK])),
     "a job with a matrix": lambda: print_job(JobDetail.model_construct(**_JOB, tasks=[_OF_MATRIX])),
+    "a job with an approval": lambda: print_job(JobDetail.model_construct(**_JOB, tasks=[_ASKED])),
     "executions": lambda: print_executions([_MANAGED]),
     "the queue": lambda: print_queue([_QUEUED]),
     "pipelines": lambda: print_pipelines([_PIPELINE]),
@@ -129,6 +134,28 @@ def test_line_ends_and_every_script_stay(capfd: pytest.CaptureFixture[str]) -> N
     assert escaped("Größe 名前 שם 👩\u200d🚀") == "Größe 名前 שם 👩\u200d🚀"
     print_job(JobDetail.model_construct(**_JOB, tasks=[_TASK]))
     assert "\nsecond\n" in capfd.readouterr().out
+
+
+def test_an_approval_is_shown_with_how_to_decide_it_or_with_the_decision(capfd: pytest.CaptureFixture[str]) -> None:
+    waits = _ASKED.model_copy(update={"name": "ask", "status": TaskStatus.RUNNING, "reason": None, "decision": None})
+    print_job(JobDetail.model_construct(**_JOB, tasks=[waits]))
+    out = capfd.readouterr().out
+    assert "\nask   running (approval)  " in out.partition("STEP")[2]
+    assert "\nwaits for: hodei approve t\n" in out
+    decided = _ASKED.model_copy(update={"reason": Reason.REJECTED, "detail": "rejected by ana"})
+    print_job(JobDetail.model_construct(**_JOB, tasks=[decided]))
+    assert "rejected by ana" not in capfd.readouterr().out, "the line of the decision says so"
+
+
+def test_the_tasks_that_a_rerun_keeps_are_marked(capfd: pytest.CaptureFixture[str]) -> None:
+    before = _TASK.model_copy(
+        update={"name": "a", "status": TaskStatus.SUCCEEDED, "finished_at": NOW - timedelta(hours=1), "executions": []}
+    )
+    again = JobDetail.model_construct(**{**_JOB, "rerun_of": "earlier"}, tasks=[before, _TASK])
+    print_job(again)
+    out = capfd.readouterr().out
+    assert "rerun of earlier\n" in out
+    assert out.count("kept") == 1
 
 
 def test_a_job_is_shown_with_the_labels_of_its_steps(capfd: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,14 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
             "waits for step build (3.11, debian), which is running",
         ),
         (
+            told(TaskStatus.PENDING, BUILD.model_copy(update={"asks": True}), DONE),
+            "waits for step build, which waits for an approval",
+        ),
+        (
+            told(TaskStatus.PENDING, step("ask", TaskStatus.PENDING).model_copy(update={"asks": True})),
+            "waits for step ask, which is pending",
+        ),
+        (
             told(TaskStatus.PENDING, BUILD, step("test", TaskStatus.PENDING)),
             "waits for steps build (running), test (pending)",
         ),
@@ -65,6 +73,15 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
             "waits for an approval since 2026-01-01T00:00:00.000000Z: deploy?",
         ),
         (told(TaskStatus.RUNNING, asks=""), "waits for an approval"),
+        (told(TaskStatus.SUCCEEDED, asks=""), "does not wait: it was approved"),
+        (
+            told(TaskStatus.FAILED, asks="", reason=Reason.REJECTED, detail="rejected by ana: not yet"),
+            "does not wait: it was rejected by ana: not yet",
+        ),
+        (
+            told(TaskStatus.FAILED, asks="", reason=Reason.TIMEOUT, detail="it was not decided within 5 s"),
+            "does not wait: it failed in attempt 1 (timeout): it was not decided within 5 s",
+        ),
         (told(TaskStatus.SUCCEEDED, attempt=2), "does not wait: it succeeded in attempt 2"),
         (
             told(TaskStatus.FAILED, reason=Reason.EXIT_CODE, exit_code=3),
@@ -80,8 +97,8 @@ DONE = step("lint", TaskStatus.SUCCEEDED, satisfied=True)
             "does not wait: it was skipped, because step build was skipped",
         ),
         (
-            told(TaskStatus.SKIPPED, DONE, reason=Reason.CONDITION),
-            "does not wait: it was skipped, because its `if` was false",
+            told(TaskStatus.SKIPPED, DONE, reason=Reason.CONDITION, condition="params.stage == 'prod'"),
+            "does not wait: it was skipped, because its `if` was false: params.stage == 'prod'",
         ),
         (
             told(TaskStatus.SKIPPED, DONE, reason=Reason.NOT_NEEDED),
