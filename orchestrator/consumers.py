@@ -27,7 +27,7 @@ from schemas.events import (
     ScheduleFired,
     ScheduleRefused,
 )
-from schemas.refusals import RefusalReason, VerdictReason
+from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from schemas.states import JOB
 from shared.clock import now
 from shared.errors import Conflict, Invalid, NotFound
@@ -37,6 +37,9 @@ from shared.telemetry import Metrics, SpanKind, Tracing
 Event = CloudEvent[EventData]
 
 _TASK_REPORTS: Final = get_args(TaskReport)
+
+MOST_ERRORS: Final = 100
+"""The most fields that a refusal lists."""
 
 _LIVES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
 """Buckets in seconds, from the platform's own latency to a pipeline of six hours."""
@@ -151,6 +154,7 @@ class Requests:
                     attempt=asked.attempt,
                     reason=_reason(error),
                     detail=str(error),
+                    errors=_errors(error),
                 )
                 tx.emit(refusal)
             else:
@@ -188,4 +192,12 @@ def _reason(error: NotFound | Conflict | Invalid) -> VerdictReason:
 
 
 def _refused(schedule_id: str, error: NotFound | Conflict | Invalid, *, job_id: str | None = None) -> ScheduleRefused:
-    return ScheduleRefused(schedule_id=schedule_id, job_id=job_id, reason=_reason(error), detail=str(error))
+    return ScheduleRefused(
+        schedule_id=schedule_id, job_id=job_id, reason=_reason(error), detail=str(error), errors=_errors(error)
+    )
+
+
+def _errors(error: NotFound | Conflict | Invalid) -> list[RefusedField] | None:
+    if not isinstance(error, Invalid):
+        return None
+    return [RefusedField(loc=list(one.loc), msg=one.msg, type=one.type) for one in error.errors[:MOST_ERRORS]]

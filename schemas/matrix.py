@@ -8,6 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -20,6 +21,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from schemas.model import Model, OrDefault, without_controls
 from schemas.params import SCALAR, Number, Scalar, as_text
@@ -51,7 +53,18 @@ MatrixValue = Annotated[
         }
     ),
 ]
-Axis = Annotated[list[MatrixValue], Field(min_length=1, max_length=MAX_TASKS)]
+
+
+def _values(given: object) -> object:
+    if not isinstance(given, list):
+        rest = "include, exclude, max_parallel and fail_fast"
+        raise PydanticCustomError("axis_type", f"should be a list of values, as every key but {rest} is an axis")
+    if not given:
+        raise PydanticCustomError("too_short", "should have a value")
+    return given
+
+
+Axis = Annotated[list[MatrixValue], Field(min_length=1, max_length=MAX_TASKS), BeforeValidator(_values)]
 _AXES: Final = TypeAdapter(dict[str, Axis])
 Combination = Annotated[dict[str, MatrixValue], Field(min_length=1, max_length=MAX_KEYS)]
 Combinations = Annotated[list[Combination], Field(max_length=MAX_ENTRIES)]

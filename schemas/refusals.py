@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Literal
 
+from schemas.model import EventModel
+
 
 class RefusalReason(StrEnum):
     """Why a service refuses what another asks of it."""
@@ -20,6 +22,14 @@ class RefusalReason(StrEnum):
     """It can never be done as it is asked."""
     UNAVAILABLE = "unavailable"
     """The service cannot tell now, because it lacks something it needs."""
+
+
+class RefusedField(EventModel):
+    """One error of a request that is refused: its place in the body, outermost first, and what would be right."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
 
 
 VerdictReason = Literal[RefusalReason.NOT_FOUND, RefusalReason.CONFLICT, RefusalReason.INVALID]

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from schemas.events.base import EventData
 from schemas.events.target import JobTarget
 from schemas.model import EventModel, Instant
-from schemas.refusals import VerdictReason, reason_of_status
+from schemas.refusals import RefusedField, VerdictReason, reason_of_status
 from schemas.states import ExecutionStatus, Reason
 
 OUTPUTS_REFUSED: Final = (
@@ -116,6 +116,7 @@ class ExecutionRefused(_ExecutionEvent):
     version = 2
     reason: VerdictReason = Field(description="Why the request was refused.")
     detail: str
+    errors: list[RefusedField] | None = Field(None, description="The fields that are not valid, if any.")
 
     _version_1 = model_validator(mode="before")(reason_of_status)
 

@@ -5,7 +5,7 @@ from pydantic import Field, model_validator
 from schemas.events.base import EventData
 from schemas.events.target import JobTarget
 from schemas.model import Instant
-from schemas.refusals import VerdictReason, reason_of_status
+from schemas.refusals import RefusedField, VerdictReason, reason_of_status
 
 
 class _ScheduleEvent(EventData):
@@ -50,5 +50,6 @@ class ScheduleRefused(_ScheduleEvent):
     job_id: str | None = None
     reason: VerdictReason = Field(description="Why the request was refused.")
     detail: str
+    errors: list[RefusedField] | None = Field(None, description="The fields that are not valid, if any.")
 
     _version_1 = model_validator(mode="before")(reason_of_status)

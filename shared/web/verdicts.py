@@ -65,6 +65,7 @@ def _problem(refused: ExecutionRefused | ScheduleRefused, kind: str, id: str) ->
         case RefusalReason.CONFLICT:
             return Conflict(refused.detail)
         case RefusalReason.INVALID:
-            return Invalid([FieldError(("body", f"{kind}_id"), refused.detail, "refused")])
+            errors = [FieldError(tuple(one.loc), one.msg, one.type) for one in refused.errors or ()]
+            return Invalid(errors or [FieldError(("body", f"{kind}_id"), refused.detail, "refused")])
         case _ as other:
             assert_never(other)

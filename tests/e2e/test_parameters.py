@@ -31,3 +31,15 @@ async def test_an_inline_pipeline_runs_with_typed_parameters(client: Client) -> 
     assert (again.name, again.pipeline_id, again.params) == ("deploy", None, done.params)
     with pytest.raises(ApiError, match="version: is required"):
         await client.submit({"pipeline": PIPELINE})
+
+
+async def test_a_schedule_is_refused_by_the_parameter_that_is_wrong(client: Client) -> None:
+    made = await client.create_pipeline(PIPELINE)
+
+    with pytest.raises(ApiError) as caught:
+        await client.schedule({"pipeline_id": made.id, "params": {"version": "v1", "replicas": "many"}})
+
+    assert caught.value.status == 422
+    assert "replicas: should be a whole number" in str(caught.value)
+    [error] = caught.value.problem.errors or []
+    assert error.loc == ["body", "params", "replicas"]

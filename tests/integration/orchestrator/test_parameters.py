@@ -162,6 +162,8 @@ async def test_a_schedule_and_a_rerun_with_other_parameters_are_checked_as_well(
         id = fired.schedule_id
         [refused] = await house.ears.wait(ScheduleRefused, where=lambda one, id=id: one.schedule_id == id)  # type: ignore[misc]  # a lambda's default
         assert refused.detail == "body.params.count: should be a whole number"
+        [error] = refused.errors or []
+        assert (error.loc, error.type) == (["body", "params", "count"], "param_value")
     await house.say(fired := _fired(JobTarget(job_id=job["id"], params={"count": 5, "stage": "prod"})))
     await house.ears.wait(ScheduleConfirmed, where=lambda one: one.job_id == fired.job_id)
     again = await house.get(f"/api/v1/jobs/{fired.job_id}")

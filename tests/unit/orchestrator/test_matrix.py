@@ -115,8 +115,8 @@ def test_a_matrix_that_makes_no_sense_is_refused_by_its_path(
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
-        ({"a": []}, "matrix.a"),
-        ({"a": 1}, r"matrix.a\n.*valid list"),
+        ({"a": []}, r"matrix.a\n.*should have a value"),
+        ({"a": 1}, r"matrix.a\n.*should be a list of values, as every key but"),
         ({"a": [None]}, "should be a string, a number, true or false"),
         ({"a": [["x"]]}, "should be a string, a number, true or false"),
         ({"a": ["x" * 201]}, "at most 200 characters"),

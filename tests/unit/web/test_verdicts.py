@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from schemas.events import EventData, ScheduleConfirmed, ScheduleRefused
-from schemas.refusals import RefusalReason, VerdictReason
+from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from shared.bus import Listener
 from shared.errors import Conflict, HodeiError, Invalid, NotFound
 from shared.outbox import Outbox
@@ -64,6 +64,15 @@ async def test_a_refusal_is_answered_and_undone(reason: VerdictReason, error: ty
     with pytest.raises(error, match=r"there is no job j|because"):
         await ask(room(), undone, ScheduleRefused(schedule_id="s", reason=reason, detail="because"))
     assert undone.undone == 1
+
+
+async def test_the_fields_that_a_refusal_names_are_those_of_the_request() -> None:
+    wrong = RefusedField(loc=["body", "params", "count"], msg="should be a whole number", type="param_value")
+    refused = ScheduleRefused(schedule_id="s", reason=RefusalReason.INVALID, detail="because", errors=[wrong])
+    with pytest.raises(Invalid) as caught:
+        await ask(room(), Undone(), refused)
+    [error] = caught.value.errors
+    assert (error.loc, error.msg, error.type) == (("body", "params", "count"), wrong.msg, wrong.type)
 
 
 async def test_any_other_verdict_is_returned() -> None:
