@@ -13,7 +13,7 @@ from orchestrator.domain.orders import Commands, Entry, Orders, Queued
 from orchestrator.domain.outcome import ending, job_ending, outcome
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.steps import ACTIVE, Step, Steps
-from orchestrator.domain.views import values_of, views_of
+from orchestrator.domain.views import Views, values_of, views_of
 from schemas.events import EventData, JobStarted, TaskApprovalRequested, TaskCancelRequested, TaskRetrying
 from schemas.states import JOB, TASK, JobStatus, Reason, TaskStatus
 from schemas.steps import Approval
@@ -105,8 +105,9 @@ class JobMoves:
     def decide(self, steps: Iterable[Step], now: datetime, *, run_at: datetime | None = None) -> None:
         """Queue or skip the tasks of steps that are ready, and decide the steps that become ready by this."""
         ready = list(steps)
+        views = views_of(self.steps)  # the outputs of a large matrix take long to put together
         for step in ready:  # grows while it is read
-            verdict = self._verdict(step)
+            verdict = self._verdict(step, views)
             if verdict is None:
                 self._start(step, now, run_at=run_at)
             else:
@@ -199,8 +200,8 @@ class JobMoves:
         """Note an event of another service for the timeline."""
         self.journal.append(Entry(event, now, observed=True))
 
-    def _verdict(self, step: Step) -> Verdict | None:
-        """How a step that is ready ends without running; None if it runs."""
+    def _verdict(self, step: Step, views: Views) -> Verdict | None:
+        """How a step that is ready ends without running; None if it runs. Steps in `views` are over for good."""
         if self.job.stopping is None:
             skipped = DECISIONS[step.rules.when][step.upstream]
             if skipped is not None:
@@ -210,7 +211,7 @@ class JobMoves:
         if step.rules.condition is None:
             return None
         try:
-            holds = evaluate(step.rules.condition, values_of(self.job, step.rules, 1, views_of(self.steps)))
+            holds = evaluate(step.rules.condition, values_of(self.job, step.rules, 1, views))
         except ConditionError as error:
             return Verdict(TaskStatus.FAILED, Reason.BAD_CONDITION, str(error))
         return None if holds else Verdict(TaskStatus.SKIPPED, Reason.CONDITION)

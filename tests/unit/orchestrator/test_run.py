@@ -1,5 +1,6 @@
 """One job's life: what reports change, and that their order does not matter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypedDict
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import Unpack
 
+from orchestrator.domain import views
 from orchestrator.domain.definition import StepRules
 from orchestrator.domain.orders import Queued
 from orchestrator.domain.run import JobRun, TaskReport
+from orchestrator.domain.scope import StepView
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.steps import ACTIVE
 from schemas.events import (
@@ -685,6 +688,24 @@ def test_dependants_wait_for_all_tasks_of_a_matrix() -> None:
     assert statuses(run) == {"t0": "failed", "t1": "queued", "t2": "pending", "z": "pending"}
     apply(run, finished("t1"), finished("t2"))
     assert statuses(run)["z"] == "queued"
+
+
+def test_the_outputs_of_a_matrix_are_put_together_once_for_all_steps_that_it_makes_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+
+    def counted(tasks: Sequence[views.Ended]) -> StepView:
+        seen.append(len(tasks))
+        return view_of(tasks)
+
+    view_of = views.view_of
+    monkeypatch.setattr(views, "view_of", counted)
+    after = [a_task(one, one, ("t",), condition=f'steps.t.outputs.X == \'["{one}", ""]\'') for one in "xyz"]
+    run = run_of(*a_matrix("t", 2), *after)
+    apply(run, finished("t0", outputs={"X": "y"}), finished("t1"))
+    assert statuses(run) == {"t0": "succeeded", "t1": "succeeded", "x": "skipped", "y": "queued", "z": "skipped"}
+    assert seen == [2]
 
 
 def avoided(run: JobRun) -> tuple[str, ...]:
