@@ -12,6 +12,7 @@ from typing import Final, assert_never, get_args
 import structlog
 from opentelemetry.trace import Span
 
+from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
 from orchestrator.submission import Submission, begin_all
 from orchestrator.unit_of_work import UnitOfWork
@@ -30,7 +31,7 @@ from schemas.events import (
 from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from schemas.states import JOB
 from shared.clock import now
-from shared.errors import Conflict, Invalid, NotFound
+from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.outbox import Outbox
 from shared.telemetry import Metrics, SpanKind, Tracing
 
@@ -145,6 +146,9 @@ class Requests:
             try:
                 target = _without_pipeline(asked.target)
                 wanted = await self._submission.of_target(tx, target, job_id=asked.job_id, single=True)
+                task_ids = [asked.task_id] if wanted.definitions else []
+                [new] = begin_all([replace(wanted, task_ids=task_ids, execution_id=asked.execution_id)])
+                _must_run(new)
             except (NotFound, Conflict, Invalid) as error:
                 _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))
                 refusal = ExecutionRefused(
@@ -160,9 +164,17 @@ class Requests:
             else:
                 if not wanted.definitions:
                     tx.emit(_completed(asked))
-                task_ids = [asked.task_id] if wanted.definitions else []
-                wanted = replace(wanted, task_ids=task_ids, execution_id=asked.execution_id)
-                await self._work.create_missing(tx, begin_all([wanted]))
+                await self._work.create_missing(tx, [new])
+
+
+def _must_run(new: NewJob) -> None:
+    """Raises Invalid for a job whose step has no execution: an approval, or a step that its `if` or a bad expression
+    ends at once."""
+    if new.definitions and not new.run.ordered:
+        [task] = new.run.tasks.values()
+        why = "it is an approval" if task.asks else f"it is {task.status.value} ({task.reason})"
+        says = f"step {task.title} runs nothing: {why}" + (f": {task.detail}" if task.detail else "")
+        raise Invalid([FieldError(("body", "job_id"), says, "runs_nothing")])
 
 
 def _completed(asked: ExecutionRequested) -> ExecutionCompleted:

@@ -600,6 +600,32 @@ async def test_a_direct_execution_of_nothing_is_refused(house: House) -> None:
     assert (refused.execution_id, refused.reason) == (asked.execution_id, RefusalReason.NOT_FOUND)
 
 
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        ({"type": "approval"}, "step s runs nothing: it is an approval"),
+        ({"command": "true", "if": "params.go == 'yes'"}, "step s runs nothing: it is skipped (condition)"),
+        (
+            {"command": "true", "env": {"V": "${{ params.gone }}"}},
+            "step s runs nothing: it is failed (bad_expression): env.V: the job has no parameter 'gone'",
+        ),
+    ],
+)
+async def test_a_direct_execution_of_a_job_that_runs_nothing_is_refused(
+    house: House, step: dict[str, object], says: str
+) -> None:
+    pipeline = await house.pipeline({"name": "s", **step})
+    job = await house.submit(pipeline_id=pipeline["id"], params={"go": "no"})
+    asked = ExecutionRequested(
+        execution_id=new_id(), task_id=new_id(), job_id=new_id(), attempt=1, target=JobTarget(job_id=job["id"])
+    )
+    await house.say(asked)
+    [refused] = await house.ears.wait(ExecutionRefused)
+    assert (refused.execution_id, refused.reason) == (asked.execution_id, RefusalReason.INVALID)
+    assert says in (refused.detail or "")
+    await house.get(f"/api/v1/jobs/{asked.job_id}", status=404)
+
+
 async def test_a_job_of_an_archived_pipeline_is_refused_to_schedules_and_executions(house: House) -> None:
     pipeline = await house.pipeline({"name": "a", "command": "true"})
     job = await house.submit(pipeline_id=pipeline["id"])
