@@ -11,6 +11,7 @@ from orchestrator.api.logs import LogRoutes
 from orchestrator.api.pipelines import PipelineRoutes
 from orchestrator.api.timeline import TimelineRoutes
 from orchestrator.consumers import Requests, Runs
+from orchestrator.counters import ApprovalMetrics
 from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
@@ -53,6 +54,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     deadlines = Deadlines(work, run_store)
     work.when_due(deadlines.wake)
     runs = Runs(work, metrics)
+    ApprovalMetrics(metrics, job_store)
     outbox.when_undeliverable(TaskQueued, UndeliverableTasks(work))
     outbox.when_undeliverable(TaskSucceeded, UndeliverableEnds(outbox))
     outbox.when_undeliverable(TaskFailed, UndeliverableEnds(outbox))

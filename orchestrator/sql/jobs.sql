@@ -219,3 +219,7 @@ where t.approval is not null and t.status = 'running'
     and t.id < :before::uuid -- if given
 order by t.id desc
 limit :limit
+
+-- name: count_approvals
+-- How many approvals wait for a decision, and since when the oldest does.
+select count(*)::integer as count, min(started_at) as since from tasks where approval is not null and status = 'running'

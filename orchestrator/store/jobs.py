@@ -67,6 +67,11 @@ class JobStore:
         job_id: str | None = await self._database.fetch_value(self._sql["job_of_task"], task_id)
         return job_id
 
+    async def count_approvals(self) -> tuple[int, datetime | None]:
+        """How many approvals wait for a decision, and since when the oldest does."""
+        row = await self._database.fetch_one(self._sql["count_approvals"])
+        return (0, None) if row is None else (row["count"], row["since"])
+
     async def find_approvals(self, query: PageQuery, before: str | None) -> Page:
         """A page of the approvals that wait for a decision, newest first."""
         values = {"before": before, "limit": query.limit + 1}

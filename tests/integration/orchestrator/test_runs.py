@@ -356,6 +356,8 @@ async def test_an_approval_waits_for_a_decision_and_keeps_it(house: House) -> No
         "deploy?",
     )
     assert await house.get(f"/api/v1/jobs/{job['id']}") == job
+    async with house.http.get(f"{house.url}/metrics") as answer:
+        assert "hodei_approvals_waiting 1.0\n" in await answer.text()
     [waits] = await house.get("/api/v1/approvals")
     assert (waits["id"], waits["job_id"], waits["message"]) == (ask["id"], job["id"], "deploy?")
     [asked] = await house.ears.wait(TaskApprovalRequested)
