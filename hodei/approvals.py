@@ -6,13 +6,14 @@ from typing import Annotated, Final
 
 import typer
 
+from hodei import usage
 from hodei.asking import show_list, with_client
 from hodei.client import Client
 from hodei.escapes import escaped
 from hodei.ids import NoSuchId
 from hodei.options import AsJson, Limit
 from hodei.views import Columns, moment_text, print_columns
-from schemas.rest.jobs import DecidedTask, WaitingApproval
+from schemas.rest.jobs import DecidedTask, DecisionRequest, WaitingApproval
 
 MOST: Final = 10_000
 """The most approvals that are searched for an id."""
@@ -27,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def approvals(limit: Limit = 20, as_json: AsJson = False) -> None:
-    """List the steps that wait for an approval, newest first."""
+    """List the steps that wait for an approval, newest first. An input with * is required."""
 
     async def find(client: Client) -> list[WaitingApproval]:
         return [one async for one in client.approvals(limit=limit)]
@@ -35,9 +36,26 @@ def approvals(limit: Limit = 20, as_json: AsJson = False) -> None:
     show_list(find, _print, as_json=as_json)
 
 
-def approve(id: Which, by: By = None, comment: Comment = None, as_json: Json = False) -> None:
+def approve(
+    id: Which,
+    input_: Annotated[
+        list[str] | None, typer.Option("--input", "-i", help="KEY=VALUE, an input that the approval declares.")
+    ] = None,
+    by: By = None,
+    comment: Comment = None,
+    as_json: Json = False,
+) -> None:
     """Approve a step that waits for it."""
-    _decide(id, lambda client, task_id: client.approve(task_id, by=by or _user(), comment=comment), as_json=as_json)
+    inputs = usage.pairs("--input", input_ or [])
+    fields: dict[str, object] = {"by": by, "comment": comment, "inputs": inputs}
+    usage.checked(
+        {"inputs": "--input", "by": "--by", "comment": "--comment"}, lambda: DecisionRequest.model_validate(fields)
+    )
+
+    async def decide(client: Client, task_id: str) -> DecidedTask:
+        return await client.approve(task_id, by=by or _user(), comment=comment, inputs=inputs)
+
+    _decide(id, decide, as_json=as_json)
 
 
 def reject(id: Which, by: By = None, comment: Comment = None, as_json: Json = False) -> None:
@@ -86,6 +104,9 @@ def _print(rows: Sequence[WaitingApproval]) -> None:
         "JOB": [one.job_name for one in rows],
         "STEP": [one.name for one in rows],
         "SINCE": [moment_text(one.started_at) for one in rows],
+        "INPUTS": [
+            ", ".join(f"{name}*" if spec.required else name for name, spec in one.inputs.items()) for one in rows
+        ],
         "MESSAGE": [one.message for one in rows],
     }
-    print_columns(columns, shorten="MESSAGE", drop=["SINCE", "JOB"])
+    print_columns(columns, shorten="MESSAGE", drop=["SINCE", "JOB", "INPUTS"])

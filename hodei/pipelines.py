@@ -21,10 +21,9 @@ from hodei.client.filters import PipelineFilters
 from hodei.definitions import Definition, Finding, checked, fields_of, files, show_findings, text_of
 from hodei.ids import LOOKED_AT, SHORT, SHOWN_AT_MOST, NoSuchId, whole_id
 from hodei.options import AsJson, Limit, Name, check
-from hodei.views import Columns, moment_text, print_columns
+from hodei.views import Columns, declared_text, moment_text, print_columns
 from schemas.ids import is_id
 from schemas.model import on_one_line
-from schemas.params import ParamSpec, as_text
 from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import Pipeline, PipelineQuery, PipelineStatus
 from schemas.steps import ApprovalStep, Step
@@ -279,7 +278,7 @@ def print_pipeline(pipeline: Pipeline) -> None:
         "status": pipeline.status,
         "version": str(pipeline.version),
         "about": pipeline.description or "",
-        "params": ", ".join(map(_declared, pipeline.params.items())),
+        "params": ", ".join(declared_text(name, spec) for name, spec in pipeline.params.items()),
         "updated": moment_text(pipeline.updated_at),
     }
     console = Console(highlight=False)
@@ -364,14 +363,6 @@ def _refuse(findings: Sequence[Finding], *, as_json: bool) -> int:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _declared(param: tuple[str, ParamSpec]) -> str:
-    """A declared parameter in words."""
-    name, spec = param
-    kind = f"one of {', '.join(spec.choices)}" if spec.choices else spec.type
-    default = "" if spec.default is None else f", by default {as_text(spec.default)}"
-    return f"{name} ({kind}{', required' if spec.required else default})"
 
 
 def _runs(step: Step) -> str:

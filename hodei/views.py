@@ -18,7 +18,7 @@ from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
 from schemas.matrix import title
 from schemas.model import on_one_line
 from schemas.output import written
-from schemas.params import Scalar, as_text
+from schemas.params import ParamSpec, Scalar, as_text
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
 from schemas.states import Reason, TaskStatus
 
@@ -149,10 +149,21 @@ def _what(task: Task) -> str:
         return f"runs: {task.command if isinstance(task.command, str) else shlex.join(task.command)}"
     asked = f"asks: {task.approval.message}" if task.approval and task.approval.message else "asks for an approval"
     if task.decision is None:
-        return f"{asked}\nwaits for: hodei approve {task.id}" if _asks(task) else asked
+        return f"{asked}\n{_how_to_approve(task)}" if _asks(task) else asked
     by = f" by {task.decision.by}" if task.decision.by else ""
     why = f": {task.decision.comment}" if task.decision.comment else ""
     return f"{asked}\n{'approved' if task.decision.approved else 'rejected'}{by}{why}"
+
+
+def _how_to_approve(task: Task) -> str:
+    """The inputs that an approval takes, a line each, and the command that gives it."""
+    inputs = task.approval.inputs if task.approval else {}
+    lines = [
+        f"input    {declared_text(name, spec)}" + (f": {spec.description}" if spec.description else "")
+        for name, spec in inputs.items()
+    ]
+    given = "".join(f" --input {name}=…" for name, spec in inputs.items() if spec.required)
+    return "\n".join([*map(on_one_line, lines), f"waits for: hodei approve {task.id}{given}"])
 
 
 def print_steps(job: JobDetail) -> None:
@@ -221,6 +232,13 @@ def labels_text(labels: Mapping[str, str]) -> str:
 def params_text(params: Mapping[str, Scalar]) -> str:
     """Parameters on one line."""
     return labels_text({name: as_text(value) for name, value in params.items()})
+
+
+def declared_text(name: str, spec: ParamSpec) -> str:
+    """A declared parameter or input in words."""
+    kind = f"one of {', '.join(spec.choices)}" if spec.choices else spec.type
+    default = "" if spec.default is None else f", by default {as_text(spec.default)}"
+    return f"{name} ({kind}{', required' if spec.required else default})"
 
 
 def status_text(status: str, reason: Reason | None) -> Text:

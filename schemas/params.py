@@ -22,6 +22,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import to_json
 from typing_extensions import TypeAliasType
 
 from schemas import patterns, sizes, words
@@ -29,6 +30,8 @@ from schemas.model import Model, OrDefault
 
 MAX_DECLARED: Final = 100
 """The most parameters that a pipeline declares."""
+MAX_INPUTS: Final = 64 << 10
+"""The most bytes of the inputs that an approval declares, as JSON: an event carries them."""
 MAX_CHOICES: Final = 200
 SHOWN: Final = 20
 """The most choices that an error lists."""
@@ -219,6 +222,13 @@ def _defaults_fit(params: dict[str, ParamSpec]) -> dict[str, ParamSpec]:
     return params
 
 
+def _fit_an_event(inputs: dict[str, ParamSpec]) -> dict[str, ParamSpec]:
+    size = len(to_json(inputs, exclude_none=True)) if inputs else 0
+    if size > MAX_INPUTS:
+        raise ValueError(f"take {size:,} bytes as JSON; the inputs of an approval take at most {MAX_INPUTS:,}")
+    return inputs
+
+
 Parameters = Annotated[
     dict[ParamName, Given], Field(max_length=500), AfterValidator(_one_variable_each), AfterValidator(_variables_fit)
 ]
@@ -230,3 +240,9 @@ Declarations = Annotated[
     AfterValidator(_defaults_fit),
 ]
 """The parameters that a pipeline declares."""
+InputName = Annotated[str, StringConstraints(pattern=words.VARIABLE, max_length=100)]
+"""The name of an input, which is also that of an output."""
+Inputs = Annotated[dict[InputName, ParamSpec], Field(max_length=MAX_DECLARED), AfterValidator(_fit_an_event)]
+"""The inputs that an approval declares, as a pipeline declares parameters."""
+GivenInputs = Annotated[dict[InputName, Scalar], Field(max_length=MAX_DECLARED)]
+"""The inputs that come with a decision."""

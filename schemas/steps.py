@@ -4,7 +4,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, TypeAdapter
 
-from schemas.model import EventModel, Instant, without_controls
+from schemas.model import EventModel, Instant, OrDefault, without_controls
+from schemas.params import Inputs, ParamSpec, Scalar
 from schemas.specs import Seconds, StepBase, StepSpec
 
 MAX_MESSAGE: Final = 2000
@@ -18,6 +19,7 @@ class Approval(EventModel):
 
     message: str = ""
     timeout: float | None = None
+    inputs: dict[str, ParamSpec] = Field(default_factory=dict, description="The values that an approval may give.")
 
 
 class Decision(EventModel):
@@ -27,6 +29,9 @@ class Decision(EventModel):
     by: str | None = Field(None, description="Who decided, as far as the request named them.")
     comment: str | None = Field(None, description="Why, in the words of the request.")
     at: Instant = Field(description="When it was decided.")
+    inputs: dict[str, Scalar] = Field(
+        default_factory=dict, description="The values of its inputs, defaults included. Secrets are shown as `***`."
+    )
 
 
 class ApprovalStep(StepBase):
@@ -39,9 +44,15 @@ class ApprovalStep(StepBase):
         None, description="How long it may wait for a decision, in seconds; then it fails. By default for ever."
     )
 
+    inputs: OrDefault[Inputs] = Field(
+        default_factory=dict,
+        description="The values that an approval may give, declared as the `params` of a pipeline. They become the "
+        "step's outputs.",
+    )
+
     def approval(self) -> Approval:
         """What it asks."""
-        return Approval(message=self.message, timeout=self.timeout)
+        return Approval(message=self.message, timeout=self.timeout, inputs=self.inputs)
 
 
 def _kind(step: object) -> str:

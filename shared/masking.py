@@ -16,7 +16,7 @@ _NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _IN_ADDRESS: Final = re.compile(r"(://[^/:@ ]*:)[^/@ ]+@")
-_ENVIRONMENTS: Final = frozenset({"env", "params", "outputs"})
+_ENVIRONMENTS: Final = frozenset({"env", "params", "inputs", "outputs"})
 """The members of events whose values reach the environment of a process, or come from one."""
 _MEMBER: Final = re.compile(r'("([^"\\]*)"\s*:\s*")((?:[^"\\]|\\.)*)', re.DOTALL)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from orchestrator.api.shown import shown_decision
+from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.run import JobRun, NotAsked
 from orchestrator.store.jobs import JobStore
 from orchestrator.unit_of_work import UnitOfWork
@@ -12,7 +14,7 @@ from schemas.rest.jobs import DecidedTask, DecisionRequest, WaitingApproval
 from schemas.rest.lists import PageQuery
 from schemas.steps import Decision
 from shared.clock import now
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.web import Api, json_response
 from shared.web.paging import answer_page
 
@@ -29,7 +31,8 @@ class ApprovalRoutes:
         return await answer_page(request, query, self.jobs.find_approvals)
 
     async def approve_task(self, _request: web.Request, id: str, body: DecisionRequest) -> web.StreamResponse:
-        """The task succeeds, and the steps that depend on it may run. 409 unless it waits for a decision."""
+        """The task succeeds, and the steps that depend on it may run. `inputs` become its outputs. 409 unless it waits
+        for a decision; 422 for inputs that are not as the step declares."""
         return await self._decide(id, body, approved=True)
 
     async def reject_task(self, _request: web.Request, id: str, body: DecisionRequest) -> web.StreamResponse:
@@ -38,7 +41,10 @@ class ApprovalRoutes:
 
     async def _decide(self, id: str, body: DecisionRequest, *, approved: bool) -> web.StreamResponse:
         moment = now()
-        decision = Decision(approved=approved, by=body.by, comment=body.comment, at=moment)
+        if body.inputs and not approved:
+            at = "body", "inputs"
+            raise Invalid([FieldError(at, "are given to approve; a rejection has none", "inputs_of_rejection")])
+        decision = Decision(approved=approved, by=body.by, comment=body.comment, at=moment, inputs=body.inputs)
         job_id = await self.jobs.job_of_task(id) if is_id(id) else None
         if job_id is None:
             raise NotFound("task", id)
@@ -48,12 +54,18 @@ class ApprovalRoutes:
                 run.settle(id, decision, moment)
             except NotAsked as error:
                 raise Conflict(str(error)) from None
+            except InvalidParameters as error:
+                raise Invalid([FieldError(("body", *one.loc), one.msg, one.type) for one in error.faults]) from None
 
         runs = await self.work.change([job_id], settle, moment)
         if job_id not in runs:
             raise NotFound("task", id)
         task = runs[job_id].tasks[id]
-        return json_response(DecidedTask(id=id, job_id=job_id, name=task.name, status=task.status, decision=decision))
+        return json_response(
+            DecidedTask(
+                id=id, job_id=job_id, name=task.name, status=task.status, decision=shown_decision(task) or decision
+            )
+        )
 
 
 def api(routes: ApprovalRoutes) -> Api:

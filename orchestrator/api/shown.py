@@ -10,6 +10,7 @@ from orchestrator.domain.making import NewJob
 from orchestrator.domain.state import TaskState
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobDetail, Task
+from schemas.steps import Decision
 from shared import masking
 
 _Fields = dict[str, Any]
@@ -38,6 +39,14 @@ def shown_in_detail(new: NewJob) -> JobDetail:
     )
 
 
+def shown_decision(task: TaskState) -> Decision | None:
+    """The decision about an approval, if there is one."""
+    decision = task.decision
+    if decision is None or not decision.inputs:
+        return decision
+    return decision.model_copy(update={"inputs": masking.shown_params(decision.inputs)})
+
+
 def _task(task: TaskState, definition: TaskDefinition) -> Task:
     run, approval = definition.run, task.rules.approval
     return Task.model_construct(
@@ -52,7 +61,7 @@ def _task(task: TaskState, definition: TaskDefinition) -> Task:
         env={} if run is None else masking.shown(run.env),
         working_dir=None if run is None else run.working_dir,
         timeout=run.timeout if run is not None else approval.timeout if approval is not None else None,
-        decision=task.decision,
+        decision=shown_decision(task),
         exit_code=task.exit_code,
         outputs=masking.shown(task.outputs or {}),
         queued_at=task.queued_at,

@@ -12,7 +12,7 @@ from orchestrator.domain.matrix import matrix_faults
 from orchestrator.domain.scope import Scope
 from schemas.params import ParamSpec
 from schemas.specs import StepSpec
-from schemas.steps import Step
+from schemas.steps import ApprovalStep, Step
 
 MAX_FAULTS: Final = 50
 """The most faults of expressions and conditions that are reported at once."""
@@ -35,6 +35,11 @@ def check(steps: Sequence[Step], params: Mapping[str, ParamSpec] | None = None) 
 def _reference_faults(steps: Sequence[Step], params: Mapping[str, ParamSpec], *, known: bool) -> Iterator[Fault]:
     names = {step.name for step in steps}
     optional = {name for name, spec in params.items() if spec.default is None and not spec.required}
+    inputs = {
+        step.name: {name: spec.default is not None or spec.required for name, spec in step.inputs.items()}
+        for step in steps
+        if isinstance(step, ApprovalStep)
+    }
     before: dict[str, Container[str]] | None = None
     characters = 0
     for index, step in enumerate(steps):
@@ -45,7 +50,7 @@ def _reference_faults(steps: Sequence[Step], params: Mapping[str, ParamSpec], *,
             before = ancestors(steps)
         axes = step.matrix.keys if isinstance(step, StepSpec) and step.matrix is not None else ()
         ancestors_of = names if before is None else before[step.name]
-        scope = Scope(step.name, names, ancestors_of, params or None, optional, axes)
+        scope = Scope(step.name, names, ancestors_of, params or None, optional, axes, inputs)
         characters += len(step.condition or "")
         if characters > MAX_CONDITIONS:
             what = f"the conditions up to here have {characters:,} characters; a pipeline takes {MAX_CONDITIONS:,}"

@@ -35,6 +35,8 @@ def faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> list[Fault]:
             fault = scope.param_fault(use.path[1])
         elif use.path[0] == "steps":
             fault = scope.step_fault(use.path[1])
+            if fault is None and len(use.path) > 3:
+                fault = scope.output_fault(use.path[1], use.path[3])
         if fault is not None:
             found.setdefault(fault[1], Fault(loc, f"{at(text, use.position)}: {fault[1]}", fault[0]))
     return list(found.values())

@@ -276,7 +276,11 @@ def _template_faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> Ite
     for reference in template.references:
         match reference.kind:
             case "output":
-                fault = scope.step_fault(reference.step)
+                fault = (
+                    scope.step_fault(reference.step)
+                    or scope.output_fault(reference.step, reference.name)
+                    or scope.optional_output_fault(reference.step, reference.name)
+                )
             case "param":
                 fault = scope.param_fault(reference.name) or scope.optional_fault(reference.name)
             case "matrix":

@@ -242,6 +242,7 @@ class JobMoves:
             name=task.name,
             message=approval.message,
             deadline=task.decide_by,
+            inputs=approval.inputs or None,
         )
         self.say(requested, now)
         self.job_runs(now, now)

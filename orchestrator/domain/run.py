@@ -13,6 +13,7 @@ from typing import assert_never
 from orchestrator.domain import retry, waiting
 from orchestrator.domain.moves import JobMoves
 from orchestrator.domain.outcome import doing, waited
+from orchestrator.domain.parameters import resolved_inputs
 from orchestrator.domain.state import TaskState
 from orchestrator.domain.steps import ACTIVE
 from schemas.events import (
@@ -26,6 +27,7 @@ from schemas.events import (
     TaskScheduled,
     TaskWithdrawn,
 )
+from schemas.params import as_text
 from schemas.states import JOB, TASK, ExecutionStatus, IllegalTransition, JobStatus, Reason, TaskStatus
 from schemas.steps import Decision
 
@@ -81,26 +83,21 @@ class JobRun(JobMoves):
         return True
 
     def settle(self, task_id: str, decision: Decision, now: datetime) -> None:
-        """Approve or reject an approval. Raises NotAsked unless it waits for a decision."""
+        """Approve or reject an approval. The inputs of an approval become its outputs. Raises NotAsked unless it waits
+        for a decision, and InvalidParameters if the inputs are not as declared; a rejection has none."""
         task = self.tasks[task_id]
-        if not task.asks:
+        if (approval := task.rules.approval) is None or not task.asks:
             raise NotAsked(task)
-        task.decision = decision
-        kind = TaskApproved if decision.approved else TaskRejected
-        self.say(
-            kind(
-                task_id=task.id,
-                job_id=self.job.id,
-                attempt=task.attempt,
-                name=task.name,
-                by=decision.by,
-                comment=decision.comment,
-            ),
-            now,
-        )
+        inputs = resolved_inputs(approval.inputs, decision.inputs) if decision.approved else {}
+        task.decision = decision = decision.model_copy(update={"inputs": inputs})
+        task.outputs = {name: as_text(value) for name, value in inputs.items()} or None
+        said = {"by": decision.by, "comment": decision.comment}
+        ids = {"task_id": task.id, "job_id": self.job.id, "attempt": task.attempt, "name": task.name}
         if decision.approved:
+            self.say(TaskApproved.model_validate({**ids, **said, "inputs": inputs or None}), now)
             self.end(task, TaskStatus.SUCCEEDED, now)
         else:
+            self.say(TaskRejected.model_validate({**ids, **said}), now)
             by = f" by {decision.by}" if decision.by else ""
             why = f": {decision.comment}" if decision.comment else ""
             self.end(task, TaskStatus.FAILED, now, reason=Reason.REJECTED, detail=f"rejected{by}{why}")

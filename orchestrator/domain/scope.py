@@ -31,6 +31,9 @@ class Scope:
     """The declared parameters that a job may be without."""
     axes: Collection[str] = ()
     """The axes of the step's own matrix."""
+    inputs: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    """By the name of each approval, the inputs that it declares, which become its outputs: whether each of them always
+    has a value."""
 
     def step_fault(self, name: str) -> tuple[str, str] | None:
         """The type and the message of the fault if the step may not refer to the step `name`."""
@@ -45,6 +48,20 @@ class Scope:
                 f"add {name!r} to depends_on",
             )
         return "unknown_step", f"no step has the name {name!r}{hint(name, self.steps)}"
+
+    def output_fault(self, step: str, name: str) -> tuple[str, str] | None:
+        """The type and the message of the fault if a step is an approval without this input."""
+        if step not in self.inputs or name in self.inputs[step]:
+            return None
+        what = hint(name, self.inputs[step]) or "; it declares none"
+        return "unknown_output", f"the approval {step!r} declares no input {name!r}{what}"
+
+    def optional_output_fault(self, step: str, name: str) -> tuple[str, str] | None:
+        """The type and the message of the fault if a step may be approved without this input."""
+        if self.inputs.get(step, {}).get(name, True):
+            return None
+        what = f"the approval {step!r} may be given without the input {name!r}; give it a default, or make it required"
+        return "optional_input", what
 
     def param_fault(self, name: str) -> tuple[str, str] | None:
         """The type and the message of the fault if the pipeline declares parameters and not this one."""

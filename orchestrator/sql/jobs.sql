@@ -43,7 +43,10 @@ select
                     'env', shown_environment(coalesce(t.run -> 'env', '{}')),
                     'working_dir', t.run ->> 'working_dir',
                     'timeout', coalesce(t.run -> 'timeout', t.approval -> 'timeout'),
-                    'decision', t.decision,
+                    'decision', case
+                        when coalesce(t.decision ->> 'inputs', '{}') = '{}' then t.decision
+                        else (t.decision::jsonb || jsonb_build_object('inputs', shown_params(t.decision -> 'inputs')))::json
+                    end,
                     'exit_code', t.exit_code,
                     'outputs', case when t.outputs is null then '{}'::json else shown_environment(t.outputs) end,
                     'queued_at', rfc3339(t.queued_at),
@@ -211,7 +214,8 @@ select
         'name', t.name,
         'message', t.approval ->> 'message',
         'started_at', rfc3339(t.started_at),
-        'decide_by', rfc3339(t.started_at + make_interval(secs => (t.approval ->> 'timeout')::float8))
+        'decide_by', rfc3339(t.started_at + make_interval(secs => (t.approval ->> 'timeout')::float8)),
+        'inputs', coalesce(t.approval -> 'inputs', '{}')
     )::text as body
 from tasks t
 join jobs j on j.id = t.job_id

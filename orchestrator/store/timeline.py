@@ -1,6 +1,6 @@
 """Each job's timeline: its events, stored and read.
 
-Commands, environments and outputs are left out: they may contain secrets, and the job and its tasks have them.
+Commands, environments, inputs and outputs are left out: they may contain secrets, and the job and its tasks have them.
 """
 
 from collections.abc import Iterable, Set
@@ -14,7 +14,7 @@ from schemas.events import EventData
 from schemas.model import rfc3339
 from shared.postgres import Database, Record, load_queries
 
-_LEFT_OUT: Final = {"run", "target", "outputs"}
+_LEFT_OUT: Final = {"run", "target", "outputs", "inputs"}
 
 
 class TimelineStore:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.events.base import EventData
 from schemas.model import Instant
-from schemas.params import Scalar
+from schemas.params import ParamSpec, Scalar
 from schemas.specs import Priority, Resources, RunSpec
 from schemas.states import Reason
 
@@ -95,6 +95,7 @@ class TaskApprovalRequested(_TaskEvent):
     name: str
     message: str = ""
     deadline: Instant | None = Field(None, description="When it fails if it was not decided before.")
+    inputs: dict[str, ParamSpec] | None = Field(None, description="The declarations of its inputs, if it has any.")
 
 
 class _Decided(_TaskEvent):
@@ -105,6 +106,7 @@ class _Decided(_TaskEvent):
 
 class TaskApproved(_Decided):
     event_type = "tasks.approved"
+    inputs: dict[str, Scalar] | None = Field(None, description="The values of its inputs, if it has any.")
 
 
 class TaskRejected(_Decided):

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from schemas import words
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
-from schemas.params import Parameters, Scalar
+from schemas.params import GivenInputs, Parameters, ParamSpec, Scalar
 from schemas.rest.executions import LogLineView
 from schemas.rest.lists import LabelQuery
 from schemas.rest.pipelines import PipelineCreate
@@ -242,6 +242,11 @@ class DecisionRequest(Model):
 
     by: Name | None = Field(None, description="Who decides.")
     comment: Message | None = Field(None, description="Why.")
+    inputs: OrDefault[GivenInputs] = Field(
+        default_factory=dict,
+        description="The values of the inputs that the approval declares; only to approve. A text that spells a value "
+        "exactly is taken for it.",
+    )
 
 
 class WaitingApproval(Model):
@@ -254,6 +259,7 @@ class WaitingApproval(Model):
     message: str = Field(description="What is to be decided.")
     started_at: Timestamp = Field(description="Since when it waits.")
     decide_by: Timestamp | None = Field(description="When it fails if it was not decided before.")
+    inputs: dict[str, ParamSpec] = Field(description="The values that an approval may give, by name.")
 
 
 class DecidedTask(Model):

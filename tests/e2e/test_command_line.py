@@ -57,7 +57,11 @@ async def test_run_shows_output_and_exits_with_the_commands_code(platform: Platf
 
 
 async def test_a_step_that_waits_is_listed_explained_and_approved(platform: Platform, client: Client) -> None:
-    ask = {"name": "ask", "type": "approval", "message": "really?"}
+    inputs = {
+        "version": {"required": True, "description": "What to deploy."},
+        "count": {"type": "integer", "default": 2},
+    }
+    ask = {"name": "ask", "type": "approval", "message": "really?", "inputs": inputs}
     made = await client.create_pipeline(
         {"name": unique("ask"), "steps": [ask, {"name": "go", "command": "echo went", "depends_on": ["ask"]}]}
     )
@@ -70,14 +74,25 @@ async def test_a_step_that_waits_is_listed_explained_and_approved(platform: Plat
     assert task.id in out
     code, out, _ = await hodei(platform, "explain", task.id)
     assert "waits for an approval since" in out
-    assert await hodei(platform, "approve", job.id[-8:], "--by", "ana", "--comment", "yes") == (
+    code, out, _ = await hodei(platform, "show", job.id)
+    assert (
+        "ask asks: really?\n"
+        "input    version (string, required): What to deploy.\n"
+        "input    count (integer, by default 2)\n"
+        f"waits for: hodei approve {task.id} --input version=…\n"
+    ) in out
+    code, _, err = await hodei(platform, "approve", job.id[-8:])
+    assert (code, "version" in err, "is required, and should be a string" in err) == (1, True, True)
+    assert await hodei(
+        platform, "approve", job.id[-8:], "--input", "version=v 1", "-i", "count=3", "--by", "ana", "--comment", "yes"
+    ) == (
         0,
         f"approved ask of job {job.id}\n",
         "",
     )
     assert (await client.wait(job.id, timeout=30)).status is JobStatus.SUCCEEDED
     code, out, _ = await hodei(platform, "show", job.id)
-    assert "ask asks: really?\napproved by ana: yes" in out
+    assert "ask asks: really?\napproved by ana: yes\noutput   version=v 1\noutput   count=3\n" in out
     code, _, err = await hodei(platform, "reject", task.id)
     assert (code, "step ask was approved before by ana" in err) == (1, True)
     code, _, err = await hodei(platform, "approve", job.id[-8:])

@@ -34,6 +34,7 @@ from schemas.events import (
     ScheduleFired,
     ScheduleRefused,
     TaskApprovalRequested,
+    TaskApproved,
     TaskCancelRequested,
     TaskExpired,
     TaskQueued,
@@ -371,6 +372,46 @@ async def test_an_approval_waits_for_a_decision_and_keeps_it(house: House) -> No
     over = await house.over(job)
     assert over["status"] == "succeeded"
     assert over["tasks"][0]["decision"] == decided["decision"]
+
+
+async def test_the_inputs_of_an_approval_reach_the_steps_after_it(house: House) -> None:
+    inputs = {
+        "version": {"required": True, "description": "Which?"},
+        "replicas": {"type": "integer", "default": 2},
+        "token": {"type": "string"},
+    }
+    use = ["deploy", "${{ steps.ask.outputs.version }}", "${{ steps.ask.outputs.replicas }}"]
+    go = {"name": "go", "command": use, "type": "exec", "depends_on": ["ask"], "if": "steps.ask.outputs.version != ''"}
+    pipeline = await house.pipeline(ASK | {"inputs": inputs}, go)
+    assert pipeline["steps"][0]["inputs"]["version"]["required"] is True
+    job = await house.submit(pipeline_id=pipeline["id"])
+    assert await house.get(f"/api/v1/jobs/{job['id']}") == job
+    path = f"/api/v1/tasks/{job['tasks'][0]['id']}"
+    [waits] = await house.get("/api/v1/approvals")
+    assert waits["inputs"] == job["tasks"][0]["approval"]["inputs"] == pipeline["steps"][0]["inputs"]
+    for body, loc in (
+        ({}, ["body", "inputs", "version"]),
+        ({"inputs": {"version": "v1", "replicas": 1.5}}, ["body", "inputs", "replicas"]),
+        ({"inputs": {"version": "v1", "x": ""}}, ["body", "inputs", "x"]),
+    ):
+        problem = await house.call("POST", f"{path}/approve", body, status=422)
+        assert [error["loc"] for error in problem["errors"]] == [loc]
+    problem = await house.call("POST", f"{path}/reject", {"inputs": {"version": "v1"}}, status=422)
+    assert problem["errors"][0]["loc"] == ["body", "inputs"]
+    given = {"version": "v1", "replicas": "3", "token": "geheim"}
+    decided = await house.call("POST", f"{path}/approve", {"inputs": given})
+    assert decided["decision"]["inputs"] == {"version": "v1", "replicas": 3, "token": "***"}
+    assert (await house.queued(job, "go")).run.command == ["deploy", "v1", "3"]
+    [approved] = await house.ears.wait(TaskApproved)
+    assert approved.inputs == {"version": "v1", "replicas": 3, "token": "geheim"}
+    await house.say(finished(scheduled(await house.queued(job, "go"))))
+    ask = (await house.over(job))["tasks"][0]
+    assert ask["decision"] == decided["decision"]
+    assert ask["outputs"] == {"version": "v1", "replicas": "3", "token": "***"}
+    assert not [one for one in await house.get(f"/api/v1/jobs/{job['id']}/events") if "inputs" in one["data"]]
+    again = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {"from": "go"})
+    assert again["tasks"][0]["decision"] == decided["decision"]
+    assert (await house.queued(again, "go")).run.command == ["deploy", "v1", "3"]
 
 
 async def test_only_what_waits_can_be_decided(house: House) -> None:

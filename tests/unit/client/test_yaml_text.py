@@ -81,6 +81,7 @@ def pipelines(draw: st.DrawFn) -> PipelineCreate:
     )
     if steps and draw(st.booleans()):
         asks = {"name": "ask-" + str(steps[0]["name"]), "type": "approval", "message": draw(printable), "timeout": 60}
+        asks["inputs"] = {"version": {"pattern": "v[0-9]+"}, "count": {"type": "integer", "default": 2}}
         steps.append(asks | {"depends_on": [steps[0]["name"]]})
     fields = {
         "params": draw(st.dictionaries(names, declared, max_size=2)),

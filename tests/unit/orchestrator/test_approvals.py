@@ -1,15 +1,20 @@
 """Approvals: they run nothing, they are decided once, and the job's time stands still meanwhile."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.domain.definition import StepRules
 from orchestrator.domain.orders import Queued
+from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.run import JobRun, NotAsked
 from orchestrator.domain.state import JobState, TaskState
+from schemas.events import TaskApprovalRequested, TaskApproved
+from schemas.params import ParamSpec, Scalar
 from schemas.states import JobStatus, Reason, TaskStatus
-from schemas.steps import Approval, Decision
+from schemas.steps import Approval, ApprovalStep, Decision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -18,9 +23,18 @@ def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def run_of(*, timeout: float | None = None, deadline: float | None = None) -> JobRun:
+INPUTS = {
+    "version": ParamSpec(required=True, pattern="v[0-9]+"),
+    "replicas": ParamSpec(type="integer", default=2),
+    "note": ParamSpec(),
+}
+
+
+def run_of(
+    *, timeout: float | None = None, deadline: float | None = None, inputs: dict[str, ParamSpec] | None = None
+) -> JobRun:
     """A job of an approval, and a step after it."""
-    rules = StepRules("ask", approval=Approval(message="deploy?", timeout=timeout))
+    rules = StepRules("ask", approval=Approval(message="deploy?", timeout=timeout, inputs=inputs or {}))
     tasks = {"ask": TaskState("ask", rules), "go": TaskState("go", StepRules("go", ("ask",)))}
     job = JobState("job", "name", NOW, deadline=after(deadline) if deadline else None)
     job.due_at = job.deadline
@@ -60,6 +74,60 @@ def test_a_rejection_fails_the_job_with_its_reason() -> None:
         Reason.REJECTED,
         "step ask: rejected by ana: seen",
     )
+
+
+def test_the_inputs_of_an_approval_are_recorded_and_become_its_outputs() -> None:
+    run = run_of(inputs=INPUTS)
+    [asked] = [entry.event for entry in run.journal if isinstance(entry.event, TaskApprovalRequested)]
+    assert asked.inputs == INPUTS
+    given = decision().model_copy(update={"inputs": {"version": "v3", "replicas": "4"}})
+    run.settle("ask", given, after(1))
+    task = run.tasks["ask"]
+    assert task.decision is not None
+    assert task.decision.inputs == {"version": "v3", "replicas": 4}
+    assert task.outputs == {"version": "v3", "replicas": "4"}
+    [approved] = [entry.event for entry in run.journal if isinstance(entry.event, TaskApproved)]
+    assert (approved.inputs, approved.by) == ({"version": "v3", "replicas": 4}, "ana")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "version: is required, and should be a string"),
+        ({"version": "3"}, "version: should match the pattern v[0-9]+"),
+        ({"version": "v3", "replicas": "many"}, "replicas: should be a whole number"),
+        ({"version": "v3", "replica": 1}, "replica: the approval declares no such input; did you mean replicas?"),
+        (
+            {"version": "v3", "note": "x" * 70_000},
+            "inputs: have 70,022 bytes; as outputs of a step they have at most 65,536",
+        ),
+    ],
+)
+def test_inputs_that_are_not_as_declared_change_nothing(given: dict[str, Scalar], says: str) -> None:
+    run = run_of(inputs=INPUTS)
+    before = len(run.journal)
+    with pytest.raises(InvalidParameters, match=re.escape(says)):
+        run.settle("ask", decision().model_copy(update={"inputs": given}), after(1))
+    assert (run.tasks["ask"].asks, run.tasks["ask"].decision, len(run.journal)) == (True, None, before)
+
+
+def test_an_approval_that_declares_no_inputs_takes_none() -> None:
+    with pytest.raises(InvalidParameters, match="x: the approval declares no such input"):
+        run_of().settle("ask", decision().model_copy(update={"inputs": {"x": "y"}}), after(1))
+
+
+def test_the_declarations_of_inputs_fit_an_event() -> None:
+    fields = {"name": "ask", "type": "approval", "inputs": {"a": {"type": "choice", "choices": ["x" * 900]}}}
+    assert ApprovalStep.model_validate(fields).approval().inputs["a"].choices
+    many = {"a": {"type": "choice", "choices": [f"{n:03}" + "x" * 900 for n in range(100)]}}
+    with pytest.raises(ValidationError, match="bytes as JSON; the inputs of an approval take at most 65,536"):
+        ApprovalStep.model_validate(fields | {"inputs": many})
+
+
+def test_a_rejection_needs_no_inputs() -> None:
+    run = run_of(inputs=INPUTS)
+    run.settle("ask", decision(approved=False), after(1))
+    assert (run.tasks["ask"].outputs, run.job.reason) == (None, Reason.REJECTED)
 
 
 def test_a_second_decision_is_refused() -> None:

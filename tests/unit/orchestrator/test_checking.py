@@ -8,14 +8,14 @@ import pytest
 from orchestrator.domain.checking import MAX_FAULTS, check
 from orchestrator.domain.graph import InvalidGraph
 from schemas.params import ParamSpec
-from schemas.specs import StepSpec
+from schemas.steps import STEPS, Step
 
 QUICK = 0.25
 """Seconds of CPU that the check of 1,000 steps may take; it takes about a tenth."""
 
 
-def steps(*given: dict[str, object]) -> list[StepSpec]:
-    return [StepSpec.model_validate({"command": "true", **one}) for one in given]
+def steps(*given: dict[str, object]) -> list[Step]:
+    return STEPS.validate_python([one if "type" in one else {"command": "true", **one} for one in given])
 
 
 def faults(*given: dict[str, object]) -> list[tuple[tuple[str | int, ...], str]]:
@@ -30,6 +30,26 @@ def test_an_output_of_any_ancestor_may_be_used() -> None:
     check(
         steps({"name": "c", "depends_on": ["b"], "env": {"V": text}}, {"name": "b", "depends_on": ["a"]}, {"name": "a"})
     )
+
+
+def test_the_outputs_of_an_approval_are_the_inputs_that_it_declares() -> None:
+    inputs = {"version": {"required": True}, "note": {}, "count": {"type": "integer", "default": 1}}
+    ask: dict[str, object] = {"name": "ask", "type": "approval", "inputs": inputs}
+    uses = "${{ steps.ask.outputs.version }} ${{ steps.ask.outputs.count }}"
+    there = "has(steps.ask.outputs.note) && steps.ask.outputs.version == 'v1' && steps.ask.status == 'succeeded'"
+    check(steps(ask, {"name": "a", "depends_on": ["ask"], "env": {"V": uses}, "if": there}))
+    wrong = {"A": "${{ steps.ask.outputs.vresion }}", "B": "${{ steps.ask.outputs.note }}"}
+    after = {"name": "a", "depends_on": ["ask"], "env": wrong, "if": "steps.ask.outputs.cuont == '1'"}
+    with pytest.raises(InvalidGraph) as caught:
+        check(steps(ask, after))
+    found = {fault.loc[2:]: (fault.type, fault.msg) for fault in caught.value.faults}
+    assert found["if",][0] == "unknown_output"
+    assert found["if",][1].endswith("the approval 'ask' declares no input 'cuont'; did you mean count?")
+    assert found["env", "A"] == (
+        "unknown_output",
+        "${{ steps.ask.outputs.vresion }}: the approval 'ask' declares no input 'vresion'; did you mean version?",
+    )
+    assert found["env", "B"][0] == "optional_input"
 
 
 def test_all_faults_are_found_at_once() -> None:
@@ -96,7 +116,7 @@ def test_the_conditions_of_a_pipeline_are_bounded_together() -> None:
     assert faults(*({"name": f"s{n}", "if": long} for n in range(60))) == [(("steps", 50, "if"), "too_long")]
 
 
-def seconds(pipeline: list[StepSpec]) -> float:
+def seconds(pipeline: list[Step]) -> float:
     begun = time.process_time()
     with contextlib.suppress(InvalidGraph):
         check(pipeline)
