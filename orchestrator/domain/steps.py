@@ -54,15 +54,19 @@ class Step:
 
     @property
     def view(self) -> View:
-        """What its dependants see of it, once it is settled."""
+        """What its dependants see of it. Raises ValueError before it is settled."""
         if self._view is None:
-            self._view = view(self.tasks, failed_before=any(need.view.failed for need in self.needs))
+            raise ValueError(f"step {self.name} is not settled")
         return self._view
 
     @property
     def pending(self) -> list[TaskState]:
         """Its tasks that were not queued yet."""
         return [task for task in self.tasks if task.status is TaskStatus.PENDING]
+
+    def close(self) -> None:
+        """Note what its dependants see of it: it is settled now, and all that it depends on was before."""
+        self._view = view(self.tasks, failed_before=any(need.view.failed for need in self.needs))
 
     def startable(self) -> Iterator[TaskState]:
         """Its pending tasks that may run now, as many as `max_parallel` allows. The caller queues each."""
@@ -123,6 +127,7 @@ def _settle(step: Step) -> list[Step]:
     settled: list[Step] = [step]
     ready: list[Step] = []
     for one in settled:  # grows while it is read
+        one.close()
         for following in one.dependants:
             following.waits_for -= 1
             if following.ready:
