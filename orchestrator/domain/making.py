@@ -55,6 +55,7 @@ def begin(
         deadline=deadline,
         due_at=deadline,
         cleanup_timeout=wanted.cleanup_timeout,
+        run_at=wanted.run_at,
         traceparent=traceparent,
         tracestate=tracestate,
     )
@@ -70,7 +71,7 @@ def begin(
         schedule_id=wanted.schedule_id,
     )
     run.journal.append(Entry(created, moment))
-    run.begin(moment, run_at=wanted.run_at)
+    run.begin(moment)
     commands = Commands(
         merged(wanted.env, params=wanted.params),
         {id: one.run for id, one in definitions.items() if one.run is not None},

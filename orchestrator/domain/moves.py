@@ -100,16 +100,23 @@ class JobMoves:
             return Reason.FAIL_FAST
         return None
 
+    @property
+    def postponed(self) -> list[Step]:
+        """The approvals that wait for nothing but the job's `run_at`."""
+        if self.job.run_at is None:
+            return []
+        return [step for step in self.steps if step.rules.approval is not None and step.ready and step.pending]
+
     # ------------------------------------------------------------------ moves
 
-    def decide(self, steps: Iterable[Step], now: datetime, *, run_at: datetime | None = None) -> None:
+    def decide(self, steps: Iterable[Step], now: datetime) -> None:
         """Queue or skip the tasks of steps that are ready, and decide the steps that become ready by this."""
         ready = list(steps)
         views = views_of(self.steps)  # the outputs of a large matrix take long to put together
         for step in ready:  # grows while it is read
             verdict = self._verdict(step, views)
             if verdict is None:
-                self._start(step, now, run_at=run_at)
+                self._start(step, now)
             else:
                 for task in step.pending:
                     ready += self._set_final(task, verdict.status, now, reason=verdict.reason, detail=verdict.detail)
@@ -222,10 +229,13 @@ class JobMoves:
         cleans_up = step.rules.when == "always" and self.job.cleaning_up and began
         return None if cleans_up else self.job.stopping
 
-    def _start(self, step: Step, now: datetime, *, run_at: datetime | None = None) -> None:
+    def _start(self, step: Step, now: datetime) -> None:
+        if step.rules.approval is not None and self.job.starts_after(now):
+            self.set_due()  # it is asked then
+            return
         for task in step.startable():
             if task.rules.approval is None:
-                self._queue(task, now, run_at=run_at)
+                self._queue(task, now)
             else:
                 self._ask(task, task.rules.approval, now)
 
@@ -259,6 +269,8 @@ class JobMoves:
     def set_due(self) -> None:
         """Note when something is due next. To be called when a deadline changed, or an approval began or ended."""
         moments = [self.job.deadline, *(task.decide_by for task in self.tasks.values())]
+        if self.postponed:
+            moments.append(self.job.run_at)
         self.job.due_at = min((moment for moment in moments if moment is not None), default=None)
         self.job_changed = self.due_changed = True
 
@@ -266,6 +278,7 @@ class JobMoves:
         if task.status is TaskStatus.PENDING:
             self.steps.started(task)
         task.status = TASK.advance(task.status, TaskStatus.QUEUED)
+        run_at = self.job.run_at if self.job.starts_after(now) else run_at
         task.queued_at, task.run_at = now, run_at
         self.changed.add(task.id)
         queued = Queued(task.id, task.attempt, now, run_at, task.avoids, task.execution_id)

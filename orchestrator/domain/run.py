@@ -47,9 +47,9 @@ class JobRun(JobMoves):
 
     # ------------------------------------------------------------------ requests and deadlines
 
-    def begin(self, now: datetime, *, run_at: datetime | None = None) -> None:
+    def begin(self, now: datetime) -> None:
         """Decide every step that depends on no other. A job without open tasks succeeds at once."""
-        self.decide([step for step in self.steps if step.ready and step.open], now, run_at=run_at)
+        self.decide([step for step in self.steps if step.ready and step.open], now)
         self.close_if_done(now)
 
     def cancel(self, now: datetime) -> None:
@@ -65,10 +65,13 @@ class JobRun(JobMoves):
             self._end_clean_up(self.job.stopping, now)
 
     def due(self, now: datetime) -> bool:
-        """Fail the approvals that were not decided in time, and stop the job at its time limit, or its clean-up at the
-        limit of that. Returns False, and changes nothing, if none of this is due."""
+        """Ask the approvals that waited for `run_at`, fail those that were not decided in time, and stop the job at its
+        time limit, or its clean-up at the limit of that. Returns False, and changes nothing, if none of this is due."""
         if JOB.is_final(self.job.status) or self.job.due_at is None or self.job.due_at > now:
             return False
+        if not self.job.starts_after(now) and (postponed := self.postponed):
+            self.decide(postponed, now)
+            self.set_due()
         for task in list(self.tasks.values()):
             if task.decide_by is not None and task.decide_by <= now:
                 took = waiting.in_seconds(waiting.since(task.started_at, task.decide_by))
@@ -123,6 +126,7 @@ class JobRun(JobMoves):
         if reason is Reason.JOB_TIMEOUT:
             self._note_doings(now)
         self._halt_all(reason, now)
+        self.decide(self.postponed, now)
         if not any(task.cleans_up and task.status not in TASK.final for task in self.tasks.values()):
             self.job.deadline = None
         self.set_due()
@@ -308,5 +312,5 @@ def _not_asked(task: TaskState) -> str:
         by = f" by {task.decision.by}" if task.decision.by else ""
         return f"step {task.name} was {'approved' if task.decision.approved else 'rejected'} before{by}"
     if task.status is TaskStatus.PENDING:
-        return f"step {task.name} waits for other steps and is not asked yet"
+        return f"step {task.name} is not asked yet: it waits for other steps, or for the job's run_at"
     return f"step {task.name} is over: {task.status.value}" + (f" ({task.reason.value})" if task.reason else "")

@@ -45,6 +45,8 @@ class JobState:
     due_at: datetime | None = None
     """The first moment at which something is due: the deadline, or that of an approval."""
     cleanup_timeout: float = CLEANUP_TIMEOUT
+    run_at: datetime | None = None
+    """Nothing of it starts before, and no approval is asked."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     traceparent: str | None = None
@@ -54,6 +56,10 @@ class JobState:
     """How many times the job and its tasks were written before."""
     outputs_bytes: int | None = None
     """About how many bytes the outputs of its tasks take in memory, once they are counted."""
+
+    def starts_after(self, now: datetime) -> bool:
+        """Whether its `run_at` is still to come."""
+        return self.run_at is not None and self.run_at > now
 
     @property
     def cleaning_up(self) -> bool:

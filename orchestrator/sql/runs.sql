@@ -3,7 +3,8 @@
 -- include the changes of the transaction that held the lock before.
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
-    params, created_at, started_at, finished_at, deadline, due_at, time_left, cleanup_timeout, traceparent, tracestate
+    params, created_at, started_at, finished_at, deadline, due_at, time_left, cleanup_timeout, run_at, traceparent,
+    tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id

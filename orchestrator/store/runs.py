@@ -193,6 +193,7 @@ def _job(row: Record) -> JobState:
         due_at=row["due_at"],
         time_left=row["time_left"],
         cleanup_timeout=row["cleanup_timeout"],
+        run_at=row["run_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         traceparent=row["traceparent"],

@@ -41,6 +41,7 @@ from schemas.events import (
     TaskSucceeded,
     TaskWithdrawn,
 )
+from schemas.model import rfc3339
 from schemas.outputs import MAX_OUTPUTS
 from schemas.questions import RECALL_OF, TASK, Overdue, RecallAnswer, RecallQuestion, TaskQuestion
 from schemas.refusals import RefusalReason
@@ -414,11 +415,26 @@ async def test_the_inputs_of_an_approval_reach_the_steps_after_it(house: House) 
     assert (await house.queued(again, "go")).run.command == ["deploy", "v1", "3"]
 
 
+async def test_an_approval_is_not_asked_before_the_time_of_its_job(house: House) -> None:
+    pipeline = await house.pipeline(ASK, A | {"depends_on": ["ask"]})
+    later = now() + timedelta(seconds=0.5)
+    job = await house.submit(pipeline_id=pipeline["id"], run_at=rfc3339(later))
+    assert (job["status"], job["tasks"][0]["status"]) == ("pending", "pending")
+    [asked] = await house.ears.wait(TaskApprovalRequested)
+    assert asked.task_id == job["tasks"][0]["id"]
+    assert now() >= later
+    await house.call("POST", f"/api/v1/tasks/{asked.task_id}/approve", {})
+    assert (await house.queued(job, "a")).run_at is None
+
+
 async def test_only_what_waits_can_be_decided(house: House) -> None:
     pipeline = await house.pipeline(A, ASK | {"depends_on": ["a"]})
     job = await house.submit(pipeline_id=pipeline["id"])
     a, ask = job["tasks"]
-    refusals = {"a": "step a is not an approval", "ask": "step ask waits for other steps and is not asked yet"}
+    refusals = {
+        "a": "step a is not an approval",
+        "ask": "step ask is not asked yet: it waits for other steps, or for the job's run_at",
+    }
     for task, detail in ((a, refusals["a"]), (ask, refusals["ask"])):
         problem = await house.call("POST", f"/api/v1/tasks/{task['id']}/approve", {}, status=409)
         assert problem["detail"] == detail

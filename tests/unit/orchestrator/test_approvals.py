@@ -31,13 +31,17 @@ INPUTS = {
 
 
 def run_of(
-    *, timeout: float | None = None, deadline: float | None = None, inputs: dict[str, ParamSpec] | None = None
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    run_at: float | None = None,
+    inputs: dict[str, ParamSpec] | None = None,
 ) -> JobRun:
     """A job of an approval, and a step after it."""
     rules = StepRules("ask", approval=Approval(message="deploy?", timeout=timeout, inputs=inputs or {}))
     tasks = {"ask": TaskState("ask", rules), "go": TaskState("go", StepRules("go", ("ask",)))}
     job = JobState("job", "name", NOW, deadline=after(deadline) if deadline else None)
-    job.due_at = job.deadline
+    job.due_at, job.run_at = job.deadline, after(run_at) if run_at else None
     run = JobRun(job, tasks, draw=lambda: 0.0)
     run.begin(NOW)
     return run
@@ -176,3 +180,42 @@ def test_time_goes_on_only_after_the_last_of_two_approvals() -> None:
     assert (job.deadline, job.due_at) == (None, after(7))
     run.settle("a", decision(), after(4))
     assert job.status is JobStatus.SUCCEEDED
+
+
+def test_an_approval_is_not_asked_before_the_time_of_its_job() -> None:
+    run = run_of(timeout=10, deadline=160, run_at=100)
+    assert (run.tasks["ask"].status, run.job.status, said(run)) == (TaskStatus.PENDING, JobStatus.PENDING, [])
+    assert run.job.due_at == after(100)
+    with pytest.raises(NotAsked, match="step ask is not asked yet"):
+        run.settle("ask", decision(), after(1))
+    assert not run.due(after(99))
+    assert run.due(after(100))
+    assert (run.tasks["ask"].status, run.tasks["ask"].decide_by) == (TaskStatus.RUNNING, after(110))
+    assert (run.job.due_at, run.job.time_left) == (after(110), timedelta(seconds=60))
+    run.settle("ask", decision(), after(105))
+    assert (run.tasks["go"].status, run.tasks["go"].run_at, run.job.due_at) == (TaskStatus.QUEUED, None, after(165))
+
+
+def test_a_job_is_cancelled_before_its_time_although_an_approval_waits_for_that() -> None:
+    run = run_of(run_at=100)
+    run.cancel(after(1))
+    assert (run.job.status, run.tasks["ask"].status) == (JobStatus.CANCELLED, TaskStatus.CANCELLED)
+
+
+def test_what_follows_a_step_that_never_ran_keeps_to_the_time_of_its_job() -> None:
+    asks = StepRules("ask", ("first",), approval=Approval(), when="always")
+    tasks = {
+        "first": TaskState("first", StepRules("first", condition="false")),
+        "ask": TaskState("ask", asks),
+        "go": TaskState("go", StepRules("go", ("first",))),
+    }
+    run = JobRun(JobState("job", "name", NOW, run_at=after(100)), tasks, draw=lambda: 0.0)
+    run.begin(NOW)
+    assert {id: task.status.value for id, task in tasks.items()} == {
+        "first": "skipped",
+        "ask": "pending",
+        "go": "queued",
+    }
+    assert tasks["go"].run_at == run.job.due_at == after(100)
+    run.cancel(after(1))
+    assert tasks["ask"].status is TaskStatus.CANCELLED
