@@ -18,6 +18,7 @@ from typing_extensions import TypeAliasType
 from docs import asyncapi
 from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, encode, encode_batch, wrap
 from schemas.events import EVENT_TYPES, EventData, LogChunk
+from schemas.params import ParamSpec
 from schemas.subjects import Catalogue
 
 DOCUMENT: dict[str, Any] = json.loads(asyncapi.document())
@@ -56,6 +57,8 @@ def example(kind: Any, *, full: bool) -> Any:
         return [example(arguments[0], full=full)]
     if origin is dict:
         return {example(arguments[0], full=full): example(arguments[1], full=full)}
+    if kind is ParamSpec:  # its fields depend on each other
+        return ParamSpec(type="choice", choices=["a"], default="a", description="A_text")
     if issubclass(kind, BaseModel):
         fields = kind.model_fields.items()
         return kind.model_validate(
