@@ -1,7 +1,7 @@
 """The matrix of a step: checked when its pipeline is made, expanded into tasks when a job is made. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Final
@@ -17,7 +17,7 @@ from schemas.steps import Step
 MAX_JOB_TASKS: Final = 1000
 """The most tasks of one job."""
 MAX_WORK: Final = 500_000
-"""The most combinations times entries of `include` and `exclude`, of all steps. They are compared in half a second."""
+"""The most combinations times entries of `include` and `exclude`, of all steps. They take 0.1 s."""
 
 Values = Mapping[str, Scalar]
 _LONGEST_NAME: Final = 100
@@ -27,15 +27,19 @@ _NAME: Final = re.compile(words.VARIABLE)
 def combinations(matrix: MatrixSpec) -> list[dict[str, Scalar]]:
     """The values of each task, in order: the last axis changes fastest, what `include` adds comes last."""
     axes = matrix.axes
-    kept: list[dict[str, Scalar]] = [
-        values
-        for values in (dict(zip(axes, one, strict=True)) for one in (product(*axes.values()) if axes else ()))
-        if not any(_has(values, entry) for entry in matrix.exclude)
-    ]
-    result, added = [dict(values) for values in kept], []
+    excluded = [_texts(entry).items() for entry in matrix.exclude]
+    result: list[dict[str, Scalar]] = []
+    kept: list[ItemsView[str, str]] = []
+    for one in product(*axes.values()) if axes else ():
+        values = dict(zip(axes, one, strict=True))
+        texts = _texts(values).items()
+        if not any(entry <= texts for entry in excluded):
+            result.append(values)
+            kept.append(texts)
+    added = []
     for entry in matrix.include:
-        same = {name: value for name, value in entry.items() if name in axes}
-        fits = [index for index, values in enumerate(kept) if _has(values, same)]
+        same = _texts({name: value for name, value in entry.items() if name in axes}).items()
+        fits = [index for index, texts in enumerate(kept) if same <= texts]
         for index in fits:
             result[index].update({name: value for name, value in entry.items() if name not in axes})
         if not fits:
@@ -123,6 +127,6 @@ def _result_faults(made: Sequence[Values], at: tuple[str | int, ...]) -> Iterato
         seen.add(key)
 
 
-def _has(values: Values, entry: Values) -> bool:
-    """Whether a combination has all the values of an entry, compared as texts: in YAML, 3.11 is a number."""
-    return all(name in values and as_text(values[name]) == as_text(value) for name, value in entry.items())
+def _texts(values: Values) -> dict[str, str]:
+    """The values as texts, by which they are compared: in YAML, 3.11 is a number."""
+    return {name: as_text(value) for name, value in values.items()}
