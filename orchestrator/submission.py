@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from orchestrator.domain.checking import check
 from orchestrator.domain.definition import TaskDefinition
@@ -38,6 +39,9 @@ from shared.ids import new_id
 from shared.postgres import Transaction
 from shared.telemetry import inject, tracestate
 
+MAX_TASKS: Final = 10_000
+"""The most tasks of all jobs that one request creates. Making them takes about a second."""
+
 
 class Submission:
     """The only source of jobs."""
@@ -64,8 +68,10 @@ class Submission:
             raise Invalid(unsupported)
         ids = {request.pipeline_id for request in requests if request.pipeline_id is not None}
         pipelines = await self._pipelines.runnable(tx, ids) if ids else {}
-        wanted = []
+        wanted: list[Wanted] = []
+        tasks = 0
         for index, request in enumerate(requests):
+            at = ("body", index) if batch else ("body",)
             if request.command is not None:
                 job = wanted_of_command(
                     new_id(),
@@ -76,7 +82,6 @@ class Submission:
                     run_at=request.run_at,
                 )
             else:
-                at = ("body", index) if batch else ("body",)
                 if request.pipeline is not None:
                     with _refused((*at, "pipeline")):
                         check(request.pipeline.steps, request.pipeline.params)
@@ -97,6 +102,10 @@ class Submission:
                         labels=request.labels,
                         run_at=request.run_at,
                     )
+            tasks += len(job.definitions)
+            if tasks > MAX_TASKS:
+                says = f"the jobs up to here have {tasks:,} tasks; one request makes at most {MAX_TASKS:,}"
+                raise Invalid([FieldError(at, f"{says}: send fewer jobs at a time", "too_large")])
             wanted.append(job)
         self._check_sizes(wanted, batch=batch)
         return wanted

@@ -231,3 +231,12 @@ async def test_a_task_whose_order_the_bus_no_longer_takes_fails_and_holds_nothin
     other = await house.submit()
     await house.say(finished(scheduled(await house.queued(other))))
     assert (await house.over(other))["status"] == "succeeded"
+
+
+async def test_the_jobs_of_a_batch_have_a_limited_number_of_tasks_together(house: House) -> None:
+    matrix = {"n": list(range(250))}
+    pipeline = await house.pipeline(*({"name": f"s{n}", "command": "true", "matrix": matrix} for n in range(4)))
+    error = await refusal(house, "/api/v1/jobs/batch", [{"pipeline_id": pipeline["id"]}] * 1000)
+    assert (error["loc"], error["type"]) == (["body", 10], "too_large")
+    assert "have 11,000 tasks; one request makes at most 10,000" in error["msg"]
+    assert await house.get("/api/v1/jobs") == []
