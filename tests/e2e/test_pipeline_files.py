@@ -167,6 +167,22 @@ async def test_run_follows_all_steps_and_exits_with_the_code_of_the_one_that_fai
     assert (code, "there is no pipeline with the name" in err) == (125, True)
 
 
+async def test_the_axes_of_a_matrix_stay_in_a_pipeline_that_is_run_applied_and_exported(
+    platform: Platform, tmp_path: Path
+) -> None:
+    name, file = unique("matrix"), tmp_path / "matrix.yaml"
+    matrix = "{os: [debian, alpine], include: [{os: debian, extra: 1}], max_parallel: 1}"
+    file.write_text(f"name: {name}\nsteps:\n  t: {{command: echo $HODEI_MATRIX_OS, matrix: {matrix}}}\n")
+    code, out, _ = await hodei(platform, "pipelines", "run", "-f", str(file), "-q")
+    assert (code, sorted(out.splitlines())) == (0, ["t (alpine) | alpine", "t (debian, 1) | debian"])
+    assert (await hodei(platform, "pipelines", "apply", str(file)))[0] == 0
+    code, out, _ = await hodei(platform, "pipelines", "run", name, "-q")
+    assert (code, len(out.splitlines())) == (0, 2)
+    file.write_text((await hodei(platform, "pipelines", "export", name))[1])
+    code, out, _ = await hodei(platform, "pipelines", "apply", str(file), "--dry-run")
+    assert (code, "unchanged" in out) == (0, True)
+
+
 async def test_the_group_lists_and_shows(platform: Platform, client: Client) -> None:
     name = unique("shown")
     fields: dict[str, object] = {
