@@ -40,6 +40,14 @@ _CLOSE: Final = "}}"
 _MARK: Final = re.compile(r"\$?\$\{\{")
 _OUTPUT: Final = re.compile(r"steps\.([A-Za-z0-9][A-Za-z0-9_.-]{0,99})\.outputs\.([A-Za-z_][A-Za-z0-9_]{0,99})")
 _NAMED: Final = re.compile(r"(params|matrix)\.([A-Za-z0-9_][A-Za-z0-9_.-]{0,199})")
+_INTERPRETER: Final = re.compile(
+    r"(?P<c>(?:ba|da|a|z|k|mk|c|tc|fi)?sh|(?:python|pypy)[0-9.]*)|(?:perl|ruby|node|php|lua)[0-9.]*"
+)
+_AFTER_C: Final = re.compile(r"-[A-Za-z]*c[A-Za-z]*|--command")
+_AFTER_E: Final = re.compile(r"-[A-Za-z]*[eE]|-[rp]|--eval|--print")
+"""The options after which an interpreter takes an argument for a program: `sh -c`, `bash -lc`, `perl -ne`."""
+_HAS_VALUE: Final = re.compile(r"[-+][A-Za-z]*[oOWX]")
+"""Options of the interpreters that take the next argument: `bash -o pipefail`, `python3 -W ignore`."""
 _FORMS: Final = ("steps.NAME.outputs.NAME", "params.NAME", "matrix.AXIS", "job.id", "step.attempt")
 
 
@@ -239,15 +247,34 @@ def _templates(step: Step) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if step.working_dir is not None:
         yield ("working_dir",), step.working_dir
     if isinstance(step.command, list) and step.type != "python":
+        programs = _programs(step.command)
         for index, word in enumerate(step.command):
-            yield ("command", index), word
+            if index not in programs:
+                yield ("command", index), word
 
 
 def _verbatim(step: Step) -> Iterable[tuple[tuple[str | int, ...], str]]:
     """The texts of a step that are a command or source code, with their paths within it."""
     if isinstance(step.command, str):
         return [(("command",), step.command)]
-    return [(("command", index), line) for index, line in enumerate(step.command)] if step.type == "python" else []
+    indices = range(len(step.command)) if step.type == "python" else _programs(step.command)
+    return [(("command", index), step.command[index]) for index in indices]
+
+
+def _programs(command: list[str]) -> list[int]:
+    """The indices of the arguments that a shell or an interpreter before them takes for a program: after `sh -c`."""
+    found: list[int] = []
+    takes: re.Pattern[str] | None = None
+    for index, word in enumerate(command):
+        before = command[index - 1] if index else ""
+        if takes is not None and takes.fullmatch(before):
+            found.append(index)
+            takes = None
+        elif (interpreter := _INTERPRETER.fullmatch(word.rpartition("/")[2])) is not None:
+            takes = _AFTER_C if interpreter["c"] else _AFTER_E
+        elif not word.startswith(("-", "+")) and not _HAS_VALUE.fullmatch(before):
+            takes = None  # a file of its own: what follows are the arguments of that program
+    return found
 
 
 def _unescaped(text: str) -> bool:
@@ -257,8 +284,10 @@ def _unescaped(text: str) -> bool:
 def _not_here(step: Step) -> str:
     if step.type == "python":
         where, becomes, use = "in Python source", "code", 'os.environ["V"]'
-    elif step.type == "exec":
+    elif step.type == "exec" and isinstance(step.command, str):
         where, becomes, use = "in a command string", "several arguments", "a list of arguments instead"
+    elif isinstance(step.command, list):
+        where, becomes, use = "in an argument that an interpreter runs", "code", "the variable V"
     else:
         where, becomes, use = "in a command string", "shell syntax", '"$V"'
     return (

@@ -169,6 +169,37 @@ def test_an_expression_in_a_command_string_is_refused_with_what_to_write(step: S
     assert faults(step) == [(("steps", 2, "command"), "expression_not_allowed")]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["sh", "-c"], ["x"]),
+        (["/bin/bash", "-o", "pipefail", "-lc"], []),
+        (["env", "A=1", "timeout", "5", "sh", "-ec"], []),
+        (["busybox", "sh", "-c"], []),
+        (["python3", "-W", "ignore", "-c"], []),
+        (["perl", "-ne"], ["file"]),
+        (["node", "--eval"], []),
+    ],
+)
+@pytest.mark.parametrize("kind", ["shell", "exec"])
+def test_an_expression_in_a_program_among_the_arguments_is_refused(
+    before: list[str], after: list[str], kind: StepType
+) -> None:
+    step = S([*before, "echo ${{ params.env }}", *after], kind)
+
+    assert faults(step) == [(("steps", 2, "command", len(before)), "expression_not_allowed")]
+    assert "in an argument that an interpreter runs" in message(step)
+    assert faults(S([*before, 'echo "$1"', "x", "${{ params.env }}"])) == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    [["bash", "-e"], ["bash", "deploy.sh", "-c"], ["python3", "-m", "pytest", "-c"], ["grep", "-e"], ["./sh.py", "-c"]],
+)
+def test_arguments_of_a_program_of_its_own_take_expressions(before: list[str]) -> None:
+    assert faults(S([*before, "${{ params.env }}"])) == []
+
+
 def test_lines_of_python_are_source_as_well() -> None:
     step = S(["import os", "print('${{ params.env }}')"], "python")
 
