@@ -5,15 +5,19 @@ map from name to step, `needs` is taken for `depends_on`, and a single name for 
 (`yaml_text`), and the checks of the fields, which are the same for every pipeline. Pure.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from orchestrator.domain.yaml_text import BadText, Entry, Loc, Node, Position, TextFault, read
+from schemas.params import as_text
 
 __all__ = ["BadText", "Document", "Position", "TextFault", "read_document"]
 
 _DEPENDS_ON: Final = "depends_on"
 _NEEDS: Final = "needs"
+_NOT_AS_WRITTEN: Final = re.compile(r"[-+]?(?:[0-9]*\.[0-9]+0|0[0-9]+)")
+"""Decimal numbers that end or begin with a zero which the number does not have: 3.10 and 08, but not 3.0."""
 
 
 class Document:
@@ -91,6 +95,8 @@ def _named(name: str, entry: Entry, index: int, faults: list[TextFault]) -> Node
 
 def _step(step: Node, loc: Loc, faults: list[TextFault]) -> Node:
     fields = dict(_fields(step))
+    if (matrix := fields.get("matrix")) is not None:
+        faults += _other_numbers(matrix.node, (*loc, "matrix"))
     needs, depends_on = fields.pop(_NEEDS, None), fields.get(_DEPENDS_ON)
     if needs is not None and depends_on is not None:
         msg = "needs and depends_on mean the same: give one of them"
@@ -99,6 +105,19 @@ def _step(step: Node, loc: Loc, faults: list[TextFault]) -> Node:
         single = isinstance(given.node.value, str)
         fields[_DEPENDS_ON] = Entry(given.key, Node(given.node.position, [given.node]) if single else given.node)
     return Node(step.position, fields) if isinstance(step.value, dict) else step
+
+
+def _other_numbers(node: Node, loc: Loc) -> Iterator[TextFault]:
+    """Values of a matrix that would be other numbers than they look like: versions, mostly."""
+    if isinstance(node.value, dict):
+        for name, entry in node.value.items():
+            yield from _other_numbers(entry.node, (*loc, name))
+    elif isinstance(node.value, list):
+        for index, one in enumerate(node.value):
+            yield from _other_numbers(one, (*loc, index))
+    elif isinstance(node.value, int | float) and node.written and _NOT_AS_WRITTEN.fullmatch(node.written):
+        msg = f'{node.written} is the number {as_text(node.value)}: put it in quotes, "{node.written}"'
+        yield TextFault(loc, msg, "number", node.position)
 
 
 def _fields(node: Node) -> dict[str, Entry]:

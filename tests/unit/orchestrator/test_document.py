@@ -111,6 +111,32 @@ def test_the_places_of_a_map_of_steps(loc: tuple[str | int, ...], place: tuple[i
     assert read_document(MAP).position(loc) == place
 
 
+@pytest.mark.parametrize(
+    ("matrix", "found"),
+    [
+        ("{python: [3.9, 3.10, '3.10', 3.11]}", [(("python", 1), '3.10 is the number 3.1: put it in quotes, "3.10"')]),
+        ("{month: [08, 10]}", [(("month", 0), '08 is the number 8: put it in quotes, "08"')]),
+        (
+            "{v: [3.10, 1.20], include: [{v: 1, w: 2.50}], exclude: [{v: 1.20}]}",
+            [(("v", 0), "3.1"), (("v", 1), "1.2"), (("include", 0, "w"), "2.5"), (("exclude", 0, "v"), "1.2")],
+        ),
+        ("{n: [1, 0, -5, 2.5, 3.0, 1e3, 0x1f, true, no, 1.10.0, v1.10], max_parallel: 2}", []),
+        ("5", []),
+    ],
+)
+def test_a_number_of_a_matrix_that_would_lose_a_zero_is_refused(
+    matrix: str, found: list[tuple[tuple[str | int, ...], str]]
+) -> None:
+    text = f"name: x\nsteps:\n  t: {{command: x, matrix: {matrix}}}\n"
+    try:
+        read_document(text)
+        faults = []
+    except BadText as error:
+        faults = list(error.faults)
+    assert [fault.loc for fault in faults] == [("steps", 0, "matrix", *loc) for loc, _ in found]
+    assert all(says in fault.msg for fault, (_, says) in zip(faults, found, strict=True))
+
+
 def test_an_unknown_field_is_placed_at_its_key() -> None:
     document = read_document("name: x\nsteps: [{nam: y}]\n")
     assert document.position(("steps", 0, "nam"), of_key=True) == (2, 10)
