@@ -122,7 +122,7 @@ def exit_code(job: JobDetail) -> int:
     if job.status is JobStatus.CANCELLED:
         return CANCELLED
     for task in job.tasks:
-        if task.allow_failure:
+        if task.allow_failure or task.reason is Reason.FAIL_FAST:
             continue
         if task.reason in (Reason.TIMEOUT, Reason.QUEUE_TIMEOUT, Reason.JOB_TIMEOUT):
             return TIMED_OUT

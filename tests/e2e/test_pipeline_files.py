@@ -181,6 +181,10 @@ async def test_the_axes_of_a_matrix_stay_in_a_pipeline_that_is_run_applied_and_e
     file.write_text((await hodei(platform, "pipelines", "export", name))[1])
     code, out, _ = await hodei(platform, "pipelines", "apply", str(file), "--dry-run")
     assert (code, "unchanged" in out) == (0, True)
+    command = "command: 'if [ $HODEI_MATRIX_N = 2 ]; then exit 4; fi; exec sleep 30'"
+    file.write_text(f"name: {name}\nsteps:\n  t: {{{command}, matrix: {{n: [1, 2]}}}}\n")
+    code, _, err = await hodei(platform, "pipelines", "run", "-f", str(file), "-q")
+    assert (code, "t (2): exit_code 4" in err) == (4, True)  # not that of t (1), which was cancelled
 
 
 async def test_the_group_lists_and_shows(platform: Platform, client: Client) -> None:
