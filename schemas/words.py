@@ -53,7 +53,7 @@ def what_would_be_right(error: ErrorDetails) -> str:
     text = error["msg"]
     for prefix in ("Value error, ", "Input ", "String ", "Value ", "Dictionary ", "List "):
         text = text.removeprefix(prefix)
-    return text
+    return text.replace(" after validation, not", ", not")
 
 
 def _length(context: Mapping[str, object], msg: str) -> str:

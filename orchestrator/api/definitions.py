@@ -46,6 +46,8 @@ _FIELDS: Final = BodyReader(PipelineCreate)
 _PLAN: Final = BodyReader(_PlanRequest)
 _KEYS: Final = frozenset({"unknown"})
 """Types of errors that are about a field's name."""
+_TEXT_TYPES: Final = frozenset({"string_type", "command_type"})
+"""Types of errors where text was expected."""
 
 
 class Definitions:
@@ -119,7 +121,7 @@ def _placed(error: FieldError, document: Document) -> FieldError:
     if error.type == "value_error":
         loc = (*loc, error.msg.partition(":")[0])  # a rule of a whole step begins with the field that it is about
     line, column = document.position(loc, of_key=error.type in _KEYS)
-    written = document.written(loc) if error.type == "string_type" else None
+    written = document.written(loc) if error.type in _TEXT_TYPES else None
     msg = error.msg if written is None else f'{error.msg}: put it in quotes, "{written}"'
     return FieldError(error.loc, msg, error.type, line, column)
 

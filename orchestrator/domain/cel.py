@@ -23,6 +23,12 @@ MAX_WEIGHT: Final = 20_000
 FUNCTIONS: Final = ("size", "contains", "startsWith", "endsWith", "matches", "int", "double", "string", "has")
 MACROS: Final = ("all", "exists", "exists_one", "filter", "map")
 ROOTS: Final = ("params", "steps", "job")
+_AS_WHEN: Final = {
+    "always": "; write the field when: always",
+    "failure": "; write the field when: on_failure",
+    "success": "; leave it out, or write the field when: on_success",
+}
+"""Functions that conditions have in GitHub Actions, and what stands for them here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,10 @@ def _tokens(text: str) -> list[_Token]:
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None:
-            raise BadCondition(f"{at(text, position)}: {text[position]!r} is not expected here")
+            why = f"{text[position]!r} is not expected here"
+            if text.startswith("${{", position):
+                why = "a condition stands without '${{' and '}}'"
+            raise BadCondition(f"{at(text, position)}: {why}")
         kind = found.lastgroup if found["text"] is None else "text"
         if kind not in ("blank", None):
             tokens.append(_Token(kind, found[0], position))
@@ -149,7 +158,8 @@ def _uses(text: str, tokens: list[_Token]) -> tuple[list[Use], set[str]]:
             known = (*FUNCTIONS, *MACROS)
             if token.text not in known:
                 where = f"{at(text, token.position)}: {token.text!r}"
-                raise BadCondition(f"{where} is not a known function{hint(token.text, known)}", "unknown_function")
+                right = _AS_WHEN.get(token.text) or hint(token.text, known)
+                raise BadCondition(f"{where} is not a known function{right}", "unknown_function")
         elif not member and token.text in ROOTS:
             uses.append(_use(text, tokens, index))
         elif not member and token.text not in bound:

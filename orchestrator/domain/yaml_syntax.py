@@ -38,6 +38,7 @@ _KNOWN: Final = {
     "block sequence entries are not allowed in this context": (
         "a '- ' cannot stand here: begin a list on its own line, and put text that begins with '- ' in quotes"
     ),
+    "found unexpected ':'": "within brackets, text that has a ':' in it stands in quotes",
     "could not find expected ':'": "the text that begins {began} lacks a ': ', or is not indented enough",
     "did not find expected '-' indicator": (
         "a '- ' with the indentation of the list that begins {began} is expected, or less indentation"

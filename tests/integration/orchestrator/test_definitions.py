@@ -104,6 +104,13 @@ async def test_all_errors_of_a_text_come_at_once_with_line_and_column(house: Hou
     assert says["unknown"] == "unknown field comand; did you mean command?"
 
 
+async def test_a_command_that_is_not_text_is_shown_in_quotes(house: House) -> None:
+    problem = await house.post(VALIDATE, {"yaml": "name: x\nsteps:\n  a: {command: true}\n"}, status=422)
+    assert [(error["msg"], error["column"]) for error in problem["errors"]] == [
+        ('a command is a string or a list of strings: put it in quotes, "true"', 16)
+    ]
+
+
 async def test_a_cycle_is_found_beside_errors_of_fields(house: House) -> None:
     text = "name: 5\nsteps:\n  a: {command: x, needs: b}\n  b: {command: y, needs: a, timeout: soon}\n"
     problem = await house.post(VALIDATE, {"yaml": text}, status=422)

@@ -47,6 +47,7 @@ def test_every_pattern_has_words(model: type[Any]) -> None:
         ({"command": "true", "labels": []}, "should be an object"),
         ({"command": "true", "name": ""}, "must not be empty"),
         ({"command": "true", "name": "x" * 201}, "should have at most 200 characters"),
+        ({"command": ["x"] * 1001}, "should have at most 1000 items, not 1001"),
         ({"command": "true", "retry_on_lost": "no"}, "should be true or false"),
     ],
 )
