@@ -17,6 +17,8 @@ from tests.fixtures.services import running_service
 
 SECONDS = 8
 """For one service; the phase that is under way is cut short."""
+LONGEST_WAIT = "70"
+"""Seconds for one request: `wait` asks for up to 60, and is made up for jobs that do not end."""
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 STARTS_PROCESSES = "start_worker"
 
@@ -45,7 +47,7 @@ async def test_made_up_requests_are_answered_as_documented(
             *("--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", "10"),
             *("--max-time", str(SECONDS), "--seed", "20261128", "--generation-deterministic"),
             *("--exclude-operation-id", STARTS_PROCESSES, "--no-shrink"),
-            *("--request-timeout", "30", "--continue-on-failure", "--warnings", "off", "--no-color"),
+            *("--request-timeout", LONGEST_WAIT, "--continue-on-failure", "--warnings", "off", "--no-color"),
             cwd=tmp_path,
             env={name: value for name, value in os.environ.items() if not name.startswith("SCHEMATHESIS")},
             stdout=asyncio.subprocess.PIPE,
