@@ -191,7 +191,7 @@ class JobMoves:
         job = self.job
         if self._count_open() or JOB.is_final(job.status):
             return
-        status, reason, cause = outcome(self.tasks.values(), job.stopping)
+        status, reason, cause = outcome(self.tasks.values(), job.stopping, cleaned_up=job.cleaning_up)
         job.status = JOB.advance(job.status, status)
         job.reason, job.finished_at = reason, now
         if reason is not Reason.JOB_TIMEOUT:

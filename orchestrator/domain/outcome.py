@@ -60,9 +60,12 @@ def job_ending(job: JobState, at: datetime) -> EventData:
     )
 
 
-def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobStatus, Reason | None, TaskState | None]:
+def outcome(
+    tasks: Iterable[TaskState], stopping: Reason | None, *, cleaned_up: bool
+) -> tuple[JobStatus, Reason | None, TaskState | None]:
     """The status and reason of a job whose tasks have all ended, and the task that made it fail. A job that was stopped
-    after its last task had ended keeps the outcome of its tasks. A clean-up that failed makes a stopped job fail."""
+    after its last task had ended keeps the outcome of its tasks. A clean-up that failed makes a stopped job fail.
+    `cleaned_up`: the job was stopped before its clean-up was over, so a success of that does not make it succeed."""
     cancelled = False
     cause: TaskState | None = None
     clean_up: TaskState | None = None
@@ -80,6 +83,8 @@ def outcome(tasks: Iterable[TaskState], stopping: Reason | None) -> tuple[JobSta
         cause = clean_up
     if cause is not None:
         return JobStatus.FAILED, cause.reason or Reason.EXIT_CODE, cause
+    if cleaned_up and stopping is not None:
+        return (JobStatus.CANCELLED if stopping is Reason.CANCELLED else JobStatus.FAILED), stopping, None
     return JobStatus.SUCCEEDED, None, None
 
 

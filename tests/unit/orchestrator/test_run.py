@@ -660,6 +660,28 @@ def test_a_failure_is_seen_behind_a_step_that_its_condition_skipped() -> None:
     assert statuses(run) == {"a": "failed", "b": "skipped", "c": "queued", "d": "queued"}
 
 
+@pytest.mark.parametrize(
+    ("first", "status", "reason"),
+    [
+        ("succeeded", {"cancel": "cancelled", "timeout": "failed"}, {"cancel": "cancelled", "timeout": "job_timeout"}),
+        ("failed", {"cancel": "failed", "timeout": "failed"}, {"cancel": "exit_code", "timeout": "exit_code"}),
+    ],
+)
+@pytest.mark.parametrize("stop", ["cancel", "timeout"])
+def test_a_job_that_is_stopped_during_clean_up_does_not_succeed(
+    first: Literal["succeeded", "failed"], status: dict[str, str], reason: dict[str, str], stop: str
+) -> None:
+    run = run_of(a_task("a", "a"), a_task("z", "z", ("a",), when="always"))
+    apply(run, started("a"), finished("a", first, exit_code=int(first == "failed")), started("z"))
+    if stop == "cancel":
+        run.cancel(NOW)
+    else:
+        assert time_out(run, NOW)
+    apply(run, finished("z"))
+    assert statuses(run) == {"a": first, "z": "succeeded"}
+    assert (run.job.status, run.job.reason) == (status[stop], reason[stop])
+
+
 # ------------------------------------------------------------------ matrix
 
 
