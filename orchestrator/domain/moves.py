@@ -94,8 +94,8 @@ class JobMoves:
 
     def halted(self, task: TaskState) -> Reason | None:
         """Why this task must not go on: its job is being stopped, or another task of its matrix failed."""
-        if self.job.stopping is not None:
-            return None if task.cleans_up and self.job.cleaning_up else self.job.stopping
+        if self.job.stopping is not None and not (task.cleans_up and self.job.cleaning_up):
+            return self.job.stopping
         if task.rules.index is not None and self.steps.of(task).failed_fast:
             return Reason.FAIL_FAST
         return None
@@ -171,7 +171,7 @@ class JobMoves:
         step = self.steps.of(task)
         failed_before = step.failed_fast
         ready = self._set_final(task, status, now, reason=reason, detail=detail, at=at)
-        if step.failed_fast and not failed_before and self.job.stopping is None:
+        if step.failed_fast and not failed_before and self.halted(task) is Reason.FAIL_FAST:
             for other in step.tasks:
                 self.halt(other, Reason.FAIL_FAST, now)
         elif step.open and self.halted(task) is None:

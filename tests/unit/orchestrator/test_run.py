@@ -695,6 +695,23 @@ def test_the_first_failure_of_a_matrix_ends_its_other_tasks() -> None:
     assert run.tasks["t0"].reason is Reason.FAIL_FAST
 
 
+def test_the_first_failure_of_a_matrix_ends_its_other_tasks_in_clean_up_as_well() -> None:
+    run = run_of(a_task("a", "a"), *a_matrix("t", 3, ("a",), when="always", max_parallel=2))
+    apply(run, started("a"))
+    run.cancel(NOW)
+    apply(
+        run, finished("a", "cancelled", reason=Reason.CANCELLED), started("t0"), finished("t1", "failed", exit_code=1)
+    )
+    assert statuses(run) == {"a": "cancelled", "t0": "running", "t1": "failed", "t2": "cancelled"}
+    assert [(one.task_id, one.reason) for one in requests(run)][-1] == ("t0", Reason.FAIL_FAST)
+    apply(run, finished("t0", "cancelled", reason=Reason.FAIL_FAST))
+    assert (run.tasks["t0"].reason, run.job.status, run.job.reason) == (
+        Reason.FAIL_FAST,
+        JobStatus.FAILED,
+        Reason.EXIT_CODE,
+    )
+
+
 def test_a_task_that_is_to_stop_with_its_matrix_is_not_tried_again() -> None:
     run = run_of(*a_matrix("t", 2, retry=RetrySpec(max_attempts=2, delay=0)))
     apply(run, finished("t1", "failed", exit_code=1), finished("t1", "failed", 2, exit_code=1))
