@@ -62,7 +62,7 @@ class JobRun(JobMoves):
         if self.job.stopping is None:
             self._stop(Reason.CANCELLED, now)
         else:
-            self._end_clean_up(self.job.stopping, now)
+            self._end_clean_up(Reason.CANCELLED if self.job.cleaning_up else self.job.stopping, now)
 
     def due(self, now: datetime) -> bool:
         """Ask the approvals that waited for `run_at`, fail those that were not decided in time, and stop the job at its

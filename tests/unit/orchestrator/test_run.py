@@ -660,6 +660,18 @@ def test_a_failure_is_seen_behind_a_step_that_its_condition_skipped() -> None:
     assert statuses(run) == {"a": "failed", "b": "skipped", "c": "queued", "d": "queued"}
 
 
+def test_a_cancel_ends_the_clean_up_of_a_job_that_ran_into_its_time_limit() -> None:
+    run = run_of(a_task("a", "a"), a_task("y", "y", ("a",), when="always"), a_task("z", "z", ("y",), when="always"))
+    apply(run, started("a"), finished("a"), started("y"))
+    assert time_out(run, NOW)
+    assert requests(run) == []
+    run.cancel(NOW)
+    assert [(one.task_id, one.reason) for one in requests(run)] == [("y", Reason.CANCELLED)]
+    assert run.tasks["z"].reason is Reason.CANCELLED
+    apply(run, finished("y", "cancelled", reason=Reason.CANCELLED))
+    assert (run.job.status, run.job.reason) == (JobStatus.FAILED, Reason.JOB_TIMEOUT)
+
+
 @pytest.mark.parametrize(
     ("first", "status", "reason"),
     [
