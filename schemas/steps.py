@@ -17,8 +17,8 @@ Message = Annotated[str, StringConstraints(max_length=MAX_MESSAGE), AfterValidat
 class Approval(EventModel):
     """What an approval asks, as frozen in a job."""
 
-    message: str = ""
-    timeout: float | None = None
+    message: str = Field("", description="What is to be decided.")
+    timeout: float | None = Field(None, description="How long it may wait for a decision, in seconds.")
     inputs: dict[str, ParamSpec] = Field(default_factory=dict, description="The values that an approval may give.")
 
 
@@ -39,11 +39,10 @@ class ApprovalStep(StepBase):
     slot of a worker."""
 
     type: Literal["approval"] = Field(description="`approval`")
-    message: Message = Field("", description="What is to be decided.")
+    message: OrDefault[Message] = Field("", description="What is to be decided.")
     timeout: Seconds | None = Field(
         None, description="How long it may wait for a decision, in seconds; then it fails. By default for ever."
     )
-
     inputs: OrDefault[Inputs] = Field(
         default_factory=dict,
         description="The values that an approval may give, declared as the `params` of a pipeline. They become the "
