@@ -85,6 +85,10 @@ class PipelineText(Model):
 class PipelineSource(RootModel[PipelineText | PipelineCreate]):
     """A pipeline: its fields, or the text of a file."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"yaml": "steps: {fetch: {command: echo fetching}}\nname: nightly\n"}]}
+    )
+
 
 class ValidatedPipeline(Model):
     """A pipeline without errors."""
