@@ -48,6 +48,28 @@ _KEYS: Final = frozenset({"unknown"})
 """Types of errors that are about a field's name."""
 _TEXT_TYPES: Final = frozenset({"string_type", "command_type"})
 """Types of errors where text was expected."""
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "run": "command",
+    "script": "command",
+    "args": "command, a list",
+    "strategy": "matrix, with max_parallel and fail_fast in it",
+    "parallel": "matrix",
+    "dependencies": "depends_on",
+    "depends": "depends_on",
+    "runs-on": "requires",
+    "tags": "requires",
+    "timeout-minutes": "timeout, in seconds",
+    "timeout_minutes": "timeout, in seconds",
+    "continue-on-error": "allow_failure",
+    "continueOn": "allow_failure",
+    "soft_fail": "allow_failure",
+    "working-directory": "working_dir",
+    "environment": "env",
+    "variables": "env",
+    "rules": "if",
+    "retryStrategy": "retry",
+}
+"""Fields of a step in other systems, and what stands for them here. docs/pipelines.md has more of these words."""
 
 
 class Definitions:
@@ -123,6 +145,8 @@ def _placed(error: FieldError, document: Document) -> FieldError:
     line, column = document.position(loc, of_key=error.type in _KEYS)
     written = document.written(loc) if error.type in _TEXT_TYPES else None
     msg = error.msg if written is None else f'{error.msg}: put it in quotes, "{written}"'
+    if error.type == "unknown" and len(loc) == 3 and (here := _ELSEWHERE.get(str(loc[-1]))) is not None:
+        msg = f"unknown field {loc[-1]}; here it is {here}"
     return FieldError(error.loc, msg, error.type, line, column)
 
 

@@ -111,6 +111,19 @@ async def test_a_command_that_is_not_text_is_shown_in_quotes(house: House) -> No
     ]
 
 
+async def test_a_field_of_another_system_is_told_its_name_here(house: House) -> None:
+    step = "{command: x, script: [y], runs-on: z, timeout-minutes: 5, strategy: {matrix: {}}, comand: x}"
+    problem = await house.post(VALIDATE, {"yaml": f"name: x\nscript: y\nsteps:\n  a: {step}\n"}, status=422)
+    assert [error["msg"].partition("; valid")[0] for error in problem["errors"]] == [
+        "unknown field script; did you mean description?",  # of the pipeline, which has no command
+        "unknown field script; here it is command",
+        "unknown field runs-on; here it is requires",
+        "unknown field timeout-minutes; here it is timeout, in seconds",
+        "unknown field strategy; here it is matrix, with max_parallel and fail_fast in it",
+        "unknown field comand; did you mean command?",
+    ]
+
+
 async def test_a_cycle_is_found_beside_errors_of_fields(house: House) -> None:
     text = "name: 5\nsteps:\n  a: {command: x, needs: b}\n  b: {command: y, needs: a, timeout: soon}\n"
     problem = await house.post(VALIDATE, {"yaml": text}, status=422)
