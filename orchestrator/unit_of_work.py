@@ -186,9 +186,9 @@ class UnitOfWork:
         """Write the runs and emit their events, as the last step of a transaction. After the commit, notify the
         listeners of these jobs, record spans, and remember the runs."""
         tx.on_commit(partial(self._watch.tell_runs, runs))
+        commands = await self._commands(tx, runs, moment)
         if any(run.due_changed for run in runs):
             tx.on_commit(self._due_changed)
-        commands = await self._commands(tx, runs, moment)
         for run in sorted(runs, key=lambda run: run.job.id):
             self._publish(tx, run, commands.get(run.job.id, NO_COMMANDS), moment)
         tx.on_commit(partial(self._memory.keep, runs))

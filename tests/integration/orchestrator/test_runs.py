@@ -454,6 +454,17 @@ async def test_an_approval_that_is_not_decided_in_time_fails(house: House) -> No
     assert over["detail"] == "step ask: it was not decided within 0.2 s"
 
 
+async def test_the_time_of_an_approval_that_a_bad_expression_started_ends_too(house: House) -> None:
+    bad = B | {"env": {"V": "${{ steps.a.outputs.GONE }}"}}
+    pipeline = await house.pipeline(A, bad, ASK | {"depends_on": ["b"], "when": "on_failure", "timeout": 0.2})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    placed = scheduled(await house.queued(job, "a"))
+    await house.say(started(placed))
+    await house.say(finished(placed))
+    over = await house.over(job)
+    assert [task["reason"] for task in over["tasks"]] == [None, "bad_expression", "timeout"]
+
+
 async def test_a_step_is_skipped_by_its_condition(house: House) -> None:
     pipeline = await house.pipeline(
         A,
