@@ -131,7 +131,7 @@ def exit_code(job: JobDetail) -> int:
             return NOT_EXECUTABLE if _NOT_EXECUTABLE.match(detail) else NOT_FOUND
         if task.exit_code:
             return task.exit_code
-    return 1
+    return TIMED_OUT if job.reason is Reason.JOB_TIMEOUT else 1  # its clean-up was still running
 
 
 async def _submit(send: Send, interrupts: Interrupts) -> JobDetail | None:

@@ -16,8 +16,9 @@ from hodei.client import ApiError, Client, ClientError, Unreachable
 from hodei.interrupts import SAME_REQUEST, Interrupts
 from hodei.standard_streams import ClosedOutput
 from hodei.views import Output
-from schemas.rest.jobs import JobCreate, JobDetail, JobLogLine
+from schemas.rest.jobs import JobCreate, JobDetail, JobLogLine, Task
 from schemas.rest.problem import Problem
+from schemas.states import JobStatus, Reason, TaskStatus
 
 JOB = JobCreate(command="true")
 
@@ -244,3 +245,9 @@ async def test_asking_goes_on_while_a_service_restarts(monkeypatch: pytest.Monke
     answers[:] = [Unreachable("away")]
     with pytest.raises(Unreachable):
         await patience.patiently(ask)
+
+
+def test_a_job_whose_clean_up_was_running_at_its_time_limit_timed_out() -> None:
+    tasks = [Task.model_construct(status=TaskStatus.SUCCEEDED, reason=None, exit_code=0, allow_failure=False)]
+    job = JobDetail.model_construct(id="job-1", status=JobStatus.FAILED, reason=Reason.JOB_TIMEOUT, tasks=tasks)
+    assert run.exit_code(job) == 124
