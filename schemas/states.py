@@ -11,6 +11,7 @@ attempt number. Ranks therefore compare only within one attempt.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, Generic, TypeVar
 
 
@@ -144,7 +145,7 @@ class StateMachine(Generic[S]):
         """Tell whether nothing follows `state`."""
         return not self.transitions[state]
 
-    @property
+    @cached_property
     def final(self) -> frozenset[S]:
         """The states that nothing follows."""
         return frozenset(state for state in self.transitions if self.is_final(state))
