@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 ENGINE_testcontainers := $(BIN)/python -m tests.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-waiting bench-recovery docs lock clean
+.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-recovery docs lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ promtool: ## Check Prometheus's configuration and rules, and test every alert (n
 
 bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a table
 	$(BIN)/python -m benchmarks
+
+bench-pipelines: $(STAMP) ## Measure what a finished task costs in small and large jobs, and a chain of 40 steps
+	$(BIN)/python -m benchmarks.pipelines
 
 # Options: make bench-waiting WAITING="--tasks 20000 --env-bytes 20000".
 bench-waiting: $(STAMP) ## Measure the memory of a scheduler with 200,000 waiting tasks

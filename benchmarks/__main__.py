@@ -12,9 +12,7 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import aiohttp
 import psutil
@@ -22,9 +20,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.running import NotStarted, processes, running_platform
 from hodei.client import Client
-from hodei.up import Platform, up
-from hodei.up_settings import stand_alone, variable_of
+from hodei.up import Platform
+from hodei.up_settings import variable_of
 from schemas.rest.jobs import JobCreate
 
 TRUE = JobCreate(command=["/bin/true"], type="exec", name="true")
@@ -114,26 +113,6 @@ def alone(count: int) -> float:
         subprocess.run(["/bin/true"], check=True)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-def processes() -> dict[str, tuple[float, float]]:
-    """Resident MiB and CPU seconds of each part so far."""
-    found: dict[str, tuple[float, float]] = {}
-    for child in psutil.Process().children(recursive=True):
-        command = child.cmdline()
-        if "-m" in command:
-            name = command[command.index("-m") + 1]
-        elif command and command[0].endswith("nats-server"):
-            name = "nats-server"
-        elif command and "postgres" in command[0]:
-            name = "postgres (all)"
-        else:
-            continue
-        cpu = child.cpu_times()
-        size, seconds = found.get(name, (0.0, 0.0))
-        memory = child.memory_full_info().uss if name == "postgres (all)" else child.memory_info().rss
-        found[name] = (size + memory / 2**20, seconds + cpu.user + cpu.system)
-    return found
 
 
 async def start_ups(platform: Platform) -> dict[str, tuple[float, float]]:
@@ -228,23 +207,11 @@ async def measure(platform: Platform, started_in: float, *, jobs: int, rounds: i
 
 
 async def run(*, jobs: int, rounds: int) -> int:
-    slots = os.environ.get("HODEI_WORKER_SLOTS") or "8"
-    stand_alone(os.environ)
-    os.environ["HODEI_WORKER_SLOTS"] = slots
-    with tempfile.TemporaryDirectory(prefix="hodei-bench-") as folder:
-        start = time.perf_counter()
-        ready: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()
-        living = asyncio.create_task(up(data_dir=Path(folder), started=ready.set_result))
-        living.add_done_callback(lambda _: ready.cancel())
-        await asyncio.wait([ready])
-        if ready.cancelled():
-            return await living or 1
-        started_in = time.perf_counter() - start
-        try:
-            table = await measure(ready.result(), started_in, jobs=jobs, rounds=rounds)
-        finally:
-            living.cancel()
-            await asyncio.wait([living])
+    try:
+        async with running_platform() as started:
+            table = await measure(started.platform, started.seconds, jobs=jobs, rounds=rounds)
+    except NotStarted as error:
+        return error.exit_code
     Console(width=140).print(table)
     return 0
 
