@@ -124,13 +124,13 @@ async def test_approval(platform: Platform, client: Client, folder: Path) -> Non
     job = await client.submit({"pipeline_id": pipeline, "params": {"stage": "production"}})
     approval = (await asked(client, job.id)).approval
     assert (approval and approval.message) == "Deploy this release?"
-    code, _, err = await hodei(platform, "approve", job.id, "--by", "ana")
+    code, _, err = await hodei(platform, "approve", job.id, "--by", "ana", "--input", "replicas=3")
     done = await expect.succeeds(client, job.id)
 
     assert (code, err) == (0, "")
     release = named(done, "build").outputs["RELEASE"]
     assert re.fullmatch(r"release-\d{8}", release)
-    assert await expect.output(client, job.id) == [f"deploying {release} to production"]
+    assert await expect.output(client, job.id) == [f"deploying 3 of {release} to production"]
     assert reasons(done) == {"discard": Reason.NOT_NEEDED}
 
 

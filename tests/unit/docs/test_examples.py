@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from docs.generate import HERE
@@ -16,6 +17,8 @@ from orchestrator.domain.checking import check
 from orchestrator.domain.document import read_document
 from orchestrator.domain.graph import InvalidGraph
 from schemas.rest.pipelines import PipelineCreate
+from schemas.specs import StepSpec
+from schemas.steps import ApprovalStep
 
 EXAMPLES = HERE.parent / "examples"
 FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
@@ -50,6 +53,14 @@ def test_the_pages_pipelines_are_found() -> None:
     assert len(BLOCKS) > 5
     with pytest.raises(InvalidGraph, match="no step has that name"):
         checked("name: x\nsteps: {a: {command: x, needs: b}}")
+
+
+def test_every_field_has_an_example_on_the_page() -> None:
+    models: list[type[BaseModel]] = [StepSpec, ApprovalStep, PipelineCreate]
+    fields = {info.alias or name for model in models for name, info in model.model_fields.items()}
+    shown = "\n".join(text for _, text in BLOCKS)
+
+    assert [field for field in sorted(fields) if not re.search(rf'(?<!\w){field}"?:', shown)] == []
 
 
 @pytest.mark.parametrize("name", FILES)
