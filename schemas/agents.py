@@ -11,7 +11,7 @@ from pydantic import Field
 
 from schemas.model import EventModel, Instant
 from schemas.specs import MAX_PREFETCH, MAX_SLOTS, Resources, RunSpec
-from schemas.states import Reason
+from schemas.states import Reason, StopReason
 
 MAX_NAMED: Final = 50_000
 """Executions in each list of a heartbeat. An agent runs at most MAX_SLOTS, hands on the output of about as many, and
@@ -109,7 +109,7 @@ class Stop(EventModel):
     """End these executions, or never start them. A fenced one is no longer current: its outcome counts nowhere."""
 
     execution_ids: list[str]
-    reason: Reason = Reason.CANCELLED
+    reason: StopReason = Reason.CANCELLED
 
 
 class Seek(EventModel):

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Final, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
+
+from pydantic import BeforeValidator
 
 
 class JobStatus(StrEnum):
@@ -109,6 +111,18 @@ class Reason(StrEnum):
     """Its order is larger than the NATS server takes, which was not so when the job was submitted."""
     FENCED = "fenced"
     """The worker was told to stop an attempt that is no longer the current one."""
+
+
+_REASONS: Final = frozenset[str](Reason)
+
+
+def _or_cancelled(value: object) -> object:
+    return Reason.CANCELLED if isinstance(value, str) and value not in _REASONS else value
+
+
+StopReason = Annotated[Reason, BeforeValidator(_or_cancelled)]
+"""Why something must stop, or was stopped. One that only a newer version knows counts as `cancelled`: the request is
+carried out all the same."""
 
 
 class IllegalTransition(ValueError):

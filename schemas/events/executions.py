@@ -8,7 +8,7 @@ from schemas.events.base import EventData
 from schemas.events.target import JobTarget
 from schemas.model import EventModel, Instant
 from schemas.refusals import RefusedField, VerdictReason, reason_of_status
-from schemas.states import ExecutionStatus, Reason
+from schemas.states import ExecutionStatus, Reason, StopReason
 
 OUTPUTS_REFUSED: Final = (
     "its outputs were dropped: they are larger than the NATS server takes, whose max_payload was lowered"
@@ -98,7 +98,7 @@ class ExecutionCancelRequested(_ExecutionEvent):
 
     event_type = "executions.cancel_requested"
     worker_id: str
-    reason: Reason = Reason.CANCELLED
+    reason: StopReason = Reason.CANCELLED
 
 
 class ExecutionRequested(_ExecutionEvent):

@@ -8,7 +8,7 @@ from schemas.events.base import EventData
 from schemas.model import Instant
 from schemas.params import ParamSpec, Scalar
 from schemas.specs import Priority, Resources, RunSpec
-from schemas.states import Reason
+from schemas.states import Reason, StopReason
 
 
 class _TaskEvent(EventData):
@@ -73,14 +73,14 @@ class TaskExpired(_TaskEvent):
 
 class TaskCancelRequested(_TaskEvent):
     event_type = "tasks.cancel_requested"
-    reason: Reason = Reason.CANCELLED
+    reason: StopReason = Reason.CANCELLED
 
 
 class TaskWithdrawn(_TaskEvent):
     """By the scheduler: a cancelled task had not been placed and is no longer in the queue."""
 
     event_type = "tasks.withdrawn"
-    reason: Reason = Reason.CANCELLED
+    reason: StopReason = Reason.CANCELLED
 
 
 _OUTPUTS: Final = (

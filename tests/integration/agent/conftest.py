@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -142,6 +143,10 @@ class ControlPlane:
 
     async def stop(self, *execution_ids: str, reason: Reason = Reason.CANCELLED) -> None:
         await self._order("stop", Stop(execution_ids=list(execution_ids), reason=reason).model_dump_json())
+
+    async def stop_as(self, execution_id: str, reason: str) -> None:
+        """Order a stop as a platform of another version may."""
+        await self._order("stop", json.dumps({"execution_ids": [execution_id], "reason": reason}))
 
     async def seek(self, *execution_ids: str) -> None:
         await self._order("seek", Seek(execution_ids=list(execution_ids)).model_dump_json())

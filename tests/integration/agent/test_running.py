@@ -197,6 +197,14 @@ async def test_a_stop_that_overtakes_its_execution_refuses_the_start(control: Co
     assert control.said(ExecutionStarted, assignment.execution_id) == []
 
 
+async def test_a_stop_for_a_reason_of_a_newer_platform_is_obeyed(control: ControlPlane) -> None:
+    execution_id = await control.run("sleep 600")
+    await control.started(execution_id)
+    await control.stop_as(execution_id, "from_the_future")
+    outcome = await control.finished(execution_id)
+    assert (outcome.status, outcome.reason) == (ExecutionStatus.CANCELLED, Reason.CANCELLED)
+
+
 async def test_a_fenced_execution_ends_without_a_word(control: ControlPlane) -> None:
     execution_id = await control.run("echo here; sleep 600")
     await control.printed(execution_id, "here")
