@@ -19,6 +19,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore, Waiting
 from orchestrator.traces import Traces
 from orchestrator.watch import Watch
+from schemas.events import ExecutionFinished
 from schemas.questions import Overdue
 from schemas.states import Reason
 from shared.clock import now
@@ -83,8 +84,10 @@ class UnitOfWork:
     # ------------------------------------------------------------------ changing jobs
 
     async def apply(self, reports: Sequence[TaskReport], moment: datetime) -> Applied:
-        """Apply a batch of reports. Jobs in memory are written without being loaded."""
-        return await retry_deadlock(lambda: self._apply(reports, moment))
+        """Apply a batch of reports, without outputs that no step can have. Jobs in memory are written without being
+        loaded."""
+        checked = [report.checked() if isinstance(report, ExecutionFinished) else report for report in reports]
+        return await retry_deadlock(lambda: self._apply(checked, moment))
 
     async def change(
         self, job_ids: Collection[str], deed: Callable[[JobRun], object], moment: datetime

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from schemas.events.base import EventData
 from schemas.events.target import JobTarget
 from schemas.model import EventModel, Instant
+from schemas.outputs import fault_of
 from schemas.refusals import RefusedField, VerdictReason, reason_of_status
 from schemas.states import ExecutionStatus, Reason, StopReason
 
@@ -67,9 +68,15 @@ class ExecutionFinished(_Report):
         None, description="What the process wrote to $HODEI_OUTPUT, by name; absent when it wrote nothing."
     )
 
-    def without_outputs(self) -> "ExecutionFinished":
-        """The outcome without its outputs, which the NATS server does not take; a success has failed without them."""
-        lost = {"outputs": None, "detail": self.detail or OUTPUTS_REFUSED}
+    def checked(self) -> "ExecutionFinished":
+        """The outcome itself, or without its outputs if no agent that works well can have sent them."""
+        fault = fault_of(self.outputs) if self.outputs else None
+        return self if fault is None else self.without_outputs(f"its outputs were dropped: {fault}")
+
+    def without_outputs(self, why: str = OUTPUTS_REFUSED) -> "ExecutionFinished":
+        """The outcome without its outputs; a success has failed without them. By default, the NATS server does not take
+        them."""
+        lost = {"outputs": None, "detail": self.detail or why}
         if self.status is ExecutionStatus.SUCCEEDED:
             lost |= {"status": ExecutionStatus.FAILED, "reason": Reason.BAD_OUTPUT}
         return self.model_copy(update=lost)

@@ -280,6 +280,20 @@ async def test_rerun_from_a_step_keeps_what_is_before_it_with_outputs_and_decisi
     ]
 
 
+async def test_a_job_can_be_read_whatever_outputs_an_agent_sends(house: House) -> None:
+    c = {"name": "c", "command": "true", "when": "always", "depends_on": ["a"]}
+    pipeline = await house.pipeline(A, c)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await house.say(finished(scheduled(await house.queued(job, "a")), outputs={"X": "a\0b", "Y": "kept?"}))
+    await house.say(finished(scheduled(await house.queued(job, "c")), "failed", exit_code=1, outputs={"no name": ""}))
+    first, second = (await house.over(job))["tasks"]
+    assert [first[field] for field in ("status", "reason", "outputs")] == ["failed", "bad_output", {}]
+    assert first["detail"] == "its outputs were dropped: the output X has a NUL character"
+    assert [second[field] for field in ("status", "reason", "outputs")] == ["failed", "exit_code", {}]
+    assert (await house.get(f"/api/v1/jobs/{job['id']}"))["status"] == "failed"
+    assert await house.get(f"/api/v1/jobs/{job['id']}/events")
+
+
 async def test_outputs_are_shown_masked_and_kept_when_a_job_runs_again(house: House) -> None:
     pipeline = await house.pipeline(A, B)
     job = await house.submit(pipeline_id=pipeline["id"])
