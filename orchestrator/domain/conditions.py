@@ -1,9 +1,11 @@
 """Conditions: the `if` of a step. Checks one when its pipeline is made, and evaluates it when its step is decided.
 
 `orchestrator.domain.cel` reads and compiles the text. Only the values that a condition names are handed to CEL, and
-the product of its weight and the length of these values is limited, so that an evaluation takes less than 50 ms. Pure.
+the product of its weight and the length of these values is limited, so that an evaluation takes less than 50 ms. The
+conditions of a job that are decided at once have a limit together. Pure.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.domain.cel import BadCondition, Use, at, cause_of, read
@@ -13,6 +15,8 @@ from schemas.params import Scalar
 
 MAX_WORK: Final = 50_000_000
 """The most that the weight of a condition times the characters of its values may be."""
+MAX_TOGETHER: Final = 16 * MAX_WORK
+"""The most work of all conditions of a job that are decided in one transaction. It takes about 0.3 s at most."""
 MAX_CHARACTERS: Final = 1 << 20
 """The most characters of the values that one condition names."""
 
@@ -20,6 +24,20 @@ MAX_CHARACTERS: Final = 1 << 20
 class ConditionError(ValueError):
     """A condition has no result: its evaluation failed, or its result is not a bool. The message is the detail of the
     task's failure: the condition and the cause."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """The work that the conditions of one transaction may still take."""
+
+    left: int = MAX_TOGETHER
+
+    def take(self, work: int) -> bool:
+        """Take this much, if it is left. Returns whether it was."""
+        if work > self.left:
+            return False
+        self.left -= work
+        return True
 
 
 def faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> list[Fault]:
@@ -42,14 +60,16 @@ def faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> list[Fault]:
     return list(found.values())
 
 
-def evaluate(text: str, values: Values) -> bool:
-    """Whether the condition holds. Raises ConditionError."""
+def evaluate(text: str, values: Values, budget: Budget) -> bool:
+    """Whether the condition holds; its work is taken from the budget. Raises ConditionError."""
     try:
         condition = read(text)
         context, characters = _context(condition.uses, values)
         if characters > MAX_CHARACTERS or characters * condition.weight > MAX_WORK:
             most = min(MAX_CHARACTERS, MAX_WORK // condition.weight)
             raise ConditionError(_detail(text, f"its values have {characters:,} characters; it takes at most {most:,}"))
+        if not budget.take(characters * condition.weight):
+            raise ConditionError(_detail(text, "the conditions that are decided at once take too much"))
         result = condition.program.execute(context)
     except ConditionError:
         raise

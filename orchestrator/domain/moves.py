@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator.domain.conditions import ConditionError, evaluate
+from orchestrator.domain.conditions import Budget, ConditionError, evaluate
 from orchestrator.domain.flow import DECISIONS
 from orchestrator.domain.orders import Commands, Entry, Orders, Queued
 from orchestrator.domain.outcome import ending, job_ending, outcome
@@ -51,6 +51,7 @@ class JobMoves:
     stale: int = 0
     queued_before: dict[str, datetime | None] = field(default_factory=dict)
     """For a job with a trace, by task id: since when the task's attempt had waited or run when the job was loaded."""
+    _budget: Budget = field(default_factory=Budget)
     _steps: Steps | None = None
     _open: int = -1
 
@@ -82,6 +83,7 @@ class JobMoves:
             self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
         self.journal, self.changed, self.replaced, self.emptied, self.late = [], set(), {}, set(), set()
         self.job_changed, self.due_changed, self.stale = False, False, 0
+        self._budget = Budget()
 
     # ------------------------------------------------------------------ questions
 
@@ -218,7 +220,7 @@ class JobMoves:
         if step.rules.condition is None:
             return None
         try:
-            holds = evaluate(step.rules.condition, values_of(self.job, step.rules, 1, views))
+            holds = evaluate(step.rules.condition, values_of(self.job, step.rules, 1, views), self._budget)
         except ConditionError as error:
             return Verdict(TaskStatus.FAILED, Reason.BAD_CONDITION, str(error))
         return None if holds else Verdict(TaskStatus.SKIPPED, Reason.CONDITION)

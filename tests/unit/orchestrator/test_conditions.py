@@ -6,19 +6,28 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain import cel, conditions
-from orchestrator.domain.conditions import ConditionError, evaluate
+from orchestrator.domain.conditions import Budget, ConditionError
+from orchestrator.domain.definition import of_steps
+from orchestrator.domain.making import begin
+from orchestrator.domain.run import JobRun
 from orchestrator.domain.scope import Scope, StepView, Values
+from orchestrator.domain.wanted import Wanted
 from schemas.params import Scalar
+from schemas.specs import StepSpec
+from schemas.states import Reason, TaskStatus
 
 SCOPE = Scope(
     "deploy", steps=["build", "unit-test", "lint", "deploy"], ancestors=["build", "unit-test"], params=["env", "count"]
 )
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HEAVY = 'params.x.matches("a.{60}b@")'
 LONGEST = 0.05
 """Seconds of CPU that one condition may take."""
 
@@ -32,6 +41,10 @@ def values(params: Mapping[str, Scalar] | None = None, outputs: Mapping[str, str
         params=params or {},
         view=lambda name: view if name in ("build", "unit-test") else None,
     )
+
+
+def evaluate(text: str, given: Values) -> bool:
+    return conditions.evaluate(text, given, Budget())
 
 
 def faults(text: str) -> list[str]:
@@ -216,6 +229,35 @@ def test_no_condition_takes_long(text: str, alphabet: str, size: int) -> None:
         return time.process_time() - begun
 
     assert any(seconds() < LONGEST for _ in range(3))
+
+
+def run_of(*steps: Mapping[str, object], x: str) -> JobRun:
+    """A job that began, whose tasks have the names of their steps as ids."""
+    specs = [StepSpec.model_validate({"command": "true", **step}) for step in steps]
+    wanted = Wanted("job", "nightly", of_steps(specs, over={}), params={"x": x}, env={})
+    return begin(wanted, [spec.name for spec in specs], NOW, draw=lambda: 0.0).run
+
+
+def test_the_conditions_of_one_transaction_are_bounded_together() -> None:
+    first = [{"name": "a"}, *({"name": f"s{n}", "if": HEAVY} for n in range(998))]
+    later = {"name": "later", "if": HEAVY, "depends_on": ["a"], "when": "always"}
+    run = run_of(*first, later, x="a" * 8_000)
+    reasons = [task.reason for task in run.tasks.values()][1:-1]
+    fit = conditions.MAX_TOGETHER // (cel.read(HEAVY).weight * 8_000)
+    assert reasons == [Reason.CONDITION] * fit + [Reason.BAD_CONDITION] * (998 - fit)
+    assert run.tasks["s997"].detail == f"if: {HEAVY}: the conditions that are decided at once take too much"
+
+    run.written()
+    run.end(run.tasks["a"], TaskStatus.FAILED, NOW, reason=Reason.QUEUE_TIMEOUT)
+    assert run.tasks["later"].reason is Reason.CONDITION
+
+
+def test_a_thousand_plain_conditions_are_far_below_the_bound() -> None:
+    plain = 'job.name.contains("night") && params.x != "" && params.x.matches("^[a-z]+$")'
+    run = run_of(*({"name": f"s{n}", "if": plain} for n in range(1_000)), x="a" * 200)
+
+    assert {task.status for task in run.tasks.values()} == {TaskStatus.QUEUED}
+    assert 1_000 * cel.read(plain).weight * 220 < conditions.MAX_TOGETHER / 5
 
 
 def test_cel_is_loaded_without_its_command_line() -> None:
