@@ -4,9 +4,10 @@ The errors of a text have the line and column of the field, or of its nearest pa
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Self
+from functools import partial
+from typing import Final, Self, TypeVar
 
 from pydantic import Field, model_validator
 from pydantic_core import from_json, to_json
@@ -22,8 +23,11 @@ from schemas.rest.pipelines import PipelineCreate, PipelineText
 from shared.errors import FieldError, Invalid
 from shared.web import MAX_ERRORS, BodyReader
 
+T = TypeVar("T")
+
 QUICK: Final = 4096
-"""Characters of a text that is read at once. A longer one, which may take some 100 ms, is read in a thread."""
+"""Characters of a text, or bytes of a body, that are read at once. A longer one, which may take some 100 ms, is read in
+a thread."""
 
 
 class _PlanRequest(Model):
@@ -82,7 +86,7 @@ class Definitions:
     async def read(self, body: bytes) -> PipelineCreate:
         """The pipeline in a body: its fields, or `yaml` with the text of a file. Raises Malformed and Invalid."""
         if "yaml" not in _OBJECT.read(body):
-            return self._checked(body)
+            return await self._run(len(body), partial(self._checked, body))
         return await self.of_text(_TEXT.read(body).yaml)
 
     async def read_plan(self, body: bytes) -> tuple[PipelineCreate, Mapping[str, Scalar]]:
@@ -90,23 +94,30 @@ class Definitions:
         request = _PLAN.read(body)
         if request.yaml is not None:
             return await self.of_text(request.yaml), request.params
+        fields = to_json(request.pipeline)
         try:
-            return self._checked(to_json(request.pipeline)), request.params
+            return await self._run(len(fields), partial(self._checked, fields)), request.params
         except Invalid as error:
             raise Invalid([replace(one, loc=("body", "pipeline", *one.loc[1:])) for one in error.errors]) from None
 
-    def check(self, pipeline: PipelineCreate) -> None:
-        """Check the graph and the size of a pipeline whose fields are valid. Raises Invalid."""
+    async def check(self, pipeline: PipelineCreate, body: bytes) -> None:
+        """Check the graph and the size of a pipeline whose fields, read from the body, are valid. Raises Invalid."""
+        await self._run(len(body), partial(self._check, pipeline))
+
+    def _check(self, pipeline: PipelineCreate) -> None:
         if faults := _graph_faults(pipeline):
             raise Invalid(_as_errors(faults[:MAX_ERRORS]))
         self._submission.check_pipeline(pipeline)
 
     async def of_text(self, text: str) -> PipelineCreate:
         """The pipeline that a text defines. Raises Invalid."""
-        if len(text) <= QUICK:
-            return self._of_text(text)
+        return await self._run(len(text), partial(self._of_text, text))
+
+    async def _run(self, size: int, read: Callable[[], T]) -> T:
+        if size <= QUICK:
+            return read()
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._of_text, text)
+            return await asyncio.to_thread(read)
 
     def _of_text(self, text: str) -> PipelineCreate:
         document, fields = _read(text)
@@ -123,7 +134,7 @@ class Definitions:
             partly = readable(from_json(fields), [one.loc[1:] for one in error.errors])
             more = partly.faults(_graph_faults(partly.pipeline))
             raise Invalid([*error.errors, *_as_errors(more)][:MAX_ERRORS]) from None
-        self.check(pipeline)
+        self._check(pipeline)
         return pipeline
 
 

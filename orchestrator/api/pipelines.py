@@ -25,7 +25,7 @@ from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.postgres import Page
-from shared.web import Answer, Api, json_response
+from shared.web import Answer, Api, json_response, whole_body
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
 
@@ -43,7 +43,7 @@ class PipelineRoutes:
 
     async def create_pipeline(self, request: web.Request, body: PipelineCreate) -> web.StreamResponse:
         """A pipeline with a cycle, or an unknown or repeated step, is refused; the error names the steps."""
-        self.definitions.check(body)
+        await self.definitions.check(body, await whole_body(request))
         pipeline_id = new_id()
         async with idempotent(request, self.outbox) as tx:
             shown = await self.store.insert(tx, pipeline_id, body)
@@ -81,9 +81,9 @@ class PipelineRoutes:
             raise NotFound("version", f"{version} of pipeline {id}")
         return json_response(shown)
 
-    async def update_pipeline(self, _request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
+    async def update_pipeline(self, request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
         """Creates the next version. Existing jobs keep the version that they were created from."""
-        self.definitions.check(body)
+        await self.definitions.check(body, await whole_body(request))
         async with self.outbox.transaction() as tx:
             updated = await self.store.update(tx, id, body)
             if updated is None:

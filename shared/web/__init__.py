@@ -6,6 +6,7 @@ not every process has: `dead_letters`, `idempotency`, `logs`, `paging` and `verd
 
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.app import DOCUMENT, METRICS, WebServer, create_web_app
+from shared.web.bodies import whole_body
 from shared.web.decode import MAX_ERRORS, BodyReader
 from shared.web.load import is_stopping, polling, waiting
 from shared.web.openapi import Answer
@@ -28,4 +29,5 @@ __all__ = [
     "json_response",
     "polling",
     "waiting",
+    "whole_body",
 ]

@@ -223,6 +223,35 @@ async def test_the_event_loop_goes_on_while_a_long_text_is_read(house: House, mo
     assert (await first)["pipeline"]["name"] == (await second)["pipeline"]["name"] == "x"
 
 
+@pytest.mark.parametrize("route", ["create", "update", "validate", "plan"])
+async def test_the_event_loop_goes_on_while_a_large_pipeline_is_checked(
+    house: House, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    small = await house.post("/api/v1/pipelines", {"name": "x"}, status=201)
+    checking, go_on = threading.Event(), threading.Event()
+    check = definitions.check
+
+    def held(*given: Any) -> None:
+        checking.set()
+        assert go_on.wait(10)
+        check(*given)
+
+    monkeypatch.setattr(definitions, "check", held)
+    large = {"name": "x", "steps": [{"name": f"s{n}", "command": "true", "if": f"{n} == 1"} for n in range(100)]}
+    calls = {
+        "create": lambda: house.post("/api/v1/pipelines", large, status=201),
+        "update": lambda: house.call("PUT", f"/api/v1/pipelines/{small['id']}", large, status=200),
+        "validate": lambda: house.post(VALIDATE, large, status=200),
+        "plan": lambda: house.post(PLAN, {"pipeline": large}, status=200),
+    }
+    first = asyncio.create_task(calls[route]())
+    assert await asyncio.to_thread(checking.wait, 10)
+    await house.get("/api/v1/pipelines")
+    assert not first.done()
+    go_on.set()
+    await first
+
+
 async def test_the_schema_is_valid_and_takes_what_the_service_takes(house: House) -> None:
     schema = await house.get("/schemas/pipeline.json")
     Draft202012Validator.check_schema(schema)
