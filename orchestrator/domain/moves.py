@@ -54,6 +54,10 @@ class JobMoves:
     _budget: Budget = field(default_factory=Budget)
     _steps: Steps | None = None
     _open: int = -1
+    _asking: int = -1
+    """How many approvals wait for a decision, once that was needed; -1 until then."""
+    _due_noted: bool = False
+    """Whether `due_at` of the job has to be found again."""
 
     @property
     def ordered(self) -> list[str]:
@@ -233,7 +237,7 @@ class JobMoves:
 
     def _start(self, step: Step, now: datetime) -> None:
         if step.rules.approval is not None and self.job.starts_after(now):
-            self.set_due()  # it is asked then
+            self.note_due()  # it is asked then
             return
         for task in step.startable():
             if task.rules.approval is None:
@@ -258,27 +262,45 @@ class JobMoves:
         )
         self.say(requested, now)
         self.job_runs(now, now)
+        self._count_asking(1)
         if self.job.stopping is None and self.job.deadline is not None:
             self.job.time_left, self.job.deadline = self.job.deadline - now, None
-        self.set_due()
+        self.note_due()
 
     def _resume_time(self, now: datetime) -> None:
-        """Let the job's time go on after the last approval that waited."""
-        if self.job.time_left is not None and not any(task.asks for task in self.tasks.values()):
+        """Let the job's time go on if the approval that ended was the last that waited."""
+        if not self._count_asking(-1) and self.job.time_left is not None:
             self.job.deadline, self.job.time_left = now + self.job.time_left, None
-        self.set_due()
+        self.note_due()
 
-    def set_due(self) -> None:
-        """Note when something is due next. To be called when a deadline changed, or an approval began or ended."""
+    def _count_asking(self, change: int) -> int:
+        """How many approvals wait, after one began (1) or ended (-1)."""
+        if self._asking < 0:
+            self._asking = sum(task.asks for task in self.tasks.values())
+        else:
+            self._asking += change
+        return self._asking
+
+    def note_due(self) -> None:
+        """Note that a deadline changed, or an approval began or ended."""
+        self._due_noted = self.job_changed = self.due_changed = True
+
+    def find_due(self) -> None:
+        """Find when something is due next, if that was noted to have changed. It looks at all tasks, so that it is
+        called once for each request, deadline or report."""
+        if not self._due_noted:
+            return
+        self._due_noted = False
         moments = [self.job.deadline, *(task.decide_by for task in self.tasks.values())]
         if self.postponed:
             moments.append(self.job.run_at)
         self.job.due_at = min((moment for moment in moments if moment is not None), default=None)
-        self.job_changed = self.due_changed = True
 
     def _queue(self, task: TaskState, now: datetime, *, run_at: datetime | None = None) -> None:
         if task.status is TaskStatus.PENDING:
             self.steps.started(task)
+        elif task.asks:
+            self._asking = -1  # a report was sent for an approval, which no agent should do
         task.status = TASK.advance(task.status, TaskStatus.QUEUED)
         run_at = self.job.run_at if self.job.starts_after(now) else run_at
         task.queued_at, task.run_at = now, run_at

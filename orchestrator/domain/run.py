@@ -51,6 +51,7 @@ class JobRun(JobMoves):
         """Decide every step that depends on no other. A job without open tasks succeeds at once."""
         self.decide([step for step in self.steps if step.ready and step.open], now)
         self.close_if_done(now)
+        self.find_due()
 
     def cancel(self, now: datetime) -> None:
         """Stop every task that runs or waits, and let the `always` steps clean up. A second call ends them as well, and
@@ -63,27 +64,33 @@ class JobRun(JobMoves):
             self._stop(Reason.CANCELLED, now)
         else:
             self._end_clean_up(Reason.CANCELLED if self.job.cleaning_up else self.job.stopping, now)
+        self.find_due()
 
     def due(self, now: datetime) -> bool:
         """Ask the approvals that waited for `run_at`, fail those that were not decided in time, and stop the job at its
         time limit, or its clean-up at the limit of that. Returns False, and changes nothing, if none of this is due."""
         if JOB.is_final(self.job.status) or self.job.due_at is None or self.job.due_at > now:
             return False
+        self._all_due(now)
+        self.find_due()
+        return True
+
+    def _all_due(self, now: datetime) -> None:
+        """Ask, fail and stop what is due."""
         if not self.job.starts_after(now) and (postponed := self.postponed):
             self.decide(postponed, now)
-            self.set_due()
+            self.note_due()
         for task in list(self.tasks.values()):
             if task.decide_by is not None and task.decide_by <= now:
                 took = waiting.in_seconds(waiting.since(task.started_at, task.decide_by))
                 detail = f"it was not decided within {took}"
                 self.end(task, TaskStatus.FAILED, now, reason=Reason.TIMEOUT, detail=detail)
         if self.job.deadline is None or self.job.deadline > now or JOB.is_final(self.job.status):
-            return True
+            return
         if self.job.stopping is None:
             self._stop(Reason.JOB_TIMEOUT, now)
         else:
             self._end_clean_up(Reason.CLEANUP_TIMEOUT, now)
-        return True
 
     def settle(self, task_id: str, decision: Decision, now: datetime) -> None:
         """Approve or reject an approval. The inputs of an approval become its outputs. Raises NotAsked unless it waits
@@ -104,6 +111,7 @@ class JobRun(JobMoves):
             by = f" by {decision.by}" if decision.by else ""
             why = f": {decision.comment}" if decision.comment else ""
             self.end(task, TaskStatus.FAILED, now, reason=Reason.REJECTED, detail=f"rejected{by}{why}")
+        self.find_due()
 
     def refuse(
         self, task_id: str, attempt: int, now: datetime, *, reason: Reason = Reason.TOO_LARGE, detail: str | None = None
@@ -117,6 +125,7 @@ class JobRun(JobMoves):
             self.end(task, TaskStatus.CANCELLED, now, reason=halted)
         else:
             self.end(task, TaskStatus.FAILED, now, reason=reason, detail=detail or _too_large(task))
+        self.find_due()
 
     def _stop(self, reason: Reason, now: datetime) -> None:
         """End all that is open but clean-up, which gets a deadline of its own."""
@@ -129,12 +138,12 @@ class JobRun(JobMoves):
         self.decide(self.postponed, now)
         if not any(task.cleans_up and task.status not in TASK.final for task in self.tasks.values()):
             self.job.deadline = None
-        self.set_due()
+        self.note_due()
         self.close_if_done(now)
 
     def _end_clean_up(self, reason: Reason, now: datetime) -> None:
         self.job.deadline = None
-        self.set_due()
+        self.note_due()
         self._halt_all(reason, now)
         self.close_if_done(now)
 
@@ -163,6 +172,10 @@ class JobRun(JobMoves):
             if task is not None and isinstance(report, TaskScheduled):
                 self._placed_late(task, report)
             return
+        self._apply(task, report, now)
+        self.find_due()
+
+    def _apply(self, task: TaskState, report: TaskReport, now: datetime) -> None:
         match report:
             case TaskScheduled():
                 self._scheduled(task, report, now)

@@ -1,6 +1,8 @@
 """Approvals: they run nothing, they are decided once, and the job's time stands still meanwhile."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +13,7 @@ from orchestrator.domain.orders import Queued
 from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.run import JobRun, NotAsked
 from orchestrator.domain.state import JobState, TaskState
+from orchestrator.domain.steps import Step
 from schemas.events import TaskApprovalRequested, TaskApproved
 from schemas.params import ParamSpec, Scalar
 from schemas.states import JobStatus, Reason, TaskStatus
@@ -219,3 +222,64 @@ def test_what_follows_a_step_that_never_ran_keeps_to_the_time_of_its_job() -> No
     assert tasks["go"].run_at == run.job.due_at == after(100)
     run.cancel(after(1))
     assert tasks["ask"].status is TaskStatus.CANCELLED
+
+
+@contextmanager
+def looks() -> Iterator[list[str]]:
+    """Notes each question to a task or step whether it waits, or until when."""
+    noted: list[str] = []
+
+    def counted(kind: type, name: str) -> property:
+        real = getattr(kind, name)
+
+        def look(self: object) -> object:
+            noted.append(name)
+            return real.fget(self)
+
+        return property(look)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, name in ((TaskState, "asks"), (TaskState, "decide_by"), (Step, "ready")):
+            patch.setattr(kind, name, counted(kind, name))
+        yield noted
+
+
+@pytest.mark.parametrize("run_at", [None, after(5)])
+@pytest.mark.parametrize("ends", ["time out", "cancel"])
+def test_a_thousand_approvals_are_looked_at_a_few_times_each(ends: str, run_at: datetime | None) -> None:
+    many = 1000
+    rules = [StepRules(f"ask{number}", approval=Approval(timeout=10 + number)) for number in range(many)]
+    tasks = {rule.name: TaskState(rule.name, rule) for rule in rules}
+    job = JobState("job", "name", NOW, deadline=after(9000), run_at=run_at)
+    run = JobRun(job, tasks, draw=lambda: 0.0)
+    with looks() as noted:
+        run.begin(NOW)
+        if run_at is not None:
+            assert job.due_at == run_at
+            assert run.due(run_at)
+        began = run_at or NOW
+        assert (job.due_at, job.deadline, run.due_changed) == (began + timedelta(seconds=10), None, True)
+        if ends == "cancel":
+            run.cancel(after(6))
+        else:
+            assert run.due(began + timedelta(seconds=10 + many - 2))
+            assert (job.due_at, job.deadline) == (began + timedelta(seconds=10 + many - 1), None), "one still waits"
+            assert run.due(after(5000))
+    assert job.status is (JobStatus.CANCELLED if ends == "cancel" else JobStatus.FAILED)
+    assert len(noted) < 50 * many
+
+
+def test_each_change_of_what_waits_is_seen_when_the_run_goes_on() -> None:
+    tasks = {f"ask{n}": TaskState(f"ask{n}", StepRules(f"ask{n}", approval=Approval(timeout=10 + n))) for n in range(3)}
+    tasks["go"] = TaskState("go", StepRules("go", tuple(tasks)))
+    job = JobState("job", "name", NOW, deadline=after(100))
+    run = JobRun(job, tasks, draw=lambda: 0.0)
+    run.begin(NOW)
+    for last in range(3):
+        loaded = JobRun(job, tasks, draw=lambda: 0.0)  # knows of nothing that was counted before
+        assert (job.due_at, job.deadline) == (after(10 + last), None)
+        loaded.settle(f"ask{last}", decision(), after(4))
+        assert loaded.due_changed
+        loaded.written()
+        assert not loaded.due_changed
+    assert (job.due_at, job.deadline, job.time_left) == (after(104), after(104), None)
