@@ -36,21 +36,21 @@ async def failed_job(client: Client, flag: Path) -> str:
 
 
 async def test_a_job_goes_on_from_what_failed_with_outputs_and_decisions(
-    platform: Platform, client: Client, tmp_path: Path
+    own_platform: Platform, client: Client, tmp_path: Path
 ) -> None:
-    flag = tmp_path / "flag"
+    flag = tmp_path / "flag"  # on the worker's machine as well
     job_id = await failed_job(client, flag)
-    code, out, err = await hodei(platform, "rerun", job_id, "--from", "failed", "-f", "-q")
+    code, out, err = await hodei(own_platform, "rerun", job_id, "--from", "failed", "-f", "-q")
     assert (code, out) == (3, "")
     assert "publish: exit_code 3" in err
     flag.touch()
-    code, out, err = await hodei(platform, "rerun", job_id[-8:], "--from", "publish", "--follow")
+    code, out, err = await hodei(own_platform, "rerun", job_id[-8:], "--from", "publish", "--follow")
     assert (code, out) == (0, "publish | publishing v7\nnotify | notified\n")
     new_id = err.splitlines()[0].removeprefix("hodei: job ")
     new = await client.job(new_id)
     assert new.rerun_of == job_id
     assert [len(task.executions) for task in new.tasks] == [0, 0, 1, 1]
-    code, out, _ = await hodei(platform, "show", new_id)
+    code, out, _ = await hodei(own_platform, "show", new_id)
     assert f"\nrerun of {job_id}\n" in out
     assert [line.split()[2] for line in out.partition("STEP")[2].splitlines()[1:5]] == ["kept", "kept", "1", "1"]
     assert "approved by ana" in out
@@ -59,8 +59,6 @@ async def test_a_job_goes_on_from_what_failed_with_outputs_and_decisions(
 async def test_a_rerun_prints_the_id_or_the_job_and_refuses_an_unknown_step(
     platform: Platform, client: Client, tmp_path: Path
 ) -> None:
-    flag = tmp_path / "flag"
-    flag.touch()
     job_id = await failed_job(client, tmp_path / "other")
     code, out, err = await hodei(platform, "rerun", job_id, "--from", "publish")
     assert (code, err) == (0, "")
