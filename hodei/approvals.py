@@ -10,7 +10,7 @@ from hodei import usage
 from hodei.asking import show_list, with_client
 from hodei.client import Client
 from hodei.escapes import escaped
-from hodei.ids import NoSuchId
+from hodei.ids import SHORT, NoSuchId
 from hodei.options import AsJson, Limit
 from hodei.views import Columns, moment_text, print_columns
 from schemas.rest.jobs import DecidedTask, DecisionRequest, WaitingApproval
@@ -80,12 +80,17 @@ async def _task_id(client: Client, text: str) -> str:
     """The id of the task that waits, from its id or that of its job, whole or its last characters. Raises NoSuchId."""
     if not text:
         raise NoSuchId("the id of a task or job is needed, or its last 8 characters; this one is empty")
-    found = [one async for one in client.approvals(limit=MOST) if one.id.endswith(text) or one.job_id.endswith(text)]
+    short = SHORT.fullmatch(text) is not None
+    found = [
+        one
+        async for one in client.approvals(limit=MOST)
+        if text in (one.id, one.job_id) or (short and (one.id.endswith(text) or one.job_id.endswith(text)))
+    ]
     if len(found) == 1:
         return found[0].id
     if not found:
-        if len(text) == 36:
-            return text  # the answer says what the task is
+        if not short:
+            return text  # the answer says what it is
         raise NoSuchId(f"nothing waits for an approval whose id, or whose job's id, ends with {text}")
     listed = "".join(f"\n  {one.id}  {escaped(one.name)} of job {one.job_id}" for one in found[:10])
     raise NoSuchId(f"several approvals wait; give one of these:{listed}")
