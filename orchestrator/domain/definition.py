@@ -51,6 +51,11 @@ class StepRules:
     """Whether its command, environment or folder has expressions, which get their values when the task is queued."""
     approval: Approval | None = None
 
+    @property
+    def cleans_up(self) -> bool:
+        """Whether its tasks go on while their job is being stopped."""
+        return self.when == "always"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:

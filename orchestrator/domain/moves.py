@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.domain.conditions import Budget, ConditionError, evaluate
+from orchestrator.domain.definition import StepRules
 from orchestrator.domain.flow import DECISIONS
 from orchestrator.domain.orders import Commands, Entry, Orders, Queued
 from orchestrator.domain.outcome import ending, job_ending, outcome
@@ -100,7 +101,7 @@ class JobMoves:
 
     def halted(self, task: TaskState) -> Reason | None:
         """Why this task must not go on: its job is being stopped, or another task of its matrix failed."""
-        if self.job.stopping is not None and not (task.cleans_up and self.job.cleaning_up):
+        if self.job.stopping is not None and not self._goes_on(task.rules):
             return self.job.stopping
         if task.rules.index is not None and self.steps.of(task).failed_fast:
             return Reason.FAIL_FAST
@@ -118,6 +119,8 @@ class JobMoves:
     def decide(self, steps: Iterable[Step], now: datetime) -> None:
         """Queue or skip the tasks of steps that are ready, and decide the steps that become ready by this."""
         ready = list(steps)
+        if not ready:
+            return
         views = views_of(self.steps)  # the outputs of a large matrix take long to put together
         for step in ready:  # grows while it is read
             verdict = self._verdict(step, views)
@@ -232,8 +235,11 @@ class JobMoves:
     def _without_clean_up(self, step: Step) -> Reason | None:
         """Why a step that is ready does not run in a job that is being stopped; None for clean-up."""
         began = self.job.status is JobStatus.RUNNING  # clean-up after nothing is not needed
-        cleans_up = step.rules.when == "always" and self.job.cleaning_up and began
-        return None if cleans_up else self.job.stopping
+        return None if began and self._goes_on(step.rules) else self.job.stopping
+
+    def _goes_on(self, rules: StepRules) -> bool:
+        """Whether a step of these rules goes on while the job is being stopped."""
+        return rules.cleans_up and self.job.cleaning_up
 
     def _start(self, step: Step, now: datetime) -> None:
         if step.rules.approval is not None and self.job.starts_after(now):

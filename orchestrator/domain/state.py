@@ -124,7 +124,7 @@ class TaskState:
     @property
     def cleans_up(self) -> bool:
         """Whether it goes on while its job is being stopped."""
-        return self.rules.when == "always"
+        return self.rules.cleans_up
 
     def avoiding(self, worker_id: str) -> tuple[str, ...]:
         """The workers to avoid, with this one first."""

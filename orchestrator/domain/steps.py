@@ -40,6 +40,7 @@ class Step:
 
     @property
     def name(self) -> str:
+        """Its name, unique in its job."""
         return self.rules.name
 
     @property
