@@ -110,6 +110,19 @@ class Api:
         """A PUT route."""
         return self._route("PUT", path, summary, answers, body, query, description, problems, creates=False)
 
+    def patch(
+        self,
+        path: str,
+        *,
+        summary: str,
+        answers: Mapping[int, object | None],
+        body: type[object],
+        description: str = "",
+        problems: Sequence[int] = (),
+    ) -> Callable[[H], H]:
+        """A PATCH route: it changes the fields that its body has."""
+        return self._route("PATCH", path, summary, answers, body, None, description, problems, creates=False)
+
     def delete(
         self,
         path: str,
@@ -281,5 +294,5 @@ def _kind(path: str, name: str, own: str) -> str:
 
 
 def _route_def(method: str, path: str, endpoint: Endpoint) -> web.RouteDef:
-    make = {"GET": web.get, "POST": web.post, "PUT": web.put, "DELETE": web.delete}[method]
-    return make(path, endpoint)
+    makes = {"GET": web.get, "POST": web.post, "PUT": web.put, "PATCH": web.patch, "DELETE": web.delete}
+    return makes[method](path, endpoint)

@@ -112,6 +112,11 @@ def toy_api(behaviour: Behaviour) -> Api:
     async def update_thing(request: web.Request, id: str, body: ThingIn) -> web.StreamResponse:
         return json_response(Thing(id=id, name=body.name))
 
+    @api.patch("/api/v1/things/{id}", body=Options, answers={200: Thing}, summary="Change a part of it")
+    async def patch_thing(request: web.Request, id: str, body: Options) -> web.StreamResponse:
+        behaviour.seen.append(body)
+        return json_response(Thing(id=id, name="a"))
+
     @api.delete("/api/v1/things/{id}", answers={204: None}, summary="Away with it")
     async def delete_thing(request: web.Request, id: str) -> web.StreamResponse:
         return web.Response(status=204)

@@ -38,6 +38,7 @@ async def test_it_has_every_route_once_and_no_head(document: dict[str, Any]) -> 
         "get /api/v1/things": "list_things",
         "get /api/v1/things/{id}": "get_thing",
         "put /api/v1/things/{id}": "update_thing",
+        "patch /api/v1/things/{id}": "patch_thing",
         "delete /api/v1/things/{id}": "delete_thing",
         "post /api/v1/things/{id}/cancel": "cancel_thing",
         "post /api/v1/things/{id}/wake": "wake_thing",

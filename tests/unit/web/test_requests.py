@@ -21,6 +21,7 @@ from shared.errors import (
 )
 from shared.web import Api
 from shared.web.paging import decode_cursor, encode_cursor
+from tests.unit.web.conftest import Behaviour, Options
 
 Client = TestClient[Any, Any]
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"
@@ -43,6 +44,13 @@ async def test_a_body_is_json_whatever_its_content_type_says(client: Client) -> 
         assert response.status == 201
         assert await response.json() == {"id": "1", "name": "a", "status": "pending", "parent": None}
         assert response.headers["Location"] == "/api/v1/things/1"
+
+
+async def test_a_patch_reads_its_body(client: Client, behaviour: Behaviour) -> None:
+    response = await client.patch(f"/api/v1/things/{ID}", json={"force": True})
+    assert (response.status, behaviour.seen) == (200, [Options(force=True)])
+    await problem(await client.patch(f"/api/v1/things/{ID}", json={"forse": True}), 422)
+    await problem(await client.patch("/api/v1/things/7", json={"force": True}), 404)
 
 
 @pytest.mark.parametrize(
