@@ -20,6 +20,8 @@ class RefusalReason(StrEnum):
     """It exists, and its state does not allow what is asked."""
     INVALID = "invalid"
     """It can never be done as it is asked."""
+    OVERLAP = "overlap"
+    """Another job with the same key, or of the same schedule, is not over, and this one must not wait."""
     UNAVAILABLE = "unavailable"
     """The service cannot tell now, because it lacks something it needs."""
 
@@ -34,6 +36,8 @@ class RefusedField(EventModel):
 
 VerdictReason = Literal[RefusalReason.NOT_FOUND, RefusalReason.CONFLICT, RefusalReason.INVALID]
 """Why the orchestrator refuses a schedule or a direct execution."""
+FiringRefusal = Literal[RefusalReason.NOT_FOUND, RefusalReason.CONFLICT, RefusalReason.INVALID, RefusalReason.OVERLAP]
+"""Why the orchestrator refuses a schedule or one of its firings."""
 
 _OF_STATUS: Final[Mapping[int, RefusalReason]] = {
     404: RefusalReason.NOT_FOUND,

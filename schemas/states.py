@@ -68,8 +68,39 @@ class WorkerProcessStatus(StrEnum):
 
 class ScheduleStatus(StrEnum):
     SCHEDULED = "scheduled"
+    PAUSED = "paused"
+    """It does not fire until it is resumed, except on request."""
     COMPLETED = "completed"
+    """It has no due time left."""
     FAILED = "failed"
+    """What it runs does not exist or cannot run."""
+
+
+class FiringKind(StrEnum):
+    """Why a schedule fired."""
+
+    TIME = "time"
+    """It was due."""
+    CATCH_UP = "catch_up"
+    """It had been due while no scheduler ran."""
+    TRIGGER = "trigger"
+    """It was fired by a request."""
+
+
+class FiringOutcome(StrEnum):
+    """What came of one due time of a schedule."""
+
+    FIRED = "fired"
+    """Its job was ordered, and is not over."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    """There is no job, because an earlier one was not over."""
+    MISSED = "missed"
+    """No scheduler could fire it in time, and it was not caught up on."""
+    REFUSED = "refused"
+    """The job could not be created."""
 
 
 class Reason(StrEnum):
@@ -260,9 +291,15 @@ WORKER_PROCESS: Final = _machine(
     {_P.STARTING: 0, _P.RUNNING: 1, _P.DRAINING: 2, _P.STOPPED: 3, _P.FAILED: 3},
 )
 
+# A change of its times or of what it runs brings a schedule back.
 SCHEDULE: Final = _machine(
     "schedule",
     _C.SCHEDULED,
-    {_C.SCHEDULED: {_C.COMPLETED, _C.FAILED}, _C.COMPLETED: set(), _C.FAILED: set()},
-    {_C.SCHEDULED: 0, _C.COMPLETED: 1, _C.FAILED: 1},
+    {
+        _C.SCHEDULED: {_C.PAUSED, _C.COMPLETED, _C.FAILED},
+        _C.PAUSED: {_C.SCHEDULED, _C.COMPLETED, _C.FAILED},
+        _C.COMPLETED: {_C.SCHEDULED, _C.PAUSED},
+        _C.FAILED: {_C.SCHEDULED, _C.PAUSED},
+    },
+    {_C.SCHEDULED: 0, _C.PAUSED: 0, _C.COMPLETED: 1, _C.FAILED: 1},
 )

@@ -90,7 +90,7 @@ SCHEDULER_PLACEMENT: Final = ConsumerSpec(
     patient=("executions.finished",),  # a free slot matters when something waits for it; see the dispatcher
 )
 SCHEDULER_VERDICTS: Final = ConsumerSpec(
-    "scheduler-verdicts", "scheduler", ("schedules.confirmed", "schedules.refused")
+    "scheduler-verdicts", "scheduler", ("schedules.confirmed", "schedules.refused", "schedules.finished")
 )
 WORKER_MANAGER_DISPATCH: Final = ConsumerSpec(
     "worker-manager-dispatch", "worker_manager", ("tasks.scheduled", "executions.cancel_requested")

@@ -24,7 +24,20 @@ from schemas.events.executions import (
 from schemas.events.jobs import JobCancelled, JobCancelRequested, JobCreated, JobFailed, JobStarted, JobSucceeded
 from schemas.events.logs import LogChunk, LogGap, LogLine
 from schemas.events.pipelines import PipelineArchived, PipelineCreated, PipelineUpdated
-from schemas.events.schedules import ScheduleConfirmed, ScheduleCreated, ScheduleDeleted, ScheduleFired, ScheduleRefused
+from schemas.events.schedules import (
+    ScheduleCompleted,
+    ScheduleConfirmed,
+    ScheduleCreated,
+    ScheduleDeleted,
+    ScheduleFailed,
+    ScheduleFinished,
+    ScheduleFired,
+    ScheduleMissed,
+    SchedulePaused,
+    ScheduleRefused,
+    ScheduleResumed,
+    ScheduleUpdated,
+)
 from schemas.events.target import JobTarget
 from schemas.events.tasks import (
     TaskApprovalRequested,
@@ -78,11 +91,18 @@ __all__ = [
     "PipelineArchived",
     "PipelineCreated",
     "PipelineUpdated",
+    "ScheduleCompleted",
     "ScheduleConfirmed",
     "ScheduleCreated",
     "ScheduleDeleted",
+    "ScheduleFailed",
+    "ScheduleFinished",
     "ScheduleFired",
+    "ScheduleMissed",
+    "SchedulePaused",
     "ScheduleRefused",
+    "ScheduleResumed",
+    "ScheduleUpdated",
     "TaskApprovalRequested",
     "TaskApproved",
     "TaskCancelRequested",

@@ -5,7 +5,8 @@ from pydantic import Field, model_validator
 from schemas.events.base import EventData
 from schemas.events.target import JobTarget
 from schemas.model import Instant
-from schemas.refusals import RefusedField, VerdictReason, reason_of_status
+from schemas.refusals import FiringRefusal, RefusedField, reason_of_status
+from schemas.states import FiringKind, JobStatus, Reason
 
 
 class _ScheduleEvent(EventData):
@@ -28,6 +29,56 @@ class ScheduleFired(_ScheduleEvent):
     job_id: str
     target: JobTarget
     due_at: Instant
+    kind: FiringKind = Field(FiringKind.TIME, description="Why it fired: its time, a time that was missed, a request.")
+
+
+class ScheduleUpdated(_ScheduleEvent):
+    """The schedule was changed over REST."""
+
+    event_type = "schedules.updated"
+    changed: list[str] = Field(description="The fields that were given.")
+    next_run_at: Instant | None = None
+
+
+class SchedulePaused(_ScheduleEvent):
+    event_type = "schedules.paused"
+
+
+class ScheduleResumed(_ScheduleEvent):
+    event_type = "schedules.resumed"
+    next_run_at: Instant | None = None
+
+
+class ScheduleMissed(_ScheduleEvent):
+    """The schedule was due while no scheduler could fire it, and does not fire for these times."""
+
+    event_type = "schedules.missed"
+    count: int = Field(description="How many due times were missed, at least.")
+    first_due_at: Instant
+    last_due_at: Instant
+
+
+class ScheduleCompleted(_ScheduleEvent):
+    """The schedule has no due time left."""
+
+    event_type = "schedules.completed"
+
+
+class ScheduleFailed(_ScheduleEvent):
+    """The schedule does not fire any more, because what it runs does not exist or cannot run."""
+
+    event_type = "schedules.failed"
+    detail: str
+
+
+class ScheduleFinished(_ScheduleEvent):
+    """By the orchestrator: a job that the schedule created is over."""
+
+    event_type = "schedules.finished"
+    job_id: str
+    status: JobStatus = Field(description="How the job ended.")
+    reason: Reason | None = None
+    finished_at: Instant
 
 
 class ScheduleDeleted(_ScheduleEvent):
@@ -48,7 +99,7 @@ class ScheduleRefused(_ScheduleEvent):
     event_type = "schedules.refused"
     version = 2
     job_id: str | None = None
-    reason: VerdictReason = Field(description="Why the request was refused.")
+    reason: FiringRefusal = Field(description="Why the request was refused.")
     detail: str
     errors: list[RefusedField] | None = Field(None, description="The fields that are not valid, if any.")
 

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from schemas.concurrency import ConcurrencySpec, Overlap
 from schemas.model import EventModel
 from schemas.params import Scalar
 from schemas.specs import CommandSpec, Priority
@@ -18,3 +19,8 @@ class JobTarget(EventModel):
     params: dict[str, Scalar] = Field(default_factory=dict)
     env: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
+    concurrency_key: str | None = Field(None, description="The key that limits the job, with its expressions.")
+    concurrency: ConcurrencySpec | None = None
+    overlap: Overlap | None = Field(
+        None, description="What happens to a schedule's job while its former one is not over; null means allow."
+    )

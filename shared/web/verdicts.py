@@ -62,7 +62,7 @@ def _problem(refused: ExecutionRefused | ScheduleRefused, kind: str, id: str) ->
     match refused.reason:
         case RefusalReason.NOT_FOUND:
             return NotFound(kind, id)
-        case RefusalReason.CONFLICT:
+        case RefusalReason.CONFLICT | RefusalReason.OVERLAP:
             return Conflict(refused.detail)
         case RefusalReason.INVALID:
             errors = [FieldError(tuple(one.loc), one.msg, one.type) for one in refused.errors or ()]
