@@ -18,7 +18,6 @@ PREFIX: Final = "HODEI_"
 SETTINGS: Final = frozenset(
     {
         "HODEI_ALLOWED_HOSTS",
-        "HODEI_BODY_LIMIT",
         "HODEI_CORS_ORIGINS",
         "HODEI_DATABASE_POOL",
         "HODEI_DATA_DIR",
@@ -28,6 +27,10 @@ SETTINGS: Final = frozenset(
         "HODEI_HEARTBEAT_SECONDS",
         "HODEI_HOST",
         "HODEI_LEASE_SECONDS",
+        "HODEI_LIMIT_BODY",
+        "HODEI_LIMIT_REQUESTS",
+        "HODEI_LIMIT_STREAMS",
+        "HODEI_LIMIT_WAITING_REQUESTS",
         "HODEI_LINGER_MS",
         "HODEI_LOG_FORMAT",
         "HODEI_LOG_LEVEL",
@@ -52,6 +55,9 @@ SETTINGS: Final = frozenset(
     }
 )
 """Declared by the settings classes of the services, the agent and the NATS exporter."""
+
+OLDER: Final = frozenset({"HODEI_BODY_LIMIT"})
+"""Older names of settings that are still read: of HODEI_LIMIT_BODY."""
 
 ADDRESSES: Final = frozenset({"HODEI_ORCHESTRATOR_URL", "HODEI_SCHEDULER_URL", "HODEI_WORKER_MANAGER_URL"})
 """Where the command line and the Python client find the services."""
@@ -91,7 +97,7 @@ WITHOUT_PREFIX: Final = frozenset(
 )
 """Settings whose names do not begin with `HODEI_`."""
 
-KNOWN: Final = SETTINGS | ADDRESSES | OF_A_COMMAND | OF_COMPOSE | OF_PROCESSES
+KNOWN: Final = SETTINGS | OLDER | ADDRESSES | OF_A_COMMAND | OF_COMPOSE | OF_PROCESSES
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

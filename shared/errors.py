@@ -6,6 +6,7 @@ documents; the others end in a log line or an exit code. Errors private to one m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 LONGEST_NAME: Final = 100
@@ -84,11 +85,15 @@ class NotSupported(Invalid):
 
 
 class Overloaded(HodeiError):
-    """Too many requests at once (HTTP 429). `retry_after` is in seconds."""
+    """A limit is reached; the request may succeed later (HTTP 429). `retry_after` is in seconds, `kind` is the limit's
+    name in metrics, and `why` is the first half of the sentence."""
 
-    def __init__(self, retry_after: float = 1.0) -> None:
-        super().__init__(f"too many requests at once, try again in {retry_after:g} s")
+    def __init__(
+        self, retry_after: float = 1.0, *, kind: str = "requests", why: str = "too many requests at once"
+    ) -> None:
+        super().__init__(f"{why}; try again in {max(1, ceil(retry_after))} s")
         self.retry_after = retry_after
+        self.kind = kind
 
 
 class Unavailable(HodeiError):

@@ -19,7 +19,7 @@ from shared.postgres import Database, migrate
 from shared.service import Service, ServiceSettings
 from shared.telemetry import EventLoopLag, Metrics, Tracing
 from shared.version import platform_version
-from shared.web import Api, WebServer, create_web_app, dead_letters
+from shared.web import Api, Limits, WebServer, create_web_app, dead_letters
 
 MIGRATION_PAUSE: Final = 0.5
 
@@ -76,6 +76,11 @@ class Foundation:
             version=platform_version(),
             service=self._settings.service,
             settings=self._settings,
+            limits=Limits(
+                requests=self._settings.limit_requests,
+                streams=self._settings.limit_streams,
+                waiting=self._settings.limit_waiting_requests,
+            ),
             apis=[*apis, dead_letters.api(self.bus, self.bus.letters(_owner(self._settings)), self.metrics)],
             checks={"database": self.database.healthy, "nats": self.bus.healthy},
             metrics=self.metrics,

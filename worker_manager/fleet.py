@@ -132,7 +132,7 @@ class Fleet:
                     await held.enter_async_context(lock)
                     await held.enter_async_context(self._starts)
             except TimeoutError:
-                raise Overloaded(ASK_AGAIN) from None
+                raise Overloaded(ASK_AGAIN, kind="worker_starts", why="too many workers are being started") from None
             yield
 
     async def launch(self, spec: WorkerSpec, provider: str) -> str:

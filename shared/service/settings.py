@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -136,7 +136,12 @@ class HttpSettings(ProcessSettings):
         default=LOOPBACK, validation_alias="HODEI_CORS_ORIGINS"
     )
     allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(default="", validation_alias="HODEI_ALLOWED_HOSTS")
-    body_limit: int = Field(default=1 << 20, ge=1024, le=64 << 20, validation_alias="HODEI_BODY_LIMIT")
+    limit_body: int = Field(
+        default=1 << 20,
+        ge=1024,
+        le=64 << 20,
+        validation_alias=AliasChoices("HODEI_LIMIT_BODY", "HODEI_BODY_LIMIT"),  # the second is the older name
+    )
 
 
 class ServiceSettings(BusSettings, HttpSettings):
@@ -146,6 +151,9 @@ class ServiceSettings(BusSettings, HttpSettings):
         default="postgresql://hodei:hodei@127.0.0.1:5432/hodei", validation_alias="DATABASE_URL"
     )
     database_pool: int = Field(default=8, ge=2, le=200, validation_alias="HODEI_DATABASE_POOL")
+    limit_requests: int = Field(default=500, ge=10, le=100_000, validation_alias="HODEI_LIMIT_REQUESTS")
+    limit_streams: int = Field(default=500, ge=1, le=100_000, validation_alias="HODEI_LIMIT_STREAMS")
+    limit_waiting_requests: int = Field(default=500, ge=1, le=100_000, validation_alias="HODEI_LIMIT_WAITING_REQUESTS")
     lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")
 
 
@@ -185,8 +193,16 @@ def _variables(settings: type[ProcessSettings]) -> Iterator[str]:
 
 
 def _variable(name: str, field: FieldInfo) -> str:
+    """The variable of a field. If it has an older name too: the first that is set, or else the newer one."""
+    names = _names(name, field)
+    return next((one for one in names if os.environ.get(one)), names[0])
+
+
+def _names(name: str, field: FieldInfo) -> list[str]:
     alias = field.validation_alias
-    return alias if isinstance(alias, str) else name.upper()
+    if isinstance(alias, AliasChoices):
+        return [one for one in alias.choices if isinstance(one, str)]
+    return [alias if isinstance(alias, str) else name.upper()]
 
 
 def _is_utf8(value: str) -> bool:
@@ -197,9 +213,9 @@ def _is_utf8(value: str) -> bool:
 def _fault(settings: type[ProcessSettings], error: ErrorDetails) -> str:
     """One clause of the error: the variable, its value unless that may be secret, and the right form."""
     name = str(error["loc"][0]) if error["loc"] else ""
-    variables = dict(zip(settings.model_fields, _variables(settings), strict=True))
-    field = next((field for field in variables if name in (field, variables[field])), None)
-    variable = variables[field] if field else name
+    fields = settings.model_fields
+    field = next((field for field in fields if name in (field, *_names(field, fields[field]))), None)
+    variable = _variable(field, fields[field]) if field else name
     right = (_number_in_words(settings.model_fields[field]) if field else None) or what_would_be_right(error)
     value = os.environ.get(variable)
     # A URL may contain a password, so the error does not repeat it.

@@ -8,7 +8,8 @@ from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.app import DOCUMENT, METRICS, WebServer, create_web_app
 from shared.web.bodies import whole_body
 from shared.web.decode import MAX_ERRORS, BodyReader
-from shared.web.load import is_stopping, polling, waiting
+from shared.web.load import Limits, Returns, is_stopping, polling, waiting
+from shared.web.middlewares import limit_gauges
 from shared.web.openapi import Answer
 from shared.web.responses import json_response
 from shared.web.sse import EVENT_STREAM, EventStream
@@ -23,10 +24,13 @@ __all__ = [
     "Api",
     "BodyReader",
     "EventStream",
+    "Limits",
+    "Returns",
     "WebServer",
     "create_web_app",
     "is_stopping",
     "json_response",
+    "limit_gauges",
     "polling",
     "waiting",
     "whole_body",

@@ -19,6 +19,7 @@ from schemas.model import Model
 from shared.errors import NotFound
 from shared.web.bodies import whole_body
 from shared.web.decode import BodyReader, QueryReader, refuse_query
+from shared.web.load import RequestKind
 from shared.web.openapi import Answer, Documented, Uses, answers_of, uses_of
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
@@ -63,6 +64,8 @@ class Api:
         self.kind = kind
         self.system = system
         self.routes: list[web.RouteDef] = []
+        self.kinds: dict[tuple[str, str], RequestKind] = {}
+        """What requests other than reads count as, by method and path."""
 
     def get(
         self,
@@ -174,6 +177,9 @@ class Api:
             if query is not None:
                 querystring_schema(Uses(query, "validation"))(endpoint)
             self.routes.append(_route_def(method, path, endpoint))
+            if method != "GET":
+                submits = creates or raw or method == "PUT"
+                self.kinds[method, path] = RequestKind.SUBMISSION if submits else RequestKind.OTHER
             return handler
 
         return register

@@ -20,7 +20,7 @@ from shared.telemetry import Metrics, Tracing
 from shared.web.api import Api
 from shared.web.door import Door
 from shared.web.health import Check, HealthChecks
-from shared.web.load import LOAD, Load
+from shared.web.load import LOAD, Limits, Load
 from shared.web.middlewares import Edge, RequestMetrics
 from shared.web.openapi import PydanticApiSpec
 from shared.web.protocol import ProblemRunner
@@ -45,7 +45,7 @@ class WebSettings(Protocol):
     @property
     def allowed_hosts(self) -> str: ...
     @property
-    def body_limit(self) -> int: ...
+    def limit_body(self) -> int: ...
 
 
 def create_web_app(
@@ -59,18 +59,17 @@ def create_web_app(
     metrics: Metrics,
     tracing: Tracing | None = None,
     description: str = "",
-    active_limit: int = 1000,
-    waiting_limit: int = 1000,
+    limits: Limits | None = None,
     health_deadline: float = 2.0,
 ) -> web.Application:
     """An application with every route of `apis` and the system routes.
 
     `/health` runs the `checks`, by name; only the one called `database` can make the service `unhealthy`.
-    `active_limit` bounds the requests in progress, `waiting_limit` the event streams and long polls; more get 429.
+    Beyond `limits`, requests get 429.
     Raises ValueError when two handlers have the same name.
     """
-    app = web.Application(client_max_size=settings.body_limit)
-    load = app[LOAD] = Load(active_limit=active_limit, waiting_limit=waiting_limit)
+    app = web.Application(client_max_size=settings.limit_body)
+    load = app[LOAD] = Load(limits or Limits())
     streams = app[OPEN_STREAMS] = OpenStreams()
     app.on_shutdown.append(streams.close)
     app[METRICS] = metrics
@@ -90,6 +89,7 @@ def create_web_app(
         metrics=RequestMetrics(metrics, load),
         system_routes=frozenset(resource.canonical for resource in app.router.resources())
         - frozenset(route.path for api in apis for route in api.routes),
+        kinds={route: kind for api in apis for route, kind in api.kinds.items()},
         tracing=tracing,
     )
     edge.install(app)

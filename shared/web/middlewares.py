@@ -6,17 +6,18 @@ are set when a response is about to be sent, so that streams and refusals carry 
 """
 
 import time
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import Final
 
 import structlog
 from aiohttp import web
 from opentelemetry.trace import Status, StatusCode
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
+from shared.errors import Overloaded
 from shared.telemetry import TRACEPARENT, TRACESTATE, Metrics, SpanKind, Tracing
 from shared.web.door import Door
-from shared.web.load import Load
+from shared.web.load import KIND, Load, RequestKind
 from shared.web.problems import problem_response
 from shared.web.request_id import HEADER, request_id
 
@@ -26,6 +27,17 @@ UNMATCHED: Final = "unmatched"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _SENT: Final = web.RequestKey("sent", web.StreamResponse)
+
+
+BODY: Final = "body"
+"""The limit of a request's body, as a label of metrics."""
+
+
+def limit_gauges(metrics: Metrics) -> tuple[Gauge, Gauge]:
+    """The metrics of a process's limits by their names, the label `limit`: the limit, and what of it is in use."""
+    limit = metrics.gauge("limit", "The most that this process accepts at the same time, by limit.", ["limit"])
+    in_use = metrics.gauge("limit_in_use", "What of a limit is in use, by limit.", ["limit"])
+    return limit, in_use
 
 
 class RequestMetrics:
@@ -42,7 +54,29 @@ class RequestMetrics:
         in_flight = metrics.gauge("http_requests_in_flight", "Requests being handled.")
         in_flight.set_function(lambda: load.active)
         waiting = metrics.gauge("http_requests_waiting", "Event streams and long polls that are open.")
-        waiting.set_function(lambda: load.waiting)
+        waiting.set_function(lambda: load.waiting + load.streams)
+        self._turned_away = metrics.counter(
+            "requests_turned_away_total",
+            "Requests answered with 429 because a limit was reached, or with 413 (body), by limit.",
+            ["limit"],
+        )
+        limit, in_use = limit_gauges(metrics)
+        limits = load.limits
+        for kind, most, count in (
+            (RequestKind.SUBMISSION.value, limits.submissions, lambda: load.submissions),
+            (RequestKind.READ.value, limits.reads, lambda: load.active),
+            (RequestKind.OTHER.value, limits.requests, lambda: load.active),
+            ("streams", limits.streams, lambda: load.streams),
+            ("waiting_requests", limits.waiting, lambda: load.waiting),
+        ):
+            limit.labels(kind).set(most)
+            in_use.labels(kind).set_function(count)
+            self._turned_away.labels(kind)
+        self._turned_away.labels(BODY)
+
+    def turned_away(self, limit: str) -> None:
+        """Count a request that was turned away because this limit was reached."""
+        self._turned_away.labels(limit).inc()
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         key = (method if method in _METHODS else "OTHER", route, status)
@@ -55,7 +89,8 @@ class RequestMetrics:
 
 
 class Edge:
-    """The middleware. `system_routes` are always answered, and logged at debug level only."""
+    """The middleware. `system_routes` are always answered, and logged at debug level only. `kinds` says what requests
+    count as, by method and route; those that are not in it are reads."""
 
     def __init__(
         self,
@@ -64,12 +99,14 @@ class Edge:
         load: Load,
         metrics: RequestMetrics,
         system_routes: Set[str],
+        kinds: Mapping[tuple[str, str], RequestKind],
         tracing: Tracing | None = None,
     ) -> None:
         self._door = door
         self._load = load
         self._metrics = metrics
         self._system_routes = system_routes
+        self._kinds = kinds
         self._tracing = tracing
         self._log = structlog.stdlib.get_logger("hodei.access")
 
@@ -163,15 +200,21 @@ class Edge:
                 return self._door.preflight(request)
             if route in self._system_routes:
                 return await handler(request)
-            self._load.enter()
+            kind = self._kinds.get((request.method, route), RequestKind.READ)
+            self._load.enter(kind)
+            request[KIND] = kind
             try:
                 return await handler(request)
             finally:
-                self._load.leave()
+                self._load.leave(kind)
         except Exception as error:  # the one place where every error becomes a response
             if isinstance(error, web.HTTPException) and error.status < 400:
                 raise
             response = problem_response(request, error)
+            if isinstance(error, Overloaded):
+                self._metrics.turned_away(error.kind)
+            elif isinstance(error, web.HTTPRequestEntityTooLarge):
+                self._metrics.turned_away(BODY)
             sent: web.StreamResponse | None = request.get(_SENT)
             if sent is None:
                 return response

@@ -72,7 +72,7 @@ class EventStream:
         self._keep_alive = keep_alive
         self._deadline = deadline
         self._look_every = min(look_every, keep_alive)
-        self._place = request.app[LOAD].waits()
+        self._place = request.app[LOAD].stream()
         self._closed = False
         self._body: asyncio.Task[object] | None = None
         self._watch: asyncio.Task[None] | None = None

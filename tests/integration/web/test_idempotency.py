@@ -35,7 +35,7 @@ class Settings:
     host: str = "127.0.0.1"
     cors_origins: str = "*"
     allowed_hosts: str = ""
-    body_limit: int = 100_000
+    limit_body: int = 100_000
 
 
 @dataclass

@@ -13,8 +13,8 @@ def test_the_page_is_what_the_tables_say(page: str) -> None:
 
 
 BOUNDED = {
-    "check", "consumer", "kind", "method", "name", "outcome", "priority", "reason", "result", "role", "route", "server",
-    "source", "state", "status", "stream", "subject", "type", "version",
+    "check", "consumer", "kind", "limit", "method", "name", "outcome", "priority", "reason", "result", "role", "route",
+    "server", "source", "state", "status", "stream", "subject", "type", "version",
 }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class Settings:
     host: str = "127.0.0.1"
     cors_origins: str = "loopback"
     allowed_hosts: str = ""
-    body_limit: int = 2000
+    limit_body: int = 2000
 
 
 @dataclass
@@ -72,6 +72,8 @@ class Behaviour:
 
     fails_with: Exception | None = None
     on_request: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+    on_create: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+    on_wake: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
     checks: dict[str, bool | Exception] = field(default_factory=lambda: {"database": True, "nats": True})
     seen: list[object] = field(default_factory=list)
 
@@ -84,6 +86,8 @@ def toy_api(behaviour: Behaviour) -> Api:
         behaviour.seen.append(body)
         if behaviour.fails_with:
             raise behaviour.fails_with
+        if behaviour.on_create:
+            return await behaviour.on_create(request)
         return json_response(Thing(id="1", name=body.name), status=201, headers={"Location": "/api/v1/things/1"})
 
     @api.post("/api/v1/things/batch", body=list[ThingIn], answers={201: list[Thing]}, summary="Make many")
@@ -128,6 +132,8 @@ def toy_api(behaviour: Behaviour) -> Api:
 
     @api.post("/api/v1/things/{id}/wake", answers={202: None}, summary="Wake it")
     async def wake_thing(request: web.Request, id: str) -> web.StreamResponse:
+        if behaviour.on_wake:
+            return await behaviour.on_wake(request)
         return web.Response(status=202)
 
     @api.get("/api/v1/stream", answers={200: Answer(also=("text/event-stream",))}, summary="Events")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 
 from shared.errors import ConfigError
 from shared.telemetry import Metrics, Tracing, inject
-from shared.web import WebServer, create_web_app, waiting
+from shared.web import Limits, Returns, WebServer, create_web_app, waiting
 
 Client = TestClient[Any, Any]
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"
@@ -67,30 +68,100 @@ async def test_requests_are_counted_by_route_template(client: Client, metrics: M
     assert 'hodei_http_request_duration_seconds_count{method="GET",route="/api/v1/things/{id}"} 2.0' in text
 
 
-async def test_too_many_at_once_are_refused_but_health_answers(
-    make_app: Callable[..., web.Application], behaviour: Any
-) -> None:
-    inside, go = asyncio.Event(), asyncio.Event()
+class Held:
+    """Requests of the toy service that do not return before `go` is set."""
 
-    async def hold(request: web.Request) -> web.StreamResponse:
-        inside.set()
-        await go.wait()
+    def __init__(self, behaviour: Any, client: Client) -> None:
+        self.go = asyncio.Event()
+        self._behaviour = behaviour
+        self._client = client
+        self._inside = 0
+        self._came = asyncio.Event()
+        self._tasks: list[asyncio.Task[Any]] = []
+        behaviour.on_request = behaviour.on_create = self._hold
+
+    async def add(self, count: int, method: str, path: str, **options: Any) -> None:
+        """Send so many requests, and return once they are in progress."""
+        expected = self._inside + count
+        self._tasks += [asyncio.create_task(self._client.request(method, path, **options)) for _ in range(count)]
+        async with asyncio.timeout(10):
+            while self._inside < expected:
+                self._came.clear()
+                await self._came.wait()
+
+    async def release(self) -> list[int]:
+        """Let all go on; their statuses."""
+        self.go.set()
+        self._behaviour.on_request = self._behaviour.on_create = None
+        return [(await task).status for task in self._tasks]
+
+    async def _hold(self, _request: web.Request) -> web.StreamResponse:
+        self._inside += 1
+        self._came.set()
+        await self.go.wait()
         return web.Response()
 
-    behaviour.on_request = hold
-    async with TestClient(TestServer(make_app(active_limit=1))) as client:
-        first = asyncio.create_task(client.get(f"/api/v1/things/{ID}"))
-        await inside.wait()
-        refused = await client.get("/api/v1/things")
+
+THING = {"json": {"name": "a"}}
+
+
+async def test_too_many_submissions_are_turned_away_while_all_else_works(
+    make_app: Callable[..., web.Application], behaviour: Any, metrics: Metrics
+) -> None:
+    async with TestClient(TestServer(make_app(limits=Limits(requests=10)))) as client:
+        held = Held(behaviour, client)
+        await held.add(5, "POST", "/api/v1/things", **THING)
+        refused = await client.post("/api/v1/things", **THING)
         assert refused.status == 429
         assert refused.headers["Retry-After"] == "1"
+        assert (await refused.json())["detail"] == "too many requests at once; try again in 1 s"
+        assert (await client.put(f"/api/v1/things/{ID}", **THING)).status == 429
+        for path in ("/health", "/metrics", "/openapi.json", "/api/v1/things"):
+            assert (await client.get(path)).status == 200
+        assert (await client.post(f"/api/v1/things/{ID}/cancel", json={})).status == 202
+        assert metrics.value("hodei_limit_in_use", limit="submissions") == 5
+        assert metrics.value("hodei_limit", limit="submissions") == 5
+        assert metrics.value("hodei_requests_turned_away_total", limit="submissions") == 2
+        assert await held.release() == [200] * 5
+        assert (await client.post("/api/v1/things", **THING)).status == 201
+        assert metrics.value("hodei_limit_in_use", limit="submissions") == 0
+
+
+async def test_a_flood_of_reads_leaves_room_for_cancellations(
+    make_app: Callable[..., web.Application], behaviour: Any, metrics: Metrics
+) -> None:
+    async with TestClient(TestServer(make_app(limits=Limits(requests=10)))) as client:
+        held = Held(behaviour, client)
+        await held.add(9, "GET", f"/api/v1/things/{ID}")
+        assert (await client.get("/api/v1/things")).status == 429
+        assert (await client.get("/nowhere")).status == 429
+        assert (await client.post("/api/v1/things", **THING)).status == 429
         assert (await client.get("/health")).status == 200
-        go.set()
-        assert (await first).status == 200
-        assert (await client.get("/api/v1/things")).status == 200
+        assert (await client.post(f"/api/v1/things/{ID}/cancel", json={})).status == 202
+        assert (await client.delete(f"/api/v1/things/{ID}")).status == 204
+        turned_away = "hodei_requests_turned_away_total"
+        assert [metrics.value(turned_away, limit=kind) for kind in ("reads", "submissions", "requests")] == [2, 1, 0]
+        assert await held.release() == [200] * 9
 
 
-async def test_who_waits_takes_no_working_place(make_app: Callable[..., web.Application], behaviour: Any) -> None:
+async def test_the_last_places_are_limited_too(make_app: Callable[..., web.Application], behaviour: Any) -> None:
+    async with TestClient(TestServer(make_app(limits=Limits(requests=10)))) as client:
+        held = Held(behaviour, client)
+        await held.add(9, "GET", f"/api/v1/things/{ID}")
+        behaviour.on_wake = behaviour.on_request
+        await held.add(1, "POST", f"/api/v1/things/{ID}/wake")
+        assert (await client.post(f"/api/v1/things/{ID}/cancel", json={})).status == 429
+        await held.release()
+
+
+async def test_a_body_over_the_limit_is_counted(client: Client, metrics: Metrics) -> None:
+    assert (await client.post("/api/v1/things", json={"name": "a" * 3000})).status == 413
+    assert metrics.value("hodei_requests_turned_away_total", limit="body") == 1
+
+
+async def test_a_request_that_waits_takes_no_place_of_those_in_progress(
+    make_app: Callable[..., web.Application], behaviour: Any, metrics: Metrics
+) -> None:
     inside, go = asyncio.Event(), asyncio.Event()
 
     async def hold(request: web.Request) -> web.StreamResponse:
@@ -99,14 +170,28 @@ async def test_who_waits_takes_no_working_place(make_app: Callable[..., web.Appl
             await go.wait()
         return web.Response()
 
-    behaviour.on_request = hold
-    async with TestClient(TestServer(make_app(active_limit=1, waiting_limit=1))) as client:
-        first = asyncio.create_task(client.get(f"/api/v1/things/{ID}"))
+    behaviour.on_create = behaviour.on_request = hold
+    async with TestClient(TestServer(make_app(limits=Limits(requests=10, waiting=1)))) as client:
+        first = asyncio.create_task(client.post("/api/v1/things", **THING))
         await inside.wait()
-        assert (await client.get("/api/v1/things")).status == 200
-        assert (await client.get(f"/api/v1/things/{ID}")).status == 429
+        assert metrics.value("hodei_limit_in_use", limit="submissions") == 0
+        assert metrics.value("hodei_limit_in_use", limit="waiting_requests") == 1
+        refused = await client.get(f"/api/v1/things/{ID}")
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
+        assert metrics.value("hodei_requests_turned_away_total", limit="waiting_requests") == 1
         go.set()
         assert (await first).status == 200
+        assert metrics.value("hodei_limit_in_use", limit="requests") == 0
+
+
+def test_clients_that_are_turned_away_come_back_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 1000.0)
+    returns = Returns()
+    seconds = [returns.next() for _ in range(1000)]
+    assert seconds[0] == 1.0
+    assert max(b - a for a, b in pairwise(seconds)) == pytest.approx(0.01)
+    assert seconds[-1] == pytest.approx(10.99)
+    assert max(returns.next() for _ in range(10_000)) == 30.0
 
 
 async def test_an_outside_trace_is_continued_and_named(
@@ -263,5 +348,5 @@ async def test_a_host_that_is_not_there_is_one_clear_line(make_app: Callable[...
 
 
 def test_the_factory_needs_no_running_loop(make_app: Callable[..., web.Application]) -> None:
-    assert create_web_app.__kwdefaults__["active_limit"] == 1000
+    assert create_web_app.__kwdefaults__["limits"] is None
     assert isinstance(make_app(), web.Application)

@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from shared.telemetry import Metrics
-from shared.web import EventStream, WebServer
+from shared.web import EventStream, Limits, WebServer
 from shared.web.load import LOAD
 
 Client = TestClient[Any, Any]
@@ -44,13 +44,13 @@ async def test_a_client_that_leaves_ends_the_stream(make_app: Callable[..., web.
     async with ClientSession() as session:
         url = f"http://127.0.0.1:{server.port}/api/v1/things/0192f0c1-2345-7abc-8def-0123456789ab"
         response = await session.get(url)
-        assert app[LOAD].waiting == 1
+        assert app[LOAD].streams == 1
         assert app[LOAD].active == 0
         response.close()
         await asyncio.wait_for(left.wait(), 5)
     await server.stop()
     assert behaviour.seen == ["after"]
-    assert (app[LOAD].waiting, app[LOAD].active) == (0, 0)
+    assert (app[LOAD].streams, app[LOAD].active) == (0, 0)
 
 
 async def test_stopping_the_service_ends_open_streams_at_once(make_app: Callable[..., web.Application]) -> None:
@@ -84,6 +84,9 @@ async def test_head_of_a_stream_answers_at_once(client: Client) -> None:
 
 
 async def test_too_many_streams_are_refused(make_app: Callable[..., web.Application]) -> None:
-    async with TestClient(TestServer(make_app(waiting_limit=1))) as client, client.get("/api/v1/stream") as first:
+    async with (
+        TestClient(TestServer(make_app(limits=Limits(streams=1)))) as client,
+        client.get("/api/v1/stream") as first,
+    ):
         await first.content.readexactly(len(EVENT))
         assert (await client.get("/api/v1/stream")).status == 429

@@ -14,7 +14,7 @@ from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from shared.bus import Listener
 from shared.errors import Conflict, HodeiError, Invalid, NotFound
 from shared.outbox import Outbox
-from shared.web.load import LOAD, Load
+from shared.web.load import LOAD, Limits, Load
 from shared.web.verdicts import verdict
 
 DEADLINE = 10.0
@@ -52,7 +52,7 @@ async def ask(load: Load, undone: Undone, *heard: EventData, within: float = DEA
 
 
 def room(waiting: int = 1) -> Load:
-    return Load(active_limit=1, waiting_limit=waiting)
+    return Load(Limits(requests=10, waiting=waiting))
 
 
 @pytest.mark.parametrize(

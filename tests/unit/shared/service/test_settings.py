@@ -44,7 +44,7 @@ def fault(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 
 def test_an_empty_environment_gives_the_defaults() -> None:
     loaded = settings.load(TrialSettings)
-    assert (loaded.namespace, loaded.host, loaded.port, loaded.body_limit) == ("hodei", "127.0.0.1", 8080, 1 << 20)
+    assert (loaded.namespace, loaded.host, loaded.port, loaded.limit_body) == ("hodei", "127.0.0.1", 8080, 1 << 20)
 
 
 def test_variables_and_ports_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,10 +133,31 @@ def test_a_workers_slots_are_the_same_for_whoever_starts_it(monkeypatch: pytest.
         assert UpSettings.read({}).worker_slots == slots
 
 
+LIMITS = ("HODEI_LIMIT_BODY", "HODEI_LIMIT_REQUESTS", "HODEI_LIMIT_STREAMS", "HODEI_LIMIT_WAITING_REQUESTS")
+
+
+@pytest.mark.parametrize("limit", [*LIMITS, "HODEI_BODY_LIMIT"])
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_a_limit_that_is_not_one_is_named(monkeypatch: pytest.MonkeyPatch, limit: str, value: str) -> None:
+    assert fault(monkeypatch, **{limit: value}).startswith(f"{limit}='{value}': should be a whole number from 1")
+
+
+def test_the_older_name_of_the_limit_of_bodies_counts_unless_the_newer_one_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HODEI_LIMIT_BODY", "")
+    monkeypatch.setenv("HODEI_BODY_LIMIT", "5000")
+    assert settings.load(TrialSettings).limit_body == 5000
+    monkeypatch.setenv("HODEI_LIMIT_BODY", "6000")
+    assert settings.load(TrialSettings).limit_body == 6000
+
+
 def test_each_variable_is_declared_once() -> None:
     folders = ("shared", "orchestrator", "scheduler", "worker_manager", "nats_exporter")
     sources = [path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    declared = Counter(name for source in sources for name in re.findall(r'validation_alias="(\w+)"', source))
+    declared = Counter(
+        name for source in sources for name in re.findall(r'validation_alias=(?:AliasChoices\()?"(\w+)"', source)
+    )
     assert len(declared) > 20
     assert [name for name, count in declared.items() if count > 1] == []
 
