@@ -5,24 +5,22 @@ included: `hodei: `, the error, where to find help; exit code 2.
 """
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from schemas.durations import read_duration
 from schemas.model import readable_location
 from schemas.words import what_would_be_right
 
 T = TypeVar("T")
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class CommandLine(TyperGroup):
@@ -72,7 +70,7 @@ def given(text: str) -> str:
 
 def moment_before(option: str, text: str, now: datetime) -> datetime:
     """The moment that lies a time span such as 90s, 30m, 12h or 30d before now, but not before 1970."""
-    span = _span(text)
+    span = read_duration(text)
     if span is None:
         raise typer.BadParameter(f"{text!r}: a number and s, m, h or d is needed, as in 30d", param_hint=f"'{option}'")
     if span > now - datetime.fromtimestamp(0, UTC):
@@ -83,16 +81,11 @@ def moment_before(option: str, text: str, now: datetime) -> datetime:
 def moment(text: str) -> datetime:
     """A time such as 2026-11-01T09:00:00Z (local without an offset), or how long ago it was: 12h."""
     try:
-        span = _span(text)
+        span = read_duration(text)
         return datetime.now(UTC) - span if span is not None else datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         right = "a time is needed, as in 2026-11-01T09:00:00Z, or how long ago it was, as in 12h"
         raise typer.BadParameter(f"{text!r}: {right}") from None
-
-
-def _span(text: str) -> timedelta | None:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

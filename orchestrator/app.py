@@ -17,9 +17,11 @@ from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
 from orchestrator.questions import Questions
 from orchestrator.recall import Recollection, Unheard
+from orchestrator.retention import Jobs, Timelines
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
+from orchestrator.store.retention import RetentionStore
 from orchestrator.store.runs import RunStore
 from orchestrator.store.timeline import TimelineStore
 from orchestrator.submission import Submission
@@ -33,6 +35,7 @@ from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.bus import Answering, answer, questions_asked
 from shared.foundation import Foundation
 from shared.recall import Recall
+from shared.retention import Retention
 from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 
@@ -61,6 +64,20 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
     requests = Requests(outbox, work, submission, base.tracing)
+    retention_store = RetentionStore(database)
+    retention = Retention(
+        [
+            Jobs(
+                retention_store,
+                work,
+                age=settings.retention_jobs,
+                most=settings.retention_jobs_max,
+                keep=settings.retention_jobs_per_pipeline,
+            ),
+            Timelines(retention_store, age=settings.retention_timelines),
+        ],
+        metrics,
+    )
 
     web = base.web(
         title="Hodei orchestrator",
@@ -91,5 +108,6 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
             ],
         ),
         Housekeeping(idempotency_keys=partial(purge, database)),
+        retention,
         web,
     ]

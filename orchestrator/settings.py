@@ -1,9 +1,11 @@
 """The settings that the orchestrator reads from its environment, besides those of every service."""
 
-from typing import ClassVar, Literal
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from shared.retention_settings import MINUTE, age, count
 from shared.service import Port, ServiceSettings
 
 
@@ -14,3 +16,15 @@ class OrchestratorSettings(ServiceSettings):
 
     port: Port = Field(default=8080, validation_alias="ORCHESTRATOR_PORT")
     feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")
+    retention_jobs: Annotated[timedelta | None, BeforeValidator(age(MINUTE))] = Field(
+        default=timedelta(days=90), validation_alias="HODEI_RETENTION_JOBS"
+    )
+    retention_jobs_max: Annotated[int | None, BeforeValidator(count)] = Field(
+        default=200_000, validation_alias="HODEI_RETENTION_JOBS_MAX"
+    )
+    retention_jobs_per_pipeline: Annotated[int | None, BeforeValidator(count)] = Field(
+        default=20, validation_alias="HODEI_RETENTION_JOBS_PER_PIPELINE"
+    )
+    retention_timelines: Annotated[timedelta | None, BeforeValidator(age(MINUTE))] = Field(
+        default=None, validation_alias="HODEI_RETENTION_TIMELINES"
+    )

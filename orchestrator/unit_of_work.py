@@ -19,7 +19,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore, Waiting
 from orchestrator.traces import Traces
 from orchestrator.watch import Watch
-from schemas.events import ExecutionFinished
+from schemas.events import ExecutionFinished, JobDeleted
 from schemas.questions import Overdue
 from schemas.states import Reason
 from shared.clock import now
@@ -29,6 +29,9 @@ from shared.postgres import Broken, retry_deadlock
 Known = Literal["remembered", "loaded", "conflict"]
 """Where the jobs of a batch of reports came from: memory, the tables, or the tables because another replica had changed
 one of those in memory."""
+
+Cause = Literal["request", "retention"]
+"""Why a job is deleted."""
 
 _EXECUTION_REPORTS: Final = get_args(ExecutionReport)
 
@@ -96,11 +99,13 @@ class UnitOfWork:
         the whole transaction is rolled back."""
         return await retry_deadlock(lambda: self._change(job_ids, deed, moment))
 
-    async def delete(self, job_ids: Collection[str]) -> set[str]:
-        """Delete jobs and all that belongs to them. Returns the ids of those that existed."""
+    async def delete(self, job_ids: Collection[str], *, cause: Cause = "request") -> list[str]:
+        """Delete those of these jobs that have ended, and all that belongs to them, and emit `jobs.deleted`. Returns
+        their ids. Retention leaves out those that another transaction has locked."""
         async with self._outbox.transaction() as tx:
-            found = set(await self._load(tx, job_ids))
-            await self._jobs.delete(tx, sorted(found))
+            found = await self._jobs.delete(tx, job_ids, skip_locked=cause == "retention")
+            tx.emit(*(JobDeleted(job_id=job_id, cause=cause) for job_id in found))
+        self._memory.forget(found)
         return found
 
     async def remind(self, overdue: Sequence[Overdue]) -> int:

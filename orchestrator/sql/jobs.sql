@@ -121,22 +121,6 @@ where j.status = $1::text and j.finished_at < $2 and j.id < $3::uuid -- an id of
 order by j.id
 limit $4
 
--- name: delete_jobs
--- Delete jobs that have ended.
-delete from jobs where id = any($1::uuid[])
-
--- name: delete_tasks
--- Delete the tasks of jobs.
-delete from tasks where job_id = any($1::uuid[])
-
--- name: delete_executions
--- Delete the executions of jobs.
-delete from executions where job_id = any($1::uuid[])
-
--- name: delete_timeline
--- Delete the timelines of jobs.
-delete from timeline where job_id = any($1::uuid[])
-
 -- name: get_timeline
 -- A job's timeline after one entry, as JSON.
 select

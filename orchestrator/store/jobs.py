@@ -1,6 +1,6 @@
 """Jobs: inserted, listed, shown and deleted. `runs` writes the changes of running ones."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -108,10 +108,15 @@ class JobStore:
         )
         return {row["id"]: row["executions"] for row in rows}
 
-    async def delete(self, tx: Transaction, job_ids: Sequence[str]) -> None:
-        """Delete jobs with their tasks, executions and timelines."""
-        for part in ("delete_executions", "delete_tasks", "delete_timeline", "delete_jobs"):
-            await tx.execute(self._sql[part], job_ids)
+    async def delete(self, tx: Transaction, job_ids: Collection[str], *, skip_locked: bool = False) -> list[str]:
+        """Delete those of these jobs that have ended, with their tasks, executions and timelines. Returns their ids.
+        With `skip_locked`, a job that another transaction has locked is left out."""
+        lock = "lock_jobs_to_purge" if skip_locked else "lock_jobs_to_delete"
+        # The rows of a job are written under its lock: read after it, none of them is missed.
+        found = [row["id"] for row in await tx.fetch(self._sql[lock], list(job_ids))]
+        if found:
+            await tx.execute(self._sql["delete_jobs"], found)
+        return found
 
     async def former(self, on: Runner, job_id: str) -> FormerJob | None:
         """A job's definition and outcome; None when it does not exist."""

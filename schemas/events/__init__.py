@@ -21,7 +21,15 @@ from schemas.events.executions import (
     ExecutionStarted,
     LogSummary,
 )
-from schemas.events.jobs import JobCancelled, JobCancelRequested, JobCreated, JobFailed, JobStarted, JobSucceeded
+from schemas.events.jobs import (
+    JobCancelled,
+    JobCancelRequested,
+    JobCreated,
+    JobDeleted,
+    JobFailed,
+    JobStarted,
+    JobSucceeded,
+)
 from schemas.events.logs import LogChunk, LogGap, LogLine
 from schemas.events.pipelines import PipelineArchived, PipelineCreated, PipelineUpdated
 from schemas.events.schedules import (
@@ -80,6 +88,7 @@ __all__ = [
     "JobCancelRequested",
     "JobCancelled",
     "JobCreated",
+    "JobDeleted",
     "JobFailed",
     "JobStarted",
     "JobSucceeded",

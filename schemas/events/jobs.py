@@ -1,5 +1,7 @@
 """Events of jobs, published by the orchestrator."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from schemas.events.base import EventData
@@ -54,3 +56,10 @@ class JobFailed(_JobOver):
 
 class JobCancelled(_JobOver):
     event_type = "jobs.cancelled"
+
+
+class JobDeleted(_JobEvent):
+    event_type = "jobs.deleted"
+    cause: Literal["request", "retention"] = Field(
+        description="`request`: a user deleted it. `retention`: it was older, or one of more, than are kept."
+    )

@@ -216,7 +216,8 @@ def _fault(settings: type[ProcessSettings], error: ErrorDetails) -> str:
     fields = settings.model_fields
     field = next((field for field in fields if name in (field, *_names(field, fields[field]))), None)
     variable = _variable(field, fields[field]) if field else name
-    right = (_number_in_words(settings.model_fields[field]) if field else None) or what_would_be_right(error)
+    number = _number_in_words(fields[field]) if field and error["type"] != "value_error" else None
+    right = number or what_would_be_right(error)
     value = os.environ.get(variable)
     # A URL may contain a password, so the error does not repeat it.
     given = f"={_shortened(value)!r}" if value is not None and not variable.endswith(("_URL", "_ENDPOINT")) else ""

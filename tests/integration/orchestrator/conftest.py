@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -77,6 +77,7 @@ class House:
     http: aiohttp.ClientSession
     database: Database
     services: Sequence[Service] = ()
+    settings: OrchestratorSettings = field(default_factory=OrchestratorSettings)
 
     def part(self, kind: type[S]) -> S:
         """One of the orchestrator's own parts."""
@@ -102,6 +103,12 @@ class House:
                         ):
                             return
                 await asyncio.sleep(0.05)  # nothing tells of it but this number
+
+    async def metric(self, sample: str) -> float:
+        """One sample of its metrics, named with its labels; 0 if it was never set."""
+        async with self.http.get(f"{self.url}/metrics") as answer:
+            values = dict(line.rsplit(" ", 1) for line in (await answer.text()).splitlines() if line[:1] != "#")
+        return float(values.get(sample, 0))
 
     async def call(
         self,
@@ -154,7 +161,15 @@ class House:
 
 
 @pytest.fixture
-async def house(nats_url: str, migrated_database_url: str, namespace: str) -> AsyncIterator[House]:
+def own_settings() -> dict[str, Any]:
+    """The settings in which a module's orchestrator differs from that of the others."""
+    return {}
+
+
+@pytest.fixture
+async def house(
+    nats_url: str, migrated_database_url: str, namespace: str, own_settings: dict[str, Any]
+) -> AsyncIterator[House]:
     settings = OrchestratorSettings(
         nats_url=nats_url,
         database_url=migrated_database_url,
@@ -164,6 +179,7 @@ async def house(nats_url: str, migrated_database_url: str, namespace: str) -> As
         start_deadline=10,
         linger_ms=2,
         feed="off",
+        **own_settings,
     )
     bus = Bus(nats_url, name="test", namespace=namespace, start_deadline=10)
     database = Database(migrated_database_url, schema="orchestrator", name="test", min_size=1, max_size=2)
@@ -178,7 +194,7 @@ async def house(nats_url: str, migrated_database_url: str, namespace: str) -> As
         await start_all(services, started)
         [web] = [service for service in services if isinstance(service, WebServer)]
         async with aiohttp.ClientSession() as http:
-            yield House(f"http://127.0.0.1:{web.port}", bus, ears, http, database, services)
+            yield House(f"http://127.0.0.1:{web.port}", bus, ears, http, database, services, settings)
     finally:
         await stop_all(started, deadline=10)
         await database.stop()

@@ -39,6 +39,8 @@ BAD: dict[str, tuple[str, str, str]] = {
     "HODEI_WORKER_LABELS": ("zone", "a b=c", '{"zone": 1}'),
     "HODEI_WORKER_CAPACITY": ("4 cores", "gpus=1", "cpu_m=many"),
 }
+AGES = ("0", "soon", "999999d")
+"""For every `HODEI_RETENTION_*` that is not a number."""
 PATHS = {"HODEI_DATA_DIR", "HODEI_STATE_DIR"}
 """Any text is a path; what cannot be used as one is named when it is opened."""
 JARGON = ("validation error", "Value error", "Input should", "pattern", "^[", "parsing", "Traceback", "pydantic")
@@ -60,7 +62,9 @@ def _cases() -> Iterator[tuple[type[ProcessSettings], str, str]]:
         fields = kind.model_fields.values()
         for variable, field in zip(settings._variables(kind), fields, strict=True):
             if variable not in PATHS:
-                for value in NUMBERS if _number(field) else BAD[variable]:
+                texts = AGES if variable.startswith("HODEI_RETENTION_") else BAD.get(variable, ())
+                assert _number(field) or texts, variable
+                for value in NUMBERS if _number(field) else texts:
                     yield kind, variable, value
 
 

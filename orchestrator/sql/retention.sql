@@ -1,0 +1,85 @@
+-- name: newest_jobs_over
+-- Count at most $2 jobs that have ended, the newest first, below an id. Returns the count and the lowest of their ids.
+with newest as (
+    select over.id
+    from (
+        (select id from jobs where status = 'succeeded' and id < $1::uuid order by jobs.id desc limit $2)
+        union all
+        (select id from jobs where status = 'failed' and id < $1::uuid order by jobs.id desc limit $2)
+        union all
+        (select id from jobs where status = 'cancelled' and id < $1::uuid order by jobs.id desc limit $2)
+    ) over
+    order by over.id desc
+    limit $2
+)
+select count(*)::integer as count, (select n.id::text from newest n order by n.id limit 1) as lowest from newest
+
+-- name: jobs_to_purge
+-- A page of jobs in the order of their ids, between two ids, each with the number of its tasks if it is due: it ended
+-- before a moment ($3) or its id is below another ($4), and its pipeline has enough newer jobs ($5).
+select
+    p.id::text as id, p.finished_at, d.due,
+    case when d.due then (select count(*) from tasks t where t.job_id = p.id) else 0 end::integer as tasks
+from (
+    select id, pipeline_id, finished_at
+    from jobs
+    where id > $1::uuid and id < $2::uuid
+    order by jobs.id
+    limit $6
+) p
+cross join lateral (
+    select p.finished_at is not null
+        and (p.finished_at < $3::timestamptz or p.id < $4::uuid)
+        and (
+            p.pipeline_id is null
+            or exists (
+                select from jobs n
+                where n.pipeline_id = p.pipeline_id and n.id > p.id
+                order by n.id desc
+                offset $5 - 1 limit 1
+            )
+        ) as due
+) d
+order by p.id
+
+-- name: oldest_job_over
+-- The end of the first job after an id that has ended, among the next $2 jobs.
+select min(finished_at) from (select finished_at from jobs where id > $1::uuid order by jobs.id limit $2) next
+
+-- name: timelines_to_purge
+-- A page of jobs in the order of their ids, between two ids, each with whether it ended before a moment and still has
+-- its timeline.
+select
+    p.id::text as id,
+    p.finished_at < $3::timestamptz and exists (select from timeline t where t.job_id = p.id) as due
+from (
+    select id, finished_at from jobs where id > $1::uuid and id < $2::uuid order by jobs.id limit $4
+) p
+order by p.id
+
+-- name: lock_jobs_to_delete
+-- Lock those of these jobs that have ended.
+select id::text as id from jobs where id = any($1::uuid[]) and finished_at is not null order by jobs.id for update
+
+-- name: lock_jobs_to_purge
+-- Lock those of these jobs that have ended, except those that another transaction has locked.
+select id::text as id from jobs where id = any($1::uuid[]) and finished_at is not null
+order by jobs.id
+for update skip locked
+
+-- name: delete_jobs
+-- Delete jobs that have ended, with their tasks, executions and timelines.
+with tasks_of_them as (
+    delete from tasks where job_id = any($1::uuid[])
+),
+executions_of_them as (
+    delete from executions where job_id = any($1::uuid[])
+),
+timelines as (
+    delete from timeline where job_id = any($1::uuid[])
+)
+delete from jobs where id = any($1::uuid[])
+
+-- name: delete_timelines
+-- Delete the timelines of jobs.
+delete from timeline where job_id = any($1::uuid[])

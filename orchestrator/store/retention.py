@@ -1,0 +1,57 @@
+"""What is due to be deleted: reads the tables in pages, each bounded by a number of rows. `jobs` deletes the jobs."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shared.postgres import Database, load_queries
+
+LOWEST: Final = "00000000-0000-0000-0000-000000000000"
+HIGHEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+@dataclass(frozen=True, slots=True)
+class JobDue:
+    """A job of a page: whether it is due, and then the number of its tasks."""
+
+    id: str
+    due: bool
+    tasks: int = 1
+
+
+class RetentionStore:
+    """Reads what is due, and deletes timelines."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = load_queries("orchestrator")
+
+    async def newest_over(self, below: str, limit: int) -> tuple[int, str]:
+        """Count at most `limit` jobs that have ended, the newest first, with ids below one. Returns the count and the
+        lowest of their ids."""
+        row = await self._database.fetch_one(self._sql["newest_jobs_over"], below, limit)
+        return (0, below) if row is None or row["lowest"] is None else (row["count"], row["lowest"])
+
+    async def jobs(
+        self, after: str, before: str, *, ended_before: datetime | None, below: str, keep: int, limit: int
+    ) -> list[JobDue]:
+        """A page of jobs in the order of their ids, between `after` and `before`. Due are those that ended before a
+        moment or have an id below one, except for the last `keep` of each pipeline."""
+        values = after, before, ended_before, below, keep, limit
+        rows = await self._database.fetch(self._sql["jobs_to_purge"], *values)
+        return [JobDue(row["id"], bool(row["due"]), row["tasks"]) for row in rows]
+
+    async def oldest_job(self, after: str, limit: int) -> datetime | None:
+        """The earliest end among the first `limit` jobs with an id above one."""
+        moment: datetime | None = await self._database.fetch_value(self._sql["oldest_job_over"], after, limit)
+        return moment
+
+    async def timelines(self, after: str, before: str, *, ended_before: datetime, limit: int) -> list[JobDue]:
+        """A page of jobs as in `jobs`. Due are those that ended before a moment and still have their timeline."""
+        rows = await self._database.fetch(self._sql["timelines_to_purge"], after, before, ended_before, limit)
+        return [JobDue(row["id"], bool(row["due"])) for row in rows]
+
+    async def delete_timelines(self, job_ids: Collection[str]) -> None:
+        """Delete the timelines of jobs."""
+        await self._database.execute(self._sql["delete_timelines"], list(job_ids))

@@ -1,0 +1,194 @@
+"""Jobs and timelines go by age and by number, with all that belongs to them, and nothing else goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.app import build
+from orchestrator.retention import JOBS_AT_ONCE, PAGE
+from schemas.events import JobDeleted
+from schemas.ids import first_id_at
+from shared.bus import Consumer
+from shared.ids import new_id
+from shared.retention import Retention
+from shared.service import Service, start_all, stop_all
+from tests.integration.orchestrator.conftest import House
+
+AGE = timedelta(days=30)
+NOW = datetime.now(UTC)
+OLD, YOUNG = NOW - AGE - timedelta(hours=1), NOW - AGE + timedelta(hours=1)
+PARTS = ("tasks", "executions", "timeline")
+
+
+@pytest.fixture
+def own_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    given = getattr(request, "param", {})
+    return {"retention_jobs": AGE, "retention_jobs_max": None, "retention_jobs_per_pipeline": 2} | given
+
+
+def keeps(**settings: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("own_settings", [settings], indirect=True)
+
+
+async def jobs(
+    house: House, count: int, ended: datetime | None, *, pipeline: str | None = None, made: datetime | None = None
+) -> list[str]:
+    """Insert jobs with a task, an execution and a timeline each. Returns their ids in order."""
+    made = made or (ended or OLD) - timedelta(minutes=10)
+    prefix = first_id_at(made)[:18]
+    ids = [f"{prefix}-8000-{new_id()[-4:]}{number:08x}" for number in range(count)]
+    status = "running" if ended is None else "succeeded"
+    await house.database.execute(
+        """
+        insert into jobs (id, name, status, pipeline_id, priority, params, labels, created_at, finished_at)
+        select id, 'old', $2, $3::uuid, 'normal', '{}', '{}', $4, $5 from unnest($1::uuid[]) id
+        """,
+        *(ids, status, pipeline, made, ended),
+    )
+    await house.database.execute(
+        """
+        with new as (
+            insert into tasks (job_id, id, position, name, depends_on, allow_failure, retry_on_lost, max_crashes, run,
+                               requires, status, attempt, queued_at)
+            select id, gen_random_uuid(), 0, 'main', '[]', false, true, 3, '{}', '{}', $2, 1, now()
+            from unnest($1::uuid[]) id
+            returning job_id, id
+        ),
+        line as (insert into timeline (job_id, entries) select job_id, '[]' from new)
+        insert into executions (job_id, id, task_id, attempt, status, placed_at)
+        select job_id, gen_random_uuid(), id, 1, $2, now() from new
+        """,
+        *(ids, status),
+    )
+    return sorted(ids)
+
+
+async def purge(house: House) -> Counter[str]:
+    """Let retention run at least once from start to end. Returns what it deleted."""
+    retention, deleted = house.part(Retention), Counter[str]()
+    for _ in range(2):  # the first may have been under way
+        retention.wake()
+        deleted.update(await retention.next_run())
+    return deleted
+
+
+async def kept(house: House, table: str = "jobs", column: str = "id") -> list[str]:
+    rows = await house.database.fetch(f"select distinct {column}::text as id from {table} order by 1")
+    return [row["id"] for row in rows]
+
+
+async def test_what_ended_long_ago_goes_with_all_that_belongs_to_it(house: House) -> None:
+    old, young = await jobs(house, 3, OLD), await jobs(house, 2, YOUNG)
+    late = await jobs(house, 1, NOW, made=OLD)  # was made long ago, and ended a moment ago
+    running = await jobs(house, 1, None, made=OLD)
+
+    assert (await purge(house))["jobs"] == 3
+
+    rest = sorted([*young, *late, *running])
+    assert await kept(house) == rest
+    for table in PARTS:
+        assert await kept(house, table, "job_id") == rest, table
+    told = await house.ears.wait(JobDeleted, 3)
+    assert {(one.job_id, one.cause) for one in told} == {(id, "retention") for id in old}
+
+
+@keeps(retention_jobs=None, retention_jobs_max=4)
+async def test_the_newest_jobs_stay_up_to_a_number(house: House) -> None:
+    ids = await jobs(house, 7, NOW)
+    running = await jobs(house, 3, None, made=NOW)
+
+    assert (await purge(house))["jobs"] == 3
+    assert await kept(house) == sorted([*ids[3:], *running])
+
+
+@keeps(retention_jobs=None, retention_jobs_max=4)
+async def test_as_many_as_are_kept_are_left_alone(house: House) -> None:
+    await jobs(house, 4, NOW)
+    assert (await purge(house))["jobs"] == 0
+
+
+@keeps(retention_jobs=None, retention_jobs_max=None)
+async def test_without_limits_everything_stays(house: House) -> None:
+    await jobs(house, 4, NOW - timedelta(days=10_000))
+    assert not +(await purge(house))
+
+
+@pytest.mark.parametrize("own_settings", [{}, {"retention_jobs": None, "retention_jobs_max": 1}], indirect=True)
+async def test_the_last_jobs_of_each_pipeline_stay(house: House) -> None:
+    some, few = new_id(), new_id()
+    of_some, of_few = await jobs(house, 5, OLD, pipeline=some), await jobs(house, 1, OLD, pipeline=few)
+    await jobs(house, 2, OLD)
+    newest = await jobs(house, 1, YOUNG)
+
+    assert (await purge(house))["jobs"] == 5
+    assert await kept(house) == sorted([*of_some[-2:], *of_few, *newest])
+
+
+@keeps(retention_jobs_per_pipeline=None)
+async def test_all_jobs_of_pipelines_may_stay(house: House) -> None:
+    await jobs(house, 3, OLD, pipeline=new_id())
+    await jobs(house, 2, OLD)
+    assert (await purge(house))["jobs"] == 2
+
+
+@keeps(retention_jobs_per_pipeline=PAGE)
+async def test_what_is_due_is_found_behind_whole_pages_of_what_stays(house: House) -> None:
+    pipeline = new_id()
+    for hours in (4, 3):
+        await jobs(house, PAGE // 2 + 10, OLD - timedelta(hours=hours), pipeline=pipeline)
+    due = await jobs(house, 2 * JOBS_AT_ONCE + 1, OLD)
+    [young] = await jobs(house, 1, YOUNG)
+
+    assert (await purge(house))["jobs"] == len(due) + 20
+    assert len(await kept(house)) == PAGE + 1
+    await purge(house)
+    oldest = await house.metric('hodei_retention_oldest_seconds{kind="jobs"}')
+    assert oldest == pytest.approx((NOW - YOUNG).total_seconds(), abs=60), "those that stay do not count"
+    assert young in await kept(house)
+
+
+async def test_a_job_that_another_transaction_holds_goes_the_next_time(house: House) -> None:
+    [held, _] = await jobs(house, 2, OLD)
+    async with house.database.transaction() as tx:
+        await tx.execute("select from jobs where id = $1::uuid for update", held)
+        assert (await purge(house))["jobs"] == 1
+        assert await kept(house) == [held]
+    assert (await purge(house))["jobs"] == 1
+
+
+async def test_the_metrics_tell_what_went_and_what_is_due(house: House) -> None:
+    await jobs(house, 3, OLD)
+    await purge(house)
+    assert await house.metric('hodei_retention_deleted_total{kind="jobs"}') == 3
+    assert await house.metric('hodei_retention_limit_seconds{kind="jobs"}') == AGE.total_seconds()
+    assert await house.metric('hodei_retention_oldest_seconds{kind="jobs"}') == 0
+
+
+@keeps(retention_timelines=AGE / 2)
+async def test_timelines_may_go_before_their_jobs(house: House) -> None:
+    [early] = await jobs(house, 1, NOW - AGE * 0.6)
+    [late] = await jobs(house, 1, NOW - AGE * 0.4)
+    assert (await purge(house)) == {"jobs": 0, "timelines": 1}
+    assert await kept(house) == sorted([early, late])
+    assert await kept(house, "timeline", "job_id") == [late]
+
+
+async def test_two_orchestrators_delete_each_job_once(house: House) -> None:
+    await jobs(house, 3 * JOBS_AT_ONCE, OLD)
+    settings = house.settings.model_copy(update={"port": 0})
+    other = [one for one in build(settings) if not isinstance(one, Consumer)]
+    started: list[Service] = []
+    try:
+        await start_all(other, started)
+        [theirs] = [one for one in other if isinstance(one, Retention)]
+        counts = await asyncio.gather(purge(house), theirs.next_run())
+    finally:
+        await stop_all(started, deadline=10)
+    assert await kept(house) == []
+    told = await house.ears.wait(JobDeleted, 3 * JOBS_AT_ONCE)
+    assert len({one.job_id for one in told}) == len(told) == 3 * JOBS_AT_ONCE, counts
