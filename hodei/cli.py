@@ -26,7 +26,7 @@ from hodei.escapes import escaped
 from hodei.explain import explain
 from hodei.ids import whole_job_id
 from hodei.interpreter import python, service_path
-from hodei.jobs import rerun, wait
+from hodei.jobs import priority, rerun, wait
 from schemas.model import Name
 from schemas.specs import read_capacity, read_labels
 from schemas.states import JobStatus
@@ -72,6 +72,7 @@ app.command()(approvals)
 app.command()(approve)
 app.command()(reject)
 app.command()(rerun)
+app.command()(priority)
 app.command()(wait)
 
 

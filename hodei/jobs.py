@@ -1,4 +1,4 @@
-"""`hodei rerun | wait`: runs a job again, and waits for the end of jobs."""
+"""`hodei rerun | priority | wait`: runs a job again, changes its priority, and waits for the end of jobs."""
 
 import asyncio
 from contextlib import suppress
@@ -13,6 +13,7 @@ from hodei.escapes import escaped
 from hodei.ids import whole_job_id
 from hodei.patience import patiently
 from schemas.rest.jobs import JobDetail
+from schemas.specs import Priority
 from schemas.states import JOB
 
 JOB_HELP: Final = "The job's id, or its last 8 characters."
@@ -48,6 +49,21 @@ def rerun(
         return 0
 
     raise typer.Exit(with_client(ask, failed=running.PLATFORM_FAILED if follow else 1))
+
+
+def priority(
+    job: Annotated[str, typer.Argument(help=JOB_HELP)],
+    priority: Annotated[Priority, typer.Argument(help="The new priority.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
+) -> None:
+    """Change the priority of a job: of its tasks that wait, its later steps and its retries. What runs goes on."""
+
+    async def ask(client: Client) -> int:
+        changed = await client.set_priority(await whole_job_id(client, job), priority)
+        print(changed.model_dump_json(by_alias=True) if as_json else f"{changed.id}  {changed.priority}")
+        return 0
+
+    raise typer.Exit(with_client(ask))
 
 
 def wait(

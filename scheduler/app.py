@@ -83,7 +83,9 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             UnheardSchedules(schedule_store, outbox, asked, lease=lease),
             HeartbeatTimes(leader),
             Forgetting(leader, worker_store, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
-            Housekeeping(tasks=store.purge_done, idempotency_keys=partial(purge, database)),
+            Housekeeping(
+                tasks=store.purge_done, priorities=store.purge_priorities, idempotency_keys=partial(purge, database)
+            ),
         ]
 
     web = base.web(

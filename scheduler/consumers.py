@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
+from scheduler.domain.priorities import JobPriority
 from scheduler.leader import Leader, Turn
 from scheduler.loops import Silence
 from scheduler.store.schedules import ScheduleStore
@@ -20,6 +21,7 @@ from schemas.events import (
     EventData,
     ExecutionFinished,
     ExecutionReturned,
+    JobReprioritized,
     ScheduleConfirmed,
     ScheduleRefused,
     TaskCancelRequested,
@@ -50,6 +52,7 @@ class PlacementEvents:
             offline: set[str] = set()
             drained: list[str] = []
             resumed: list[str] = []
+            turn.desk.reprioritize(_priorities(events, turn), turn.now)
             for event in events:
                 match event.data:
                     case WorkerOffline(worker_id=id):
@@ -72,6 +75,17 @@ class PlacementEvents:
             await self._leader.tell_to_resume(id)
 
 
+def _priorities(events: Events, turn: Turn) -> list[JobPriority]:
+    """The changed priorities of jobs that the events name. They come first, because the order does not matter and one
+    search for the tasks of all these jobs is enough."""
+    said = [
+        JobPriority.of(event.data)
+        for event in events
+        if isinstance(event.data, JobReprioritized | TaskQueued) and turn.now.wall - event.time < MARKS_KEPT
+    ]
+    return [one for one in said if one is not None]
+
+
 def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
     desk, now = turn.desk, turn.now
     match data:
@@ -91,6 +105,8 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
             desk.stopped(data, event.time, now)
         case WorkerRegistered():
             pass  # published by the scheduler itself
+        case JobReprioritized():
+            pass  # applied before
         case _:
             _log.warning("event.unexpected", event_type=event.type, event_id=event.id)
 

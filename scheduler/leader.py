@@ -241,7 +241,8 @@ class Leader:
         started = time.perf_counter()
         desk = Desk(lease=self._lease, patience=self._patience, new_id=new_id, born=self.moment())
         tasks, workers, reserved = await self._store.load()
-        desk.restore(tasks, workers, self.moment(), reserved=reserved)
+        priorities = await self._store.load_priorities()
+        desk.restore(tasks, workers, self.moment(), reserved=reserved, priorities=priorities)
         _log.info(
             "desk.rebuilt",
             tasks=len(tasks),

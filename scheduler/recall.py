@@ -9,6 +9,7 @@ from typing import Final
 
 from scheduler.domain import recall
 from scheduler.domain.model import TaskState
+from scheduler.domain.priorities import JobPriority
 from scheduler.domain.recall import Known
 from scheduler.leader import Leader
 from scheduler.store.schedules import ScheduleStore
@@ -32,7 +33,7 @@ class Recollection:
         self._recall = asked
 
     async def answer(self, question: RecallQuestion) -> RecallAnswer:
-        """Publish the missed events of these attempts again, and cancel those that should stop.
+        """Publish the missed events of these attempts again, cancel those that should stop, and apply priorities.
 
         While news is late, no attempt is reported as unknown: its event may be in the unread part of the stream.
         """
@@ -51,8 +52,10 @@ class Recollection:
             if known is not None:
                 said += [(event, known.traceparent) for event in recall.events(known, one)]
         await self.publish(said)
-        if unwanted:
+        priorities = [new for one in question.overdue if (new := JobPriority.of(one)) is not None]
+        if unwanted or priorities:
             async with self._leader.turn() as turn:
+                turn.desk.reprioritize(priorities, turn.now)
                 for one in unwanted:
                     ids = {"task_id": one.task_id, "job_id": one.job_id, "attempt": one.attempt}
                     turn.desk.cancel(TaskCancelRequested.model_validate({**ids, "reason": one.stopping}))

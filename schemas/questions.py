@@ -15,6 +15,7 @@ from pydantic import Field
 from schemas.model import EventModel, Instant
 from schemas.params import Scalar
 from schemas.refusals import RefusalReason
+from schemas.specs import Priority
 from schemas.states import JobStatus, Reason, TaskStatus
 
 Q = TypeVar("Q", bound=EventModel)
@@ -95,6 +96,8 @@ class Overdue(EventModel):
     worker_id: str | None = None
     incarnation: str | None = None
     stopping: Reason | None = Field(None, description="Why the attempt is being stopped; null if it is not.")
+    priority: Priority | None = Field(None, description="The job's priority, if it was ever changed.")
+    priority_changes: int | None = Field(None, description="How often it was changed, if ever.")
 
 
 class RecallQuestion(EventModel):

@@ -79,6 +79,7 @@ SCHEDULER_PLACEMENT: Final = ConsumerSpec(
     (
         "tasks.queued",
         "tasks.cancel_requested",
+        "jobs.reprioritized",
         "executions.finished",
         "executions.returned",
         "workers.registered",

@@ -10,6 +10,7 @@ from hodei.client.filters import JobFilters
 from hodei.client.services import Services
 from schemas.rest.jobs import (
     Job,
+    JobChange,
     JobCreate,
     JobDetail,
     JobLogLine,
@@ -19,11 +20,12 @@ from schemas.rest.jobs import (
     RerunRequest,
     TimelineEvent,
 )
+from schemas.specs import Priority
 from schemas.states import JOB
 
 
 class JobCalls(Services):
-    """Submit, follow, cancel, rerun and delete jobs."""
+    """Submit, follow, change, cancel, rerun and delete jobs."""
 
     async def submit(self, job: JobCreate | Fields, *, idempotency_key: str | None = None) -> JobDetail:
         """Submit a job. It is stored once this returns."""
@@ -66,6 +68,12 @@ class JobCalls(Services):
     async def cancel(self, job_id: str) -> None:
         """Request the cancellation of a job. Raises ApiError (409) when it has ended."""
         await self.orchestrator.request("POST", f"/api/v1/jobs/{quoted(job_id)}/cancel")
+
+    async def set_priority(self, job_id: str, priority: Priority) -> Job:
+        """Change the priority of a job: of its tasks that wait, its later steps and its retries. Raises ApiError (409)
+        when it has ended."""
+        path = f"/api/v1/jobs/{quoted(job_id)}"
+        return one(Job, await self.orchestrator.request("PATCH", path, body=body_of(JobChange, {"priority": priority})))
 
     async def rerun(self, job_id: str, *, start: str = "start", idempotency_key: str | None = None) -> JobDetail:
         """Repeat a job as a new one. With `start="failed"`, or a step's name, what succeeded before is kept. Raises

@@ -1,4 +1,4 @@
-"""/api/v1/jobs: submit, list, show, wait for, cancel, rerun and delete jobs."""
+"""/api/v1/jobs: submit, list, show, wait for, change, cancel, rerun and delete jobs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.rest.jobs import (
     Job,
+    JobChange,
     JobCreate,
     JobDeletion,
     JobDetail,
@@ -121,6 +122,20 @@ class JobRoutes:
             raise NotFound("job", id)
         return json_response(JobState(id=id, status=runs[id].job.status), status=202)
 
+    async def change_job(self, _request: web.Request, id: str, body: JobChange) -> web.StreamResponse:
+        """A new `priority` applies to the job's tasks that wait, from the next second on, and to its later steps and
+        retries. What runs goes on. 409 when the job has ended."""
+        moment = now()
+
+        def change(run: JobRun) -> None:
+            try:
+                run.prioritize(body.priority, moment)
+            except IllegalTransition:
+                raise Conflict(f"job {id} has already ended: {run.job.status.value}") from None
+
+        await self.work.change([id], change, moment)
+        return json_response(await self.jobs.get_alone(id))
+
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
         """Creates a new job with the same definition. With `{"from": "failed"}` or a step's name, it keeps what
         succeeded before. 409 while the job runs, and when its pipeline is archived."""
@@ -190,6 +205,9 @@ def api(routes: JobRoutes) -> Api:
         answers={200: JobState},
     )(routes.get_job_status)
     api.post("/api/v1/jobs/{id}/cancel", summary="Cancel a job", answers={202: JobState})(routes.cancel_job)
+    api.patch("/api/v1/jobs/{id}", summary="Change a job's priority", body=JobChange, answers={200: Job})(
+        routes.change_job
+    )
     api.post(
         "/api/v1/jobs/{id}/rerun",
         summary="Run a job again",

@@ -14,9 +14,14 @@ from orchestrator.domain.state import MOST_AVOIDED, JobState, TaskState
 from orchestrator.domain.wanted import Wanted
 from schemas.cloudevents import travelling_bytes
 from schemas.events import JobCreated
+from schemas.specs import Priority
 
 _LATE_ATTEMPT: Final = 999
 """An attempt number with as many digits as any other has at most."""
+
+_LONGEST_PRIORITY: Final[Priority] = "critical"
+_MANY_CHANGES: Final = 2**31 - 1
+"""The largest number of changes of a priority that is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ def order_bytes(
     """The most bytes that an order of this task takes on the bus. `env` is the environment that the job's tasks share,
     and `id` any id."""
     queued = Queued(id, _LATE_ATTEMPT, moment, wanted.run_at or moment, (id,) * MOST_AVOIDED, id)
-    orders = Orders(wanted.id, wanted.name, wanted.priority, tracestate, env)
+    orders = Orders(wanted.id, wanted.name, _LONGEST_PRIORITY, _MANY_CHANGES, tracestate, env)
     return travelling_bytes(orders.order(definition.rules, definition.command, queued))
 
 

@@ -43,6 +43,8 @@ class JobMoves:
     job_changed: bool = False
     due_changed: bool = False
     """Whether `due_at` of the job changed."""
+    reprioritized: bool = False
+    """Whether its priority changed."""
     replaced: dict[str, str] = field(default_factory=dict)
     """By id of a task that was placed again within one attempt: the execution that counts now."""
     emptied: set[str] = field(default_factory=set)
@@ -67,7 +69,8 @@ class JobMoves:
 
     def events(self, commands: Commands) -> Iterator[EventData]:
         """The events to emit, in order. Raises KeyError for an order whose task has no command."""
-        orders = Orders(self.job.id, self.job.name, self.job.priority, self.job.tracestate, commands.env)
+        job = self.job
+        orders = Orders(job.id, job.name, job.priority, job.priority_changes, job.tracestate, commands.env)
         for entry in self.journal:
             if isinstance(entry.event, Queued):
                 queued = entry.event
@@ -87,7 +90,7 @@ class JobMoves:
         if self.job.traceparent is not None:
             self.queued_before.update((one, self.tasks[one].queued_at) for one in self.changed)
         self.journal, self.changed, self.replaced, self.emptied, self.late = [], set(), {}, set(), set()
-        self.job_changed, self.due_changed, self.stale = False, False, 0
+        self.job_changed, self.due_changed, self.reprioritized, self.stale = False, False, False, 0
         self._budget = Budget()
 
     # ------------------------------------------------------------------ questions

@@ -70,6 +70,7 @@ class Orders:
     job_id: str
     job_name: str
     priority: Priority
+    priority_changes: int
     tracestate: str | None
     env: Mapping[str, str]
 
@@ -91,6 +92,7 @@ class Orders:
             job_id=self.job_id,
             attempt=queued.attempt,
             priority=self.priority,
+            priority_changes=self.priority_changes or None,
             **{name: getattr(rules, name) for name in _CARRIED},
             run=run.model_copy(update={"env": env}),
             run_at=queued.run_at,

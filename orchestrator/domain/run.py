@@ -21,6 +21,7 @@ from schemas.events import (
     ExecutionLost,
     ExecutionStarted,
     JobCancelRequested,
+    JobReprioritized,
     TaskApproved,
     TaskExpired,
     TaskRejected,
@@ -28,6 +29,7 @@ from schemas.events import (
     TaskWithdrawn,
 )
 from schemas.params import as_text
+from schemas.specs import Priority
 from schemas.states import JOB, TASK, ExecutionStatus, IllegalTransition, JobStatus, Reason, TaskStatus
 from schemas.steps import Decision
 
@@ -65,6 +67,22 @@ class JobRun(JobMoves):
         else:
             self._end_clean_up(Reason.CANCELLED if self.job.cleaning_up else self.job.stopping, now)
         self.find_due()
+
+    def prioritize(self, priority: Priority, now: datetime) -> None:
+        """Give the job another priority: its tasks that wait get it from the event, later ones from their orders.
+        Does nothing if it has this priority. Raises IllegalTransition if the job has ended."""
+        job = self.job
+        if JOB.is_final(job.status):
+            raise IllegalTransition(JOB.name, job.status, job.status)
+        if job.priority == priority:
+            return
+        previous, job.priority = job.priority, priority
+        job.priority_changes += 1
+        self.job_changed = self.reprioritized = True
+        changed = JobReprioritized(
+            job_id=job.id, priority=priority, previous=previous, priority_changes=job.priority_changes
+        )
+        self.say(changed, now)
 
     def due(self, now: datetime) -> bool:
         """Ask the approvals that waited for `run_at`, fail those that were not decided in time, and stop the job at its

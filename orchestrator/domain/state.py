@@ -30,6 +30,8 @@ class JobState:
     name: str
     created_at: datetime
     priority: Priority = "normal"
+    priority_changes: int = 0
+    """How often the priority was changed. The scheduler follows the change with the highest number."""
     pipeline_id: str | None = None
     params: Mapping[str, Scalar] = field(default_factory=dict)
     status: JobStatus = JobStatus.PENDING

@@ -84,6 +84,10 @@ select
 from jobs j
 where j.id = $1::uuid
 
+-- name: get_job_alone
+-- One job as JSON, without its tasks.
+select job_json(j)::text from jobs j where j.id = $1::uuid
+
 -- name: get_job_status
 -- One job's status.
 select status from jobs where id = $1::uuid

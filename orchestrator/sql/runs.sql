@@ -3,7 +3,7 @@
 -- include the changes of the transaction that held the lock before.
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
-    params, created_at, started_at, finished_at, deadline, due_at, time_left, cleanup_timeout, run_at, traceparent,
+    priority_changes, params, created_at, started_at, finished_at, deadline, due_at, time_left, cleanup_timeout, run_at, traceparent,
     tracestate
 from jobs
 where id = any($1::uuid[])
@@ -67,6 +67,13 @@ timelines as (
 )
 select must((select count(*) from jobs_written) = cardinality(:jobs.id), 'a job was changed meanwhile')
 
+-- name: save_priorities
+-- Write the new priorities of jobs that are locked.
+update jobs j
+set priority = new.priority, priority_changes = new.priority_changes
+from unnest($1::uuid[], $2::text[], $3::integer[]) as new (id, priority, priority_changes)
+where j.id = new.id
+
 -- name: close_returned_executions
 -- Close executions that never began because their worker gave them back: those older than the one that replaced them,
 -- or all of them when the task was taken out of the queue.
@@ -100,7 +107,8 @@ select min(due_at) from jobs where due_at is not null and finished_at is null
 -- ids on. For a placed task, the time counts from when it could run. Clean-up goes on, so it is not being stopped.
 select
     t.job_id::text as job_id, t.id::text as task_id, t.attempt, t.status, t.execution_id::text as execution_id,
-    case when t.run_when = 'always' and j.deadline is not null then null else j.stopping end as stopping
+    case when t.run_when = 'always' and j.deadline is not null then null else j.stopping end as stopping,
+    case when j.priority_changes > 0 then j.priority end as priority, nullif(j.priority_changes, 0) as priority_changes
 from jobs j
 cross join lateral (
     select one.job_id, one.id, one.attempt, one.status, one.execution_id, one.run_when
@@ -117,7 +125,7 @@ limit $5
 -- name: queued_tasks
 -- The fields of tasks.queued for those of these tasks that are still queued: about $3 bytes at most.
 with queued as (
-    select t.*, j.env, j.params, j.name as job_name, j.priority, j.traceparent, j.tracestate,
+    select t.*, j.env, j.params, j.name as job_name, j.priority, j.priority_changes, j.traceparent, j.tracestate,
         octet_length(t.run::text) + octet_length(j.env::text) as bytes
     from tasks t
     join jobs j on j.id = t.job_id
@@ -130,7 +138,7 @@ counted as (
 select
     t.job_id::text as job_id, t.id::text as id, :rules.columns, t.run, t.attempt, t.run_at,
     t.avoid_worker_ids::text[] as avoid_worker_ids, t.execution_id::text as execution_id, t.queued_at, t.env, t.params,
-    t.job_name, t.priority, t.traceparent, t.tracestate
+    t.job_name, t.priority, t.priority_changes, t.traceparent, t.tracestate
 from counted t
 where t.bytes_before < $3
 

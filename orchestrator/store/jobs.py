@@ -51,6 +51,13 @@ class JobStore:
         row = await self._database.fetch_one(self._get, job_id)
         return None if row is None else f'{row["job"][:-1]},{row["shared"][1:-1]},"tasks":{row["tasks"]}}}'
 
+    async def get_alone(self, job_id: str) -> str:
+        """One job without its tasks, as JSON. Raises NotFound."""
+        body: str | None = await self._database.fetch_value(self._sql["get_job_alone"], job_id)
+        if body is None:
+            raise NotFound("job", job_id)
+        return body
+
     async def status(self, job_id: str) -> JobStatus:
         """One job's status. Raises NotFound."""
         status: str | None = await self._database.fetch_value(self._sql["get_job_status"], job_id)

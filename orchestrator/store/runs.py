@@ -94,6 +94,9 @@ class RunStore:
             *EXECUTIONS.arrays(reports),
             *TIMELINE.arrays(timeline_rows(touched)),
         ]
+        if reprioritized := [run.job for run in touched if run.reprioritized]:
+            new = [(job.id, job.priority, job.priority_changes) for job in reprioritized]
+            await tx.execute(self._sql["save_priorities"], *_columns(new))
         closed = [(run.job.id, task, before) for run in touched for task, before in _superseded(run)]
         late = [(run.job.id, execution) for run in runs for execution in run.late]
         if closed or late:
@@ -183,6 +186,7 @@ def _job(row: Record) -> JobState:
         name=row["name"],
         created_at=row["created_at"],
         priority=row["priority"],
+        priority_changes=row["priority_changes"],
         pipeline_id=row["pipeline_id"],
         params=row["params"],
         status=JobStatus(row["status"]),
@@ -228,7 +232,7 @@ def _waiting(row: Record) -> Waiting:
     env = merged(row["env"], params=row["params"])
     avoids = tuple(row["avoid_worker_ids"] or ())
     return Waiting(
-        Orders(row["job_id"], row["job_name"], row["priority"], row["tracestate"], env),
+        Orders(row["job_id"], row["job_name"], row["priority"], row["priority_changes"], row["tracestate"], env),
         row["traceparent"],
         rules_of(row),
         RunSpec.model_validate(row["run"]),

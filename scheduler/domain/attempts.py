@@ -5,11 +5,13 @@ memory are settled in the tables (`Record.finished`, `Record.cancelled`). Worker
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from sys import intern
 from typing import Final, Literal
 
 from scheduler.domain.changes import Record, Totals, named
 from scheduler.domain.model import Moment, Outcome, Shape, StepFields, Task, TaskState
+from scheduler.domain.priorities import JobPriority, Priorities
 from scheduler.domain.queue import Queue
 from scheduler.domain.roster import Roster
 from schemas.events import (
@@ -34,11 +36,12 @@ LostReason = Literal[Reason.LOST, Reason.WORKER_STOPPED]
 class Attempts:
     """The latest known attempt of each task that waits or is placed."""
 
-    def __init__(self, queue: Queue, roster: Roster, record: Record, totals: Totals) -> None:
+    def __init__(self, queue: Queue, roster: Roster, record: Record, totals: Totals, priorities: Priorities) -> None:
         self._queue = queue
         self._roster = roster
         self._record = record
         self._totals = totals
+        self._priorities = priorities
         self.tasks: dict[str, Task] = {}
         self.ended: OrderedDict[str, None] = OrderedDict()
         """The executions that ended most recently."""
@@ -58,6 +61,8 @@ class Attempts:
 
     def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
         """Queue a task, which may run now or from its `run_at` on. Its events carry the trace context `traceparent`."""
+        if (changed := JobPriority.of(event)) is not None:
+            self.reprioritize([changed], now)
         known = self.tasks.get(event.task_id)
         if known is not None:
             if known.attempt >= event.attempt:
@@ -75,7 +80,7 @@ class Attempts:
             job_id=event.job_id,
             attempt=event.attempt,
             name=intern(event.name),
-            priority=PRIORITY_RANK[event.priority],
+            priority=self._priorities.rank(event.job_id, PRIORITY_RANK[event.priority]),
             shape=Shape.of(step),
             step=step,
             queued_at=event.queued_at,
@@ -92,6 +97,19 @@ class Attempts:
         self._queue.add(task, now.wall)
         if task.run_at is not None or task.queue_deadline is not None or task.shuns:
             self._totals.timers += 1
+
+    def reprioritize(self, changes: Iterable[JobPriority], now: Moment) -> None:
+        """Give the tasks of jobs their new priorities: those that wait, and those that may be given back."""
+        news = self._priorities.learn(changes)
+        if not news:
+            return
+        for change in news.values():
+            self._record.priority(change)
+        for task in self.tasks.values():
+            new = news.get(task.job_id)
+            if new is not None and new.rank != task.priority:
+                self._queue.reprioritize(task, new.rank, now.wall)
+                self._record.task(task)
 
     def cancel(self, event: TaskCancelRequested) -> None:
         """Withdraw a waiting task, or have its execution stopped. An unknown attempt is settled in the tables."""

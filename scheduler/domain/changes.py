@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from scheduler.domain.model import Task, TaskState
+from scheduler.domain.priorities import JobPriority
 from scheduler.domain.worker import KnownWorker
 from schemas.events import EventData, ExecutionFinished, TaskCancelRequested, TaskScheduled, TaskWithdrawn
 from schemas.specs import RunSpec
@@ -17,8 +18,9 @@ class Changes:
     """The changes of one turn, to be written in one transaction.
 
     `arrivals` are attempts without a row yet, which the tables may refuse, and `runs` their run specs, by task id;
-    `updates` are attempts with a row; `scheduled` are the tasks of either kind that were placed. `finished` and
-    `cancelled` are outcomes and cancellations of attempts that are not in memory: the tables settle them.
+    `updates` are attempts with a row; `scheduled` are the tasks of either kind that were placed. `priorities` are
+    those of jobs that changed. `finished` and `cancelled` are outcomes and cancellations of attempts that are not in
+    memory: the tables settle them.
     """
 
     arrivals: list[Task] = field(default_factory=list)
@@ -27,6 +29,7 @@ class Changes:
     scheduled: list[Task] = field(default_factory=list)
     workers: list[KnownWorker] = field(default_factory=list)
     forgotten: list[KnownWorker] = field(default_factory=list)
+    priorities: list[JobPriority] = field(default_factory=list)
     finished: list[ExecutionFinished] = field(default_factory=list)
     cancelled: list[TaskCancelRequested] = field(default_factory=list)
     events: list[EventData] = field(default_factory=list)
@@ -51,7 +54,15 @@ class Changes:
         ]
 
     def __bool__(self) -> bool:
-        return bool(self.arrivals or self.updates or self.workers or self.finished or self.cancelled or self.events)
+        return bool(
+            self.arrivals
+            or self.updates
+            or self.workers
+            or self.priorities
+            or self.finished
+            or self.cancelled
+            or self.events
+        )
 
 
 @dataclass(slots=True)
@@ -76,6 +87,7 @@ class Record:
         self._ended: dict[str, int] = {}
         """Tasks that ended in this turn, with their latest ended attempt."""
         self._workers: dict[str, KnownWorker] = {}
+        self._priorities: dict[str, JobPriority] = {}
 
     def take(self) -> Changes:
         """Returns the changes since the last call. The caller must write them."""
@@ -84,7 +96,8 @@ class Record:
             (changes.updates if task.stored else changes.arrivals).append(task)
         changes.scheduled = [task for task in self._placed.values() if task.state is TaskState.PLACED]
         changes.workers = list(self._workers.values())
-        self._tasks, self._placed, self._workers, self._ended = {}, {}, {}, {}
+        changes.priorities = list(self._priorities.values())
+        self._tasks, self._placed, self._workers, self._ended, self._priorities = {}, {}, {}, {}, {}
         return changes
 
     def emit(self, event: EventData) -> None:
@@ -137,6 +150,10 @@ class Record:
                 for event in self._changes.events
                 if not (isinstance(event, TaskWithdrawn) and (event.task_id, event.attempt) == (task_id, ended.attempt))
             ]
+
+    def priority(self, change: JobPriority) -> None:
+        """Note that the new priority of a job must be written."""
+        self._priorities[change.job_id] = change
 
     def worker(self, worker: KnownWorker) -> None:
         """Note that the worker's row must be written."""

@@ -19,6 +19,7 @@ from scheduler.domain.changes import Changes, Record, Totals
 from scheduler.domain.leases import Leases
 from scheduler.domain.model import Moment, Task, TaskState
 from scheduler.domain.placement import Snapshot, place
+from scheduler.domain.priorities import JobPriority, Priorities
 from scheduler.domain.queue import Queue
 from scheduler.domain.removals import Removals
 from scheduler.domain.reservations import Reservations
@@ -50,7 +51,8 @@ class Desk:
         self._lease = lease
         self._new_id = new_id
         self.reservations = Reservations(self.roster)
-        self.attempts = Attempts(self.queue, self.roster, self._record, self.totals)
+        self._priorities = Priorities()
+        self.attempts = Attempts(self.queue, self.roster, self._record, self.totals, self._priorities)
         self._removals = Removals(self.roster, self.attempts, self._record)
         self._leases = Leases(
             self.roster,
@@ -70,12 +72,14 @@ class Desk:
         now: Moment,
         *,
         reserved: Mapping[str, str] | None = None,
+        priorities: Iterable[JobPriority] = (),
     ) -> None:
         """Fill an empty desk from the tables. Every lease begins anew. `reserved` maps the ids of reserved workers to
-        the ids of their tasks.
+        the ids of their tasks, and `priorities` are those of jobs that changed, the earliest first.
 
         A stored prefetch may be out of date, so it counts as 0 until the worker's next heartbeat or offer.
         """
+        self._priorities.learn(priorities)  # the tasks have them already
         for worker in workers:
             worker.lease_until = now.monotonic + self._lease
             worker.prefetch = 0
@@ -92,6 +96,10 @@ class Desk:
     def arrive(self, event: TaskQueued, now: Moment, *, traceparent: str | None = None) -> None:
         """Queue a task, which may run now or from its `run_at` on. Its events carry the trace context `traceparent`."""
         self.attempts.arrive(event, now, traceparent=traceparent)
+
+    def reprioritize(self, changes: Iterable[JobPriority], now: Moment) -> None:
+        """Give the tasks of jobs their new priorities. One call looks at all tasks, so that a turn has one call."""
+        self.attempts.reprioritize(changes, now)
 
     def cancel(self, event: TaskCancelRequested) -> None:
         """Withdraw a waiting task, or have its execution stopped."""

@@ -1,7 +1,8 @@
 """The waiting tasks: those that could run now, in lanes; those that are not due yet; and the queue deadlines.
 
 Entries are never searched for: a task that leaves the queue invalidates its ticket, and entries with an invalid ticket
-are dropped when they reach the top of a heap. Not here: which worker takes a task (`scheduler.domain.placement`).
+are dropped when they reach the top of a heap, or once they are more than half of it. Not here: which worker takes a
+task (`scheduler.domain.placement`).
 """
 
 from collections.abc import Iterator
@@ -43,13 +44,13 @@ class Queue:
         task.ticket = 1 - task.ticket
         self._count += 1
         if task.run_at is not None and task.ready_at > now:
-            heappush(self._delayed, (task.ready_at, task.task_id, task.ticket, task))
+            self._time(self._delayed, task.ready_at, task)
         else:
             self._make_ready(task)
         if task.shuns and task.patient_until > now:
-            heappush(self._patience, (task.patient_until, task.task_id, task.ticket, task))
+            self._time(self._patience, task.patient_until, task)
         if task.queue_deadline is not None:
-            heappush(self._deadlines, (task.queue_deadline, task.task_id, task.ticket, task))
+            self._time(self._deadlines, task.queue_deadline, task)
 
     def remove(self, task: Task) -> None:
         """Remove a task, if it is in the queue."""
@@ -60,6 +61,15 @@ class Queue:
         key = (task.shape, task.priority, task.shuns)
         if ready and self._lanes[key].discard() == 0:
             del self._lanes[key]
+
+    def reprioritize(self, task: Task, priority: int, now: datetime) -> None:
+        """Give a task another priority: if it waits, the place that it would have had with it from the start."""
+        if not task.ready:
+            task.priority = priority
+            return
+        self.remove(task)
+        task.priority = priority
+        self.add(task, now)
 
     def ripen(self, now: datetime) -> int:
         """Make ready every task that is due. Returns the number made ready. Tasks whose wait for another worker is over
@@ -105,6 +115,13 @@ class Queue:
             count, oldest = found.get(priority, (0, lane.oldest()))
             found[priority] = (count + len(lane), min(oldest, lane.oldest()))
         return found
+
+    def _time(self, heap: list[_Entry], moment: datetime, task: Task) -> None:
+        """Add a timed entry, and drop the invalid ones once they are more than half."""
+        heappush(heap, (moment, task.task_id, task.ticket, task))
+        if len(heap) > _COMPACT_FROM and len(heap) > 2 * self._count:
+            heap[:] = [entry for entry in heap if _is_live(entry)]
+            heapify(heap)
 
     def _make_ready(self, task: Task) -> None:
         self.changed = task.ready = True

@@ -61,6 +61,31 @@ with updated as (
 )
 select true as updated;
 
+-- name: write_priorities
+-- Write the changed priorities of jobs, for orders that come late.
+with written as (
+    insert into job_priorities as known (:priorities.columns, changed_at)
+    select :priorities.values, now()
+    from unnest(:priorities.arrays) as new (:priorities.columns)
+    on conflict (job_id) do update
+    set priority = excluded.priority, changes = excluded.changes, changed_at = excluded.changed_at
+    where known.changes < excluded.changes
+)
+select true as written;
+
+-- name: load_priorities
+-- The latest changes of priorities, the earliest first.
+select job_id::text, priority, changes
+from (select * from job_priorities order by changed_at desc limit $1) latest
+order by changed_at;
+
+-- name: purge_priorities
+-- Delete a bounded number of changed priorities that are older than any order that may still come.
+delete from job_priorities
+where job_id in (
+    select job_id from job_priorities where changed_at < $1 order by changed_at limit $2
+);
+
 -- name: write_done
 -- Mark attempts as ended. The row stays, without the columns that it no longer needs.
 with ended as (

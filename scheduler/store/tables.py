@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar
 
 from scheduler.domain.model import Outcome, StepFields, Task
+from scheduler.domain.priorities import JobPriority
 from scheduler.domain.worker import KnownWorker
 from schemas.events import ExecutionFinished, TaskCancelRequested
 from shared.postgres import Column, FieldColumn, Rows, Selected, columns_of
@@ -89,6 +90,7 @@ MOVES: Final = Rows[Task](
     Column("task_id", "uuid", key=True),
     Column("attempt", "integer", key=True),
     Column("status", "text", attrgetter("state")),
+    Column("priority", "smallint"),
     Column("execution_id", "uuid"),
     Column("worker_id", "uuid"),
     Column("incarnation", "uuid"),
@@ -96,6 +98,12 @@ MOVES: Final = Rows[Task](
     Column("wanted_execution_id", "uuid"),
     Column("avoid_worker_id", "uuid"),
     Column("cancel_reason", "text"),
+)
+
+PRIORITIES: Final = Rows[JobPriority](
+    Column("job_id", "uuid", key=True),
+    Column("priority", "smallint", attrgetter("rank")),
+    Column("changes", "integer"),
 )
 
 ENDS: Final = Rows[Task](

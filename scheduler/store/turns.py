@@ -10,11 +10,25 @@ from typing import Final, TypeVar
 
 from scheduler.domain.changes import Changes
 from scheduler.domain.model import Outcome, Task, TaskState
+from scheduler.domain.priorities import MAX_REMEMBERED, JobPriority
 from scheduler.domain.recall import Known
 from scheduler.domain.worker import KnownWorker
 from scheduler.store.payloads import KEPT_BYTES, Payloads
 from scheduler.store.rows import heard_worker_of, known_of, task_of
-from scheduler.store.tables import ARRIVALS, BELIEVED, ENDS, HEARD, MARKS, MOVES, NEWS, RUNS, STORED, WORKERS, Mark
+from scheduler.store.tables import (
+    ARRIVALS,
+    BELIEVED,
+    ENDS,
+    HEARD,
+    MARKS,
+    MOVES,
+    NEWS,
+    PRIORITIES,
+    RUNS,
+    STORED,
+    WORKERS,
+    Mark,
+)
 from schemas.events import ExecutionFinished, TaskCancelRequested, TaskWithdrawn
 from schemas.specs import RunSpec
 from shared.clock import now
@@ -45,6 +59,8 @@ class TurnStore:
         self._write_arrivals = with_rows(sql["write_arrivals"], "all_of_them", tasks=ARRIVALS, runs=RUNS)
         self._write_updates = with_rows(sql["write_updates"], tasks=MOVES)
         self._write_done = with_rows(sql["write_done"], tasks=ENDS)
+        self._write_priorities = with_rows(sql["write_priorities"], priorities=PRIORITIES)
+        self._load_priorities, self._purge_priorities = sql["load_priorities"], sql["purge_priorities"]
         self._write_marks = with_rows(sql["write_marks"], marks=MARKS)
         self._write_workers = with_rows(sql["write_workers"], workers=WORKERS, news=NEWS)
         self._write_heartbeats = with_rows(sql["write_heartbeats"], heard=HEARD)
@@ -77,6 +93,11 @@ class TurnStore:
             tasks += page
             after = (page[-1].priority, page[-1].ready_at, page[-1].task_id)
         return tasks, [heard_worker_of(row) for row in rows], reserved
+
+    async def load_priorities(self) -> list[JobPriority]:
+        """The latest changes of the priorities of jobs, the earliest first."""
+        rows = await self._database.fetch(self._load_priorities, MAX_REMEMBERED)
+        return [JobPriority(row["job_id"], row["priority"], row["changes"]) for row in rows]
 
     async def write(self, epoch: int, changes: Changes) -> list[str]:
         """Write the changes and events of one turn. Returns the task ids of refused arrivals, which are not placed.
@@ -136,6 +157,8 @@ class TurnStore:
         """The writes that are never refused: workers, and tasks that have a row."""
         if changes.workers:
             yield self._write_workers, [*WORKERS.arrays(changes.workers), *NEWS.arrays(changes.workers)]
+        if changes.priorities:
+            yield self._write_priorities, [*PRIORITIES.arrays(changes.priorities)]
         if changes.forgotten:
             yield self._forget, [[worker.id for worker in changes.forgotten]]
         ended, moved = _by_end(changes.updates)
@@ -171,6 +194,10 @@ class TurnStore:
     async def purge_done(self, limit: int) -> int:
         """Delete at most `limit` attempts that ended more than a day ago. Returns the number deleted."""
         return await self._database.execute(self._purge, now() - MARKS_KEPT, limit)
+
+    async def purge_priorities(self, limit: int) -> int:
+        """Delete at most `limit` changes of priorities that are more than a day old. Returns the number deleted."""
+        return await self._database.execute(self._purge_priorities, now() - MARKS_KEPT, limit)
 
     async def _mark(self, tx: Transaction, marks: Sequence[Mark]) -> list[str]:
         """The tasks that were marked: those whose row had no later attempt."""

@@ -27,6 +27,7 @@ from schemas.events.jobs import (
     JobCreated,
     JobDeleted,
     JobFailed,
+    JobReprioritized,
     JobStarted,
     JobSucceeded,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "JobCreated",
     "JobDeleted",
     "JobFailed",
+    "JobReprioritized",
     "JobStarted",
     "JobSucceeded",
     "JobTarget",

@@ -32,6 +32,15 @@ class JobStarted(_JobEvent):
     event_type = "jobs.started"
 
 
+class JobReprioritized(_JobEvent):
+    """The priority of the job, and of all its tasks that wait, is another from now on."""
+
+    event_type = "jobs.reprioritized"
+    priority: Priority
+    previous: Priority = Field(description="The priority that it had before.")
+    priority_changes: int = Field(description="How often its priority has been changed: the event with the most holds.")
+
+
 class JobCancelRequested(_JobEvent):
     event_type = "jobs.cancel_requested"
 

@@ -31,6 +31,9 @@ class TaskQueued(_NamedTaskEvent):
 
     event_type = "tasks.queued"
     priority: Priority = "normal"
+    priority_changes: int | None = Field(
+        None, description="How often the job's priority had been changed; absent if it never was."
+    )
     requires: dict[str, str] = Field(default_factory=dict)
     resources: Resources | None = None
     labels: dict[str, str] = Field(

@@ -169,6 +169,16 @@ class JobDetail(Job):
     tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 
 
+class JobChange(Model):
+    """What of a job can be changed after its submission."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": "high"}]})
+
+    priority: Priority = Field(
+        description="The new priority of the job, of its tasks that wait, and of its later ones."
+    )
+
+
 class JobState(Model):
     """A job's status."""
 

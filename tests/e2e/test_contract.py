@@ -35,7 +35,7 @@ PROMISED = {
         POST /api/v1/pipelines | GET /api/v1/pipelines | GET /api/v1/pipelines/{id} | PUT /api/v1/pipelines/{id}
         GET /api/v1/pipelines/{id}/versions | GET /api/v1/pipelines/{id}/versions/{version} | DELETE /api/v1/jobs
         DELETE /api/v1/pipelines/{id} | POST /api/v1/jobs | POST /api/v1/jobs/batch | GET /api/v1/jobs
-        GET /api/v1/jobs/{id} | GET /api/v1/jobs/{id}/status | GET /api/v1/jobs/{id}/events
+        GET /api/v1/jobs/{id} | PATCH /api/v1/jobs/{id} | GET /api/v1/jobs/{id}/status | GET /api/v1/jobs/{id}/events
         GET /api/v1/jobs/{id}/logs | POST /api/v1/jobs/{id}/cancel | POST /api/v1/jobs/{id}/rerun
         DELETE /api/v1/jobs/{id} | POST /api/v1/pipelines/validate | POST /api/v1/pipelines/plan
         GET /schemas/pipeline.json | GET /api/v1/approvals
@@ -126,6 +126,7 @@ async def _visit_orchestrator(client: Client) -> None:
     await client.wait(again.id, timeout=30)
     await client.delete_job(again.id)
     [waiting] = await client.submit_many([command_job("true", run_at=datetime.now(UTC) + timedelta(hours=1))])
+    assert (await client.set_priority(waiting.id, "high")).priority == "high"
     await client.cancel(waiting.id)
     await client.archive_pipeline(made.id)
     assert await client.delete_jobs(finished_before=datetime(1980, 1, 1, tzinfo=UTC)) == 0

@@ -11,6 +11,7 @@ import pytest
 from schemas.events import (
     ExecutionLost,
     ExecutionRequested,
+    JobReprioritized,
     ScheduleConfirmed,
     ScheduleCreated,
     ScheduleFired,
@@ -147,6 +148,15 @@ async def test_a_loss_is_told_again(house: House, service: ServiceName) -> None:
     detail = await house.over(job)
     assert (detail["status"], detail["tasks"][0]["reason"]) == ("failed", "lost")
     assert (await house.execution(order.execution_id, until="lost"))["detail"]
+
+
+async def test_a_priority_that_the_scheduler_missed_is_in_the_orchestrators_question(house: House) -> None:
+    job = await house.submit(**NOWHERE)
+    await house.until_queued(job)
+    async with house.away("scheduler"):
+        await house.call("orchestrator", "PATCH", f"/jobs/{job['id']}", {"priority": "critical"})
+        await house.ears.wait(JobReprioritized)
+    await house.until_row("select priority = 3 from tasks where job_id = $1", job["id"])
 
 
 async def test_a_cancellation_that_the_scheduler_missed_ends_what_waits(house: House) -> None:

@@ -48,6 +48,12 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
         from generate_series(1, 20000) n
         """
     )
+    await database.execute(
+        """
+        insert into job_priorities (job_id, priority, changes, changed_at)
+        select gen_random_uuid(), 1, 1, now() + make_interval(secs => n) from generate_series(1, 20000) n
+        """
+    )
     await database.execute("analyze")
     yield database
     await database.stop()
@@ -83,7 +89,9 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("load_waiting", {"priority": 1, "ready_at": NOW, "task_id": new_id(), "limit": 101}, {"tasks_waiting"}),
     ("get_runs", [[new_id()], [1]], {"tasks_pkey"}),
     ("write_done", [[new_id()], [1], ["succeeded"], [None]], {"tasks_pkey"}),
-    ("write_updates", [[new_id()], [1], ["waiting"], *[[]] * 7], {"tasks_pkey"}),
+    ("write_updates", [[new_id()], [1], ["waiting"], [1], *[[]] * 7], {"tasks_pkey"}),
+    ("load_priorities", [10], {"job_priorities_changed"}),
+    ("purge_priorities", [NOW, 100], {"job_priorities_changed", "job_priorities_pkey"}),
     ("recall_tasks", [[new_id()]], {"tasks_pkey"}),
     ("unheard_schedules", [15.0, 100], {"schedules_unheard"}),
 ]

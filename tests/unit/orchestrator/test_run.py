@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from orchestrator.domain import views
 from orchestrator.domain.definition import StepRules
-from orchestrator.domain.orders import Queued
+from orchestrator.domain.orders import Commands, Queued
 from orchestrator.domain.run import JobRun, TaskReport
 from orchestrator.domain.scope import StepView
 from orchestrator.domain.state import JobState, TaskState
@@ -22,9 +22,11 @@ from schemas.events import (
     ExecutionLost,
     ExecutionStarted,
     JobFailed,
+    JobReprioritized,
     TaskCancelRequested,
     TaskExpired,
     TaskFailed,
+    TaskQueued,
     TaskRetrying,
     TaskScheduled,
     TaskSucceeded,
@@ -91,6 +93,33 @@ def run_of(*tasks: TaskState) -> JobRun:
     run = JobRun(JobState("job", "name", NOW), {task.id: task for task in tasks}, draw=lambda: 0.0)
     run.begin(NOW)
     return run
+
+
+def test_a_new_priority_is_in_the_orders_that_follow_and_not_in_those_before() -> None:
+    run = run_of(a_task("a", "a", retry=RETRY), a_task("b", "b", ("a",)))
+    commands = Commands({}, {id: RunSpec(command="true") for id in "ab"})
+
+    def orders() -> list[tuple[str, int, str, int | None]]:
+        found = [one for one in run.events(commands) if isinstance(one, TaskQueued)]
+        run.written()
+        return [(one.task_id, one.attempt, one.priority, one.priority_changes) for one in found]
+
+    assert orders() == [("a", 1, "normal", None)]
+    run.prioritize("high", NOW)
+    [told] = run.events(commands)
+    assert told == JobReprioritized(job_id="job", priority="high", previous="normal", priority_changes=1)
+    assert (run.reprioritized, run.touched) == (True, True)
+    run.written()
+    run.prioritize("high", NOW)
+    assert not run.touched, "it has this priority already"
+    run.apply(finished("a", "failed"), NOW)
+    assert orders() == [("a", 2, "high", 1)]
+    run.prioritize("low", NOW)
+    run.apply(finished("a", attempt=2), NOW)
+    assert orders() == [("b", 1, "low", 2)]
+    run.apply(finished("b"), NOW)
+    with pytest.raises(IllegalTransition):
+        run.prioritize("low", NOW)
 
 
 def time_out(run: JobRun, at: datetime) -> bool:

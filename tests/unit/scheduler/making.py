@@ -51,13 +51,16 @@ def queued(
     deadline: float | None = None,
     execution_id: str | None = None,
     avoid: Sequence[str] = (),
+    job_id: str | None = None,
+    priority_changes: int | None = None,
 ) -> TaskQueued:
     return TaskQueued(
         task_id=task_id,
-        job_id=f"job-of-{task_id}",
+        job_id=job_id or f"job-of-{task_id}",
         attempt=attempt,
         name="step",
         priority=priority,
+        priority_changes=priority_changes,
         requires=requires or {},
         resources=resources,
         run=TRUE,

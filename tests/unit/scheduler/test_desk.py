@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.domain import priorities
 from scheduler.domain.changes import Changes
 from scheduler.domain.desk import Desk
 from scheduler.domain.model import Outcome, TaskState
+from scheduler.domain.priorities import JobPriority, Priorities
 from schemas.events import (
     EventData,
     ExecutionCancelRequested,
     ExecutionLost,
+    JobReprioritized,
     TaskExpired,
+    TaskQueued,
     TaskWithdrawn,
     WorkerDraining,
     WorkerOffline,
@@ -24,7 +31,7 @@ from schemas.events import (
     WorkerStopped,
     WorkerUnhealthy,
 )
-from schemas.specs import Resources
+from schemas.specs import Priority, Resources
 from schemas.states import Reason, WorkerProcessStatus, WorkerStatus
 from tests.unit.scheduler.making import LEASE, at, beat, cancel, desk, finished, queued, returned, settle
 
@@ -449,6 +456,93 @@ def test_a_changed_offer_lets_more_be_placed() -> None:
     assert len(settle(one).scheduled) == 1
     one.offer(beat(slots=1, prefetch=1), at(1))
     assert len(settle(one).scheduled) == 1
+
+
+def changed(number: int, priority: Priority, job_id: str = "job") -> JobPriority:
+    said = JobReprioritized(job_id=job_id, priority=priority, previous="normal", priority_changes=number)
+    change = JobPriority.of(said)
+    assert change is not None
+    return change
+
+
+def restarted(one: Desk, priorities: Iterable[JobPriority]) -> Desk:
+    """The next leader's desk, from rows as this one wrote them."""
+    following = desk()
+    rows = [replace(task, ticket=0, ready=False) for task in one.attempts.tasks.values()]
+    following.restore(rows, [], at(0), priorities=priorities)
+    return following
+
+
+STORY: list[JobPriority | TaskQueued] = [
+    queued("a", job_id="job"),
+    changed(1, "high"),
+    queued("b", job_id="job", priority="high", priority_changes=1, run_at=50),
+    changed(2, "low"),
+    queued("c", job_id="job", priority="low", priority_changes=2),
+    queued("a", job_id="job", attempt=2, priority="low", priority_changes=2),
+    queued("other"),
+]
+
+
+@given(st.permutations(range(7)), st.lists(st.integers(0, 6), max_size=8), st.integers(0, 14))
+def test_the_last_change_of_a_priority_holds_in_whatever_order_events_come(
+    order: list[int], repeated: list[int], restart: int
+) -> None:
+    """Repeated events, later steps, retries and a new leader included."""
+    one = desk()
+    stored: dict[str, JobPriority] = {}
+    for step, index in enumerate([*order, *repeated]):
+        if step == restart:
+            one = restarted(one, stored.values())
+        said = STORY[index]
+        if isinstance(said, JobPriority):
+            one.reprioritize([said], at(0))
+        else:
+            one.arrive(said, at(0))
+        changes = settle(one)
+        stored |= {change.job_id: change for change in changes.priorities}
+        assert {task.task_id: task.priority for task in (*changes.arrivals, *changes.updates)}.items() <= {
+            task.task_id: task.priority for task in one.attempts.tasks.values()
+        }.items()
+    assert {id: task.priority for id, task in one.attempts.tasks.items()} == {"a": 0, "b": 0, "c": 0, "other": 1}
+    one.heartbeat(beat(slots=4), at(60))
+    one.tick(at(60))
+    assert next(task.task_id for task in settle(one, at_second=60).scheduled) == "other"
+
+
+def test_a_changed_priority_is_written_with_the_tasks_that_wait_and_those_that_may_come_back() -> None:
+    one = with_worker(slots=1)
+    for task_id in ("runs", "waits"):
+        one.arrive(queued(task_id, job_id="job"), at(0))
+    one.arrive(queued("other", queued_at=1), at(0))
+    settle(one)
+    one.reprioritize([changed(1, "low")], at(1))
+    changes = settle(one)
+    assert [(change.job_id, change.rank, change.changes) for change in changes.priorities] == [("job", 0, 1)]
+    assert {task.task_id: (task.state, task.priority) for task in changes.updates} == {
+        "runs": (TaskState.PLACED, 0),
+        "waits": (TaskState.WAITING, 0),
+    }
+    one.reprioritize([changed(1, "low")], at(2))
+    assert not settle(one), "it comes again"
+
+
+def test_a_change_that_arrives_makes_room_go_to_another_task_in_the_same_turn() -> None:
+    one = with_worker(slots=1)
+    for second, task_id in enumerate(("runs", "first", "second")):
+        one.arrive(queued(task_id, queued_at=second), at(0))
+    [placed] = settle(one).scheduled
+    one.reprioritize([changed(1, "critical", "job-of-second")], at(1))
+    one.finish(finished(placed))
+    assert [task.task_id for task in settle(one).scheduled] == ["second"]
+
+
+def test_the_priorities_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(priorities, "MAX_REMEMBERED", 2)
+    known = Priorities()
+    known.learn([changed(1, "high", "a"), changed(1, "high", "b")])
+    known.learn([changed(2, "low", "a"), changed(1, "high", "c")])
+    assert [known.rank(job_id, 1) for job_id in "abc"] == [0, 1, 2]
 
 
 @given(st.permutations(range(1, 7)), st.sampled_from([0, 3]))
