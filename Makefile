@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 ENGINE_testcontainers := $(BIN)/python -m tests.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-recovery docs lock clean
+.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-recovery bench-footprint docs lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ bench-waiting: $(STAMP) ## Measure the memory of a scheduler with 200,000 waitin
 # Options: make bench-recovery RECOVERY="--faults kill:scheduler --repeats 5"; RECOVERY=--help explains them.
 bench-recovery: $(STAMP) ## Kill, stop, freeze and cut off each part, and measure how soon the platform is back
 	$(BIN)/python -m benchmarks.recovery $(RECOVERY)
+
+# Options: make bench-footprint FOOTPRINT="--at-once 1".
+bench-footprint: $(STAMP) ## Measure the bytes that a finished job takes in every table and index
+	$(BIN)/python -m benchmarks.footprint $(FOOTPRINT)
 
 docs: $(STAMP) ## Generate the pages of docs/ that come from the code
 	$(BIN)/python -m docs.generate

@@ -44,7 +44,8 @@ with arrived as (
     select :tasks.values, :runs.values, case when status = 'done' then now() end
     from unnest(:tasks.arrays, :runs.arrays) as new (:tasks.columns, :runs.columns)
     on conflict (task_id) do update
-    set :tasks.excluded, :runs.excluded, done_at = excluded.done_at, cancel_reason = null, report = null
+    set :tasks.excluded, :runs.excluded, done_at = excluded.done_at, cancel_reason = null, report = null,
+        packed_report = null
     where t.attempt < excluded.attempt
     returning task_id::text
 )
@@ -87,10 +88,11 @@ where job_id in (
 );
 
 -- name: write_done
--- Mark attempts as ended. The row stays, without the columns that it no longer needs.
+-- Mark attempts as ended. The row stays, without what only an attempt that waits or runs needs.
 with ended as (
     update tasks t
-    set :tasks.changes, status = 'done', done_at = now(), run = null
+    set :tasks.changes, status = 'done', done_at = now(), run = null, requires = '{}', resources = null, matrix = null,
+        index = null
     from unnest(:tasks.arrays) as new (:tasks.columns)
     where t.task_id = new.task_id and t.attempt = new.attempt and t.status <> 'done'
 )
@@ -103,7 +105,7 @@ select :marks.values, 'done', '', 1, '{}', now(), now(), now()
 from unnest(:marks.arrays) as new (:marks.columns)
 on conflict (task_id) do update
 set attempt = excluded.attempt, status = 'done', outcome = excluded.outcome, done_at = excluded.done_at, run = null,
-    report = excluded.report
+    report = null, packed_report = excluded.packed_report
 where t.attempt < excluded.attempt
 returning task_id::text;
 
@@ -111,7 +113,8 @@ returning task_id::text;
 -- The rows of these tasks.
 select t.task_id::text, t.job_id::text, t.attempt, t.status, t.name, t.run, t.labels, t.matrix, t.index,
        t.execution_id::text, t.worker_id::text,
-       w.name as worker_name, t.incarnation::text, t.placed_at, t.cancel_reason, t.outcome, t.report, t.traceparent
+       w.name as worker_name, t.incarnation::text, t.placed_at, t.cancel_reason, t.outcome, t.report, t.packed_report,
+       t.traceparent
 from tasks t
 left join workers w on w.id = t.worker_id
 where t.task_id = any($1::uuid[]);

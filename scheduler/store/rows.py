@@ -5,6 +5,7 @@ from sys import intern
 from scheduler.domain.model import Outcome, Shape, StepFields, Task, TaskState
 from scheduler.domain.recall import Known
 from scheduler.domain.worker import KnownWorker
+from scheduler.store.reports import unpacked_report
 from scheduler.store.tables import STEP_COLUMNS
 from schemas.specs import Resources
 from schemas.states import Reason, WorkerStatus
@@ -90,6 +91,6 @@ def known_of(row: Record) -> Known:
         placed_at=row["placed_at"],
         cancel_reason=None if row["cancel_reason"] is None else Reason(row["cancel_reason"]),
         outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
-        report=row["report"],
+        report=unpacked_report(row),
         traceparent=row["traceparent"],
     )

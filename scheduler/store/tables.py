@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from scheduler.domain.model import Outcome, StepFields, Task
 from scheduler.domain.priorities import JobPriority
 from scheduler.domain.worker import KnownWorker
+from scheduler.store.reports import packed_report
 from schemas.events import ExecutionFinished, TaskCancelRequested
 from shared.postgres import Column, FieldColumn, Rows, Selected, columns_of
 
@@ -34,13 +35,12 @@ def _shuns(task: Task) -> str | None:
     return "{" + ",".join(task.shuns) + "}" if task.shuns else None
 
 
-def _report(task: Task) -> str | None:
-    return None if task.report is None else task.report.model_dump_json(exclude_none=True)
+def _report(task: Task) -> bytes | None:
+    return None if task.report is None else packed_report(task.report)
 
 
-def _end(mark: Mark) -> str | None:
-    event = mark.event
-    return event.model_dump_json(exclude_none=True) if isinstance(event, ExecutionFinished) else None
+def _end(mark: Mark) -> bytes | None:
+    return packed_report(mark.event) if isinstance(mark.event, ExecutionFinished) else None
 
 
 def _labels(worker: KnownWorker) -> dict[str, str]:
@@ -110,7 +110,7 @@ ENDS: Final = Rows[Task](
     Column("task_id", "uuid", key=True),
     Column("attempt", "integer", key=True),
     Column("outcome", "text"),
-    Column("report", "text", _report),
+    Column("packed_report", "bytea", _report),
 )
 
 MARKS: Final = Rows[Mark](
@@ -118,7 +118,7 @@ MARKS: Final = Rows[Mark](
     Column("job_id", "uuid", attrgetter("event.job_id")),
     Column("attempt", "integer", attrgetter("event.attempt")),
     Column("outcome", "text"),
-    Column("report", "text", _end),
+    Column("packed_report", "bytea", _end),
 )
 
 WORKERS: Final = Rows[KnownWorker](
