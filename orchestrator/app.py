@@ -18,6 +18,7 @@ from orchestrator.memory import RunMemory
 from orchestrator.questions import Questions
 from orchestrator.recall import Recollection, Unheard
 from orchestrator.retention import Jobs, Timelines
+from orchestrator.room import JobRoom
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
@@ -37,6 +38,7 @@ from shared.foundation import Foundation
 from shared.recall import Recall
 from shared.retention import Retention
 from shared.service import Housekeeping, Service
+from shared.web import LimitMetrics
 from shared.web.idempotency import purge
 
 
@@ -56,6 +58,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     submission = Submission(job_store, pipeline_store, largest_event=outbox.largest_event)
     deadlines = Deadlines(work, run_store)
     work.when_due(deadlines.wake)
+    room = JobRoom(settings.limit_jobs, job_store.count_open, LimitMetrics(metrics))
     runs = Runs(work, metrics)
     ApprovalMetrics(metrics, job_store)
     outbox.when_undeliverable(TaskQueued, UndeliverableTasks(work))
@@ -63,7 +66,6 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     outbox.when_undeliverable(TaskFailed, UndeliverableEnds(outbox))
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
-    requests = Requests(outbox, work, submission, base.tracing)
     retention_store = RetentionStore(database)
     retention = Retention(
         [
@@ -78,6 +80,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         ],
         metrics,
     )
+    requests = Requests(outbox, work, submission, room, job_store, base.tracing)
 
     web = base.web(
         title="Hodei orchestrator",
@@ -86,7 +89,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         apis=[
             approvals.api(ApprovalRoutes(job_store, work)),
             pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission), outbox)),
-            jobs.api(JobRoutes(job_store, work, submission, outbox, watch, bus)),
+            jobs.api(JobRoutes(job_store, work, submission, room, outbox, watch, bus)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),
             logs.api(LogRoutes(job_store, bus, watch)),
         ],
@@ -94,6 +97,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     return [
         *base.services,
         watch,
+        room,
         reports,
         bus.consumer(ORCHESTRATOR_REQUESTS.durable, requests.handle),
         *([Feed(bus)] if settings.feed == "on" else []),

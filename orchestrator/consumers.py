@@ -14,6 +14,8 @@ from opentelemetry.trace import Span
 
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
+from orchestrator.room import Entry, JobRoom
+from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission, begin_all
 from orchestrator.unit_of_work import UnitOfWork
 from schemas.cloudevents import CloudEvent
@@ -31,11 +33,12 @@ from schemas.events import (
 from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from schemas.states import JOB
 from shared.clock import now
-from shared.errors import Conflict, FieldError, Invalid, NotFound
-from shared.outbox import Outbox
+from shared.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
+from shared.outbox import Outbox, OutboxTransaction
 from shared.telemetry import Metrics, SpanKind, Tracing
 
 Event = CloudEvent[EventData]
+Refusal = NotFound | Conflict | Invalid | Overloaded
 
 _TASK_REPORTS: Final = get_args(TaskReport)
 
@@ -89,8 +92,12 @@ class Requests:
         outbox: Outbox,
         work: UnitOfWork,
         submission: Submission,
+        room: JobRoom,
+        jobs: JobStore,
         tracing: Tracing,
     ) -> None:
+        self._room = room
+        self._jobs = jobs
         self._outbox = outbox
         self._work = work
         self._submission = submission
@@ -130,41 +137,59 @@ class Requests:
                 tx.emit(ScheduleConfirmed(schedule_id=asked.schedule_id))
 
     async def _fire(self, fired: ScheduleFired) -> None:
-        async with self._outbox.transaction() as tx:
-            try:
-                wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
-            except (NotFound, Conflict, Invalid) as error:
-                _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
-                tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
-            else:
-                new = begin_all([replace(wanted, schedule_id=fired.schedule_id)])
-                await self._work.create_missing(tx, new)
-                tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
+        async with self._room.entry() as entry, self._outbox.transaction() as tx:
+            await self._make_of_schedule(tx, fired, entry)
+
+    async def _make_of_schedule(self, tx: OutboxTransaction, fired: ScheduleFired, entry: Entry) -> None:
+        try:
+            await self._admit(tx, fired.job_id, entry)
+            wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
+        except (NotFound, Conflict, Invalid, Overloaded) as error:
+            _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
+            tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
+        else:
+            new = begin_all([replace(wanted, schedule_id=fired.schedule_id)])
+            await self._work.create_missing(tx, new)
+            tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
 
     async def _execute(self, asked: ExecutionRequested) -> None:
-        async with self._outbox.transaction() as tx:
-            try:
-                target = _without_pipeline(asked.target)
-                wanted = await self._submission.of_target(tx, target, job_id=asked.job_id, single=True)
-                task_ids = [asked.task_id] if wanted.definitions else []
-                [new] = begin_all([replace(wanted, task_ids=task_ids, execution_id=asked.execution_id)])
-                _must_run(new)
-            except (NotFound, Conflict, Invalid) as error:
-                _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))
-                refusal = ExecutionRefused(
-                    execution_id=asked.execution_id,
-                    task_id=asked.task_id,
-                    job_id=asked.job_id,
-                    attempt=asked.attempt,
-                    reason=_reason(error),
-                    detail=str(error),
-                    errors=_errors(error),
-                )
-                tx.emit(refusal)
-            else:
-                if not wanted.definitions:
-                    tx.emit(_completed(asked))
-                await self._work.create_missing(tx, [new])
+        async with self._room.entry() as entry, self._outbox.transaction() as tx:
+            await self._make_of_execution(tx, asked, entry)
+
+    async def _make_of_execution(self, tx: OutboxTransaction, asked: ExecutionRequested, entry: Entry) -> None:
+        try:
+            await self._admit(tx, asked.job_id, entry)
+            target = _without_pipeline(asked.target)
+            wanted = await self._submission.of_target(tx, target, job_id=asked.job_id, single=True)
+            task_ids = [asked.task_id] if wanted.definitions else []
+            [new] = begin_all([replace(wanted, task_ids=task_ids, execution_id=asked.execution_id)])
+            _must_run(new)
+        except (NotFound, Conflict, Invalid, Overloaded) as error:
+            _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))
+            refusal = ExecutionRefused(
+                execution_id=asked.execution_id,
+                task_id=asked.task_id,
+                job_id=asked.job_id,
+                attempt=asked.attempt,
+                reason=_reason(error),
+                detail=_detail(error),
+                errors=_errors(error),
+            )
+            tx.emit(refusal)
+        else:
+            if not wanted.definitions:
+                tx.emit(_completed(asked))
+            await self._work.create_missing(tx, [new])
+
+    async def _admit(self, tx: OutboxTransaction, job_id: str, entry: Entry) -> None:
+        """Make sure that there is room for the job, or that an earlier delivery of the same event created it. Raises
+        Overloaded."""
+        try:
+            entry.admit(reserved=True)
+        except Overloaded:
+            if not await self._jobs.exists(tx, job_id):
+                self._room.refused()
+                raise
 
 
 def _must_run(new: NewJob) -> None:
@@ -191,7 +216,7 @@ def _without_pipeline(target: JobTarget) -> JobTarget:
     return target.model_copy(update={"pipeline_id": None})
 
 
-def _reason(error: NotFound | Conflict | Invalid) -> VerdictReason:
+def _reason(error: Refusal) -> VerdictReason:
     match error:
         case NotFound():
             return RefusalReason.NOT_FOUND
@@ -199,17 +224,23 @@ def _reason(error: NotFound | Conflict | Invalid) -> VerdictReason:
             return RefusalReason.CONFLICT
         case Invalid():
             return RefusalReason.INVALID
+        case Overloaded():
+            return RefusalReason.OVERLOADED
         case _:
             assert_never(error)
 
 
-def _refused(schedule_id: str, error: NotFound | Conflict | Invalid, *, job_id: str | None = None) -> ScheduleRefused:
+def _refused(schedule_id: str, error: Refusal, *, job_id: str | None = None) -> ScheduleRefused:
     return ScheduleRefused(
-        schedule_id=schedule_id, job_id=job_id, reason=_reason(error), detail=str(error), errors=_errors(error)
+        schedule_id=schedule_id, job_id=job_id, reason=_reason(error), detail=_detail(error), errors=_errors(error)
     )
 
 
-def _errors(error: NotFound | Conflict | Invalid) -> list[RefusedField] | None:
+def _detail(error: Refusal) -> str:
+    return error.why if isinstance(error, Overloaded) else str(error)
+
+
+def _errors(error: Refusal) -> list[RefusedField] | None:
     if not isinstance(error, Invalid):
         return None
     return [RefusedField(loc=list(one.loc), msg=one.msg, type=one.type) for one in error.errors[:MOST_ERRORS]]

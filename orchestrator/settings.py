@@ -15,6 +15,7 @@ class OrchestratorSettings(ServiceSettings):
     service: ClassVar[str] = "orchestrator"
 
     port: Port = Field(default=8080, validation_alias="ORCHESTRATOR_PORT")
+    limit_jobs: int = Field(default=100_000, ge=1, le=10_000_000, validation_alias="HODEI_LIMIT_JOBS")
     feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")
     retention_jobs: Annotated[timedelta | None, BeforeValidator(age(MINUTE))] = Field(
         default=timedelta(days=90), validation_alias="HODEI_RETENTION_JOBS"

@@ -22,6 +22,8 @@ class RefusalReason(StrEnum):
     """It can never be done as it is asked."""
     OVERLAP = "overlap"
     """Another job with the same key, or of the same schedule, is not over, and this one must not wait."""
+    OVERLOADED = "overloaded"
+    """A limit is reached. The same may be done later."""
     UNAVAILABLE = "unavailable"
     """The service cannot tell now, because it lacks something it needs."""
 
@@ -34,9 +36,17 @@ class RefusedField(EventModel):
     type: str
 
 
-VerdictReason = Literal[RefusalReason.NOT_FOUND, RefusalReason.CONFLICT, RefusalReason.INVALID]
-"""Why the orchestrator refuses a schedule or a direct execution."""
-FiringRefusal = Literal[RefusalReason.NOT_FOUND, RefusalReason.CONFLICT, RefusalReason.INVALID, RefusalReason.OVERLAP]
+VerdictReason = Literal[
+    RefusalReason.NOT_FOUND, RefusalReason.CONFLICT, RefusalReason.INVALID, RefusalReason.OVERLOADED
+]
+"""Why the orchestrator refuses a direct execution."""
+FiringRefusal = Literal[
+    RefusalReason.NOT_FOUND,
+    RefusalReason.CONFLICT,
+    RefusalReason.INVALID,
+    RefusalReason.OVERLAP,
+    RefusalReason.OVERLOADED,
+]
 """Why the orchestrator refuses a schedule or one of its firings."""
 
 _OF_STATUS: Final[Mapping[int, RefusalReason]] = {

@@ -28,6 +28,7 @@ SETTINGS: Final = frozenset(
         "HODEI_HOST",
         "HODEI_LEASE_SECONDS",
         "HODEI_LIMIT_BODY",
+        "HODEI_LIMIT_JOBS",
         "HODEI_LIMIT_REQUESTS",
         "HODEI_LIMIT_STREAMS",
         "HODEI_LIMIT_WAITING_REQUESTS",

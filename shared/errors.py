@@ -94,6 +94,7 @@ class Overloaded(HodeiError):
         super().__init__(f"{why}; try again in {max(1, ceil(retry_after))} s")
         self.retry_after = retry_after
         self.kind = kind
+        self.why = why
 
 
 class Unavailable(HodeiError):

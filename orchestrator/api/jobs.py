@@ -11,6 +11,7 @@ from pydantic import Field
 
 from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
+from orchestrator.room import JobRoom
 from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission, begin_all
 from orchestrator.unit_of_work import UnitOfWork
@@ -57,13 +58,15 @@ class JobRoutes:
     jobs: JobStore
     work: UnitOfWork
     submission: Submission
+    room: JobRoom
     outbox: Outbox
     watch: Watch
     bus: Bus
 
     async def create_job(self, request: web.Request, body: JobCreate) -> web.StreamResponse:
         """The job runs a pipeline or one inline command. An unknown `pipeline_id` is 404."""
-        async with idempotent(request, self.outbox, claim="last") as tx:
+        async with self.room.entry() as entry, idempotent(request, self.outbox, claim="last") as tx:
+            entry.admit()
             [wanted] = await self.submission.of_requests(tx, [body])
             [new] = begin_all([wanted])
             self.work.create(tx, [new])
@@ -72,7 +75,8 @@ class JobRoutes:
 
     async def create_jobs(self, request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
         """All jobs are created, or none. The response has them in the order sent."""
-        async with idempotent(request, self.outbox, claim="last") as tx:
+        async with self.room.entry() as entry, idempotent(request, self.outbox, claim="last") as tx:
+            entry.admit(len(body))
             wanted = await self.submission.of_requests(tx, body, batch=True)
             new = begin_all(wanted)
             self.work.create(tx, new)
@@ -139,7 +143,8 @@ class JobRoutes:
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
         """Creates a new job with the same definition. With `{"from": "failed"}` or a step's name, it keeps what
         succeeded before. 409 while the job runs, and when its pipeline is archived."""
-        async with idempotent(request, self.outbox) as tx:
+        async with self.room.entry() as entry, idempotent(request, self.outbox) as tx:
+            entry.admit()
             wanted = await self.submission.of_rerun(tx, id, start=body.from_)
             [new] = begin_all([wanted])
             self.work.create(tx, [new])

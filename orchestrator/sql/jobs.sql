@@ -92,6 +92,11 @@ select job_json(j)::text from jobs j where j.id = $1::uuid
 -- One job's status.
 select status from jobs where id = $1::uuid
 
+-- name: count_open_jobs
+-- How many jobs have not ended, counted up to a number.
+select count(*)::integer
+from (select from jobs where status in ('pending', 'running') limit $1) as open
+
 -- name: list_jobs
 -- A page of jobs as JSON, newest first. The index by priority leaves out those of normal priority.
 select j.id::text as id, job_json(j)::text as body

@@ -65,6 +65,15 @@ class JobStore:
             raise NotFound("job", job_id)
         return JobStatus(status)
 
+    async def exists(self, on: Runner, job_id: str) -> bool:
+        """Whether there is a job with this id."""
+        return await on.fetch_value(self._sql["get_job_status"], job_id) is not None
+
+    async def count_open(self, at_most: int) -> int:
+        """How many jobs have not ended; `at_most` if there are more."""
+        count: int = await self._database.fetch_value(self._sql["count_open_jobs"], at_most)
+        return count
+
     async def describe_task(self, task_id: str) -> Record | None:
         """One task by its id alone: the fields of `schemas.questions.TaskAnswer`."""
         return await self._database.fetch_one(self._sql["describe_task"], task_id)

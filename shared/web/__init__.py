@@ -9,7 +9,7 @@ from shared.web.app import DOCUMENT, METRICS, WebServer, create_web_app
 from shared.web.bodies import whole_body
 from shared.web.decode import MAX_ERRORS, BodyReader
 from shared.web.load import Limits, Returns, is_stopping, polling, waiting
-from shared.web.middlewares import limit_gauges
+from shared.web.middlewares import LimitMetrics
 from shared.web.openapi import Answer
 from shared.web.responses import json_response
 from shared.web.sse import EVENT_STREAM, EventStream
@@ -24,13 +24,13 @@ __all__ = [
     "Api",
     "BodyReader",
     "EventStream",
+    "LimitMetrics",
     "Limits",
     "Returns",
     "WebServer",
     "create_web_app",
     "is_stopping",
     "json_response",
-    "limit_gauges",
     "polling",
     "waiting",
     "whole_body",

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 from opentelemetry.trace import Status, StatusCode
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from shared.errors import Overloaded
 from shared.telemetry import TRACEPARENT, TRACESTATE, Metrics, SpanKind, Tracing
@@ -33,11 +33,31 @@ BODY: Final = "body"
 """The limit of a request's body, as a label of metrics."""
 
 
-def limit_gauges(metrics: Metrics) -> tuple[Gauge, Gauge]:
-    """The metrics of a process's limits by their names, the label `limit`: the limit, and what of it is in use."""
-    limit = metrics.gauge("limit", "The most that this process accepts at the same time, by limit.", ["limit"])
-    in_use = metrics.gauge("limit_in_use", "What of a limit is in use, by limit.", ["limit"])
-    return limit, in_use
+class LimitMetrics:
+    """The metrics of a process's limits, each by its name: the limit, what of it is in use, and the requests that were
+    turned away."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._limit = metrics.gauge(
+            "limit", "The most that this process accepts at the same time, by limit.", ["limit"]
+        )
+        self._in_use = metrics.gauge("limit_in_use", "What of a limit is in use, by limit.", ["limit"])
+        self._turned_away = metrics.counter(
+            "requests_turned_away_total",
+            "Requests that were turned away because a limit was reached, by limit: with 429, or with 413 (body).",
+            ["limit"],
+        )
+        self._turned_away.labels(BODY)
+
+    def watch(self, name: str, limit: int, in_use: Callable[[], float]) -> None:
+        """Show a limit; `in_use` is called at each scrape."""
+        self._limit.labels(name).set(limit)
+        self._in_use.labels(name).set_function(in_use)
+        self._turned_away.labels(name)
+
+    def turned_away(self, name: str) -> None:
+        """Count a request that was turned away because this limit was reached."""
+        self._turned_away.labels(name).inc()
 
 
 class RequestMetrics:
@@ -55,28 +75,13 @@ class RequestMetrics:
         in_flight.set_function(lambda: load.active)
         waiting = metrics.gauge("http_requests_waiting", "Event streams and long polls that are open.")
         waiting.set_function(lambda: load.waiting + load.streams)
-        self._turned_away = metrics.counter(
-            "requests_turned_away_total",
-            "Requests answered with 429 because a limit was reached, or with 413 (body), by limit.",
-            ["limit"],
-        )
-        limit, in_use = limit_gauges(metrics)
+        self.limits = LimitMetrics(metrics)
         limits = load.limits
-        for kind, most, count in (
-            (RequestKind.SUBMISSION.value, limits.submissions, lambda: load.submissions),
-            (RequestKind.READ.value, limits.reads, lambda: load.active),
-            (RequestKind.OTHER.value, limits.requests, lambda: load.active),
-            ("streams", limits.streams, lambda: load.streams),
-            ("waiting_requests", limits.waiting, lambda: load.waiting),
-        ):
-            limit.labels(kind).set(most)
-            in_use.labels(kind).set_function(count)
-            self._turned_away.labels(kind)
-        self._turned_away.labels(BODY)
-
-    def turned_away(self, limit: str) -> None:
-        """Count a request that was turned away because this limit was reached."""
-        self._turned_away.labels(limit).inc()
+        self.limits.watch(RequestKind.SUBMISSION, limits.submissions, lambda: load.submissions)
+        self.limits.watch(RequestKind.READ, limits.reads, lambda: load.active)
+        self.limits.watch(RequestKind.OTHER, limits.requests, lambda: load.active)
+        self.limits.watch("streams", limits.streams, lambda: load.streams)
+        self.limits.watch("waiting_requests", limits.waiting, lambda: load.waiting)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         key = (method if method in _METHODS else "OTHER", route, status)
@@ -212,9 +217,9 @@ class Edge:
                 raise
             response = problem_response(request, error)
             if isinstance(error, Overloaded):
-                self._metrics.turned_away(error.kind)
+                self._metrics.limits.turned_away(error.kind)
             elif isinstance(error, web.HTTPRequestEntityTooLarge):
-                self._metrics.turned_away(BODY)
+                self._metrics.limits.turned_away(BODY)
             sent: web.StreamResponse | None = request.get(_SENT)
             if sent is None:
                 return response

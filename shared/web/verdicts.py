@@ -21,6 +21,9 @@ from shared.web.load import waiting
 VERDICT_DEADLINE: Final = 2.0
 """Seconds to wait for a verdict."""
 
+LATER: Final = 5.0
+"""Seconds after which a request may be repeated that the other service turned away."""
+
 _log = structlog.get_logger(__name__)
 
 Undo = Callable[[OutboxTransaction], Awaitable[None]]
@@ -42,7 +45,7 @@ async def verdict(
     about, which the request's body names in `<kind>_id`. A refusal leaves no trace of the request: `undo` deletes the
     created entity, and the same transaction releases the Idempotency-Key.
 
-    Raises NotFound, Conflict or Invalid for a refusal.
+    Raises NotFound, Conflict, Invalid or Overloaded for a refusal.
     """
     try:
         with waiting(request):
@@ -64,6 +67,8 @@ def _problem(refused: ExecutionRefused | ScheduleRefused, kind: str, id: str) ->
             return NotFound(kind, id)
         case RefusalReason.CONFLICT | RefusalReason.OVERLAP:
             return Conflict(refused.detail)
+        case RefusalReason.OVERLOADED:
+            return Overloaded(LATER, kind="jobs", why=refused.detail)
         case RefusalReason.INVALID:
             errors = [FieldError(tuple(one.loc), one.msg, one.type) for one in refused.errors or ()]
             return Invalid(errors or [FieldError(("body", f"{kind}_id"), refused.detail, "refused")])

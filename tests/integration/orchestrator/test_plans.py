@@ -117,6 +117,7 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("get_job", [IDS[0]], {"jobs_pkey", "tasks_pkey", "executions_pkey"}),
     ("describe_task", [IDS[0]], {"tasks_id", "jobs_pkey"}),
     ("get_job_status", [IDS[0]], {"jobs_pkey"}),
+    ("count_open_jobs", [1000], {"jobs_status"}),
     ("list_jobs", _list(), {"jobs_pkey"}),
     ("list_jobs", _list(before=IDS[0]), {"jobs_pkey"}),
     ("list_jobs", _list(before=IDS[0], status="running", name="job-7", priority="critical"), {"jobs_priority"}),

@@ -12,7 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from schemas.events import EventData, ScheduleConfirmed, ScheduleRefused
 from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from shared.bus import Listener
-from shared.errors import Conflict, HodeiError, Invalid, NotFound
+from shared.errors import Conflict, HodeiError, Invalid, NotFound, Overloaded
 from shared.outbox import Outbox
 from shared.web.load import LOAD, Limits, Load
 from shared.web.verdicts import verdict
@@ -57,7 +57,12 @@ def room(waiting: int = 1) -> Load:
 
 @pytest.mark.parametrize(
     ("reason", "error"),
-    [(RefusalReason.NOT_FOUND, NotFound), (RefusalReason.CONFLICT, Conflict), (RefusalReason.INVALID, Invalid)],
+    [
+        (RefusalReason.NOT_FOUND, NotFound),
+        (RefusalReason.CONFLICT, Conflict),
+        (RefusalReason.INVALID, Invalid),
+        (RefusalReason.OVERLOADED, Overloaded),
+    ],
 )
 async def test_a_refusal_is_answered_and_undone(reason: VerdictReason, error: type[HodeiError]) -> None:
     undone = Undone()
