@@ -73,9 +73,13 @@ class UnitOfWork:
         self._publish_new(tx, jobs)
 
     async def create_missing(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
-        """Like `create`, for jobs whose ids another service chose: a job that exists already stays as it is."""
+        """Like `create`, for jobs whose ids another service chose: a job that exists already stays as it is. If it is
+        over, its schedule is told again."""
         fresh = await self._jobs.insert_missing(tx, jobs)
         self._publish_new(tx, [job for job in jobs if job.run.job.id in fresh])
+        known = [job.run.job for job in jobs if job.run.job.id not in fresh and job.run.job.schedule_id is not None]
+        if known:
+            tx.emit(*await self._jobs.finished_again(tx, known))
 
     def _publish_new(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
         for job in jobs:

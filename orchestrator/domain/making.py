@@ -56,6 +56,7 @@ def begin(
         created_at=moment,
         priority=wanted.priority,
         pipeline_id=wanted.pipeline_id,
+        schedule_id=wanted.schedule_id,
         params=wanted.params,
         deadline=deadline,
         due_at=deadline,

@@ -11,7 +11,7 @@ from orchestrator.domain.conditions import Budget, ConditionError, evaluate
 from orchestrator.domain.definition import StepRules
 from orchestrator.domain.flow import DECISIONS
 from orchestrator.domain.orders import Commands, Entry, Orders, Queued
-from orchestrator.domain.outcome import ending, job_ending, outcome
+from orchestrator.domain.outcome import ending, job_ending, outcome, schedule_finished
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.steps import ACTIVE, Step, Steps
 from orchestrator.domain.views import Views, values_of, views_of
@@ -210,6 +210,8 @@ class JobMoves:
             job.detail = f"step {cause.title}: {cause.detail}" if cause is not None and cause.detail else None
         self.job_changed = True
         self.say(job_ending(job, now), now)
+        if (finished := schedule_finished(job, now)) is not None:
+            self.say(finished, now)
 
     def say(self, event: EventData, now: datetime) -> None:
         """Emit an event with this change."""

@@ -11,6 +11,7 @@ from schemas.events import (
     JobCancelled,
     JobFailed,
     JobSucceeded,
+    ScheduleFinished,
     TaskCancelled,
     TaskFailed,
     TaskSkipped,
@@ -57,6 +58,15 @@ def job_ending(job: JobState, at: datetime) -> EventData:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=at,
+    )
+
+
+def schedule_finished(job: JobState, at: datetime) -> ScheduleFinished | None:
+    """The event of a job's end for the schedule that created it; None for other jobs."""
+    if job.schedule_id is None:
+        return None
+    return ScheduleFinished(
+        schedule_id=job.schedule_id, job_id=job.id, status=job.status, reason=job.reason, finished_at=at
     )
 
 

@@ -88,6 +88,12 @@ where j.id = $1::uuid
 -- One job as JSON, without its tasks.
 select job_json(j)::text from jobs j where j.id = $1::uuid
 
+-- name: get_ends
+-- How those of these jobs of schedules ended that are over.
+select schedule_id::text as schedule_id, id::text as job_id, status, reason, finished_at
+from jobs
+where id = any($1::uuid[]) and finished_at is not null and schedule_id is not null
+
 -- name: get_job_status
 -- One job's status.
 select status from jobs where id = $1::uuid

@@ -2,9 +2,9 @@
 -- Lock jobs in the order of their ids, and read their fields that change. The tasks are read after it, so that they
 -- include the changes of the transaction that held the lock before.
 select
-    id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id, priority,
-    priority_changes, params, created_at, started_at, finished_at, deadline, due_at, time_left, cleanup_timeout, run_at, traceparent,
-    tracestate
+    id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id,
+    schedule_id::text as schedule_id, priority, priority_changes, params, created_at, started_at, finished_at, deadline,
+    due_at, time_left, cleanup_timeout, run_at, traceparent, tracestate
 from jobs
 where id = any($1::uuid[])
 order by jobs.id

@@ -6,11 +6,13 @@ from typing import Final
 
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.making import NewJob
+from orchestrator.domain.state import JobState
 from orchestrator.domain.wanted import FormerJob, FormerTask
 from orchestrator.store.declared import read_declared
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
 from orchestrator.store.timeline import timeline_rows
+from schemas.events import ScheduleFinished
 from schemas.ids import first_id_at, id_above, is_id
 from schemas.rest.jobs import JobQuery
 from schemas.rest.lists import PageQuery
@@ -45,6 +47,11 @@ class JobStore:
     async def insert_missing(self, tx: Transaction, jobs: Sequence[NewJob]) -> set[str]:
         """Insert those jobs that do not exist yet, with their tasks and timelines. Returns their ids."""
         return set(await tx.fetch_value(self._insert, *_rows(jobs)))
+
+    async def finished_again(self, on: Runner, jobs: Sequence[JobState]) -> list[ScheduleFinished]:
+        """The events of the ends of those of these jobs of schedules that are over."""
+        rows = await on.fetch(self._sql["get_ends"], [job.id for job in jobs])
+        return [ScheduleFinished.model_validate(dict(row)) for row in rows]
 
     async def get(self, job_id: str) -> str | None:
         """One job with its tasks and their executions, as JSON."""

@@ -188,6 +188,7 @@ def _job(row: Record) -> JobState:
         priority=row["priority"],
         priority_changes=row["priority_changes"],
         pipeline_id=row["pipeline_id"],
+        schedule_id=row["schedule_id"],
         params=row["params"],
         status=JobStatus(row["status"]),
         reason=Reason(row["reason"]) if row["reason"] else None,

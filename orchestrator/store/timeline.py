@@ -10,11 +10,14 @@ from typing import Final
 from orchestrator.domain.orders import Entry, Queued
 from orchestrator.domain.run import JobRun
 from orchestrator.store.tables import TimelineRow
-from schemas.events import EventData
+from schemas.events import EventData, ScheduleFinished
 from schemas.model import rfc3339
 from shared.postgres import Database, Record, load_queries
 
 _LEFT_OUT: Final = {"run", "target", "outputs", "inputs"}
+
+_OF_OTHERS: Final = (ScheduleFinished,)
+"""Events of other entities, which say nothing that the job's own events do not."""
 
 
 class TimelineStore:
@@ -38,7 +41,7 @@ def timeline_rows(runs: Iterable[JobRun]) -> list[TimelineRow]:
 
 
 def _entries(job_id: str, journal: list[Entry]) -> str:
-    return "[" + ",".join(_entry(job_id, entry) for entry in journal) + "]"
+    return "[" + ",".join(_entry(job_id, entry) for entry in journal if not isinstance(entry.event, _OF_OTHERS)) + "]"
 
 
 def _entry(job_id: str, entry: Entry) -> str:
