@@ -17,7 +17,7 @@ from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
 from orchestrator.questions import Questions
 from orchestrator.recall import Recollection, Unheard
-from orchestrator.retention import Jobs, Timelines
+from orchestrator.retention import Jobs, Timelines, scheduled_jobs
 from orchestrator.room import JobRoom
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.jobs import JobStore
@@ -31,7 +31,7 @@ from orchestrator.undeliverable import UndeliverableEnds, UndeliverableTasks
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.events import TaskFailed, TaskQueued, TaskSucceeded
-from schemas.questions import RECALL_OF, TASK
+from schemas.questions import MISSING_JOBS, RECALL_OF, TASK
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.bus import Answering, answer, questions_asked
 from shared.foundation import Foundation
@@ -66,12 +66,14 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     outbox.when_undeliverable(TaskFailed, UndeliverableEnds(outbox))
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
+    questions = Questions(job_store)
     retention_store = RetentionStore(database)
     retention = Retention(
         [
             Jobs(
                 retention_store,
                 work,
+                partial(scheduled_jobs, bus),
                 age=settings.retention_jobs,
                 most=settings.retention_jobs_max,
                 keep=settings.retention_jobs_per_pipeline,
@@ -107,7 +109,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
             bus,
             questions_asked(metrics),
             [
-                answer(TASK, Questions(job_store).task),
+                answer(TASK, questions.task),
+                answer(MISSING_JOBS, questions.missing_jobs),
                 answer(RECALL_OF["orchestrator"], Recollection(outbox, run_store, asked).answer),
             ],
         ),

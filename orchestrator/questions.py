@@ -2,7 +2,7 @@
 
 from orchestrator.store.jobs import JobStore
 from schemas.ids import is_id
-from schemas.questions import TaskAnswer, TaskQuestion
+from schemas.questions import JobsQuestion, MissingJobs, TaskAnswer, TaskQuestion
 from shared.errors import NotFound
 
 
@@ -18,3 +18,7 @@ class Questions:
         if found is None:
             raise NotFound("task", asked.task_id)
         return TaskAnswer.model_validate(dict(found))
+
+    async def missing_jobs(self, asked: JobsQuestion) -> MissingJobs:
+        """Those of these jobs that do not exist."""
+        return MissingJobs(missing=await self._jobs.missing([one for one in asked.job_ids if is_id(one)]))

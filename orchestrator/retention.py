@@ -4,13 +4,15 @@ Each kind walks through the jobs in the order of their ids, which is the order o
 Every statement reads and deletes a bounded number of rows; `shared.retention` rests between them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from orchestrator.store.retention import HIGHEST, LOWEST, JobDue, RetentionStore
 from orchestrator.unit_of_work import UnitOfWork
 from schemas.ids import id_above
+from schemas.questions import SCHEDULED_JOBS, JobsQuestion
+from shared.bus import Bus, ask
 from shared.clock import now
 from shared.retention import Batch
 
@@ -22,9 +24,22 @@ TASKS_AT_ONCE: Final = 2000
 COUNTED_AT_ONCE: Final = 20_000
 
 
+ANSWER_WITHIN: Final = 5.0
+
+Scheduled = Callable[[Collection[str]], Awaitable[Collection[str]]]
+"""Returns those of these jobs that a schedule will run again. Raises Unavailable when that is not known."""
+
+
+async def scheduled_jobs(bus: Bus, job_ids: Collection[str]) -> Collection[str]:
+    """Ask the scheduler which of these jobs a schedule will run again. Raises Unavailable."""
+    answer = await ask(bus, SCHEDULED_JOBS, JobsQuestion(job_ids=list(job_ids)), deadline=ANSWER_WITHIN)
+    return answer.scheduled
+
+
 class Jobs:
     """Jobs that have ended: those older than `age`, and those beyond the newest `most`. The newest `keep` jobs of each
-    pipeline stay whatever their age; None keeps all of a pipeline's jobs.
+    pipeline stay whatever their age (None keeps all of a pipeline's jobs), and so do jobs that a schedule will run
+    again.
 
     A batch deletes the first jobs that are due after the last one that it looked at. A pass ends with the last job that
     can be due, and the next begins with the oldest job.
@@ -33,11 +48,19 @@ class Jobs:
     name: Final = "jobs"
 
     def __init__(
-        self, store: RetentionStore, work: UnitOfWork, *, age: timedelta | None, most: int | None, keep: int | None
+        self,
+        store: RetentionStore,
+        work: UnitOfWork,
+        scheduled: Scheduled,
+        *,
+        age: timedelta | None,
+        most: int | None,
+        keep: int | None,
     ) -> None:
         self.age = age
         self._store = store
         self._work = work
+        self._scheduled = scheduled
         self._most = most
         self._keep = 2**31 - 1 if keep is None else keep
         self._after = self._kept_up_to = LOWEST
@@ -61,7 +84,9 @@ class Jobs:
             limit=PAGE,
         )
         chosen, whole = _choose(page)
-        deleted = await self._work.delete(chosen, cause="retention") if chosen else []
+        needed = set(await self._scheduled(chosen)) if chosen else set()
+        unneeded = [one for one in chosen if one not in needed]
+        deleted = await self._work.delete(unneeded, cause="retention") if unneeded else []
         if whole and len(page) < PAGE:
             self._kept_up_to, self._after = page[-1].id if page else self._after, LOWEST
             return Batch(len(deleted), more=False)

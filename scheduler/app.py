@@ -14,18 +14,20 @@ from scheduler.counters import Counters
 from scheduler.hearing import HeardTime, Hearing
 from scheduler.leader import Leader
 from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
+from scheduler.questions import Questions
 from scheduler.recall import Recollection, UnheardSchedules, Unnamed
 from scheduler.restarts import Restarts
 from scheduler.schedules import Firing, Schedules
 from scheduler.settings import SchedulerSettings
 from scheduler.store.listing import Listing
+from scheduler.store.retention import RetentionStore
 from scheduler.store.schedules import ScheduleStore
 from scheduler.store.turns import TurnStore
 from scheduler.store.workers import WorkerStore
 from scheduler.traces import Traces
 from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
 from schemas.events import ExecutionFinished, ScheduleConfirmed, ScheduleFired, ScheduleRefused, TaskScheduled
-from schemas.questions import RECALL_OF
+from schemas.questions import RECALL_OF, SCHEDULED_JOBS
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
 from shared.bus import Answering, answer, listen, questions_asked
 from shared.foundation import Foundation
@@ -78,7 +80,14 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             timers,
             silence,
             Firing(firing, bus, counters, leader.hold),
-            Answering(bus, questions, [answer(RECALL_OF["scheduler"], recollection.answer)]),
+            Answering(
+                bus,
+                questions,
+                [
+                    answer(RECALL_OF["scheduler"], recollection.answer),
+                    answer(SCHEDULED_JOBS, Questions(RetentionStore(database)).scheduled_jobs),
+                ],
+            ),
             Unnamed(leader, recollection, asked, lease=lease),
             UnheardSchedules(schedule_store, outbox, asked, lease=lease),
             HeartbeatTimes(leader),

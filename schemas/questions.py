@@ -119,4 +119,26 @@ RECALL_OF: Final[dict[Owner, QuestionSpec[RecallQuestion, RecallAnswer]]] = {
     for owner in ("orchestrator", "scheduler", "worker_manager")
 }
 
-QUESTIONS: Final = (TASK, *RECALL_OF.values())
+
+class JobsQuestion(EventModel):
+    """Which of these jobs, at most 1000, are as the question asks?"""
+
+    job_ids: list[str] = Field(max_length=1000)
+
+
+class MissingJobs(EventModel):
+    """Those of the jobs that do not exist."""
+
+    missing: list[str]
+
+
+class ScheduledJobs(EventModel):
+    """Those of the jobs that a schedule will run again."""
+
+    scheduled: list[str]
+
+
+MISSING_JOBS: Final = QuestionSpec("missing_jobs", "orchestrator", JobsQuestion, MissingJobs)
+SCHEDULED_JOBS: Final = QuestionSpec("scheduled_jobs", "scheduler", JobsQuestion, ScheduledJobs)
+
+QUESTIONS: Final = (TASK, *RECALL_OF.values(), MISSING_JOBS, SCHEDULED_JOBS)

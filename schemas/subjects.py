@@ -110,6 +110,9 @@ _RECORDED: Final = (
 WORKER_MANAGER_EXECUTIONS: Final = ConsumerSpec(
     "worker-manager-executions", "worker_manager", _RECORDED, patient=_RECORDED
 )
+WORKER_MANAGER_DELETIONS: Final = ConsumerSpec(
+    "worker-manager-deletions", "worker_manager", ("jobs.deleted",), patient=("jobs.deleted",), patience=0.5
+)
 _ALL: Final = tuple(sorted(set(EVENT_TYPES) - {LogChunk.event_type}))
 FEED: Final = ConsumerSpec("feed", "orchestrator", _ALL, patient=_ALL, patience=0.1, max_ack_pending=20_000)
 CONSUMERS: Final = (
@@ -119,6 +122,7 @@ CONSUMERS: Final = (
     SCHEDULER_VERDICTS,
     WORKER_MANAGER_DISPATCH,
     WORKER_MANAGER_EXECUTIONS,
+    WORKER_MANAGER_DELETIONS,
     FEED,
 )
 

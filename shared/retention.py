@@ -16,8 +16,10 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
+from prometheus_client import Counter
 
 from shared.clock import now
+from shared.errors import BusUnavailable, Unavailable
 from shared.service import Counts, Loop
 from shared.telemetry import Metrics
 
@@ -70,7 +72,7 @@ class Retention(Loop):
         ages = [kind.age.total_seconds() for kind in kinds if kind.age is not None]
         self._calm = max(SHORTEST_INTERVAL, min([INTERVAL, *(age / 10 for age in ages)]))
         super().__init__("retention", interval=self._calm)
-        deleted = metrics.counter(
+        self._counter = metrics.counter(
             "retention_deleted_total", "Rows deleted because they are no longer kept, by kind.", ["kind"]
         )
         failures = metrics.counter("retention_failures_total", "Runs of retention that failed, by kind.", ["kind"])
@@ -82,14 +84,19 @@ class Retention(Loop):
             "Age of the oldest that retention may delete, in seconds, by kind; 0 if there is none.",
             ["kind"],
         )
-        self._deleted = {kind.name: deleted.labels(kind.name) for kind in kinds}
+        self._deleted = {kind.name: self._counter.labels(kind.name) for kind in kinds}
         self._failures = {kind.name: failures.labels(kind.name) for kind in kinds}
         for kind in kinds:
             if kind.age is not None:
                 self._limit.labels(kind.name).set(kind.age.total_seconds())
 
+    def counter(self, kind: str) -> Counter:
+        """The counter of rows of a kind that another part deletes."""
+        return self._counter.labels(kind)
+
     async def run_once(self) -> Counts:
-        """Delete what is due of each kind, for a limited time. Raises the last error, after all kinds were tried."""
+        """Delete what is due of each kind, for a limited time. Raises the last error, after all kinds were tried; a
+        kind for which something is unavailable waits for the next run."""
         counts: dict[str, int] = {}
         left, failed = False, None
         began = _clock()
@@ -98,13 +105,16 @@ class Retention(Loop):
                 counts[kind.name], more = await self._run(kind)
                 left = left or more
                 await self._measure(kind)
+            except (Unavailable, BusUnavailable) as error:
+                self._failures[kind.name].inc()
+                _log.info("retention.postponed", kind=kind.name, error=str(error))
             except Exception as error:  # noqa: BLE001  # counted here, and raised once the others had their turn
                 self._failures[kind.name].inc()
                 failed = error
         # A pass over many rows that are kept must not begin again at once.
         self.interval = SHORTEST_INTERVAL if left else max(self._calm, _clock() - began)
         if any(counts.values()):
-            _log.info("retention.deleted", **counts)
+            _log.info("retention.deleted", counts=counts)
         if failed is not None:
             raise failed
         return counts

@@ -14,10 +14,11 @@ from schemas.events import (
     JobCreated,
 )
 from schemas.questions import RECALL_OF
-from schemas.subjects import WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
+from schemas.subjects import WORKER_MANAGER_DELETIONS, WORKER_MANAGER_DISPATCH, WORKER_MANAGER_EXECUTIONS
 from shared.bus import Answering, answer, listen, questions_asked
 from shared.foundation import Foundation
 from shared.recall import Recall, UndeliverableOutcomes
+from shared.retention import Retention
 from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 from worker_manager.agent_metrics import AgentMetrics
@@ -36,8 +37,10 @@ from worker_manager.providers.base import Provider
 from worker_manager.providers.process import AGENT, ProcessProvider
 from worker_manager.recall import Holdings, Recollection, Unheard
 from worker_manager.redelivery import Redelivery
+from worker_manager.retention import Deletions, Executions, Strays, missing_jobs
 from worker_manager.settings import WorkerManagerSettings
 from worker_manager.store.executions import ExecutionStore
+from worker_manager.store.retention import RetentionStore
 from worker_manager.store.workers import WorkerStore
 
 
@@ -90,6 +93,10 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
     recorded = bus.consumer(WORKER_MANAGER_EXECUTIONS.durable, recorder.handle)
     asked, holdings = Recall(bus, metrics), Holdings(within=settings.lease_seconds)
     recollection = Recollection(outbox, execution_store, asked)
+    retention_store = RetentionStore(database)
+    executions_kept = Executions(retention_store, age=settings.retention_executions)
+    retention = Retention([executions_kept, Strays(retention_store, partial(missing_jobs, bus))], metrics)
+    deletions = Deletions(retention_store, retention.counter("executions_of_deleted_jobs"))
     return [
         *base.services,
         verdicts,
@@ -103,5 +110,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         Answering(bus, questions_asked(metrics), [answer(RECALL_OF["worker_manager"], recollection.answer)]),
         Forgetting(worker_store, outbox, providers, counters, ttl=settings.worker_ttl),
         Housekeeping(idempotency_keys=partial(purge, database)),
+        bus.consumer(WORKER_MANAGER_DELETIONS.durable, deletions.handle),
+        retention,
         web,
     ]

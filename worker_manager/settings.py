@@ -1,11 +1,13 @@
 """The settings that the worker manager reads from its environment, beside those of every service."""
 
+from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from schemas.specs import default_slots
+from shared.retention_settings import HOUR, age
 from shared.service import Port, ServiceSettings
 from shared.worker_settings import WorkerCapacity, WorkerSlots, WorkerTtl
 
@@ -20,6 +22,9 @@ class WorkerManagerSettings(ServiceSettings):
     worker_slots: WorkerSlots = Field(default_factory=default_slots)
     worker_capacity: WorkerCapacity = None
     worker_ttl: WorkerTtl = None
+    retention_executions: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
+        default=timedelta(days=90), validation_alias="HODEI_RETENTION_EXECUTIONS"
+    )
 
     @property
     def workers_folder(self) -> Path:

@@ -83,3 +83,8 @@ delete from jobs where id = any($1::uuid[])
 -- name: delete_timelines
 -- Delete the timelines of jobs.
 delete from timeline where job_id = any($1::uuid[])
+
+-- name: missing_jobs
+-- Those of these ids that no job has.
+select asked.id::text as id from unnest($1::uuid[]) as asked (id)
+where not exists (select from jobs j where j.id = asked.id)

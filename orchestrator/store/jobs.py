@@ -81,6 +81,10 @@ class JobStore:
         count: int = await self._database.fetch_value(self._sql["count_open_jobs"], at_most)
         return count
 
+    async def missing(self, job_ids: Sequence[str]) -> list[str]:
+        """The ids of those of these jobs that do not exist."""
+        return [row["id"] for row in await self._database.fetch(self._sql["missing_jobs"], job_ids)]
+
     async def describe_task(self, task_id: str) -> Record | None:
         """One task by its id alone: the fields of `schemas.questions.TaskAnswer`."""
         return await self._database.fetch_one(self._sql["describe_task"], task_id)

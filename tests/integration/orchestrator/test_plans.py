@@ -143,6 +143,7 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("jobs_to_purge", [f"{0:032x}", MIDDLE, NOW, IDS[0], 20, 500], {"jobs_pkey", "jobs_pipeline", "tasks_pkey"}),
     ("oldest_job_over", [MIDDLE, 500], {"jobs_pkey"}),
     ("timelines_to_purge", [f"{0:032x}", MIDDLE, NOW, 500], {"jobs_pkey", "timeline_pkey"}),
+    ("missing_jobs", [IDS], {"jobs_pkey"}),
     ("lock_jobs_to_delete", [IDS], {"jobs_pkey"}),
     ("lock_jobs_to_purge", [IDS], {"jobs_pkey"}),
     ("delete_jobs", [IDS], {"jobs_pkey", "tasks_pkey", "executions_pkey", "timeline_pkey"}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,10 +15,13 @@ from orchestrator.app import build
 from orchestrator.retention import JOBS_AT_ONCE, PAGE
 from schemas.events import JobDeleted
 from schemas.ids import first_id_at
-from shared.bus import Consumer
+from schemas.questions import MISSING_JOBS, SCHEDULED_JOBS, JobsQuestion, ScheduledJobs
+from shared.bus import Answering, Consumer, answer, ask, questions_asked
+from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.retention import Retention
 from shared.service import Service, start_all, stop_all
+from shared.telemetry import Metrics
 from tests.integration.orchestrator.conftest import House
 
 AGE = timedelta(days=30)
@@ -66,6 +71,29 @@ async def jobs(
         *(ids, status),
     )
     return sorted(ids)
+
+
+@dataclass
+class Scheduler:
+    """The scheduler, which is asked whether a schedule will run a job again."""
+
+    needs: set[str] = field(default_factory=set)
+    away: bool = False
+
+    async def answer(self, asked: JobsQuestion) -> ScheduledJobs:
+        if self.away:
+            raise Unavailable("database")
+        return ScheduledJobs(scheduled=[one for one in asked.job_ids if one in self.needs])
+
+
+@pytest.fixture(autouse=True)
+async def scheduler(house: House) -> AsyncIterator[Scheduler]:
+    one = Scheduler()
+    answering = Answering(house.bus, questions_asked(Metrics()), [answer(SCHEDULED_JOBS, one.answer)])
+    await answering.start()
+    await house.bus.flush()
+    yield one
+    await answering.stop()
 
 
 async def purge(house: House) -> Counter[str]:
@@ -159,6 +187,31 @@ async def test_a_job_that_another_transaction_holds_goes_the_next_time(house: Ho
         assert (await purge(house))["jobs"] == 1
         assert await kept(house) == [held]
     assert (await purge(house))["jobs"] == 1
+
+
+async def test_a_job_that_a_schedule_will_run_again_stays(house: House, scheduler: Scheduler) -> None:
+    [_, needed, _] = await jobs(house, 3, OLD)
+    scheduler.needs = {needed}
+    assert (await purge(house))["jobs"] == 2
+    assert await kept(house) == [needed]
+    assert await house.metric('hodei_retention_oldest_seconds{kind="jobs"}') == 0
+    scheduler.needs = set()
+    assert (await purge(house))["jobs"] == 1
+
+
+async def test_nothing_goes_while_the_scheduler_does_not_answer(house: House, scheduler: Scheduler) -> None:
+    scheduler.away = True
+    [job] = await jobs(house, 1, OLD)
+    assert not +(await purge(house))
+    assert await kept(house) == [job]
+    assert await house.metric('hodei_retention_failures_total{kind="jobs"}') > 0
+
+
+async def test_the_orchestrator_says_which_jobs_do_not_exist(house: House) -> None:
+    [job] = await jobs(house, 1, NOW)
+    gone = new_id()
+    found = await ask(house.bus, MISSING_JOBS, JobsQuestion(job_ids=[job, gone, "x"]))
+    assert found.missing == [gone]
 
 
 async def test_the_metrics_tell_what_went_and_what_is_due(house: House) -> None:

@@ -187,6 +187,10 @@ class House:
         for name in names:
             await stop_all(self._running.pop(name, []), deadline=10)
 
+    def change(self, name: ServiceName, **settings: object) -> None:
+        """Change the settings with which a service starts the next time."""
+        self._settings[name] = self._settings[name].model_copy(update=settings)
+
     async def stop_everything(self) -> None:
         await self.stop(*NAMES)
 
@@ -266,6 +270,15 @@ class House:
             if isinstance(one, Consumer) and one.spec.durable == durable
         ]
         await consumer.until(lambda: consumer.handled >= count, deadline=DEADLINE)
+
+    async def until_gone(self, service: ServiceName, path: str) -> None:
+        """Return once a service does not find something any more."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                async with self.http.get(f"{self.urls[service]}/api/v1{path}") as answer:
+                    if answer.status == 404:
+                        return
+                await asyncio.sleep(0.1)
 
     async def _look(self, service: ServiceName, path: str, condition: Callable[[Any], bool]) -> Any:
         """What a service shows, once a condition holds: nobody is told when it has written something."""

@@ -79,6 +79,7 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("purge_done", [NOW, 1000], {"tasks_done", "tasks_pkey"}),
     ("list_workers", [*[None] * 8, 101], {"workers_pkey", "tasks_placed"}),
     ("get_worker", [new_id()], {"workers_pkey", "tasks_placed"}),
+    ("scheduled_jobs", [[new_id()]], {"schedules_of_job"}),
     ("list_schedules", [*[None] * 5, 101], {"schedules_pkey"}),
     ("list_schedules", [None, "failed", None, None, None, 101], {"schedules_by_status"}),
     ("list_schedules", [None, None, None, None, "s2", 101], {"schedules_by_name"}),

@@ -105,6 +105,10 @@ async def plan(tx: Transaction, query: str, *args: object) -> str:
         ("overdue_executions", {"status": "pending", "after": ID, "age": 15.0, "limit": 500}, "executions_by_status"),
         ("recall_executions", [[ID]], "executions_by_task"),
         ("close_unplaced", [[ID], [1], ["failed"], ["lost"], ["x"], [None]], "Index Scan"),
+        ("delete_executions_of_jobs", [[ID], 500], "executions_by_job"),
+        ("executions_to_purge", [ID, LATE, NOON, 500], "executions_pkey"),
+        ("delete_executions", [[ID]], "executions_pkey"),
+        ("oldest_execution_over", [ID, 500], "executions_pkey"),
         ("close_settled", [[ID], ["failed"], ["lost"], ["x"], [None]], "executions_pkey"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from shared import retention
 from shared.clock import now
+from shared.errors import Unavailable
 from shared.retention import Batch, Retention
 from shared.telemetry import Metrics
 
@@ -57,6 +58,15 @@ async def test_the_error_of_one_kind_is_counted_and_does_not_stop_the_others() -
     assert sound.due == 0
     assert metrics.value("hodei_retention_failures_total", kind="broken") == 1
     assert metrics.value("hodei_retention_failures_total", kind="sound") == 0
+
+
+async def test_a_kind_for_which_something_is_unavailable_waits_for_the_next_run() -> None:
+    metrics, waiting, sound = Metrics(), Things("waiting", 1), Things("sound", 3)
+    waiting.fault = Unavailable("the scheduler")
+    loop = Retention([waiting, sound], metrics, rest=0)
+    assert await loop.run_once() == {"sound": 3}
+    assert metrics.value("hodei_retention_failures_total", kind="waiting") == 1
+    assert loop.interval == retention.INTERVAL
 
 
 async def test_it_rests_longer_after_a_batch_that_took_longer(monkeypatch: pytest.MonkeyPatch) -> None:
