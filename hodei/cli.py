@@ -263,17 +263,31 @@ def show(
 def prune(
     older_than: Annotated[str, typer.Option(help="Delete jobs that ended at least this long ago: 90s, 30m, 12h, 30d.")],
     status: Annotated[FinalStatus | None, typer.Option(help="Only jobs with this status.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only jobs with this label. May be repeated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing, and print how many would go.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Delete jobs that ended long ago, with their logs."""
-    moment = usage.moment_before("--older-than", older_than, datetime.now(UTC))
+    before = usage.moment_before("--older-than", older_than, datetime.now(UTC))
+    of_status = status and status.value
 
     async def ask(client: Client) -> int:
-        deleted = await client.delete_jobs(finished_before=moment, status=status and status.value)
-        print(f'{{"deleted":{deleted}}}' if as_json else f"deleted {deleted} jobs")
+        if dry_run:
+            found = await client.jobs_to_delete(before=before, status=of_status, label=label)
+            more = " or more" if found.more else ""
+            print(found.model_dump_json() if as_json else f"would delete {_jobs(found.deleted)}{more}")
+        else:
+            deleted = await client.delete_jobs(before=before, status=of_status, label=label)
+            print(f'{{"deleted":{deleted}}}' if as_json else f"deleted {_jobs(deleted)}")
         return 0
 
     raise typer.Exit(with_client(ask))
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
 
 
 @app.command()

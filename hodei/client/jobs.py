@@ -8,6 +8,7 @@ from typing import Unpack
 from hodei.client.calls import LONGEST_WAIT, Fields, body_of, many, one, pages, quoted
 from hodei.client.filters import JobFilters
 from hodei.client.services import Services
+from hodei.client.transport import Query
 from schemas.rest.jobs import (
     Job,
     JobChange,
@@ -89,9 +90,12 @@ class JobCalls(Services):
         """Delete a job and its logs. Raises ApiError (409) while it runs."""
         await self.orchestrator.request("DELETE", f"/api/v1/jobs/{quoted(job_id)}")
 
-    async def delete_jobs(self, *, finished_before: datetime, status: str | None = None) -> int:
-        """Delete all jobs that ended before a moment, with their logs. Returns their number."""
-        query = {"finished_before": finished_before.isoformat(), "status": status}
+    async def delete_jobs(
+        self, *, before: datetime, status: str | None = None, label: Sequence[str] | None = None
+    ) -> int:
+        """Delete all jobs that ended before a moment, with their logs; only those with all of these labels, each as
+        KEY=VALUE. Returns their number."""
+        query = _deletion(before, status, label)
         deleted = 0
         while True:
             answer = await self.orchestrator.request("DELETE", "/api/v1/jobs", query=query, timeout=LONGEST_WAIT)
@@ -99,6 +103,14 @@ class JobCalls(Services):
             deleted += page.deleted
             if not page.more:
                 return deleted
+
+    async def jobs_to_delete(
+        self, *, before: datetime, status: str | None = None, label: Sequence[str] | None = None
+    ) -> JobsDeleted:
+        """What `delete_jobs` would delete: `deleted` is the number of jobs, at most 100,000, and `more` whether there
+        may be more."""
+        query = {**_deletion(before, status, label), "dry_run": "true"}
+        return one(JobsDeleted, await self.orchestrator.request("DELETE", "/api/v1/jobs", query=query))
 
     async def events(self, job_id: str) -> list[TimelineEvent]:
         """A job's timeline so far."""
@@ -121,3 +133,7 @@ class JobCalls(Services):
             if event.event != "end":
                 line = self.orchestrator.read(JobLogLine, event.data)
                 yield line.model_copy(update={"id": event.id})
+
+
+def _deletion(before: datetime, status: str | None, label: Sequence[str] | None) -> Query:
+    return {"before": before.isoformat(), "status": status, "label": list(label or ()) or None}

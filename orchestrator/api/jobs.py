@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import structlog
@@ -43,6 +44,12 @@ LOOK_AGAIN: Final = 5.0
 DELETING_LOGS: Final = 10.0
 """Seconds that deleting a job's logs may take."""
 LOGS_AT_ONCE: Final = 16
+LOGS_LATE: Final = timedelta(days=1)
+"""How long after an execution's end its last output may be stored."""
+DELETING_JOBS: Final = 20.0
+"""Seconds after which one request deletes no further jobs."""
+COUNTED: Final = 100_000
+"""The most jobs that a trial of a deletion counts."""
 DELETED_AT_ONCE: Final = 100
 """The most jobs that one transaction deletes."""
 
@@ -163,20 +170,36 @@ class JobRoutes:
         return web.Response(status=204)
 
     async def delete_jobs(self, _request: web.Request, query: JobDeletion) -> web.StreamResponse:
-        """Deletes the oldest jobs first, with their logs, selected by the time of their end and their status. If NATS
-        does not delete the logs, the response is 503, and the same request can delete the rest."""
+        """Deletes the oldest jobs first, with their logs, selected by the time of their end, their status and their
+        labels. It ends after `limit` jobs or 20 s: `more` tells whether to repeat it. If NATS does not delete the
+        logs, the response is 503, and the same request can delete the rest."""
+        statuses = [query.status] if query.status else sorted(JOB.final)
+        moment, labels = query.ended_before, query.labels()
+        if query.dry_run:
+            found = 0
+            for status in statuses:
+                found += await self.jobs.count_over_before(status, moment, labels, COUNTED - found)
+            return json_response(JobsDeleted(deleted=found, more=found == COUNTED, dry_run=True))
+        clock = asyncio.get_running_loop().time
+        until = clock() + DELETING_JOBS
+        logs_since = await self._logs_since()
         deleted = 0
-        for status in [query.status] if query.status else sorted(JOB.final):
-            while deleted < query.limit:
-                found = await self.jobs.over_before(
-                    status, query.finished_before, min(DELETED_AT_ONCE, query.limit - deleted)
-                )
-                if not found:
+        for status in statuses:
+            while deleted < query.limit and clock() < until:
+                at_once = min(DELETED_AT_ONCE, query.limit - deleted)
+                page = await self.jobs.over_before(status, moment, labels, logs_since=logs_since, limit=at_once)
+                if not page:
                     break
-                await _delete_logs(self.bus, [execution for executions in found.values() for execution in executions])
-                await self.work.delete(found)
-                deleted += len(found)
-        return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit))
+                await _delete_logs(self.bus, [execution for executions in page.values() for execution in executions])
+                deleted += len(await self.work.delete(page))
+        return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit or clock() >= until))
+
+    async def _logs_since(self) -> datetime:
+        """The end of the oldest executions whose logs may still be kept. Raises BusUnavailable."""
+        try:
+            return await self.bus.logs_kept_since() - LOGS_LATE
+        except BusError as error:
+            raise BusUnavailable(str(error)) from error
 
     async def _status(self, id: str) -> JobStatus:
         """The job's status from the tables. If it is final, note the end, in case its event was missed."""

@@ -126,16 +126,6 @@ where true
 order by j.id desc
 limit :limit
 
--- name: jobs_over_before
--- The oldest jobs of a status that ended before a moment, each with the ids of its executions, which name its logs.
-select
-    j.id::text as id,
-    array(select x.id::text from executions x where x.job_id = j.id) as executions
-from jobs j
-where j.status = $1::text and j.finished_at < $2 and j.id < $3::uuid -- an id of that moment: ids ascend with time
-order by j.id
-limit $4
-
 -- name: get_timeline
 -- A job's timeline after one entry, as JSON.
 select

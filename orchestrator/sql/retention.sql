@@ -1,3 +1,27 @@
+-- name: jobs_over_before
+-- The oldest jobs of a status that ended before a moment, each with the ids of its executions whose logs may be kept.
+select
+    j.id::text as id,
+    array(
+        select x.id::text from executions x
+        where x.job_id = j.id and coalesce(x.finished_at, j.finished_at) >= :logs_since::timestamptz
+    ) as executions
+from jobs j
+where j.status = :status::text and j.finished_at < :before::timestamptz and j.id < :below::uuid
+    and j.labels @> :labels::jsonb and j.labels <> '{}' -- if given
+order by j.id
+limit :limit
+
+-- name: count_jobs_over_before
+-- The number of jobs of a status that ended before a moment, up to a limit.
+select count(*)::integer
+from (
+    select from jobs j
+    where j.status = :status::text and j.finished_at < :before::timestamptz and j.id < :below::uuid
+        and j.labels @> :labels::jsonb and j.labels <> '{}' -- if given
+    limit :limit
+) counted
+
 -- name: newest_jobs_over
 -- Count at most $2 jobs that have ended, the newest first, below an id. Returns the count and the lowest of their ids.
 with newest as (

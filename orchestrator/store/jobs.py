@@ -1,6 +1,6 @@
 """Jobs: inserted, listed, shown and deleted. `runs` writes the changes of running ones."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
 from orchestrator.store.timeline import timeline_rows
 from schemas.events import ScheduleFinished
-from schemas.ids import first_id_at, id_above, is_id
+from schemas.ids import id_above, is_id
 from schemas.rest.jobs import JobQuery
 from schemas.rest.lists import PageQuery
 from schemas.specs import RunSpec
@@ -128,12 +128,22 @@ class JobStore:
         depends_on of its task."""
         return await self._database.fetch(self._sql["get_job_executions"], job_id)
 
-    async def over_before(self, status: JobStatus, moment: datetime, limit: int) -> dict[str, list[str]]:
-        """The oldest jobs with a final status that ended before `moment`: the ids of their executions, by job id."""
-        rows = await self._database.fetch(
-            self._sql["jobs_over_before"], status.value, moment, first_id_at(moment), limit
-        )
-        return {row["id"]: row["executions"] for row in rows}
+    async def over_before(
+        self, status: JobStatus, moment: datetime, labels: Mapping[str, str], *, logs_since: datetime, limit: int
+    ) -> dict[str, list[str]]:
+        """The oldest jobs with a final status and these labels that ended before `moment`: by job id, the ids of their
+        executions that did not end before `logs_since`."""
+        values = _over_before(status, moment, labels, limit) | {"logs_since": logs_since}
+        sql, arguments = narrowed_by(self._sql["jobs_over_before"], values)
+        return {row["id"]: row["executions"] for row in await self._database.fetch(sql, *arguments)}
+
+    async def count_over_before(
+        self, status: JobStatus, moment: datetime, labels: Mapping[str, str], limit: int
+    ) -> int:
+        """How many jobs `over_before` would find; `limit` if there are more."""
+        sql, arguments = narrowed_by(self._sql["count_jobs_over_before"], _over_before(status, moment, labels, limit))
+        count: int = await self._database.fetch_value(sql, *arguments)
+        return count
 
     async def delete(self, tx: Transaction, job_ids: Collection[str], *, skip_locked: bool = False) -> list[str]:
         """Delete those of these jobs that have ended, with their tasks, executions and timelines. Returns their ids.
@@ -168,6 +178,16 @@ class JobStore:
             cleanup_timeout=job["cleanup_timeout"],
             tasks=[_former_task(row) for row in rows],
         )
+
+
+def _over_before(status: JobStatus, moment: datetime, labels: Mapping[str, str], limit: int) -> dict[str, object]:
+    return {
+        "status": status.value,
+        "before": moment,
+        "below": id_above(moment),
+        "labels": dict(labels) or None,
+        "limit": limit,
+    }
 
 
 def _rows(jobs: Sequence[NewJob]) -> list[list[object]]:

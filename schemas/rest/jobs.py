@@ -8,11 +8,12 @@ from schemas import words
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.params import GivenInputs, Parameters, ParamSpec, Scalar
 from schemas.rest.executions import LogLineView
-from schemas.rest.lists import LabelQuery
+from schemas.rest.lists import LabelQuery, check_pairs, pairs
 from schemas.rest.pipelines import PipelineCreate
 from schemas.specs import (
     Command,
     InlineCommand,
+    LabelFilter,
     Labels,
     Priority,
     Resources,
@@ -207,24 +208,50 @@ class JobQuery(LabelQuery):
 class JobDeletion(Model):
     """Which of the jobs that ended are deleted."""
 
-    finished_before: Timestamp = Field(description="Only jobs that ended before this time.")
+    before: Timestamp | None = Field(None, description="Only jobs that ended before this time. Required.")
+    finished_before: Timestamp | None = Field(None, description="An earlier name of `before`, in its place.")
     status: JobStatus | None = Field(None, description="Only jobs with this status; by default all that ended.")
+    label: list[LabelFilter] | None = Field(
+        None,
+        max_length=64,
+        description="Only jobs with this label, as KEY=VALUE. May be repeated: jobs must have all of them.",
+    )
     limit: int = Field(
         1000, ge=1, le=1000, description="The most jobs to delete in this request; the oldest are deleted first."
     )
+    dry_run: bool = Field(
+        False, description="Delete nothing, and answer how many jobs match, whatever the `limit`: 100,000 at the most."
+    )
+
+    @property
+    def ended_before(self) -> Timestamp:
+        """The time before which the jobs ended."""
+        moment = self.before or self.finished_before
+        assert moment is not None  # checked below
+        return moment
+
+    def labels(self) -> dict[str, str]:
+        """The labels that a job must have."""
+        return pairs(self.label)
 
     @model_validator(mode="after")
     def _over(self) -> Self:
+        if (self.before is None) == (self.finished_before is None):
+            raise ValueError("before: is required" if self.before is None else "before: is given under two names")
         if self.status is not None and not JOB.is_final(self.status):
             raise ValueError(f"status: a job that is {self.status.value} is not deleted; cancel it first, or wait")
+        check_pairs("label", self.label)
         return self
 
 
 class JobsDeleted(Model):
     """The result of a deletion."""
 
-    deleted: int = Field(description="How many jobs were deleted, together with their logs.")
+    deleted: int = Field(
+        description="How many jobs were deleted, together with their logs; with `dry_run`, how many match."
+    )
     more: bool = Field(description="Whether more jobs may match: if so, repeat the request.")
+    dry_run: bool = Field(False, description="Whether nothing was deleted, because the request was a trial.")
 
 
 class WaitQuery(Model):

@@ -13,6 +13,7 @@ import struct
 import sys
 import termios
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -433,6 +434,15 @@ async def test_every_list_is_narrowed_down_by_options(platform: Platform, client
 
 
 async def test_old_jobs_are_pruned_by_their_age(platform: Platform) -> None:
+    label = f"run={uuid.uuid4()}"
+    ended = await hodei(platform, "run", "--label", label, "true")
+    assert ended[0] == 0
+    trial = ["prune", "--older-than", "0s", "--label", label, "--dry-run"]
+    assert await hodei(platform, *trial) == (0, "would delete 1 job\n", "")
+    assert json.loads((await hodei(platform, *trial, "--json"))[1]) == {"deleted": 1, "more": False, "dry_run": True}
+    assert await hodei(platform, *trial, "--status", "failed") == (0, "would delete 0 jobs\n", "")
+    assert await hodei(platform, *trial[:-1]) == (0, "deleted 1 job\n", "")
+    assert await hodei(platform, *trial) == (0, "would delete 0 jobs\n", "")
     assert await hodei(platform, "prune", "--older-than", "9000d") == (0, "deleted 0 jobs\n", "")
     assert (await hodei(platform, "prune", "--older-than", "soon"))[0] == 2
     assert (await hodei(platform, "prune", "--older-than", "1d", "--status", "running"))[0] == 2

@@ -129,7 +129,7 @@ async def _visit_orchestrator(client: Client) -> None:
     assert (await client.set_priority(waiting.id, "high")).priority == "high"
     await client.cancel(waiting.id)
     await client.archive_pipeline(made.id)
-    assert await client.delete_jobs(finished_before=datetime(1980, 1, 1, tzinfo=UTC)) == 0
+    assert await client.delete_jobs(before=datetime(1980, 1, 1, tzinfo=UTC)) == 0
 
 
 async def _visit_dead_letters(client: Client, platform: Platform, service: str) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.api import jobs
+from schemas.events import JobDeleted
 from schemas.ids import first_id_at
 from shared import masking
+from shared.bus import Bus
 from shared.ids import new_id
-from tests.integration.orchestrator.conftest import House, finished, scheduled
+from tests.integration.orchestrator.conftest import House, chunk, finished, scheduled
 
 STEP: dict[str, Any] = {
     "name": "build",
@@ -133,24 +136,109 @@ async def test_many_old_jobs_are_deleted_with_one_request(house: House) -> None:
     pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
     over = [await house.submit(pipeline_id=pipeline["id"]) for _ in range(4)]
     waiting = await house.submit()
-    later = (datetime.now(UTC) + timedelta(seconds=10)).isoformat().replace("+00:00", "Z")
-    earlier = over[0]["created_at"]
-
-    async def delete(query: str) -> Any:
-        return await house.call("DELETE", f"/api/v1/jobs?{query}", status=200)
+    later, earlier = _later(), over[0]["created_at"]
 
     digits = datetime.now(UTC).strftime("%Y%m%d%H%M%S")  # which are not milliseconds since 1970
-    await house.call("DELETE", f"/api/v1/jobs?finished_before={digits}", status=422)
-    assert await delete(f"finished_before={earlier}") == {"deleted": 0, "more": False}
-    assert await delete(f"finished_before={later}&status=succeeded&limit=2") == {"deleted": 2, "more": True}
+    await house.call("DELETE", f"/api/v1/jobs?before={digits}", status=422)
+    assert await _delete(house, f"before={earlier}") == {"deleted": 0, "more": False, "dry_run": False}
+    first = await _delete(house, f"before={later}&status=succeeded&limit=2")
+    assert first == {"deleted": 2, "more": True, "dry_run": False}
     assert [job["id"] for job in await house.get("/api/v1/jobs")] == [waiting["id"], over[3]["id"], over[2]["id"]]
-    assert await delete(f"finished_before={later}&status=failed") == {"deleted": 0, "more": False}
-    assert await delete(f"finished_before={later}&limit=1") == {"deleted": 1, "more": True}
-    assert await delete(f"finished_before={later}") == {"deleted": 1, "more": False}
+    assert (await _delete(house, f"before={later}&status=failed"))["deleted"] == 0
+    assert (await _delete(house, f"finished_before={later}&limit=1"))["more"] is True, "an earlier name of `before`"
+    assert await _delete(house, f"before={later}") == {"deleted": 1, "more": False, "dry_run": False}
     assert [job["id"] for job in await house.get("/api/v1/jobs")] == [waiting["id"]]
     await house.get(f"/api/v1/jobs/{over[0]['id']}", status=404)
-    await house.call("DELETE", f"/api/v1/jobs?finished_before={later}&status=running", status=422)
-    await house.call("DELETE", "/api/v1/jobs", status=422)
+    told = await house.ears.wait(JobDeleted, 4)
+    assert {(one.job_id, one.cause) for one in told} == {(job["id"], "request") for job in over}
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("", "before: is required"),
+        ("before={later}&finished_before={later}", "before: is given under two names"),
+        ("before={later}&status=running", "status: a job that is running is not deleted; cancel it first, or wait"),
+        ("before={later}&label=a=b&label=a=c", "label: one key is given with two values; no entry has both"),
+        ("before={later}&label=nothing", "should be KEY=VALUE"),
+        ("before={later}&limit=1001", "should be less than or equal to 1000"),
+        ("before={later}&dry_run=perhaps", "should be true or false"),
+    ],
+)
+async def test_a_deletion_that_is_not_clear_deletes_nothing(house: House, query: str, says: str) -> None:
+    pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
+    job = await house.submit(pipeline_id=pipeline["id"])
+    problem = await house.call("DELETE", f"/api/v1/jobs?{query.format(later=_later())}", status=422)
+    assert says in json.dumps(problem)
+    await house.get(f"/api/v1/jobs/{job['id']}")
+
+
+async def test_a_trial_counts_what_a_deletion_would_delete(house: House) -> None:
+    pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
+    for labels in ({"team": "web"}, {"team": "web", "tier": "1"}, {}):
+        await house.submit(pipeline_id=pipeline["id"], labels=labels)
+    later = _later()
+
+    async def would(query: str) -> int:
+        found = await _delete(house, f"before={later}&dry_run=true&{query}")
+        assert (found["dry_run"], found["more"]) == (True, False)
+        return int(found["deleted"])
+
+    assert await would("") == 3
+    assert await would("limit=1") == 3, "all are counted, however many one request deletes"
+    assert await would("status=failed") == 0
+    assert await would("label=team=web") == 2
+    assert await would("label=team=web&label=tier=1&status=succeeded") == 1
+    assert len(await house.get("/api/v1/jobs")) == 3
+    assert (await _delete(house, f"before={later}&label=team=web"))["deleted"] == 2
+    assert [job["labels"] for job in await house.get("/api/v1/jobs")] == [{}]
+
+
+async def test_a_trial_stops_counting_at_a_limit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "COUNTED", 2)
+    pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
+    for _ in range(3):
+        await house.submit(pipeline_id=pipeline["id"])
+    assert await _delete(house, f"before={_later()}&dry_run=true") == {"deleted": 2, "more": True, "dry_run": True}
+
+
+async def test_a_deletion_ends_after_its_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "DELETING_JOBS", 0.0)
+    pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
+    await house.submit(pipeline_id=pipeline["id"])
+    assert await _delete(house, f"before={_later()}") == {"deleted": 0, "more": True, "dry_run": False}
+
+
+async def test_logs_that_have_expired_are_not_deleted_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def delete(_bus: Bus, execution_id: str) -> None:
+        asked.append(execution_id)
+
+    monkeypatch.setattr(Bus, "delete_log", delete)
+    executions: dict[str, str] = {}
+    for days in (3, 0):
+        job = await house.submit()
+        placed = scheduled(await house.queued(job))
+        await house.say(finished(placed))
+        await house.over(job)
+        executions[f"{days} days old"] = placed.execution_id
+        moment = datetime.now(UTC) - timedelta(days=days)
+        await house.database.execute(
+            "update executions set finished_at = $2 where id = $1", placed.execution_id, moment
+        )
+    await house.bus.publish_log(chunk(placed, 1, "the oldest line that is kept"))
+
+    assert (await _delete(house, f"before={_later()}"))["deleted"] == 2
+    assert asked == [executions["0 days old"]]
+
+
+async def _delete(house: House, query: str) -> Any:
+    return await house.call("DELETE", f"/api/v1/jobs?{query}", status=200)
+
+
+def _later() -> str:
+    return (datetime.now(UTC) + timedelta(seconds=10)).isoformat().replace("+00:00", "Z")
 
 
 def test_ids_ascend_with_the_moments_that_they_were_made_at() -> None:

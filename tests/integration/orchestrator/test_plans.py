@@ -110,6 +110,8 @@ SAVED: list[object] = [
     *tables.TIMELINE.arrays([tables.TimelineRow(IDS[0], "[]")]),
 ]
 
+OVER: dict[str, object] = {"status": "failed", "before": NOW, "below": IDS[0], "limit": 100}
+
 CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("lock_jobs", [IDS], {"jobs_pkey"}),
     ("get_tasks", [IDS], {"tasks_pkey"}),
@@ -138,7 +140,10 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_jobs", _list(created_after=NOW, created_before=NOW + timedelta(hours=1)), {"jobs_created"}),
     ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE), {"jobs_pkey"}),
     ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE, status="running"), {"jobs_status"}),
-    ("jobs_over_before", ["failed", NOW, IDS[0], 100], {"jobs_status", "executions_pkey"}),
+    ("jobs_over_before", OVER | {"labels": None, "logs_since": NOW}, {"jobs_status", "executions_pkey"}),
+    ("jobs_over_before", OVER | {"labels": {"team": "web"}, "logs_since": NOW}, {"jobs_labels", "executions_pkey"}),
+    ("count_jobs_over_before", OVER | {"labels": None}, {"jobs_status"}),
+    ("count_jobs_over_before", OVER | {"labels": {"team": "web"}}, {"jobs_labels"}),
     ("newest_jobs_over", [IDS[0], 1000], {"jobs_status"}),
     ("jobs_to_purge", [f"{0:032x}", MIDDLE, NOW, IDS[0], 20, 500], {"jobs_pkey", "jobs_pipeline", "tasks_pkey"}),
     ("oldest_job_over", [MIDDLE, 500], {"jobs_pkey"}),
