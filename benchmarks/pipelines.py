@@ -32,6 +32,7 @@ from orchestrator.domain.run import TaskReport
 from orchestrator.domain.wanted import RunnablePipeline, wanted_of_pipeline
 from orchestrator.memory import RunMemory
 from orchestrator.settings import OrchestratorSettings
+from orchestrator.store.claims import ClaimStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore
 from orchestrator.store.timeline import timeline_rows
@@ -216,7 +217,9 @@ async def _cost(base: Foundation, part: str, steps: Sequence[Mapping[str, object
     memory = RunMemory() if part == "stored" else RunMemory(max_tasks=0)
     watch = Watch(base.bus, ended=memory.forget, missed=memory.clear)
     database = base.database
-    work = UnitOfWork(base.outbox, JobStore(database), RunStore(database), Traces(base.tracing), memory, watch)
+    work = UnitOfWork(
+        base.outbox, JobStore(database), RunStore(database), ClaimStore(database), Traces(base.tracing), memory, watch
+    )
     return await stored(work, base.outbox, steps, 10_000 if part == "stored" else LOADED_TASKS)
 
 

@@ -4,6 +4,7 @@
 """
 
 from hodei.client import ApiError, BadAddress, Client, ClientError, UnexpectedAnswer, Unreachable, WrongSetting
+from schemas.concurrency import ConcurrencySpec
 from schemas.events import LogGap
 from schemas.matrix import MatrixSpec
 from schemas.output import written
@@ -51,6 +52,7 @@ __all__ = [
     "Client",
     "ClientError",
     "CommandSpec",
+    "ConcurrencySpec",
     "DeadLetter",
     "DeadLetterDetail",
     "DecidedTask",

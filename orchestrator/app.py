@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from orchestrator.admission import Admission
 from orchestrator.api import approvals, jobs, logs, pipelines, timeline
 from orchestrator.api.approvals import ApprovalRoutes
 from orchestrator.api.definitions import Definitions
@@ -17,9 +18,11 @@ from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
 from orchestrator.questions import Questions
 from orchestrator.recall import Recollection, Unheard
+from orchestrator.reception import Reception
 from orchestrator.retention import Jobs, Timelines, scheduled_jobs
 from orchestrator.room import JobRoom
 from orchestrator.settings import OrchestratorSettings
+from orchestrator.store.claims import ClaimStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.retention import RetentionStore
@@ -54,11 +57,16 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     pipeline_store = PipelineStore(database)
     job_store = JobStore(database)
     run_store = RunStore(database)
-    work = UnitOfWork(outbox, job_store, run_store, traces, memory, watch)
+    claim_store = ClaimStore(database)
+    work = UnitOfWork(outbox, job_store, run_store, claim_store, traces, memory, watch)
     submission = Submission(job_store, pipeline_store, largest_event=outbox.largest_event)
     deadlines = Deadlines(work, run_store)
     work.when_due(deadlines.wake)
     room = JobRoom(settings.limit_jobs, job_store.count_open, LimitMetrics(metrics))
+    reception = Reception(claim_store)
+    admission = Admission(outbox, work, claim_store)
+    work.when_freed(admission.freed)
+    reception.when(waiting=admission.freed, superseded=admission.superseded)
     runs = Runs(work, metrics)
     ApprovalMetrics(metrics, job_store)
     outbox.when_undeliverable(TaskQueued, UndeliverableTasks(work))
@@ -82,7 +90,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         ],
         metrics,
     )
-    requests = Requests(outbox, work, submission, room, job_store, base.tracing)
+    requests = Requests(outbox, work, submission, room, reception, job_store, base.tracing)
 
     web = base.web(
         title="Hodei orchestrator",
@@ -91,7 +99,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         apis=[
             approvals.api(ApprovalRoutes(job_store, work)),
             pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission), outbox)),
-            jobs.api(JobRoutes(job_store, work, submission, room, outbox, watch, bus)),
+            jobs.api(JobRoutes(job_store, work, submission, room, reception, outbox, watch, bus)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),
             logs.api(LogRoutes(job_store, bus, watch)),
         ],
@@ -104,6 +112,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         bus.consumer(ORCHESTRATOR_REQUESTS.durable, requests.handle),
         *([Feed(bus)] if settings.feed == "on" else []),
         deadlines,
+        admission,
         Unheard(work, run_store, asked, late=reports.delay, lease=settings.lease_seconds),
         Answering(
             bus,

@@ -14,6 +14,7 @@ from opentelemetry.trace import Span
 
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
+from orchestrator.reception import Occupied, Reception
 from orchestrator.room import Entry, JobRoom
 from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission, begin_all
@@ -30,7 +31,7 @@ from schemas.events import (
     ScheduleFired,
     ScheduleRefused,
 )
-from schemas.refusals import RefusalReason, RefusedField, VerdictReason
+from schemas.refusals import FiringRefusal, RefusalReason, RefusedField, VerdictReason
 from schemas.states import JOB
 from shared.clock import now
 from shared.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
@@ -93,6 +94,7 @@ class Requests:
         work: UnitOfWork,
         submission: Submission,
         room: JobRoom,
+        reception: Reception,
         jobs: JobStore,
         tracing: Tracing,
     ) -> None:
@@ -101,6 +103,7 @@ class Requests:
         self._outbox = outbox
         self._work = work
         self._submission = submission
+        self._reception = reception
         self._tracing = tracing
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -144,12 +147,12 @@ class Requests:
         try:
             await self._admit(tx, fired.job_id, entry)
             wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
+            new = await self._reception.begin_missing(tx, replace(wanted, schedule_id=fired.schedule_id))
         except (NotFound, Conflict, Invalid, Overloaded) as error:
             _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
             tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
         else:
-            new = begin_all([replace(wanted, schedule_id=fired.schedule_id)])
-            await self._work.create_missing(tx, new)
+            await self._work.create_missing(tx, [new])
             tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
 
     async def _execute(self, asked: ExecutionRequested) -> None:
@@ -216,6 +219,10 @@ def _without_pipeline(target: JobTarget) -> JobTarget:
     return target.model_copy(update={"pipeline_id": None})
 
 
+def _reason_of_firing(error: Refusal) -> FiringRefusal:
+    return RefusalReason.OVERLAP if isinstance(error, Occupied) else _reason(error)
+
+
 def _reason(error: Refusal) -> VerdictReason:
     match error:
         case NotFound():
@@ -231,8 +238,9 @@ def _reason(error: Refusal) -> VerdictReason:
 
 
 def _refused(schedule_id: str, error: Refusal, *, job_id: str | None = None) -> ScheduleRefused:
+    reason = _reason_of_firing(error)
     return ScheduleRefused(
-        schedule_id=schedule_id, job_id=job_id, reason=_reason(error), detail=_detail(error), errors=_errors(error)
+        schedule_id=schedule_id, job_id=job_id, reason=reason, detail=_detail(error), errors=_errors(error)
     )
 
 

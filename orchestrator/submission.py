@@ -4,13 +4,16 @@
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
+from itertools import zip_longest
 from typing import Final
 
 from orchestrator.domain.checking import check
+from orchestrator.domain.concurrency import AT_ONCE, Start
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.environment import merged
 from orchestrator.domain.graph import InvalidGraph
@@ -23,6 +26,7 @@ from orchestrator.domain.wanted import (
     FormerJob,
     RunnablePipeline,
     Wanted,
+    keyed,
     wanted_of_command,
     wanted_of_former,
     wanted_of_pipeline,
@@ -54,18 +58,8 @@ class Submission:
 
     async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
         """The jobs that requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for a
-        job that is too large, whose steps or parameters are not valid, or that uses a feature not yet supported; for a
-        `batch`, the error names the job's index."""
-        if unsupported := [
-            FieldError(
-                ("body", *([index] if batch else []), "concurrency_key"),
-                "not yet supported: jobs do not wait for each other",
-                "not_supported",
-            )
-            for index, request in enumerate(requests)
-            if request.concurrency_key is not None
-        ]:
-            raise Invalid(unsupported)
+        job that is too large, or whose steps, parameters or concurrency key are not valid; for a `batch`, the error
+        names the job's index."""
         ids = {request.pipeline_id for request in requests if request.pipeline_id is not None}
         pipelines = await self._pipelines.runnable(tx, ids) if ids else {}
         wanted: list[Wanted] = []
@@ -84,7 +78,7 @@ class Submission:
             else:
                 if request.pipeline is not None:
                     with _refused((*at, "pipeline")):
-                        check(request.pipeline.steps, request.pipeline.params)
+                        check(request.pipeline.steps, request.pipeline.params, request.pipeline.concurrency_key)
                     pipeline = _unstored(request.pipeline)
                 elif request.pipeline_id in pipelines:
                     pipeline = pipelines[request.pipeline_id]
@@ -102,6 +96,8 @@ class Submission:
                         labels=request.labels,
                         run_at=request.run_at,
                     )
+            with _refused(at):
+                job = keyed(job, request.concurrency_key, request.concurrency)
             tasks += len(job.definitions)
             if tasks > MAX_TASKS:
                 says = f"the jobs up to here have {tasks:,} tasks; one request makes at most {MAX_TASKS:,}"
@@ -115,7 +111,8 @@ class Submission:
     ) -> Wanted:
         """The job that a schedule or a direct execution asks for, under `job_id` if another service chose that. Raises
         NotFound, Conflict for a job of an archived pipeline, and Invalid for one that is too large, whose parameters
-        are not valid or, with `single`, that has several steps."""
+        are not valid or, with `single`, that has several steps. Direct executions are `single`, and have no concurrency
+        key: a worker waits for them."""
         id = job_id or new_id()
         if target.command is not None:
             job = wanted_of_command(id, target.command, target.name, env=target.env)
@@ -135,6 +132,9 @@ class Submission:
             says = f"has {len(job.definitions)} steps, and an execution is of one: run the job again instead"
             raise Invalid([FieldError(("body", "job_id"), says, "several_steps")])
         job = replace(job, priority=target.priority, labels=target.labels or job.labels)
+        if not single:
+            with _refused(("body",)):
+                job = keyed(job, target.concurrency_key, target.concurrency)
         self._check_sizes([job])
         return job
 
@@ -149,7 +149,8 @@ class Submission:
             keeps = kept(former.tasks, start)
         except UnknownStep as error:
             raise Invalid([FieldError(("body", "from"), str(error), "unknown_step")]) from None
-        job = wanted_of_former(new_id(), former, rerun_of=job_id, kept=keeps)
+        with _refused(("body",)):
+            job = keyed(wanted_of_former(new_id(), former, rerun_of=job_id, kept=keeps))
         self._check_sizes([job])
         return job
 
@@ -163,7 +164,7 @@ class Submission:
         is too large, or its parameters are not valid."""
         wanted = self._planned(_unstored(pipeline), params)
         with _refused(("body",)):
-            return plan_of(wanted)
+            return plan_of(keyed(wanted))
 
     def _planned(self, pipeline: RunnablePipeline, params: Mapping[str, Scalar]) -> Wanted:
         with _refused(("body",)):
@@ -190,8 +191,18 @@ class Submission:
 
 
 def _unstored(pipeline: PipelineCreate) -> RunnablePipeline:
-    limits = pipeline.timeout, pipeline.cleanup_timeout
-    return RunnablePipeline(None, pipeline.name, None, pipeline.steps, pipeline.env, *limits, pipeline.params)
+    return RunnablePipeline(
+        None,
+        pipeline.name,
+        None,
+        pipeline.steps,
+        pipeline.env,
+        pipeline.timeout,
+        pipeline.cleanup_timeout,
+        pipeline.params,
+        key_template=pipeline.concurrency_key,
+        concurrency=pipeline.concurrency,
+    )
 
 
 @contextmanager
@@ -207,9 +218,12 @@ def _order_bytes(job: Wanted, env: Mapping[str, str], definition: TaskDefinition
     return order_bytes(job, env, definition, id=new_id(), moment=now(), tracestate=tracestate())
 
 
-def begin_all(wanted: Sequence[Wanted]) -> list[NewJob]:
-    """Create jobs, all with the same time. They belong to the current trace for good."""
-    moment, traceparent = now(), inject()
+def begin_all(
+    wanted: Sequence[Wanted], starts: Iterable[Start] = (), *, moment: datetime | None = None
+) -> list[NewJob]:
+    """Create jobs, all with the same time. They belong to the current trace for good. `starts` has how each of them
+    begins; without it, all begin at once."""
+    moment, traceparent = moment or now(), inject()
     state = tracestate() if traceparent is not None else None
     return [
         begin(
@@ -217,8 +231,9 @@ def begin_all(wanted: Sequence[Wanted]) -> list[NewJob]:
             job.task_ids or [new_id() for _ in job.definitions],
             moment,
             draw=random.random,
+            start=start or AT_ONCE,
             traceparent=traceparent,
             tracestate=state,
         )
-        for job in wanted
+        for job, start in zip_longest(wanted, starts)
     ]

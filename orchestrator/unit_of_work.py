@@ -3,25 +3,27 @@
 A change is one transaction of the outbox. The rules are in `orchestrator.domain`, the rows in `orchestrator.store`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, Literal, get_args
 
+from orchestrator.domain.concurrency import Key
 from orchestrator.domain.executions import ExecutionReport, ExecutionRow, fold
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.orders import NO_COMMANDS, Commands
 from orchestrator.domain.rendering import render
 from orchestrator.domain.run import JobRun, TaskReport
 from orchestrator.memory import RunMemory
+from orchestrator.store.claims import ClaimStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore, Waiting
 from orchestrator.traces import Traces
 from orchestrator.watch import Watch
 from schemas.events import ExecutionFinished, JobDeleted
 from schemas.questions import Overdue
-from schemas.states import Reason
+from schemas.states import JOB, Reason
 from shared.clock import now
 from shared.outbox import Outbox, OutboxTransaction
 from shared.postgres import Broken, retry_deadlock
@@ -51,19 +53,32 @@ class UnitOfWork:
     """Creates and changes jobs, one transaction at a time."""
 
     def __init__(
-        self, outbox: Outbox, jobs: JobStore, runs: RunStore, traces: Traces, memory: RunMemory, watch: Watch
+        self,
+        outbox: Outbox,
+        jobs: JobStore,
+        runs: RunStore,
+        claims: ClaimStore,
+        traces: Traces,
+        memory: RunMemory,
+        watch: Watch,
     ) -> None:
         self._outbox = outbox
         self._jobs = jobs
         self._runs = runs
+        self._claims = claims
         self._traces = traces
         self._memory = memory
         self._watch = watch
         self._due_changed: Callable[[], None] = lambda: None
+        self._keys_freed: Callable[[Iterable[Key]], None] = lambda _: None
 
     def when_due(self, changed: Callable[[], None]) -> None:
         """Call `changed` after each commit that made a job due at another moment."""
         self._due_changed = changed
+
+    def when_freed(self, freed: Callable[[Iterable[Key]], None]) -> None:
+        """Call `freed` after each commit that ended jobs with concurrency keys, with those keys."""
+        self._keys_freed = freed
 
     # ------------------------------------------------------------------ making jobs
 
@@ -82,6 +97,8 @@ class UnitOfWork:
             tx.emit(*await self._jobs.finished_again(tx, known))
 
     def _publish_new(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
+        if claimed := [job for job in jobs if job.run.job.claim is not None]:
+            self._claims.insert(tx, claimed)
         for job in jobs:
             self._publish(tx, job.run, job.commands, job.run.job.created_at)
         if any(job.run.job.due_at is not None for job in jobs):
@@ -102,6 +119,30 @@ class UnitOfWork:
         """Load jobs under their locks, call `deed` with each, and commit. Returns those that exist. If `deed` raises,
         the whole transaction is rolled back."""
         return await retry_deadlock(lambda: self._change(job_ids, deed, moment))
+
+    async def load(self, tx: OutboxTransaction, job_ids: Collection[str]) -> dict[str, JobRun]:
+        """Lock jobs and load them. Jobs that do not exist are missing from the result."""
+        self._memory.forget(job_ids)
+        return await self._runs.load(tx, job_ids)
+
+    async def save(
+        self, tx: OutboxTransaction, runs: Sequence[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
+    ) -> None:
+        """Write the runs and emit their events, as the last step of a transaction. After the commit, notify the
+        listeners of these jobs, record spans, and remember the runs."""
+        tx.on_commit(partial(self._watch.tell_runs, runs))
+        commands = await self._commands(tx, runs, moment)
+        if any(run.due_changed for run in runs):
+            tx.on_commit(self._due_changed)
+        for run in sorted(runs, key=lambda run: run.job.id):
+            self._publish(tx, run, commands.get(run.job.id, NO_COMMANDS), moment)
+        if moved := [run for run in runs if run.reprioritized and run.job.waits]:
+            await self._claims.rerank(tx, moved)
+        if ended := [run for run in runs if run.job.claim is not None and JOB.is_final(run.job.status)]:
+            self._claims.free(tx, ended)
+            tx.on_commit(partial(self._keys_freed, [key for run in ended for key in run.job.keys]))
+        tx.on_commit(partial(self._memory.keep, runs))
+        await self._runs.write(tx, runs, reports, moment)
 
     async def delete(self, job_ids: Collection[str], *, cause: Cause = "request") -> list[str]:
         """Delete those of these jobs that have ended, and all that belongs to them, and emit `jobs.deleted`. Returns
@@ -151,7 +192,7 @@ class UnitOfWork:
             else:
                 return Applied(remembered, stale, "remembered")
         async with self._outbox.transaction() as tx:
-            runs = await self._load(tx, jobs)
+            runs = await self.load(tx, jobs)
             _take_in(runs, reports, moment)
             stale = await self._save_reports(tx, runs, reports, moment)
         return Applied(runs, stale, known)
@@ -160,10 +201,10 @@ class UnitOfWork:
         self, job_ids: Collection[str], deed: Callable[[JobRun], object], moment: datetime
     ) -> dict[str, JobRun]:
         async with self._outbox.transaction() as tx:
-            runs = await self._load(tx, job_ids)
+            runs = await self.load(tx, job_ids)
             for run in runs.values():
                 deed(run)
-            await self._save(tx, list(runs.values()), moment)
+            await self.save(tx, list(runs.values()), moment)
         return runs
 
     # ------------------------------------------------------------------ what this process knows
@@ -178,10 +219,6 @@ class UnitOfWork:
 
     # ------------------------------------------------------------------ the steps of a transaction
 
-    async def _load(self, tx: OutboxTransaction, job_ids: Collection[str]) -> dict[str, JobRun]:
-        self._memory.forget(job_ids)
-        return await self._runs.load(tx, job_ids)
-
     async def _save_reports(
         self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
     ) -> int:
@@ -189,22 +226,8 @@ class UnitOfWork:
         known = [report for report in reports if report.job_id in runs]
         executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
         stale = len(reports) - len(known) + sum(run.stale for run in runs.values())
-        await self._save(tx, list(runs.values()), moment, executions)
+        await self.save(tx, list(runs.values()), moment, executions)
         return stale
-
-    async def _save(
-        self, tx: OutboxTransaction, runs: Sequence[JobRun], moment: datetime, reports: Sequence[ExecutionRow] = ()
-    ) -> None:
-        """Write the runs and emit their events, as the last step of a transaction. After the commit, notify the
-        listeners of these jobs, record spans, and remember the runs."""
-        tx.on_commit(partial(self._watch.tell_runs, runs))
-        commands = await self._commands(tx, runs, moment)
-        if any(run.due_changed for run in runs):
-            tx.on_commit(self._due_changed)
-        for run in sorted(runs, key=lambda run: run.job.id):
-            self._publish(tx, run, commands.get(run.job.id, NO_COMMANDS), moment)
-        tx.on_commit(partial(self._memory.keep, runs))
-        await self._runs.write(tx, runs, reports, moment)
 
     async def _commands(self, tx: OutboxTransaction, runs: Sequence[JobRun], moment: datetime) -> dict[str, Commands]:
         """The commands that the orders of these runs need, by job id, with the values of their expressions. A task

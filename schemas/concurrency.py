@@ -2,9 +2,9 @@
 carry it. The slots themselves are the orchestrator's.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from typing_extensions import TypeAliasType
 
 from schemas.model import Model, OrDefault
@@ -15,6 +15,11 @@ MAX_KEY_TEMPLATE: Final = 1000
 """The most characters of a concurrency key with its expressions."""
 MAX_KEY: Final = 500
 """The most characters of a concurrency key whose expressions have been replaced."""
+MAX_WAITING: Final = 10_000
+"""The most jobs that may wait for one key."""
+
+KeyTemplate = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY_TEMPLATE)]
+"""A concurrency key as users write it, with expressions over parameters. Keys are compared letter by letter."""
 
 WhenFull = TypeAliasType("WhenFull", Literal["queue", "cancel_oldest", "cancel_newest", "reject"])
 Overlap = TypeAliasType("Overlap", Literal["allow", "skip", "queue", "cancel_previous"])

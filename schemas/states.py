@@ -140,6 +140,10 @@ class Reason(StrEnum):
     """The process exited with 0, but what it wrote to $HODEI_OUTPUT is not valid."""
     TOO_LARGE = "too_large"
     """Its order is larger than the NATS server takes, which was not so when the job was submitted."""
+    SUPERSEDED = "superseded"
+    """A newer job with the same concurrency key has taken its place."""
+    CONCURRENCY_LIMIT = "concurrency_limit"
+    """As many jobs as may run hold its concurrency key, and it does not wait for them."""
     FENCED = "fenced"
     """The worker was told to stop an attempt that is no longer the current one."""
 

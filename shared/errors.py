@@ -97,6 +97,13 @@ class Overloaded(HodeiError):
         self.why = why
 
 
+class TooManyWaiting(Overloaded):
+    """As many jobs as may wait for something are waiting already (HTTP 429)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(10.0, kind="concurrency_key", why=detail)
+
+
 class Unavailable(HodeiError):
     """A server or service that is needed does not answer (HTTP 503). `what` names it; `retry_after` is in seconds."""
 

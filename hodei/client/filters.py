@@ -30,6 +30,7 @@ class JobFilters(PageFilters, total=False):
     pipeline_version: int | None
     rerun_of: str | None
     schedule_id: str | None
+    concurrency_key: str | None
     short_id: str | None
     created_after: datetime | str | None
     created_before: datetime | str | None

@@ -163,7 +163,7 @@ def _placed(error: FieldError, document: Document) -> FieldError:
 
 def _graph_faults(pipeline: PipelineCreate) -> Sequence[Fault]:
     try:
-        check(pipeline.steps, pipeline.params)
+        check(pipeline.steps, pipeline.params, pipeline.concurrency_key)
     except InvalidGraph as error:
         return error.faults
     return ()

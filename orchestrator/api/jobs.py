@@ -12,9 +12,10 @@ from pydantic import Field
 
 from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
+from orchestrator.reception import Reception
 from orchestrator.room import JobRoom
 from orchestrator.store.jobs import JobStore
-from orchestrator.submission import Submission, begin_all
+from orchestrator.submission import Submission
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.rest.jobs import (
@@ -66,6 +67,7 @@ class JobRoutes:
     work: UnitOfWork
     submission: Submission
     room: JobRoom
+    reception: Reception
     outbox: Outbox
     watch: Watch
     bus: Bus
@@ -75,7 +77,7 @@ class JobRoutes:
         async with self.room.entry() as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit()
             [wanted] = await self.submission.of_requests(tx, [body])
-            [new] = begin_all([wanted])
+            [new] = await self.reception.begin(tx, [wanted])
             self.work.create(tx, [new])
             response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
         return response
@@ -85,7 +87,7 @@ class JobRoutes:
         async with self.room.entry() as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit(len(body))
             wanted = await self.submission.of_requests(tx, body, batch=True)
-            new = begin_all(wanted)
+            new = await self.reception.begin(tx, wanted, batch=True)
             self.work.create(tx, new)
             response = tx.answer(201, b"[" + b",".join(map(shown, new)) + b"]")
         return response
@@ -153,7 +155,7 @@ class JobRoutes:
         async with self.room.entry() as entry, idempotent(request, self.outbox) as tx:
             entry.admit()
             wanted = await self.submission.of_rerun(tx, id, start=body.from_)
-            [new] = begin_all([wanted])
+            [new] = await self.reception.begin(tx, [wanted])
             self.work.create(tx, [new])
             response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
         return response

@@ -7,9 +7,10 @@ import orjson
 
 from orchestrator.domain.definition import StepRules, TaskDefinition
 from orchestrator.domain.making import NewJob
-from orchestrator.domain.state import TaskState
+from orchestrator.domain.state import JobState, TaskState
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobDetail, Task
+from schemas.states import JOB
 from schemas.steps import Decision
 from shared import masking
 
@@ -31,7 +32,7 @@ def shown_in_detail(new: NewJob) -> JobDetail:
         for task, definition in zip(new.run.tasks.values(), new.definitions.values(), strict=True)
     ]
     return JobDetail.model_construct(
-        **_job_fields(new),
+        **(_job_fields(new) | {"concurrency": new.wanted.concurrency}),
         env=masking.shown(new.wanted.env),
         timeout=new.wanted.timeout,
         cleanup_timeout=new.wanted.cleanup_timeout,
@@ -92,7 +93,17 @@ def _job_fields(new: NewJob) -> _Fields:
         "run_at": wanted.run_at,
         "rerun_of": wanted.rerun_of,
         "schedule_id": wanted.schedule_id,
+        "concurrency_key": wanted.concurrency_key,
+        "concurrency": None if wanted.concurrency is None else wanted.concurrency.model_dump(),
+        "waiting_for": _waiting_for(job),
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
     }
+
+
+def _waiting_for(job: JobState) -> str | None:
+    """As `job_json` has it."""
+    if not job.waits or JOB.is_final(job.status) or job.starts_after(job.created_at):
+        return None
+    return f"the concurrency key {job.concurrency_key}"

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from orchestrator.domain import conditions, expressions
+from orchestrator.domain.concurrency import key_faults
 from orchestrator.domain.graph import Fault, InvalidGraph, ancestors, graph_faults
 from orchestrator.domain.matrix import matrix_faults
 from orchestrator.domain.scope import Scope
@@ -21,10 +22,11 @@ MAX_CONDITIONS: Final = 100_000
 """The most characters of all conditions of a pipeline. Compiling them takes half a second at most."""
 
 
-def check(steps: Sequence[Step], params: Mapping[str, ParamSpec] | None = None) -> None:
-    """Raise InvalidGraph with all faults of a pipeline's steps. `params` are the parameters that it declares; without
-    any, its steps may refer to all names."""
+def check(steps: Sequence[Step], params: Mapping[str, ParamSpec] | None = None, key: str | None = None) -> None:
+    """Raise InvalidGraph with all faults of a pipeline's steps and of its concurrency key. `params` are the parameters
+    that it declares; without any, its steps may refer to all names."""
     faults = graph_faults(steps)
+    faults += key_faults(key, ("concurrency_key",), _scope(params or {})) if key is not None else []
     # Where names are repeated or unknown, or on a cycle, it is not known what a step depends on.
     faults += islice(_reference_faults(steps, params or {}, known=not faults), MAX_FAULTS)
     faults += islice(matrix_faults(steps), MAX_FAULTS)
@@ -34,7 +36,7 @@ def check(steps: Sequence[Step], params: Mapping[str, ParamSpec] | None = None) 
 
 def _reference_faults(steps: Sequence[Step], params: Mapping[str, ParamSpec], *, known: bool) -> Iterator[Fault]:
     names = {step.name for step in steps}
-    optional = {name for name, spec in params.items() if spec.default is None and not spec.required}
+    optional = _optional(params)
     inputs = {
         step.name: {name: spec.default is not None or spec.required for name, spec in step.inputs.items()}
         for step in steps
@@ -60,3 +62,12 @@ def _reference_faults(steps: Sequence[Step], params: Mapping[str, ParamSpec], *,
             yield from conditions.faults(step.condition, ("steps", index, "if"), scope)
         if runs is not None:
             yield from expressions.faults(runs, ("steps", index), scope)
+
+
+def _scope(params: Mapping[str, ParamSpec]) -> Scope:
+    """What a concurrency key may refer to."""
+    return Scope("", (), (), params or None, _optional(params))
+
+
+def _optional(params: Mapping[str, ParamSpec]) -> set[str]:
+    return {name for name, spec in params.items() if spec.default is None and not spec.required}

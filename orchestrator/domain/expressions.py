@@ -137,7 +137,7 @@ def faults(step: Step, loc: tuple[str | int, ...], scope: Scope) -> list[Fault]:
     found: list[Fault] = []
     for where, text in _templates(step):
         if OPEN in text:
-            found += _template_faults(text, (*loc, *where), scope)
+            found += template_faults(text, (*loc, *where), scope)
     for where, text in _verbatim(step):
         if _unescaped(text):
             found.append(Fault((*loc, *where), _not_here(step), "expression_not_allowed"))
@@ -296,7 +296,8 @@ def _not_here(step: Step) -> str:
     )
 
 
-def _template_faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> Iterator[Fault]:
+def template_faults(text: str, loc: tuple[str | int, ...], scope: Scope) -> Iterator[Fault]:
+    """The faults of the expressions of one text."""
     try:
         template = parse(text)
     except BadExpression as error:

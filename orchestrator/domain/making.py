@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from orchestrator.domain.concurrency import AT_ONCE, ClaimState, Start
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.environment import merged
 from orchestrator.domain.orders import Commands, Entry, Orders, Queued
@@ -43,13 +44,17 @@ def begin(
     moment: datetime,
     *,
     draw: Callable[[], float],
+    start: Start = AT_ONCE,
     traceparent: str | None = None,
     tracestate: str | None = None,
 ) -> NewJob:
-    """Create a job. `task_ids` are as many as it has tasks; the job belongs to a trace if one is given."""
+    """Create a job. `task_ids` are as many as it has tasks; the job belongs to a trace if one is given. `start` is how
+    it begins if it has a concurrency key. While it waits for that, its time does not run."""
     definitions = dict(zip(task_ids, wanted.definitions, strict=True))
-    start = max(moment, wanted.run_at) if wanted.run_at else moment
-    deadline = start + timedelta(seconds=wanted.timeout) if wanted.timeout else None
+    begins = max(moment, wanted.run_at) if wanted.run_at else moment
+    time = timedelta(seconds=wanted.timeout) if wanted.timeout else None
+    waits = start.state is ClaimState.WAITING
+    deadline = begins + time if time is not None and not waits else None
     state = JobState(
         id=wanted.id,
         name=wanted.name,
@@ -60,10 +65,13 @@ def begin(
         params=wanted.params,
         deadline=deadline,
         due_at=deadline,
+        time_left=time if waits else None,
         cleanup_timeout=wanted.cleanup_timeout,
         run_at=wanted.run_at,
         traceparent=traceparent,
         tracestate=tracestate,
+        claim=start.state,
+        concurrency_key=wanted.concurrency_key,
     )
     run = JobRun(state, {id: _task(id, definition, wanted) for id, definition in definitions.items()}, draw)
     created = JobCreated(
@@ -75,9 +83,15 @@ def begin(
         labels=dict(wanted.labels),
         rerun_of=wanted.rerun_of,
         schedule_id=wanted.schedule_id,
+        concurrency_key=wanted.concurrency_key,
     )
     run.journal.append(Entry(created, moment))
-    run.begin(moment)
+    if start.cancelled is not None:
+        run.drop(start.cancelled, start.detail, moment)
+    elif not waits:
+        run.begin(moment)
+    elif start.detail is not None:
+        run.wait(start.detail, moment)
     commands = Commands(
         merged(wanted.env, params=wanted.params),
         {id: one.run for id, one in definitions.items() if one.run is not None},

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from orchestrator.domain.conditions import Budget, ConditionError, evaluate
 from orchestrator.domain.definition import StepRules
@@ -18,6 +19,9 @@ from orchestrator.domain.views import Views, values_of, views_of
 from schemas.events import EventData, JobStarted, TaskApprovalRequested, TaskCancelRequested, TaskRetrying
 from schemas.states import JOB, TASK, JobStatus, Reason, TaskStatus
 from schemas.steps import Approval
+
+_EXPLAINED: Final = frozenset({Reason.JOB_TIMEOUT, Reason.SUPERSEDED, Reason.CONCURRENCY_LIMIT})
+"""The reasons of a job whose detail was set when it was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +207,10 @@ class JobMoves:
         job = self.job
         if self._count_open() or JOB.is_final(job.status):
             return
-        status, reason, cause = outcome(self.tasks.values(), job.stopping, cleaned_up=job.cleaning_up)
+        status, reason, cause = outcome(self.tasks.values(), job.stopping, early=job.cleaning_up or job.waits)
         job.status = JOB.advance(job.status, status)
         job.reason, job.finished_at = reason, now
-        if reason is not Reason.JOB_TIMEOUT:
+        if reason not in _EXPLAINED:
             job.detail = f"step {cause.title}: {cause.detail}" if cause is not None and cause.detail else None
         self.job_changed = True
         self.say(job_ending(job, now), now)

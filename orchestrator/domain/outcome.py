@@ -70,12 +70,17 @@ def schedule_finished(job: JobState, at: datetime) -> ScheduleFinished | None:
     )
 
 
+_CANCELS: Final = frozenset({Reason.CANCELLED, Reason.SUPERSEDED, Reason.CONCURRENCY_LIMIT})
+"""The reasons to stop a job after which it is cancelled."""
+
+
 def outcome(
-    tasks: Iterable[TaskState], stopping: Reason | None, *, cleaned_up: bool
+    tasks: Iterable[TaskState], stopping: Reason | None, *, early: bool
 ) -> tuple[JobStatus, Reason | None, TaskState | None]:
     """The status and reason of a job whose tasks have all ended, and the task that made it fail. A job that was stopped
     after its last task had ended keeps the outcome of its tasks. A clean-up that failed makes a stopped job fail.
-    `cleaned_up`: the job was stopped before its clean-up was over, so a success of that does not make it succeed."""
+    `early`: the job was stopped before it began or before its clean-up was over, so a success of that does not make it
+    succeed."""
     cancelled = False
     cause: TaskState | None = None
     clean_up: TaskState | None = None
@@ -89,12 +94,12 @@ def outcome(
         if stopping is Reason.JOB_TIMEOUT:
             return JobStatus.FAILED, Reason.JOB_TIMEOUT, None
         if clean_up is None:
-            return JobStatus.CANCELLED, Reason.CANCELLED, None
+            return JobStatus.CANCELLED, stopping if stopping in _CANCELS else Reason.CANCELLED, None
         cause = clean_up
     if cause is not None:
         return JobStatus.FAILED, cause.reason or Reason.EXIT_CODE, cause
-    if cleaned_up and stopping is not None:
-        return (JobStatus.CANCELLED if stopping is Reason.CANCELLED else JobStatus.FAILED), stopping, None
+    if early and stopping is not None:
+        return (JobStatus.CANCELLED if stopping in _CANCELS else JobStatus.FAILED), stopping, None
     return JobStatus.SUCCEEDED, None, None
 
 

@@ -20,7 +20,11 @@ _KNOWN: Final = frozenset({"param", "matrix"})
 def plan_of(wanted: Wanted) -> PipelinePlan:
     """The tasks that a wanted job would have, in its order. Raises InvalidParameters if a step cannot be started with
     the parameters."""
-    return PipelinePlan(tasks=[_planned(definition, wanted.params) for definition in wanted.definitions])
+    return PipelinePlan(
+        tasks=[_planned(definition, wanted.params) for definition in wanted.definitions],
+        concurrency_key=wanted.concurrency_key,
+        concurrency=wanted.concurrency,
+    )
 
 
 def _planned(definition: TaskDefinition, params: Mapping[str, Scalar]) -> PlannedTask:

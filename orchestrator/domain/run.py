@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from orchestrator.domain import retry, waiting
+from orchestrator.domain.concurrency import ClaimState
 from orchestrator.domain.moves import JobMoves
 from orchestrator.domain.outcome import doing, waited
 from orchestrator.domain.parameters import resolved_inputs
@@ -20,8 +21,10 @@ from schemas.events import (
     ExecutionFinished,
     ExecutionLost,
     ExecutionStarted,
+    JobAdmitted,
     JobCancelRequested,
     JobReprioritized,
+    JobWaiting,
     TaskApproved,
     TaskExpired,
     TaskRejected,
@@ -53,6 +56,32 @@ class JobRun(JobMoves):
         """Decide every step that depends on no other. A job without open tasks succeeds at once."""
         self.decide([step for step in self.steps if step.ready and step.open], now)
         self.close_if_done(now)
+        self.find_due()
+
+    def wait(self, why: str, now: datetime) -> None:
+        """Note that a job that has not begun waits for its concurrency key."""
+        self.say(JobWaiting(job_id=self.job.id, concurrency_key=self.job.concurrency_key, detail=why), now)
+
+    def admit(self, now: datetime) -> None:
+        """Begin a job that waited for its concurrency key. Its time runs from now on. Raises IllegalTransition if it
+        does not wait, or has ended."""
+        job = self.job
+        if not job.waits or JOB.is_final(job.status):
+            raise IllegalTransition(JOB.name, job.status, JobStatus.RUNNING)
+        job.claim = ClaimState.HELD
+        if job.time_left is not None:
+            job.deadline, job.time_left = now + job.time_left, None
+            self.note_due()
+        self.say(JobAdmitted(job_id=job.id, concurrency_key=job.concurrency_key), now)
+        self.begin(now)
+
+    def drop(self, reason: Reason, detail: str | None, now: datetime) -> None:
+        """Stop a job because of its concurrency key, unless it is being stopped already or has ended."""
+        if JOB.is_final(self.job.status) or self.job.stopping is not None:
+            return
+        self.job.detail = detail
+        self.say(JobCancelRequested(job_id=self.job.id, reason=reason, detail=detail), now)
+        self._stop(reason, now)
         self.find_due()
 
     def cancel(self, now: datetime) -> None:

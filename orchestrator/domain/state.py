@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from orchestrator.domain.concurrency import ClaimState, Key
 from orchestrator.domain.definition import StepRules
 from schemas.matrix import title
 from schemas.params import Scalar
@@ -41,11 +42,12 @@ class JobState:
     detail: str | None = None
     """The reason in words, where the reason alone does not explain enough."""
     stopping: Reason | None = None
-    """Why the job is being stopped: `cancelled` or `job_timeout`."""
+    """Why the job is being stopped: `cancelled`, `job_timeout`, `superseded` or `concurrency_limit`."""
     deadline: datetime | None = None
     """The job's time limit; while it is being stopped, the limit of its clean-up, if that goes on."""
     time_left: timedelta | None = None
-    """How much of its time is left, while that stands still because an approval waits; it has no deadline then."""
+    """How much of its time is left, while that stands still because an approval waits, or the job for its key; it has
+    no deadline then."""
     due_at: datetime | None = None
     """The first moment at which something is due: the deadline, or that of an approval."""
     cleanup_timeout: float = CLEANUP_TIMEOUT
@@ -60,6 +62,20 @@ class JobState:
     """How many times the job and its tasks were written before."""
     outputs_bytes: int | None = None
     """About how many bytes the outputs of its tasks take in memory, once they are counted."""
+    claim: ClaimState | None = None
+    """Whether it waits for its keys or holds them; it stays as it was when the job ends."""
+    concurrency_key: str | None = None
+    """The key that its user gave it."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a key, so that none of its steps is decided."""
+        return self.claim is ClaimState.WAITING
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys that it claims."""
+        return [] if self.concurrency_key is None else [Key("key", self.concurrency_key)]
 
     def starts_after(self, now: datetime) -> bool:
         """Whether its `run_at` is still to come."""

@@ -4,12 +4,16 @@ Pure: `orchestrator.submission` reads pipelines and earlier jobs, and checks the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from orchestrator.domain.concurrency import Claim, Key, rendered_key
 from orchestrator.domain.definition import TaskDefinition, TaskKey, again, job_name, of_command, of_steps
 from orchestrator.domain.environment import merged
-from orchestrator.domain.parameters import resolved
+from orchestrator.domain.expressions import BadExpression
+from orchestrator.domain.graph import Fault
+from orchestrator.domain.parameters import InvalidParameters, resolved
+from schemas.concurrency import ConcurrencySpec
 from schemas.params import ParamSpec, Scalar
 from schemas.sizes import parameter_variable
 from schemas.specs import CLEANUP_TIMEOUT, CommandSpec, Priority
@@ -30,6 +34,9 @@ class RunnablePipeline:
     cleanup_timeout: float = CLEANUP_TIMEOUT
     declared: Mapping[str, ParamSpec] = field(default_factory=dict)
     """Its declarations of parameters."""
+    key_template: str | None = None
+    """The concurrency key of its jobs, as it was written."""
+    concurrency: ConcurrencySpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class FormerJob:
     timeout: float | None
     cleanup_timeout: float
     tasks: list[FormerTask]
+    key_template: str | None = None
+    concurrency: ConcurrencySpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,20 @@ class Wanted:
     schedule_id: str | None = None
     kept: Mapping[TaskKey, FormerTask] = field(default_factory=dict)
     """The tasks of an earlier job that do not run again, with how they ended (`orchestrator.domain.rerun`)."""
+    key_template: str | None = None
+    """Its concurrency key, as it was written."""
+    concurrency_key: str | None = None
+    """The same with the values of its expressions."""
+    concurrency: ConcurrencySpec | None = None
+    """What its key means for it; None without a key."""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What it has to hold before it begins."""
+        if self.concurrency_key is None:
+            return ()
+        spec = self.concurrency or ConcurrencySpec()
+        return (Claim(Key("key", self.concurrency_key), spec.limit, spec.when_full),)
 
 
 def wanted_of_command(
@@ -137,6 +160,8 @@ def wanted_of_pipeline(
         priority=priority,
         labels=labels or {},
         run_at=run_at,
+        key_template=pipeline.key_template,
+        concurrency=pipeline.concurrency,
     )
 
 
@@ -171,4 +196,23 @@ def wanted_of_former(
         cleanup_timeout=former.cleanup_timeout,
         rerun_of=rerun_of,
         kept=kept or {},
+        key_template=former.key_template,
+        concurrency=former.concurrency,
     )
+
+
+def keyed(job: Wanted, template: str | None = None, concurrency: ConcurrencySpec | None = None) -> Wanted:
+    """The job with its concurrency key: the one given, or else its pipeline's or former job's. Raises
+    InvalidParameters for a key without a value, and for `concurrency` without a key."""
+    template, concurrency = template or job.key_template, concurrency or job.concurrency
+    if template is None:
+        if concurrency is not None:
+            what = "needs a concurrency_key, which says what jobs it is about; the pipeline has none"
+            raise InvalidParameters([Fault(("concurrency",), what, "missing_key")])
+        return job
+    try:
+        key = rendered_key(template, job.params)
+    except BadExpression as error:
+        raise InvalidParameters([Fault(("concurrency_key",), str(error), "bad_key")]) from None
+    concurrency = concurrency or ConcurrencySpec()
+    return replace(job, key_template=template, concurrency_key=key, concurrency=concurrency)

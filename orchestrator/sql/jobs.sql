@@ -115,6 +115,7 @@ where true
     and j.priority = :priority::text and j.priority <> 'normal' -- if given
     and j.rerun_of = :rerun_of::uuid -- if given
     and j.schedule_id = :schedule_id::uuid -- if given
+    and j.concurrency_key = :concurrency_key::text -- if given
     and j.reason = :reason::text -- if given
     and j.pipeline_version = :pipeline_version::integer and j.pipeline_id is not null -- if given
     and right(j.id::text, 8) = :short_id::text -- if given
@@ -154,7 +155,7 @@ order by x.started_at nulls last, x.id
 -- A job's definition.
 select
     j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.env, j.params, j.labels,
-    j.declared, j.timeout, j.cleanup_timeout, p.archived_at is not null as archived
+    j.declared, j.timeout, j.cleanup_timeout, j.key_template, j.concurrency, p.archived_at is not null as archived
 from jobs j left join pipelines p on p.id = j.pipeline_id
 where j.id = $1::uuid
 

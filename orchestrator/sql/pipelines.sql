@@ -6,9 +6,10 @@ values ($1::uuid, $2, $3, 1, $4, $4)
 -- name: insert_pipeline_version
 -- Insert a version of a pipeline.
 insert into pipeline_versions (
-    pipeline_id, version, name, description, steps, env, params, timeout, cleanup_timeout, created_at
+    pipeline_id, version, name, description, steps, env, params, timeout, cleanup_timeout, created_at, concurrency_key,
+    concurrency
 )
-values ($1::uuid, $2, $3, $4, $5::text::json, $6::text::json, $7::text::json, $8, $9, $10)
+values ($1::uuid, $2, $3, $4, $5::text::json, $6::text::json, $7::text::json, $8, $9, $10, $11, $12::text::json)
 
 -- name: update_pipeline
 -- Make the next version the current one. Returns its number, or no row when no active pipeline has this id.
@@ -58,6 +59,7 @@ limit :limit
 
 -- name: pipelines_to_run
 -- The definitions with which jobs of these pipelines would run now; archived pipelines are left out.
-select p.id::text as id, p.name, p.version, v.steps, v.env, v.params, v.timeout, v.cleanup_timeout
+select p.id::text as id, p.name, p.version, v.steps, v.env, v.params, v.timeout, v.cleanup_timeout, v.concurrency_key,
+    v.concurrency
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
 where p.id = any($1::uuid[]) and p.archived_at is null

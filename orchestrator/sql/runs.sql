@@ -4,7 +4,7 @@
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id,
     schedule_id::text as schedule_id, priority, priority_changes, params, created_at, started_at, finished_at, deadline,
-    due_at, time_left, cleanup_timeout, run_at, traceparent, tracestate
+    due_at, time_left, cleanup_timeout, run_at, traceparent, tracestate, claim, concurrency_key
 from jobs
 where id = any($1::uuid[])
 order by jobs.id

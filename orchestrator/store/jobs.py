@@ -12,6 +12,7 @@ from orchestrator.store.declared import read_declared
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
 from orchestrator.store.timeline import timeline_rows
+from schemas.concurrency import ConcurrencySpec
 from schemas.events import ScheduleFinished
 from schemas.ids import id_above, is_id
 from schemas.rest.jobs import JobQuery
@@ -25,6 +26,7 @@ from shared.postgres import Database, Page, Record, Runner, Transaction, load_qu
 
 _FILTERS: Final = (
     *("status", "pipeline_id", "name", "rerun_of", "schedule_id", "reason", "pipeline_version", "short_id"),
+    "concurrency_key",
     *("created_after", "created_before"),
 )
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
@@ -176,6 +178,8 @@ class JobStore:
             labels=job["labels"],
             timeout=job["timeout"],
             cleanup_timeout=job["cleanup_timeout"],
+            key_template=job["key_template"],
+            concurrency=None if job["concurrency"] is None else ConcurrencySpec.model_validate(job["concurrency"]),
             tasks=[_former_task(row) for row in rows],
         )
 

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from orchestrator.domain.wanted import RunnablePipeline
 from orchestrator.store.declared import read_declared, write_declared
+from schemas.concurrency import ConcurrencySpec
 from schemas.ids import is_id
 from schemas.rest.pipelines import PipelineCreate, PipelineQuery
 from schemas.steps import STEPS
@@ -83,14 +84,22 @@ class PipelineStore:
         sql = self._sql["insert_pipeline_version"]
         params = write_declared(wanted.params)
         of = (wanted.name, wanted.description, steps, env, params, wanted.timeout, wanted.cleanup_timeout, moment)
-        await tx.execute(sql, pipeline_id, version, *of)
+        concurrency = None if wanted.concurrency is None else wanted.concurrency.model_dump_json()
+        await tx.execute(sql, pipeline_id, version, *of, wanted.concurrency_key, concurrency)
         body: str = await tx.fetch_value(self._sql["get_pipeline"], pipeline_id)
         return body
 
 
 def _runnable(row: Record) -> RunnablePipeline:
-    steps = STEPS.validate_python(row["steps"])
-    limits = row["timeout"], row["cleanup_timeout"]
     return RunnablePipeline(
-        row["id"], row["name"], row["version"], steps, row["env"], *limits, read_declared(row["params"])
+        row["id"],
+        row["name"],
+        row["version"],
+        STEPS.validate_python(row["steps"]),
+        row["env"],
+        row["timeout"],
+        row["cleanup_timeout"],
+        read_declared(row["params"]),
+        key_template=row["concurrency_key"],
+        concurrency=None if row["concurrency"] is None else ConcurrencySpec.model_validate(row["concurrency"]),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from orchestrator.domain.concurrency import ClaimState
 from orchestrator.domain.definition import StepRules
 from orchestrator.domain.environment import merged
 from orchestrator.domain.executions import ExecutionRow
@@ -204,6 +205,8 @@ def _job(row: Record) -> JobState:
         traceparent=row["traceparent"],
         tracestate=row["tracestate"],
         version=row["version"],
+        claim=ClaimState(row["claim"]) if row["claim"] else None,
+        concurrency_key=row["concurrency_key"],
     )
 
 

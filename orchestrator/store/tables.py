@@ -2,11 +2,13 @@
 of each value (`shared.postgres.named`)."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 from pydantic_core import to_json
 
+from orchestrator.domain.concurrency import Claim
 from orchestrator.domain.definition import StepRules, TaskDefinition
 from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.making import NewJob
@@ -32,6 +34,17 @@ class NewTask(NamedTuple):
     position: int
     task: TaskState
     definition: TaskDefinition
+
+
+class ClaimRow(NamedTuple):
+    """A claim to insert."""
+
+    job_id: str
+    claim: Claim
+    rank: int
+    since: datetime
+    arrived: bool
+    held_at: datetime | None
 
 
 class TimelineRow(NamedTuple):
@@ -74,11 +87,16 @@ def _outputs(row: NewTask | TaskRow) -> str | None:
     return to_json(row.task.outputs).decode() if row.task.outputs else None
 
 
+def _concurrency(job: NewJob) -> str | None:
+    return None if job.wanted.concurrency is None else job.wanted.concurrency.model_dump_json()
+
+
 NEW_JOBS: Final = Rows[NewJob](
     Column("id", "uuid", attrgetter("run.job.id")),
     Column("name", "text", attrgetter("run.job.name")),
     Column("status", "text", attrgetter("run.job.status")),
     Column("reason", "text", attrgetter("run.job.reason")),
+    Column("detail", "text", attrgetter("run.job.detail")),
     Column("pipeline_id", "uuid", attrgetter("run.job.pipeline_id")),
     Column("pipeline_version", "integer", attrgetter("wanted.pipeline_version")),
     Column("priority", "text", attrgetter("run.job.priority")),
@@ -99,6 +117,10 @@ NEW_JOBS: Final = Rows[NewJob](
     Column("finished_at", "timestamptz", attrgetter("run.job.finished_at")),
     Column("traceparent", "text", attrgetter("run.job.traceparent")),
     Column("tracestate", "text", attrgetter("run.job.tracestate")),
+    Column("concurrency_key", "text", attrgetter("run.job.concurrency_key")),
+    Column("key_template", "text", attrgetter("wanted.key_template")),
+    Column("concurrency", "text", _concurrency, cast="json"),
+    Column("claim", "text", attrgetter("run.job.claim")),
 )
 
 NEW_TASKS: Final = Rows[NewTask](
@@ -176,4 +198,16 @@ EXECUTIONS: Final = Rows[ExecutionRow](
 TIMELINE: Final = Rows[TimelineRow](
     Column("job_id", "uuid"),
     Column("entries", "text", cast="json"),
+)
+
+CLAIMS: Final = Rows[ClaimRow](
+    Column("job_id", "uuid"),
+    Column("space", "text", attrgetter("claim.key.space")),
+    Column("key", "text", attrgetter("claim.key.name")),
+    Column("slot_limit", "integer", attrgetter("claim.limit")),
+    Column("when_full", "text", attrgetter("claim.when_full")),
+    Column("rank", "smallint"),
+    Column("since", "timestamptz"),
+    Column("arrived", "boolean"),
+    Column("held_at", "timestamptz"),
 )

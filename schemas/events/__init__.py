@@ -22,6 +22,7 @@ from schemas.events.executions import (
     LogSummary,
 )
 from schemas.events.jobs import (
+    JobAdmitted,
     JobCancelled,
     JobCancelRequested,
     JobCreated,
@@ -30,6 +31,7 @@ from schemas.events.jobs import (
     JobReprioritized,
     JobStarted,
     JobSucceeded,
+    JobWaiting,
 )
 from schemas.events.logs import LogChunk, LogGap, LogLine
 from schemas.events.pipelines import PipelineArchived, PipelineCreated, PipelineUpdated
@@ -86,6 +88,7 @@ __all__ = [
     "ExecutionRequested",
     "ExecutionReturned",
     "ExecutionStarted",
+    "JobAdmitted",
     "JobCancelRequested",
     "JobCancelled",
     "JobCreated",
@@ -95,6 +98,7 @@ __all__ = [
     "JobStarted",
     "JobSucceeded",
     "JobTarget",
+    "JobWaiting",
     "LogChunk",
     "LogGap",
     "LogLine",

@@ -26,6 +26,22 @@ class JobCreated(_JobEvent):
     labels: dict[str, str] = Field(default_factory=dict)
     rerun_of: str | None = None
     schedule_id: str | None = None
+    concurrency_key: str | None = None
+
+
+class JobWaiting(_JobEvent):
+    """The job does not start yet: as many others as may run hold its concurrency key."""
+
+    event_type = "jobs.waiting"
+    concurrency_key: str | None = None
+    detail: str = Field(description="What it waits for, in words.")
+
+
+class JobAdmitted(_JobEvent):
+    """The job has waited for its concurrency key, and holds it now: its first steps begin."""
+
+    event_type = "jobs.admitted"
+    concurrency_key: str | None = None
 
 
 class JobStarted(_JobEvent):
@@ -43,6 +59,8 @@ class JobReprioritized(_JobEvent):
 
 class JobCancelRequested(_JobEvent):
     event_type = "jobs.cancel_requested"
+    reason: Reason = Reason.CANCELLED
+    detail: str | None = None
 
 
 class _JobOver(_JobEvent):

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from schemas import words
+from schemas.concurrency import ConcurrencySpec, KeyTemplate
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.params import GivenInputs, Parameters, ParamSpec, Scalar
 from schemas.rest.executions import LogLineView
@@ -47,7 +48,14 @@ class JobCreate(InlineCommand):
     )
     priority: OrDefault[Priority] = Field("normal", description="Waiting tasks of a higher priority are placed first.")
     run_at: Timestamp | None = Field(None, description="Do not start it before this time.")
-    concurrency_key: str | None = Field(None, max_length=200, description="Not yet supported.")
+    concurrency_key: KeyTemplate | None = Field(
+        None,
+        description="Jobs with the same key limit each other. It may have expressions over parameters, such as "
+        "`deploy-${{ params.env }}`. By default, that of the pipeline.",
+    )
+    concurrency: ConcurrencySpec | None = Field(
+        None, description="How many jobs with this key run at once; by default as the pipeline says, or one."
+    )
     labels: OrDefault[Labels] = Field(default_factory=dict, description="Labels of your choice, for finding the job.")
 
     @model_validator(mode="after")
@@ -55,6 +63,8 @@ class JobCreate(InlineCommand):
         self.exactly_one_of("pipeline_id", "pipeline", "command")
         if self.command is not None and self.params:
             raise ValueError("params belong to a job of a pipeline; give a single command its env")
+        if self.command is not None and self.concurrency is not None and self.concurrency_key is None:
+            raise ValueError("concurrency needs a concurrency_key, which says what jobs it is about")
         return self
 
 
@@ -151,6 +161,14 @@ class Job(Model):
     run_at: Timestamp | None = Field(description="It does not start before this time.")
     rerun_of: Id | None = Field(description="The job that this one repeats.")
     schedule_id: Id | None = Field(description="The schedule that created it.")
+    concurrency_key: str | None = Field(None, description="Its concurrency key, with the values of its expressions.")
+    concurrency: ConcurrencySpec | None = Field(
+        None,
+        description="How many jobs with this key run at once, as far as this job is concerned; null without a key.",
+    )
+    waiting_for: str | None = Field(
+        None, description="What it waits for before its first steps are queued, in words; null if it does not wait."
+    )
     created_at: Timestamp = Field(description="When it was accepted.")
     started_at: Timestamp | None = Field(description="When its first process started.")
     finished_at: Timestamp | None = Field(description="When it ended.")
@@ -194,6 +212,7 @@ class JobQuery(LabelQuery):
     priority: Priority | None = Field(None, description="Only jobs with this priority.")
     rerun_of: str | None = Field(None, description="Only reruns of this job.")
     schedule_id: str | None = Field(None, description="Only jobs that this schedule created.")
+    concurrency_key: str | None = Field(None, description="Only jobs with exactly this concurrency key.")
     reason: Reason | None = Field(None, description="Only jobs with this reason.")
     pipeline_version: int | None = Field(
         None, ge=1, le=2**31 - 1, description="Only jobs of this version of the pipeline."

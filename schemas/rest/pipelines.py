@@ -1,9 +1,10 @@
 """Pipelines over REST: requests and responses. The orchestrator checks the graph."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, RootModel
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, model_validator
 
+from schemas.concurrency import ConcurrencySpec, KeyTemplate
 from schemas.model import Id, Model, Name, OrDefault, Timestamp, without_controls
 from schemas.params import Declarations, Parameters, ParamSpec, Scalar
 from schemas.rest.lists import PageQuery
@@ -67,6 +68,18 @@ class PipelineCreate(Model):
     cleanup_timeout: OrDefault[CleanupSeconds] = Field(
         CLEANUP_TIMEOUT, description="Time limit of `always` steps after a cancel or the timeout, in seconds."
     )
+    concurrency_key: KeyTemplate | None = Field(
+        None,
+        description="Jobs with the same key limit each other, also those of other pipelines. It may have expressions "
+        "over parameters, such as `deploy-${{ params.env }}`.",
+    )
+    concurrency: ConcurrencySpec | None = Field(None, description="How many jobs with this key run at once.")
+
+    @model_validator(mode="after")
+    def _about_a_key(self) -> Self:
+        if self.concurrency is not None and self.concurrency_key is None:
+            raise ValueError("concurrency: needs a concurrency_key, which says what jobs it is about")
+        return self
 
 
 class PipelineText(Model):
@@ -138,6 +151,10 @@ class PipelinePlan(Model):
     """What a job of a pipeline would consist of."""
 
     tasks: list[PlannedTask] = Field(description="The tasks, in the order of the steps.")
+    concurrency_key: str | None = Field(
+        None, description="The job's concurrency key, with the values of its expressions."
+    )
+    concurrency: ConcurrencySpec | None = Field(None, description="How many jobs with this key run at once.")
 
 
 class Pipeline(Model):
@@ -157,6 +174,8 @@ class Pipeline(Model):
     cleanup_timeout: float = Field(
         description="Time limit of `always` steps after a cancel or the timeout, in seconds."
     )
+    concurrency_key: str | None = Field(None, description="The concurrency key of its jobs, as it was written.")
+    concurrency: ConcurrencySpec | None = Field(None, description="How many jobs with this key run at once.")
     created_at: Timestamp = Field(description="When the pipeline was created.")
     updated_at: Timestamp = Field(description="When its latest version was created.")
 

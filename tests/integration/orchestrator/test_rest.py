@@ -114,7 +114,7 @@ async def test_a_batch_with_one_bad_job_makes_none(house: House) -> None:
     good = {"command": "true"}
     problem = await house.post("/api/v1/jobs/batch", [good, good | {"comand": "x"}], status=422)
     assert problem["errors"][0]["loc"][:2] == ["body", 1]
-    problem = await house.post("/api/v1/jobs/batch", [good, good | {"concurrency_key": "x"}], status=422)
+    problem = await house.post("/api/v1/jobs/batch", [good, good | {"concurrency_key": ""}], status=422)
     assert problem["errors"][0]["loc"] == ["body", 1, "concurrency_key"]
     problem = await house.post("/api/v1/jobs/batch", [good, {"pipeline_id": new_id()}], status=404)
     assert "job 1 of the batch" in problem["detail"]

@@ -15,6 +15,7 @@ import pytest
 from orchestrator.api import jobs
 from orchestrator.memory import RunMemory
 from orchestrator.recall import START, Unheard
+from orchestrator.store.claims import ClaimStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore
 from orchestrator.traces import Traces
@@ -109,6 +110,7 @@ def _elsewhere(house: House, outbox: Outbox) -> UnitOfWork:
         outbox,
         JobStore(house.database),
         RunStore(house.database),
+        ClaimStore(house.database),
         Traces(Tracing("orchestrator")),
         memory,
         Watch(house.bus, ended=memory.forget, missed=memory.clear),

@@ -40,7 +40,7 @@ def _pipelines() -> Iterator[Any]:
 def checked(text: str) -> PipelineCreate:
     """The pipeline of a text. Raises BadText, ValidationError and InvalidGraph."""
     pipeline = PipelineCreate.model_validate_json(to_json(read_document(text).fields), strict=True)
-    check(pipeline.steps, pipeline.params)
+    check(pipeline.steps, pipeline.params, pipeline.concurrency_key)
     return pipeline
 
 

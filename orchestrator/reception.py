@@ -1,0 +1,73 @@
+"""New jobs begin: at once, or, with a concurrency key, when they may. `orchestrator.admission` has those that wait.
+
+A job without a key costs nothing here. For jobs with one, their keys are locked to the end of the transaction, so that
+no other gives them away meanwhile; whether a job holds its key, waits or is refused is decided in
+`orchestrator.domain.concurrency`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from orchestrator.domain.concurrency import Arrivals, ClaimState, Full, Key, LineTooLong, Member, Start
+from orchestrator.domain.making import NewJob
+from orchestrator.domain.wanted import Wanted
+from orchestrator.store.claims import ClaimStore
+from orchestrator.submission import begin_all
+from shared.clock import now
+from shared.errors import Conflict, TooManyWaiting
+from shared.outbox import OutboxTransaction
+
+
+class Occupied(Conflict):
+    """Others hold the key of a job that is not to wait. The message names them."""
+
+
+class Reception:
+    """Begins new jobs."""
+
+    def __init__(self, claims: ClaimStore) -> None:
+        self._claims = claims
+        self._waiting: Callable[[Iterable[Key]], None] = lambda _: None
+        self._superseded: Callable[[], None] = lambda: None
+
+    def when(self, *, waiting: Callable[[Iterable[Key]], None], superseded: Callable[[], None]) -> None:
+        """Call `waiting` after each commit of jobs that wait, with their keys, and `superseded` after each by which
+        older jobs are to be cancelled."""
+        self._waiting = waiting
+        self._superseded = superseded
+
+    async def begin(self, tx: OutboxTransaction, wanted: Sequence[Wanted], *, batch: bool = False) -> list[NewJob]:
+        """Create jobs, in their order, to be inserted in the same transaction. Raises Occupied for a job that is not to
+        wait, and TooManyWaiting."""
+        if not any(job.claims for job in wanted):
+            return begin_all(wanted)
+        keys = {claim.key for job in wanted for claim in job.claims}
+        await self._claims.lock(tx, keys)
+        moment = now()
+        arrivals = Arrivals(await self._claims.lines(tx, keys))
+        try:
+            for job in wanted:
+                later = job.run_at is not None and job.run_at > moment
+                arrivals.add(Member(job.id, job.name), job.claims, later=later)
+        except Full as error:
+            raise Occupied(f"job {error.place} of the batch: {error}" if batch else str(error)) from None
+        except LineTooLong as error:
+            raise TooManyWaiting(str(error)) from None
+        for line in arrivals.lines.values():
+            if line.superseded:
+                await self._claims.supersede(tx, line)
+                tx.on_commit(self._superseded)
+        if any(start.state is ClaimState.WAITING for start in arrivals.starts):
+            tx.on_commit(partial(self._waiting, keys))  # a holder may have ended in the meantime
+        return begin_all(wanted, arrivals.starts, moment=moment)
+
+    async def begin_missing(self, tx: OutboxTransaction, wanted: Wanted) -> NewJob:
+        """As `begin`, for a job whose id another service chose. If it exists already, it is not asked what becomes of
+        it: the result is not inserted."""
+        if wanted.claims:
+            await self._claims.lock(tx, [claim.key for claim in wanted.claims])
+            if await self._claims.existing(tx, [wanted.id]):
+                [known] = begin_all([wanted], [Start(ClaimState.WAITING)])
+                return known
+        [new] = await self.begin(tx, [wanted])
+        return new
