@@ -70,6 +70,11 @@ class Submission:
             self.perhaps_received = True
             raise self._error or Unreachable("no answer in time", perhaps_received=True) from None
 
+    def note(self, error: ClientError) -> None:
+        """Note why the request is sent again."""
+        self._error = error
+        self._failed.set()
+
     async def tell(self) -> None:
         """After a while, print that the job is not accepted yet, and why."""
         await asyncio.sleep(TOLD_AFTER)
@@ -84,8 +89,8 @@ class Submission:
             try:
                 return await self._send(self.key)
             except ClientError as error:
-                self._error = failure = error
-                self._failed.set()
+                failure = error
+                self.note(error)
                 self.perhaps_received = self.perhaps_received or error.perhaps_received
                 if not passes(error) or asyncio.get_running_loop().time() > until:
                     raise

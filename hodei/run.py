@@ -70,7 +70,7 @@ async def rerun(client: Client, job_id: str, start: str, *, quiet: bool = False,
 
 async def _run(client: Client, send: Send, *, detach: bool, quiet: bool, as_json: bool) -> int:
     with Interrupts(output=not detach) as interrupts:
-        submitted = await _submit(send, interrupts)
+        submitted = await _submit(client, send, interrupts)
         if submitted is None:
             return _own_code(interrupts)
         if detach and not interrupts.asked.is_set():
@@ -134,9 +134,10 @@ def exit_code(job: JobDetail) -> int:
     return TIMED_OUT if job.reason is Reason.JOB_TIMEOUT else 1  # its clean-up was still running
 
 
-async def _submit(send: Send, interrupts: Interrupts) -> JobDetail | None:
+async def _submit(client: Client, send: Send, interrupts: Interrupts) -> JobDetail | None:
     """The job that was created. On failure prints whether the job may have been accepted, and returns None."""
     submission = Submission(send, stop=interrupts.asked)
+    client.on_retry = submission.note
     submitting, telling = asyncio.create_task(submission.answer()), asyncio.create_task(submission.tell())
     asked, insisted = (asyncio.create_task(event.wait()) for event in (interrupts.asked, interrupts.insisted))
     perhaps_received = True

@@ -3,14 +3,14 @@ calls."""
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from yarl import URL
 
 from hodei.client.calls import one
-from hodei.client.errors import BadAddress, WrongSetting
+from hodei.client.errors import BadAddress, ClientError, WrongSetting
 from hodei.client.transport import Transport
 from schemas.rest.health import Health
 from schemas.variables import unknown_variables
@@ -28,6 +28,9 @@ class Services:
         timeout: float = 30.0,
         attempts: int = 4,
     ) -> None:
+        self.on_retry: Callable[[ClientError], None] = lambda _: None
+        """Called with the error before a request is sent again, or a stream is opened again: the service was away, or
+        turned the request away."""
         if not (orchestrator and scheduler and worker_manager) and (unknown := unknown_variables(os.environ)):
             raise WrongSetting("; ".join(unknown))
 
@@ -36,7 +39,13 @@ class Services:
             here = f"http://127.0.0.1:{os.environ.get(f'{service}_PORT') or port}"
             name = "" if given else f"HODEI_{service}_URL: " if url else f"{service}_PORT: "
             address = _address(url or here, name)
-            return Transport(address, timeout=timeout, attempts=attempts, name=service.lower().replace("_", " "))
+            return Transport(
+                address,
+                timeout=timeout,
+                attempts=attempts,
+                name=service.lower().replace("_", " "),
+                on_retry=lambda error: self.on_retry(error),
+            )
 
         self.orchestrator = transport(orchestrator, "ORCHESTRATOR", 8080)
         self.scheduler = transport(scheduler, "SCHEDULER", 8081)

@@ -1,7 +1,7 @@
 """The client's HTTP: one session for each service, deadlines, retries of safe requests, problems raised as errors.
 
 GET, PUT and DELETE are safe to send again, and so is a POST with an Idempotency-Key, which every creating call has.
-Other requests are sent once.
+Other requests are sent once, unless they were turned away (429): that had no effect.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from hodei.client.errors import ApiError, ClientError, UnexpectedAnswer, Unreach
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.rest.problem import Problem
 
-RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
+TURNED_AWAY: Final = 429
+RETRIED_STATUSES: Final = frozenset({TURNED_AWAY, 502, 503, 504})
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 5.0
 STEADY: Final = 1.0
@@ -37,16 +38,26 @@ Query = Mapping[str, str | int | float | Sequence[str] | None]
 class Transport:
     """An HTTP session with one service; `name` is the service's name, for messages.
 
-    `timeout` is the deadline of one response in seconds, `attempts` the most times that a safe request is sent.
-    `patience` is the number of seconds for which a stream is resumed after it broke.
+    `timeout` is the deadline of one response in seconds, `attempts` the most times that a safe request is sent. A
+    request that was turned away is sent again after as long as the service asks for, while that ends within `timeout`;
+    with one attempt, never. `patience` is the number of seconds for which a stream is resumed after it broke.
+    `on_retry` is called with the error before a request is sent again.
     """
 
     def __init__(
-        self, base_url: str | URL, *, timeout: float, attempts: int, patience: float = 60.0, name: str = "service"
+        self,
+        base_url: str | URL,
+        *,
+        timeout: float,
+        attempts: int,
+        patience: float = 60.0,
+        name: str = "service",
+        on_retry: Callable[[ClientError], None] = lambda _: None,
     ) -> None:
         self.base_url = URL(base_url)
         self._name = name
         self._timeout, self._attempts, self._patience = timeout, attempts, patience
+        self._on_retry = on_retry
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -77,25 +88,40 @@ class Transport:
         if creates:
             headers["Idempotency-Key"] = idempotency_key or str(uuid.uuid4())
         attempts = self._attempts if creates or method != "POST" else 1
-        received = False
-        for attempt in range(1, attempts + 1):
+        within = timeout or self._timeout
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + within if self._attempts > 1 else float("-inf")
+        received, failures, refusals = False, 0, 0
+        while True:
             try:
-                answer = await self._send(method, path, body, query, headers, timeout or self._timeout)
+                answer = await self._send(method, path, body, query, headers, within)
             except (aiohttp.ClientError, TimeoutError) as error:
                 received = received or not isinstance(error, aiohttp.ClientConnectorError)
-                if attempt == attempts:
-                    words = _why(error) or "no answer in time"
-                    raise Unreachable(f"{self.base_url}: {words}", perhaps_received=received) from error
-                await asyncio.sleep(_delay(attempt))
-                continue
-            if answer.status < 400:
-                return answer
-            received = received or answer.status >= 500
-            if answer.status in RETRIED_STATUSES and attempt < attempts:
-                await asyncio.sleep(max(_delay(attempt), min(answer.retry_after, LONGEST_DELAY)))
-                continue
-            raise ApiError(answer.problem(), perhaps_received=received)
-        raise AssertionError("unreachable: the loop returns or raises")
+                failures += 1
+                words = _why(error) or "no answer in time"
+                failure: ClientError = Unreachable(f"{self.base_url}: {words}", perhaps_received=received)
+                if failures == attempts:
+                    raise failure from error
+                pause = _delay(failures)
+            else:
+                if answer.status < 400:
+                    return answer
+                received = received or answer.status >= 500
+                failure = ApiError(answer.problem(), perhaps_received=received)
+                if answer.status == TURNED_AWAY:
+                    refusals += 1
+                    pause = max(_delay(refusals), answer.retry_after)
+                    if clock() + pause > give_up:
+                        raise failure
+                elif answer.status in RETRIED_STATUSES:
+                    failures += 1
+                    pause = max(_delay(failures), min(answer.retry_after, LONGEST_DELAY))
+                    if failures == attempts:
+                        raise failure
+                else:
+                    raise failure
+            self._on_retry(failure)
+            await asyncio.sleep(pause)
 
     async def stream(
         self, path: str, *, query: Query | None = None, last_id: str | None = None
@@ -116,7 +142,8 @@ class Transport:
                 async with self._listen(path, query, headers) as response:
                     if response.status >= 400:
                         answer = Answer(self, response.status, path, await response.read(), dict(response.headers))
-                        pause, broken = min(answer.retry_after, LONGEST_DELAY), ApiError(answer.problem())
+                        most = self._patience if answer.status == TURNED_AWAY else LONGEST_DELAY
+                        pause, broken = min(answer.retry_after, most), ApiError(answer.problem())
                         if response.status not in RETRIED_STATUSES:
                             raise broken
                     elif response.content_type != "text/event-stream":
@@ -140,6 +167,7 @@ class Transport:
             failures += 1
             if clock() - whole_at >= self._patience:
                 raise broken
+            self._on_retry(broken)
             await asyncio.sleep(max(_delay(failures), pause))
 
     def read(self, model: type[T], body: bytes | str) -> T:

@@ -108,7 +108,12 @@ async def away(request: web.Request) -> web.StreamResponse:
 
 
 async def overloaded(request: web.Request) -> web.StreamResponse:
-    return web.json_response({}, status=429, headers={"Retry-After": "0"})
+    """For longer than the client waits."""
+    return web.json_response({"detail": "too many jobs"}, status=429, headers={"Retry-After": "3600"})
+
+
+async def overloaded_for_a_second(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"title": "Too Many Requests", "status": 429}, status=429, headers={"Retry-After": "1"})
 
 
 async def broken_off(request: web.Request) -> web.StreamResponse:
@@ -234,7 +239,7 @@ async def test_cancelling_goes_on_through_overload_and_failures(
         os.kill(os.getpid(), signal.SIGINT)
         assert await following == 130
     assert (platform.status, platform.refusals) == ("cancelled", [])
-    assert capsys.readouterr().err.count("hodei: 429") == 1
+    assert capsys.readouterr().err.count("hodei: 503") == 1  # the client itself waits where it is turned away
 
 
 async def test_a_job_that_was_cancelled_elsewhere_is_not_an_interrupt(client: Client, platform: Platform) -> None:
@@ -253,6 +258,18 @@ async def test_a_submission_waits_for_an_orchestrator_that_starts_and_says_so(
         async with TestServer(platform.app(), port=port):
             assert await running == 0
     assert f"the job is not accepted yet (http://127.0.0.1:{port}: Connect call failed" in said
+
+
+async def test_a_submission_that_is_turned_away_waits_and_says_so(
+    client: Client, platform: Platform, told: asyncio.Queue[str]
+) -> None:
+    platform.submissions = [overloaded_for_a_second]
+    platform.end("succeeded")
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(run.run(client, JOB, quiet=True))
+        assert "the job is not accepted yet (429" in await told.get()
+        assert await running == 0
+    assert (len(platform.keys), len(set(platform.keys))) == (2, 1)
 
 
 async def test_a_submission_that_cannot_have_arrived_is_given_up_at_the_first_signal(
