@@ -157,11 +157,12 @@ class Admission(Loop):
 
     async def _cancel(self) -> int:
         """Cancel the jobs whose places newer ones have taken. Returns their number."""
-        found = {one.job_id: one.by for one in await self._claims.superseded(AT_ONCE)}
+        found = {one.job_id: one for one in await self._claims.superseded(AT_ONCE)}
         moment = now()
 
         def cancel(run: JobRun) -> None:
-            run.drop(Reason.SUPERSEDED, superseded_by(found[run.job.id]), moment)
+            one = found[run.job.id]
+            run.drop(Reason.SUPERSEDED, superseded_by(one.by, one.space), moment)
 
         if found:
             await self._work.change(found, cancel, moment)

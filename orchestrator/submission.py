@@ -131,7 +131,7 @@ class Submission:
         if single and len(job.definitions) > 1:
             says = f"has {len(job.definitions)} steps, and an execution is of one: run the job again instead"
             raise Invalid([FieldError(("body", "job_id"), says, "several_steps")])
-        job = replace(job, priority=target.priority, labels=target.labels or job.labels)
+        job = replace(job, priority=target.priority, labels=target.labels or job.labels, overlap=target.overlap)
         if not single:
             with _refused(("body",)):
                 job = keyed(job, target.concurrency_key, target.concurrency)

@@ -82,15 +82,16 @@ class Line:
     """The id of the job for which they are cancelled."""
 
     def full(self, limit: int) -> bool:
-        """Whether a job with this limit has to wait."""
-        return self.holding + self.ready >= limit
+        """Whether a job with this limit has to wait. Jobs of a schedule follow each other: one that waits for another
+        key is not overtaken."""
+        return self.holding + (self.waiting if self.key.space == "schedule" else self.ready) >= limit
 
     def why(self, limit: int) -> str:
         """Why a job with this limit does not start, in words."""
-        allowed = f"at most {limit} {'job' if limit == 1 else 'jobs'} at a time"
         if self.key.space == "schedule":
-            what = "runs" if limit == 1 else "run"
-            return f"of {self.key} {allowed} {what}, and {self._who()}"
+            who = f"{held_by(self.holders, self.holding)} is" if self.holders else "a former one that waits is"
+            return f"{self.key} runs one job at a time, and {who} not over"
+        allowed = f"at most {limit} {'job' if limit == 1 else 'jobs'} at a time"
         return f"{self.key} lets {allowed} run, and {self._who()}"
 
     def _who(self) -> str:
@@ -188,7 +189,7 @@ class Arrivals:
             line.ready = max(0, line.ready - before)
         for place in line.new[: excess - before]:
             self._count(place, -1)
-            detail = superseded_by(job.id)
+            detail = superseded_by(job.id, line.key.space)
             self.starts[place] = Start(ClaimState.WAITING, cancelled=Reason.SUPERSEDED, detail=detail)
 
     def _count(self, place: int, change: Literal[1, -1]) -> None:
@@ -219,9 +220,10 @@ def held_by(some: Sequence[Member], count: int) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def superseded_by(job_id: str) -> str:
+def superseded_by(job_id: str, space: Space) -> str:
     """Why a job is cancelled whose place a newer one takes, in words."""
-    return f"job {job_id} with the same concurrency key has taken its place"
+    of = "with the same concurrency key" if space == "key" else "of the same schedule"
+    return f"job {job_id} {of} has taken its place"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,11 @@ class JobState:
 
     @property
     def keys(self) -> list[Key]:
-        """The keys that it claims."""
-        return [] if self.concurrency_key is None else [Key("key", self.concurrency_key)]
+        """The keys that it claims, and perhaps that of its schedule."""
+        if self.claim is None:
+            return []
+        keys = [Key("key", self.concurrency_key)] if self.concurrency_key is not None else []
+        return [*keys, Key("schedule", self.schedule_id)] if self.schedule_id is not None else keys
 
     def starts_after(self, now: datetime) -> bool:
         """Whether its `run_at` is still to come."""

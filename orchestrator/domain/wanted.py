@@ -6,6 +6,7 @@ Pure: `orchestrator.submission` reads pipelines and earlier jobs, and checks the
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from orchestrator.domain.concurrency import Claim, Key, rendered_key
 from orchestrator.domain.definition import TaskDefinition, TaskKey, again, job_name, of_command, of_steps
@@ -13,12 +14,19 @@ from orchestrator.domain.environment import merged
 from orchestrator.domain.expressions import BadExpression
 from orchestrator.domain.graph import Fault
 from orchestrator.domain.parameters import InvalidParameters, resolved
-from schemas.concurrency import ConcurrencySpec
+from schemas.concurrency import ConcurrencySpec, Overlap, WhenFull
 from schemas.params import ParamSpec, Scalar
 from schemas.sizes import parameter_variable
 from schemas.specs import CLEANUP_TIMEOUT, CommandSpec, Priority
 from schemas.states import Reason, TaskStatus
 from schemas.steps import Decision, Step
+
+_WHILE_A_FORMER_RUNS: Final[Mapping[Overlap, WhenFull]] = {
+    "skip": "reject",
+    "queue": "queue",
+    "cancel_previous": "cancel_oldest",
+}
+"""What an `overlap` other than `allow` is as a limit of one job of the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +116,19 @@ class Wanted:
     """The same with the values of its expressions."""
     concurrency: ConcurrencySpec | None = None
     """What its key means for it; None without a key."""
+    overlap: Overlap | None = None
+    """What happens to it while a former job of its schedule is not over; None means that both run."""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
         """What it has to hold before it begins."""
-        if self.concurrency_key is None:
-            return ()
-        spec = self.concurrency or ConcurrencySpec()
-        return (Claim(Key("key", self.concurrency_key), spec.limit, spec.when_full),)
+        claims: list[Claim] = []
+        if self.concurrency_key is not None:
+            spec = self.concurrency or ConcurrencySpec()
+            claims.append(Claim(Key("key", self.concurrency_key), spec.limit, spec.when_full))
+        if self.schedule_id is not None and self.overlap is not None and self.overlap != "allow":
+            claims.append(Claim(Key("schedule", self.schedule_id), 1, _WHILE_A_FORMER_RUNS[self.overlap]))
+        return tuple(claims)
 
 
 def wanted_of_command(

@@ -84,7 +84,7 @@ limit $2
 
 -- name: superseded_jobs
 -- Jobs that are to be cancelled because newer ones took their places.
-select distinct on (c.job_id) c.job_id::text as job_id, c.superseded_by::text as by
+select distinct on (c.job_id) c.job_id::text as job_id, c.superseded_by::text as by, c.space
 from claims c join jobs j on j.id = c.job_id
 where c.superseded_by is not null and j.stopping is null
 order by c.job_id

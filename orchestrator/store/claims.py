@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from orchestrator.domain.concurrency import NAMED, Claim, Key, Line, Member, Waiter
+from orchestrator.domain.concurrency import NAMED, Claim, Key, Line, Member, Space, Waiter
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import JobRun
 from orchestrator.store.tables import CLAIMS, ClaimRow
@@ -24,6 +24,7 @@ class Superseded(NamedTuple):
 
     job_id: str
     by: str
+    space: Space
 
 
 @dataclass(frozen=True, slots=True)

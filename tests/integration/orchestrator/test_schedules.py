@@ -7,15 +7,19 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from orchestrator.undeliverable import UndeliverableTasks
+from schemas.concurrency import Overlap
 from schemas.events import (
     ExecutionRequested,
     JobTarget,
     ScheduleConfirmed,
     ScheduleFinished,
     ScheduleFired,
+    ScheduleRefused,
     TaskCancelRequested,
     TaskExpired,
+    TaskQueued,
 )
+from schemas.refusals import RefusalReason
 from schemas.specs import CommandSpec
 from schemas.states import JobStatus, Reason
 from shared.clock import now
@@ -27,13 +31,22 @@ from tests.integration.orchestrator.test_runs import _elsewhere as another_repli
 End = Callable[[House, dict[str, str]], Awaitable[object]]
 
 
-async def fire(house: House, target: JobTarget | None = None) -> ScheduleFired:
+def firing(target: JobTarget | None = None, schedule_id: str | None = None) -> ScheduleFired:
+    command = JobTarget(command=CommandSpec(command="true"), name="backup")
+    return ScheduleFired(schedule_id=schedule_id or new_id(), job_id=new_id(), target=target or command, due_at=now())
+
+
+async def fire(house: House, target: JobTarget | None = None, *, schedule_id: str | None = None) -> ScheduleFired:
     """A firing whose job was made."""
-    command = JobTarget(command=CommandSpec(command="true"))
-    fired = ScheduleFired(schedule_id=new_id(), job_id=new_id(), target=target or command, due_at=now())
+    fired = firing(target, schedule_id)
     await house.say(fired)
     await house.ears.wait(ScheduleConfirmed, where=lambda one: one.job_id == fired.job_id)
     return fired
+
+
+def overlapping(overlap: Overlap, **fields: object) -> JobTarget:
+    values = {"command": {"command": "true"}, "name": "backup", "overlap": overlap}
+    return JobTarget.model_validate(values | fields)
 
 
 async def succeed(house: House, job: dict[str, str]) -> None:
@@ -134,3 +147,90 @@ async def test_jobs_that_no_schedule_made_tell_no_schedule(house: House) -> None
     await succeed(house, {"id": fired.job_id})
     [told] = await house.ears.wait(ScheduleFinished)
     assert told.job_id == fired.job_id
+
+
+# ------------------------------------------------------------------ a firing while a former job is not over
+
+
+async def test_a_schedule_that_allows_overlap_runs_its_jobs_side_by_side(house: House) -> None:
+    first = await fire(house, overlapping("allow"))
+    second = await fire(house, overlapping("allow"), schedule_id=first.schedule_id)
+    for fired in (first, second):
+        await house.queued({"id": fired.job_id})
+    assert not await house.database.fetch_value("select count(*) from claims")
+
+
+async def test_a_schedule_that_skips_is_refused_a_second_job_until_the_first_is_over(house: House) -> None:
+    target = overlapping("skip")
+    first = await fire(house, target)
+    second = firing(target, first.schedule_id)
+    await house.say(second)
+    [refused] = await house.ears.wait(ScheduleRefused)
+    assert (refused.job_id, refused.reason) == (second.job_id, RefusalReason.OVERLAP)
+    assert refused.detail == (
+        f"schedule {first.schedule_id} runs one job at a time, and job {first.job_id} (backup) is not over"
+    )
+    await house.say(first)
+    await house.ears.wait(ScheduleConfirmed, 2, where=lambda one: one.job_id == first.job_id)
+    await fire(house, target)  # of another schedule
+    await house.get(f"/api/v1/jobs/{second.job_id}", status=404)
+    await succeed(house, {"id": first.job_id})
+    await house.over({"id": first.job_id})
+    await fire(house, target, schedule_id=first.schedule_id)
+
+
+async def test_a_job_that_waits_for_another_key_counts_as_not_over(house: House) -> None:
+    holder = await house.submit(concurrency_key="disk")
+    target = overlapping("skip", concurrency_key="disk")
+    first = await fire(house, target)
+    assert (await house.get(f"/api/v1/jobs/{first.job_id}"))["waiting_for"] == (
+        f"the concurrency key disk and the former job of schedule {first.schedule_id}"
+    )
+    second = firing(target, first.schedule_id)
+    await house.say(second)
+    [refused] = await house.ears.wait(ScheduleRefused)
+    assert refused.detail == (
+        f"schedule {first.schedule_id} runs one job at a time, and a former one that waits is not over"
+    )
+    await succeed(house, holder)
+    await succeed(house, {"id": first.job_id})
+    await house.over({"id": first.job_id})
+
+
+async def test_a_schedule_that_queues_starts_the_next_job_when_the_former_is_over(house: House) -> None:
+    target = overlapping("queue")
+    first = await fire(house, target)
+    second, third = [await fire(house, target, schedule_id=first.schedule_id) for _ in range(2)]
+    waits = await house.get(f"/api/v1/jobs/{second.job_id}")
+    assert (waits["status"], waits["tasks"][0]["status"]) == ("pending", "pending")
+    assert waits["waiting_for"] == f"the former job of schedule {first.schedule_id}"
+    for fired in (first, second, third):
+        await house.queued({"id": fired.job_id})
+        orders = [one.job_id for one in house.ears.heard if isinstance(one, TaskQueued)]
+        assert orders[-1] == fired.job_id, "no later one has begun"
+        await succeed(house, {"id": fired.job_id})
+        await house.over({"id": fired.job_id})
+    ends = await house.ears.wait(ScheduleFinished, 3)
+    assert [one.job_id for one in ends] == [first.job_id, second.job_id, third.job_id]
+
+
+async def test_a_schedule_that_cancels_starts_its_new_job_once_the_former_has_stopped(house: House) -> None:
+    target = overlapping("cancel_previous")
+    first = await fire(house, target)
+    placed = scheduled(await house.queued({"id": first.job_id}))
+    await house.say(placed)
+    second = await fire(house, target, schedule_id=first.schedule_id)
+    [asked] = await house.ears.wait(TaskCancelRequested)
+    assert (asked.job_id, asked.reason) == (first.job_id, Reason.SUPERSEDED)
+    third = await fire(house, target, schedule_id=first.schedule_id)
+    [told] = await house.ears.wait(ScheduleFinished)
+    assert (told.job_id, told.status, told.reason) == (second.job_id, JobStatus.CANCELLED, Reason.SUPERSEDED)
+    assert not [one for one in house.ears.heard if isinstance(one, TaskQueued) and one.job_id == third.job_id]
+    await house.say(finished(placed, "cancelled", exit_code=None, reason=Reason.SUPERSEDED))
+    await succeed(house, {"id": third.job_id})
+    over = await house.get(f"/api/v1/jobs/{first.job_id}")
+    assert (over["status"], over["reason"]) == ("cancelled", "superseded")
+    assert over["detail"] == f"job {second.job_id} of the same schedule has taken its place"
+    ends = await house.ears.wait(ScheduleFinished, 3)
+    assert ends[-1].job_id == third.job_id
+    assert not await house.database.fetch_value("select count(*) from claims")
