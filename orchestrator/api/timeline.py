@@ -35,8 +35,8 @@ class TimelineRoutes:
         bodies: list[str] = []
         row, position = 0, 0
         while rows := await self.timeline.after(id, row, position, AT_ONCE):
-            bodies += [one["body"] for one in rows]
-            row, position = rows[-1]["row"], rows[-1]["position"]
+            bodies += [one.body for one in rows]
+            row, position = rows[-1].row, rows[-1].position
             if len(rows) < AT_ONCE:
                 break
         return json_response(f"[{','.join(bodies)}]")
@@ -51,8 +51,8 @@ class TimelineRoutes:
                 over = JOB.is_final(await self.jobs.status(id))
                 rows = await self.timeline.after(id, row, position, AT_ONCE)
                 for one in rows:
-                    row, position = one["row"], one["position"]
-                    await stream.send(one["body"], id=f"{row}.{position}", event=one["type"])
+                    row, position = one.row, one.position
+                    await stream.send(one.body, id=f"{row}.{position}", event=one.type)
                 if over and len(rows) < AT_ONCE:
                     await stream.send("{}", event="end")
                     break

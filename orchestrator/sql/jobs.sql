@@ -128,18 +128,16 @@ order by j.id desc
 limit :limit
 
 -- name: get_timeline
--- A job's timeline after one entry, as JSON.
+-- A page of the rows of a job's timeline, from one row on. Rows that are not packed have their entries as an array.
 select
-    t.id as row, e.position::integer as position,
-    json_build_object(
-        'id', t.id || '.' || e.position, 'type', e.entry -> 'type', 'time', e.entry -> 'time', 'data', e.entry -> 'data'
-    )::text as body,
-    e.entry ->> 'type' as type
+    t.id as row, t.job_id::text as job_id, t.packed,
+    case when t.packed is null then array(
+        select e.entry::text from json_array_elements(t.entries) with ordinality as e (entry, position) order by position
+    ) end as entries
 from timeline t
-cross join lateral json_array_elements(t.entries) with ordinality as e (entry, position)
-where t.job_id = $1::uuid and t.id >= $2 and (t.id, e.position) > ($2, $3)
-order by t.id, e.position
-limit $4
+where t.job_id = $1::uuid and t.id >= $2
+order by t.id
+limit $3
 
 -- name: get_job_executions
 -- A job's executions with the state of their logs, in the order of their start; those that have not begun come last.
@@ -209,11 +207,11 @@ select
     )::text as body
 from tasks t
 join jobs j on j.id = t.job_id
-where t.approval is not null and t.status = 'running'
+where t.asked
     and t.id < :before::uuid -- if given
 order by t.id desc
 limit :limit
 
 -- name: count_approvals
 -- How many approvals wait for a decision, and since when the oldest does.
-select count(*)::integer as count, min(started_at) as since from tasks where approval is not null and status = 'running'
+select count(*)::integer as count, min(started_at) as since from tasks where asked

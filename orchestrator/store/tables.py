@@ -51,8 +51,7 @@ class TimelineRow(NamedTuple):
     """The entries to append to a job's timeline."""
 
     job_id: str
-    entries: str
-    """JSON."""
+    packed: bytes
 
 
 def new_tasks(job: NewJob) -> Iterator[NewTask]:
@@ -197,7 +196,7 @@ EXECUTIONS: Final = Rows[ExecutionRow](
 
 TIMELINE: Final = Rows[TimelineRow](
     Column("job_id", "uuid"),
-    Column("entries", "text", cast="json"),
+    Column("packed", "bytea"),
 )
 
 CLAIMS: Final = Rows[ClaimRow](

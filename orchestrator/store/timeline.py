@@ -1,23 +1,61 @@
 """Each job's timeline: its events, stored and read.
 
 Commands, environments, inputs and outputs are left out: they may contain secrets, and the job and its tasks have them.
+
+A row has the entries that were written together, packed (`shared.packing`): JSON objects, one in each line. An entry's
+id is the row's id and its place in the row, from 1. Rows that an earlier version wrote have a JSON array instead.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.domain.orders import Entry, Queued
 from orchestrator.domain.run import JobRun
 from orchestrator.store.tables import TimelineRow
 from schemas.events import EventData, ScheduleFinished
 from schemas.model import rfc3339
+from shared.packing import Packing
 from shared.postgres import Database, Record, load_queries
 
-_LEFT_OUT: Final = {"run", "target", "outputs", "inputs"}
+ROWS_AT_ONCE: Final = 100
+DICTIONARIES: Final = (
+    b'{"type":"tasks.approval_requested","data":{"message":"","deadline":"2026-"}}approvedrejected","by":"","comment":""'
+    b'"index":0,"matrix":{"tasks.expired"fenced"executions.lost"lost_at":"no heartbeat for 15 sworker_stopped"'
+    b'tasks.withdrawn"jobs.cancel_requested"tasks.cancel_requested"jobs.cancelled"tasks.cancelled"reason":"cancelled"'
+    b'dependency_cancelled"condition"not_needed"jobs.reprioritized","previous":"normal","priority_changes":1,high"critical"'
+    b'low"jobs.waiting"jobs.admitted"tasks.skipped"reason":"dependency_failed","tasks.retrying"run_at":"2026-'
+    b'timed_out"reason":"timeout"jobs.failed"tasks.failed","status":"failed","reason":"exit_code","exit_code":1,'
+    b'"detail":"","log":{"chunks":1,"lines":10,"bytes":100,'
+    b'[{"type":"jobs.created","time":"2026-11-30T10:00:00.000000Z","data":{"job_id":"","name":"","pipeline_id":"'
+    b'","pipeline_version":1,"priority":"normal","labels":{},"schedule_id":"","rerun_of":"'
+    b'"}}\n{"type":"tasks.queued","time":"2026-11-30T10:00:00.","data":{"task_id":"","job_id":"","attempt":1}}\n'
+    b'{"type":"tasks.scheduled","time":"2026-12-01T","data":{"task_id":"","job_id":"","attempt":1,"name":"",'
+    b'"execution_id":"","worker_id":"","worker_name":"worker-","incarnation":"","scheduled_at":"2026-"}}\n'
+    b'{"type":"executions.started","time":"2027-01-01T","data":{"execution_id":"","task_id":"","job_id":"","attempt":1'
+    b',"worker_id":"","worker_name":"worker-","incarnation":"","started_at":"2026-1"}}\n{"type":"jobs.started","time":"'
+    b'","data":{"job_id":"'
+    b'"}}\n{"type":"executions.finished","time":"","data":{"execution_id":"","task_id":"","job_id":"","attempt":1,'
+    b'"worker_id":"","worker_name":"worker-","incarnation":"","status":"succeeded","exit_code":0,"started_at":"2026-",'
+    b'"finished_at":"2026-","log":{"chunks":0,"lines":0,"bytes":0,"truncated":false}}}\n{"type":"tasks.succeeded",'
+    b'"time":"","data":{"task_id":"","job_id":"","attempt":1,"name":""}}\n{"type":"jobs.succeeded","time":"","data":{'
+    b'"job_id":"","name":"","created_at":"2026-","started_at":"2026-","finished_at":"2026-"}}\n',
+)
 
+_LEFT_OUT: Final = {"run", "target", "outputs", "inputs"}
 _OF_OTHERS: Final = (ScheduleFinished,)
 """Events of other entities, which say nothing that the job's own events do not."""
+_PACKING: Final = Packing(DICTIONARIES)
+_TYPE: Final = '{"type":"'
+
+
+class Told(NamedTuple):
+    """An entry as it is answered: its place, the type of its event, and its body as JSON."""
+
+    row: int
+    position: int
+    type: str
+    body: str
 
 
 class TimelineStore:
@@ -27,9 +65,21 @@ class TimelineStore:
         self._database = database
         self._sql = load_queries("orchestrator")
 
-    async def after(self, job_id: str, row: int, position: int, limit: int) -> list[Record]:
-        """Entries after a position: `row`, `position`, `type` and `body` (JSON)."""
-        return await self._database.fetch(self._sql["get_timeline"], job_id, row, position, limit)
+    async def after(self, job_id: str, row: int, position: int, limit: int) -> list[Told]:
+        """At most `limit` entries after a place, (0, 0) for the beginning."""
+        found: list[Told] = []
+        start = row
+        while True:
+            rows = await self._database.fetch(self._sql["get_timeline"], job_id, start, ROWS_AT_ONCE)
+            for one in rows:
+                for told in _told(one):
+                    if told[:2] > (row, position):
+                        found.append(told)
+                        if len(found) == limit:
+                            return found
+            if len(rows) < ROWS_AT_ONCE:
+                return found
+            start = rows[-1]["row"] + 1
 
 
 def timeline_rows(runs: Iterable[JobRun]) -> list[TimelineRow]:
@@ -37,14 +87,26 @@ def timeline_rows(runs: Iterable[JobRun]) -> list[TimelineRow]:
 
     Write them under the lock of the job's row, so that ids ascend in the order of commits.
     """
-    return [TimelineRow(run.job.id, _entries(run.job.id, run.journal)) for run in runs if run.journal]
+    return [TimelineRow(run.job.id, packed) for run in runs if (packed := _packed(run.job.id, run.journal))]
 
 
-def _entries(job_id: str, journal: list[Entry]) -> str:
-    return "[" + ",".join(_entry(job_id, entry) for entry in journal if not isinstance(entry.event, _OF_OTHERS)) + "]"
+def _packed(job_id: str, journal: list[Entry]) -> bytes | None:
+    entries = [_entry(job_id, entry) for entry in journal if not isinstance(entry.event, _OF_OTHERS)]
+    return _PACKING.pack("\n".join(entries), job_id) if entries else None
+
+
+def _told(row: Record) -> Iterator[Told]:
+    """The entries of a row. JSON texts contain no line breaks: in strings they are written as `\\n`."""
+    entries = row["entries"]
+    if row["packed"] is not None:
+        entries = _PACKING.unpack(row["packed"], row["job_id"]).decode().split("\n")
+    for position, entry in enumerate(entries, 1):
+        type_ = entry[len(_TYPE) : entry.index('"', len(_TYPE))]
+        yield Told(row["row"], position, type_, f'{{"id":"{row["row"]}.{position}",{entry[1:]}')
 
 
 def _entry(job_id: str, entry: Entry) -> str:
+    """An entry as JSON, which begins with the type."""
     event = entry.event
     if isinstance(event, Queued):
         kind = "tasks.queued"
@@ -55,7 +117,7 @@ def _entry(job_id: str, entry: Entry) -> str:
         # Leaving a field out costs half as much again as the rest; most outcomes have no outputs.
         left_out = {name for name in _left_out(type(event)) if getattr(event, name) is not None}
         data = event.__pydantic_serializer__.to_json(event, exclude=left_out or None, exclude_none=True).decode()
-    return f'{{"type":"{kind}","time":"{rfc3339(entry.at)}","data":{data}}}'
+    return f'{_TYPE}{kind}","time":"{rfc3339(entry.at)}","data":{data}}}'
 
 
 @cache
