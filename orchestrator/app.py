@@ -16,6 +16,7 @@ from orchestrator.counters import ApprovalMetrics
 from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
+from orchestrator.pipeline_retention import ArchivedPipelines, PipelineVersions
 from orchestrator.questions import Questions
 from orchestrator.recall import Recollection, Unheard
 from orchestrator.reception import Reception
@@ -87,6 +88,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
                 keep=settings.retention_jobs_per_pipeline,
             ),
             Timelines(retention_store, age=settings.retention_timelines),
+            PipelineVersions(retention_store, age=settings.retention_pipeline_versions),
+            ArchivedPipelines(retention_store, age=settings.retention_archived_pipelines),
         ],
         metrics,
     )

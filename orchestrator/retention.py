@@ -38,8 +38,8 @@ async def scheduled_jobs(bus: Bus, job_ids: Collection[str]) -> Collection[str]:
 
 class Jobs:
     """Jobs that have ended: those older than `age`, and those beyond the newest `most`. The newest `keep` jobs of each
-    pipeline stay whatever their age (None keeps all of a pipeline's jobs), and so do jobs that a schedule will run
-    again.
+    pipeline that is not archived stay whatever their age (None keeps all of them), and so do jobs that a schedule will
+    run again.
 
     A batch deletes the first jobs that are due after the last one that it looked at. A pass ends with the last job that
     can be due, and the next begins with the oldest job.

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from shared.retention_settings import MINUTE, age, count
+from shared.retention_settings import HOUR, MINUTE, age, count
 from shared.service import Port, ServiceSettings
 
 
@@ -28,4 +28,10 @@ class OrchestratorSettings(ServiceSettings):
     )
     retention_timelines: Annotated[timedelta | None, BeforeValidator(age(MINUTE))] = Field(
         default=None, validation_alias="HODEI_RETENTION_TIMELINES"
+    )
+    retention_pipeline_versions: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
+        default=timedelta(days=90), validation_alias="HODEI_RETENTION_PIPELINE_VERSIONS"
+    )
+    retention_archived_pipelines: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
+        default=timedelta(days=90), validation_alias="HODEI_RETENTION_ARCHIVED_PIPELINES"
     )

@@ -17,6 +17,10 @@ AT_ONCE: Final = 1000
 LOOK_AGAIN: Final = 2.0
 """Seconds after which a live stream reads again although it heard of no change."""
 
+EXPIRED: Final = "timeline.expired"
+EXPIRED_ID: Final = "0.0"
+"""The type and the id of the only entry of a timeline that is no longer kept."""
+
 _EVENT_ID: Final = re.compile(r"^(\d{1,18})\.(\d{1,9})$")
 
 
@@ -39,6 +43,8 @@ class TimelineRoutes:
             row, position = rows[-1].row, rows[-1].position
             if len(rows) < AT_ONCE:
                 break
+        if not bodies and (expired := await self.timeline.expired(id)) is not None:
+            bodies.append(expired)
         return json_response(f"[{','.join(bodies)}]")
 
     async def _follow(self, request: web.Request, id: str) -> web.StreamResponse:
@@ -54,6 +60,8 @@ class TimelineRoutes:
                     row, position = one.row, one.position
                     await stream.send(one.body, id=f"{row}.{position}", event=one.type)
                 if over and len(rows) < AT_ONCE:
+                    if row == 0 and (expired := await self.timeline.expired(id)) is not None:
+                        await stream.send(expired, id=EXPIRED_ID, event=EXPIRED)
                     await stream.send("{}", event="end")
                     break
                 if not rows:
@@ -70,7 +78,7 @@ def api(routes: TimelineRoutes) -> Api:
         answers={200: Answer(list[TimelineEvent], also=(EVENT_STREAM,))},
         description=(
             "As JSON, or live as `text/event-stream`: resumable with `Last-Event-ID`, closed by an event named `end` "
-            "once the job is over."
+            "once the job is over. A timeline that is no longer kept has one entry, of the type `timeline.expired`."
         ),
     )(routes.get_job_events)
     return api

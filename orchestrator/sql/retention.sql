@@ -40,7 +40,7 @@ select count(*)::integer as count, (select n.id::text from newest n order by n.i
 
 -- name: jobs_to_purge
 -- A page of jobs in the order of their ids, between two ids, each with the number of its tasks if it is due: it ended
--- before a moment ($3) or its id is below another ($4), and its pipeline has enough newer jobs ($5).
+-- before a moment ($3) or its id is below another ($4), and its pipeline has enough newer jobs ($5) or is archived.
 select
     p.id::text as id, p.finished_at, d.due,
     case when d.due then (select count(*) from tasks t where t.job_id = p.id) else 0 end::integer as tasks
@@ -62,6 +62,7 @@ cross join lateral (
                 order by n.id desc
                 offset $5 - 1 limit 1
             )
+            or (select 1 from pipelines a where a.id = p.pipeline_id and a.archived_at is not null) is not null
         ) as due
 ) d
 order by p.id
@@ -75,7 +76,7 @@ select min(finished_at) from (select finished_at from jobs where id > $1::uuid o
 -- its timeline.
 select
     p.id::text as id,
-    p.finished_at < $3::timestamptz and exists (select from timeline t where t.job_id = p.id) as due
+    p.finished_at < $3::timestamptz and (select 1 from timeline t where t.job_id = p.id limit 1) is not null as due
 from (
     select id, finished_at from jobs where id > $1::uuid and id < $2::uuid order by jobs.id limit $4
 ) p
@@ -112,3 +113,70 @@ delete from timeline where job_id = any($1::uuid[])
 -- Those of these ids that no job has.
 select asked.id::text as id from unnest($1::uuid[]) as asked (id)
 where not exists (select from jobs j where j.id = asked.id)
+
+-- name: expired_timeline
+-- The only entry of a timeline that is no longer kept, as JSON. No row while the job runs or its timeline is kept.
+select json_build_object(
+    'id', '0.0', 'type', 'timeline.expired', 'time', rfc3339(j.finished_at), 'data', json_build_object('job_id', j.id)
+)::text as body
+from jobs j
+where j.id = $1::uuid and j.finished_at is not null and not exists (select from timeline t where t.job_id = j.id)
+
+-- name: superseded_versions
+-- A page of versions in the order of (pipeline, version) after one, each with whether a later version was made before a
+-- moment.
+select
+    p.pipeline_id::text as pipeline_id, p.version,
+    coalesce(
+        (
+            select n.created_at from pipeline_versions n
+            where n.pipeline_id = p.pipeline_id and n.version > p.version
+            order by n.version
+            limit 1
+        ) < $3::timestamptz,
+        false
+    ) as due
+from (
+    select pipeline_id, version from pipeline_versions
+    where (pipeline_id, version) > ($1::uuid, $2::integer)
+    order by pipeline_versions.pipeline_id, pipeline_versions.version
+    limit $4
+) p
+order by p.pipeline_id, p.version
+
+-- name: versions_of_jobs
+-- The versions that at most $3 jobs of a pipeline name, the newest below an id first, the number of these jobs, and the
+-- lowest of their ids.
+with page as (
+    select id, pipeline_version from jobs where pipeline_id = $1::uuid and id < $2::uuid order by jobs.id desc limit $3
+)
+select
+    array(select distinct pipeline_version from page) as versions, (select count(*)::integer from page) as count,
+    (select p.id::text from page p order by p.id limit 1) as lowest
+
+-- name: delete_versions
+-- Delete versions of a pipeline that are not its last one.
+delete from pipeline_versions v
+where v.pipeline_id = $1::uuid and v.version = any($2::integer[])
+    and exists (select from pipeline_versions n where n.pipeline_id = v.pipeline_id and n.version > v.version)
+
+-- name: archived_pipelines
+-- A page of archived pipelines in the order of their ids after one, each with whether it was archived before a moment
+-- and has no jobs.
+select
+    p.id::text as id,
+    p.archived_at < $2::timestamptz and (select 1 from jobs j where j.pipeline_id = p.id limit 1) is null as due
+from (
+    select id, archived_at from pipelines
+    where archived_at is not null and id > $1::uuid
+    order by pipelines.id
+    limit $3
+) p
+order by p.id
+
+-- name: delete_pipelines
+-- Delete archived pipelines with their versions.
+with versions as (
+    delete from pipeline_versions where pipeline_id = any($1::uuid[])
+)
+delete from pipelines where id = any($1::uuid[]) and archived_at is not null

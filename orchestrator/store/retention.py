@@ -55,3 +55,32 @@ class RetentionStore:
     async def delete_timelines(self, job_ids: Collection[str]) -> None:
         """Delete the timelines of jobs."""
         await self._database.execute(self._sql["delete_timelines"], list(job_ids))
+
+    async def superseded(
+        self, after: tuple[str, int], *, made_before: datetime, limit: int
+    ) -> list[tuple[str, int, bool]]:
+        """A page of versions as (pipeline id, version, due), in this order, after one. Due are those whose next version
+        was made before a moment."""
+        rows = await self._database.fetch(self._sql["superseded_versions"], *after, made_before, limit)
+        return [(row["pipeline_id"], row["version"], row["due"]) for row in rows]
+
+    async def versions_of_jobs(self, pipeline_id: str, below: str, limit: int) -> tuple[set[int], str | None]:
+        """The versions that the newest `limit` jobs of a pipeline name, among those with ids below one; and the lowest
+        of these ids, None if there are no more jobs."""
+        row = await self._database.fetch_one(self._sql["versions_of_jobs"], pipeline_id, below, limit)
+        assert row is not None  # it has no FROM
+        return set(row["versions"]), row["lowest"] if row["count"] == limit else None
+
+    async def delete_versions(self, pipeline_id: str, versions: Collection[int]) -> int:
+        """Delete versions of a pipeline, but never its last one. Returns the number deleted."""
+        return await self._database.execute(self._sql["delete_versions"], pipeline_id, list(versions))
+
+    async def archived(self, after: str, *, archived_before: datetime, limit: int) -> list[tuple[str, bool]]:
+        """A page of archived pipelines as (id, due), in the order of their ids. Due are those that were archived before
+        a moment and have no jobs."""
+        rows = await self._database.fetch(self._sql["archived_pipelines"], after, archived_before, limit)
+        return [(row["id"], bool(row["due"])) for row in rows]
+
+    async def delete_pipelines(self, pipeline_ids: Collection[str]) -> int:
+        """Delete archived pipelines and their versions. Returns the number of pipelines."""
+        return await self._database.execute(self._sql["delete_pipelines"], list(pipeline_ids))

@@ -81,6 +81,11 @@ class TimelineStore:
                 return found
             start = rows[-1]["row"] + 1
 
+    async def expired(self, job_id: str) -> str | None:
+        """The one entry, as JSON, that a job has whose timeline is no longer kept; None for every other job."""
+        body: str | None = await self._database.fetch_value(self._sql["expired_timeline"], job_id)
+        return body
+
 
 def timeline_rows(runs: Iterable[JobRun]) -> list[TimelineRow]:
     """The timeline rows of the journals of jobs, one for each job with entries.

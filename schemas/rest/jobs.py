@@ -332,7 +332,10 @@ class TimelineEvent(Model):
     """One entry of a job's timeline; `id` resumes a stream after it (Last-Event-ID)."""
 
     id: str = Field(description="Its position in the timeline; opaque.")
-    type: str = Field(examples=["tasks.queued"], description="The event's type, such as `executions.finished`.")
+    type: str = Field(
+        examples=["tasks.queued"],
+        description="The event's type, such as `executions.finished`; `timeline.expired` where it is no longer kept.",
+    )
     time: Timestamp = Field(description="When the event happened.")
     data: dict[str, object] = Field(description="The fields of the event; docs/events.md lists them.")
 

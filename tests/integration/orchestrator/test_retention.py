@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator import pipeline_retention
 from orchestrator.app import build
+from orchestrator.pipeline_retention import PASS_EVERY, ArchivedPipelines, PipelineVersions
 from orchestrator.retention import JOBS_AT_ONCE, PAGE
+from orchestrator.store.retention import RetentionStore
 from schemas.events import JobDeleted
 from schemas.ids import first_id_at
 from schemas.questions import MISSING_JOBS, SCHEDULED_JOBS, JobsQuestion, ScheduledJobs
@@ -157,6 +160,15 @@ async def test_the_last_jobs_of_each_pipeline_stay(house: House) -> None:
     assert await kept(house) == sorted([*of_some[-2:], *of_few, *newest])
 
 
+async def test_the_last_jobs_of_an_archived_pipeline_go_as_well(house: House) -> None:
+    archived, active = [str((await house.pipeline())["id"]) for _ in range(2)]
+    await jobs(house, 2, OLD, pipeline=archived)
+    rest = await jobs(house, 2, OLD, pipeline=active)
+    await house.call("DELETE", f"/api/v1/pipelines/{archived}", status=204)
+    assert (await purge(house))["jobs"] == 2
+    assert await kept(house) == rest
+
+
 @keeps(retention_jobs_per_pipeline=None)
 async def test_all_jobs_of_pipelines_may_stay(house: House) -> None:
     await jobs(house, 3, OLD, pipeline=new_id())
@@ -226,9 +238,101 @@ async def test_the_metrics_tell_what_went_and_what_is_due(house: House) -> None:
 async def test_timelines_may_go_before_their_jobs(house: House) -> None:
     [early] = await jobs(house, 1, NOW - AGE * 0.6)
     [late] = await jobs(house, 1, NOW - AGE * 0.4)
-    assert (await purge(house)) == {"jobs": 0, "timelines": 1}
+    assert +(await purge(house)) == {"timelines": 1}
     assert await kept(house) == sorted([early, late])
     assert await kept(house, "timeline", "job_id") == [late]
+
+
+@keeps(retention_timelines=AGE / 2)
+async def test_a_timeline_that_is_no_longer_kept_says_so(house: House) -> None:
+    [early] = await jobs(house, 1, NOW - AGE * 0.6)
+    assert (await purge(house))["timelines"] == 1
+    [entry] = await house.get(f"/api/v1/jobs/{early}/events")
+    ended = (await house.get(f"/api/v1/jobs/{early}"))["finished_at"]
+    assert entry == {"id": "0.0", "type": "timeline.expired", "time": ended, "data": {"job_id": early}}
+    headers = {"Accept": "text/event-stream"}
+    async with house.http.get(f"{house.url}/api/v1/jobs/{early}/events", headers=headers) as answer:
+        text = await answer.text()
+    assert "event: timeline.expired\n" in text
+    assert "event: end\n" in text
+
+
+async def versions(house: House, pipeline: str) -> list[int]:
+    return sorted(one["version"] for one in await house.get(f"/api/v1/pipelines/{pipeline}/versions"))
+
+
+async def with_versions(house: House, count: int, *, replaced: timedelta = 2 * AGE) -> str:
+    """A pipeline with so many versions, made one after the other long ago."""
+    pipeline = str((await house.pipeline())["id"])
+    for number in range(2, count + 1):
+        await house.call("PUT", f"/api/v1/pipelines/{pipeline}", {"name": f"version {number}", "steps": []})
+    update = "update pipeline_versions set created_at = $2::timestamptz + make_interval(secs => version)"
+    await house.database.execute(f"{update} where pipeline_id = $1::uuid", pipeline, NOW - replaced)
+    return pipeline
+
+
+async def names_version(house: House, job_ids: list[str], version: int) -> None:
+    await house.database.execute("update jobs set pipeline_version = $2 where id = any($1::uuid[])", job_ids, version)
+
+
+async def of_pipelines(house: House) -> Counter[str]:
+    store = RetentionStore(house.database)
+    kinds = PipelineVersions(store, age=AGE), ArchivedPipelines(store, age=AGE)
+    return Counter(await Retention(kinds, Metrics(), rest=0).run_once())
+
+
+async def test_versions_go_that_were_replaced_long_ago_and_that_no_job_names(house: House) -> None:
+    pipeline, other = await with_versions(house, 5), await with_versions(house, 1)
+    await names_version(house, await jobs(house, 1, NOW, pipeline=pipeline), 2)
+    assert await of_pipelines(house) == {"pipeline_versions": 3, "archived_pipelines": 0}
+    assert await versions(house, pipeline) == [2, 5], "the last one stays, and what a job names"
+    assert await versions(house, other) == [1]
+    assert (await house.submit(pipeline_id=pipeline))["pipeline_version"] == 5
+
+
+async def test_versions_that_were_replaced_lately_stay(house: House) -> None:
+    pipeline = await with_versions(house, 3, replaced=AGE / 2)
+    assert (await of_pipelines(house))["pipeline_versions"] == 0
+    assert await versions(house, pipeline) == [1, 2, 3]
+
+
+async def test_jobs_of_a_pipeline_are_looked_at_some_at_a_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_retention, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(pipeline_retention, "PAGE", 2)
+    pipelines = [await with_versions(house, 4) for _ in range(2)]
+    for pipeline in pipelines:
+        await names_version(house, await jobs(house, 1, NOW - timedelta(hours=1), pipeline=pipeline), 1)
+        await names_version(house, await jobs(house, 6, NOW, pipeline=pipeline), 4)
+    assert (await of_pipelines(house))["pipeline_versions"] == 4
+    assert [await versions(house, pipeline) for pipeline in pipelines] == [[1, 4], [1, 4]]
+
+
+async def test_archived_pipelines_go_once_their_jobs_are_gone(house: House) -> None:
+    used, unused, fresh = [await with_versions(house, 2) for _ in range(3)]
+    await jobs(house, 1, NOW, pipeline=used)
+    for pipeline in (used, unused, fresh):
+        await house.call("DELETE", f"/api/v1/pipelines/{pipeline}", status=204)
+    update = "update pipelines set archived_at = $2 where id = any($1::uuid[])"
+    await house.database.execute(update, [used, unused], OLD)
+    active = await with_versions(house, 1)
+
+    assert (await of_pipelines(house))["archived_pipelines"] == 1
+
+    archived = {one["id"] for one in await house.get("/api/v1/pipelines?status=archived")}
+    assert archived == {used, fresh}
+    assert [one["id"] for one in await house.get("/api/v1/pipelines")] == [active]
+    await house.get(f"/api/v1/pipelines/{unused}/versions", status=404)
+
+
+async def test_a_pass_over_pipelines_begins_once_an_hour(house: House) -> None:
+    clock = 0.0
+    store = RetentionStore(house.database)
+    kind = PipelineVersions(store, age=AGE, clock=lambda: clock)
+    await kind.batch()
+    pipeline = await with_versions(house, 2)
+    for clock, left in ((PASS_EVERY - 1, [1, 2]), (PASS_EVERY, [2])):  # noqa: B007 - the lambda reads it
+        await Retention([kind], Metrics(), rest=0).run_once()
+        assert await versions(house, pipeline) == left
 
 
 async def test_two_orchestrators_delete_each_job_once(house: House) -> None:
