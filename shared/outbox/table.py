@@ -18,6 +18,9 @@ PAGE_BYTES: Final = 8 << 20
 PAGE_DEADLINE: Final = 4.0
 """Seconds after which no further message of a page is begun: the transaction that locks its rows may be idle for 10 s
 (`allow_idle_page`), and a message that was begun takes no longer than the deadline of a publish."""
+EMPTY_BYTES: Final = 8 << 20
+"""Size from which an empty outbox gives its space back. Under load it stays below: its rows live for milliseconds, and
+autovacuum frees the space of some thousand at a time."""
 COUNT_BOUND: Final = 10_000
 """Most waiting rows that are counted for the metric."""
 DELETE_DELAY: Final = 0.2
@@ -49,6 +52,7 @@ class Pages:
         self._deadline = deadline
         sql = load_queries("shared.outbox")
         self._delete_rows, self._measure = sql["delete_outbox"], sql["measure_outbox"]
+        self._give_back = sql["give_outbox_back"]
         self._lock_page, self._allow_idle = sql["lock_outbox_page"], sql["allow_idle_page"]
         self._waiting = metrics.gauge("outbox_pending_rows", "Outbox rows not yet published, counted up to 10,000.")
         self._oldest = metrics.gauge("outbox_oldest_seconds", "Age of the oldest outbox row, in seconds.")
@@ -71,10 +75,13 @@ class Pages:
         return count, last is not None and count > 0
 
     async def measure(self) -> None:
-        """Set the metrics of waiting rows."""
+        """Set the metrics of waiting rows. If there are none, give back the space of a queue that was once long."""
         row = await self._database.fetch_one(self._measure, COUNT_BOUND)
-        self._waiting.set(int(row["pending"]) if row is not None else 0)
+        pending = int(row["pending"]) if row is not None else 0
+        self._waiting.set(pending)
         self._oldest.set(row["oldest"] if row is not None else 0.0)
+        if not pending and await self._database.fetch_value(self._give_back, EMPTY_BYTES):
+            _log.info("outbox.space_given_back")
 
     async def _publish(
         self, *, after: int = 0, relay: str | None = None, in_hand: Sequence[int] = ()

@@ -17,13 +17,31 @@ from pydantic import BaseModel
 
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, Unavailable
 from shared.outbox import Outbox, OutboxTransaction
+from shared.packing import Packing
 from shared.postgres import Block, Broken, Connection, Database, Runner, Transaction, load_queries
 from shared.web.api import IDEMPOTENCY_KEY
 from shared.web.bodies import whole_body
 from shared.web.responses import Replay, json_response
 
 LIFETIME: Final = timedelta(hours=24)
+PACKED_LIMIT: Final = 16 << 10
+"""Most bytes of a body that is packed. Larger ones, those of batches, PostgreSQL compresses by itself."""
+DICTIONARIES: Final = (
+    b'{"errors":[{"type":"started_at":"2026-11-30T10:00:00.","finished_at":"provider":"process","slots":8,"pid":'
+    b'"run_at":"2026-","next_run_at":"2026-""last_run_at":null,"last_job_id":null,"last_error":null,"cron":null,"timezone"'
+    b':"UTC"{"id":"","name":"","status":"pending","reason":null,"detail":null,"pipeline_id":null,"pipeline_version":null,'
+    b'"priority":"normal","params":{},"labels":{},"run_at":null,"rerun_of":null,"schedule_id":null,"concurrency_key":null'
+    b',"concurrency":null,"waiting_for":null,"created_at":"2026-12-01T10:00:00.000000Z","started_at":null,"finished_at":'
+    b'null,"env":{},"timeout":null,"cleanup_timeout":60.0,"tasks":[{"id":"01a2","name":"","status":"queued","reason":null'
+    b',"detail":null,"attempt":1,"depends_on":[],"when":"on_success","if":null,"matrix":null,"index":null,"max_parallel":'
+    b'null,"fail_fast":true,"expressions":false,"allow_failure":false,"command":["/bin/sh","-c",""],"type":"shell"exec",'
+    b'"approval":null,"decision":null,"env":{},"working_dir":null,"timeout":null,"queue_timeout":null,"retry":null,'
+    b'"retry_on_lost":true,"max_crashes":3,"requires":{},"resources":null,"labels":{},"exit_code":null,"outputs":{},'
+    b'"queued_at":"2026-11-30T10:00:00.000000Z","started_at":null,"finished_at":null,"executions":[]}]}',
+)
+"""What responses that create have in common, which for the most part are jobs (`shared.packing`)."""
 
+_PACKING: Final = Packing(DICTIONARIES)
 _MAX_KEY: Final = 255
 _LOC: Final = ("header", IDEMPOTENCY_KEY)
 
@@ -45,12 +63,16 @@ class IdempotentTransaction(OutboxTransaction):
         self.answered = json_response(body, status=status, headers=headers)
         return self.answered
 
-    def kept_answer(self, route: str) -> tuple[int, dict[str, str], object]:
-        """The status, headers and body to store. Raises RuntimeError when the handler made no response."""
+    def kept_answer(self, route: str) -> tuple[int, dict[str, str], object, bytes | None]:
+        """The status and headers to store, and the body, as it is or packed. Raises RuntimeError when the handler made
+        no response."""
         if self.answered is None:
             raise RuntimeError(f"{route} did not use tx.answer, so its response cannot be stored")
         headers = {str(name): value for name, value in self.answered.headers.items() if name != "Content-Length"}
-        return self.answered.status, headers, self.answered.body or b""
+        body = self.answered.body or b""
+        if isinstance(body, bytes) and len(body) <= PACKED_LIMIT:
+            return self.answered.status, headers, None, _PACKING.pack(body)
+        return self.answered.status, headers, body, None
 
 
 @asynccontextmanager
@@ -114,7 +136,8 @@ async def release_created(on: Runner, route: str, location: str) -> None:
 
 async def replace_answer(on: Runner, route: str, location: str, body: str) -> None:
     """Replace the body of a stored response. The request is found as in `release_created`."""
-    await on.execute(load_queries("shared.web")["replace_idempotency_answer"], route, location, body.encode())
+    packed = _PACKING.pack(body)
+    await on.execute(load_queries("shared.web")["replace_idempotency_answer"], route, location, packed)
 
 
 async def purge(database: Database, limit: int) -> int:
@@ -131,7 +154,8 @@ async def _answer_before(
         return None
     if found["request_hash"] != digest:
         return Invalid([FieldError(_LOC, "was used before with another body", "key_reused")])
-    return Replay(found["status"], found["headers"], found["body"])
+    packed = found["packed_body"]
+    return Replay(found["status"], found["headers"], found["body"] if packed is None else _PACKING.unpack(packed))
 
 
 def _route(request: web.Request) -> str:

@@ -46,3 +46,7 @@ select
     (select count(*) from (select from outbox limit $1) as counted) as pending,
     coalesce(extract(epoch from clock_timestamp() - (select created_at from outbox order by id limit 1)), 0)::float8
         as oldest
+
+-- name: give_outbox_back
+-- Give the space of the empty outbox back if it takes more than so many bytes.
+select case when pg_total_relation_size('outbox') > $1 then give_outbox_back() else false end

@@ -4,27 +4,28 @@
 insert into idempotency_keys as used (route, key, request_hash)
 values ($1, $2, $3)
 on conflict (route, key) do update
-set request_hash = excluded.request_hash, status = null, headers = null, body = null, created_at = now()
+set request_hash = excluded.request_hash, status = null, headers = null, body = null, packed_body = null,
+    created_at = now()
 where used.created_at < now() - $4::interval
 returning true
 
 -- name: find_idempotency_answer
 -- The response to the first request with a key.
-select request_hash, status, headers, body from idempotency_keys where route = $1 and key = $2
+select request_hash, status, headers, body, packed_body from idempotency_keys where route = $1 and key = $2
 
 -- name: store_idempotency_answer
 -- Store the response, in the transaction of the request.
-update idempotency_keys set status = $3, headers = $4, body = $5 where route = $1 and key = $2
+update idempotency_keys set status = $3, headers = $4, body = $5, packed_body = $6 where route = $1 and key = $2
 
 -- name: use_idempotency_key
 -- Claim a key, also if it has expired, and store the response, at the end. Waits for a concurrent request with the
 -- same key to end.
 with key_used as (
-    insert into idempotency_keys as used (route, key, request_hash, status, headers, body)
-    values ($1, $2, $3, $5, $6, $7)
+    insert into idempotency_keys as used (route, key, request_hash, status, headers, body, packed_body)
+    values ($1, $2, $3, $5, $6, $7, $8)
     on conflict (route, key) do update
     set request_hash = excluded.request_hash, status = excluded.status, headers = excluded.headers,
-        body = excluded.body, created_at = now()
+        body = excluded.body, packed_body = excluded.packed_body, created_at = now()
     where used.created_at < now() - $4::interval
     returning true
 )
@@ -52,4 +53,4 @@ delete from idempotency_keys where route = $1 and headers->>'Location' = $2
 
 -- name: replace_idempotency_answer
 -- Replace the stored response of a request that created a resource ($2, its Location).
-update idempotency_keys set body = $3 where route = $1 and headers->>'Location' = $2
+update idempotency_keys set body = null, packed_body = $3 where route = $1 and headers->>'Location' = $2

@@ -19,7 +19,7 @@ from shared.outbox import Outbox
 from shared.postgres import Database, migrate
 from shared.service import Housekeeping
 from shared.telemetry import Metrics
-from shared.web import Api, WebServer, create_web_app
+from shared.web import Api, WebServer, create_web_app, idempotency
 from shared.web.idempotency import idempotent, purge
 
 Client = TestClient[Any, Any]
@@ -255,3 +255,30 @@ async def test_a_body_is_the_same_however_it_is_compressed(app: web.Application,
     finally:
         await server.stop()
     assert await count(database) == 1
+
+
+async def test_a_short_response_is_stored_packed_and_replayed_as_it_was(write: Any, database: Database) -> None:
+    first = await write("a" * 500)
+    row = await database.fetch_one("select body, packed_body from idempotency_keys")
+    assert row is not None
+    assert row["body"] is None
+    assert len(row["packed_body"]) < 150
+    again = await write("a" * 500)
+    assert (again[0], again[2]) == (first[0], first[2])
+
+
+async def test_a_long_response_is_left_to_postgresql(
+    write: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "PACKED_LIMIT", 1)
+    first = await write()
+    assert await database.fetch_value("select packed_body is null and length(body) > 1 from idempotency_keys")
+    assert (await write())[2] == first[2]
+
+
+async def test_a_response_that_an_earlier_version_stored_is_replayed(write: Any, database: Database) -> None:
+    first = await write()
+    await database.execute("update idempotency_keys set packed_body = null, body = $1", b'{"from":"before"}')
+    status, headers, body = await write()
+    assert (status, body) == (first[0], {"from": "before"})
+    assert headers["Idempotency-Replayed"] == "true"

@@ -13,7 +13,11 @@ def test_only_the_statements_of_the_module_name_the_table() -> None:
         for path in (ROOT / package).rglob("*.sql")
         if "idempotency_keys" in path.read_text()
     }
-    assert found == {"shared/sql/migrations/0002_idempotency_keys.sql", "shared/web/sql/idempotency.sql"}
+    assert found == {
+        "shared/sql/migrations/0002_idempotency_keys.sql",
+        "shared/sql/migrations/0004_space_given_back.sql",
+        "shared/web/sql/idempotency.sql",
+    }
 
 
 def test_only_the_module_runs_those_statements() -> None:

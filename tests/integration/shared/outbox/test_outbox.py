@@ -13,6 +13,7 @@ from shared.errors import BusUnavailable, HodeiError, MessageTooLarge, Unavailab
 from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.outbox import relay as outbox_relay
+from shared.outbox import table as outbox_table
 from shared.outbox.relay import Relay
 from shared.postgres import Broken, Database
 from shared.postgres.errors import UniqueViolation
@@ -545,3 +546,58 @@ async def test_what_follows_from_an_event_that_is_too_large_is_tried_again_where
     await outbox.relay.idle()
     await outbox.relay.flush()
     assert await rows_left(database) == 1
+
+
+async def outage(database: Database, bus: CuttableBus, rows: int) -> Relay:
+    """Rows that another process left, and a relay that has just published them all."""
+    [payload] = await written(database, bus)
+    await database.execute(
+        """
+        insert into outbox (relay, event_type, events, payload, created_at)
+        select gen_random_uuid(), 'workers.draining', 1, $1, now() - interval '1 minute' from generate_series(1, $2)
+        """,
+        payload,
+        rows,
+    )
+    relay = sweeper(database, bus)
+    while await rows_left(database):
+        await relay.run_once()
+    return relay
+
+
+async def written(database: Database, bus: CuttableBus) -> list[bytes]:
+    await say(Outbox(database, bus, source="trial"), "x" * 500)
+    return [row["payload"] for row in await database.fetch("delete from outbox returning payload")]
+
+
+async def size(database: Database) -> int:
+    return int(await database.fetch_value("select pg_total_relation_size('outbox')"))
+
+
+async def test_after_outages_the_empty_outbox_gives_its_space_back(database: Database, bus: CuttableBus) -> None:
+    await say(outbox_of := Outbox(database, bus, source="trial"), "one")
+    last_id = await database.fetch_value("delete from outbox returning id")
+    for _ in range(2):
+        relay = await outage(database, bus, 20_000)
+        await relay.run_once()
+        assert await size(database) < 100_000
+    await say(outbox_of, "another")
+    assert await database.fetch_value("select min(id) from outbox") > last_id, "ids, which name messages, go on"
+
+
+async def test_rows_of_an_open_transaction_are_not_lost_when_space_is_given_back(
+    database: Database, bus: CuttableBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_table, "EMPTY_BYTES", 0)
+    relay = sweeper(database, bus)
+    async with Outbox(database, bus, source="trial").transaction() as transaction:
+        transaction.emit(WorkerDraining(worker_id="kept"))
+        await transaction.execute(
+            "insert into outbox (relay, event_type, events, payload) values ($1, 'x', 1, '')", new_id()
+        )
+        before = await size(database)
+        await asyncio.wait_for(relay.run_once(), 5)
+        assert await size(database) == before > 0
+    assert await rows_left(database) == 2
+    await relay.run_once()
+    assert await rows_left(database) == 2, "an outbox with rows stays as it is"
