@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 ENGINE_testcontainers := $(BIN)/python -m tests.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-recovery bench-footprint docs lock clean
+.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-overload bench-recovery bench-footprint docs lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ bench-pipelines: $(STAMP) ## Measure what a finished task costs in small and lar
 # Options: make bench-waiting WAITING="--tasks 20000 --env-bytes 20000".
 bench-waiting: $(STAMP) ## Measure the memory of a scheduler with 200,000 waiting tasks
 	$(BIN)/python -m benchmarks.waiting $(WAITING)
+
+# Options: make bench-overload OVERLOAD="--seconds 20 --limit 100".
+bench-overload: $(STAMP) ## Submit from four times as many clients as the limit allows, and measure what all meet
+	$(BIN)/python -m benchmarks.overload $(OVERLOAD)
 
 # Options: make bench-recovery RECOVERY="--faults kill:scheduler --repeats 5"; RECOVERY=--help explains them.
 bench-recovery: $(STAMP) ## Kill, stop, freeze and cut off each part, and measure how soon the platform is back

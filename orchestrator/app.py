@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from orchestrator.admission import Admission
 from orchestrator.api import approvals, jobs, logs, pipelines, timeline
@@ -45,6 +46,9 @@ from shared.service import Housekeeping, Service
 from shared.web import LimitMetrics
 from shared.web.idempotency import purge
 
+RESERVED: Final = 2
+"""Connections to the database that submissions leave for reads, cancellations, health and reports."""
+
 
 def build(settings: OrchestratorSettings) -> Sequence[Service]:
     """Create the parts, and return the services in the order in which they start."""
@@ -63,7 +67,12 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     submission = Submission(job_store, pipeline_store, largest_event=outbox.largest_event)
     deadlines = Deadlines(work, run_store)
     work.when_due(deadlines.wake)
-    room = JobRoom(settings.limit_jobs, job_store.count_open, LimitMetrics(metrics))
+    room = JobRoom(
+        settings.limit_jobs,
+        job_store.count_open,
+        LimitMetrics(metrics),
+        at_a_time=max(1, settings.database_pool - RESERVED),
+    )
     reception = Reception(claim_store)
     admission = Admission(outbox, work, claim_store)
     work.when_freed(admission.freed)

@@ -1,12 +1,16 @@
-"""How many jobs that have not ended the orchestrator accepts: HODEI_LIMIT_JOBS.
+"""How many jobs the orchestrator accepts: of those that have not ended, HODEI_LIMIT_JOBS; and some requests at a time.
 
 The number of these jobs is an estimate, so that a submission needs no query: the tables are counted about once a
 second, and the jobs that this process has created since are added. What other replicas create between two counts is
 missing from it: together, replicas may exceed the limit by what all but one of them create in that time.
+
+Only some submissions are handled at a time, so that they leave connections to the database for everything else.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,6 +22,8 @@ JOBS: Final = "jobs"
 """The limit's name in metrics."""
 INTERVAL: Final = 1.0
 """Seconds between two counts."""
+TURN: Final = 4.0
+"""Seconds that a submission may wait for its turn: less than for a connection (`shared.postgres`)."""
 SHARE: Final = 0.05
 """The part of the time that counting may take: with very many jobs, it is done less often."""
 
@@ -32,7 +38,9 @@ class JobRoom(Loop):
     try again.
     """
 
-    def __init__(self, limit: int, count: Count, metrics: LimitMetrics) -> None:
+    def __init__(self, limit: int, count: Count, metrics: LimitMetrics, *, at_a_time: int, turn: float = TURN) -> None:
+        """`at_a_time` is the number of submissions that are handled at the same time; a further one waits for `turn`
+        seconds."""
         super().__init__("job-room", interval=INTERVAL)
         self.limit = limit
         self._count = count
@@ -42,6 +50,8 @@ class JobRoom(Loop):
         self._under_way = 0
         """Jobs that it is creating, in transactions that are not over."""
         self._returns = Returns(shortest=2.0)
+        self._turns = asyncio.Semaphore(at_a_time)
+        self._turn = turn
         self._metrics = metrics
         metrics.watch(JOBS, limit, lambda: self.in_use)
 
@@ -70,6 +80,23 @@ class JobRoom(Loop):
     def entry(self) -> "Entry":
         """Enclose the transaction that creates jobs. In it, `admit` them before they are made."""
         return Entry(self)
+
+    @asynccontextmanager
+    async def submission(self) -> AsyncIterator["Entry"]:
+        """As `entry`, for a request: it waits for its turn. Raises Overloaded when that does not come in time."""
+        if self._turns.locked():
+            try:
+                async with asyncio.timeout(self._turn):
+                    await self._turns.acquire()
+            except TimeoutError:
+                raise Overloaded(self._returns.next(), kind="submissions") from None
+        else:
+            await self._turns.acquire()  # at once
+        try:
+            async with self.entry() as entry:
+                yield entry
+        finally:
+            self._turns.release()
 
     def refused(self) -> None:
         """Count a request that did not come over HTTP and was turned away."""

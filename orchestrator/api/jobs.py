@@ -74,7 +74,7 @@ class JobRoutes:
 
     async def create_job(self, request: web.Request, body: JobCreate) -> web.StreamResponse:
         """The job runs a pipeline or one inline command. An unknown `pipeline_id` is 404."""
-        async with self.room.entry() as entry, idempotent(request, self.outbox, claim="last") as tx:
+        async with self.room.submission() as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit()
             [wanted] = await self.submission.of_requests(tx, [body])
             [new] = await self.reception.begin(tx, [wanted])
@@ -84,7 +84,7 @@ class JobRoutes:
 
     async def create_jobs(self, request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
         """All jobs are created, or none. The response has them in the order sent."""
-        async with self.room.entry() as entry, idempotent(request, self.outbox, claim="last") as tx:
+        async with self.room.submission() as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit(len(body))
             wanted = await self.submission.of_requests(tx, body, batch=True)
             new = await self.reception.begin(tx, wanted, batch=True)
@@ -152,7 +152,7 @@ class JobRoutes:
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
         """Creates a new job with the same definition. With `{"from": "failed"}` or a step's name, it keeps what
         succeeded before. 409 while the job runs, and when its pipeline is archived."""
-        async with self.room.entry() as entry, idempotent(request, self.outbox) as tx:
+        async with self.room.submission() as entry, idempotent(request, self.outbox) as tx:
             entry.admit()
             wanted = await self.submission.of_rerun(tx, id, start=body.from_)
             [new] = await self.reception.begin(tx, [wanted])

@@ -30,7 +30,7 @@ class Table:
 
 
 def room(table: Table, limit: int = 10, metrics: Metrics | None = None) -> JobRoom:
-    return JobRoom(limit, table.count, LimitMetrics(metrics or Metrics()))
+    return JobRoom(limit, table.count, LimitMetrics(metrics or Metrics()), at_a_time=2, turn=0.01)
 
 
 async def create(room: JobRoom, table: Table, jobs: int = 1, *, reserved: bool = False) -> None:
@@ -136,3 +136,26 @@ async def test_schedules_and_executions_may_exceed_the_limit_by_a_tenth() -> Non
 async def test_a_batch_that_can_never_fit_is_not_told_to_come_back() -> None:
     with pytest.raises(Invalid, match="11 jobs at once are more than the 10 that may exist before they have ended"):
         await create(room(Table()), Table(), 11)
+
+
+async def test_only_some_submissions_are_handled_at_a_time() -> None:
+    mine, go, inside = room(Table()), asyncio.Event(), asyncio.Semaphore(0)
+
+    async def submit() -> None:
+        async with mine.submission() as entry:
+            entry.admit()
+            inside.release()
+            await go.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(submit())
+            await inside.acquire()
+        with pytest.raises(Overloaded, match="too many requests at once") as refused:
+            await submit()
+        assert refused.value.kind == "submissions"
+        async with mine.entry() as entry:  # a schedule or a direct execution does not wait
+            entry.admit(reserved=True)
+        go.set()
+    await submit()
+    assert mine.in_use == 4
