@@ -13,7 +13,7 @@ from orchestrator.api.logs import LogRoutes
 from orchestrator.api.pipelines import PipelineRoutes
 from orchestrator.api.timeline import TimelineRoutes
 from orchestrator.consumers import Requests, Runs
-from orchestrator.counters import ApprovalMetrics
+from orchestrator.counters import ApprovalMetrics, TaskFailures
 from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
@@ -77,6 +77,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     admission = Admission(outbox, work, claim_store)
     work.when_freed(admission.freed)
     reception.when(waiting=admission.freed, superseded=admission.superseded)
+    work.when_failed(TaskFailures(metrics).count)
     runs = Runs(work, metrics)
     ApprovalMetrics(metrics, job_store)
     outbox.when_undeliverable(TaskQueued, UndeliverableTasks(work))

@@ -1,8 +1,30 @@
-"""The orchestrator's metrics of approvals, read from the tables at each scrape."""
+"""The orchestrator's metrics of approvals, read from the tables at each scrape, and of failed tasks."""
+
+from collections.abc import Sequence
 
 from orchestrator.store.jobs import JobStore
+from schemas.events import TaskFailed, TaskRetrying
 from shared.clock import now
 from shared.telemetry import Metrics
+
+
+class TaskFailures:
+    """Failed tasks and attempts, by reason. The replica that wrote a failure counts it."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._failed = metrics.counter("tasks_failed_total", "Tasks that failed, by reason.", ["reason"])
+        self._retried = metrics.counter(
+            "tasks_retried_total",
+            "Attempts that failed and are followed by another, by reason; also lost ones, and those that a worker gave "
+            "back.",
+            ["reason"],
+        )
+
+    def count(self, failures: Sequence[TaskFailed | TaskRetrying]) -> None:
+        """Count the failures of one commit."""
+        for one in failures:
+            counter = self._failed if isinstance(one, TaskFailed) else self._retried
+            counter.labels(one.reason.value).inc()
 
 
 class ApprovalMetrics:

@@ -21,7 +21,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore, Waiting
 from orchestrator.traces import Traces
 from orchestrator.watch import Watch
-from schemas.events import ExecutionFinished, JobDeleted
+from schemas.events import ExecutionFinished, JobDeleted, TaskFailed, TaskRetrying
 from schemas.questions import Overdue
 from schemas.states import JOB, Reason
 from shared.clock import now
@@ -70,7 +70,12 @@ class UnitOfWork:
         self._memory = memory
         self._watch = watch
         self._due_changed: Callable[[], None] = lambda: None
+        self._count_failures: Callable[[Sequence[TaskFailed | TaskRetrying]], None] = lambda _: None
         self._keys_freed: Callable[[Iterable[Key]], None] = lambda _: None
+
+    def when_failed(self, count: Callable[[Sequence[TaskFailed | TaskRetrying]], None]) -> None:
+        """Call `count` after each commit with the tasks that failed in it, or are tried again after a failure."""
+        self._count_failures = count
 
     def when_due(self, changed: Callable[[], None]) -> None:
         """Call `changed` after each commit that made a job due at another moment."""
@@ -245,6 +250,9 @@ class UnitOfWork:
 
     def _publish(self, tx: OutboxTransaction, run: JobRun, commands: Commands, began: datetime) -> None:
         if run.touched:
+            failures = [one.event for one in run.journal if isinstance(one.event, TaskFailed | TaskRetrying)]
+            if failures:
+                tx.on_commit(partial(self._count_failures, failures))
             self._traces.emit(tx, run.job, run.events(commands))
             self._traces.follow(tx, run, began)
 
