@@ -136,7 +136,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
                 answer(RECALL_OF["orchestrator"], Recollection(outbox, run_store, asked).answer),
             ],
         ),
-        Housekeeping(idempotency_keys=partial(purge, database)),
+        Housekeeping(idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys)),
         retention,
         web,
     ]

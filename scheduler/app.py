@@ -93,7 +93,9 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             HeartbeatTimes(leader),
             Forgetting(leader, worker_store, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
             Housekeeping(
-                tasks=store.purge_done, priorities=store.purge_priorities, idempotency_keys=partial(purge, database)
+                tasks=store.purge_done,
+                priorities=store.purge_priorities,
+                idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys),
             ),
         ]
 

@@ -17,8 +17,8 @@ DAY: Final = 24 * 3600
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """A JetStream stream. `subjects` lack the namespace; ages are seconds, sizes bytes; the oldest goes first.
-    `per_subject` is how many messages of one subject are kept; -1 for all."""
+    """A JetStream stream. `subjects` lack the namespace; ages are seconds (0: no limit), sizes bytes; the oldest goes
+    first. `per_subject` is how many messages of one subject are kept; -1 for all."""
 
     name: str
     subjects: tuple[str, ...]

@@ -41,12 +41,16 @@ SETTINGS: Final = frozenset(
         "HODEI_OTLP_ENDPOINT",
         "HODEI_PREFETCH_MAX",
         "HODEI_RETENTION_ARCHIVED_PIPELINES",
+        "HODEI_RETENTION_DEAD_LETTERS",
         "HODEI_RETENTION_EXECUTIONS",
+        "HODEI_RETENTION_IDEMPOTENCY_KEYS",
         "HODEI_RETENTION_JOBS",
         "HODEI_RETENTION_JOBS_MAX",
         "HODEI_RETENTION_JOBS_PER_PIPELINE",
+        "HODEI_RETENTION_LOGS",
         "HODEI_RETENTION_PIPELINE_VERSIONS",
         "HODEI_RETENTION_TIMELINES",
+        "HODEI_RETENTION_WORKERS",
         "HODEI_SPOOL_LIMIT",
         "HODEI_START_DEADLINE",
         "HODEI_STATE_DIR",
@@ -58,13 +62,12 @@ SETTINGS: Final = frozenset(
         "HODEI_WORKER_LABELS",
         "HODEI_WORKER_NAME",
         "HODEI_WORKER_SLOTS",
-        "HODEI_WORKER_TTL",
         "HODEI_WORKER_TYPE",
     }
 )
 """Declared by the settings classes of the services, the agent and the NATS exporter."""
 
-OLDER: Final = frozenset({"HODEI_BODY_LIMIT"})
+OLDER: Final = frozenset({"HODEI_BODY_LIMIT", "HODEI_WORKER_TTL"})
 """Older names of settings that are still read: of HODEI_LIMIT_BODY."""
 
 ADDRESSES: Final = frozenset({"HODEI_ORCHESTRATOR_URL", "HODEI_SCHEDULER_URL", "HODEI_WORKER_MANAGER_URL"})

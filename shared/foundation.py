@@ -20,6 +20,7 @@ from shared.service import Service, ServiceSettings
 from shared.telemetry import EventLoopLag, Metrics, Tracing
 from shared.version import platform_version
 from shared.web import Api, Limits, WebServer, create_web_app, dead_letters
+from shared.web.idempotency import KEYS_KEPT
 
 MIGRATION_PAUSE: Final = 0.5
 
@@ -56,6 +57,7 @@ class Foundation:
             metrics=self.metrics,
             linger_ms=settings.linger_ms,
             replicas=settings.stream_replicas,
+            ages=settings.stream_ages,
         )
         self.outbox = Outbox(
             self.database, self.bus, source=settings.service, linger=settings.linger, metrics=self.metrics
@@ -86,6 +88,7 @@ class Foundation:
             metrics=self.metrics,
             tracing=self.tracing,
         )
+        app[KEYS_KEPT] = self._settings.retention_idempotency_keys
         # The web server takes at most twice this, which leaves the other parts a fifth of the time to stop.
         return WebServer(app, self._settings.host, port, stop_deadline=self._settings.stop_deadline * 0.4)
 

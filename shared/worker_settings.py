@@ -5,17 +5,37 @@ agent reads its own, and the scheduler forgets offline workers after one of them
 from datetime import timedelta
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from schemas.durations import read_duration
 from schemas.specs import MAX_SLOTS, Capacity, read_capacity
+from shared.retention_settings import FOREVER, LONGEST
 
 WITHOUT_STATE_FOLDER: Final = timedelta(hours=1)
 """How long an offline worker without a state folder stays listed. It never comes back under its id."""
 WITH_STATE_FOLDER: Final = timedelta(days=7)
 """How long an offline worker with a state folder stays listed. It may come back as the same worker."""
 
-WorkerTtl = Annotated[float | None, Field(ge=1, le=366 * 24 * 3600.0, validation_alias="HODEI_WORKER_TTL")]
+
+def _seconds(given: object) -> object:
+    """A duration such as `7d`, `forever`, or a number of seconds."""
+    text = given.strip() if isinstance(given, str) else ""
+    if text == FOREVER:
+        return LONGEST.total_seconds()
+    duration = read_duration(text)
+    return given if duration is None else duration.total_seconds()
+
+
+WorkerTtl = Annotated[
+    float | None,
+    BeforeValidator(_seconds),
+    Field(
+        ge=1,
+        le=LONGEST.total_seconds(),
+        validation_alias=AliasChoices("HODEI_RETENTION_WORKERS", "HODEI_WORKER_TTL"),  # the second is the older name
+    ),
+]
 """Seconds for which an offline worker stays listed; None for the default of its kind."""
 
 WorkerSlots = Annotated[int, Field(ge=1, le=MAX_SLOTS, validation_alias="HODEI_WORKER_SLOTS")]

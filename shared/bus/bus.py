@@ -9,7 +9,8 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar, Unpack
 
 import structlog
@@ -18,7 +19,7 @@ from nats.aio.subscription import Subscription as RawSubscription
 
 from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch, encode_batch, wrap
 from schemas.events import EventData, LogChunk
-from schemas.subjects import CONSUMERS, FEED, LOGS, Catalogue, ConsumerSpec, Owner
+from schemas.subjects import CONSUMERS, FEED, LOGS, STREAMS, Catalogue, ConsumerSpec, Owner, StreamSpec
 from shared.bus.connection import Connection
 from shared.bus.consumer import Consumer, ConsumerOptions
 from shared.bus.declare import Declarations
@@ -71,8 +72,9 @@ class Bus:
     """The connection of one process to the bus; a service (start/stop).
 
     `url` may name several servers, separated by commas. `name` is the service's name, which decides which durable
-    consumers it declares. `linger_ms` is how long its consumers wait after a batch. While NATS is unavailable,
-    `connected` is False, every publish raises BusUnavailable, and consumers wait. Once NATS is available again, the
+    consumers it declares. `linger_ms` is how long its consumers wait after a batch. `ages` are the ages of messages in
+    streams where they differ from the catalogue's (None: no limit). While NATS is unavailable, `connected` is False,
+    every publish raises BusUnavailable, and consumers wait. Once NATS is available again, the
     bus reconnects and consumers continue.
     """
 
@@ -86,6 +88,7 @@ class Bus:
         metrics: Metrics | None = None,
         linger_ms: float = 40,
         replicas: int = 1,
+        ages: Mapping[StreamSpec, timedelta | None] | None = None,
     ) -> None:
         self.name = name
         self.catalogue = Catalogue(namespace)
@@ -99,7 +102,8 @@ class Bus:
             metrics=BusMetrics(metrics),
         )
         self._lag = Lag(self._connection, self.catalogue, metrics)
-        self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas)
+        streams = [_aged(spec, (ages or {}).get(spec, timedelta(seconds=spec.max_age))) for spec in STREAMS]
+        self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas, streams=streams)
         self._failures: dict[str, Failures] = {}
         """By durable name. They outlive a consumer object, which a leader makes anew for each term."""
         self._publisher = Publisher(self._connection, self._declarations.streams_again)
@@ -319,6 +323,10 @@ class Bus:
         await self._connection.api(
             f"STREAM.PURGE.{self.catalogue.stream(LOGS)}", {"filter": self.catalogue.logs(execution_id)}
         )
+
+
+def _aged(spec: StreamSpec, age: timedelta | None) -> StreamSpec:
+    return replace(spec, max_age=0 if age is None else int(age.total_seconds()))
 
 
 def _with_trace(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:

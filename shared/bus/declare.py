@@ -6,7 +6,7 @@ Here: create, update when the configuration changed, retry until a deadline. Not
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -33,7 +33,15 @@ SMALLEST_SHARE: Final = 4096
 class Declarations:
     """Declares streams and consumers over one connection."""
 
-    def __init__(self, connection: Connection, catalogue: Catalogue, *, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        catalogue: Catalogue,
+        *,
+        replicas: int = 1,
+        streams: Sequence[StreamSpec] = STREAMS,
+    ) -> None:
+        self._streams = tuple(streams)
         self._connection = connection
         self._catalogue = catalogue
         self._replicas = replicas
@@ -59,9 +67,9 @@ class Declarations:
                 log.info("bus.waiting_for_jetstream", error=str(error))
                 await asyncio.sleep(RETRY_WAIT)
 
-    async def streams(self) -> bool:
+    async def streams(self, *, update: bool = True) -> bool:
         """Declare every stream of the catalogue, as any service may publish to any stream. Returns whether one had to
-        be created.
+        be created. Without `update`, those that exist stay as they are.
 
         If the server has less storage than all streams may take, all are declared smaller in proportion, so that logs
         do not take the storage of events.
@@ -69,8 +77,8 @@ class Declarations:
         share, created = 1, False
         while True:
             try:
-                for spec in STREAMS:
-                    created |= await self._stream(self._stream_config(spec, share))
+                for spec in self._streams:
+                    created |= await self._stream(self._stream_config(spec, share), update=update)
             except BusError as error:
                 if error.code != NO_STORAGE or share >= SMALLEST_SHARE:
                     raise
@@ -127,15 +135,16 @@ class Declarations:
 
     async def _patiently(self) -> None:
         try:
-            if await self.streams():
+            if await self.streams(update=False):
                 for listener in list(self._listeners):
                     listener()
         except (BusUnavailable, BusError) as error:
             log.error("stream.not_declared", error=str(error))
         await asyncio.sleep(RETRY_WAIT)
 
-    async def _stream(self, config: dict[str, Any]) -> bool:
-        """Create a stream, or update an existing one, but never to less than it holds. Returns whether it was created.
+    async def _stream(self, config: dict[str, Any], *, update: bool) -> bool:
+        """Create a stream, or (with `update`) update an existing one, but never to less than it holds. Returns whether
+        it was created.
 
         Raises BusError with NO_STORAGE when the server has no storage for a new stream.
         """
@@ -149,6 +158,8 @@ class Declarations:
             there = await self._there(name)
             if there is None:
                 raise
+            if not update:
+                return False
         if there["state"]["bytes"] > config["max_bytes"]:
             config = {**config, "max_bytes": there["config"]["max_bytes"]}
         try:

@@ -7,21 +7,23 @@ one line that names the variable, the error and the right form. `schemas.variabl
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.model import on_one_line
-from schemas.subjects import Catalogue
+from schemas.subjects import DEAD_LETTERS, LOGS, Catalogue, StreamSpec
 from schemas.variables import unknown_variables
 from schemas.words import what_would_be_right
 from shared.errors import ConfigError
 from shared.origins import LOOPBACK, Hosts, Origins, read_host
+from shared.retention_settings import DAY, HOUR, age
 
 LONGEST_VALUE: Final = 80
 """Most characters of a bad value that an error shows."""
@@ -122,6 +124,18 @@ class BusSettings(ProcessSettings):
     )
     trace_sample: float = Field(default=0.05, ge=0, le=1, validation_alias="HODEI_TRACE_SAMPLE")
 
+    retention_dead_letters: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
+        default=timedelta(seconds=DEAD_LETTERS.max_age), validation_alias="HODEI_RETENTION_DEAD_LETTERS"
+    )
+    retention_logs: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
+        default=timedelta(seconds=LOGS.max_age), validation_alias="HODEI_RETENTION_LOGS"
+    )
+
+    @property
+    def stream_ages(self) -> dict[StreamSpec, timedelta | None]:
+        """The ages of messages in the streams for which there is a setting; None for no limit."""
+        return {DEAD_LETTERS: self.retention_dead_letters, LOGS: self.retention_logs}
+
     @property
     def linger(self) -> float:
         """`linger_ms` in seconds."""
@@ -154,6 +168,9 @@ class ServiceSettings(BusSettings, HttpSettings):
     limit_requests: int = Field(default=500, ge=10, le=100_000, validation_alias="HODEI_LIMIT_REQUESTS")
     limit_streams: int = Field(default=500, ge=1, le=100_000, validation_alias="HODEI_LIMIT_STREAMS")
     limit_waiting_requests: int = Field(default=500, ge=1, le=100_000, validation_alias="HODEI_LIMIT_WAITING_REQUESTS")
+    retention_idempotency_keys: Annotated[timedelta | None, BeforeValidator(age(DAY))] = Field(
+        default=DAY, validation_alias="HODEI_RETENTION_IDEMPOTENCY_KEYS"
+    )
     lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")
 
 

@@ -24,6 +24,9 @@ from shared.web.bodies import whole_body
 from shared.web.responses import Replay, json_response
 
 LIFETIME: Final = timedelta(hours=24)
+"""For how long a key is known, unless the application says otherwise."""
+KEYS_KEPT: Final = web.AppKey[timedelta | None]("keys_kept")
+"""For how long an application knows keys; None for ever."""
 PACKED_LIMIT: Final = 16 << 10
 """Most bytes of a body that is packed. Larger ones, those of batches, PostgreSQL compresses by itself."""
 DICTIONARIES: Final = (
@@ -102,6 +105,7 @@ async def idempotent(
         raise Invalid([FieldError(_LOC, f"must be 1 to {_MAX_KEY} printable ASCII characters", "key")])
     sql = load_queries("shared.web")
     route = _route(request)
+    lifetime = request.app.get(KEYS_KEPT, LIFETIME)
     digest = hashlib.sha256(await whole_body(request)).digest()
     find = partial(_answer_before, query=sql["find_idempotency_answer"], route=route, key=key, digest=digest)
     if claim == "last":
@@ -109,7 +113,7 @@ async def idempotent(
             async with outbox.transaction(IdempotentTransaction) as transaction:
                 yield transaction
                 answer = transaction.kept_answer(route)
-                transaction.close_with(sql["use_idempotency_key"], route, key, digest, LIFETIME, *answer)
+                transaction.close_with(sql["use_idempotency_key"], route, key, digest, lifetime, *answer)
         except Broken:
             raise await find(outbox.database) or _under_way() from None
         except HodeiError as error:
@@ -117,7 +121,7 @@ async def idempotent(
             raise (None if isinstance(error, Unavailable) else await find(outbox.database)) or error from None
         return
     async with outbox.transaction(IdempotentTransaction) as transaction:
-        if not await transaction.fetch_value(sql["claim_idempotency_key"], route, key, digest, LIFETIME):
+        if not await transaction.fetch_value(sql["claim_idempotency_key"], route, key, digest, lifetime):
             raise await find(transaction) or _under_way()
         yield transaction
         await transaction.execute(sql["store_idempotency_answer"], route, key, *transaction.kept_answer(route))
@@ -140,9 +144,9 @@ async def replace_answer(on: Runner, route: str, location: str, body: str) -> No
     await on.execute(load_queries("shared.web")["replace_idempotency_answer"], route, location, packed)
 
 
-async def purge(database: Database, limit: int) -> int:
+async def purge(database: Database, limit: int, *, lifetime: timedelta | None = LIFETIME) -> int:
     """Delete at most `limit` expired keys. Returns the number deleted. Expired keys count as unused even before."""
-    return await database.execute(load_queries("shared.web")["purge_idempotency_keys"], LIFETIME, limit)
+    return await database.execute(load_queries("shared.web")["purge_idempotency_keys"], lifetime, limit)
 
 
 async def _answer_before(

@@ -75,6 +75,7 @@ class Agent:
             namespace=settings.namespace,
             start_deadline=settings.start_deadline,
             linger_ms=settings.linger_ms,
+            ages=settings.stream_ages,
         )
         self.delivery = Delivery(
             self.bus,

@@ -2,13 +2,14 @@
 
 import asyncio
 from base64 import b64decode
+from datetime import timedelta
 
 import orjson
 import pytest
 from jsonschema import Draft7Validator
 
 from docs import asyncapi
-from schemas.subjects import CONSUMERS, EVENTS, FEED, LOGS
+from schemas.subjects import CONSUMERS, DEAD_LETTERS, EVENTS, FEED, LOGS, STREAMS, StreamSpec
 from shared.bus import Bus, BusError
 from shared.bus.bus import LEAST_PAYLOAD
 from shared.bus.connection import Connection
@@ -141,6 +142,24 @@ async def test_a_changed_stream_is_brought_up_to_date(bus: Bus) -> None:
     await bus.declare()
     info = orjson.loads(await bus.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5))
     assert info["config"]["max_age"] == EVENTS.max_age * 1_000_000_000
+
+
+async def test_streams_get_the_ages_of_the_settings(nats_url: str, namespace: str) -> None:
+    async def declared(ages: dict[StreamSpec, timedelta | None]) -> dict[str, float]:
+        """The ages in seconds, as a service with these settings declares them."""
+        one = Bus(nats_url, name="orchestrator", namespace=namespace, start_deadline=10, ages=ages)
+        await one.start()
+        try:
+            await one.declare()
+            streams = [one.catalogue.stream(spec) for spec in STREAMS]
+            infos = [orjson.loads(await one.request(f"$JS.API.STREAM.INFO.{name}", b"", timeout=5)) for name in streams]
+        finally:
+            await one.stop()
+        return {spec.name: info["config"]["max_age"] / 1e9 for spec, info in zip(STREAMS, infos, strict=True)}
+
+    assert await declared({}) == {spec.name: spec.max_age for spec in STREAMS}
+    changed = await declared({DEAD_LETTERS: timedelta(hours=2), LOGS: None})
+    assert changed == {spec.name: spec.max_age for spec in STREAMS} | {"dead": 7200, "logs": 0}
 
 
 async def test_core_messages_reach_who_listens(bus: Bus, metrics: Metrics) -> None:

@@ -5,6 +5,7 @@ import gzip
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from shared.postgres import Database, migrate
 from shared.service import Housekeeping
 from shared.telemetry import Metrics
 from shared.web import Api, WebServer, create_web_app, idempotency
-from shared.web.idempotency import idempotent, purge
+from shared.web.idempotency import KEYS_KEPT, idempotent, purge
 
 Client = TestClient[Any, Any]
 DEADLINE = 5.0
@@ -202,6 +203,20 @@ async def test_an_expired_key_counts_as_unused_and_is_purged(write: Any, databas
     assert await purge(database, 1000) == 0
     await database.execute("update idempotency_keys set created_at = now() - interval '25 hours'")
     assert await purge(database, 1000) == 1
+
+
+@pytest.mark.parametrize(("kept", "status"), [(timedelta(hours=48), 422), (None, 422), (timedelta(hours=30), 201)])
+async def test_keys_are_known_for_as_long_as_the_application_says(
+    app: web.Application, database: Database, kept: timedelta | None, status: int
+) -> None:
+    app[KEYS_KEPT] = kept
+    headers = {"Idempotency-Key": "k1"}
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.post("/notes", json={"text": "a"}, headers=headers)).status == 201
+        await database.execute("update idempotency_keys set created_at = now() - interval '36 hours'")
+        assert (await client.post("/notes", json={"text": "b"}, headers=headers)).status == status
+    await database.execute("update idempotency_keys set created_at = now() - interval '36 hours'")
+    assert await purge(database, 1000, lifetime=kept) == (1 if status == 201 else 0)
 
 
 async def test_however_many_keys_have_expired_all_are_forgotten_at_once(database: Database) -> None:

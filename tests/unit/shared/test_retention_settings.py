@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.settings import OrchestratorSettings
+from schemas.subjects import DEAD_LETTERS, LOGS
 from shared.errors import ConfigError
 from shared.service.settings import load
 
@@ -50,3 +51,32 @@ def test_another_number_is_refused_with_the_right_form(name: str, text: str, mon
     with pytest.raises(ConfigError) as refused:
         load(OrchestratorSettings)
     assert str(refused.value) == f"{name}={text!r}: should be 'unlimited', or a whole number from 1 to 1000000000"
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "short"),
+    [
+        ("HODEI_RETENTION_TIMELINES", "1m", "30s"),
+        ("HODEI_RETENTION_PIPELINE_VERSIONS", "1h", "59m"),
+        ("HODEI_RETENTION_ARCHIVED_PIPELINES", "1h", "59m"),
+        ("HODEI_RETENTION_DEAD_LETTERS", "1h", "59m"),
+        ("HODEI_RETENTION_LOGS", "1h", "59m"),
+        ("HODEI_RETENTION_IDEMPOTENCY_KEYS", "1d", "23h"),
+    ],
+)
+def test_each_age_has_a_lower_limit(name: str, least: str, short: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("0", short):
+        monkeypatch.setenv(name, text)
+        with pytest.raises(
+            ConfigError, match=rf"^{name}='{text}': should be .* of at least {least} and at most 36500d$"
+        ):
+            load(OrchestratorSettings)
+    for text in (least, "forever"):
+        monkeypatch.setenv(name, text)
+        load(OrchestratorSettings)
+
+
+def test_ages_of_streams_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HODEI_RETENTION_DEAD_LETTERS", "2h")
+    monkeypatch.setenv("HODEI_RETENTION_LOGS", "forever")
+    assert load(OrchestratorSettings).stream_ages == {DEAD_LETTERS: timedelta(hours=2), LOGS: None}

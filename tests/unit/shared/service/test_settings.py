@@ -10,6 +10,7 @@ from pydantic import Field
 
 from hodei.up_settings import UpSettings
 from nats_exporter.settings import NatsExporterSettings
+from scheduler.settings import SchedulerSettings
 from shared.errors import ConfigError
 from shared.service import settings
 from worker_manager.agent.settings import AgentSettings
@@ -150,6 +151,24 @@ def test_the_older_name_of_the_limit_of_bodies_counts_unless_the_newer_one_is_se
     assert settings.load(TrialSettings).limit_body == 5000
     monkeypatch.setenv("HODEI_LIMIT_BODY", "6000")
     assert settings.load(TrialSettings).limit_body == 6000
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5", 1.5), ("30m", 1800), ("7d", 7 * 86400), ("forever", 36500 * 86400)]
+)
+@pytest.mark.parametrize("variable", ["HODEI_RETENTION_WORKERS", "HODEI_WORKER_TTL"])
+def test_workers_are_kept_for_seconds_or_a_duration(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, seconds: float
+) -> None:
+    monkeypatch.setenv(variable, text)
+    for kind in (SchedulerSettings, WorkerManagerSettings):
+        assert settings.load(kind).worker_ttl == seconds
+
+
+def test_the_newer_name_of_the_time_for_workers_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HODEI_WORKER_TTL", "60")
+    monkeypatch.setenv("HODEI_RETENTION_WORKERS", "2h")
+    assert settings.load(SchedulerSettings).worker_ttl == 7200
 
 
 def test_each_variable_is_declared_once() -> None:
