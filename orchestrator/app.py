@@ -19,7 +19,7 @@ from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
 from orchestrator.pipeline_retention import ArchivedPipelines, PipelineVersions
 from orchestrator.questions import Questions
-from orchestrator.recall import Recollection, Unheard
+from orchestrator.recall import FinishedJobs, Recollection, Unheard
 from orchestrator.reception import Reception
 from orchestrator.retention import Jobs, Timelines, scheduled_jobs
 from orchestrator.room import JobRoom
@@ -36,7 +36,7 @@ from orchestrator.undeliverable import UndeliverableEnds, UndeliverableTasks
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.events import TaskFailed, TaskQueued, TaskSucceeded
-from schemas.questions import MISSING_JOBS, RECALL_OF, TASK
+from schemas.questions import FINISHED_JOBS, MISSING_JOBS, RECALL_OF, TARGET, TASK
 from schemas.subjects import ORCHESTRATOR_REQUESTS, ORCHESTRATOR_RUNS
 from shared.bus import Answering, answer, questions_asked
 from shared.foundation import Foundation
@@ -85,7 +85,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     outbox.when_undeliverable(TaskFailed, UndeliverableEnds(outbox))
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
-    questions = Questions(job_store)
+    questions = Questions(database, job_store, submission)
     retention_store = RetentionStore(database)
     retention = Retention(
         [
@@ -133,6 +133,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
             [
                 answer(TASK, questions.task),
                 answer(MISSING_JOBS, questions.missing_jobs),
+                answer(TARGET, questions.target),
+                answer(FINISHED_JOBS, FinishedJobs(outbox, job_store, asked).answer),
                 answer(RECALL_OF["orchestrator"], Recollection(outbox, run_store, asked).answer),
             ],
         ),

@@ -7,7 +7,7 @@ They decode, call and acknowledge; the rules are in `domain/`. Both handlers may
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final, assert_never, get_args
+from typing import Final, get_args
 
 import structlog
 from opentelemetry.trace import Span
@@ -15,6 +15,7 @@ from opentelemetry.trace import Span
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
 from orchestrator.reception import Occupied, Reception
+from orchestrator.refusals import Refusal, detail_of, errors_of, reason_of
 from orchestrator.room import Entry, JobRoom
 from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission, begin_all
@@ -31,7 +32,7 @@ from schemas.events import (
     ScheduleFired,
     ScheduleRefused,
 )
-from schemas.refusals import FiringRefusal, RefusalReason, RefusedField, VerdictReason
+from schemas.refusals import RefusalReason
 from schemas.states import JOB
 from shared.clock import now
 from shared.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
@@ -39,12 +40,8 @@ from shared.outbox import Outbox, OutboxTransaction
 from shared.telemetry import Metrics, SpanKind, Tracing
 
 Event = CloudEvent[EventData]
-Refusal = NotFound | Conflict | Invalid | Overloaded
 
 _TASK_REPORTS: Final = get_args(TaskReport)
-
-MOST_ERRORS: Final = 100
-"""The most fields that a refusal lists."""
 
 _LIVES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
 """Buckets in seconds, from the platform's own latency to a pipeline of six hours."""
@@ -174,9 +171,9 @@ class Requests:
                 task_id=asked.task_id,
                 job_id=asked.job_id,
                 attempt=asked.attempt,
-                reason=_reason(error),
-                detail=_detail(error),
-                errors=_errors(error),
+                reason=reason_of(error),
+                detail=detail_of(error),
+                errors=errors_of(error),
             )
             tx.emit(refusal)
         else:
@@ -219,36 +216,7 @@ def _without_pipeline(target: JobTarget) -> JobTarget:
     return target.model_copy(update={"pipeline_id": None})
 
 
-def _reason_of_firing(error: Refusal) -> FiringRefusal:
-    return RefusalReason.OVERLAP if isinstance(error, Occupied) else _reason(error)
-
-
-def _reason(error: Refusal) -> VerdictReason:
-    match error:
-        case NotFound():
-            return RefusalReason.NOT_FOUND
-        case Conflict():
-            return RefusalReason.CONFLICT
-        case Invalid():
-            return RefusalReason.INVALID
-        case Overloaded():
-            return RefusalReason.OVERLOADED
-        case _:
-            assert_never(error)
-
-
 def _refused(schedule_id: str, error: Refusal, *, job_id: str | None = None) -> ScheduleRefused:
-    reason = _reason_of_firing(error)
-    return ScheduleRefused(
-        schedule_id=schedule_id, job_id=job_id, reason=reason, detail=_detail(error), errors=_errors(error)
-    )
-
-
-def _detail(error: Refusal) -> str:
-    return error.why if isinstance(error, Overloaded) else str(error)
-
-
-def _errors(error: Refusal) -> list[RefusedField] | None:
-    if not isinstance(error, Invalid):
-        return None
-    return [RefusedField(loc=list(one.loc), msg=one.msg, type=one.type) for one in error.errors[:MOST_ERRORS]]
+    reason = RefusalReason.OVERLAP if isinstance(error, Occupied) else reason_of(error)
+    detail, errors = detail_of(error), errors_of(error)
+    return ScheduleRefused(schedule_id=schedule_id, job_id=job_id, reason=reason, detail=detail, errors=errors)

@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Final
 
 from orchestrator.domain.executions import ExecutionRow
+from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore
 from orchestrator.unit_of_work import UnitOfWork
-from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, LogSummary
-from schemas.questions import Overdue, RecallAnswer, RecallQuestion
+from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, LogSummary, ScheduleFinished
+from schemas.questions import FinishedAgain, JobsQuestion, Overdue, RecallAnswer, RecallQuestion
 from schemas.states import ExecutionStatus, JobStatus, Reason
 from shared.clock import now
 from shared.outbox import Outbox
@@ -82,6 +83,23 @@ class Recollection:
             for event in events:
                 self._recall.repeated(event.event_type)
         return answered(len(events), [one.task_id for one in question.overdue if one.task_id not in known])
+
+
+class FinishedJobs:
+    """Answers the scheduler's question about the jobs of schedules."""
+
+    def __init__(self, outbox: Outbox, jobs: JobStore, asked: Recall) -> None:
+        self._outbox = outbox
+        self._jobs = jobs
+        self._recall = asked
+
+    async def answer(self, question: JobsQuestion) -> FinishedAgain:
+        """Publish `schedules.finished` again for those of the jobs that are over."""
+        async with self._outbox.transaction() as tx:
+            over = await self._jobs.finished_again(tx, question.job_ids)
+            tx.emit(*over)
+        self._recall.repeated(ScheduleFinished.event_type, len(over))
+        return FinishedAgain(repeated=len(over), missing=await self._jobs.missing(question.job_ids))
 
 
 def told_again(overdue: Sequence[Overdue], ended: Mapping[str, ExecutionRow]) -> Iterator[EventData]:

@@ -97,7 +97,7 @@ class UnitOfWork:
         over, its schedule is told again."""
         fresh = await self._jobs.insert_missing(tx, jobs)
         self._publish_new(tx, [job for job in jobs if job.run.job.id in fresh])
-        known = [job.run.job for job in jobs if job.run.job.id not in fresh and job.run.job.schedule_id is not None]
+        known = [job.run.job.id for job in jobs if job.run.job.id not in fresh and job.run.job.schedule_id is not None]
         if known:
             tx.emit(*await self._jobs.finished_again(tx, known))
 

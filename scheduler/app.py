@@ -1,10 +1,12 @@
 """The composition root: the scheduler's parts, their dependencies, and the order in which they start."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final
 
-from scheduler.api import explain, queue, schedules, workers
+from scheduler.api import changes, explain, queue, schedules, workers
+from scheduler.api.changes import ChangeRoutes
 from scheduler.api.explain import ExplainRoutes
 from scheduler.api.queue import QueueRoutes
 from scheduler.api.schedules import ScheduleRoutes
@@ -14,11 +16,13 @@ from scheduler.counters import Counters
 from scheduler.hearing import HeardTime, Hearing
 from scheduler.leader import Leader
 from scheduler.loops import Forgetting, HeartbeatTimes, Silence, Timers
+from scheduler.ordering import Ordering
 from scheduler.questions import Questions
 from scheduler.recall import Recollection, UnheardSchedules, Unnamed
 from scheduler.restarts import Restarts
 from scheduler.schedules import Firing, Schedules
 from scheduler.settings import SchedulerSettings
+from scheduler.store.firings import FiringStore
 from scheduler.store.listing import Listing
 from scheduler.store.retention import RetentionStore
 from scheduler.store.schedules import ScheduleStore
@@ -30,6 +34,7 @@ from schemas.events import ExecutionFinished, ScheduleConfirmed, ScheduleFired, 
 from schemas.questions import RECALL_OF, SCHEDULED_JOBS
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
 from shared.bus import Answering, answer, listen, questions_asked
+from shared.clock import now
 from shared.foundation import Foundation
 from shared.postgres import Leadership
 from shared.recall import Recall, UndeliverableOutcomes
@@ -40,20 +45,21 @@ REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait
 """Seconds within which NATS has redelivered an outcome whose consumer died or froze."""
 
 
-def build(settings: SchedulerSettings) -> Sequence[Service]:
-    """Wire the parts."""
+def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -> Sequence[Service]:
+    """Wire the parts. Schedules go by `clock`."""
     base = Foundation(settings)
     metrics, database, bus, outbox = base.metrics, base.database, base.bus, base.outbox
     counters = Counters(metrics)
     store = TurnStore(database, outbox)
-    schedule_store, worker_store = ScheduleStore(database), WorkerStore()
+    schedule_store, firing_store, worker_store = ScheduleStore(database), FiringStore(database), WorkerStore()
     listing = Listing(database)
     verdicts = listen(bus, ScheduleConfirmed, ScheduleRefused)
     traces = Traces(base.tracing)
-    firing = Schedules(schedule_store, outbox, traces)
+    ordering = Ordering(firing_store, traces)
+    firing = Schedules(schedule_store, firing_store, outbox, ordering)
     outbox.when_undeliverable(TaskScheduled, UndeliverableOrders(outbox).handle)
     outbox.when_undeliverable(ExecutionFinished, UndeliverableOutcomes(outbox).handle)
-    outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(schedule_store).handle)
+    outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(firing_store, outbox).handle)
     asked = Recall(bus, metrics)
     questions = questions_asked(metrics)
 
@@ -76,10 +82,10 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
             AgentNews(bus, leader, counters.agents_refused),
             Hearing(bus, heard, leader.idle_turn, counters),
             placing,
-            bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(schedule_store).handle),
+            bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(firing_store, outbox).handle),
             timers,
             silence,
-            Firing(firing, bus, counters, leader.hold),
+            Firing(firing, bus, counters, leader.hold, clock=clock),
             Answering(
                 bus,
                 questions,
@@ -89,7 +95,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
                 ],
             ),
             Unnamed(leader, recollection, asked, lease=lease),
-            UnheardSchedules(schedule_store, outbox, asked, lease=lease),
+            UnheardSchedules(schedule_store, firing_store, outbox, bus, asked, lease=lease),
             HeartbeatTimes(leader),
             Forgetting(leader, worker_store, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
             Housekeeping(
@@ -105,6 +111,7 @@ def build(settings: SchedulerSettings) -> Sequence[Service]:
         port=settings.port,
         apis=[
             schedules.api(ScheduleRoutes(listing, schedule_store, outbox, verdicts)),
+            changes.api(ChangeRoutes(schedule_store, firing_store, outbox, bus, ordering, clock)),
             workers.api(WorkerRoutes(listing, worker_store, outbox, bus)),
             queue.api(QueueRoutes(listing)),
             explain.api(ExplainRoutes(listing, bus)),

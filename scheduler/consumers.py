@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from scheduler.domain.priorities import JobPriority
 from scheduler.leader import Leader, Turn
 from scheduler.loops import Silence
-from scheduler.store.schedules import ScheduleStore
+from scheduler.store.firings import FiringStore
 from scheduler.store.turns import MARKS_KEPT
 from schemas.agents import Heartbeat, Offer
 from schemas.cloudevents import CloudEvent
@@ -23,6 +23,8 @@ from schemas.events import (
     ExecutionReturned,
     JobReprioritized,
     ScheduleConfirmed,
+    ScheduleFailed,
+    ScheduleFinished,
     ScheduleRefused,
     TaskCancelRequested,
     TaskQueued,
@@ -34,6 +36,7 @@ from schemas.events import (
 )
 from schemas.ids import is_id
 from shared.bus import Bus, Subscription
+from shared.outbox import Outbox
 
 _log = structlog.get_logger(__name__)
 
@@ -155,15 +158,22 @@ class AgentNews:
 
 
 class VerdictRecords:
-    """The handler of `scheduler-verdicts`: marks refused schedules as failed, and confirmed ones as confirmed."""
+    """The handler of `scheduler-verdicts`: what the orchestrator answers about schedules and their firings, and how the
+    jobs of firings end."""
 
-    def __init__(self, schedules: ScheduleStore) -> None:
-        self._schedules = schedules
+    def __init__(self, firings: FiringStore, outbox: Outbox) -> None:
+        self._firings = firings
+        self._outbox = outbox
 
     async def handle(self, events: Events) -> None:
-        refused = {event.data.schedule_id: event.data for event in events if isinstance(event.data, ScheduleRefused)}
-        if refused:
-            await self._schedules.refuse(list(refused.values()))
+        refused = [event.data for event in events if isinstance(event.data, ScheduleRefused)]
         confirmed = [event.data for event in events if isinstance(event.data, ScheduleConfirmed)]
-        if confirmed:
-            await self._schedules.confirm(confirmed)
+        finished = [event.data for event in events if isinstance(event.data, ScheduleFinished)]
+        async with self._outbox.transaction() as tx:
+            if refused:
+                failed = await self._firings.refuse(tx, refused)
+                tx.emit(*(ScheduleFailed(schedule_id=one.id, detail=one.detail) for one in failed))
+            if confirmed:
+                await self._firings.confirm(tx, confirmed)
+            if finished:
+                await self._firings.finish(tx, finished)

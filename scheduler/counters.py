@@ -4,7 +4,7 @@ they are zero, so that the sum over replicas is the leader's value.
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from scheduler.domain.desk import Desk
@@ -17,6 +17,12 @@ from shared.telemetry import Metrics
 _QUICK: Final = (0.00001, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
 _WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0)
 """Buckets in seconds: from milliseconds on an idle platform to half an hour in the queue."""
+
+
+_LATENESS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0, 3600.0, 86_400.0)
+"""Buckets in seconds: from the loop's own delay to an outage of a day."""
+TOO_LATE: Final = 5.0
+"""Seconds after which a firing counts as late."""
 
 
 class Counters:
@@ -49,7 +55,23 @@ class Counters:
         self.workers_forgotten = metrics.counter(
             "scheduler_workers_forgotten_total", "Workers that were removed because they had been offline for too long."
         )
-        self.schedules_fired = metrics.counter("scheduler_schedules_fired_total", "Schedules that fired.")
+        self._fired = metrics.counter(
+            "scheduler_schedules_fired_total", "Firings of schedules; those that were requested are not counted."
+        )
+        self._lateness = metrics.histogram(
+            "scheduler_firing_lateness_seconds",
+            "Time from when a schedule should have fired to when it did, in seconds.",
+            buckets=_LATENESS,
+        )
+        self._late = metrics.counter(
+            "scheduler_firings_late_total", f"Firings of schedules that were more than {TOO_LATE:g} seconds late."
+        )
+        self._missed = metrics.counter(
+            "scheduler_firings_missed_total", "Due times of schedules that passed without a firing."
+        )
+        self.firings_waiting = metrics.gauge(
+            "scheduler_firings_waiting", "Firings with which schedules have yet to catch up."
+        )
         self._depth = metrics.gauge(
             "scheduler_queue_depth", "Tasks that are ready and wait for a worker, by priority.", ("priority",)
         )
@@ -78,6 +100,16 @@ class Counters:
             self._leases.inc(desk.totals.leases_lost - leases)
             self._stale.inc(desk.totals.stale - stale)
             self._seen = (desk.totals.leases_lost, desk.totals.stale)
+
+    def fired(self, lateness: Iterable[timedelta], *, missed: int, waiting: int) -> None:
+        """Count firings by how late they were, and what a transaction missed and has left."""
+        for late in lateness:
+            seconds = late.total_seconds()
+            self._fired.inc()
+            self._lateness.observe(seconds)
+            self._late.inc(seconds > TOO_LATE)
+        self._missed.inc(missed)
+        self.firings_waiting.set(waiting)
 
     def placed(self, tasks: Iterable[Task], moment: datetime) -> None:
         """Count tasks that a committed turn placed at `moment`."""

@@ -7,20 +7,27 @@ order, or the outcome was lost on its way to the scheduler. It answers from its 
 from collections.abc import Collection, Sequence
 from typing import Final
 
+import structlog
+
 from scheduler.domain import recall
 from scheduler.domain.model import TaskState
 from scheduler.domain.priorities import JobPriority
 from scheduler.domain.recall import Known
 from scheduler.leader import Leader
+from scheduler.store.firings import START, FiringStore, Ordered
 from scheduler.store.schedules import ScheduleStore
 from scheduler.store.turns import TurnStore
 from schemas.events import EventData, TaskCancelRequested
-from schemas.questions import Overdue, RecallAnswer, RecallQuestion
+from schemas.questions import FINISHED_JOBS, JobsQuestion, Overdue, RecallAnswer, RecallQuestion
+from shared.bus import Bus, ask
+from shared.errors import NotFound, Unavailable
 from shared.outbox import Outbox
-from shared.recall import PAGE, Recall, answered
+from shared.recall import DEADLINE, PAGE, Recall, Walk, answered
 from shared.service import Counts, Loop
 
 SCHEDULES_AT_ONCE: Final = 100
+
+_log = structlog.get_logger(__name__)
 
 
 class Recollection:
@@ -108,20 +115,52 @@ class Unnamed(Loop):
 
 
 class UnheardSchedules(Loop):
-    """Publishes the last event of schedules again, until the orchestrator has confirmed them."""
+    """Publishes again what the orchestrator has not confirmed: new schedules, and the orders of firings. Asks about the
+    jobs of firings that are not known to be over, a page at a time."""
 
-    def __init__(self, schedules: ScheduleStore, outbox: Outbox, asked: Recall, *, lease: float) -> None:
+    def __init__(
+        self, schedules: ScheduleStore, firings: FiringStore, outbox: Outbox, bus: Bus, asked: Recall, *, lease: float
+    ) -> None:
         super().__init__("unheard schedules", interval=lease / 2)
+        self._bus = bus
         self._outbox = outbox
         self._recall = asked
         self._lease = lease
         self._schedules = schedules
+        self._firings = firings
+        self._unheard = Walk((None,), START, self._read_unheard, lambda one: one.id, pause=lease / 2)
+        self._open = Walk((None,), START, self._read_open, lambda job_id: job_id, pause=lease / 2)
 
     async def run_once(self) -> Counts:
-        """Publish a bounded number of events again."""
+        """Publish a bounded number of events again, and ask about a bounded number of jobs."""
         async with self._outbox.transaction() as tx:
-            unheard = await self._schedules.lock_unheard(tx, self._lease, SCHEDULES_AT_ONCE)
-            for one in unheard:
+            new = await self._schedules.lock_unheard(tx, self._lease, SCHEDULES_AT_ONCE)
+            for one in new:
                 self._recall.repeated(one.event.event_type)
                 tx.emit(one.event, traceparent=one.traceparent)
-        return {"told_again": len(unheard)}
+            orders = await self._unheard.page()
+            for order in orders:
+                event = order.event()
+                self._recall.repeated(event.event_type)
+                tx.emit(event, traceparent=order.traceparent)
+        jobs = await self._open.page()
+        unknown = await self._ask(jobs) if jobs else []
+        if unknown:
+            await self._firings.forget(unknown)
+        self.interval = min(self._unheard.pause, self._open.pause)
+        return {"told_again": len(new) + len(orders), "asked": len(jobs), "unknown": len(unknown)}
+
+    async def _ask(self, job_ids: list[str]) -> list[str]:
+        """Ask the orchestrator about jobs. Returns those that do not exist."""
+        try:
+            answer = await ask(self._bus, FINISHED_JOBS, JobsQuestion(job_ids=job_ids), deadline=DEADLINE)
+        except (Unavailable, NotFound) as error:  # it is asked again in the next round
+            _log.info("recall.unanswered", owner="orchestrator", attempts=len(job_ids), error=str(error))
+            return []
+        return answer.missing
+
+    async def _read_unheard(self, _state: None, after: str, limit: int) -> Sequence[Ordered]:
+        return await self._firings.unheard(self._lease, after, limit)
+
+    async def _read_open(self, _state: None, after: str, limit: int) -> Sequence[str]:
+        return await self._firings.open(self._lease, after, limit)

@@ -5,8 +5,8 @@ Requests are checked against the server's limit, so this happens only if the lim
 
 from collections.abc import Sequence
 
-from scheduler.store.schedules import ScheduleStore
-from schemas.events import ExecutionFinished, ScheduleFired, ScheduleRefused, TaskScheduled
+from scheduler.store.firings import FiringStore
+from schemas.events import ExecutionFinished, ScheduleFailed, ScheduleFired, ScheduleRefused, TaskScheduled
 from schemas.refusals import RefusalReason
 from schemas.states import ExecutionStatus, Reason
 from shared.clock import now
@@ -27,20 +27,20 @@ class UndeliverableOrders:
 
 
 class UndeliverableFirings:
-    """Handler of undeliverable `schedules.fired`: the schedule fails."""
+    """Handler of undeliverable `schedules.fired`: the firing is refused."""
 
-    def __init__(self, schedules: ScheduleStore) -> None:
-        self._schedules = schedules
+    def __init__(self, firings: FiringStore, outbox: Outbox) -> None:
+        self._firings = firings
+        self._outbox = outbox
 
     async def handle(self, firings: Sequence[ScheduleFired]) -> None:
-        await self._schedules.refuse(
-            [
-                ScheduleRefused(
-                    schedule_id=one.schedule_id, job_id=one.job_id, reason=RefusalReason.INVALID, detail=DETAIL
-                )
-                for one in firings
-            ]
-        )
+        refused = [
+            ScheduleRefused(schedule_id=one.schedule_id, job_id=one.job_id, reason=RefusalReason.INVALID, detail=DETAIL)
+            for one in firings
+        ]
+        async with self._outbox.transaction() as tx:
+            failed = await self._firings.refuse(tx, refused)
+            tx.emit(*(ScheduleFailed(schedule_id=one.id, detail=one.detail) for one in failed))
 
 
 def _failed(order: TaskScheduled) -> ExecutionFinished:

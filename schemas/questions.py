@@ -12,9 +12,10 @@ from typing import Final, Generic, Literal, TypeVar
 
 from pydantic import Field
 
+from schemas.events import JobTarget
 from schemas.model import EventModel, Instant
 from schemas.params import Scalar
-from schemas.refusals import RefusalReason
+from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from schemas.specs import Priority
 from schemas.states import JobStatus, Reason, TaskStatus
 
@@ -141,4 +142,30 @@ class ScheduledJobs(EventModel):
 MISSING_JOBS: Final = QuestionSpec("missing_jobs", "orchestrator", JobsQuestion, MissingJobs)
 SCHEDULED_JOBS: Final = QuestionSpec("scheduled_jobs", "scheduler", JobsQuestion, ScheduledJobs)
 
-QUESTIONS: Final = (TASK, *RECALL_OF.values(), MISSING_JOBS, SCHEDULED_JOBS)
+
+class FinishedAgain(EventModel):
+    """The number of events that are published again, one for each of the jobs that is over, and the jobs that do not
+    exist."""
+
+    repeated: int = 0
+    missing: list[str] = Field(default_factory=list)
+
+
+class TargetQuestion(EventModel):
+    """Can this be run, as a schedule is about to be changed to do?"""
+
+    target: JobTarget
+
+
+class TargetAnswer(EventModel):
+    """Why it cannot, if so."""
+
+    reason: VerdictReason | None = None
+    detail: str = ""
+    errors: list[RefusedField] | None = None
+
+
+FINISHED_JOBS: Final = QuestionSpec("finished_jobs", "orchestrator", JobsQuestion, FinishedAgain)
+TARGET: Final = QuestionSpec("target", "orchestrator", TargetQuestion, TargetAnswer)
+
+QUESTIONS: Final = (TASK, *RECALL_OF.values(), MISSING_JOBS, SCHEDULED_JOBS, FINISHED_JOBS, TARGET)

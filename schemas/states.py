@@ -90,6 +90,8 @@ class FiringKind(StrEnum):
 class FiringOutcome(StrEnum):
     """What came of one due time of a schedule."""
 
+    WAITING = "waiting"
+    """The schedule is about to catch up on it."""
     FIRED = "fired"
     """Its job was ordered, and is not over."""
     SUCCEEDED = "succeeded"

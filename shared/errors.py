@@ -75,15 +75,6 @@ class Invalid(HodeiError):
         self.errors = tuple(errors)
 
 
-class NotSupported(Invalid):
-    """A valid field of a body that this version does not support yet (HTTP 422, type `not_supported`)."""
-
-    def __init__(self, field: str, detail: str) -> None:
-        super().__init__([FieldError(("body", *field.split(".")), f"not yet supported: {detail}", "not_supported")])
-        self.field = field
-        self.detail = detail
-
-
 class Overloaded(HodeiError):
     """A limit is reached; the request may succeed later (HTTP 429). `retry_after` is in seconds, `kind` is the limit's
     name in metrics, and `why` is the first half of the sentence."""

@@ -6,7 +6,6 @@ from typing import Final
 
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.making import NewJob
-from orchestrator.domain.state import JobState
 from orchestrator.domain.wanted import FormerJob, FormerTask
 from orchestrator.store.declared import read_declared
 from orchestrator.store.rules import RULES, rules_of
@@ -50,9 +49,9 @@ class JobStore:
         """Insert those jobs that do not exist yet, with their tasks and timelines. Returns their ids."""
         return set(await tx.fetch_value(self._insert, *_rows(jobs)))
 
-    async def finished_again(self, on: Runner, jobs: Sequence[JobState]) -> list[ScheduleFinished]:
+    async def finished_again(self, on: Runner, job_ids: Sequence[str]) -> list[ScheduleFinished]:
         """The events of the ends of those of these jobs of schedules that are over."""
-        rows = await on.fetch(self._sql["get_ends"], [job.id for job in jobs])
+        rows = await on.fetch(self._sql["get_ends"], job_ids)
         return [ScheduleFinished.model_validate(dict(row)) for row in rows]
 
     async def get(self, job_id: str) -> str | None:

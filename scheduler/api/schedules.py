@@ -1,18 +1,23 @@
-"""/api/v1/schedule and /api/v1/scheduled: one-off schedules."""
+"""/api/v1/schedule and /api/v1/scheduled: schedules are made, shown and removed.
+
+Not here: how they are changed, and what they did (`scheduler.api.changes`).
+"""
 
 from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 
+from scheduler.domain.schedule import NoDueTime, Stored, defined, first_slot
 from scheduler.store.listing import Listing
 from scheduler.store.schedules import ScheduleStore
-from schemas.events import EventData, JobTarget, ScheduleCreated, ScheduleDeleted, ScheduleFired
+from schemas.events import EventData, ScheduleCreated, ScheduleDeleted, ScheduleFired
 from schemas.ids import is_id
 from schemas.rest.schedules import Schedule, ScheduleCreate, ScheduleQuery
+from schemas.states import ScheduleStatus
 from shared.bus import Listening
 from shared.clock import now
-from shared.errors import NotFound, NotSupported
+from shared.errors import FieldError, Invalid, NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox, OutboxTransaction
 from shared.telemetry import inject
@@ -32,35 +37,23 @@ class ScheduleRoutes:
     verdicts: Listening[EventData]
 
     async def create_schedule(self, request: web.Request, body: ScheduleCreate) -> web.StreamResponse:
-        """Run `job_id` again, a `pipeline_id`, or a `command`, at `run_at` or now. 404 when the job or pipeline does
-        not exist, 409 when the job's pipeline is archived. Without a verdict in time, as while NATS is unavailable, the
-        schedule is accepted and may fail when it is due."""
-        if body.cron is not None:
-            raise NotSupported("cron", "schedules that fire more than once")
-        if body.timezone is not None:
-            raise NotSupported("timezone", "it belongs to cron")
-        id, created_at, target = new_id(), now(), _target(body)
-        due = body.run_at or created_at
-        self.outbox.must_fit(ScheduleFired(schedule_id=id, job_id=id, target=target, due_at=due), "body", "env")
-        with self.verdicts.about(id) as listener:
+        """Run `job_id` again, a `pipeline_id`, or a `command`: once, at `run_at` or now, or again and again, by `cron`
+        or `every`. 404 when the job or pipeline does not exist, 409 when the job's pipeline is archived. Without a
+        verdict in time, as while NATS is unavailable, the schedule is accepted and may fail when it is due."""
+        new = _new(body)
+        target = new.definition.target
+        order = ScheduleFired(schedule_id=new.id, job_id=new.id, target=target, due_at=new.created_at)
+        self.outbox.must_fit(order, "body", "env")
+        with self.verdicts.about(new.id) as listener:
             async with idempotent(request, self.outbox) as tx:
-                shown = await self.store.insert(
-                    tx,
-                    id=id,
-                    name=body.name,
-                    target=target,
-                    job_id=_uuid("job", body.job_id),
-                    pipeline_id=_uuid("pipeline", body.pipeline_id),
-                    run_at=body.run_at,
-                    due_at=due,
-                    created_at=created_at,
-                    traceparent=inject(),
-                )
-                tx.emit(ScheduleCreated(schedule_id=id, target=target, next_run_at=due))
-                response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{id}"})
+                shown = await self.store.insert(tx, new)
+                due = new.following and new.following.run_at
+                tx.emit(ScheduleCreated(schedule_id=new.id, target=target, next_run_at=due))
+                response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{new.id}"})
             if target.command is None and self.verdicts.hearing:
                 named = ("pipeline", body.pipeline_id or "") if body.job_id is None else ("job", body.job_id)
-                await verdict(request, listener, outbox=self.outbox, undo=partial(self._take_back, id), of=named)
+                undo = partial(self._take_back, new.id)
+                await verdict(request, listener, outbox=self.outbox, undo=undo, of=named)
         return response
 
     async def list_schedules(self, request: web.Request, query: ScheduleQuery) -> web.StreamResponse:
@@ -75,7 +68,7 @@ class ScheduleRoutes:
         return json_response(found)
 
     async def delete_schedule(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """The schedule does not fire any more. If it has fired already, its job goes on."""
+        """The schedule does not fire any more, and its history is deleted. Jobs that it has created go on."""
         async with self.outbox.transaction() as tx:
             if not await self.store.delete(tx, id):
                 raise NotFound("schedule", id)
@@ -89,7 +82,9 @@ class ScheduleRoutes:
 
 def api(routes: ScheduleRoutes) -> Api:
     """The routes."""
-    api = Api(tag="schedules", kind="schedule", description="Schedules: jobs to run at a given time.")
+    api = Api(
+        tag="schedules", kind="schedule", description="Schedules: jobs to run at a given time, once or again and again."
+    )
     api.post("/api/v1/schedule", summary="Schedule a job", body=ScheduleCreate, answers={201: Schedule}, creates=True)(
         routes.create_schedule
     )
@@ -104,22 +99,23 @@ def api(routes: ScheduleRoutes) -> Api:
     return api
 
 
-def _target(body: ScheduleCreate) -> JobTarget:
-    command = body.command_spec() if body.command is not None else None
-    return JobTarget(
-        job_id=body.job_id,
-        pipeline_id=body.pipeline_id,
-        command=command,
-        name=body.name,
-        priority=body.priority,
-        params=body.params,
-        env={} if command is not None else body.env,
-        labels=body.labels,
+def _new(body: ScheduleCreate) -> Stored:
+    """A new schedule. Raises NotFound for a target that cannot exist, Invalid for one that would never fire."""
+    for kind, id in (("job", body.job_id), ("pipeline", body.pipeline_id)):
+        if id is not None and not is_id(id.lower()):
+            raise NotFound(kind, id)
+    id, created_at = new_id(), now()
+    definition = defined(body, anchor=created_at)
+    try:
+        slot = first_slot(definition.timing, id, after=created_at)
+    except NoDueTime as error:
+        raise Invalid([FieldError(("body", error.field or "cron"), str(error), "no_due_time")]) from None
+    return Stored(
+        id=id,
+        created_at=created_at,
+        status=ScheduleStatus.PAUSED if body.paused else ScheduleStatus.SCHEDULED,
+        definition=definition,
+        following=None if body.paused else slot,
+        last_due_at=None,
+        traceparent=inject(),
     )
-
-
-def _uuid(kind: str, id: str | None) -> str | None:
-    """The id in canonical form. Raises NotFound for text that is not an id."""
-    if id is not None and not is_id(id.lower()):
-        raise NotFound(kind, id)
-    return None if id is None else id.lower()

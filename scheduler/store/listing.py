@@ -61,7 +61,7 @@ class Listing:
     def __init__(self, database: Database) -> None:
         self._database = database
         sql = load_queries("scheduler")
-        self._list_schedules, self._get_schedule = sql["list_schedules"], sql["get_schedule"]
+        self._list_schedules = sql["list_schedules"]
         self._list_workers, self._get_worker = sql["list_workers"], sql["get_worker"]
         self._ready, self._delayed = sql["queue_ready"], sql["queue_delayed"]
         self._find_task, self._position = with_rows(sql["find_task"], tasks=STORED), sql["task_position"]
@@ -71,14 +71,14 @@ class Listing:
         if not _may_match(query.job_id, query.pipeline_id):
             return _NOTHING
         status = None if query.status is None else query.status.value
-        sql, arguments = narrowed(
-            self._list_schedules, before, status, query.job_id, query.pipeline_id, query.name, query.limit + 1
-        )
+        of = (status, query.job_id, query.pipeline_id, query.name, None)
+        sql, arguments = narrowed(self._list_schedules, before, *of, query.limit + 1)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def schedule(self, id: str) -> str | None:
         """One schedule as JSON, or None."""
-        found: str | None = await self._database.fetch_value(self._get_schedule, id)
+        sql, arguments = narrowed(self._list_schedules, *[None] * 5, id, 1)
+        found: str | None = await self._database.fetch_value(sql, *arguments)
         return found
 
     async def workers(self, query: RegisteredWorkerQuery, before: str | None) -> Page:

@@ -7,7 +7,7 @@ not every process has: `dead_letters`, `idempotency`, `logs`, `paging` and `verd
 from shared.web.api import IDEMPOTENCY_KEY, Api
 from shared.web.app import DOCUMENT, METRICS, WebServer, create_web_app
 from shared.web.bodies import whole_body
-from shared.web.decode import MAX_ERRORS, BodyReader
+from shared.web.decode import MAX_ERRORS, BodyReader, invalid
 from shared.web.load import Limits, Returns, is_stopping, polling, waiting
 from shared.web.middlewares import LimitMetrics
 from shared.web.openapi import Answer
@@ -29,6 +29,7 @@ __all__ = [
     "Returns",
     "WebServer",
     "create_web_app",
+    "invalid",
     "is_stopping",
     "json_response",
     "polling",

@@ -117,11 +117,17 @@ def _nearest(name: str, valid: Sequence[str]) -> str | None:
     return next(iter(similar), None) or next(longer, None)
 
 
+def invalid(error: ValidationError, kind: object, place: str = "body") -> Invalid:
+    """The errors of a value of some type, as those of a request: for what a request makes of something stored."""
+    found = error.errors(include_url=False, include_input=False)
+    return Invalid([_field_error(one, kind, place) for one in found[:MAX_ERRORS]])
+
+
 def _raise(error: ValidationError, kind: object, place: str) -> NoReturn:
     found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         raise Malformed(found[0]["msg"].replace("Invalid JSON: ", "the body is not JSON: ")) from None
-    raise Invalid([_field_error(one, kind, place) for one in found[:MAX_ERRORS]]) from None
+    raise invalid(error, kind, place) from None
 
 
 def _field_error(one: ErrorDetails, kind: object, place: str) -> FieldError:

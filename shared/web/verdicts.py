@@ -4,14 +4,14 @@ The creation's event is the question, and the other service answers with an even
 event for a short time. Without a verdict in time the entity stays, and may be refused later.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, assert_never
 
 import structlog
 from aiohttp import web
 
 from schemas.events import EventData, ExecutionRefused, ScheduleRefused
-from schemas.refusals import RefusalReason
+from schemas.refusals import FiringRefusal, RefusalReason, RefusedField
 from shared.bus import Listener
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound, Overloaded, Unavailable
 from shared.outbox import Outbox, OutboxTransaction
@@ -57,20 +57,23 @@ async def verdict(
         async with outbox.transaction() as tx:
             await undo(tx)
             await release(tx, request)
-        raise _problem(heard, *of)
+        raise problem_of(heard.reason, heard.detail, heard.errors, kind=of[0], id=of[1])
     return heard
 
 
-def _problem(refused: ExecutionRefused | ScheduleRefused, kind: str, id: str) -> HodeiError:
-    match refused.reason:
+def problem_of(
+    reason: FiringRefusal, detail: str, errors: Sequence[RefusedField] | None, *, kind: str, id: str
+) -> HodeiError:
+    """The error of a refusal that is about an entity which the request's body names in `<kind>_id`."""
+    match reason:
         case RefusalReason.NOT_FOUND:
             return NotFound(kind, id)
         case RefusalReason.CONFLICT | RefusalReason.OVERLAP:
-            return Conflict(refused.detail)
+            return Conflict(detail)
         case RefusalReason.OVERLOADED:
-            return Overloaded(LATER, kind="jobs", why=refused.detail)
+            return Overloaded(LATER, kind="jobs", why=detail)
         case RefusalReason.INVALID:
-            errors = [FieldError(tuple(one.loc), one.msg, one.type) for one in refused.errors or ()]
-            return Invalid(errors or [FieldError(("body", f"{kind}_id"), refused.detail, "refused")])
+            found = [FieldError(tuple(one.loc), one.msg, one.type) for one in errors or ()]
+            return Invalid(found or [FieldError(("body", f"{kind}_id"), detail, "refused")])
         case _ as other:
             assert_never(other)

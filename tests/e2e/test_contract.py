@@ -42,6 +42,8 @@ PROMISED = {
         POST /api/v1/tasks/{id}/approve | POST /api/v1/tasks/{id}/reject""",
     "scheduler": """
         POST /api/v1/schedule | GET /api/v1/scheduled | GET /api/v1/scheduled/{id} | DELETE /api/v1/scheduled/{id}
+        PATCH /api/v1/scheduled/{id} | POST /api/v1/scheduled/{id}/pause | POST /api/v1/scheduled/{id}/resume
+        POST /api/v1/scheduled/{id}/trigger | GET /api/v1/scheduled/{id}/next | GET /api/v1/scheduled/{id}/history
         POST /api/v1/workers | GET /api/v1/workers | GET /api/v1/workers/{id} | POST /api/v1/workers/{id}/heartbeat
         POST /api/v1/workers/{id}/drain | POST /api/v1/workers/{id}/resume | DELETE /api/v1/workers/{id}
         GET /api/v1/queue | GET /api/v1/tasks/{id}/explain""",
@@ -154,6 +156,12 @@ async def _visit_scheduler(client: Client, raw: RawHttp) -> None:
     schedule = await client.schedule(ScheduleCreate(command="true", run_at=later))
     assert schedule.id in [each.id async for each in client.schedules()]
     assert await client.scheduled(schedule.id) == schedule
+    at = f"/api/v1/scheduled/{schedule.id}"
+    await raw("PATCH", at, json={"cron": "@daily"})
+    for verb in ("pause", "resume", "trigger"):
+        await raw("POST", f"{at}/{verb}")
+    for listed in ("next", "history"):
+        await raw("GET", f"{at}/{listed}")
     await client.delete_schedule(schedule.id)
     worker = await client.register_worker(WorkerRegister(type=unique("type")))
     assert [each.id async for each in client.registered_workers(type=worker.type)] == [worker.id]

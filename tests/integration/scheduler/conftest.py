@@ -190,6 +190,12 @@ class House:
                         return await answer.json()
                 await asyncio.sleep(0.02)
 
+    async def patch(self, path: str, body: object, status: int = 200) -> dict[str, Any]:
+        async with self.http.patch(self.url + path, json=body) as answer:
+            assert answer.status == status, await answer.text()
+            found: dict[str, Any] = await answer.json(content_type=None)
+            return found
+
     async def delete(self, path: str, status: int = 204) -> None:
         async with self.http.delete(self.url + path) as answer:
             assert answer.status == status, await answer.text()

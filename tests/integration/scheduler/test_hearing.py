@@ -13,7 +13,9 @@ from scheduler.counters import Counters
 from scheduler.hearing import HeardTime
 from scheduler.leader import Leader
 from scheduler.loops import Silence
+from scheduler.ordering import Ordering
 from scheduler.schedules import Schedules
+from scheduler.store.firings import FiringStore
 from scheduler.store.schedules import ScheduleStore
 from scheduler.store.turns import TurnStore
 from scheduler.store.workers import WorkerStore
@@ -155,10 +157,12 @@ async def test_a_former_leader_writes_nothing_that_a_leader_writes(house: Opener
     await here.database.execute(insert, new_id(), {"command": {"command": "true"}}, now())
     await new.start()
     await old.hear(agent.heartbeat())
+    firings = FiringStore(here.database)
+    schedules = Schedules(ScheduleStore(here.database), firings, outbox, Ordering(firings, traces))
     always = HeardTime(lease=0)
     for write in (
         lambda: old.note_heartbeats(0),
-        lambda: Schedules(ScheduleStore(here.database), outbox, traces).fire(now(), old.hold),
+        lambda: schedules.fire(now(), old.hold),
         lambda: Silence(WorkerStore(), outbox, always, old.hold, lease=0).run_once(),
     ):
         with pytest.raises(Unavailable, match="this scheduler's leadership"):

@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def database(migrated_database_url: str) -> AsyncIterator[Database]:
-    """20,000 tasks, of which few wait or are placed, 2,000 workers and 20,000 schedules."""
+    """20,000 tasks, of which few wait or are placed, 2,000 workers, 20,000 schedules, and 20,000 firings."""
     database = Database(migrated_database_url, schema="scheduler", name="test", min_size=1, max_size=2)
     await database.start()
     await database.execute(
@@ -45,6 +45,15 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
         select lpad(to_hex(n), 32, '0')::uuid, case when n % 200 = 0 then 'failed' else 'completed' end,
                case when n % 2 = 0 then 's' || n % 400 end, '{}', case when n % 1000 = 0 then now() end, now(),
                case when n % 1000 > 0 then now() end
+        from generate_series(1, 20000) n
+        """
+    )
+    await database.execute(
+        """
+        insert into firings (id, schedule_id, kind, outcome, due_at, fired_at, heard_at)
+        select gen_random_uuid(), lpad(to_hex(n % 200 + 1), 32, '0')::uuid, 'time',
+               case when n % 1000 = 0 then 'waiting' when n % 500 = 1 then 'fired' else 'succeeded' end,
+               now() + make_interval(secs => n), now(), case when n % 1000 <> 1 then now() end
         from generate_series(1, 20000) n
         """
     )
@@ -80,11 +89,20 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_workers", [*[None] * 8, 101], {"workers_pkey", "tasks_placed"}),
     ("get_worker", [new_id()], {"workers_pkey", "tasks_placed"}),
     ("scheduled_jobs", [[new_id()]], {"schedules_of_job"}),
-    ("list_schedules", [*[None] * 5, 101], {"schedules_pkey"}),
-    ("list_schedules", [None, "failed", None, None, None, 101], {"schedules_by_status"}),
-    ("list_schedules", [None, None, None, None, "s2", 101], {"schedules_by_name"}),
-    ("due_schedules", [NOW, 100], {"schedules_due"}),
+    ("list_schedules", [*[None] * 6, 101], {"schedules_pkey"}),
+    ("list_schedules", [None, "failed", *[None] * 4, 101], {"schedules_by_status"}),
+    ("list_schedules", [*[None] * 4, "s2", None, 101], {"schedules_by_name"}),
+    ("list_schedules", [*[None] * 5, new_id(), 1], {"schedules_pkey"}),
+    ("due_schedules", [NOW, 100], {"schedules_due", "firings_waiting_of"}),
     ("next_due", [], {"schedules_due"}),
+    ("waiting_firings", [100], {"schedules_pkey"}),
+    ("drop_waiting", [[new_id()], "paused"], {"firings_waiting_of"}),
+    ("prune_firings", [[new_id()], 100], {"firings_once"}),
+    ("list_firings", [new_id(), NOW, 101], {"firings_once"}),
+    ("finish_firings", [[new_id()], ["failed"], ["lost"], [NOW]], {"firings_pkey"}),
+    ("refuse_firings", [[new_id()], ["skipped"], ["overlap"], ["no"]], {"firings_pkey"}),
+    ("unheard_firings", [15.0, 100, new_id()], {"firings_open"}),
+    ("open_firings", [15.0, 100, new_id()], {"firings_open"}),
     ("load_placed", [], {"tasks_placed"}),
     ("load_waiting", {"priority": None, "ready_at": None, "task_id": None, "limit": 101}, {"tasks_waiting"}),
     ("load_waiting", {"priority": 1, "ready_at": NOW, "task_id": new_id(), "limit": 101}, {"tasks_waiting"}),

@@ -6,7 +6,6 @@ import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from openapi_spec_validator import validate
 
 from schemas.events import (
@@ -90,16 +89,6 @@ async def test_a_removed_schedule_does_not_fire(house: Opener) -> None:
     await here.delete(f"/api/v1/scheduled/{made['id']}", 404)
     await here.get(f"/api/v1/scheduled/{made['id']}", 404)
     assert await rows(here, "/api/v1/scheduled") == []
-
-
-@pytest.mark.parametrize("body", [{"cron": "* * * * *"}, {"timezone": "Europe/Berlin"}])
-async def test_what_is_not_yet_supported_says_so(house: Opener, body: dict[str, str]) -> None:
-    here = await house()
-    problem = await here.post("/api/v1/schedule", {"command": "true", **body}, 422)
-    [error] = problem["errors"]
-    assert "not yet supported" in error["msg"]
-    assert error["loc"] == ["body", *body]
-    assert problem["detail"].startswith(f"body.{next(iter(body))}: ")
 
 
 async def test_a_job_that_does_not_exist_is_not_found(house: Opener) -> None:

@@ -15,7 +15,6 @@ from shared.errors import (
     FieldError,
     Invalid,
     NotFound,
-    NotSupported,
     Overloaded,
     Unavailable,
 )
@@ -301,10 +300,6 @@ async def test_rules_of_the_domain_are_told_like_those_of_the_models(client: Cli
     behaviour.fails_with = Invalid([FieldError(("steps", 1, "depends_on"), "a cycle: a, b", "cycle")])
     found = await problem(await client.post("/api/v1/things", json={"name": "a"}), 422)
     assert found["errors"] == [{"loc": ["body", "steps", 1, "depends_on"], "msg": "a cycle: a, b", "type": "cycle"}]
-    behaviour.fails_with = NotSupported("steps.when", "only on_success")
-    found = await problem(await client.post("/api/v1/things", json={"name": "a"}), 422)
-    assert found["errors"][0]["type"] == "not_supported"
-    assert found["errors"][0]["loc"] == ["body", "steps", "when"]
 
 
 async def test_a_page_links_to_the_next_and_keeps_its_filters(client: Client, behaviour: Any) -> None:
