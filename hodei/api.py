@@ -9,6 +9,7 @@ from schemas.events import LogGap
 from schemas.matrix import MatrixSpec
 from schemas.output import written
 from schemas.params import ParamSpec
+from schemas.rest.concurrency import ConcurrencyKey, KeyHolder, KeyWait
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.health import Health
@@ -52,6 +53,7 @@ __all__ = [
     "Client",
     "ClientError",
     "CommandSpec",
+    "ConcurrencyKey",
     "ConcurrencySpec",
     "DeadLetter",
     "DeadLetterDetail",
@@ -73,6 +75,8 @@ __all__ = [
     "JobState",
     "JobStatus",
     "JobsDeleted",
+    "KeyHolder",
+    "KeyWait",
     "LogGap",
     "LogLineView",
     "ManagedExecution",

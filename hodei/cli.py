@@ -27,6 +27,7 @@ from hodei.explain import explain
 from hodei.ids import whole_job_id
 from hodei.interpreter import python, service_path
 from hodei.jobs import priority, rerun, wait
+from hodei.options import OwnKey, OwnLimit, OwnWhenFull, concurrency_of
 from schemas.model import Name
 from schemas.specs import read_capacity, read_labels
 from schemas.states import JobStatus
@@ -51,6 +52,7 @@ RUN_OPTIONS: Final = {
     "queue_timeout": "--queue-timeout",
     "working_dir": "--working-dir",
     "retry": "--attempts",
+    "concurrency_key": "--concurrency-key",
 }
 """The option of `hodei run` for each field of a job."""
 
@@ -156,6 +158,9 @@ def run(
         str | None, typer.Option(help="The working directory on the worker; by default a new, empty folder.")
     ] = None,
     attempts: Annotated[int, typer.Option(help="The most attempts, including the first one.")] = 1,
+    concurrency_key: OwnKey = None,
+    concurrency_limit: OwnLimit = None,
+    when_full: OwnWhenFull = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the job's id and exit without waiting for the job.")
     ] = False,
@@ -183,8 +188,12 @@ def run(
         "queue_timeout": queue_timeout,
         "working_dir": working_dir,
         "retry": {"max_attempts": attempts} if attempts != 1 else None,
+        "concurrency_key": concurrency_key,
+        "concurrency": concurrency_of(concurrency_limit, when_full),
     }
     given = {key: value for key, value in fields.items() if value is not None}
+    if "concurrency" in given and concurrency_key is None:
+        raise typer.BadParameter("--concurrency-limit and --when-full are about a --concurrency-key")
     job = usage.checked(RUN_OPTIONS, lambda: JobCreate.model_validate(given))
 
     if stdin.has_input():
@@ -194,7 +203,7 @@ def run(
     )
 
 
-for _command in (lists.jobs, lists.executions, lists.queue, lists.schedules):
+for _command in (lists.jobs, lists.executions, lists.queue, lists.schedules, lists.concurrency):
     app.command()(_command)
 
 

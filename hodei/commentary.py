@@ -59,6 +59,10 @@ class Commentary:
         elif event.type == "tasks.approval_requested":
             message = f": {event.data['message']}" if event.data.get("message") else ""
             self._say(f"{event.data.get('name')} waits for an approval (hodei approve {task_id}){message}")
+        elif event.type == "jobs.waiting":
+            self._say(f"the job waits: {event.data.get('detail')}")
+        elif event.type == "jobs.admitted":
+            self._say("the job holds its concurrency key, and begins")
         elif event.type in _DECIDED:
             by = f" by {event.data['by']}" if event.data.get("by") else ""
             self._say(f"{event.data.get('name')} was {event.type.removeprefix('tasks.')}{by}")

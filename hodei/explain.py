@@ -73,6 +73,9 @@ async def _candidates(client: Client, short: str) -> AsyncIterator[tuple[str, st
 
 
 async def _explain_job(client: Client, job: JobDetail, *, as_json: bool) -> None:
+    if job.key_wait is not None and not as_json:  # the same is true of each of its tasks
+        print(escaped(f"job {job.id} {job.key_wait.summary}"))
+        return
     unfinished = [task for task in job.tasks if not TASK.is_final(task.status)]
     if not unfinished and not as_json:
         print(f"job {job.id} {job.status.value}" + (f": {escaped(job.detail)}" if job.detail else ""))

@@ -1,4 +1,4 @@
-"""`hodei jobs | executions | queue | schedules`: the platform's lists, with filters.
+"""`hodei jobs | executions | queue | schedules | concurrency`: the platform's lists, with filters.
 
 The lists of pipelines, workers and dead letters are in `pipelines`, `workers` and `dead_letters`, beside their other
 commands.
@@ -12,7 +12,7 @@ import typer
 
 from hodei.asking import show_list
 from hodei.client import Client
-from hodei.client.filters import ExecutionFilters, JobFilters, QueueFilters, ScheduleFilters
+from hodei.client.filters import ConcurrencyFilters, ExecutionFilters, JobFilters, QueueFilters, ScheduleFilters
 from hodei.ids import whole_job_id, whole_worker_id
 from hodei.options import (
     AsJson,
@@ -30,6 +30,7 @@ from hodei.options import (
 )
 from hodei.views import Columns, duration, labels_text, moment_text, print_columns, print_jobs, status_text
 from schemas.matrix import title
+from schemas.rest.concurrency import ConcurrencyKey
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from schemas.rest.jobs import Job, JobQuery
 from schemas.rest.schedules import QueuedTask, QueueQuery, Schedule, ScheduleQuery
@@ -48,6 +49,9 @@ def jobs(
         str | None, typer.Option(metavar="JOB", help="Only reruns of this job: its id or its last 8 characters.")
     ] = None,
     schedule: Annotated[str | None, typer.Option(metavar="ID", help="Only those that this schedule created.")] = None,
+    concurrency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only those with exactly this concurrency key.")
+    ] = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
     limit: Limit = 20,
@@ -64,6 +68,7 @@ def jobs(
         "pipeline_version": pipeline_version,
         "rerun_of": rerun_of,
         "schedule_id": schedule,
+        "concurrency_key": concurrency_key,
         "created_after": created_after,
         "created_before": created_before,
         "limit": limit,
@@ -177,6 +182,33 @@ def schedules(
         return [one async for one in client.schedules(**filters)]
 
     show_list(find, print_schedules, as_json=as_json)
+
+
+def concurrency(
+    key: Annotated[str | None, typer.Option(help="Only exactly this key.")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the concurrency keys that jobs hold or wait for."""
+    filters: ConcurrencyFilters = {"key": key, "limit": limit}
+
+    async def find(client: Client) -> list[ConcurrencyKey]:
+        return [one async for one in client.concurrency_keys(**filters)]
+
+    show_list(find, print_keys, as_json=as_json)
+
+
+def print_keys(keys: Sequence[ConcurrencyKey]) -> None:
+    """Print concurrency keys, a line each, with the job that has held each of them longest."""
+    columns: Columns = {
+        "KEY": [one.key for one in keys],
+        "LIMIT": [str(one.limit) for one in keys],
+        "HOLDING": [str(one.holding) for one in keys],
+        "WAITING": [str(one.waiting) for one in keys],
+        "SINCE": [_moment_or_nothing(one.waiting_since) for one in keys],
+        "HELD BY": [", ".join(holder.job_id for holder in one.holders[:1]) for one in keys],
+    }
+    print_columns(columns, shorten="KEY", drop=("SINCE", "LIMIT"))
 
 
 def print_executions(executions: Sequence[ManagedExecution]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from hodei import usage
+from schemas.concurrency import MAX_CONCURRENCY, WhenFull
 from schemas.rest.lists import PageQuery
 from schemas.specs import Priority
 from schemas.states import Reason
@@ -39,6 +40,33 @@ CreatedBefore = Annotated[
         parser=usage.moment, metavar="TIME", help="Only those created before this time; written as for --created-after."
     ),
 ]
+
+OwnKey = Annotated[
+    str | None,
+    typer.Option("--concurrency-key", metavar="KEY", help="Jobs with the same key limit each other."),
+]
+OwnLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency-limit",
+        min=1,
+        max=MAX_CONCURRENCY,
+        help="How many jobs with this key run at once; by default 1.",
+    ),
+]
+OwnWhenFull = Annotated[
+    WhenFull | None,
+    typer.Option(
+        "--when-full", help="If that many run: the job waits, replaces the oldest, is cancelled, or is refused."
+    ),
+]
+
+
+def concurrency_of(limit: int | None, when_full: WhenFull | None) -> dict[str, object] | None:
+    """The field `concurrency` of a job."""
+    given = {"limit": limit, "when_full": when_full}
+    return {name: value for name, value in given.items() if value is not None} or None
+
 
 _OTHER_NAMES: Final = {"job_id": "--job", "task_id": "--task", "worker_id": "--worker", "pipeline_id": "--pipeline"}
 

@@ -20,7 +20,7 @@ from hodei.client import Client
 from hodei.client.filters import PipelineFilters
 from hodei.definitions import Definition, Finding, checked, fields_of, files, show_findings, text_of
 from hodei.ids import LOOKED_AT, SHORT, SHOWN_AT_MOST, NoSuchId, whole_id
-from hodei.options import AsJson, Limit, Name, check
+from hodei.options import AsJson, Limit, Name, OwnKey, OwnLimit, OwnWhenFull, check, concurrency_of
 from hodei.views import Columns, declared_text, moment_text, print_columns
 from schemas.ids import is_id
 from schemas.model import on_one_line
@@ -46,6 +46,7 @@ RUN_OPTIONS: Final = {
     "env": "--env",
     "labels": "--label",
     "priority": "--priority",
+    "concurrency_key": "--concurrency-key",
 }
 """The option of `hodei pipelines run` for each field of a job."""
 _STYLES: Final = {"+": "green", "-": "red", "@": "cyan"}
@@ -190,6 +191,9 @@ def run(
     env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=VALUE, or NAME to pass it on.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="KEY=VALUE, kept with the job.")] = None,
     priority: Annotated[str, typer.Option(help="low, normal, high or critical.")] = "normal",
+    concurrency_key: OwnKey = None,
+    concurrency_limit: OwnLimit = None,
+    when_full: OwnWhenFull = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the job's id and exit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the output, and why it failed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The job as JSON, in place of its output.")] = False,
@@ -210,6 +214,8 @@ def run(
         "env": usage.environment("--env", env or []),
         "labels": usage.pairs("--label", label or []),
         "priority": priority,
+        "concurrency_key": concurrency_key,
+        "concurrency": concurrency_of(concurrency_limit, when_full),
     }
     given = {key: value for key, value in fields.items() if value is not None}
     job = usage.checked(RUN_OPTIONS, lambda: JobCreate.model_validate(given))

@@ -271,7 +271,7 @@ def outcome_in_words(job: JobDetail) -> str:
 
 
 def _why(job: JobDetail) -> str:
-    if job.reason is Reason.JOB_TIMEOUT and job.detail:
+    if job.reason in (Reason.JOB_TIMEOUT, Reason.SUPERSEDED, Reason.CONCURRENCY_LIMIT) and job.detail:
         return f"{job.reason.value}: {job.detail}"
     failed = [failure_in_words(task) for task in job.tasks if missed(task)]
     return "; ".join(failed) or (job.reason.value if job.reason else job.status.value)

@@ -110,6 +110,8 @@ def print_job(job: JobDetail) -> None:
         "name": Text(on_one_line(job.name)),
         "status": status_text(job.status.value, job.reason),
         "rerun of": Text(job.rerun_of or ""),
+        "key": Text(on_one_line(job.concurrency_key or "")),
+        "waits": Text(on_one_line("" if job.key_wait is None else job.key_wait.summary.removeprefix("waits: "))),
         "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
         "params": Text(on_one_line(params_text(job.params))),
         "labels": Text(on_one_line(labels_text(job.labels))),

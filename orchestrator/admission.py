@@ -6,8 +6,8 @@ given to a job in the transaction that queues the job's first tasks, under the k
 """
 
 import time
-from collections.abc import Collection, Iterable
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -38,11 +38,15 @@ CLEANING: Final = 60.0
 class Admission(Loop):
     """Wakes for freed keys, for jobs that are to be cancelled, and once a second."""
 
-    def __init__(self, outbox: Outbox, work: UnitOfWork, claims: ClaimStore) -> None:
+    def __init__(
+        self, outbox: Outbox, work: UnitOfWork, claims: ClaimStore, admitted: Callable[[timedelta], None]
+    ) -> None:
+        """`admitted` is called after the commit of each job that begins, with the time that it has waited."""
         super().__init__("admission", interval=SWEEP)
         self._outbox = outbox
         self._work = work
         self._claims = claims
+        self._admitted = admitted
         self._freed: dict[Key, None] = {}
         """In the order in which they were freed."""
         self._superseded = False
@@ -115,6 +119,10 @@ class Admission(Loop):
                 for run in runs:
                     run.admit(moment)
                 await self._work.save(tx, runs, moment)
+                began = {run.job.id for run in runs}
+                for one in waiting:
+                    if one.waiter.job_id in began:
+                        tx.on_commit(partial(self._admitted, moment - one.since))
         return chosen
 
     # ------------------------------------------------------------------ jobs that arrive at their run_at

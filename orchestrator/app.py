@@ -5,15 +5,16 @@ from functools import partial
 from typing import Final
 
 from orchestrator.admission import Admission
-from orchestrator.api import approvals, jobs, logs, pipelines, timeline
+from orchestrator.api import approvals, concurrency, jobs, logs, pipelines, timeline
 from orchestrator.api.approvals import ApprovalRoutes
+from orchestrator.api.concurrency import ConcurrencyRoutes
 from orchestrator.api.definitions import Definitions
 from orchestrator.api.jobs import JobRoutes
 from orchestrator.api.logs import LogRoutes
 from orchestrator.api.pipelines import PipelineRoutes
 from orchestrator.api.timeline import TimelineRoutes
 from orchestrator.consumers import Requests, Runs
-from orchestrator.counters import ApprovalMetrics, TaskFailures
+from orchestrator.counters import ApprovalMetrics, ConcurrencyMetrics, TaskFailures
 from orchestrator.feed import Feed
 from orchestrator.loops import Deadlines
 from orchestrator.memory import RunMemory
@@ -74,7 +75,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         at_a_time=max(1, settings.database_pool - RESERVED),
     )
     reception = Reception(claim_store)
-    admission = Admission(outbox, work, claim_store)
+    admission = Admission(outbox, work, claim_store, ConcurrencyMetrics(metrics, claim_store).admitted)
     work.when_freed(admission.freed)
     reception.when(waiting=admission.freed, superseded=admission.superseded)
     work.when_failed(TaskFailures(metrics).count)
@@ -113,6 +114,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
             approvals.api(ApprovalRoutes(job_store, work)),
             pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission), outbox)),
             jobs.api(JobRoutes(job_store, work, submission, room, reception, outbox, watch, bus)),
+            concurrency.api(ConcurrencyRoutes(claim_store)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),
             logs.api(LogRoutes(job_store, bus, watch)),
         ],

@@ -1,11 +1,18 @@
-"""The orchestrator's metrics of approvals, read from the tables at each scrape, and of failed tasks."""
+"""The orchestrator's metrics of approvals and concurrency keys, read from the tables at each scrape, and of failed
+tasks."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
+from orchestrator.store.claims import ClaimStore
 from orchestrator.store.jobs import JobStore
 from schemas.events import TaskFailed, TaskRetrying
 from shared.clock import now
 from shared.telemetry import Metrics
+
+_WAITS: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+"""Buckets in seconds, up to a day."""
 
 
 class TaskFailures:
@@ -41,4 +48,34 @@ class ApprovalMetrics:
     async def _refresh(self) -> None:
         count, since = await self._jobs.count_approvals()
         self._waiting.set(count)
+        self._oldest.set(0 if since is None else (now() - since).total_seconds())
+
+
+class ConcurrencyMetrics:
+    """How many jobs hold a concurrency key, and how many wait for one, and for how long. Every replica shows the same
+    values, but for the waits that are over: a replica observes those that it ended."""
+
+    def __init__(self, metrics: Metrics, claims: ClaimStore) -> None:
+        self._claims = claims
+        self._holding = metrics.gauge("concurrency_holding", "Jobs that hold a concurrency key.")
+        self._waiting = metrics.gauge("concurrency_waiting", "Jobs that wait for a concurrency key.")
+        self._oldest = metrics.gauge(
+            "concurrency_oldest_seconds",
+            "Time that the oldest job has waited for its concurrency key, in seconds, or 0.",
+        )
+        self._waits = metrics.histogram(
+            "concurrency_wait_seconds",
+            "Time that jobs waited for their concurrency key before they began, in seconds; only those that waited.",
+            buckets=_WAITS,
+        )
+        metrics.before_scrape("concurrency", self._refresh)
+
+    def admitted(self, waited: timedelta) -> None:
+        """Note that a job begins after it has waited this long."""
+        self._waits.observe(max(0.0, waited.total_seconds()))
+
+    async def _refresh(self) -> None:
+        holding, waiting, since = await self._claims.count()
+        self._holding.set(holding)
+        self._waiting.set(waiting)
         self._oldest.set(0 if since is None else (now() - since).total_seconds())

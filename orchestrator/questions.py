@@ -22,7 +22,8 @@ class Questions:
         found = await self._jobs.describe_task(asked.task_id) if is_id(asked.task_id) else None
         if found is None:
             raise NotFound("task", asked.task_id)
-        return TaskAnswer.model_validate(dict(found))
+        wait = await self._jobs.key_wait(found["job_id"]) if found["waits"] else None
+        return TaskAnswer.model_validate({**found, "waiting_for": None if wait is None else wait.summary})
 
     async def missing_jobs(self, asked: JobsQuestion) -> MissingJobs:
         """Those of these jobs that do not exist."""

@@ -79,6 +79,7 @@ class TaskAnswer(EventModel):
     worker_name: str | None = None
     asks: str | None = Field(None, description="The message of an approval; null for other steps.")
     condition: str | None = Field(None, description="The `if` of its step.")
+    waiting_for: str | None = Field(None, description="The concurrency key that its job waits for, in words.")
     job_status: JobStatus
     depends_on: list[StepState] = Field(default_factory=list)
 

@@ -36,6 +36,10 @@ class JobFilters(PageFilters, total=False):
     created_before: datetime | str | None
 
 
+class ConcurrencyFilters(PageFilters, total=False):
+    key: str | None
+
+
 class PipelineFilters(PageFilters, total=False):
     status: PipelineStatus | None
     name: str | None

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Unpack
 
 from hodei.client.calls import LONGEST_WAIT, Fields, body_of, many, one, pages, quoted
-from hodei.client.filters import JobFilters
+from hodei.client.filters import ConcurrencyFilters, JobFilters
 from hodei.client.services import Services
 from hodei.client.transport import Query
+from schemas.rest.concurrency import ConcurrencyKey
 from schemas.rest.jobs import (
     Job,
     JobChange,
@@ -50,6 +51,10 @@ class JobCalls(Services):
     def jobs(self, **filters: Unpack[JobFilters]) -> AsyncIterator[Job]:
         """All jobs that match, newest first, page by page."""
         return pages(self.orchestrator, Job, "/api/v1/jobs", filters)
+
+    def concurrency_keys(self, **filters: Unpack[ConcurrencyFilters]) -> AsyncIterator[ConcurrencyKey]:
+        """The concurrency keys that jobs hold or wait for, in their order, page by page."""
+        return pages(self.orchestrator, ConcurrencyKey, "/api/v1/concurrency", filters)
 
     async def wait(self, job_id: str, *, timeout: float) -> JobState:
         """Wait until a job has ended. Raises TimeoutError after `timeout` seconds."""

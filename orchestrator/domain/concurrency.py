@@ -8,6 +8,7 @@ The caller keeps all other transactions from giving the same keys away meanwhile
 import unicodedata
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
@@ -15,7 +16,7 @@ from orchestrator.domain.expressions import BadExpression, parse, render, templa
 from orchestrator.domain.graph import Fault
 from orchestrator.domain.scope import Scope, Values
 from schemas.concurrency import MAX_KEY, MAX_WAITING, WhenFull
-from schemas.model import acts
+from schemas.model import acts, rfc3339
 from schemas.params import Scalar
 from schemas.states import Reason
 
@@ -218,6 +219,16 @@ def held_by(some: Sequence[Member], count: int) -> str:
     if (more := count - len(names)) > 0:
         return f"{', '.join(names)} and {more} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def wait_in_words(line: Line, limit: int, position: int | None, waiting: int, since: datetime) -> str:
+    """What a job waits for, as the rest of a sentence about it."""
+    if position is None:
+        return f"is not due before {rfc3339(since)}, and claims {line.key} only then"
+    if line.holding < limit:
+        return f"waits for {line.key}, and is about to begin"
+    place = "it is the next one" if position == 1 else f"it is number {position} of {waiting} that wait"
+    return f"waits: {line.why(limit)}; {place}"
 
 
 def superseded_by(job_id: str, space: Space) -> str:

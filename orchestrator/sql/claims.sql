@@ -162,3 +162,82 @@ delete from claims c using jobs j where j.id = c.job_id and j.finished_at is not
 -- name: rerank_claims
 -- Note the new priority of a job that waits.
 update claims set rank = $2 where job_id = $1::uuid
+
+-- name: describe_wait
+-- What a job waits for: of two keys, the one that is full.
+select
+    c.space, c.key, c.slot_limit, c.since, c.arrived, held.holding, held.holders, line.waiting,
+    line.before + 1 as position
+from claims c
+cross join lateral (
+    select
+        (
+            select count(*) from claims h where h.space = c.space and h.key = c.key and h.held_at is not null
+        )::integer as holding,
+        array(
+            select json_build_array(h.job_id, j.name, rfc3339(h.held_at))
+            from claims h join jobs j on j.id = h.job_id
+            where h.space = c.space and h.key = c.key and h.held_at is not null
+            order by h.held_at, h.job_id
+            limit $2
+        ) as holders
+) held
+cross join lateral (
+    select
+        count(*)::integer as waiting,
+        (count(*) filter (
+            where w.rank > c.rank or (w.rank = c.rank and (w.since, w.job_id) < (c.since, c.job_id))
+        ))::integer as before
+    from claims w
+    where w.space = c.space and w.key = c.key and w.held_at is null and w.arrived
+) line
+where c.job_id = $1::uuid and c.held_at is null
+order by held.holding >= c.slot_limit desc, c.space
+limit 1
+
+-- name: list_keys
+-- A page of the keys that jobs hold or wait for, in their order, as JSON.
+select
+    left(k.key, 60) as beginning, md5(k.key) as digest,
+    json_build_object(
+        'key', k.key,
+        'limit', k.slot_limit,
+        'holding', k.holding,
+        'waiting', k.waiting,
+        'waiting_since', rfc3339(k.waiting_since),
+        'holders', coalesce(
+            (
+                select json_agg(json_build_object('job_id', h.job_id, 'job_name', h.name, 'since', rfc3339(h.held_at)))
+                from (
+                    select h.job_id, j.name, h.held_at
+                    from claims h join jobs j on j.id = h.job_id
+                    where h.space = 'key' and h.key = k.key and h.held_at is not null
+                    order by h.held_at, h.job_id
+                    limit :holders
+                ) h
+            ),
+            '[]'::json
+        )
+    )::text as body
+from (
+    select
+        c.key, max(c.slot_limit) as slot_limit, count(*) filter (where c.held_at is not null) as holding,
+        count(*) filter (where c.held_at is null and c.arrived) as waiting,
+        min(c.since) filter (where c.held_at is null and c.arrived) as waiting_since
+    from claims c
+    where c.space = 'key'
+        and c.key = :key::text -- if given
+    group by c.key
+) k
+where k.holding + k.waiting > 0
+    and (left(k.key, 60), md5(k.key)) > (:beginning::text, :digest::text) -- if given
+order by left(k.key, 60), md5(k.key)
+limit :limit
+
+-- name: count_claims
+-- How many jobs hold a key, how many wait for one, and since when the oldest of these does.
+select
+    (count(distinct job_id) filter (where held_at is not null))::integer as holding,
+    (count(distinct job_id) filter (where held_at is null and arrived))::integer as waiting,
+    min(since) filter (where held_at is null and arrived) as since
+from claims

@@ -27,6 +27,7 @@ select
     json_build_object(
         'env', shown_environment(j.env), 'timeout', j.timeout, 'cleanup_timeout', j.cleanup_timeout
     )::text as shared,
+    j.claim = 'waiting' and j.finished_at is null as waits,
     coalesce(
         (
             select json_agg(
@@ -172,7 +173,7 @@ select
     t.id::text as task_id, t.job_id::text as job_id, t.name, t.matrix, t.status, t.reason, t.detail, t.attempt,
     t.exit_code, t.run_at, t.started_at, t.approval ->> 'message' as asks, t.condition, t.execution_id::text as execution_id,
     x.worker_id::text as worker_id, x.worker_name,
-    j.status as job_status,
+    j.status as job_status, j.claim = 'waiting' and j.finished_at is null as waits,
     (
         select coalesce(json_agg(json_build_object(
             'name', d.name, 'matrix', d.matrix, 'status', d.status, 'asks', d.approval is not null,

@@ -6,17 +6,29 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from orchestrator.domain.concurrency import NAMED, Claim, Key, Line, Member, Space, Waiter
+from orchestrator.domain.concurrency import NAMED, Claim, Key, Line, Member, Space, Waiter, wait_in_words
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import JobRun
 from orchestrator.store.tables import CLAIMS, ClaimRow
+from schemas.rest.concurrency import ConcurrencyQuery, KeyHolder, KeyWait
 from schemas.specs import PRIORITY_RANK
 from schemas.states import JOB
 from shared.outbox import OutboxTransaction
-from shared.postgres import Database, Record, Transaction, load_queries, with_rows
+from shared.postgres import Database, Record, Transaction, load_queries, narrowed_by, with_rows
 
 _LOCKS: Final = 256
 """Keys share this many locks, so that a transaction with many keys does not take too many."""
+
+
+HOLDERS: Final = 10
+"""The most jobs that hold a key which a response lists."""
+
+
+class Keys(NamedTuple):
+    """A page of keys as JSON, and the place of the last one unless it is the last page."""
+
+    bodies: Sequence[str]
+    last: tuple[str, str] | None
 
 
 class Superseded(NamedTuple):
@@ -33,6 +45,7 @@ class Waiting:
 
     waiter: Waiter
     arrived: bool
+    since: datetime
 
 
 class ClaimStore:
@@ -83,13 +96,13 @@ class ClaimStore:
         their keys. Run it under the locks of the keys."""
         claims: dict[str, list[Claim]] = {}
         holding: dict[Key, int] = {}
-        arrived: dict[str, bool] = {}
+        arrived: dict[str, tuple[bool, datetime]] = {}
         for row in await tx.fetch(self._sql["waiting_claims"], job_ids):
             key = Key(row["space"], row["key"])
             claims.setdefault(row["job_id"], []).append(Claim(key, row["slot_limit"], row["when_full"]))
             holding[key] = row["holding"]
-            arrived[row["job_id"]] = row["arrived"]
-        return [Waiting(Waiter(id, each), arrived[id]) for id, each in claims.items()], holding
+            arrived[row["job_id"]] = row["arrived"], row["since"]
+        return [Waiting(Waiter(id, each), *arrived[id]) for id, each in claims.items()], holding
 
     async def hold(self, tx: Transaction, job_ids: Sequence[str], moment: datetime) -> None:
         """Have jobs hold the keys that they claim."""
@@ -98,6 +111,21 @@ class ClaimStore:
     async def keep_waiting(self, tx: Transaction, job_ids: Sequence[str]) -> None:
         """Note that jobs have arrived at their keys, and wait."""
         await tx.execute(self._sql["keep_waiting"], job_ids)
+
+    async def find(self, query: ConcurrencyQuery, after: Sequence[str] | None) -> Keys:
+        """A page of the keys that jobs hold or wait for, after the place `after`."""
+        beginning, digest = after or (None, None)
+        values = {"key": query.key, "beginning": beginning, "digest": digest, "holders": HOLDERS}
+        sql, arguments = narrowed_by(self._sql["list_keys"], {**values, "limit": query.limit + 1})
+        rows = await self._database.fetch(sql, *arguments)
+        kept = rows[: query.limit]
+        last = (kept[-1]["beginning"], kept[-1]["digest"]) if len(rows) > query.limit else None
+        return Keys([row["body"] for row in kept], last)
+
+    async def count(self) -> tuple[int, int, datetime | None]:
+        """How many jobs hold a key, how many wait for one, and since when the oldest of these does."""
+        row = await self._database.fetch_one(self._sql["count_claims"])
+        return (0, 0, None) if row is None else (row["holding"], row["waiting"], row["since"])
 
     # ------------------------------------------------------------------ what there is to do
 
@@ -130,6 +158,23 @@ class ClaimStore:
         """The jobs that may hold these keys next, at most `each` of a key, and all keys that they claim."""
         rows = await self._database.fetch(self._sql["admissible_jobs"], *_columns(keys), each)
         return list(dict.fromkeys(row["job_id"] for row in rows)), {Key(row["space"], row["key"]) for row in rows}
+
+
+def key_wait(row: Record) -> KeyWait:
+    """What a job waits for, from a row of `describe_wait`."""
+    key, limit, holding = Key(row["space"], row["key"]), row["slot_limit"], row["holding"]
+    holders = [KeyHolder(job_id=one[0], job_name=one[1], since=one[2]) for one in row["holders"]]
+    line = Line(key, holding=holding, holders=[Member(one.job_id, one.job_name) for one in holders])
+    position = row["position"] if row["arrived"] else None
+    return KeyWait(
+        key=key.name if key.space == "key" else None,
+        limit=limit,
+        holding=holding,
+        holders=holders,
+        position=position,
+        waiting=row["waiting"],
+        summary=wait_in_words(line, limit, position, row["waiting"], row["since"]),
+    )
 
 
 def _rows(job: NewJob) -> list[ClaimRow]:

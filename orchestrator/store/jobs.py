@@ -7,6 +7,7 @@ from typing import Final
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import FormerJob, FormerTask
+from orchestrator.store.claims import HOLDERS, key_wait
 from orchestrator.store.declared import read_declared
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
@@ -14,6 +15,7 @@ from orchestrator.store.timeline import timeline_rows
 from schemas.concurrency import ConcurrencySpec
 from schemas.events import ScheduleFinished
 from schemas.ids import id_above, is_id
+from schemas.rest.concurrency import KeyWait
 from schemas.rest.jobs import JobQuery
 from schemas.rest.lists import PageQuery
 from schemas.specs import RunSpec
@@ -57,7 +59,16 @@ class JobStore:
     async def get(self, job_id: str) -> str | None:
         """One job with its tasks and their executions, as JSON."""
         row = await self._database.fetch_one(self._get, job_id)
-        return None if row is None else f'{row["job"][:-1]},{row["shared"][1:-1]},"tasks":{row["tasks"]}}}'
+        if row is None:
+            return None
+        wait = await self.key_wait(job_id) if row["waits"] else None
+        told = "null" if wait is None else wait.model_dump_json()
+        return f'{row["job"][:-1]},{row["shared"][1:-1]},"key_wait":{told},"tasks":{row["tasks"]}}}'
+
+    async def key_wait(self, job_id: str) -> KeyWait | None:
+        """What a job waits for before it begins; None if it does not wait."""
+        row = await self._database.fetch_one(self._sql["describe_wait"], job_id, HOLDERS)
+        return None if row is None else key_wait(row)
 
     async def get_alone(self, job_id: str) -> str:
         """One job without its tasks, as JSON. Raises NotFound."""

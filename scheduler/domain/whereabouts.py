@@ -19,6 +19,8 @@ MOST_STEPS: Final = 10
 def in_words(task: TaskAnswer, now: datetime) -> str:
     """One sentence about the task."""
     match task.status:
+        case TaskStatus.PENDING if task.waiting_for is not None:
+            return f"its job {task.waiting_for}"
         case TaskStatus.PENDING:
             return _pending(task)
         case TaskStatus.QUEUED:

@@ -8,6 +8,7 @@ from schemas import words
 from schemas.concurrency import ConcurrencySpec, KeyTemplate
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.params import GivenInputs, Parameters, ParamSpec, Scalar
+from schemas.rest.concurrency import KeyWait
 from schemas.rest.executions import LogLineView
 from schemas.rest.lists import LabelQuery, check_pairs, pairs
 from schemas.rest.pipelines import PipelineCreate
@@ -184,6 +185,9 @@ class JobDetail(Job):
     timeout: float | None = Field(description="Time limit of the whole job, in seconds.")
     cleanup_timeout: float = Field(
         description="Time limit of `always` steps after a cancel or the timeout, in seconds."
+    )
+    key_wait: KeyWait | None = Field(
+        None, description="What it waits for before its first steps are queued; null if it does not wait."
     )
     tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 

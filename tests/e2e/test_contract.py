@@ -38,7 +38,7 @@ PROMISED = {
         GET /api/v1/jobs/{id} | PATCH /api/v1/jobs/{id} | GET /api/v1/jobs/{id}/status | GET /api/v1/jobs/{id}/events
         GET /api/v1/jobs/{id}/logs | POST /api/v1/jobs/{id}/cancel | POST /api/v1/jobs/{id}/rerun
         DELETE /api/v1/jobs/{id} | POST /api/v1/pipelines/validate | POST /api/v1/pipelines/plan
-        GET /schemas/pipeline.json | GET /api/v1/approvals
+        GET /schemas/pipeline.json | GET /api/v1/approvals | GET /api/v1/concurrency
         POST /api/v1/tasks/{id}/approve | POST /api/v1/tasks/{id}/reject""",
     "scheduler": """
         POST /api/v1/schedule | GET /api/v1/scheduled | GET /api/v1/scheduled/{id} | DELETE /api/v1/scheduled/{id}

@@ -9,6 +9,8 @@ import pytest
 
 from schemas.events import JobAdmitted, JobCancelled, JobWaiting, TaskApprovalRequested, TaskCancelRequested, TaskQueued
 from schemas.model import rfc3339
+from schemas.questions import TASK, TaskQuestion
+from shared.bus import ask
 from shared.clock import now
 from tests.integration.orchestrator.conftest import House, finished, scheduled, started
 
@@ -421,3 +423,93 @@ async def test_what_is_being_stopped_anyway_is_not_cancelled_twice(house: House)
     await end(house, newer)
     over = await shown(house, old)
     assert (over["reason"], over["tasks"][1]["status"]) == ("cancelled", "succeeded")
+
+
+# ---------------------------------------------------------------------- what is shown
+
+
+async def test_the_list_has_the_keys_with_their_holders(house: House) -> None:
+    assert await house.get("/api/v1/concurrency") == []
+    first = await house.submit(concurrency_key="a key", name="first", concurrency={"limit": 2})
+    await house.submit(concurrency_key="a key", concurrency={"limit": 2})
+    waits = await house.submit(concurrency_key="a key", concurrency={"limit": 2})
+    await house.submit(concurrency_key="b", run_at=rfc3339(now() + timedelta(hours=1)))
+    await house.submit(concurrency_key="c")
+    [key, other] = await house.get("/api/v1/concurrency")
+    assert (key["key"], key["limit"], key["holding"], key["waiting"]) == ("a key", 2, 2, 1)
+    assert key["waiting_since"] == waits["created_at"]
+    assert key["holders"][0] == {"job_id": first["id"], "job_name": "first", "since": first["created_at"]}
+    assert len(key["holders"]) == 2
+    assert (other["key"], other["waiting"], other["waiting_since"]) == ("c", 0, None)
+    assert await house.get("/api/v1/concurrency?key=c") == [other]
+    assert await house.get("/api/v1/concurrency?key=C") == []
+    jobs = await house.get("/api/v1/jobs?concurrency_key=a%20key")
+    assert [job["waiting_for"] for job in jobs] == ["the concurrency key a key", None, None]
+
+
+async def test_the_list_has_pages_in_the_order_of_the_keys(house: House) -> None:
+    keys = sorted([*(f"key {number:03}" for number in range(25)), "k" * 500, "k" * 499, "ü" * 300])
+    for first in range(0, len(keys), 10):
+        wishes = [{"command": "true", "concurrency_key": key} for key in keys[first : first + 10]]
+        await house.post("/api/v1/jobs/batch", wishes)
+    found: list[str] = []
+    path = "/api/v1/concurrency?limit=4"
+    for _ in range(len(keys)):
+        async with house.http.get(house.url + path) as answer:
+            assert answer.status == 200, await answer.text()
+            found += [one["key"] for one in await answer.json()]
+            if "next" not in answer.links:
+                break
+            path = str(answer.links["next"]["url"].relative())
+    assert sorted(found) == keys
+    await house.get("/api/v1/concurrency?cursor=x", status=422)
+
+
+async def test_a_job_that_waits_names_the_holders_and_its_position(house: House) -> None:
+    holder = await house.submit(concurrency_key="k", name="the holder")
+    pipeline = await house.pipeline(A, B, concurrency_key="k")
+    jobs = [await house.submit(pipeline_id=pipeline["id"], priority=name) for name in ("normal", "low", "high")]
+    who = f"the concurrency key 'k' lets at most 1 job at a time run, and job {holder['id']} (the holder) holds it"
+    for job, position in zip(jobs, (2, 3, 1), strict=True):
+        wait = (await shown(house, job))["key_wait"]
+        place = "it is the next one" if position == 1 else f"it is number {position} of 3 that wait"
+        assert (wait["key"], wait["limit"], wait["holding"], wait["waiting"]) == ("k", 1, 1, 3)
+        assert (wait["position"], wait["holders"][0]["job_id"]) == (position, holder["id"])
+        assert wait["summary"] == f"waits: {who}; {place}"
+        told = await ask(house.bus, TASK, TaskQuestion(task_id=job["tasks"][1]["id"]))
+        assert told.waiting_for == wait["summary"]
+    assert (await shown(house, holder))["key_wait"] is None
+    far = await house.submit(concurrency_key="k", run_at="2060-01-01T00:00:00Z")
+    wait = (await shown(house, far))["key_wait"]
+    assert wait["position"] is None
+    assert wait["summary"] == (
+        "is not due before 2060-01-01T00:00:00.000000Z, and claims the concurrency key 'k' only then"
+    )
+
+
+async def test_metrics_count_holders_and_waiters(house: House) -> None:
+    holder = await house.submit(concurrency_key="k")
+    waits = await house.submit(concurrency_key="k")
+    told = await metrics(house)
+    assert "hodei_concurrency_holding 1.0" in told
+    assert "hodei_concurrency_waiting 1.0" in told
+    await end(house, holder)
+    await end(house, waits)
+    await house.over(waits)
+    assert "hodei_concurrency_wait_seconds_count 1.0" in await metrics(house)
+
+
+async def metrics(house: House) -> str:
+    async with house.http.get(f"{house.url}/metrics") as answer:
+        return await answer.text()
+
+
+async def test_a_change_of_priority_changes_the_place_of_a_job_that_waits(house: House) -> None:
+    holder = await house.submit(concurrency_key="k")
+    jobs = [await house.submit(concurrency_key="k") for _ in range(3)]
+    await house.call("PATCH", f"/api/v1/jobs/{jobs[2]['id']}", {"priority": "high"})
+    assert (await shown(house, jobs[2]))["key_wait"]["position"] == 1
+    await end(house, holder)
+    [admitted] = await house.ears.wait(JobAdmitted)
+    assert admitted.job_id == jobs[2]["id"]
+    assert (await house.queued(jobs[2])).priority == "high"

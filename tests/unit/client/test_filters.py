@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from hodei.client import ApiError, Client, filters
+from schemas.rest.concurrency import ConcurrencyQuery
 from schemas.rest.dead_letters import DeadLetterQuery
 from schemas.rest.executions import ExecutionQuery
 from schemas.rest.jobs import JobCreate, JobQuery
@@ -26,6 +27,7 @@ from schemas.states import ExecutionStatus
     [
         (filters.PageFilters, PageQuery),
         (filters.JobFilters, JobQuery),
+        (filters.ConcurrencyFilters, ConcurrencyQuery),
         (filters.PipelineFilters, PipelineQuery),
         (filters.ScheduleFilters, ScheduleQuery),
         (filters.QueueFilters, QueueQuery),
