@@ -130,6 +130,9 @@ async def _visit_orchestrator(client: Client) -> None:
     [waiting] = await client.submit_many([command_job("true", run_at=datetime.now(UTC) + timedelta(hours=1))])
     assert (await client.set_priority(waiting.id, "high")).priority == "high"
     await client.cancel(waiting.id)
+    [limited] = await client.submit_many([command_job("sleep 10", concurrency_key=made.id)])
+    assert [one.holding async for one in client.concurrency_keys(key=made.id)] == [1]
+    await client.cancel(limited.id)
     await client.archive_pipeline(made.id)
     assert await client.delete_jobs(before=datetime(1980, 1, 1, tzinfo=UTC)) == 0
 
