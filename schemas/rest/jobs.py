@@ -187,7 +187,9 @@ class JobDetail(Job):
         description="Time limit of `always` steps after a cancel or the timeout, in seconds."
     )
     key_wait: KeyWait | None = Field(
-        None, description="What it waits for before its first steps are queued; null if it does not wait."
+        None,
+        description="What it waits for before its first steps are queued; null if it does not wait, and in the "
+        "response that creates it.",
     )
     tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 
