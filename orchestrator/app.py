@@ -26,6 +26,7 @@ from orchestrator.retention import Jobs, Timelines, scheduled_jobs
 from orchestrator.room import JobRoom
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store.claims import ClaimStore
+from orchestrator.store.firings import FiringStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.retention import RetentionStore
@@ -74,7 +75,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         LimitMetrics(metrics),
         at_a_time=max(1, settings.database_pool - RESERVED),
     )
-    reception = Reception(claim_store)
+    firings = FiringStore(database)
+    reception = Reception(claim_store, firings)
     admission = Admission(outbox, work, claim_store, ConcurrencyMetrics(metrics, claim_store).admitted)
     work.when_freed(admission.freed)
     reception.when(waiting=admission.freed, superseded=admission.superseded)
@@ -104,7 +106,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         ],
         metrics,
     )
-    requests = Requests(outbox, work, submission, room, reception, job_store, base.tracing)
+    requests = Requests(outbox, work, submission, room, reception, firings, job_store, base.tracing)
 
     web = base.web(
         title="Hodei orchestrator",
@@ -140,7 +142,10 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
                 answer(RECALL_OF["orchestrator"], Recollection(outbox, run_store, asked).answer),
             ],
         ),
-        Housekeeping(idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys)),
+        Housekeeping(
+            idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys),
+            refused_firings=firings.purge,
+        ),
         retention,
         web,
     ]

@@ -14,9 +14,10 @@ from opentelemetry.trace import Span
 
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
-from orchestrator.reception import Occupied, Reception
+from orchestrator.reception import Occupied, Reception, RefusedBefore
 from orchestrator.refusals import Refusal, detail_of, errors_of, reason_of
 from orchestrator.room import Entry, JobRoom
+from orchestrator.store.firings import FiringStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission, begin_all
 from orchestrator.unit_of_work import UnitOfWork
@@ -92,6 +93,7 @@ class Requests:
         submission: Submission,
         room: JobRoom,
         reception: Reception,
+        firings: FiringStore,
         jobs: JobStore,
         tracing: Tracing,
     ) -> None:
@@ -101,6 +103,7 @@ class Requests:
         self._work = work
         self._submission = submission
         self._reception = reception
+        self._firings = firings
         self._tracing = tracing
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -146,8 +149,16 @@ class Requests:
             wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
             new = await self._reception.begin_missing(tx, replace(wanted, schedule_id=fired.schedule_id))
         except (NotFound, Conflict, Invalid, Overloaded) as error:
+            if await self._jobs.exists(tx, fired.job_id):  # an earlier delivery made it, when that was still possible
+                tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
+                tx.emit(*await self._jobs.finished_again(tx, [fired.job_id]))
+                return
             _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
-            tx.emit(_refused(fired.schedule_id, error, job_id=fired.job_id))
+            refusal = _refused(fired.schedule_id, error, job_id=fired.job_id)
+            await self._firings.keep(tx, refusal)
+            tx.emit(refusal)
+        except RefusedBefore as error:
+            tx.emit(error.refusal)
         else:
             await self._work.create_missing(tx, [new])
             tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))

@@ -12,7 +12,9 @@ from orchestrator.domain.concurrency import Arrivals, ClaimState, Full, Key, Lin
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import Wanted
 from orchestrator.store.claims import ClaimStore
+from orchestrator.store.firings import FiringStore
 from orchestrator.submission import begin_all
+from schemas.events import ScheduleRefused
 from shared.clock import now
 from shared.errors import Conflict, TooManyWaiting
 from shared.outbox import OutboxTransaction
@@ -22,11 +24,20 @@ class Occupied(Conflict):
     """Others hold the key of a job that is not to wait. The message names them."""
 
 
+class RefusedBefore(Exception):
+    """The job of this firing was refused when the firing was told before."""
+
+    def __init__(self, refusal: ScheduleRefused) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
 class Reception:
     """Begins new jobs."""
 
-    def __init__(self, claims: ClaimStore) -> None:
+    def __init__(self, claims: ClaimStore, firings: FiringStore) -> None:
         self._claims = claims
+        self._firings = firings
         self._waiting: Callable[[Iterable[Key]], None] = lambda _: None
         self._superseded: Callable[[], None] = lambda: None
 
@@ -63,11 +74,13 @@ class Reception:
 
     async def begin_missing(self, tx: OutboxTransaction, wanted: Wanted) -> NewJob:
         """As `begin`, for a job whose id another service chose. If it exists already, it is not asked what becomes of
-        it: the result is not inserted."""
+        it: the result is not inserted. Raises RefusedBefore."""
         if wanted.claims:
             await self._claims.lock(tx, [claim.key for claim in wanted.claims])
-            if await self._claims.existing(tx, [wanted.id]):
-                [known] = begin_all([wanted], [Start(ClaimState.WAITING)])
-                return known
+        if (refusal := await self._firings.refusal(tx, wanted.id)) is not None:
+            raise RefusedBefore(refusal)
+        if wanted.claims and await self._claims.existing(tx, [wanted.id]):
+            [known] = begin_all([wanted], [Start(ClaimState.WAITING)])
+            return known
         [new] = await self.begin(tx, [wanted])
         return new

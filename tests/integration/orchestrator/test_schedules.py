@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
+from orchestrator.store.firings import KEPT, FiringStore
 from orchestrator.undeliverable import UndeliverableTasks
 from schemas.concurrency import Overlap
 from schemas.events import (
@@ -130,6 +132,19 @@ async def test_a_firing_that_is_told_again_after_the_end_of_its_job_is_answered_
     assert told[1].model_dump() == first.model_dump()
 
 
+async def test_a_firing_whose_job_was_made_stays_confirmed_when_its_pipeline_is_archived(house: House) -> None:
+    pipeline = await house.pipeline({"name": "a", "command": "true"})
+    fired = await fire(house, JobTarget(pipeline_id=pipeline["id"]))
+    await house.call("DELETE", f"/api/v1/pipelines/{pipeline['id']}", status=204)
+    await house.say(fired)
+    await house.ears.wait(ScheduleConfirmed, 2)
+    await succeed(house, {"id": fired.job_id})
+    await house.ears.wait(ScheduleFinished)
+    await house.say(fired)
+    await house.ears.wait(ScheduleFinished, 2)
+    assert not [one for one in house.ears.heard if isinstance(one, ScheduleRefused)]
+
+
 async def test_jobs_that_no_schedule_made_tell_no_schedule(house: House) -> None:
     asked = ExecutionRequested(
         execution_id=new_id(),
@@ -176,7 +191,23 @@ async def test_a_schedule_that_skips_is_refused_a_second_job_until_the_first_is_
     await house.get(f"/api/v1/jobs/{second.job_id}", status=404)
     await succeed(house, {"id": first.job_id})
     await house.over({"id": first.job_id})
+    await house.say(second)
+    repeated = await house.ears.wait(ScheduleRefused, 2)
+    assert repeated[1].model_dump() == refused.model_dump(), "a firing that was refused stays refused"
     await fire(house, target, schedule_id=first.schedule_id)
+    await house.get(f"/api/v1/jobs/{second.job_id}", status=404)
+
+
+async def test_refusals_are_kept_for_as_long_as_a_firing_can_be_told_again(house: House) -> None:
+    gone = JobTarget(pipeline_id=new_id())
+    old, new = firing(gone), firing(gone)
+    await house.say(old)
+    await house.say(new)
+    await house.ears.wait(ScheduleRefused, 2)
+    outdated = "update refused_firings set refused_at = refused_at - $2::interval where job_id = $1::uuid"
+    await house.database.execute(outdated, old.job_id, KEPT + timedelta(seconds=1))
+    assert await FiringStore(house.database).purge(10) == 1
+    assert await house.database.fetch_value("select job_id::text from refused_firings") == new.job_id
 
 
 async def test_a_job_that_waits_for_another_key_counts_as_not_over(house: House) -> None:
