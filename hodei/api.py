@@ -30,11 +30,23 @@ from schemas.rest.jobs import (
 )
 from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelinePlan, PlannedTask
 from schemas.rest.problem import FieldProblem, Problem
-from schemas.rest.schedules import Explanation, QueuedTask, Schedule, ScheduleCreate, WorkerGroup, WorkerVerdict
+from schemas.rest.schedules import (
+    Explanation,
+    Firing,
+    NextTime,
+    QueuedTask,
+    Schedule,
+    ScheduleCreate,
+    SchedulePatch,
+    WorkerGroup,
+    WorkerVerdict,
+)
 from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWorker, WorkerRegister, WorkerStart
 from schemas.specs import Capacity, CommandSpec, Resources, RetrySpec, StepSpec
 from schemas.states import (
     ExecutionStatus,
+    FiringKind,
+    FiringOutcome,
     JobStatus,
     Reason,
     ScheduleStatus,
@@ -66,6 +78,9 @@ __all__ = [
     "ExecutionStatus",
     "Explanation",
     "FieldProblem",
+    "Firing",
+    "FiringKind",
+    "FiringOutcome",
     "Health",
     "Job",
     "JobCreate",
@@ -83,6 +98,7 @@ __all__ = [
     "ManagedWorker",
     "ManagedWorkerState",
     "MatrixSpec",
+    "NextTime",
     "ParamSpec",
     "Pipeline",
     "PipelineCreate",
@@ -96,6 +112,7 @@ __all__ = [
     "RetrySpec",
     "Schedule",
     "ScheduleCreate",
+    "SchedulePatch",
     "ScheduleStatus",
     "StepSpec",
     "Task",

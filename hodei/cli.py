@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import typer
 from pydantic import TypeAdapter
 
-from hodei import __version__, lists, pipelines, standard_streams, stdin, usage, workers
+from hodei import __version__, lists, pipelines, schedules, standard_streams, stdin, usage, workers
 from hodei.approvals import approvals, approve, reject
 from hodei.asking import with_client
 from hodei.client import Client, ClientError
@@ -69,6 +69,7 @@ app.add_typer(dead_letters)
 
 app.add_typer(workers.app, name="workers")
 app.add_typer(pipelines.app, name="pipelines")
+app.add_typer(schedules.app, name="schedules")
 app.command()(explain)
 app.command()(approvals)
 app.command()(approve)
@@ -203,7 +204,7 @@ def run(
     )
 
 
-for _command in (lists.jobs, lists.executions, lists.queue, lists.schedules, lists.concurrency):
+for _command in (lists.jobs, lists.executions, lists.queue, lists.concurrency):
     app.command()(_command)
 
 

@@ -1,18 +1,17 @@
-"""`hodei jobs | executions | queue | schedules | concurrency`: the platform's lists, with filters.
+"""`hodei jobs | executions | queue | concurrency`: the platform's lists, with filters.
 
-The lists of pipelines, workers and dead letters are in `pipelines`, `workers` and `dead_letters`, beside their other
+The other lists (pipelines, schedules, workers, dead letters) are in the modules of these names, beside their other
 commands.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from hodei.asking import show_list
 from hodei.client import Client
-from hodei.client.filters import ConcurrencyFilters, ExecutionFilters, JobFilters, QueueFilters, ScheduleFilters
+from hodei.client.filters import ConcurrencyFilters, ExecutionFilters, JobFilters, QueueFilters
 from hodei.ids import whole_job_id, whole_worker_id
 from hodei.options import (
     AsJson,
@@ -28,13 +27,22 @@ from hodei.options import (
     StepLabel,
     check,
 )
-from hodei.views import Columns, duration, labels_text, moment_text, print_columns, print_jobs, status_text
+from hodei.views import (
+    Columns,
+    duration,
+    labels_text,
+    moment_or_nothing,
+    moment_text,
+    print_columns,
+    print_jobs,
+    status_text,
+)
 from schemas.matrix import title
 from schemas.rest.concurrency import ConcurrencyKey
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
 from schemas.rest.jobs import Job, JobQuery
-from schemas.rest.schedules import QueuedTask, QueueQuery, Schedule, ScheduleQuery
-from schemas.states import ExecutionStatus, JobStatus, ScheduleStatus
+from schemas.rest.schedules import QueuedTask, QueueQuery
+from schemas.states import ExecutionStatus, JobStatus
 
 
 def jobs(
@@ -162,28 +170,6 @@ def queue(
     show_list(find, print_queue, as_json=as_json)
 
 
-def schedules(
-    status: Annotated[ScheduleStatus | None, typer.Option(help="Only those with this status.")] = None,
-    name: Name = None,
-    job: Annotated[
-        str | None, typer.Option(help="Only those that repeat this job: its id or its last 8 characters.")
-    ] = None,
-    pipeline: OfPipeline = None,
-    limit: Limit = 20,
-    as_json: AsJson = False,
-) -> None:
-    """List schedules, newest first."""
-    filters: ScheduleFilters = {"status": status, "name": name, "job_id": job, "pipeline_id": pipeline, "limit": limit}
-    check(ScheduleQuery, filters)
-
-    async def find(client: Client) -> list[Schedule]:
-        if job is not None:
-            filters["job_id"] = await whole_job_id(client, job)
-        return [one async for one in client.schedules(**filters)]
-
-    show_list(find, print_schedules, as_json=as_json)
-
-
 def concurrency(
     key: Annotated[str | None, typer.Option(help="Only exactly this key.")] = None,
     limit: Limit = 20,
@@ -205,7 +191,7 @@ def print_keys(keys: Sequence[ConcurrencyKey]) -> None:
         "LIMIT": [str(one.limit) for one in keys],
         "HOLDING": [str(one.holding) for one in keys],
         "WAITING": [str(one.waiting) for one in keys],
-        "SINCE": [_moment_or_nothing(one.waiting_since) for one in keys],
+        "SINCE": [moment_or_nothing(one.waiting_since) for one in keys],
         "HELD BY": [", ".join(holder.job_id for holder in one.holders[:1]) for one in keys],
     }
     print_columns(columns, shorten="KEY", drop=("SINCE", "LIMIT"))
@@ -239,20 +225,3 @@ def print_queue(tasks: Sequence[QueuedTask]) -> None:
         "QUEUED": [moment_text(one.queued_at) for one in tasks],
     }
     print_columns(columns, shorten="NAME", drop=("JOB", "ATTEMPT", "PRIORITY", "QUEUED", "REQUIRES"))
-
-
-def print_schedules(schedules: Sequence[Schedule]) -> None:
-    """Print schedules, a line each."""
-    columns: Columns = {
-        "ID": [one.id for one in schedules],
-        "STATUS": [one.status.value for one in schedules],
-        "NAME": [one.name or "" for one in schedules],
-        "NEXT": [_moment_or_nothing(one.next_run_at) for one in schedules],
-        "LAST": [_moment_or_nothing(one.last_run_at) for one in schedules],
-        "LAST JOB": [one.last_job_id or "" for one in schedules],
-    }
-    print_columns(columns, shorten="NAME", drop=("LAST JOB", "LAST", "NEXT"))
-
-
-def _moment_or_nothing(moment: datetime | None) -> str:
-    return "" if moment is None else moment_text(moment)

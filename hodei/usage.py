@@ -5,6 +5,7 @@ included: `hodei: `, the error, where to find help; exit code 2.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -86,6 +87,26 @@ def moment(text: str) -> datetime:
     except (ValueError, OverflowError):
         right = "a time is needed, as in 2026-11-01T09:00:00Z, or how long ago it was, as in 12h"
         raise typer.BadParameter(f"{text!r}: {right}") from None
+
+
+def moment_to_come(text: str) -> datetime:
+    """A time such as 2026-12-01T09:00:00Z (local without an offset), or in how long it will be: 12h."""
+    try:
+        span = read_duration(text)
+        return datetime.now(UTC) + span if span is not None else datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        right = "a time is needed, as in 2026-12-01T09:00:00Z, or in how long it will be, as in 12h"
+        raise typer.BadParameter(f"{text!r}: {right}") from None
+
+
+def seconds(text: str) -> float:
+    """A length of time in seconds: 90, 1.5, 90s, 30m, 12h, 1d."""
+    span = read_duration(text)
+    if span is not None:
+        return span.total_seconds()
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
+        raise typer.BadParameter(f"{text!r}: seconds are needed, or a number and s, m, h or d, as in 90s or 12h")
+    return float(text)
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -226,6 +226,11 @@ def moment_text(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def moment_or_nothing(moment: datetime | None) -> str:
+    """A time as `moment_text` has it; empty for None."""
+    return "" if moment is None else moment_text(moment)
+
+
 def labels_text(labels: Mapping[str, str]) -> str:
     """Labels on one line."""
     return ", ".join(f"{key}={value}" for key, value in labels.items())

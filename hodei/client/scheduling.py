@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Unpack
 
-from hodei.client.calls import Fields, body_of, one, pages, quoted
-from hodei.client.filters import QueueFilters, RegisteredWorkerFilters, ScheduleFilters
+from hodei.client.calls import Fields, body_of, many, one, pages, quoted
+from hodei.client.filters import PageFilters, QueueFilters, RegisteredWorkerFilters, ScheduleFilters
 from hodei.client.services import Services
-from schemas.rest.schedules import Explanation, QueuedTask, Schedule, ScheduleCreate
+from schemas.rest.schedules import Explanation, Firing, NextTime, QueuedTask, Schedule, ScheduleCreate, SchedulePatch
 from schemas.rest.workers import RegisteredWorker, WorkerRegister
 
 
@@ -14,7 +14,7 @@ class SchedulingCalls(Services):
     """Schedules, workers as the scheduler sees them, and the queue."""
 
     async def schedule(self, schedule: ScheduleCreate | Fields) -> Schedule:
-        """Create a schedule: a job to run later, or now."""
+        """Create a schedule: a job to run now, once at `run_at`, or again and again by `cron` or `every`."""
         answer = await self.scheduler.request(
             "POST", "/api/v1/schedule", body=body_of(ScheduleCreate, schedule), creates=True
         )
@@ -31,6 +31,33 @@ class SchedulingCalls(Services):
     async def delete_schedule(self, schedule_id: str) -> None:
         """Delete a schedule. The jobs that it created stay."""
         await self.scheduler.request("DELETE", f"/api/v1/scheduled/{quoted(schedule_id)}")
+
+    async def update_schedule(self, schedule_id: str, changes: SchedulePatch | Fields) -> Schedule:
+        """Change the fields that are given; None means a field's default."""
+        path, body = f"/api/v1/scheduled/{quoted(schedule_id)}", body_of(SchedulePatch, changes)
+        return one(Schedule, await self.scheduler.request("PATCH", path, body=body))
+
+    async def pause_schedule(self, schedule_id: str) -> Schedule:
+        """Pause a schedule: it fires only when it is triggered, until `resume_schedule`."""
+        return one(Schedule, await self.scheduler.request("POST", f"/api/v1/scheduled/{quoted(schedule_id)}/pause"))
+
+    async def resume_schedule(self, schedule_id: str) -> Schedule:
+        """Let a schedule that is paused or failed fire again."""
+        return one(Schedule, await self.scheduler.request("POST", f"/api/v1/scheduled/{quoted(schedule_id)}/resume"))
+
+    async def trigger_schedule(self, schedule_id: str) -> Firing:
+        """Fire a schedule now. The answer has the id of the job that it creates."""
+        path = f"/api/v1/scheduled/{quoted(schedule_id)}/trigger"
+        return one(Firing, await self.scheduler.request("POST", path, creates=True))
+
+    async def next_times(self, schedule_id: str, count: int = 10) -> list[NextTime]:
+        """When a schedule fires next: at most `count` times, from 1 to 100."""
+        path = f"/api/v1/scheduled/{quoted(schedule_id)}/next"
+        return many(NextTime, await self.scheduler.request("GET", path, query={"count": str(count)}))
+
+    def schedule_history(self, schedule_id: str, **filters: Unpack[PageFilters]) -> AsyncIterator[Firing]:
+        """The last 100 firings of a schedule and what came of them, newest first."""
+        return pages(self.scheduler, Firing, f"/api/v1/scheduled/{quoted(schedule_id)}/history", filters)
 
     async def register_worker(self, worker: WorkerRegister | Fields) -> RegisteredWorker:
         """Register a worker that has no agent. It is listed, but gets no orders."""

@@ -1,7 +1,7 @@
 """The client's HTTP: one session for each service, deadlines, retries of safe requests, problems raised as errors.
 
-GET, PUT and DELETE are safe to send again, and so is a POST with an Idempotency-Key, which every creating call has.
-Other requests are sent once, unless they were turned away (429): that had no effect.
+GET, PUT, PATCH and DELETE are safe to send again, and so is a POST with an Idempotency-Key, which every creating call
+has. Other requests are sent once, unless they were turned away (429): that had no effect.
 """
 
 import asyncio

@@ -15,8 +15,9 @@ from hodei.asking import with_client
 from hodei.client import Client, ClientError
 from hodei.embedded.terminal import say
 from hodei.escapes import escaped
-from hodei.lists import print_executions, print_queue, print_schedules
+from hodei.lists import print_executions, print_queue
 from hodei.pipelines import print_pipelines
+from hodei.schedule_views import print_history, print_schedule, print_schedules
 from hodei.views import Output, print_job, print_jobs
 from hodei.workers import print_workers
 from schemas.model import acts
@@ -25,9 +26,18 @@ from schemas.rest.executions import ManagedExecution
 from schemas.rest.jobs import Execution as TaskExecution
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
 from schemas.rest.pipelines import Pipeline
-from schemas.rest.schedules import Explanation, QueuedTask, Schedule, WorkerVerdict
+from schemas.rest.schedules import Explanation, Firing, QueuedTask, Schedule, WorkerVerdict
 from schemas.rest.workers import RegisteredWorker
-from schemas.states import ExecutionStatus, JobStatus, Reason, ScheduleStatus, TaskStatus, WorkerStatus
+from schemas.states import (
+    ExecutionStatus,
+    FiringKind,
+    FiringOutcome,
+    JobStatus,
+    Reason,
+    ScheduleStatus,
+    TaskStatus,
+    WorkerStatus,
+)
 from schemas.steps import Approval, Decision
 
 EVIL = "a\x1b[31mred\x07\x9b2J\x7f\r\t\x0b\u202e\u2028b"
@@ -57,8 +67,14 @@ _QUEUED = QueuedTask.model_construct(
 )
 _PIPELINE = Pipeline.model_construct(id="p", status="active", name=EVIL, version=1, steps=[], updated_at=NOW)
 _SCHEDULE = Schedule.model_construct(
-    id="s", status=ScheduleStatus.SCHEDULED, name=EVIL, next_run_at=None, last_run_at=None, last_job_id=None
+    **dict.fromkeys(Schedule.model_fields)
+    | {"id": "s", "status": ScheduleStatus.SCHEDULED, "name": EVIL, "command": f"run {EVIL}", "last_error": EVIL}
+    | {"params": {"who": EVIL}, "env": {"WHO": EVIL}, "labels": {"team": EVIL}, "created_at": NOW, "cron": EVIL}
 )
+_FIRING = Firing.model_construct(
+    id="f", kind=FiringKind.TIME, outcome=FiringOutcome.REFUSED, reason="invalid", detail=EVIL, due_at=NOW, count=1,
+    more=False, job_id=None,
+)  # fmt: skip
 _WORKER = RegisteredWorker.model_construct(
     id="w", name=EVIL, type=EVIL, status=WorkerStatus.ONLINE, drained=False, busy=0, slots=1
 )
@@ -73,6 +89,8 @@ PRINTS: dict[str, Callable[[], object]] = {
     "the queue": lambda: print_queue([_QUEUED]),
     "pipelines": lambda: print_pipelines([_PIPELINE]),
     "schedules": lambda: print_schedules([_SCHEDULE]),
+    "a schedule": lambda: print_schedule(_SCHEDULE),
+    "what a schedule did": lambda: print_history([_FIRING]),
     "workers": lambda: print_workers([_WORKER]),
     "a remark in the output": lambda: asyncio.run(Output().show(_LINE)),
     "what is said": lambda: say(EVIL),

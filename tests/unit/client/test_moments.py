@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from hodei.usage import moment
+from hodei.usage import moment, moment_to_come, seconds
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,22 @@ def test_a_time_may_be_an_age() -> None:
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="as in 2026-11-01T09:00:00Z, or how long ago it was, as in 12h"):
         moment(text)
+
+
+def test_a_time_to_come_may_be_a_length_of_time() -> None:
+    before = datetime.now(UTC)
+    assert before <= moment_to_come("12h") - timedelta(hours=12) <= datetime.now(UTC)
+    assert moment_to_come("2026-12-01T09:00:00Z") == datetime(2026, 12, 1, 9, tzinfo=UTC)
+    with pytest.raises(typer.BadParameter, match="or in how long it will be, as in 12h"):
+        moment_to_come("noon")
+
+
+@pytest.mark.parametrize(("text", "length"), [("90", 90), ("1.5", 1.5), ("90s", 90), ("15m", 900), ("1d", 86_400)])
+def test_a_length_of_time_is_in_seconds(text: str, length: float) -> None:
+    assert seconds(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e3", "inf", "1h30m", "5 m"])
+def test_another_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="as in 90s or 12h"):
+        seconds(text)

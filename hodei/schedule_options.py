@@ -1,0 +1,151 @@
+"""Options of `hodei schedules`, and the fields of a schedule that they give."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+
+from hodei import usage
+from schemas.states import ScheduleStatus
+
+Which = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Its name, its id, or the last 8 characters of its id.")]
+OfStatus = Annotated[ScheduleStatus | None, typer.Option("--status", help="Only those with this status.")]
+OfJob = Annotated[
+    str | None, typer.Option("--job", help="Only those that repeat this job: its id or its last 8 characters.")
+]
+
+Cron = Annotated[
+    str | None,
+    typer.Option(metavar="LINE", help="Fire by a crontab's line of five fields, '30 2 * * *', or @daily and the like."),
+]
+Timezone = Annotated[str | None, typer.Option(metavar="ZONE", help="The time zone of --cron; by default UTC.")]
+Every = Annotated[
+    float | None, typer.Option(parser=usage.seconds, metavar="TIME", help="Fire at equal intervals: 90s, 15m, 6h.")
+]
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        "--at",
+        parser=usage.moment_to_come,
+        metavar="TIME",
+        help="Fire once: 2026-12-01T09:00:00Z, or 2h for in 2 hours.",
+    ),
+]
+Start = Annotated[
+    datetime | None,
+    typer.Option(parser=usage.moment_to_come, metavar="TIME", help="No firing before this time; written as for --at."),
+]
+End = Annotated[
+    datetime | None,
+    typer.Option(parser=usage.moment_to_come, metavar="TIME", help="No firing after this time; written as for --at."),
+]
+Jitter = Annotated[
+    float | None,
+    typer.Option(parser=usage.seconds, metavar="TIME", help="Delay each firing by up to so long: 30s, 5m."),
+]
+Overlap = Annotated[
+    str | None,
+    typer.Option(help="What to do while the former job runs: allow (the default), skip, queue or cancel_previous."),
+]
+CatchUp = Annotated[
+    str | None, typer.Option(help="Which firings an outage delays: none, last (the default) or all of them.")
+]
+CatchUpLimit = Annotated[int | None, typer.Option(help="The most firings of --catch-up all; by default 100.")]
+OfName = Annotated[str | None, typer.Option("--name", help="The name of the schedule and of its jobs.")]
+Priority = Annotated[str | None, typer.Option(help="The priority of its jobs: low, normal, high or critical.")]
+Param = Annotated[list[str] | None, typer.Option("--param", "-p", help="A parameter of its jobs, KEY=VALUE.")]
+Env = Annotated[
+    list[str] | None,
+    typer.Option("--env", "-e", help="A variable of its jobs, NAME=VALUE; NAME alone passes on its value from here."),
+]
+Label = Annotated[list[str] | None, typer.Option("--label", help="A label of its jobs, KEY=VALUE.")]
+Requires = Annotated[list[str] | None, typer.Option(help="A label that the command's worker must have, KEY=VALUE.")]
+Timeout = Annotated[float | None, typer.Option(help="Time limit of one attempt of the command, in seconds.")]
+WorkingDir = Annotated[
+    str | None, typer.Option(help="The command's working directory; by default a new, empty folder.")
+]
+Key = Annotated[
+    str | None, typer.Option("--concurrency-key", metavar="KEY", help="Jobs with this key run one at a time.")
+]
+Paused = Annotated[bool, typer.Option("--paused", help="Fire only when it is triggered, until it is resumed.")]
+OfPipelineToRun = Annotated[
+    str | None, typer.Option("--pipeline", help="Run a pipeline: its name, its id, or the last 8 characters of its id.")
+]
+OfJobToRepeat = Annotated[
+    str | None, typer.Option("--job", help="Run an earlier job again: its id or its last 8 characters.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+OF_FIELDS: Final = {
+    "command": "COMMAND",
+    "run_at": "--at",
+    "params": "--param",
+    "labels": "--label",
+    "job_id": "--job",
+    "pipeline_id": "--pipeline",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            *("cron", "timezone", "every", "start", "end", "jitter", "overlap", "catch_up", "catch_up_limit", "name"),
+            *("priority", "env", "requires", "timeout", "working_dir", "concurrency_key", "paused", "reset"),
+        )
+    },
+}
+"""The option of each field."""
+
+
+def times(
+    cron: str | None,
+    timezone: str | None,
+    every: float | None,
+    at: datetime | None,
+    start: datetime | None,
+    end: datetime | None,
+    jitter: float | None,
+    overlap: str | None,
+    catch_up: str | None,
+    catch_up_limit: int | None,
+) -> dict[str, object]:
+    """The fields that say when a schedule fires. An option that is not given is None."""
+    return {
+        "cron": cron,
+        "timezone": timezone,
+        "every": every,
+        "run_at": at,
+        "start": start,
+        "end": end,
+        "jitter": jitter,
+        "overlap": overlap,
+        "catch_up": catch_up,
+        "catch_up_limit": catch_up_limit,
+    }
+
+
+def work(
+    command: Sequence[str] | None,
+    name: str | None,
+    priority: str | None,
+    param: Sequence[str] | None,
+    env: Sequence[str] | None,
+    label: Sequence[str] | None,
+    requires: Sequence[str] | None,
+    timeout: float | None,
+    working_dir: str | None,
+    concurrency_key: str | None,
+) -> dict[str, object]:
+    """The fields that say what runs. An option that is not given is None."""
+    given = command or None
+    return {
+        "command": None if given is None else given[0] if len(given) == 1 else list(given),
+        "type": None if given is None else "shell" if len(given) == 1 else "exec",
+        "name": name,
+        "priority": priority,
+        "params": usage.pairs("--param", param) if param else None,
+        "env": usage.environment("--env", env) if env else None,
+        "labels": usage.pairs("--label", label) if label else None,
+        "requires": usage.pairs("--requires", requires) if requires else None,
+        "timeout": timeout,
+        "working_dir": working_dir,
+        "concurrency_key": concurrency_key,
+    }
