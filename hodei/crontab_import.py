@@ -260,7 +260,7 @@ def _show(done: Sequence[Done], *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     columns: Columns = {
         "LINE": [Text(str(one.wanted.job.line)) for one in done],
-        "": [Text(one.action if one.action == "unchanged" else f"{would}{one.action}") for one in done],
+        "ACTION": [Text(one.action if one.action == "unchanged" else f"{would}{one.action}") for one in done],
         "CRON": [one.wanted.job.cron for one in done],
         "COMMAND": [one.wanted.job.command for one in done],
         "ZONE": [one.wanted.schedule.timezone or "" for one in done],

@@ -67,6 +67,8 @@ _FIELDS: Final = (
     _Field("day of the week", 0, 7, _DAYS),
 )
 _NAMED: Final = ", ".join(field.name for field in _FIELDS)
+_OF_OTHERS: Final = {"~": "; for a random delay there is jitter", "?": "; write * for every value"}
+"""What to write for signs that some crons know."""
 _TERM: Final = re.compile(r"(?P<first>\*|[A-Z]+|\d+)(-(?P<last>[A-Z]+|\d+))?(/(?P<step>\d+))?", re.ASCII)
 _OF_MONTH: Final = re.compile(r"(?P<last>[A-Z]+|\d+)L|(?P<nth>[A-Z]+|\d+)#(?P<count>\d+)", re.ASCII)
 
@@ -172,7 +174,8 @@ def _read_term(field: _Field, text: str) -> _Read:
         return _Read(f"{_number(field, of_month['nth'])}#{int(of_month['count'])}", frozenset())
     found = _TERM.fullmatch(text)
     if found is None or (found["first"] == "*" and found["last"]):
-        raise ValueError(f"{text!r} is not {field.a} ({field.range}), a range or a step")
+        hint = next((hint for sign, hint in _OF_OTHERS.items() if sign in text), "")
+        raise ValueError(f"{text!r} is not {field.a} ({field.range}), a range or a step{hint}")
     every = found["first"] == "*"
     first = field.low if every else _number(field, found["first"])
     last = field.high if every else _number(field, found["last"] or found["first"])

@@ -42,6 +42,9 @@ def test_every_command_has_an_example() -> None:
     shown = {_path(example) for example in EXAMPLES}
     in_words = {("dead-letters", "show"), ("dead-letters", "delete"), ("workers", "resume")}
     in_words |= {("pipelines", name) for name in ("show", "versions", "export", "schema")}
+    in_words |= {
+        ("schedules", name) for name in ("list", "show", "history", "pause", "resume", "trigger", "change", "remove")
+    }
     missing = set(_commands(get_command(cli.app))) - shown - in_words - {(name,) for name in SHOWN_IN_WORDS}
     assert missing == set()
 

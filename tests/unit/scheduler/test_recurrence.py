@@ -1,5 +1,6 @@
 """When schedules are due, held against a search minute by minute that knows nothing of cronsim."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -226,6 +227,15 @@ def test_leap_days() -> None:
     assert of("0 0 29 2 *").after(utc("2096-03-01T00:00")) == utc("2104-02-29T00:00")
     assert of("0 0 29 2 */7").after(utc("2032-03-01T00:00")) == utc("2060-02-29T00:00")  # on a Sunday
     assert of("0 0 29 2 *").before(utc("1970-01-01T00:00")) == utc("1968-02-29T00:00")
+
+
+@pytest.mark.parametrize("line", ["0 0 */31 2 MON#5", "0 0 LW * */7", "* * */16 * 5L"])
+def test_a_search_for_a_day_that_never_comes_ends(line: str) -> None:
+    started = time.monotonic()
+
+    assert of(line, "Europe/Berlin").after(ORIGIN) is None
+    assert of(line, "Europe/Berlin").before(ORIGIN) is None
+    assert time.monotonic() - started < 5
 
 
 def test_there_is_a_last_year() -> None:

@@ -48,7 +48,11 @@ def test_a_line_has_one_spelling(line: str, fields: str) -> None:
         ("* * * * 8", "8 is not a day of the week (0 to 7, or SUN to SAT)"),
         ("99999999999999999999 * * * *", "is not a minute"),
         ("٣ * * * *", "is not a minute"),
-        ("* * * * ?", "'?' is not a day of the week"),
+        (
+            "0 0 * * ?",
+            "'?' is not a day of the week (0 to 7, or SUN to SAT), a range or a step; write * for every value",
+        ),
+        ("0~59 * * * *", "for a random delay there is jitter"),
         ("1,,2 * * * *", "'' is not a minute"),
         ("*-5 * * * *", "'*-5' is not a minute"),
         ("-5 * * * *", "'-5' is not a minute"),
