@@ -3,6 +3,8 @@
 import subprocess
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hodei.crontab import MAX_LINES, CronJob, read_crontab
 
@@ -139,3 +141,57 @@ def test_crlf_and_a_missing_line_end() -> None:
     (job,) = jobs_of("A=b\r\n@daily true\r")
 
     assert (job.command, job.env) == ("true", {"A": "b"})
+
+
+DEBIAN = """\
+SHELL=/bin/sh
+# You can also override PATH, but by default, newer versions inherit it from the environment
+#PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
+17 *\t* * *\troot\tcd / && run-parts --report /etc/cron.hourly
+25 6\t* * *\troot\ttest -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }
+47 6\t* * 7\troot\ttest -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.weekly; }
+09,39 *     * * *     root   [ -x /usr/lib/php/sessionclean ] && /usr/lib/php/sessionclean
+10 3 * * * root test -e /run/systemd/system || SERVICE_MODE=1 /sbin/e2scrub_all -A -r
+"""
+
+
+def test_a_crontab_of_a_distribution() -> None:
+    jobs = jobs_of(DEBIAN, system=True)
+
+    assert [job.cron for job in jobs] == ["17 * * * *", "25 6 * * *", "47 6 * * 7", "09,39 * * * *", "10 3 * * *"]
+    assert {job.user for job in jobs} == {"root"}
+    assert jobs[-1].command == "test -e /run/systemd/system || SERVICE_MODE=1 /sbin/e2scrub_all -A -r"
+
+
+PIECES = [
+    "* ",
+    "0 ",
+    "@daily ",
+    "A=",
+    "%",
+    "\\%",
+    '"',
+    "'",
+    "\n",
+    "\r",
+    "\t",
+    "x",
+    "\x00",
+    "é",
+    "root ",
+    "CRON_TZ=",
+    "#",
+    " ",
+]
+
+
+@given(text=st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join), system=st.booleans())
+def test_any_text_is_read(text: str, system: bool) -> None:
+    jobs, faults = read_crontab(text, system=system)
+
+    lines = text.split("\n")
+    assert {one.line for one in [*jobs, *faults]} <= set(range(1, len(lines) + 1))
+    assert len({job.key for job in jobs}) == len(jobs)
+    for job in jobs:
+        assert job.fields()["command"]
+        assert len(job.name("source")) <= 200
