@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
 from rich.text import Text
 
 from hodei import usage
@@ -26,10 +26,9 @@ from hodei.escapes import escaped
 from hodei.ids import SHOWN_AT_MOST, NoSuchId
 from hodei.options import AsJson
 from hodei.views import Columns, print_columns
-from schemas.model import readable_location
+from schemas.model import readable_location, without_controls
 from schemas.recurrence import check_zone
 from schemas.rest.schedules import Schedule, ScheduleCreate, SchedulePatch
-from schemas.specs import LabelValue
 from schemas.words import what_would_be_right
 
 SOURCE: Final = "crontab"
@@ -41,7 +40,9 @@ USER: Final = "crontab.user"
 _OF_SYSTEM: Final = (Path("/etc/crontab"), Path("/etc/cron.d"))
 _LOCALTIME: Final = Path("/etc/localtime")
 _TIMEZONE: Final = Path("/etc/timezone")
-_SOURCE: Final = TypeAdapter[str](Annotated[LabelValue, StringConstraints(min_length=1, max_length=100)])
+_SOURCE: Final = TypeAdapter[str](
+    Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(without_controls)]
+)
 _ACTIONS: Final = ("created", "updated", "unchanged")
 _CHANGED: Final = frozenset(
     {"command", "type", "env", "working_dir", "requires", "cron", "timezone", "jitter", "overlap", "labels"}
