@@ -123,7 +123,7 @@ class Admission(Loop):
                 for one in waiting:
                     if one.waiter.job_id in began:
                         tx.on_commit(partial(self._admitted, moment - one.since))
-        return chosen
+        return [run.job.id for run in runs]
 
     # ------------------------------------------------------------------ jobs that arrive at their run_at
 

@@ -86,7 +86,7 @@ limit $2
 -- Jobs that are to be cancelled because newer ones took their places.
 select distinct on (c.job_id) c.job_id::text as job_id, c.superseded_by::text as by, c.space
 from claims c join jobs j on j.id = c.job_id
-where c.superseded_by is not null and j.stopping is null
+where c.superseded_by is not null and j.stopping is null and j.finished_at is null
 order by c.job_id
 limit $1
 
@@ -157,7 +157,7 @@ select space, key from claims where job_id = $1::uuid
 
 -- name: free_claims_of_ended
 -- Delete claims of jobs that have ended, which an earlier version of the service leaves behind.
-delete from claims c using jobs j where j.id = c.job_id and j.finished_at is not null
+delete from claims c where not exists (select from jobs j where j.id = c.job_id and j.finished_at is null)
 
 -- name: rerank_claims
 -- Note the new priority of a job that waits.
