@@ -34,11 +34,13 @@ class NotStarted(Exception):
 
 
 @asynccontextmanager
-async def running_platform() -> AsyncIterator[Started]:
-    """Start a platform as `hodei up` does, with a new data folder, and stop it after the block. Raises NotStarted."""
+async def running_platform(**settings: str) -> AsyncIterator[Started]:
+    """Start a platform as `hodei up` does, with a new data folder, and stop it after the block. `settings` are further
+    environment variables. Raises NotStarted."""
     slots = os.environ.get("HODEI_WORKER_SLOTS") or "8"
     stand_alone(os.environ)
     os.environ["HODEI_WORKER_SLOTS"] = slots
+    os.environ.update(settings)
     with tempfile.TemporaryDirectory(prefix="hodei-bench-") as folder:
         start = time.perf_counter()
         ready: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()
