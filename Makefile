@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 ENGINE_testcontainers := $(BIN)/python -m tests.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-overload bench-recovery bench-footprint docs lock clean
+.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-overload bench-recovery bench-footprint bench-history soak docs lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,15 @@ bench-recovery: $(STAMP) ## Kill, stop, freeze and cut off each part, and measur
 # Options: make bench-footprint FOOTPRINT="--at-once 1".
 bench-footprint: $(STAMP) ## Measure the bytes that a finished job takes in every table and index
 	$(BIN)/python -m benchmarks.footprint $(FOOTPRINT)
+
+# Options: make bench-history HISTORY="--jobs 100000 --old 10000".
+bench-history: $(STAMP) ## Compare a platform with 1,000,000 finished jobs with one that has 1,000, and delete 100,000
+	$(BIN)/python -m benchmarks.history $(HISTORY)
+
+MINUTES ?= 10
+# Options: make soak MINUTES=60 SOAK="--rate 50".
+soak: $(STAMP) ## Run a platform at a fixed rate for MINUTES, and print memory, files and sizes over time
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(SOAK)
 
 docs: $(STAMP) ## Generate the pages of docs/ that come from the code
 	$(BIN)/python -m docs.generate
