@@ -21,6 +21,7 @@ from tests.e2e.framework.data import unique
 from tests.e2e.framework.http import RawHttp
 from tests.e2e.framework.platform import Platform, free_ports
 from tests.e2e.framework.waiting import eventually
+from tests.e2e.test_command_line import hodei
 
 Http = Callable[[str], RawHttp]
 SECOND = timedelta(seconds=1)
@@ -160,7 +161,9 @@ async def test_a_schedule_that_skips_makes_no_job_while_its_former_one_is_not_ov
         assert without_gaps(await one.settled())
 
 
-async def test_a_schedule_that_queues_runs_one_job_after_the_other(client: Client, http: Http) -> None:
+async def test_a_schedule_that_queues_runs_one_job_after_the_other_and_explains_what_waits(
+    platform: Platform, client: Client, http: Http
+) -> None:
     async with schedule(http, pipeline_id=await gated(client), every=1, overlap="queue") as one:
         await one.until(3, outcome="fired")
         await one.call("POST", "/pause")
@@ -168,6 +171,12 @@ async def test_a_schedule_that_queues_runs_one_job_after_the_other(client: Clien
         waits = await client.job(second)
         assert (waits.status, waits.tasks[0].status.value) == (JobStatus.PENDING, "pending")
         assert waits.waiting_for == f"the former job of schedule {one.id}"
+        code, out, _ = await hodei(platform, "explain", second)
+        assert code == 0
+        assert f"schedule {one.id} runs one job at a time, and job {first} (" in out
+        assert "it is the next one" in out
+        explained = await client.explain(waits.tasks[0].id)
+        assert first in explained.summary
         for job_id in (first, second, *others):
             await eventually(lambda job_id=job_id: asks(client, job_id))  # type: ignore[misc]  # mypy: a default in a lambda
             running = [id for id, status in (await jobs_of(client, one)).items() if status is JobStatus.RUNNING]

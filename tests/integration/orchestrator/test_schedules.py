@@ -235,6 +235,11 @@ async def test_a_schedule_that_queues_starts_the_next_job_when_the_former_is_ove
     waits = await house.get(f"/api/v1/jobs/{second.job_id}")
     assert (waits["status"], waits["tasks"][0]["status"]) == ("pending", "pending")
     assert waits["waiting_for"] == f"the former job of schedule {first.schedule_id}"
+    assert (waits["key_wait"]["key"], waits["key_wait"]["position"], waits["key_wait"]["waiting"]) == (None, 1, 2)
+    assert waits["key_wait"]["summary"] == (
+        f"waits: schedule {first.schedule_id} runs one job at a time, and job {first.job_id} (backup) is not over; "
+        "it is the next one"
+    )
     for fired in (first, second, third):
         await house.queued({"id": fired.job_id})
         orders = [one.job_id for one in house.ears.heard if isinstance(one, TaskQueued)]
