@@ -7,19 +7,28 @@ from typing import Any
 
 import pytest
 
+from orchestrator.admission import Admission
+from orchestrator.store.claims import ClaimStore
+from schemas.concurrency import ConcurrencySpec
 from schemas.events import (
     JobAdmitted,
     JobCancelled,
     JobStarted,
+    JobTarget,
     JobWaiting,
+    ScheduleConfirmed,
+    ScheduleFired,
+    ScheduleRefused,
     TaskApprovalRequested,
     TaskCancelRequested,
     TaskQueued,
 )
 from schemas.model import rfc3339
 from schemas.questions import TASK, TaskQuestion
+from schemas.specs import CommandSpec
 from shared.bus import ask
 from shared.clock import now
+from shared.ids import new_id
 from tests.integration.orchestrator.conftest import House, finished, scheduled, started
 
 A = {"name": "a", "command": "true"}
@@ -517,3 +526,45 @@ async def test_a_change_of_priority_changes_the_place_of_a_job_that_waits(house:
     [admitted] = await house.ears.wait(JobAdmitted)
     assert admitted.job_id == jobs[2]["id"]
     assert (await house.queued(jobs[2])).priority == "high"
+
+
+async def test_a_job_without_a_key_does_not_touch_the_claims(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its creation nor its end, reruns and schedules included."""
+    await house.part(Admission).stop()
+    for name, method in vars(ClaimStore).items():
+        if callable(method) and not name.startswith("_"):
+            monkeypatch.setattr(ClaimStore, name, None)
+    pipeline = await house.pipeline(A, B)
+    job = await house.submit(pipeline_id=pipeline["id"])
+    await end(house, job, "a")
+    await end(house, job, "b")
+    assert (await house.over(job))["status"] == "succeeded"
+    again = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {})
+    await house.post(f"/api/v1/jobs/{again['id']}/cancel", status=202)
+    target = JobTarget(pipeline_id=pipeline["id"])
+    fired = ScheduleFired(schedule_id=new_id(), job_id=new_id(), target=target, due_at=now())
+    await house.say(fired)
+    await end(house, {"id": fired.job_id}, "a")
+
+
+async def test_a_schedule_whose_key_is_full_is_refused_as_overlap_and_a_repetition_changes_nothing(
+    house: House,
+) -> None:
+    holder = await house.submit(concurrency_key="k")
+    spec = ConcurrencySpec(when_full="reject")
+    target = JobTarget(command=CommandSpec(command="true"), concurrency_key="k", concurrency=spec)
+    first = ScheduleFired(schedule_id=new_id(), job_id=new_id(), target=target, due_at=now())
+    await house.say(first)
+    [refused] = await house.ears.wait(ScheduleRefused)
+    assert (refused.reason, holder["id"] in refused.detail) == ("overlap", True)
+    await end(house, holder)
+    await house.over(holder)
+    second = first.model_copy(update={"job_id": new_id()})
+    await house.say(second)
+    await house.queued({"id": second.job_id})
+    await house.say(second)  # it holds the key itself
+    await house.ears.wait(ScheduleConfirmed, 2)
+    assert len(await house.ears.wait(ScheduleRefused)) == 1
+    await end(house, {"id": second.job_id})
+    await house.over({"id": second.job_id})
+    assert await claims(house) == 0

@@ -77,14 +77,23 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
         select id, 1, name, '[]', '{}', now() from pipelines
         """
     )
+    await database.execute(
+        """
+        insert into claims (job_id, space, key, slot_limit, when_full, rank, since, arrived, held_at, superseded_by)
+        select id, 'key', name, 1, 'queue', 1, created_at, n % 50 <> 9, case when n % 100 = 0 then now() end,
+               case when n % 2000 = 0 then id end
+        from (select *, row_number() over (order by id) as n from jobs) j
+        """
+    )
+    await database.execute("update jobs set concurrency_key = name where status = 'running'")
     await database.execute("analyze")
     yield database
     await database.stop()
 
 
 def _list(**values: object) -> dict[str, object]:
-    names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason")
-    more = ("pipeline_version", "short_id", "labels", "created_after", "created_before", "below", "normal")
+    names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "below")
+    more = ("pipeline_version", "short_id", "labels", "created_after", "created_before", "normal", "concurrency_key")
     assert set(values) <= {*names, *more}
     return {name: values.get(name) for name in (*names, *more)} | {"limit": 101}
 
@@ -133,6 +142,7 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_jobs", _list(reason="timeout"), {"jobs_reason"}),
     ("list_jobs", _list(reason="timeout", created_after=NOW), {"jobs_reason"}),
     ("list_jobs", _list(pipeline_id=f"{7:032x}", pipeline_version=5), {"jobs_pipeline"}),
+    ("list_jobs", _list(concurrency_key="job-100"), {"jobs_concurrency_key"}),
     ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
     ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
     ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),
@@ -177,6 +187,17 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_pipelines", _pipelines(archived=True, before=IDS[0]), {"pipelines_archived"}),
     ("list_pipelines", _pipelines(archived=True, name="p-7"), {"pipelines_archived_name"}),
     ("pipelines_to_run", [IDS[:2]], {"pipeline_versions_pkey"}),
+    ("lines", [["key"], ["job-7"], 3], {"claims_held", "jobs_pkey"}),
+    ("supersede", ["key", "job-7", 3, IDS[0]], {"claims_pkey"}),
+    ("claims_in_need", [], {"claims_superseded"}),
+    ("arriving_jobs", [NOW, 100], {"claims_to_arrive"}),
+    ("superseded_jobs", [100], {"claims_superseded", "jobs_pkey"}),
+    ("keys_with_room", [50], {"claims_held"}),
+    ("admissible_jobs", [["key"], ["job-7"], 20], {"claims_held", "claims_limits", "claims_pkey"}),
+    ("waiting_claims", [IDS], {"claims_pkey"}),
+    ("hold_claims", [IDS, NOW], {"claims_pkey", "jobs_pkey"}),
+    ("free_claims", [IDS], {"claims_pkey"}),
+    ("describe_wait", [IDS[0], 10], {"claims_pkey", "claims_held"}),
     ("close_returned_executions", [[IDS[0]], [IDS[1]], [None], NOW], {"executions_pkey"}),
 ]
 
