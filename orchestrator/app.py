@@ -143,6 +143,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
             ],
         ),
         Housekeeping(
+            metrics,
             idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys),
             refused_firings=firings.purge,
         ),

@@ -67,12 +67,17 @@ class Jobs:
         """The last job that this pass looked at; that of the pass before."""
         self._below = LOWEST
         self._ended_before: datetime | None = None
+        self._to_count = most or 0
+        """How many of the newest jobs are still to be counted, those with ids below `_counted_to`, before a pass."""
+        self._counted_to = HIGHEST
 
     async def batch(self) -> Batch:
         if self.age is None and self._most is None:
             return Batch(0, more=False)
+        if self._to_count:
+            await self._count()
+            return Batch(0, more=True)
         if self._after == LOWEST:
-            self._below = LOWEST if self._most is None else await self._first_of_newest(self._most)
             self._ended_before = None if self.age is None else now() - self.age
         bounds = [self._below, *([] if self._ended_before is None else [id_above(self._ended_before)])]
         page = await self._store.jobs(
@@ -89,6 +94,7 @@ class Jobs:
         deleted = await self._work.delete(unneeded, cause="retention") if unneeded else []
         if whole and len(page) < PAGE:
             self._kept_up_to, self._after = page[-1].id if page else self._after, LOWEST
+            self._to_count, self._counted_to = self._most or 0, HIGHEST
             return Batch(len(deleted), more=False)
         self._kept_up_to = self._after = page[-1].id if whole else chosen[-1]
         return Batch(len(deleted), more=True)
@@ -98,16 +104,14 @@ class Jobs:
         pipeline."""
         return await self._store.oldest_job(self._kept_up_to, PAGE)
 
-    async def _first_of_newest(self, most: int) -> str:
-        """The id of the oldest among the newest `most` jobs that have ended; LOWEST if there are not more."""
-        left, below = most, HIGHEST
-        while left:
-            asked = min(left, COUNTED_AT_ONCE)
-            count, below = await self._store.newest_over(below, asked)
-            if count < asked:
-                return LOWEST
-            left -= count
-        return below
+    async def _count(self) -> None:
+        """Count some of the newest `most` jobs that have ended. At the end, `_below` is the oldest of them, or LOWEST
+        if there are not as many."""
+        asked = min(self._to_count, COUNTED_AT_ONCE)
+        count, self._counted_to = await self._store.newest_over(self._counted_to, asked)
+        self._to_count = self._to_count - count if count == asked else 0
+        if self._to_count == 0:
+            self._below = self._counted_to if count == asked else LOWEST
 
 
 class Timelines:

@@ -38,7 +38,7 @@ from shared.clock import now
 from shared.foundation import Foundation
 from shared.postgres import Leadership
 from shared.recall import Recall, UndeliverableOutcomes
-from shared.service import Housekeeping, Service
+from shared.service import Housekeeping, Service, rows_deleted
 from shared.web.idempotency import purge
 
 REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait
@@ -62,6 +62,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
     outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(firing_store, outbox).handle)
     asked = Recall(bus, metrics)
     questions = questions_asked(metrics)
+    rows_deleted(metrics)
 
     def leads() -> Sequence[Service]:
         lease = settings.lease_seconds
@@ -99,6 +100,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
             HeartbeatTimes(leader),
             Forgetting(leader, worker_store, outbox, ttl=settings.worker_ttl, forgotten=counters.workers_forgotten),
             Housekeeping(
+                metrics,
                 tasks=store.purge_done,
                 priorities=store.purge_priorities,
                 idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys),

@@ -20,7 +20,7 @@ from prometheus_client import Counter
 
 from shared.clock import now
 from shared.errors import BusUnavailable, Unavailable
-from shared.service import Counts, Loop
+from shared.service import Counts, Loop, rows_deleted
 from shared.telemetry import Metrics
 
 INTERVAL: Final = 60.0
@@ -72,9 +72,7 @@ class Retention(Loop):
         ages = [kind.age.total_seconds() for kind in kinds if kind.age is not None]
         self._calm = max(SHORTEST_INTERVAL, min([INTERVAL, *(age / 10 for age in ages)]))
         super().__init__("retention", interval=self._calm)
-        self._counter = metrics.counter(
-            "retention_deleted_total", "Rows deleted because they are no longer kept, by kind.", ["kind"]
-        )
+        self._counter = rows_deleted(metrics)
         failures = metrics.counter("retention_failures_total", "Runs of retention that failed, by kind.", ["kind"])
         self._limit = metrics.gauge(
             "retention_limit_seconds", "How long something is kept, in seconds, by kind; absent for no limit.", ["kind"]

@@ -109,7 +109,7 @@ def build(settings: WorkerManagerSettings, *, agent: Sequence[str] = AGENT) -> S
         Unheard(outbox, execution_store, asked, holdings, late=recorded.delay, lease=settings.lease_seconds),
         Answering(bus, questions_asked(metrics), [answer(RECALL_OF["worker_manager"], recollection.answer)]),
         Forgetting(worker_store, outbox, providers, counters, ttl=settings.worker_ttl),
-        Housekeeping(idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys)),
+        Housekeeping(metrics, idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys)),
         bus.consumer(WORKER_MANAGER_DELETIONS.durable, deletions.handle),
         retention,
         web,

@@ -3,7 +3,7 @@
 Other packages import from here; the modules inside are private.
 """
 
-from shared.service.housekeeping import Housekeeping
+from shared.service.housekeeping import Housekeeping, rows_deleted
 from shared.service.lifecycle import EXIT_FAILED, Service, StopTimeout, force, main, start_all, stop_all
 from shared.service.loop import Counts, Loop
 from shared.service.settings import BusSettings, HttpSettings, Port, ServiceSettings, address
@@ -22,6 +22,7 @@ __all__ = [
     "address",
     "force",
     "main",
+    "rows_deleted",
     "start_all",
     "stop_all",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import pipeline_retention
+from orchestrator import pipeline_retention, retention
 from orchestrator.app import build
 from orchestrator.pipeline_retention import PASS_EVERY, ArchivedPipelines, PipelineVersions
 from orchestrator.retention import JOBS_AT_ONCE, PAGE
@@ -135,6 +135,15 @@ async def test_the_newest_jobs_stay_up_to_a_number(house: House) -> None:
 
     assert (await purge(house))["jobs"] == 3
     assert await kept(house) == sorted([*ids[3:], *running])
+
+
+@keeps(retention_jobs=None, retention_jobs_max=5)
+async def test_the_newest_jobs_are_counted_some_at_a_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "COUNTED_AT_ONCE", 2)
+    ids = await jobs(house, 8, NOW)
+    assert (await purge(house))["jobs"] == 3
+    assert await kept(house) == ids[3:]
+    assert (await purge(house))["jobs"] == 0
 
 
 @keeps(retention_jobs=None, retention_jobs_max=4)

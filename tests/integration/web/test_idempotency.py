@@ -224,7 +224,8 @@ async def test_however_many_keys_have_expired_all_are_forgotten_at_once(database
         "insert into idempotency_keys (route, key, request_hash, created_at)"
         " select 'POST /notes', n::text, '', now() - interval '25 hours' from generate_series(1, 2500) n"
     )
-    housekeeping = Housekeeping(idempotency_keys=partial(purge, database))
+    metrics = Metrics()
+    housekeeping = Housekeeping(metrics, idempotency_keys=partial(purge, database))
     first = asyncio.ensure_future(housekeeping.next_run())
 
     await housekeeping.start()
@@ -233,6 +234,7 @@ async def test_however_many_keys_have_expired_all_are_forgotten_at_once(database
     pages += [await asyncio.wait_for(housekeeping.next_run(), DEADLINE) for _ in range(2)]
     await housekeeping.stop()
     assert [page["idempotency_keys"] for page in pages] == [1000, 1000, 500]
+    assert metrics.value("hodei_retention_deleted_total", kind="idempotency_keys") == 2500
     assert housekeeping.interval > 0
 
 
