@@ -285,11 +285,30 @@ async def test_schedules_and_executions_of_what_does_not_exist_are_404(http: Htt
     assert answer.status == 404, answer.body
 
 
-async def test_cron_says_that_it_is_not_yet_supported(http: Http) -> None:
-    answer = await http("scheduler")("POST", "/api/v1/schedule", json={"command": "true", "cron": "* * * * *"})
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("timezone", {"cron": "0 3 * * *", "timezone": "Europe/Madird"}),
+        ("cron", {"cron": "0 0 3 * * *"}),
+        ("cron", {"cron": "0 0 30 2 *"}),
+        ("cron", {"cron": "61 * * * *"}),
+        ("cron", {"cron": "@reboot"}),
+        ("end", {"every": 60, "start": "2030-01-02T00:00:00Z", "end": "2030-01-01T00:00:00Z"}),
+        ("overlap", {"run_at": "2030-01-01T00:00:00Z", "overlap": "skip"}),
+        ("catch_up_limit", {"every": 60, "catch_up": "all", "catch_up_limit": 10**9}),
+        ("concurrency_key", {"every": 60, "concurrency_key": "k" * 10_000}),
+        ("every", {"every": 0.5}),
+    ],
+)
+async def test_a_schedule_that_cannot_be_is_refused_by_its_field(
+    http: Http, field: str, fields: dict[str, object]
+) -> None:
+    answer = await http("scheduler")("POST", "/api/v1/schedule", json={"command": "true", **fields})
 
-    assert answer.status == 422
-    assert b"not yet supported" in answer.body
+    assert answer.status == 422, answer.body
+    problem = answer.json()
+    assert isinstance(problem, dict)
+    assert ["body", field] in [error["loc"] for error in problem["errors"]]
 
 
 async def test_a_worker_without_an_agent_swallows_no_job(client: Client, http: Http) -> None:
