@@ -7,6 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from hodei import usage
+from hodei.options import concurrency_of
+from schemas.concurrency import WhenFull
 from schemas.states import ScheduleStatus
 
 Which = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Its name, its id, or the last 8 characters of its id.")]
@@ -65,9 +67,6 @@ Timeout = Annotated[float | None, typer.Option(help="Time limit of one attempt o
 WorkingDir = Annotated[
     str | None, typer.Option(help="The command's working directory; by default a new, empty folder.")
 ]
-Key = Annotated[
-    str | None, typer.Option("--concurrency-key", metavar="KEY", help="Jobs with this key run one at a time.")
-]
 Paused = Annotated[bool, typer.Option("--paused", help="Fire only when it is triggered, until it is resumed.")]
 OfPipelineToRun = Annotated[
     str | None, typer.Option("--pipeline", help="Run a pipeline: its name, its id, or the last 8 characters of its id.")
@@ -83,6 +82,7 @@ OF_FIELDS: Final = {
     "params": "--param",
     "labels": "--label",
     "job_id": "--job",
+    "concurrency": "--concurrency-limit",
     "pipeline_id": "--pipeline",
     **{
         name: f"--{name.replace('_', '-')}"
@@ -95,57 +95,29 @@ OF_FIELDS: Final = {
 """The option of each field."""
 
 
-def times(
-    cron: str | None,
-    timezone: str | None,
-    every: float | None,
-    at: datetime | None,
-    start: datetime | None,
-    end: datetime | None,
-    jitter: float | None,
-    overlap: str | None,
-    catch_up: str | None,
-    catch_up_limit: int | None,
-) -> dict[str, object]:
-    """The fields that say when a schedule fires. An option that is not given is None."""
-    return {
-        "cron": cron,
-        "timezone": timezone,
-        "every": every,
-        "run_at": at,
-        "start": start,
-        "end": end,
-        "jitter": jitter,
-        "overlap": overlap,
-        "catch_up": catch_up,
-        "catch_up_limit": catch_up_limit,
-    }
-
-
-def work(
+def fields_of(
+    *,
     command: Sequence[str] | None,
-    name: str | None,
-    priority: str | None,
     param: Sequence[str] | None,
     env: Sequence[str] | None,
     label: Sequence[str] | None,
     requires: Sequence[str] | None,
-    timeout: float | None,
-    working_dir: str | None,
-    concurrency_key: str | None,
+    concurrency_limit: int | None,
+    when_full: WhenFull | None,
+    **others: object,
 ) -> dict[str, object]:
-    """The fields that say what runs. An option that is not given is None."""
-    given = command or None
-    return {
-        "command": None if given is None else given[0] if len(given) == 1 else list(given),
-        "type": None if given is None else "shell" if len(given) == 1 else "exec",
-        "name": name,
-        "priority": priority,
-        "params": usage.pairs("--param", param) if param else None,
-        "env": usage.environment("--env", env) if env else None,
-        "labels": usage.pairs("--label", label) if label else None,
-        "requires": usage.pairs("--requires", requires) if requires else None,
-        "timeout": timeout,
-        "working_dir": working_dir,
-        "concurrency_key": concurrency_key,
+    """The fields of a schedule that options give. `others` have the names of their fields; None means not given.
+
+    Raises typer.BadParameter for a text that is not KEY=VALUE.
+    """
+    fields = {
+        **others,
+        "command": command and (command[0] if len(command) == 1 else list(command)),
+        "type": command and ("shell" if len(command) == 1 else "exec"),
+        "params": param and usage.pairs("--param", param),
+        "env": env and usage.environment("--env", env),
+        "labels": label and usage.pairs("--label", label),
+        "requires": requires and usage.pairs("--requires", requires),
+        "concurrency": concurrency_of(concurrency_limit, when_full),
     }
+    return {name: value for name, value in fields.items() if value is not None and value != []}

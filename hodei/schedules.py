@@ -17,7 +17,7 @@ from hodei.client.filters import ScheduleFilters
 from hodei.crontab_import import import_crontab
 from hodei.escapes import escaped
 from hodei.ids import LOOKED_AT, SHORT, SHOWN_AT_MOST, NoSuchId, whole_id, whole_job_id
-from hodei.options import AsJson, Limit, Name, OfPipeline, check
+from hodei.options import AsJson, Limit, Name, OfPipeline, OwnKey, OwnLimit, OwnWhenFull, check
 from hodei.pipelines import whole_pipeline
 from hodei.schedule_options import (
     At,
@@ -29,7 +29,6 @@ from hodei.schedule_options import (
     Every,
     Jitter,
     Json,
-    Key,
     Label,
     OfJob,
     OfJobToRepeat,
@@ -115,7 +114,9 @@ def add(
     requires: Requires = None,
     timeout: Timeout = None,
     working_dir: WorkingDir = None,
-    concurrency_key: Key = None,
+    concurrency_key: OwnKey = None,
+    concurrency_limit: OwnLimit = None,
+    when_full: OwnWhenFull = None,
     as_json: Json = False,
 ) -> None:
     """Add a schedule, and print its id. Give one of --cron, --every and --at, and a command, --pipeline or --job."""
@@ -123,15 +124,34 @@ def add(
         raise typer.BadParameter("give one of --cron, --every and --at")
     if (command or None, pipeline, job).count(None) != 2:
         raise typer.BadParameter("give one of COMMAND, --pipeline and --job")
-    fields = {
-        **options.times(cron, timezone, every, at, start, end, jitter, overlap, catch_up, catch_up_limit),
-        **options.work(command, name, priority, param, env, label, requires, timeout, working_dir, concurrency_key),
-        "paused": paused or None,
-        # Ids are looked up later; until then, any text stands for one.
-        "pipeline_id": pipeline,
-        "job_id": job,
-    }
-    given = {key: value for key, value in fields.items() if value is not None}
+    # The ids of --pipeline and --job are looked up later; until then, any text is one.
+    given = options.fields_of(
+        command=command,
+        paused=paused or None,
+        param=param,
+        env=env,
+        label=label,
+        requires=requires,
+        concurrency_limit=concurrency_limit,
+        when_full=when_full,
+        cron=cron,
+        timezone=timezone,
+        every=every,
+        run_at=at,
+        start=start,
+        end=end,
+        jitter=jitter,
+        overlap=overlap,
+        catch_up=catch_up,
+        catch_up_limit=catch_up_limit,
+        name=name,
+        priority=priority,
+        timeout=timeout,
+        working_dir=working_dir,
+        concurrency_key=concurrency_key,
+        pipeline_id=pipeline,
+        job_id=job,
+    )
     wanted = usage.checked(options.OF_FIELDS, lambda: ScheduleCreate.model_validate(given))
 
     async def ask(client: Client) -> int:
@@ -178,23 +198,41 @@ def change(
     requires: Requires = None,
     timeout: Timeout = None,
     working_dir: WorkingDir = None,
-    concurrency_key: Key = None,
+    concurrency_key: OwnKey = None,
+    concurrency_limit: OwnLimit = None,
+    when_full: OwnWhenFull = None,
     reset: Annotated[
         list[str] | None, typer.Option(metavar="FIELD", help="Give a field its default: end, jitter, overlap, …")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Change a schedule. What is not given stays; of --param, --env and --label, all that there should be is needed."""
-    fields = {
-        **options.times(cron, timezone, every, at, start, end, jitter, overlap, catch_up, catch_up_limit),
-        **options.work(
-            None if command is None else [command],
-            *(name, priority, param, env, label, requires, timeout, working_dir, concurrency_key),
-        ),
-        "pipeline_id": pipeline,
-        "job_id": job,
-    }
-    given = {key: value for key, value in fields.items() if value is not None}
+    given = options.fields_of(
+        command=None if command is None else [command],
+        param=param,
+        env=env,
+        label=label,
+        requires=requires,
+        concurrency_limit=concurrency_limit,
+        when_full=when_full,
+        cron=cron,
+        timezone=timezone,
+        every=every,
+        run_at=at,
+        start=start,
+        end=end,
+        jitter=jitter,
+        overlap=overlap,
+        catch_up=catch_up,
+        catch_up_limit=catch_up_limit,
+        name=name,
+        priority=priority,
+        timeout=timeout,
+        working_dir=working_dir,
+        concurrency_key=concurrency_key,
+        pipeline_id=pipeline,
+        job_id=job,
+    )
     for field in reset or []:
         field = field.replace("-", "_")
         if field not in SchedulePatch.model_fields or field in given:

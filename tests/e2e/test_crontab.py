@@ -38,7 +38,8 @@ async def test_a_schedule_is_added_shown_changed_and_removed(platform: Platform,
     name = unique("nightly")
     code, out, err = await hodei(
         platform, *("schedules", "add", "--name", name, "--cron", "30 2 * * *", "--timezone", "Europe/Madrid"),
-        *("--overlap", "skip", "--jitter", "5m", "--env", "A=b", "--label", "team=shop", "echo hello"),
+        *("--overlap", "skip", "--jitter", "5m", "--env", "A=b", "--label", "team=shop"),
+        *("--concurrency-key", name, "--concurrency-limit", "2", "echo hello"),
     )  # fmt: skip
     assert code == 0
     id = out.strip()
@@ -50,6 +51,7 @@ async def test_a_schedule_is_added_shown_changed_and_removed(platform: Platform,
     assert shown["cron"] == "30 2 * * * (Europe/Madrid)"
     assert (shown["runs"], shown["overlap"], shown["jitter"]) == ("echo hello", "skip", "up to 300 s")
     assert (shown["env"], shown["labels"], shown["status"]) == ("A=b", "team=shop", "scheduled")
+    assert (shown["key"], shown["limit"]) == (name, "2, then queue")
     [listed] = await lines(platform, "list", "--name", name)
     assert listed["id"] == id
 

@@ -79,6 +79,8 @@ LABEL = "'a b' is not a label's key"
             "'--end': must be later than start",
         ),
         (["schedules", "add", "--every", "1h", "--jitter", "1h", "true"], "'--jitter': must be less than every"),
+        (["schedules", "add", "--every", "1h", "--when-full", "queue", "true"], "concurrency needs a concurrency_key"),
+        (["schedules", "add", "--every", "1h", "--label", "a", "true"], "'--label': 'a': KEY=VALUE is needed"),
         (["schedules", "change", "a"], "give what to change"),
         (["schedules", "change", "a", "--reset", "id"], "'--reset': id is not a field of a schedule"),
         (["schedules", "change", "a", "--end", "1h", "--reset", "end"], "'--reset': end is given as well"),
