@@ -62,7 +62,7 @@ class Commentary:
         elif event.type == "jobs.waiting":
             self._say(f"the job waits: {event.data.get('detail')}")
         elif event.type == "jobs.admitted":
-            self._say("the job holds its concurrency key, and begins")
+            self._say("the job does not wait any more, and begins")
         elif event.type in _DECIDED:
             by = f" by {event.data['by']}" if event.data.get("by") else ""
             self._say(f"{event.data.get('name')} was {event.type.removeprefix('tasks.')}{by}")

@@ -568,3 +568,23 @@ async def test_a_schedule_whose_key_is_full_is_refused_as_overlap_and_a_repetiti
     await end(house, {"id": second.job_id})
     await house.over({"id": second.job_id})
     assert await claims(house) == 0
+
+
+async def test_ten_thousand_jobs_wait_for_a_key_and_one_more_is_turned_away(house: House) -> None:
+    await house.part(Admission).stop()
+    await house.submit(concurrency_key="k")
+    await house.database.execute(
+        """
+        insert into claims (job_id, space, key, slot_limit, when_full, rank, since, arrived)
+        select gen_random_uuid(), 'key', 'k', 1, 'queue', 1, now(), true from generate_series(1, 9999)
+        """
+    )
+    await house.submit(concurrency_key="k")
+    for fields in ({}, {"run_at": "2060-01-01T00:00:00Z"}):
+        body = {"command": "true", "concurrency_key": "k", **fields}
+        async with house.http.post(f"{house.url}/api/v1/jobs", json=body) as answer:
+            assert (answer.status, "Retry-After" in answer.headers) == (429, True)
+            assert "10,000 jobs wait for the concurrency key 'k' already" in (await answer.json())["detail"]
+    await house.post("/api/v1/jobs", wish("cancel_newest"))
+    await house.post("/api/v1/jobs", wish("reject"), status=409)
+    await house.submit(concurrency_key="K")
