@@ -131,6 +131,22 @@ async def test_a_bus_that_does_not_answer_is_waited_for_and_named(
     assert [(one["url"], "refused" in one["error"]) for one in told] == [(NOWHERE, True)]  # once in ten seconds
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "right"),
+    [
+        ("orchestrator", "HODEI_RETENTION_JOBS", "'forever', or a duration such as 90d, 12h or 30m of at least 1m"),
+        ("orchestrator", "HODEI_RETENTION_JOBS_MAX", "'unlimited', or a whole number from 1"),
+        ("scheduler", "HODEI_RETENTION_IDEMPOTENCY_KEYS", "of at least 1d"),
+        ("worker_manager", "HODEI_RETENTION_EXECUTIONS", "of at least 1h"),
+    ],
+)
+async def test_a_retention_of_0_is_refused(module: str, name: str, right: str, tmp_path: Path) -> None:
+    code, err = await start(module, tmp_path, **{name: "0"})
+
+    assert code == MISCONFIGURED
+    says(err, module, f"{name}='0': should be", right)
+
+
 @pytest.mark.parametrize("module", ["worker_manager", "worker_manager.agent"])
 async def test_a_capacity_that_cannot_be_is_named(module: str, tmp_path: Path) -> None:
     code, err = await start(module, tmp_path, HODEI_WORKER_CAPACITY="gpus=1")
