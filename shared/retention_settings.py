@@ -11,7 +11,8 @@ from schemas.durations import duration_in_words, read_duration
 
 FOREVER: Final = "forever"
 UNLIMITED: Final = "unlimited"
-LONGEST: Final = timedelta(days=36_500)
+LONGEST: Final = timedelta(days=18_250)
+"""Fifty years: ids have no moments before 1970."""
 LARGEST: Final = 1_000_000_000
 
 DAY: Final = timedelta(days=1)

@@ -23,6 +23,7 @@ from shared.bus import Answering, Consumer, answer, ask, questions_asked
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.retention import Retention
+from shared.retention_settings import LONGEST
 from shared.service import Service, start_all, stop_all
 from shared.telemetry import Metrics
 from tests.integration.orchestrator.conftest import House
@@ -150,6 +151,13 @@ async def test_the_newest_jobs_are_counted_some_at_a_time(house: House, monkeypa
 async def test_as_many_as_are_kept_are_left_alone(house: House) -> None:
     await jobs(house, 4, NOW)
     assert (await purge(house))["jobs"] == 0
+
+
+@keeps(retention_jobs=LONGEST, retention_timelines=LONGEST)
+async def test_the_longest_age_keeps_everything(house: House) -> None:
+    await jobs(house, 1, NOW - timedelta(days=10_000))
+    assert not +(await purge(house))
+    assert await house.metric('hodei_retention_failures_total{kind="jobs"}') == 0
 
 
 @keeps(retention_jobs=None, retention_jobs_max=None)

@@ -40,7 +40,7 @@ def test_another_age_is_refused_with_the_right_form(text: str, monkeypatch: pyte
         load(OrchestratorSettings)
     assert str(refused.value) == (
         f"HODEI_RETENTION_JOBS={text!r}: should be 'forever', or a duration such as 90d, 12h or 30m of at least 1m and "
-        "at most 36500d"
+        "at most 18250d"
     )
 
 
@@ -68,7 +68,7 @@ def test_each_age_has_a_lower_limit(name: str, least: str, short: str, monkeypat
     for text in ("0", short):
         monkeypatch.setenv(name, text)
         with pytest.raises(
-            ConfigError, match=rf"^{name}='{text}': should be .* of at least {least} and at most 36500d$"
+            ConfigError, match=rf"^{name}='{text}': should be .* of at least {least} and at most 18250d$"
         ):
             load(OrchestratorSettings)
     for text in (least, "forever"):
