@@ -160,7 +160,7 @@ def machine_zone() -> str:
         candidates.append(_TIMEZONE.read_text(errors="replace").strip())
     for name in candidates:
         try:
-            return check_zone(name)
+            return "UTC" if name == "Etc/UTC" else check_zone(name)
         except ValueError:
             continue  # the next place may have a name
     return "UTC"
@@ -231,7 +231,8 @@ def _start_of(file: Path) -> bytes:
 def _words(error: ValidationError) -> str:
     wrong = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in readable_location(wrong["loc"]))
-    return " ".join(filter(None, [field, what_would_be_right(wrong)]))
+    right = what_would_be_right(wrong)
+    return right if field in ("", "command") else f"{field} {right}"
 
 
 async def _existing(client: Client, name: str) -> Schedule | None:
