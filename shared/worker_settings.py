@@ -28,11 +28,9 @@ def _seconds(given: object) -> object:
 
 
 WorkerTtl = Annotated[
-    float | None,
+    Annotated[float, Field(ge=1, le=LONGEST.total_seconds())] | None,
     BeforeValidator(_seconds),
     Field(
-        ge=1,
-        le=LONGEST.total_seconds(),
         validation_alias=AliasChoices("HODEI_RETENTION_WORKERS", "HODEI_WORKER_TTL"),  # the second is the older name
     ),
 ]

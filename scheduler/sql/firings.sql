@@ -69,11 +69,16 @@ from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) as new (id, o
 where f.id = new.id and f.outcome = 'fired';
 
 -- name: refuse_firings
--- Write which firings the orchestrator has refused. Returns those that were not known as refused.
+-- Write which firings the orchestrator has refused. Returns those that were not known as refused. A schedule that fires
+-- once is not refused for want of room: its order is repeated until there is some.
 update firings f
 set outcome = new.outcome, reason = new.reason, detail = new.detail, heard_at = now()
 from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) as new (id, outcome, reason, detail)
-where f.id = new.id and f.outcome = 'fired'
+where f.id = new.id
+  and f.outcome = 'fired'
+  and (new.reason <> 'overloaded'
+       or f.kind = 'trigger'
+       or exists (select from schedules s where s.id = f.schedule_id and s.catch_up is not null))
 returning f.id::text, f.fired_at;
 
 -- name: unheard_firings

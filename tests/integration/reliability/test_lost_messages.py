@@ -14,6 +14,7 @@ from schemas.events import (
     JobReprioritized,
     ScheduleConfirmed,
     ScheduleCreated,
+    ScheduleFinished,
     ScheduleFired,
     TaskCancelRequested,
     TaskExpired,
@@ -259,7 +260,32 @@ async def test_a_firing_that_the_orchestrator_missed_makes_its_job(house: House)
         fired = await house.ears.wait(ScheduleFired)
     await house.ears.wait(ScheduleConfirmed, where=lambda one: one.job_id == fired.job_id)
     assert (await house.call("orchestrator", "GET", f"/jobs/{fired.job_id}"))["schedule_id"] == schedule["id"]
-    await house.until_row("select heard_at is not null from schedules")
+    await house.until_row("select heard_at is not null from firings")
+
+
+async def test_each_firing_of_a_schedule_that_the_orchestrator_missed_makes_its_job(house: House) -> None:
+    schedule = await house.call("scheduler", "POST", "/schedule", {"command": "true", "cron": "0 0 1 1 *"})
+    async with house.away("orchestrator"):
+        for _ in range(2):
+            await house.call("scheduler", "POST", f"/scheduled/{schedule['id']}/trigger")
+        await house.ears.wait(ScheduleFired, 2)
+    firings = await house.call("scheduler", "GET", f"/scheduled/{schedule['id']}/history")
+    for job_id in [firing["job_id"] for firing in firings]:
+        await house.ears.wait(ScheduleConfirmed, where=lambda one, job_id=job_id: one.job_id == job_id)
+        assert (await house.call("orchestrator", "GET", f"/jobs/{job_id}"))["schedule_id"] == schedule["id"]
+    await house.until_row("select bool_and(heard_at is not null) from firings")
+
+
+async def test_the_end_of_a_schedules_job_that_the_scheduler_missed_is_told_again(house: House) -> None:
+    async with house.worker() as worker:
+        schedule = await house.call("scheduler", "POST", "/schedule", {"command": "true", "cron": "0 0 1 1 *"})
+        await house.call("scheduler", "POST", f"/scheduled/{schedule['id']}/trigger")
+        order = await worker.ordered()
+        await house.until_row("select heard_at is not null from firings")
+        async with house.away("scheduler"):
+            await house.say(worker.finished(order))
+            await house.ears.wait(ScheduleFinished)
+        await house.until_row("select outcome = 'failed' and reason = 'exit_code' from firings")
 
 
 async def test_a_worker_over_rest_goes_offline_though_its_registration_was_missed(house: House) -> None:

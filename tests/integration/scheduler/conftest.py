@@ -45,9 +45,11 @@ class Ears:
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.heard if isinstance(event, kind)]
 
-    async def wait(self, kind: type[E], count: int = 1, *, where: Callable[[E], bool] = lambda _: True) -> list[E]:
+    async def wait(
+        self, kind: type[E], count: int = 1, *, where: Callable[[E], bool] = lambda _: True, within: float = DEADLINE
+    ) -> list[E]:
         """The first `count` events of a kind, once they have been heard."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(within):
             while True:
                 self._changed.clear()
                 found = [event for event in self.of(kind) if where(event)]

@@ -304,6 +304,29 @@ async def test_a_schedule_whose_parameters_are_refused_fires_on(house: Opener) -
     assert after.next_run_at == made.next_run_at
 
 
+async def test_a_schedule_that_fires_once_is_ordered_again_until_there_is_room_for_its_job(house: Opener) -> None:
+    here = await house(lease=1)
+    made = await make(here)
+    [fired] = await here.ears.wait(ScheduleFired)
+    await refuse(here, made.id, fired.job_id, RefusalReason.OVERLOADED)
+    again = (await here.ears.wait(ScheduleFired, 2))[1]
+    assert again == fired
+    await here.say(ScheduleConfirmed(schedule_id=made.id, job_id=fired.job_id))
+    found = await shown(here, made.id)
+    assert (found.status, found.last_error, found.last_job_id) == ("completed", None, fired.job_id)
+
+
+async def test_a_schedule_that_recurs_goes_on_where_there_was_no_room(house: Opener) -> None:
+    here = await house()
+    made = await make(here, **DAILY)
+    firing = await trigger(here, made.id)
+    assert firing.job_id is not None
+    await refuse(here, made.id, firing.job_id, RefusalReason.OVERLOADED)
+    assert (await until(here, made.id, FiringOutcome.REFUSED)).reason == "overloaded"
+    after = await shown(here, made.id)
+    assert (after.status, after.last_error, after.next_run_at) == ("scheduled", "because overloaded", made.next_run_at)
+
+
 @pytest.mark.parametrize("reason", [RefusalReason.NOT_FOUND, RefusalReason.CONFLICT])
 async def test_a_schedule_whose_target_is_gone_fails_and_comes_back_when_it_is_resumed(
     house: Opener, reason: RefusalReason
