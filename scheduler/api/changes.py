@@ -66,7 +66,8 @@ class ChangeRoutes:
 
     async def resume_schedule(self, _request: web.Request, id: str) -> web.StreamResponse:
         """The schedule fires again, at its next due time; one with a `run_at` that has passed, at once. A schedule that
-        is `failed` comes back as well. Without effect on one that is scheduled. 409 for one that is completed."""
+        is `failed` comes back as well. Without effect on one that is scheduled. 409 for one that is completed, and for
+        one without a due time left."""
         return await self._set_paused(id, paused=False)
 
     async def trigger_schedule(self, request: web.Request, id: str) -> web.StreamResponse:

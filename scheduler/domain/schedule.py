@@ -4,6 +4,7 @@ Pure. What a schedule owes when it is due is in `firing`, its due times are in `
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -220,15 +221,18 @@ def changed(stored: Stored, patch: SchedulePatch) -> ScheduleCreate:
 
 def revised(stored: Stored, patch: SchedulePatch, moment: datetime) -> Stored:
     """The schedule as a patch changes it. Its next due time is computed anew if its times change, or if it comes back
-    from a pause or a failure: from `moment` on, and after the last due time that was dealt with.
+    from a pause or a failure: from `moment` on, and after the last due time that was dealt with. A time that is given
+    again as it is changes nothing, so that a request that is repeated cannot keep an interval from its end.
 
     Raises BadChange and NoDueTime.
     """
     given, was = patch.model_fields_set, stored.status
     body = changed(stored, patch)
-    retimed = bool(given & OF_TIMES)
-    anchor = moment if given & {*TIMES, "start"} else stored.definition.timing.anchor
-    definition = defined(body, anchor=anchor)
+    before, live = stored.definition.timing, was in (ScheduleStatus.SCHEDULED, ScheduleStatus.PAUSED)
+    definition = defined(body, anchor=before.anchor)
+    if _recurs_otherwise(before, definition.timing):
+        definition = defined(body, anchor=moment)
+    retimed = bool(given & OF_TIMES) and (not live or definition.timing != before)
     revives = retimed or "paused" in given or bool(given & OF_TARGET)
     following = stored.following
     if (was is ScheduleStatus.COMPLETED and not retimed and "paused" not in given) or (
@@ -237,19 +241,31 @@ def revised(stored: Stored, patch: SchedulePatch, moment: datetime) -> Stored:
         status: ScheduleStatus = was
     else:
         status = ScheduleStatus.PAUSED if body.paused else ScheduleStatus.SCHEDULED
-        if retimed or was is not ScheduleStatus.SCHEDULED:
-            following = _due_again(stored, definition.timing, moment)
+        if retimed or was not in (ScheduleStatus.SCHEDULED, status):
+            following = _due_again(stored, definition.timing, moment, given)
         if body.paused:
             following = None
     return replace(stored, status=status, definition=definition, following=following, changed_at=moment)
 
 
-def _due_again(stored: Stored, timing: Timing, moment: datetime) -> Slot:
+def _recurs_otherwise(before: Timing, after: Timing) -> bool:
+    """Whether intervals count from another time than before."""
+    return any(getattr(before, name) != getattr(after, name) for name in (*TIMES, "starts_at"))
+
+
+def _due_again(stored: Stored, timing: Timing, moment: datetime, given: AbstractSet[str]) -> Slot:
     last = stored.last_due_at or moment
-    slot = first_slot(timing, stored.id, after=max(moment, last))
+    try:
+        slot = first_slot(timing, stored.id, after=max(moment, last))
+    except NoDueTime:
+        if given & OF_TIMES:
+            raise
+        raise NoDueTime(None, "it has no due time from now on") from None
     if stored.last_due_at is not None and slot.due_at <= stored.last_due_at:
-        given = timing.run_at != stored.definition.timing.run_at
-        raise NoDueTime("run_at" if given else None, "the schedule has fired for that time, or for a later one")
+        raise NoDueTime(
+            "run_at" if timing.run_at != stored.definition.timing.run_at else None,
+            "the schedule has fired for that time, or for a later one",
+        )
     return slot
 
 

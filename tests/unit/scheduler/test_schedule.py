@@ -103,6 +103,33 @@ def test_an_interval_counts_from_its_change() -> None:
     assert after.following.due_at == NOON + HOUR / 2 + timedelta(minutes=1)
 
 
+@pytest.mark.parametrize("status", [ScheduleStatus.SCHEDULED, ScheduleStatus.PAUSED])
+def test_an_interval_that_is_given_again_goes_on(status: ScheduleStatus) -> None:
+    """As by a tool that writes its schedules again and again: more often than the interval, it would never fire."""
+    before = stored(status, every=3600)
+
+    after = revise(before, NOON + HOUR / 2, every=3600, jitter=None, command="false")
+
+    assert (after.status, after.following) == (status, before.following)
+    assert after.definition.timing == before.definition.timing
+
+
+def test_a_due_time_that_has_passed_stays_owed_when_its_time_is_given_again() -> None:
+    """As when the request comes before the scheduler that fires, after an outage."""
+    before = stored(cron="0 * * * *")
+
+    after = revise(before, NOON + 1.5 * HOUR, cron="0 * * * *", timezone="UTC")
+
+    assert after.following == before.following == Slot(NOON + HOUR, NOON + HOUR)
+
+
+def test_another_jitter_keeps_the_interval() -> None:
+    after = revise(stored(every=3600), NOON + HOUR / 2, jitter=1)
+
+    assert after.following is not None
+    assert after.following.due_at == NOON + HOUR
+
+
 def test_a_changed_schedule_is_due_after_what_was_dealt_with_though_the_clock_went_back() -> None:
     after = revise(stored(every=60, last=NOON + 3 * HOUR), NOON + HOUR, cron="0 * * * *")
 
@@ -176,6 +203,22 @@ def test_a_pause_skips_and_a_resume_goes_on_after_now() -> None:
     assert back.status is ScheduleStatus.SCHEDULED
     assert back.following is not None
     assert back.following.due_at == NOON + 11 * HOUR
+
+
+def test_a_schedule_whose_end_passed_during_a_pause_can_be_changed_but_not_resumed() -> None:
+    paused = stored(ScheduleStatus.PAUSED, every=60, end=NOON + HOUR)
+
+    renamed = revise(paused, NOON + 2 * HOUR, name="other")
+    assert (renamed.status, renamed.following) == (ScheduleStatus.PAUSED, None)
+    with pytest.raises(NoDueTime) as error:
+        revise(paused, NOON + 2 * HOUR, paused=False)
+    assert error.value.field is None
+    with pytest.raises(NoDueTime) as error:
+        revise(paused, NOON + 2 * HOUR, paused=False, end=NOON + HOUR)
+    assert error.value.field == "end"
+    back = revise(paused, NOON + 2 * HOUR, paused=False, end=NOON + 3 * HOUR)
+    assert back.following is not None
+    assert back.following.due_at == NOON + 2 * HOUR + timedelta(minutes=1)
 
 
 def test_a_time_that_passed_during_a_pause_fires_after_it() -> None:
