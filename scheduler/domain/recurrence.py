@@ -66,10 +66,7 @@ class Recurrence:
         """The first due time after a moment; None if there is none."""
         if self.start is not None and moment < self.start:
             moment = self.start - timedelta(microseconds=1)
-        try:
-            due = self._clock.after(moment) if moment < _LAST else None
-        except OverflowError:
-            return None  # the search went beyond the last year that there is
+        due = self._next(moment)
         return due if due is not None and due <= min(self.end or _LAST, _LAST) else None
 
     def before(self, moment: datetime) -> datetime | None:
@@ -102,10 +99,17 @@ class Recurrence:
         keep their order. The delay depends on the schedule and the due time only."""
         if not self.jitter:
             return due
-        following = self._clock.after(due)
+        following = self._next(due)
         most = self.jitter if following is None else min(self.jitter, following - due)
         digest = hashlib.sha256(f"{self.id} {due.astimezone(UTC).isoformat()}".encode()).digest()
         return due + most * (int.from_bytes(digest[:6], "big") / 2**48)
+
+    def _next(self, moment: datetime) -> datetime | None:
+        """The first time after a moment that the line or the interval names, whatever `start` and `end` are."""
+        try:
+            return self._clock.after(moment) if moment < _LAST else None
+        except OverflowError:
+            return None  # the search went beyond the last year that there is
 
 
 def words(cron: str | None, zone: str, every: timedelta | None) -> str:

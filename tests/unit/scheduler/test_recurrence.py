@@ -240,6 +240,8 @@ def test_a_search_for_a_day_that_never_comes_ends(line: str) -> None:
 
 def test_there_is_a_last_year() -> None:
     assert of("0 0 29 2 *").after(utc("9997-01-01T00:00")) is None
+    leap_day = utc("9996-02-29T00:00")
+    assert leap_day <= of("0 0 29 2 *", jitter=MINUTE).fires_at(leap_day) <= leap_day + MINUTE
     assert of("* * * * *").after(utc("9999-12-31T23:59")) is None
     assert of("* * * * *").before(utc("9999-12-31T23:59")) == utc("9998-12-29T23:59")
     every = Recurrence(id="s", origin=ORIGIN, every=timedelta(days=366))
