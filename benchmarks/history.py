@@ -63,15 +63,20 @@ async def enter(stack: AsyncExitStack) -> Measured:
     return Measured(started.platform, client, connection)
 
 
-async def round_of(one: Measured, lists: Mapping[str, str]) -> None:
-    """Measure everything once."""
-    one.add("submission, 8 at a time", [1 / await single_posts(one.client, 200, 8)])
-    one.add("a lone job", await latencies(one.client, 50))
+async def round_of(both: Sequence[Measured], lists: Mapping[str, str]) -> None:
+    """Measure everything once, in short turns: other programs on the machine then disturb both alike."""
+    for _ in range(5):
+        for one in both:
+            one.add("submission, 8 at a time", [1 / await single_posts(one.client, 40, 8)])
+    for _ in range(50):
+        for one in both:
+            one.add("a lone job", await latencies(one.client, 1))
     for name, path in lists.items():
         for _ in range(20):
-            start = time.perf_counter()
-            await one.client.orchestrator.request("GET", path)
-            one.add(f"list: {name}", [time.perf_counter() - start])
+            for one in both:
+                start = time.perf_counter()
+                await one.client.orchestrator.request("GET", path)
+                one.add(f"list: {name}", [time.perf_counter() - start])
 
 
 async def compare(small: Measured, large: Measured, rounds: int) -> Table:
@@ -80,8 +85,7 @@ async def compare(small: Measured, large: Measured, rounds: int) -> Table:
     for one in (small, large):
         await single_posts(one.client, 200, 8)  # warm
     for _ in range(rounds):
-        for one in (small, large):
-            await round_of(one, lists)
+        await round_of((small, large), lists)
     jobs = [await one.connection.fetchval("select count(*) from orchestrator.jobs") for one in (small, large)]
     table = Table(title="Median milliseconds, in turns", title_justify="left", box=None)
     for column in ("what", f"{jobs[0]:,} jobs", f"{jobs[1]:,} jobs", "ratio"):
