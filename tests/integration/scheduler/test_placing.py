@@ -85,6 +85,24 @@ async def test_a_finished_task_that_is_queued_again_does_not_run_again(house: Op
     assert [event.task_id for event in await here.ears.wait(TaskScheduled, 2)] == [one.task_id, other.task_id]
 
 
+async def test_the_row_of_an_ended_attempt_is_small_and_keeps_its_report(house: Opener) -> None:
+    here = await house()
+    await here.agent(slots=1, labels={"zone": "north"})
+    one = queued(requires={"zone": "north"}, matrix={"n": 1}, index=0)
+    await here.say(one)
+    [placed] = await here.ears.wait(TaskScheduled)
+    await here.say(finished(placed))
+    await here.say(queued(requires={"zone": "north"}))
+    await here.ears.wait(TaskScheduled, 2)  # written after the end, or together with it
+    row = await here.database.fetch_one(
+        "select requires, matrix, run, report, octet_length(packed_report) as size from tasks where task_id = $1",
+        one.task_id,
+    )
+    assert row is not None
+    assert (row["requires"], row["matrix"], row["run"], row["report"]) == ({}, None, None, None)
+    assert 0 < row["size"] < 200
+
+
 async def test_an_end_or_a_cancellation_that_comes_first_is_remembered(house: Opener) -> None:
     here = await house()
     await here.agent(slots=5)
