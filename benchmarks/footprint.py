@@ -131,8 +131,8 @@ async def run(*, jobs: int, rounds: int, at_once: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench-footprint", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2000, help="of a round")
-    parser.add_argument("--rounds", type=int, default=3, help="after the first one, which is not counted")
+    parser.add_argument("--jobs", type=int, default=1000, help="of a round")
+    parser.add_argument("--rounds", type=int, default=8, help="after the first one, which is not counted")
     parser.add_argument("--at-once", type=int, default=8, help="jobs under way; alone, each of its events is a row")
     options = parser.parse_args(arguments)
     return uvloop.run(run(jobs=options.jobs, rounds=options.rounds, at_once=options.at_once))
