@@ -9,7 +9,11 @@ from tests.integration.orchestrator.conftest import House, finished, scheduled
 async def lines(house: House) -> set[str]:
     async with house.http.get(f"{house.url}/metrics") as answer:
         text = await answer.text()
-    return {line for line in text.splitlines() if line.startswith(("hodei_tasks_failed_total{", "hodei_tasks_retried"))}
+    return {
+        line
+        for line in text.splitlines()
+        if line.startswith(("hodei_tasks_failed_total{", "hodei_tasks_retried_total{"))
+    }
 
 
 async def test_failed_tasks_and_repeated_attempts_are_counted_by_reason(house: House) -> None:
