@@ -13,6 +13,7 @@ from orchestrator.api.jobs import JobRoutes
 from orchestrator.api.logs import LogRoutes
 from orchestrator.api.pipelines import PipelineRoutes
 from orchestrator.api.timeline import TimelineRoutes
+from orchestrator.aside import Aside
 from orchestrator.consumers import Requests, Runs
 from orchestrator.counters import ApprovalMetrics, ConcurrencyMetrics, TaskFailures
 from orchestrator.feed import Feed
@@ -66,7 +67,8 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     run_store = RunStore(database)
     claim_store = ClaimStore(database)
     work = UnitOfWork(outbox, job_store, run_store, claim_store, traces, memory, watch)
-    submission = Submission(job_store, pipeline_store, largest_event=outbox.largest_event)
+    aside = Aside()
+    submission = Submission(job_store, pipeline_store, aside, largest_event=outbox.largest_event)
     deadlines = Deadlines(work, run_store)
     work.when_due(deadlines.wake)
     room = JobRoom(
@@ -76,7 +78,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         at_a_time=max(1, settings.database_pool - RESERVED),
     )
     firings = FiringStore(database)
-    reception = Reception(claim_store, firings)
+    reception = Reception(claim_store, firings, aside)
     admission = Admission(outbox, work, claim_store, ConcurrencyMetrics(metrics, claim_store).admitted)
     work.when_freed(admission.freed)
     reception.when(waiting=admission.freed, superseded=admission.superseded)
@@ -114,7 +116,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         port=settings.port,
         apis=[
             approvals.api(ApprovalRoutes(job_store, work)),
-            pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission), outbox)),
+            pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission, aside), outbox)),
             jobs.api(JobRoutes(job_store, work, submission, room, reception, outbox, watch, bus)),
             concurrency.api(ConcurrencyRoutes(claim_store)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),

@@ -8,12 +8,13 @@ no other gives them away meanwhile; whether a job holds its key, waits or is ref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from orchestrator.aside import Aside
 from orchestrator.domain.concurrency import Arrivals, ClaimState, Full, Key, LineTooLong, Member, Start
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import Wanted
 from orchestrator.store.claims import ClaimStore
 from orchestrator.store.firings import FiringStore
-from orchestrator.submission import begin_all
+from orchestrator.submission import LONG, begin_all
 from schemas.events import ScheduleRefused
 from shared.clock import now
 from shared.errors import Conflict, TooManyWaiting
@@ -35,7 +36,8 @@ class RefusedBefore(Exception):
 class Reception:
     """Begins new jobs."""
 
-    def __init__(self, claims: ClaimStore, firings: FiringStore) -> None:
+    def __init__(self, claims: ClaimStore, firings: FiringStore, aside: Aside) -> None:
+        self._aside = aside
         self._claims = claims
         self._firings = firings
         self._waiting: Callable[[Iterable[Key]], None] = lambda _: None
@@ -51,7 +53,7 @@ class Reception:
         """Create jobs, in their order, to be inserted in the same transaction. Raises Occupied for a job that is not to
         wait, and TooManyWaiting."""
         if not any(job.claims for job in wanted):
-            return begin_all(wanted)
+            return await self._aside.run(partial(begin_all, wanted), long=_is_long(wanted))
         keys = {claim.key for job in wanted for claim in job.claims}
         await self._claims.lock(tx, keys)
         moment = now()
@@ -70,7 +72,8 @@ class Reception:
                 tx.on_commit(self._superseded)
         if any(start.state is ClaimState.WAITING for start in arrivals.starts):
             tx.on_commit(partial(self._waiting, keys))  # a holder may have ended in the meantime
-        return begin_all(wanted, arrivals.starts, moment=moment)
+        begin = partial(begin_all, wanted, arrivals.starts, moment=moment)
+        return await self._aside.run(begin, long=_is_long(wanted))
 
     async def begin_missing(self, tx: OutboxTransaction, wanted: Wanted) -> NewJob:
         """As `begin`, for a job whose id another service chose. If it exists already, it is not asked what becomes of
@@ -84,3 +87,7 @@ class Reception:
             return known
         [new] = await self.begin(tx, [wanted])
         return new
+
+
+def _is_long(wanted: Sequence[Wanted]) -> bool:
+    return sum(len(job.definitions) for job in wanted) > LONG

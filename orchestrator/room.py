@@ -24,6 +24,8 @@ INTERVAL: Final = 1.0
 """Seconds between two counts."""
 TURN: Final = 4.0
 """Seconds that a submission may wait for its turn: less than for a connection (`shared.postgres`)."""
+LARGE_AT_A_TIME: Final = 2
+"""Large submissions that are handled at the same time: one is computed while another is written."""
 SHARE: Final = 0.05
 """The part of the time that counting may take: with very many jobs, it is done less often."""
 
@@ -51,6 +53,7 @@ class JobRoom(Loop):
         """Jobs that it is creating, in transactions that are not over."""
         self._returns = Returns(shortest=2.0)
         self._turns = asyncio.Semaphore(at_a_time)
+        self._large_turns = asyncio.Semaphore(LARGE_AT_A_TIME)
         self._turn = turn
         self._metrics = metrics
         metrics.watch(JOBS, limit, lambda: self.in_use)
@@ -82,21 +85,30 @@ class JobRoom(Loop):
         return Entry(self)
 
     @asynccontextmanager
-    async def submission(self) -> AsyncIterator["Entry"]:
-        """As `entry`, for a request: it waits for its turn. Raises Overloaded when that does not come in time."""
-        if self._turns.locked():
+    async def submission(self, *, large: bool = False) -> AsyncIterator["Entry"]:
+        """As `entry`, for a request: it waits for its turn. Raises Overloaded when that does not come in time. Only two
+        `large` ones, which take seconds, have a turn at the same time, so that there are turns left for others."""
+        if large:
+            async with self._turn_of(self._large_turns), self._turn_of(self._turns), self.entry() as entry:
+                yield entry
+        else:
+            async with self._turn_of(self._turns), self.entry() as entry:
+                yield entry
+
+    @asynccontextmanager
+    async def _turn_of(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
+        if turns.locked():
             try:
                 async with asyncio.timeout(self._turn):
-                    await self._turns.acquire()
+                    await turns.acquire()
             except TimeoutError:
                 raise Overloaded(self._returns.next(), kind="submissions") from None
         else:
-            await self._turns.acquire()  # at once
+            await turns.acquire()  # at once
         try:
-            async with self.entry() as entry:
-                yield entry
+            yield
         finally:
-            self._turns.release()
+            turns.release()
 
     def refused(self) -> None:
         """Count a request that did not come over HTTP and was turned away."""

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Final
 
+from orchestrator.aside import Aside
 from orchestrator.domain.checking import check
 from orchestrator.domain.concurrency import AT_ONCE, Start
 from orchestrator.domain.definition import TaskDefinition
@@ -37,6 +38,7 @@ from schemas.events import JobTarget
 from schemas.params import Scalar
 from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import PipelineCreate, PipelinePlan
+from schemas.specs import StepSpec
 from shared.clock import now
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.ids import new_id
@@ -47,11 +49,22 @@ MAX_TASKS: Final = 10_000
 """The most tasks of all jobs that one request creates. Making them takes about a second."""
 
 
+LONG: Final = 100
+"""Tasks that take about 10 ms to check or to make: more are checked and made aside."""
+CONDITION: Final = 4
+"""How many tasks a condition is as long to check as."""
+MATRIX: Final = 50
+"""The same for a matrix, before it is expanded."""
+
+
 class Submission:
     """The only source of jobs."""
 
-    def __init__(self, jobs: JobStore, pipelines: PipelineStore, *, largest_event: Callable[[], int]) -> None:
+    def __init__(
+        self, jobs: JobStore, pipelines: PipelineStore, aside: Aside, *, largest_event: Callable[[], int]
+    ) -> None:
         """`largest_event` returns the most bytes that the bus takes for one event."""
+        self._aside = aside
         self._jobs = jobs
         self._pipelines = pipelines
         self._largest_event = largest_event
@@ -62,6 +75,12 @@ class Submission:
         names the job's index."""
         ids = {request.pipeline_id for request in requests if request.pipeline_id is not None}
         pipelines = await self._pipelines.runnable(tx, ids) if ids else {}
+        long = sum(_weight(request, pipelines) for request in requests) > LONG
+        return await self._aside.run(partial(self._wanted, requests, pipelines, batch=batch), long=long)
+
+    def _wanted(
+        self, requests: Sequence[JobCreate], pipelines: dict[str, RunnablePipeline], *, batch: bool
+    ) -> list[Wanted]:
         wanted: list[Wanted] = []
         tasks = 0
         for index, request in enumerate(requests):
@@ -188,6 +207,19 @@ class Submission:
         if former.archived:
             raise Conflict(f"the pipeline of job {job_id} is archived: its jobs do not run again")
         return former
+
+
+def _weight(request: JobCreate, pipelines: Mapping[str, RunnablePipeline]) -> int:
+    """How long a job takes to check, in tasks."""
+    pipeline = request.pipeline or pipelines.get(request.pipeline_id or "")
+    if pipeline is None:
+        return 1
+    return sum(
+        1
+        + (CONDITION if step.condition is not None else 0)
+        + (MATRIX if isinstance(step, StepSpec) and step.matrix is not None else 0)
+        for step in pipeline.steps
+    )
 
 
 def _unstored(pipeline: PipelineCreate) -> RunnablePipeline:

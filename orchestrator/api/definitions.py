@@ -3,7 +3,6 @@
 The errors of a text have the line and column of the field, or of its nearest parent if the field is missing.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Final, Self, TypeVar
 from pydantic import Field, model_validator
 from pydantic_core import from_json, to_json
 
+from orchestrator.aside import Aside
 from orchestrator.domain.checking import check
 from orchestrator.domain.document import BadText, Document, read_document
 from orchestrator.domain.graph import Fault, InvalidGraph
@@ -79,9 +79,9 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 class Definitions:
     """Reads pipelines; `submission` knows what is too large."""
 
-    def __init__(self, submission: Submission) -> None:
+    def __init__(self, submission: Submission, aside: Aside) -> None:
         self._submission = submission
-        self._one_at_a_time = asyncio.Lock()  # several threads that parse would keep the event loop from running
+        self._aside = aside
 
     async def read(self, body: bytes) -> PipelineCreate:
         """The pipeline in a body: its fields, or `yaml` with the text of a file. Raises Malformed and Invalid."""
@@ -114,10 +114,7 @@ class Definitions:
         return await self._run(len(text), partial(self._of_text, text))
 
     async def _run(self, size: int, read: Callable[[], T]) -> T:
-        if size <= QUICK:
-            return read()
-        async with self._one_at_a_time:
-            return await asyncio.to_thread(read)
+        return await self._aside.run(read, long=size > QUICK)
 
     def _of_text(self, text: str) -> PipelineCreate:
         document, fields = _read(text)

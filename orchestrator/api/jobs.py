@@ -15,7 +15,7 @@ from orchestrator.domain.run import JobRun
 from orchestrator.reception import Reception
 from orchestrator.room import JobRoom
 from orchestrator.store.jobs import JobStore
-from orchestrator.submission import Submission
+from orchestrator.submission import LONG, Submission
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.rest.jobs import (
@@ -41,6 +41,9 @@ from shared.web.paging import answer_page
 
 LOOK_AGAIN: Final = 5.0
 """Seconds after which a waiting request reads the status again although it heard of no change."""
+
+LARGE: Final = 16_384
+"""Bytes of a body that may take long to check."""
 
 DELETING_LOGS: Final = 10.0
 """Seconds that deleting a job's logs may take."""
@@ -74,7 +77,8 @@ class JobRoutes:
 
     async def create_job(self, request: web.Request, body: JobCreate) -> web.StreamResponse:
         """The job runs a pipeline or one inline command. An unknown `pipeline_id` is 404."""
-        async with self.room.submission() as entry, idempotent(request, self.outbox, claim="last") as tx:
+        large = (request.content_length or 0) > LARGE
+        async with self.room.submission(large=large) as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit()
             [wanted] = await self.submission.of_requests(tx, [body])
             [new] = await self.reception.begin(tx, [wanted])
@@ -84,7 +88,8 @@ class JobRoutes:
 
     async def create_jobs(self, request: web.Request, body: list[JobCreate]) -> web.StreamResponse:
         """All jobs are created, or none. The response has them in the order sent."""
-        async with self.room.submission() as entry, idempotent(request, self.outbox, claim="last") as tx:
+        large = len(body) > LONG or (request.content_length or 0) > LARGE
+        async with self.room.submission(large=large) as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit(len(body))
             wanted = await self.submission.of_requests(tx, body, batch=True)
             new = await self.reception.begin(tx, wanted, batch=True)

@@ -159,3 +159,16 @@ async def test_only_some_submissions_are_handled_at_a_time() -> None:
         go.set()
     await submit()
     assert mine.in_use == 4
+
+
+async def test_large_submissions_leave_turns_for_others() -> None:
+    mine = JobRoom(10, Table().count, LimitMetrics(Metrics()), at_a_time=3, turn=0.01)
+    async with mine.submission(large=True), mine.submission(large=True):
+        with pytest.raises(Overloaded):
+            async with mine.submission(large=True):
+                pass
+        async with mine.submission() as entry:
+            entry.admit()
+    async with mine.submission(large=True):
+        pass
+    assert mine.in_use == 1
