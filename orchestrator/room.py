@@ -54,7 +54,7 @@ class JobRoom(Loop):
         self._returns = Returns(shortest=2.0)
         self._turns = asyncio.Semaphore(at_a_time)
         self._large_turns = asyncio.Semaphore(LARGE_AT_A_TIME)
-        self._turn = turn
+        self.turn = turn
         self._metrics = metrics
         metrics.watch(JOBS, limit, lambda: self.in_use)
 
@@ -99,7 +99,7 @@ class JobRoom(Loop):
     async def _turn_of(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         if turns.locked():
             try:
-                async with asyncio.timeout(self._turn):
+                async with asyncio.timeout(self.turn):
                     await turns.acquire()
             except TimeoutError:
                 raise Overloaded(self._returns.next(), kind="submissions") from None
