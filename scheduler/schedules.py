@@ -17,12 +17,12 @@ import structlog
 
 from scheduler.counters import Counters
 from scheduler.domain.firing import Due, Plan, plan
-from scheduler.domain.schedule import Slot, Stored
+from scheduler.domain.schedule import NoDueTime, Slot, Stored
 from scheduler.loops import Hold
 from scheduler.ordering import Ordering
 from scheduler.store.firings import FiringStore, NewFiring, Ordered
-from scheduler.store.schedules import Advance, ScheduleStore
-from schemas.events import ScheduleCompleted, ScheduleMissed
+from scheduler.store.schedules import Advance, Broken, ScheduleStore
+from schemas.events import ScheduleCompleted, ScheduleFailed, ScheduleMissed
 from schemas.rest.schedules import CATCH_UP_LIMIT
 from schemas.states import FiringKind, FiringOutcome, ScheduleStatus
 from shared.bus import Bus, Subscription
@@ -69,19 +69,21 @@ class Schedules:
         """
         done = Fired()
         async with self._outbox.transaction() as tx:
-            due = await self._store.lock_due(tx, moment, FIRE_LIMIT)
+            due, broken = await self._store.lock_due(tx, moment, FIRE_LIMIT)
             waiting = 0
-            if due:
+            if due or broken:
                 await hold(tx)
-                waiting = await self._plan(tx, due, moment, done)
+                waiting = await self._plan(tx, due, moment, done, broken)
             left = FIRE_LIMIT - len(done.orders)
-            late = await self._firings.lock_waiting(tx, left) if left > 0 else []
-            if late:
-                if not due:
+            late, unreadable = await self._firings.lock_waiting(tx, left) if left > 0 else ([], [])
+            if late or unreadable:
+                if not (due or broken):
                     await hold(tx)
                 await self._firings.fire_waiting(tx, late, moment)
                 done.orders += late
                 done.lateness += [max(timedelta(0), moment - one.due_at) for one in late]
+            if broken or unreadable:
+                await self._give_up(tx, [*broken, *unreadable])
             if done.orders:
                 await self._ordering.order(tx, done.orders, moment)
             done.following, done.waiting = await self._store.next_due(tx)
@@ -91,8 +93,11 @@ class Schedules:
             _log.info("schedules.catching_up", count=waiting)
         return done
 
-    async def _plan(self, tx: OutboxTransaction, due: Sequence[Stored], moment: datetime, done: Fired) -> int:
-        """Write the firings and the next due times of schedules that are due. Returns how many firings wait."""
+    async def _plan(
+        self, tx: OutboxTransaction, due: Sequence[Stored], moment: datetime, done: Fired, broken: list[Broken]
+    ) -> int:
+        """Write the firings and the next due times of schedules that are due; those whose times cannot be computed are
+        added to `broken`. Returns how many firings wait."""
         new: list[NewFiring] = []
         advances: list[Advance] = []
         looked_at = 0
@@ -100,7 +105,11 @@ class Schedules:
         for schedule in due:
             if looked_at > LOOK_LIMIT or len(new) > FIRE_LIMIT:
                 break  # the others are still due, and come next
-            owed = _owed(schedule, moment)
+            try:
+                owed = _owed(schedule, moment)
+            except NoDueTime as error:
+                broken.append(Broken(schedule.id, _due_at(schedule), str(error)))
+                continue
             looked_at += owed.looked_at
             new += _firings(schedule, owed, moment)
             advances.append(_advance(schedule, owed))
@@ -127,16 +136,33 @@ class Schedules:
                 tx.emit(ScheduleCompleted(schedule_id=advance.id))
         return sum(one.outcome is FiringOutcome.WAITING for one in new)
 
+    async def _give_up(self, tx: OutboxTransaction, broken: Sequence[Broken]) -> None:
+        """Have schedules fire no more that cannot, so that the others go on."""
+        missed = [
+            NewFiring(new_id(), one.id, FiringKind.TIME, FiringOutcome.MISSED, one.due_at, reason="failed")
+            for one in broken
+        ]
+        await self._firings.insert(tx, missed)
+        await self._firings.drop_waiting(tx, [one.id for one in broken], "failed")
+        await self._store.fail(tx, broken)
+        tx.emit(*(ScheduleFailed(schedule_id=one.id, detail=one.why) for one in broken))
+        for one in broken:
+            _log.error("schedule.broken", schedule_id=one.id, error=one.why)
+
+
+def _due_at(schedule: Stored) -> datetime:
+    assert schedule.following is not None  # it is due
+    return schedule.following.due_at
+
 
 def _owed(schedule: Stored, moment: datetime) -> Plan:
     """What a schedule owes that is due."""
-    definition, following = schedule.definition, schedule.following
-    assert following is not None  # it is due
+    definition, due_at = schedule.definition, _due_at(schedule)
     if not definition.timing.recurs:
-        return Plan([Due(following.due_at)], None, following.due_at, None)
+        return Plan([Due(due_at)], None, due_at, None)
     return plan(
         definition.timing.times(schedule.id),
-        following.due_at,
+        due_at,
         moment,
         catch_up=definition.catch_up or "last",
         limit=definition.catch_up_limit or CATCH_UP_LIMIT,

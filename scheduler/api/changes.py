@@ -84,10 +84,14 @@ class ChangeRoutes:
 
     async def next_times(self, _request: web.Request, id: str, query: NextQuery) -> web.StreamResponse:
         """When the schedule fires next, the first time first, in UTC and in its time zone. For a paused schedule, when
-        it would fire if it were resumed now. Empty for one that is completed or failed."""
+        it would fire if it were resumed now. Empty for one that is completed or failed. 409 for one whose times an
+        upgrade made invalid."""
         stored = await self._read(id)
+        try:
+            times = _upcoming(stored, query.count, self.clock())
+        except NoDueTime as error:
+            raise Conflict(f"schedule {id}: {error}") from error
         zone = ZoneInfo(stored.definition.timing.timezone or "UTC")
-        times = _upcoming(stored, query.count, self.clock())
         return json_response([NextTime(utc=at, local=at.astimezone(zone).isoformat()) for at in times])
 
     async def schedule_history(self, request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
@@ -202,9 +206,13 @@ def api(routes: ChangeRoutes) -> Api:
     api.post(f"{at}/trigger", summary="Fire a schedule now", answers={202: Firing}, creates=True)(
         routes.trigger_schedule
     )
-    api.get(f"{at}/next", summary="When a schedule fires next", query=NextQuery, answers={200: list[NextTime]})(
-        routes.next_times
-    )
+    api.get(
+        f"{at}/next",
+        summary="When a schedule fires next",
+        query=NextQuery,
+        answers={200: list[NextTime]},
+        problems=(409,),
+    )(routes.next_times)
     api.get(f"{at}/history", summary="What a schedule did", query=PageQuery, answers={200: list[Firing]})(
         routes.schedule_history
     )

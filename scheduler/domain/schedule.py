@@ -68,17 +68,21 @@ class Timing:
         return self.run_at or self.anchor
 
     def times(self, schedule_id: str) -> Recurrence:
-        """The due times of a schedule that recurs."""
-        return Recurrence(
-            schedule_id,
-            self.anchor,
-            cron=self.cron,
-            zone=self.timezone or "UTC",
-            every=self._interval,
-            start=self.starts_at,
-            end=self.ends_at,
-            jitter=timedelta(seconds=self.jitter or 0.0),
-        )
+        """The due times of a schedule that recurs. Raises NoDueTime for a cron line or a time zone that was valid when
+        it was stored, and that this version or this machine does not know."""
+        try:
+            return Recurrence(
+                schedule_id,
+                self.anchor,
+                cron=self.cron,
+                zone=self.timezone or "UTC",
+                every=self._interval,
+                start=self.starts_at,
+                end=self.ends_at,
+                jitter=timedelta(seconds=self.jitter or 0.0),
+            )
+        except (ValueError, LookupError, OSError) as error:
+            raise NoDueTime(None, f"its due times cannot be computed: {error.args[0]}") from error
 
     def words(self) -> str | None:
         """When a schedule is due that recurs, in words."""

@@ -84,6 +84,14 @@ set status = new.status, next_due_at = new.next_due_at, next_run_at = new.next_r
 from unnest(:schedules.arrays) as new (:schedules.columns)
 where s.id = new.id;
 
+-- name: fail_schedules
+-- Mark schedules as failed that cannot fire any more, each with the reason in words.
+update schedules s
+set status = 'failed', last_due_at = coalesce(s.next_due_at, s.last_due_at), next_due_at = null, next_run_at = null,
+    last_error = new.detail
+from unnest($1::uuid[], $2::text[]) as new (id, detail)
+where s.id = new.id;
+
 -- name: mark_fired
 -- Record that these schedules have fired at $3, each with the job that it ordered.
 update schedules s

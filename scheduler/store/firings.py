@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import structlog
+from pydantic import ValidationError
+
+from scheduler.store.schedules import Broken, unreadable
 from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFinished, ScheduleFired, ScheduleRefused
 from schemas.refusals import RefusalReason
 from schemas.rest.schedules import FIRINGS_KEPT
 from schemas.states import FiringKind, FiringOutcome, Reason
 from shared.postgres import Column, Database, Page, Record, Rows, Transaction, load_queries, narrowed, with_rows
+
+_log = structlog.get_logger(__name__)
 
 START: Final = "00000000-0000-0000-0000-000000000000"
 _GONE: Final = frozenset({RefusalReason.NOT_FOUND, RefusalReason.CONFLICT})
@@ -90,9 +96,17 @@ class FiringStore:
         latest = dict(fired)
         await tx.execute(self._sql["mark_fired"], list(latest), list(latest.values()), moment)
 
-    async def lock_waiting(self, tx: Transaction, limit: int) -> list[Ordered]:
-        """At most `limit` firings that wait, the oldest first, locked with their schedules."""
-        return [_ordered(row) for row in await tx.fetch(self._sql["waiting_firings"], limit)]
+    async def lock_waiting(self, tx: Transaction, limit: int) -> tuple[list[Ordered], list[Broken]]:
+        """At most `limit` firings that wait, the oldest first, locked with their schedules; and the schedules of those
+        whose target cannot be read."""
+        orders: list[Ordered] = []
+        broken: dict[str, Broken] = {}
+        for row in await tx.fetch(self._sql["waiting_firings"], limit):
+            try:
+                orders.append(_ordered(row))
+            except ValidationError as error:
+                broken.setdefault(row["schedule_id"], Broken(row["schedule_id"], row["due_at"], unreadable(error)))
+        return orders, list(broken.values())
 
     async def fire_waiting(self, tx: Transaction, firings: Sequence[Ordered], moment: datetime) -> None:
         """Mark firings that waited as fired."""
@@ -173,8 +187,13 @@ class FiringStore:
 
     async def unheard(self, seconds: float, after: str, limit: int) -> list[Ordered]:
         """Firings after an id that were ordered more than `seconds` ago and that the orchestrator has not confirmed."""
-        rows = await self._database.fetch(self._sql["unheard_firings"], seconds, limit, after)
-        return [_ordered(row) for row in rows]
+        orders: list[Ordered] = []
+        for row in await self._database.fetch(self._sql["unheard_firings"], seconds, limit, after):
+            try:
+                orders.append(_ordered(row))
+            except ValidationError as error:  # its schedule fails when it is due next
+                _log.warning("firing.unreadable", schedule_id=row["schedule_id"], error=unreadable(error))
+        return orders
 
     async def open(self, seconds: float, after: str, limit: int) -> list[str]:
         """The jobs after an id that were created more than `seconds` ago and are not known to be over."""

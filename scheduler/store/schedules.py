@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from pydantic import ValidationError
+
 from scheduler.domain.schedule import Definition, Slot, Stored, Timing
 from schemas.events import JobTarget, ScheduleCreated
 from schemas.states import ScheduleStatus
@@ -34,6 +36,15 @@ ADVANCES: Final = Rows[Advance](
     Column("last_due_at", "timestamptz"),
     Column("missed", "bigint"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A schedule with a due time that cannot fire: what is stored of it is not valid any more."""
+
+    id: str
+    due_at: datetime
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +97,20 @@ class ScheduleStore:
         """Delete a schedule with its history. Returns whether it existed."""
         return await tx.execute(self._sql["delete_schedule"], id) > 0
 
-    async def lock_due(self, tx: Transaction, moment: datetime, limit: int) -> list[Stored]:
-        """At most `limit` schedules that are due at `moment`, locked so that no other process fires them."""
-        return [_stored(row) for row in await tx.fetch(self._sql["due_schedules"], moment, limit)]
+    async def lock_due(self, tx: Transaction, moment: datetime, limit: int) -> tuple[list[Stored], list[Broken]]:
+        """At most `limit` schedules that are due at `moment`, locked so that no other process fires them; and those of
+        them whose target cannot be read."""
+        due, broken = [], []
+        for row in await tx.fetch(self._sql["due_schedules"], moment, limit):
+            try:
+                due.append(_stored(row))
+            except ValidationError as error:
+                broken.append(Broken(row["id"], row["next_due_at"] or row["next_run_at"], unreadable(error)))
+        return due, broken
+
+    async def fail(self, tx: Transaction, broken: Sequence[Broken]) -> None:
+        """Have schedules fire no more."""
+        await tx.execute(self._sql["fail_schedules"], [one.id for one in broken], [one.why for one in broken])
 
     async def advance(self, tx: Transaction, advances: Sequence[Advance]) -> None:
         """Write what schedules become when they have fired or missed a due time."""
@@ -115,6 +137,12 @@ class ScheduleStore:
             )
             for row in rows
         ]
+
+
+def unreadable(error: ValidationError) -> str:
+    """Why a target cannot be read, in words."""
+    [first, *_] = error.errors(include_input=False, include_url=False)
+    return f"what it runs is not valid any more: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def _columns(schedule: Stored) -> dict[str, object]:

@@ -65,7 +65,8 @@ class ScheduleCompleted(_ScheduleEvent):
 
 
 class ScheduleFailed(_ScheduleEvent):
-    """The schedule does not fire any more, because what it runs does not exist or cannot run."""
+    """The schedule does not fire any more, because what it runs does not exist or cannot run, or because its times
+    cannot be computed any more."""
 
     event_type = "schedules.failed"
     detail: str

@@ -16,7 +16,7 @@ import pytest
 from scheduler.domain.schedule import Stored, defined, first_slot
 from scheduler.ordering import Ordering
 from scheduler.schedules import FIRE_LIMIT, Fired, Schedules
-from scheduler.store.firings import FiringStore
+from scheduler.store.firings import START, FiringStore
 from scheduler.store.schedules import ScheduleStore
 from scheduler.store.turns import TurnStore
 from scheduler.traces import Traces
@@ -357,3 +357,55 @@ async def test_many_schedules_of_the_same_minute_fire_in_bounded_transactions(ho
     done = await scheduler.fire_all(NOON + MINUTE)
     assert [len(one.orders) for one in done if one.orders] == [FIRE_LIMIT] * (MANY // FIRE_LIMIT)
     assert await here.database.fetch_value("select count(distinct schedule_id) from firings") == MANY
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("timezone", "Mars/Phobos", "its due times cannot be computed"),
+        ("cron", "61 * * * *", "its due times cannot be computed"),
+        ("target", '{"command": {"command": ""}}', "what it runs is not valid any more: command.command"),
+    ],
+)
+async def test_a_schedule_that_an_upgrade_made_invalid_fails_alone(
+    house: Opener, column: str, value: str, why: str
+) -> None:
+    """What is stored was valid once. The time zone database, or the rules of a later version, may differ."""
+    here = await empty(house)
+    leader = Scheduler(here)
+    await leader.lead()
+    broken, other = await leader.make(cron="* * * * *"), await leader.make(cron="* * * * *")
+    kind = "jsonb" if column == "target" else "text"
+    await here.database.execute(f"update schedules set {column} = $1::text::{kind} where id = $2", value, broken)
+
+    await leader.fire(NOON + MINUTE)
+
+    assert [row["outcome"] for row in await firings(here, other)] == ["fired"]
+    [row] = await firings(here, broken)
+    assert (row["outcome"], row["reason"], row["due_at"]) == ("missed", "failed", NOON + MINUTE)
+    [row] = await here.database.fetch("select status, last_error, next_run_at from schedules where id = $1", broken)
+    assert (row["status"], row["next_run_at"]) == ("failed", None)
+    assert why in row["last_error"]
+    told = await here.database.fetch("select from outbox where event_type = 'schedules.failed'")
+    assert len(told) == 1
+
+
+async def test_what_waits_of_a_schedule_that_an_upgrade_made_invalid_does_not_keep_others_waiting(
+    house: Opener,
+) -> None:
+    here = await empty(house)
+    leader = Scheduler(here)
+    await leader.lead()
+    broken, other = [await leader.make(cron="* * * * *", catch_up="all", catch_up_limit=600) for _ in range(2)]
+    await leader.fire(NOON + MINUTE)
+    await leader.fire(NOON + 10 * 60 * MINUTE)
+    update = "update schedules set target = $1::text::jsonb where id = $2"
+    await here.database.execute(update, '{"command": {"command": ""}}', broken)
+
+    await leader.fire_all(NOON + 10 * 60 * MINUTE)
+
+    assert {row["outcome"] for row in await firings(here, other)} <= {"fired", "missed"}
+    assert "waiting" not in {row["outcome"] for row in await firings(here, broken)}
+    assert await here.database.fetch_value("select status from schedules where id = $1", broken) == "failed"
+    untold = await leader.firings.unheard(-1e6, START, 1000)
+    assert {one.schedule_id for one in untold} == {other}
