@@ -46,14 +46,31 @@ class Load:
     accepted: list[str] = field(default_factory=list)
     took: list[float] = field(default_factory=list)
     """Seconds of each accepted request."""
+    lag: list[float] = field(default_factory=list)
+    """How many seconds this program itself was late, again and again: its part of the figures."""
     other: Counter[int] = field(default_factory=Counter)
     """Requests that were not accepted, by status."""
 
     def figure(self, share: float) -> float:
         """The milliseconds that this share of the accepted requests did not exceed; NaN if there are none."""
-        if not self.took:
-            return math.nan
-        return 1000 * sorted(self.took)[min(int(len(self.took) * share), len(self.took) - 1)]
+        return _quantile(self.took, share)
+
+    def own_lag(self, share: float) -> float:
+        """The same for the lateness of this program."""
+        return _quantile(self.lag, share)
+
+
+def _quantile(seconds: list[float], share: float) -> float:
+    if not seconds:
+        return math.nan
+    return 1000 * sorted(seconds)[min(int(len(seconds) * share), len(seconds) - 1)]
+
+
+async def _watch_lag(load: Load) -> None:
+    while True:
+        start = time.perf_counter()
+        await asyncio.sleep(0.05)
+        load.lag.append(time.perf_counter() - start - 0.05)
 
 
 async def submit_for(load: Load, session: aiohttp.ClientSession, url: str, seconds: float) -> None:
@@ -77,7 +94,9 @@ async def submit_for(load: Load, session: aiohttp.ClientSession, url: str, secon
             left = end - time.perf_counter()
             await asyncio.sleep(max(0.0, min(left, float(answer.headers.get("Retry-After", "1")))))
 
+    watching = asyncio.create_task(_watch_lag(load))
     await asyncio.gather(*(client(number) for number in range(load.clients)))
+    watching.cancel()
     load.seconds = time.perf_counter() - began
 
 
@@ -149,6 +168,9 @@ async def measure(url: str, *, limit: int, seconds: float) -> tuple[Table, list[
             f"POST /jobs, {load.name}", str(load.clients), f"{len(load.took) / load.seconds:.0f}", f"{away:.0f}",
             *(f"{load.figure(share):.0f}" for share in (0.5, 0.99, 1)),
         )  # fmt: skip
+        table.add_row(
+            "    this program's own lag", "", "", "", *(f"{load.own_lag(share):.0f}" for share in (0.5, 0.99, 1))
+        )
     for load in probes.values():
         table.add_row(
             f"    meanwhile {load.name}", "1", f"{len(load.took)} in all", str(load.other.total()),
