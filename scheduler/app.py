@@ -20,7 +20,7 @@ from scheduler.ordering import Ordering
 from scheduler.questions import Questions
 from scheduler.recall import Recollection, UnheardSchedules, Unnamed
 from scheduler.restarts import Restarts
-from scheduler.schedules import Firing, Schedules
+from scheduler.schedules import Firing, Schedules, purge_schedules
 from scheduler.settings import SchedulerSettings
 from scheduler.store.firings import FiringStore
 from scheduler.store.listing import Listing
@@ -103,6 +103,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
                 metrics,
                 tasks=store.purge_done,
                 priorities=store.purge_priorities,
+                schedules=partial(purge_schedules, schedule_store, outbox, settings.retention_schedules),
                 idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys),
             ),
         ]

@@ -22,7 +22,7 @@ from scheduler.loops import Hold
 from scheduler.ordering import Ordering
 from scheduler.store.firings import FiringStore, NewFiring, Ordered
 from scheduler.store.schedules import Advance, Broken, ScheduleStore
-from schemas.events import ScheduleCompleted, ScheduleFailed, ScheduleMissed
+from schemas.events import ScheduleCompleted, ScheduleDeleted, ScheduleFailed, ScheduleMissed
 from schemas.rest.schedules import CATCH_UP_LIMIT
 from schemas.states import FiringKind, FiringOutcome, ScheduleStatus
 from shared.bus import Bus, Subscription
@@ -206,6 +206,17 @@ def _expected(schedule: Stored, due_at: datetime) -> datetime:
     else:
         at = timing.times(schedule.id).fires_at(due_at)
     return max(at, schedule.changed_at or schedule.created_at)
+
+
+async def purge_schedules(store: ScheduleStore, outbox: Outbox, age: timedelta | None, limit: int) -> int:
+    """Delete at most `limit` schedules that have been over for longer than `age` (None: none). Returns the number
+    deleted."""
+    if age is None:
+        return 0
+    async with outbox.transaction() as tx:
+        deleted = await store.purge(tx, age, limit)
+        tx.emit(*(ScheduleDeleted(schedule_id=id) for id in deleted))
+    return len(deleted)
 
 
 class Firing(Loop):

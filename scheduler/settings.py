@@ -1,9 +1,11 @@
 """The settings that the scheduler reads from its environment, beside those of every service."""
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from shared.retention_settings import HOUR, age
 from shared.service import Port, ServiceSettings
 from shared.worker_settings import WorkerTtl
 
@@ -15,3 +17,7 @@ class SchedulerSettings(ServiceSettings):
 
     port: Port = Field(default=8081, validation_alias="SCHEDULER_PORT")
     worker_ttl: WorkerTtl = None
+    retention_schedules: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
+        default=timedelta(days=90), validation_alias="HODEI_RETENTION_SCHEDULES"
+    )
+    """For how long schedules are kept that are over; None for ever."""

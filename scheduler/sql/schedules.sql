@@ -159,3 +159,19 @@ where heard_at is null
 order by id
 limit $2
 for update skip locked;
+
+-- name: purge_schedules
+-- Delete at most $3 schedules that are over and that fired last before $1; those made after $1 have ids from $2 on. A
+-- schedule that recurs and has failed may come back. Returns their ids.
+delete from schedules
+where id in (
+    select id
+    from schedules
+    where id < $2::uuid
+      and status in ('completed', 'failed')
+      and (status = 'completed' or catch_up is null)
+      and coalesce(last_run_at, changed_at, created_at) < $1
+    order by schedules.id
+    limit $3
+    for update skip locked)
+returning id::text;

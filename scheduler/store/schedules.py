@@ -5,15 +5,17 @@ Not here: their firings (`scheduler.store.firings`), and how lists show them (`s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import ValidationError
 
 from scheduler.domain.schedule import Definition, Slot, Stored, Timing
 from schemas.events import JobTarget, ScheduleCreated
+from schemas.ids import first_id_at
 from schemas.states import ScheduleStatus
 from shared import masking
+from shared.clock import now
 from shared.postgres import Column, Database, Record, Rows, Transaction, load_queries, narrowed, with_rows, with_values
 
 
@@ -96,6 +98,13 @@ class ScheduleStore:
     async def delete(self, tx: Transaction, id: str) -> bool:
         """Delete a schedule with its history. Returns whether it existed."""
         return await tx.execute(self._sql["delete_schedule"], id) > 0
+
+    async def purge(self, tx: Transaction, age: timedelta, limit: int) -> list[str]:
+        """Delete at most `limit` schedules that will not fire any more and that fired last longer ago than `age`.
+        Returns their ids."""
+        moment = now() - age
+        rows = await tx.fetch(self._sql["purge_schedules"], moment, first_id_at(moment), limit)
+        return [row["id"] for row in rows]
 
     async def lock_due(self, tx: Transaction, moment: datetime, limit: int) -> tuple[list[Stored], list[Broken]]:
         """At most `limit` schedules that are due at `moment`, locked so that no other process fires them; and those of

@@ -15,13 +15,14 @@ import pytest
 
 from scheduler.domain.schedule import Stored, defined, first_slot
 from scheduler.ordering import Ordering
-from scheduler.schedules import FIRE_LIMIT, Fired, Schedules
+from scheduler.schedules import FIRE_LIMIT, Fired, Schedules, purge_schedules
 from scheduler.store.firings import START, FiringStore
 from scheduler.store.schedules import ScheduleStore
 from scheduler.store.turns import TurnStore
 from scheduler.traces import Traces
 from schemas.cloudevents import decode_batch
 from schemas.events import ScheduleFired, ScheduleUpdated
+from schemas.ids import first_id_at
 from schemas.rest.schedules import ScheduleCreate
 from schemas.states import FiringKind, FiringOutcome, ScheduleStatus
 from shared.errors import Unavailable
@@ -336,6 +337,42 @@ async def test_a_pause_drops_what_waits(house: Opener) -> None:
     await here.post(f"/api/v1/scheduled/{made['id']}/pause", None, 200)
     [row] = await firings(here, str(made["id"]))
     assert (row["outcome"], row["reason"]) == ("missed", "paused")
+
+
+# ------------------------------------------------------------------ retention
+
+
+async def test_schedules_that_are_over_are_deleted_after_some_time(house: Opener) -> None:
+    here = await empty(house)
+    scheduler = Scheduler(here)
+    await scheduler.lead()
+    old = datetime.now(UTC) - timedelta(days=100)
+    ids = {
+        name: await scheduler.make(**times)
+        for name, times in {
+            "over": {"run_at": NOON},
+            "over lately": {"run_at": NOON},
+            "failed": {"run_at": NOON},
+            "recurs, and failed": {"cron": "* * * * *"},
+            "fires on": {"cron": "* * * * *"},
+            "paused": {"cron": "* * * * *"},
+        }.items()
+    }
+    await scheduler.fire_all(NOON + MINUTE)
+    made = "update schedules set id = $2::uuid, created_at = $3, last_run_at = $4, status = $5 where id = $1"
+    await here.database.execute("delete from firings")
+    for at, (name, id) in enumerate(ids.items()):
+        status = {"failed": "failed", "recurs, and failed": "failed", "fires on": "scheduled", "paused": "paused"}
+        last = datetime.now(UTC) if name == "over lately" else old
+        moved = first_id_at(old + at * SECOND)
+        await here.database.execute(made, id, moved, old, last, status.get(name, "completed"))
+        ids[name] = moved
+    assert await purge_schedules(scheduler.store, scheduler.outbox, None, 10) == 0
+    assert await purge_schedules(scheduler.store, scheduler.outbox, timedelta(days=101), 10) == 0
+    assert await purge_schedules(scheduler.store, scheduler.outbox, timedelta(days=90), 1) == 1
+    assert await purge_schedules(scheduler.store, scheduler.outbox, timedelta(days=90), 10) == 1
+    left = {row["id"] for row in await here.database.fetch("select id::text from schedules")}
+    assert left == set(ids.values()) - {ids["over"], ids["failed"]}
 
 
 # ------------------------------------------------------------------ large counts

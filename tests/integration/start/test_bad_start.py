@@ -138,6 +138,7 @@ async def test_a_bus_that_does_not_answer_is_waited_for_and_named(
         ("orchestrator", "HODEI_RETENTION_JOBS_MAX", "'unlimited', or a whole number from 1"),
         ("scheduler", "HODEI_RETENTION_IDEMPOTENCY_KEYS", "of at least 1d"),
         ("worker_manager", "HODEI_RETENTION_EXECUTIONS", "of at least 1h"),
+        ("scheduler", "HODEI_RETENTION_SCHEDULES", "of at least 1h"),
     ],
 )
 async def test_a_retention_of_0_is_refused(module: str, name: str, right: str, tmp_path: Path) -> None:
