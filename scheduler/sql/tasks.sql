@@ -92,7 +92,7 @@ where job_id in (
 with ended as (
     update tasks t
     set :tasks.changes, status = 'done', done_at = now(), run = null, requires = '{}', resources = null, matrix = null,
-        index = null
+        index = null, incarnation = null, placed_at = null, wanted_execution_id = null
     from unnest(:tasks.arrays) as new (:tasks.columns)
     where t.task_id = new.task_id and t.attempt = new.attempt and t.status <> 'done'
 )
