@@ -13,10 +13,12 @@ import asyncpg
 import pytest
 
 from orchestrator.admission import Admission
+from orchestrator.aside import Aside
 from orchestrator.domain.run import JobRun
 from orchestrator.memory import RunMemory
 from orchestrator.reception import Occupied, Reception
 from orchestrator.store.claims import ClaimStore
+from orchestrator.store.firings import FiringStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.store.runs import RunStore
@@ -74,9 +76,10 @@ class Replica:
         watch = Watch(house.bus, ended=memory.forget, missed=memory.clear)
         traces = Traces(Tracing("orchestrator"))
         self.outbox = outbox
+        aside = Aside()
         self.work = UnitOfWork(outbox, jobs, RunStore(self.database), self.claims, traces, memory, watch)
-        self.submission = Submission(jobs, PipelineStore(self.database), largest_event=outbox.largest_event)
-        self.reception = Reception(self.claims)
+        self.submission = Submission(jobs, PipelineStore(self.database), aside, largest_event=outbox.largest_event)
+        self.reception = Reception(self.claims, FiringStore(self.database), aside)
         self.admission = Admission(outbox, self.work, self.claims, lambda _: None)
         self.work.when_freed(self.admission.freed)
         self.reception.when(waiting=self.admission.freed, superseded=self.admission.superseded)
