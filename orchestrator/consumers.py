@@ -155,7 +155,8 @@ class Requests:
                 return
             _log.info("schedule.refused", schedule_id=fired.schedule_id, job_id=fired.job_id, error=str(error))
             refusal = _refused(fired.schedule_id, error, job_id=fired.job_id)
-            await self._firings.keep(tx, refusal)
+            if not isinstance(error, Overloaded):  # the scheduler repeats the order of a schedule that fires once
+                await self._firings.keep(tx, refusal)
             tx.emit(refusal)
         except RefusedBefore as error:
             tx.emit(error.refusal)

@@ -91,7 +91,7 @@ async def test_jobs_that_end_make_room_without_being_asked(full: House) -> None:
 
 
 async def test_a_schedule_that_finds_no_room_is_told_so(full: House) -> None:
-    await full.submit()
+    job = await full.submit()
     await full.submit()
     within, beyond = fired(), fired()
     await full.say(within)  # the reserve
@@ -109,6 +109,11 @@ async def test_a_schedule_that_finds_no_room_is_told_so(full: House) -> None:
 
     await full.say(within)  # delivered again: its job exists
     assert [one.job_id for one in await full.ears.wait(ScheduleConfirmed, 2)] == [within.job_id] * 2
+
+    await end(full, job)
+    await full.say(beyond)  # ordered again, when there is room
+    assert (await full.ears.wait(ScheduleConfirmed, 3))[-1].job_id == beyond.job_id
+    await full.get(f"/api/v1/jobs/{beyond.job_id}")
 
 
 async def test_a_direct_execution_that_finds_no_room_is_told_so(full: House) -> None:
