@@ -12,7 +12,9 @@ WIDTH: Final = 100
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 """Texts that YAML 1.1 or 1.2 takes for something else, in any case."""
 _ESCAPES: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-_FLOW: Final = frozenset(",[]{}")
+_FLOW: Final = frozenset(",[]{}?")
+"""What ends a text without quotes within brackets. libyaml takes a `?` there for the sign of a key, which YAML 1.2 does
+not."""
 _STEP: Final = "  "
 
 

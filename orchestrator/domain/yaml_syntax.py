@@ -22,6 +22,8 @@ def right_syntax(error: MarkedYAMLError, text: str, position: tuple[int, int]) -
         return f"the quotes that open {began} are not closed"
     if problem in ("did not find expected ',' or ']'", "did not find expected ',' or '}'"):
         bracket = problem[-2]
+        if _character(text, position) == "?":
+            return "within brackets, text that has a '?' in it stands in quotes"
         return f"a ',' or '{bracket}' is expected here: the bracket that opens {began} is not closed"
     if problem == "did not find expected key":
         return f"a key, indented as the map that begins {began}, is expected; nothing may follow a closing quote"

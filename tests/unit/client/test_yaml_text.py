@@ -22,7 +22,7 @@ WORDS = [
     "{a: b}", "a, b", "'a'", '"a"', "a\nb", "a\nb\n", "\na", "a\n\n", "a\n  b\n", " a\nb", "a \nb", "\ta\nb", "a\n\tb",
     "a\r\nb", "a\x07b", "\x85", "\u2028", "\ufeffa", "é", "😀", "\x7f", "\\", "a\\nb", "", " ", "---", "...",
     "--- a\n--- b", "./run.sh -x", "/bin/sh", "$((1 + 2))", "${{ steps.a.outputs.B }}", "a\xa0b", "x" * 900,
-    "key: |\n  b", "\U0001f3f4\U000e0067",
+    "key: |\n  b", "a?", "a?b", "\U0001f3f4\U000e0067",
 ]  # fmt: skip
 texts = st.sampled_from(WORDS) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20

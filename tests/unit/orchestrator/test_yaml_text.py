@@ -177,6 +177,7 @@ def test_every_repeated_key_is_a_fault_at_its_place() -> None:
         ("\na: {b: 1\nc", (4, 1, "yaml_syntax"), "the bracket that opens on line 2 is not closed"),
         ('a: "x\n\n', (3, 1, "yaml_syntax"), "the quotes that open on line 1 are not closed"),
         ("a: {b: http://c}", (1, 12, "yaml_syntax"), "within brackets, text that has a ':' in it stands in quotes"),
+        ("a: [b?, c]", (1, 6, "yaml_syntax"), "within brackets, text that has a '?' in it stands in quotes"),
         ("a: @b", (1, 4, "yaml_syntax"), "text that begins with @ stands in quotes"),
         ("a: `b`", (1, 4, "yaml_syntax"), "text that begins with ` stands in quotes"),
         ("a: %b", (1, 4, "yaml_syntax"), "text that begins with % stands in quotes"),
