@@ -67,7 +67,8 @@ _FIELDS: Final = (
     _Field("day of the week", 0, 7, _DAYS),
 )
 _NAMED: Final = ", ".join(field.name for field in _FIELDS)
-_OF_OTHERS: Final = {"~": "; for a random delay there is jitter", "?": "; write * for every value"}
+_JITTER: Final = "; for a random delay there is jitter"
+_OF_OTHERS: Final = {"~": _JITTER, "H(": _JITTER, "?": "; write * for every value"}
 """What to write for signs that some crons know."""
 _TERM: Final = re.compile(r"(?P<first>\*|[A-Z]+|\d+)(-(?P<last>[A-Z]+|\d+))?(/(?P<step>\d+))?", re.ASCII)
 _OF_MONTH: Final = re.compile(r"(?P<last>[A-Z]+|\d+)L|(?P<nth>[A-Z]+|\d+)#(?P<count>\d+)", re.ASCII)
@@ -149,6 +150,9 @@ def _written_out(text: str) -> str:
 
 
 def _miscounted(parts: Sequence[str]) -> str:
+    name, equals, _ = parts[0].partition("=") if parts else ("", "", "")
+    if equals and name in ("TZ", "CRON_TZ"):
+        return f"begins with {name}=: give the time zone as `timezone`, beside cron"
     count = f"{len(parts)} field" if len(parts) == 1 else f"{len(parts)} fields"
     hint = "; a field of seconds is not among them" if len(parts) == len(_FIELDS) + 1 else ""
     return f"has {count}; a cron line has 5: {_NAMED}{hint}"
@@ -211,7 +215,7 @@ def _number(field: _Field, text: str) -> int:
         return field.first + list(field.names).index(text)
     number = int(text) if text.isdigit() else None
     if number is None or not field.low <= number <= field.high:
-        raise ValueError(f"{text} is not {field.a} ({field.range})")
+        raise ValueError(f"{text} is not {field.a} ({field.range}){_JITTER if text == 'H' else ''}")
     return number
 
 

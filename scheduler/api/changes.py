@@ -240,5 +240,5 @@ def _upcoming(stored: Stored, count: int, moment: datetime) -> list[datetime]:
     if not timing.recurs:
         return [max(timing.once_at, moment) if following is None else following.run_at]
     times = timing.times(stored.id)
-    after = max(moment, stored.last_due_at or moment) if following is None else following.due_at - _TICK
+    after = moment if following is None else following.due_at - _TICK
     return [times.fires_at(due).astimezone(UTC) for due in times.upcoming(count, after)]

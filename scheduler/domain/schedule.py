@@ -225,8 +225,9 @@ def changed(stored: Stored, patch: SchedulePatch) -> ScheduleCreate:
 
 def revised(stored: Stored, patch: SchedulePatch, moment: datetime) -> Stored:
     """The schedule as a patch changes it. Its next due time is computed anew if its times change, or if it comes back
-    from a pause or a failure: from `moment` on, and after the last due time that was dealt with. A time that is given
-    again as it is changes nothing, so that a request that is repeated cannot keep an interval from its end.
+    from a pause or a failure: from `moment` on, and except after a pause, after the last due time that was dealt with.
+    A time that is given again as it is changes nothing: a request that is repeated cannot keep an interval from its
+    end.
 
     Raises BadChange and NoDueTime.
     """
@@ -259,13 +260,15 @@ def _recurs_otherwise(before: Timing, after: Timing) -> bool:
 
 def _due_again(stored: Stored, timing: Timing, moment: datetime, given: AbstractSet[str]) -> Slot:
     last = stored.last_due_at or moment
+    # A resume goes by the clock as it is: it may have been ahead. What has fired does not fire again, by its firing.
+    resumed = stored.status is ScheduleStatus.PAUSED and timing.recurs
     try:
-        slot = first_slot(timing, stored.id, after=max(moment, last))
+        slot = first_slot(timing, stored.id, after=moment if resumed else max(moment, last))
     except NoDueTime:
         if given & OF_TIMES:
             raise
         raise NoDueTime(None, "it has no due time from now on") from None
-    if stored.last_due_at is not None and slot.due_at <= stored.last_due_at:
+    if stored.last_due_at is not None and slot.due_at <= stored.last_due_at and not resumed:
         raise NoDueTime(
             "run_at" if timing.run_at != stored.definition.timing.run_at else None,
             "the schedule has fired for that time, or for a later one",

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
+from aiohttp import web
 
-from scheduler.domain.schedule import Stored, defined, first_slot
+from scheduler.api.changes import ChangeRoutes
+from scheduler.domain.schedule import Stored, defined, first_slot, revised
 from scheduler.ordering import Ordering
 from scheduler.schedules import FIRE_LIMIT, Fired, Schedules, purge_schedules
 from scheduler.store.firings import START, FiringStore
@@ -23,7 +25,7 @@ from scheduler.traces import Traces
 from schemas.cloudevents import decode_batch
 from schemas.events import ScheduleFired, ScheduleUpdated
 from schemas.ids import first_id_at
-from schemas.rest.schedules import ScheduleCreate
+from schemas.rest.schedules import ScheduleCreate, SchedulePatch
 from schemas.states import FiringKind, FiringOutcome, ScheduleStatus
 from shared.errors import Unavailable
 from shared.ids import new_id
@@ -312,6 +314,30 @@ async def test_a_clock_that_jumps_back_repeats_nothing(house: Opener) -> None:
     assert [row["due_at"] for row in await firings(here, id)] == [NOON + count * MINUTE for count in (1, 2, 3)]
 
 
+async def test_after_a_clock_that_was_ahead_a_resume_fires_what_has_not_fired(house: Opener) -> None:
+    here = await empty(house)
+    scheduler = Scheduler(here)
+    await scheduler.lead()
+    id = await scheduler.make(cron="* * * * *", catch_up="none")
+    await scheduler.fire_all(NOON + MINUTE)
+    await scheduler.fire_all(NOON + 10 * MINUTE)  # the clock is ahead
+    fired = [row["due_at"] for row in await firings(here, id) if row["outcome"] == "fired"]
+    assert fired == [NOON + MINUTE, NOON + 10 * MINUTE]
+    for paused, moment in ((True, NOON + 2 * MINUTE), (False, NOON + 2 * MINUTE)):
+        async with scheduler.outbox.transaction() as tx:
+            stored = await scheduler.store.lock(tx, id)
+            assert stored is not None
+            changed = revised(stored, SchedulePatch(paused=paused), moment)
+            await scheduler.store.change(tx, changed, unheard=False)
+    for count in range(3, 12):
+        await scheduler.fire_all(NOON + count * MINUTE)
+    again = [row["due_at"] for row in await firings(here, id) if row["outcome"] == "fired"]
+    assert again == [
+        NOON + count * MINUTE for count in (1, *range(3, 9), 10, 11)
+    ]  # the 9th ends those that were missed
+    assert (await ordered(here)).most_common(1)[0][1] == 1
+
+
 async def test_catching_up_goes_on_in_bounded_steps_behind_what_is_due_now(house: Opener) -> None:
     here = await empty(house)
     scheduler = Scheduler(here)
@@ -330,13 +356,20 @@ async def test_catching_up_goes_on_in_bounded_steps_behind_what_is_due_now(house
 
 
 async def test_a_pause_drops_what_waits(house: Opener) -> None:
-    here = await house()
-    made = await here.post("/api/v1/schedule", {"command": "true", "cron": "0 0 1 1 *"}, 201)
-    waits = "insert into firings (id, schedule_id, kind, outcome, due_at) values ($1, $2, 'catch_up', 'waiting', $3)"
-    await here.database.execute(waits, new_id(), made["id"], NOON)
-    await here.post(f"/api/v1/scheduled/{made['id']}/pause", None, 200)
-    [row] = await firings(here, str(made["id"]))
-    assert (row["outcome"], row["reason"]) == ("missed", "paused")
+    here = await empty(house)
+    leader = Scheduler(here)
+    await leader.lead()
+    id = await leader.make(cron="* * * * *", catch_up="all", catch_up_limit=600)
+    await leader.fire(NOON + 10 * 60 * MINUTE)
+    left = [row for row in await firings(here, id) if row["outcome"] == "waiting"]
+    ordering = Ordering(leader.firings, Traces(Tracing("scheduler")))
+    routes = ChangeRoutes(leader.store, leader.firings, leader.outbox, here.bus, ordering, lambda: NOON)
+
+    await routes.pause_schedule(cast(web.Request, None), id)  # it does not look at the request
+
+    after = {row["id"]: (row["outcome"], row["reason"]) for row in await firings(here, id)}
+    assert left
+    assert {after[row["id"]] for row in left} == {("missed", "paused")}
 
 
 # ------------------------------------------------------------------ retention

@@ -137,6 +137,16 @@ def test_a_changed_schedule_is_due_after_what_was_dealt_with_though_the_clock_we
     assert after.following.due_at == NOON + 4 * HOUR
 
 
+def test_a_resume_goes_by_the_clock_though_it_was_ahead_before() -> None:
+    """A day ahead for a moment, the clock would silence a schedule for a day."""
+    paused = stored(ScheduleStatus.PAUSED, cron="* * * * *", last=NOON + 24 * HOUR)
+
+    back = revise(paused, NOON + HOUR, paused=False)
+
+    assert back.following is not None
+    assert back.following.due_at == NOON + HOUR + timedelta(minutes=1)
+
+
 def test_a_time_takes_the_place_of_another_with_all_that_belongs_to_it() -> None:
     after = changed(stored(**RICH), SchedulePatch(run_at=NOON + HOUR))
 
