@@ -139,15 +139,15 @@ class Database:
         return PoolTransaction(self, kind)
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """A connection outside the pool. The server notices within seconds if this process dies, and frees its
-        locks."""
+    async def session(self, *, statement_deadline: float | None = None) -> AsyncIterator[Session]:
+        """A connection outside the pool, whose statements may take `statement_deadline` seconds (by default, as long as
+        those of the pool). The server notices within seconds if this process dies, and frees its locks."""
         keepalive = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
         try:
             connection = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_DEADLINE,
-                command_timeout=STATEMENT_DEADLINE,
+                command_timeout=statement_deadline or STATEMENT_DEADLINE,
                 server_settings={**self._server_settings, **keepalive},
                 connection_class=Connection,
             )

@@ -21,6 +21,8 @@ from shared.postgres.database import Database
 from shared.postgres.queries import load_queries
 from shared.postgres.transaction import Session
 
+DEADLINE: Final = 3600.0
+"""Seconds that one migration may take: it may rewrite a table of many millions of rows."""
 _FILE: Final = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _SHARED: Final = "shared"
 _log = structlog.get_logger(__name__)
@@ -44,7 +46,7 @@ async def migrate(database: Database, package: str) -> int:
     when an applied migration differs from its file, or when the database is newer than this code.
     """
     sql = load_queries("shared.postgres")
-    async with database.session() as session:
+    async with database.session(statement_deadline=DEADLINE) as session:
         await session.fetch(sql["lock_migrations"], database.schema)
         if not await session.fetch_value(sql["schema_exists"], database.schema):
             await session.execute(await session.fetch_value(sql["create_schema_statement"], database.schema))

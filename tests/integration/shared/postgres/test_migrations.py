@@ -67,6 +67,14 @@ async def test_a_failing_migration_leaves_nothing_of_itself(database: Database, 
     assert await migrate(database, "trial_package") == 1
 
 
+async def test_a_migration_may_take_longer_than_other_statements(
+    database: Database, write: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.postgres.database.STATEMENT_DEADLINE", 0.2)
+    write(1, "create table mine (id int); select pg_sleep(0.6);")
+    assert await migrate(database, "trial_package") == 1
+
+
 async def test_an_applied_migration_that_changed_is_refused(database: Database, write: Writer) -> None:
     write(1, "create table mine (id int)")
     await migrate(database, "trial_package")
