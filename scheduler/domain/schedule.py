@@ -19,6 +19,7 @@ from schemas.states import ScheduleStatus
 
 TIMES: Final = ("run_at", "cron", "every")
 TARGETS: Final = ("job_id", "pipeline_id", "command")
+_TICK: Final = timedelta(microseconds=1)
 OF_TIMES: Final = frozenset({*TIMES, "timezone", "start", "end", "jitter"})
 """The fields that decide when a schedule is due."""
 _OF_A_RECURRENCE: Final = ("timezone", "start", "end", "jitter", "overlap", "catch_up", "catch_up_limit")
@@ -235,7 +236,7 @@ def revised(stored: Stored, patch: SchedulePatch, moment: datetime) -> Stored:
     body = changed(stored, patch)
     before, live = stored.definition.timing, was in (ScheduleStatus.SCHEDULED, ScheduleStatus.PAUSED)
     definition = defined(body, anchor=before.anchor)
-    if _recurs_otherwise(before, definition.timing):
+    if _differ(before, definition.timing):
         definition = defined(body, anchor=moment)
     retimed = bool(given & OF_TIMES) and (not live or definition.timing != before)
     revives = retimed or "paused" in given or bool(given & OF_TARGET)
@@ -253,17 +254,20 @@ def revised(stored: Stored, patch: SchedulePatch, moment: datetime) -> Stored:
     return replace(stored, status=status, definition=definition, following=following, changed_at=moment)
 
 
-def _recurs_otherwise(before: Timing, after: Timing) -> bool:
-    """Whether intervals count from another time than before."""
-    return any(getattr(before, name) != getattr(after, name) for name in (*TIMES, "starts_at"))
+def _differ(before: Timing, after: Timing, *names: str) -> bool:
+    """Whether a schedule recurs otherwise than before; `names` are further fields to compare."""
+    return any(getattr(before, name) != getattr(after, name) for name in (*TIMES, "starts_at", *names))
 
 
 def _due_again(stored: Stored, timing: Timing, moment: datetime, given: AbstractSet[str]) -> Slot:
     last = stored.last_due_at or moment
     # A resume goes by the clock as it is: it may have been ahead. What has fired does not fire again, by its firing.
     resumed = stored.status is ScheduleStatus.PAUSED and timing.recurs
+    after = moment if resumed else max(moment, last)
+    if stored.following is not None and timing.recurs and not _differ(stored.definition.timing, timing, "timezone"):
+        after = stored.following.due_at - _TICK  # it may have come, and fire later by the jitter
     try:
-        slot = first_slot(timing, stored.id, after=moment if resumed else max(moment, last))
+        slot = first_slot(timing, stored.id, after=after)
     except NoDueTime:
         if given & OF_TIMES:
             raise

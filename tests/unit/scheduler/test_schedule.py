@@ -123,6 +123,18 @@ def test_a_due_time_that_has_passed_stays_owed_when_its_time_is_given_again() ->
     assert after.following == before.following == Slot(NOON + HOUR, NOON + HOUR)
 
 
+@pytest.mark.parametrize("patch", [{"jitter": 1800}, {"jitter": None}, {"end": NOON + 9 * HOUR}, {"catch_up": "all"}])
+def test_a_due_time_that_its_jitter_delays_is_not_lost_by_a_change(patch: dict[str, Any]) -> None:
+    before = stored(cron="0 * * * *", jitter=3000)
+    assert before.following is not None
+    assert before.following.run_at > NOON + HOUR + timedelta(seconds=10)
+
+    after = revise(before, NOON + HOUR + timedelta(seconds=10), **patch)
+
+    assert after.following is not None
+    assert after.following.due_at == NOON + HOUR
+
+
 def test_another_jitter_keeps_the_interval() -> None:
     after = revise(stored(every=3600), NOON + HOUR / 2, jitter=1)
 
