@@ -153,7 +153,6 @@ returning s.id::text, refused.detail, refused.fails;
 select id::text, target, next_run_at, traceparent
 from schedules
 where heard_at is null
-  and last_job_id is null
   and status not in ('completed', 'failed')
   and coalesce(changed_at, created_at) < now() - make_interval(secs => $1)
 order by id

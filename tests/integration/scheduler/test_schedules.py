@@ -414,10 +414,12 @@ async def test_a_changed_target_must_exist(house: Opener) -> None:
     await here.patch(path, {"job_id": "nonsense"}, 404)
 
 
-async def test_a_target_about_which_there_is_no_answer_is_told_to_the_orchestrator(house: Opener) -> None:
+@pytest.mark.parametrize("fired", [False, True])
+async def test_a_target_about_which_there_is_no_answer_is_told_to_the_orchestrator(house: Opener, fired: bool) -> None:
     here = await house(lease=1)
     made, id = await make(here, **DAILY), new_id()
-    await here.say(ScheduleConfirmed(schedule_id=made.id))
+    firing = await trigger(here, made.id) if fired else None
+    await here.say(ScheduleConfirmed(schedule_id=made.id, job_id=firing and firing.job_id))
     async with asyncio.timeout(DEADLINE):
         while not await here.database.fetch_value("select heard_at is not null from schedules"):
             pass
