@@ -60,7 +60,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of a line, or would become of it."""
+    """The result of importing a line, or of a trial of it."""
 
     wanted: Wanted
     action: str

@@ -26,7 +26,7 @@ class Occupied(Conflict):
 
 
 class RefusedBefore(Exception):
-    """The job of this firing was refused when the firing was told before."""
+    """The job of this firing was refused when its event came before."""
 
     def __init__(self, refusal: ScheduleRefused) -> None:
         super().__init__(refusal.detail)

@@ -94,7 +94,7 @@ class UnitOfWork:
 
     async def create_missing(self, tx: OutboxTransaction, jobs: Sequence[NewJob]) -> None:
         """Like `create`, for jobs whose ids another service chose: a job that exists already stays as it is. If it is
-        over, its schedule is told again."""
+        over, its end is published again for its schedule."""
         fresh = await self._jobs.insert_missing(tx, jobs)
         self._publish_new(tx, [job for job in jobs if job.run.job.id in fresh])
         known = [job.run.job.id for job in jobs if job.run.job.id not in fresh and job.run.job.schedule_id is not None]

@@ -88,7 +88,7 @@ class FiringKind(StrEnum):
 
 
 class FiringOutcome(StrEnum):
-    """What came of one due time of a schedule."""
+    """The result of one due time of a schedule."""
 
     WAITING = "waiting"
     """The schedule is about to catch up on it."""

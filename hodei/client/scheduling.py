@@ -56,7 +56,7 @@ class SchedulingCalls(Services):
         return many(NextTime, await self.scheduler.request("GET", path, query={"count": str(count)}))
 
     def schedule_history(self, schedule_id: str, **filters: Unpack[PageFilters]) -> AsyncIterator[Firing]:
-        """The last 100 firings of a schedule and what came of them, newest first."""
+        """The last 100 firings of a schedule and their results, newest first."""
         return pages(self.scheduler, Firing, f"/api/v1/scheduled/{quoted(schedule_id)}/history", filters)
 
     async def register_worker(self, worker: WorkerRegister | Fields) -> RegisteredWorker:

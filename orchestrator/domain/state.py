@@ -35,7 +35,7 @@ class JobState:
     """How often the priority was changed. The scheduler follows the change with the highest number."""
     pipeline_id: str | None = None
     schedule_id: str | None = None
-    """The schedule that created it, which is told how it ended."""
+    """The schedule that created it, for which its end is published."""
     params: Mapping[str, Scalar] = field(default_factory=dict)
     status: JobStatus = JobStatus.PENDING
     reason: Reason | None = None

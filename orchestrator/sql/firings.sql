@@ -1,4 +1,4 @@
--- Firings of schedules whose jobs were refused: a firing that is told again is not accepted later.
+-- Firings of schedules whose jobs were refused: a firing whose event comes again is not accepted later.
 
 -- name: get_refusal
 -- Why the job of a firing was refused, as the data of an event.
@@ -9,7 +9,7 @@ select refusal from refused_firings where job_id = $1::uuid
 insert into refused_firings (job_id, refusal) values ($1::uuid, $2) on conflict do nothing
 
 -- name: purge_refusals
--- Delete a bounded number of refusals that are older than any firing that may still be told again.
+-- Delete a bounded number of refusals that are older than any firing whose event may still come again.
 delete from refused_firings
 where job_id in (
     select job_id from refused_firings where refused_at < $1 order by refused_at limit $2

@@ -1,5 +1,5 @@
-"""Firings of schedules whose jobs were refused. A firing that is told again gets the same answer, even if its job could
-be made by now, because the schedule's history has the first answer."""
+"""Firings of schedules whose jobs were refused. A firing whose event comes again gets the same answer, even if its job
+could be made by now, because the schedule's history has the first answer."""
 
 from datetime import timedelta
 from typing import Final
@@ -31,5 +31,5 @@ class FiringStore:
         await tx.execute(self._keep, refusal.job_id, refusal.model_dump_json(exclude_none=True))
 
     async def purge(self, limit: int) -> int:
-        """Delete at most `limit` refusals of firings that are not told again any more. Returns the number deleted."""
+        """Delete at most `limit` refusals of firings whose events cannot come again. Returns the number deleted."""
         return await self._database.execute(self._purge, now() - KEPT, limit)

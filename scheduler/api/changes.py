@@ -95,7 +95,7 @@ class ChangeRoutes:
         return json_response([NextTime(utc=at, local=at.astimezone(zone).isoformat()) for at in times])
 
     async def schedule_history(self, request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
-        """The last 100 due times of the schedule and what came of them, the last ones first: jobs and how they ended,
+        """The last 100 due times of the schedule and their results, the last ones first: jobs and how they ended,
         due times that were skipped or missed and why, and requests to fire."""
         await self._read(id)
         return await answer_page(
@@ -160,7 +160,7 @@ class ChangeRoutes:
         try:
             answer = await ask(self.bus, TARGET, TargetQuestion(target=target))
         except Unavailable:
-            return False  # as for a new schedule, the orchestrator is told, and may refuse it later
+            return False  # as for a new schedule, the event is published until the orchestrator answers
         if answer.reason is not None:
             kind, named = ("pipeline", target.pipeline_id) if target.job_id is None else ("job", target.job_id)
             raise problem_of(answer.reason, answer.detail, answer.errors, kind=kind, id=named or "")

@@ -1,6 +1,6 @@
 """The priorities of jobs that were changed after their submission.
 
-A change is told by `jobs.reprioritized`, by the orders of the job's later attempts and by the orchestrator's recall
+A change arrives in `jobs.reprioritized`, in the orders of the job's later attempts and in the orchestrator's recall
 questions, in any order. Each has the number of the change, and the highest number holds. Pure.
 """
 
@@ -27,7 +27,7 @@ class JobPriority:
 
     @classmethod
     def of(cls, said: JobReprioritized | TaskQueued | Overdue) -> "JobPriority | None":
-        """What an event or a question says of its job; None if the priority was never changed."""
+        """The priority of its job in an event or a question; None if the priority was never changed."""
         if said.priority is None or said.priority_changes is None:
             return None
         return cls(said.job_id, PRIORITY_RANK[said.priority], said.priority_changes)

@@ -1,4 +1,4 @@
--- Firings: what came of each due time of a schedule. A firing's id is that of the job that it orders.
+-- Firings: the result of each due time of a schedule. A firing's id is that of the job that it orders.
 
 -- name: insert_firings
 -- Write firings. Returns those written: for a due time that has one already, there is no second.

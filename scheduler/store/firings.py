@@ -1,4 +1,4 @@
-"""The table of firings: what came of each due time of a schedule, and what the orchestrator answered."""
+"""The table of firings: the result of each due time of a schedule, and the answer of the orchestrator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -170,7 +170,7 @@ class FiringStore:
             [one.reason for one in fired.values()],
             [one.detail for one in fired.values()],
         )
-        # A schedule is told its worst refusal only.
+        # Only the worst refusal of a schedule changes it.
         news = sorted(((fired[row["id"]], row["fired_at"]) for row in rows), key=lambda new: new[0].reason in _GONE)
         worst = {one.schedule_id: (one, fired_at) for one, fired_at in news}
         if not worst:

@@ -225,7 +225,7 @@ class Schedule(Model):
     run_at: Timestamp | None = Field(
         description="The time at which it was requested to run; null for at once, and for one that recurs."
     )
-    cron: str | None = Field(description="The line of a crontab that says when it fires, if there is one.")
+    cron: str | None = Field(description="The line of a crontab by which it fires, if there is one.")
     timezone: str | None = Field(description="The time zone of `cron`; null without it.")
     every: float | None = Field(description="The seconds between its due times, if it fires at equal intervals.")
     description: str | None = Field(description="When it fires, in words; null for one that fires once.")
@@ -258,12 +258,12 @@ class Schedule(Model):
 
 
 class Firing(Model):
-    """What came of one due time of a schedule, or of a request to fire it."""
+    """The result of one due time of a schedule, or of a request to fire it."""
 
     id: Id = Field(description="The firing's id.")
     schedule_id: Id = Field(description="The schedule to which it belongs.")
     kind: FiringKind = Field(description="Why the schedule fired: its time came, it caught up, or it was triggered.")
-    outcome: FiringOutcome = Field(description="What came of it; once its job is over, how that ended.")
+    outcome: FiringOutcome = Field(description="Its result; once its job is over, how the job ended.")
     reason: str | None = Field(description="Why there is no job, or why the job did not succeed.")
     detail: str | None = Field(description="The reason in words, if there is more to it than `reason`.")
     due_at: Timestamp = Field(description="When it was due; for several due times that were missed, the last of them.")
