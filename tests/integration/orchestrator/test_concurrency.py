@@ -441,6 +441,26 @@ async def test_what_is_being_stopped_anyway_is_not_cancelled_twice(house: House)
 # ---------------------------------------------------------------------- what is shown
 
 
+async def test_a_job_that_cannot_be_read_does_not_hold_up_others(house: House) -> None:
+    """As after an upgrade for which what is stored is not valid. It is first in line, and first to arrive."""
+    holders = [await house.submit(concurrency_key=key) for key in ("k", "other")]
+    soon = rfc3339(now() + timedelta(seconds=1))
+    broken = [await house.submit(concurrency_key="k"), await house.submit(concurrency_key="late", run_at=soon)]
+    for job in broken:
+        spoil = 'update tasks set retry = \'{"max_attempts": "many"}\' where job_id = $1'
+        await house.database.execute(spoil, job["id"])
+    next_ones = [await house.submit(concurrency_key=key) for key in ("k", "other")]
+    later = await house.submit(concurrency_key="later", run_at=soon)
+
+    for job in holders:
+        await end(house, job)
+
+    for job in next_ones:
+        await house.queued(job)
+    await house.queued(later)
+    assert not any(queued(house, job) for job in broken)
+
+
 async def test_the_list_has_the_keys_with_their_holders(house: House) -> None:
     assert await house.get("/api/v1/concurrency") == []
     first = await house.submit(concurrency_key="a key", name="first", concurrency={"limit": 2})
