@@ -148,6 +148,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
             metrics,
             idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys),
             refused_firings=firings.purge,
+            deleted_firings=firings.purge_deleted,
         ),
         retention,
         web,

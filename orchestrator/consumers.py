@@ -14,7 +14,7 @@ from opentelemetry.trace import Span
 
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
-from orchestrator.reception import Occupied, Reception, RefusedBefore
+from orchestrator.reception import DeletedBefore, Occupied, Reception, RefusedBefore
 from orchestrator.refusals import Refusal, detail_of, errors_of, reason_of
 from orchestrator.room import Entry, JobRoom
 from orchestrator.store.firings import FiringStore
@@ -149,7 +149,8 @@ class Requests:
             wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
             new = await self._reception.begin_missing(tx, replace(wanted, schedule_id=fired.schedule_id))
         except (NotFound, Conflict, Invalid, Overloaded) as error:
-            if await self._jobs.exists(tx, fired.job_id):  # an earlier delivery made it, when that was still possible
+            made = await self._jobs.exists(tx, fired.job_id) or await self._firings.was_deleted(tx, fired.job_id)
+            if made:  # by an earlier delivery, when that was still possible
                 tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
                 tx.emit(*await self._jobs.finished_again(tx, [fired.job_id]))
                 return
@@ -160,6 +161,8 @@ class Requests:
             tx.emit(refusal)
         except RefusedBefore as error:
             tx.emit(error.refusal)
+        except DeletedBefore:
+            tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
         else:
             await self._work.create_missing(tx, [new])
             tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))

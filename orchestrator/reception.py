@@ -33,6 +33,10 @@ class RefusedBefore(Exception):
         self.refusal = refusal
 
 
+class DeletedBefore(Exception):
+    """The job of this firing was made when its event came before, and has been deleted since."""
+
+
 class Reception:
     """Begins new jobs."""
 
@@ -77,11 +81,13 @@ class Reception:
 
     async def begin_missing(self, tx: OutboxTransaction, wanted: Wanted) -> NewJob:
         """As `begin`, for a job whose id another service chose. If it exists already, it is not asked what becomes of
-        it: the result is not inserted. Raises RefusedBefore."""
+        it: the result is not inserted. Raises RefusedBefore and DeletedBefore."""
         if wanted.claims:
             await self._claims.lock(tx, [claim.key for claim in wanted.claims])
         if (refusal := await self._firings.refusal(tx, wanted.id)) is not None:
             raise RefusedBefore(refusal)
+        if await self._firings.was_deleted(tx, wanted.id):
+            raise DeletedBefore(wanted.id)
         if wanted.claims and await self._claims.existing(tx, [wanted.id]):
             [known] = begin_all([wanted], [Start(ClaimState.WAITING)])
             return known

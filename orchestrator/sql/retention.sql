@@ -93,8 +93,14 @@ order by jobs.id
 for update skip locked
 
 -- name: delete_jobs
--- Delete jobs that have ended, with their tasks, executions and timelines.
-with tasks_of_them as (
+-- Delete jobs that have ended, with their tasks, executions and timelines. Note those of schedules that are younger
+-- than $2: the events of their firings may come again.
+with firings as (
+    insert into deleted_firings (job_id)
+    select id from jobs where id = any($1::uuid[]) and schedule_id is not null and created_at > now() - $2::interval
+    on conflict do nothing
+),
+tasks_of_them as (
     delete from tasks where job_id = any($1::uuid[])
 ),
 executions_of_them as (

@@ -9,6 +9,7 @@ from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import FormerJob, FormerTask
 from orchestrator.store.claims import HOLDERS, key_wait
 from orchestrator.store.declared import read_declared
+from orchestrator.store.firings import KEPT
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
 from orchestrator.store.timeline import timeline_rows
@@ -164,7 +165,7 @@ class JobStore:
         # The rows of a job are written under its lock: read after it, none of them is missed.
         found = [row["id"] for row in await tx.fetch(self._sql[lock], list(job_ids))]
         if found:
-            await tx.execute(self._sql["delete_jobs"], found)
+            await tx.execute(self._sql["delete_jobs"], found, KEPT)
         return found
 
     async def former(self, on: Runner, job_id: str) -> FormerJob | None:

@@ -167,7 +167,7 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("missing_jobs", [IDS], {"jobs_pkey"}),
     ("lock_jobs_to_delete", [IDS], {"jobs_pkey"}),
     ("lock_jobs_to_purge", [IDS], {"jobs_pkey"}),
-    ("delete_jobs", [IDS], {"jobs_pkey", "tasks_pkey", "executions_pkey", "timeline_pkey"}),
+    ("delete_jobs", [IDS, timedelta(days=8)], {"jobs_pkey", "tasks_pkey", "executions_pkey", "timeline_pkey"}),
     ("delete_timelines", [IDS], {"timeline_pkey"}),
     ("get_pipeline_version", [IDS[0], 1], {"pipeline_versions_pkey"}),
     ("list_pipeline_versions", {"pipeline_id": IDS[0], "before": None, "limit": 101}, {"pipeline_versions_pkey"}),

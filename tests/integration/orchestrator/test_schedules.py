@@ -132,6 +132,25 @@ async def test_a_firing_that_is_told_again_after_the_end_of_its_job_is_answered_
     assert told[1].model_dump() == first.model_dump()
 
 
+async def test_a_firing_whose_job_was_deleted_makes_no_second_one(house: House) -> None:
+    pipeline = await house.pipeline({"name": "a", "command": "true"})
+    first, second = await fire(house, JobTarget(pipeline_id=pipeline["id"])), await fire(house)
+    for fired in (first, second):
+        await succeed(house, {"id": fired.job_id})
+        await house.over({"id": fired.job_id})
+        await house.call("DELETE", f"/api/v1/jobs/{fired.job_id}", status=204)
+    await house.call("DELETE", f"/api/v1/pipelines/{pipeline['id']}", status=204)
+    for fired in (first, second):
+        await house.say(fired)
+        await house.ears.wait(ScheduleConfirmed, 2, where=lambda one, id=fired.job_id: one.job_id == id)
+        assert (await house.call("GET", f"/api/v1/jobs/{fired.job_id}", status=404))["status"] == 404
+    assert not [one for one in house.ears.heard if isinstance(one, ScheduleRefused)]
+    firings = FiringStore(house.database)
+    assert await firings.purge_deleted(10) == 0
+    await house.database.execute("update deleted_firings set deleted_at = deleted_at - $1::interval", 2 * KEPT)
+    assert await firings.purge_deleted(1) == 1
+
+
 async def test_a_firing_whose_job_was_made_stays_confirmed_when_its_pipeline_is_archived(house: House) -> None:
     pipeline = await house.pipeline({"name": "a", "command": "true"})
     fired = await fire(house, JobTarget(pipeline_id=pipeline["id"]))
