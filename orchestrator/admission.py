@@ -6,21 +6,19 @@ given to a job in the transaction that queues the job's first tasks, under the k
 """
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
-
-import structlog
 
 from orchestrator.domain.concurrency import Arrivals, ClaimState, Key, Member, Start, admitted, superseded_by
 from orchestrator.domain.run import JobRun
 from orchestrator.store.claims import ClaimStore
 from orchestrator.unit_of_work import UnitOfWork
+from orchestrator.unreadable import Unreadable
 from schemas.states import JOB, Reason
 from shared.clock import now
 from shared.outbox import Outbox
-from shared.postgres import retry_deadlock
 from shared.service import Counts, Loop
 
 SWEEP: Final = 1.0
@@ -34,11 +32,7 @@ JOBS_OF_A_KEY: Final = 20
 AT_ONCE: Final = 100
 """The most jobs that arrive or are cancelled in one run."""
 CLEANING: Final = 60.0
-"""Seconds after which claims of jobs that have ended are looked for, and jobs that cannot be read are tried again."""
-UNREADABLE: Final = (ValueError, LookupError, TypeError)
-"""What is raised for a row that is not valid."""
-
-_log = structlog.get_logger(__name__)
+"""Seconds after which claims of jobs that have ended are looked for."""
 
 
 class Admission(Loop):
@@ -56,8 +50,7 @@ class Admission(Loop):
         self._freed: dict[Key, None] = {}
         """In the order in which they were freed."""
         self._superseded = False
-        self._unreadable: set[str] = set()
-        """Jobs that cannot be loaded."""
+        self._unreadable = Unreadable(outbox, work)
         self._next_sweep = 0.0
         self._next_cleaning = 0.0
 
@@ -84,7 +77,6 @@ class Admission(Loop):
             if moment >= self._next_cleaning:
                 self._next_cleaning = moment + CLEANING
                 await self._claims.free_ended()
-                self._unreadable.clear()
         counts = {"cancelled": 0, "arrived": 0, "admitted": 0}
         if sweep or self._superseded:
             self._superseded = False
@@ -111,7 +103,7 @@ class Admission(Loop):
         job_ids, claimed = await self._claims.admissible(keys, JOBS_OF_A_KEY)
         if not job_ids:
             return 0
-        chosen = await self._each(job_ids, partial(self._admit_jobs, claimed))
+        chosen = await self._unreadable.leave_out(job_ids, partial(self._admit_jobs, claimed))
         if chosen:  # more may be admitted, and a job of these may have ended at once
             self.freed(keys)
         return len(chosen)
@@ -141,7 +133,7 @@ class Admission(Loop):
         job_ids = await self._claims.arriving(now(), AT_ONCE)
         for job_id in job_ids:
             keys = await self._claims.keys_of(job_id)
-            await self._each([job_id], partial(self._arrive_job, keys))
+            await self._unreadable.leave_out([job_id], partial(self._arrive_job, keys))
         if len(job_ids) == AT_ONCE:
             self._next_sweep = 0.0
             self.wake()
@@ -186,40 +178,10 @@ class Admission(Loop):
         async def cancel_jobs(job_ids: list[str]) -> list[str]:
             return list(await self._work.change(job_ids, cancel, moment))
 
-        await self._each(list(found), cancel_jobs)
+        await self._unreadable.leave_out(list(found), cancel_jobs)
         if len(found) == AT_ONCE:
             self.superseded()
         return len(found)
-
-    # ------------------------------------------------------------------ jobs that cannot be read
-
-    async def _each(self, job_ids: Collection[str], work: Callable[[list[str]], Awaitable[list[str]]]) -> list[str]:
-        """Do `work` with jobs, in one transaction. One that cannot be loaded, as after an upgrade for which its row is
-        not valid, is left out, so that it does not hold up the others."""
-        readable = [one for one in job_ids if one not in self._unreadable]
-        if not readable:
-            return []
-        try:
-            return await retry_deadlock(lambda: work(readable))
-        except UNREADABLE as error:
-            broken = await self._find_unreadable(readable)
-            if not broken:
-                raise
-            for job_id in broken:
-                _log.error("job.unreadable", job_id=job_id, error=str(error))
-            self._unreadable.update(broken)
-        return await self._each(readable, work)
-
-    async def _find_unreadable(self, job_ids: list[str]) -> list[str]:
-        try:
-            async with self._outbox.transaction() as tx:
-                await self._work.load(tx, job_ids)
-        except UNREADABLE:
-            if len(job_ids) == 1:
-                return job_ids
-            half = len(job_ids) // 2
-            return [*await self._find_unreadable(job_ids[:half]), *await self._find_unreadable(job_ids[half:])]
-        return []
 
 
 def _waits(run: JobRun) -> bool:

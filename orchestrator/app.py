@@ -37,6 +37,7 @@ from orchestrator.submission import Submission
 from orchestrator.traces import Traces
 from orchestrator.undeliverable import UndeliverableEnds, UndeliverableTasks
 from orchestrator.unit_of_work import UnitOfWork
+from orchestrator.unreadable import Unreadable
 from orchestrator.watch import Watch
 from schemas.events import TaskFailed, TaskQueued, TaskSucceeded
 from schemas.questions import FINISHED_JOBS, MISSING_JOBS, RECALL_OF, TARGET, TASK
@@ -69,7 +70,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     work = UnitOfWork(outbox, job_store, run_store, claim_store, traces, memory, watch)
     aside = Aside()
     submission = Submission(job_store, pipeline_store, aside, largest_event=outbox.largest_event)
-    deadlines = Deadlines(work, run_store)
+    deadlines = Deadlines(work, run_store, Unreadable(outbox, work))
     work.when_due(deadlines.wake)
     room = JobRoom(
         settings.limit_jobs,

@@ -461,6 +461,20 @@ async def test_a_job_that_cannot_be_read_does_not_hold_up_others(house: House) -
     assert not any(queued(house, job) for job in broken)
 
 
+async def test_a_job_that_cannot_be_read_does_not_keep_others_from_their_deadlines(house: House) -> None:
+    first, second = [await house.pipeline(A, timeout=seconds) for seconds in (1, 1.1)]
+    broken = await house.submit(pipeline_id=first["id"])
+    spoil = 'update tasks set retry = \'{"max_attempts": "many"}\' where job_id = $1'
+    await house.database.execute(spoil, broken["id"])
+    other = await house.submit(pipeline_id=second["id"])
+    task = await house.queued(other)
+
+    stopped = await house.ears.wait(TaskCancelRequested, where=lambda one: one.job_id == other["id"])
+
+    assert stopped[0].task_id == task.task_id
+    assert (await house.database.fetch_value("select stopping from jobs where id = $1", broken["id"])) is None
+
+
 async def test_the_list_has_the_keys_with_their_holders(house: House) -> None:
     assert await house.get("/api/v1/concurrency") == []
     first = await house.submit(concurrency_key="a key", name="first", concurrency={"limit": 2})
