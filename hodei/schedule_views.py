@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.text import Text
@@ -87,6 +88,14 @@ def print_history(firings: Sequence[Firing]) -> None:
 def when_text(schedule: Schedule) -> str:
     """When a schedule fires, in words."""
     return schedule.description or "once"
+
+
+def following_text(schedule: Schedule) -> str:
+    """When a schedule fires next, in its own time zone; without one, in the local time zone."""
+    if schedule.next_run_at is None:
+        return "paused"
+    zone = None if schedule.timezone is None else ZoneInfo(schedule.timezone)
+    return f"next at {schedule.next_run_at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _outcome(firing: Firing) -> Text:

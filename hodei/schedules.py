@@ -46,8 +46,14 @@ from hodei.schedule_options import (
     Which,
     WorkingDir,
 )
-from hodei.schedule_views import print_history, print_schedule, print_schedules, print_times, when_text
-from hodei.views import moment_text
+from hodei.schedule_views import (
+    following_text,
+    print_history,
+    print_schedule,
+    print_schedules,
+    print_times,
+    when_text,
+)
 from schemas.ids import is_id
 from schemas.rest.schedules import Firing, NextTime, Schedule, ScheduleCreate, SchedulePatch, ScheduleQuery
 from schemas.states import ScheduleStatus
@@ -165,8 +171,7 @@ def add(
             print(made.model_dump_json(by_alias=True))
             return 0
         print(made.id)
-        following = "" if made.next_run_at is None else f"; next at {moment_text(made.next_run_at)}"
-        typer.echo(escaped(f"hodei: {when_text(made)}{following or '; paused'}"), err=True)
+        typer.echo(escaped(f"hodei: {when_text(made)}; {following_text(made)}"), err=True)
         return 0
 
     raise typer.Exit(with_client(ask))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ async def test_a_schedule_is_added_shown_changed_and_removed(platform: Platform,
     )  # fmt: skip
     assert code == 0
     id = out.strip()
-    assert err.startswith("hodei: At 02:30 every day, Europe/Madrid time; next at ")
+    assert re.fullmatch(
+        r"hodei: At 02:30 every day, Europe/Madrid time; next at [0-9-]{10} 0[23]:[0-9:]{5} CES?T\n", err
+    )
 
     _, out, _ = await hodei(platform, "schedules", "show", name)
     shown = dict(line.split(None, 1) for line in out.splitlines())
