@@ -43,6 +43,10 @@ def test_every_field_and_parameter_is_described(platform: Platform, service: str
     assert fields + parameters == []
 
 
+REQUESTS = ("JobCreate.", "ScheduleCreate.", "SchedulePatch.", "ExecuteRequest.")
+"""Their ids are any text, which is mostly not found."""
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_ids_and_times_of_answers_have_their_format(platform: Platform, service: str) -> None:
     wrong = [
@@ -51,7 +55,7 @@ def test_ids_and_times_of_answers_have_their_format(platform: Platform, service:
         if schema.get("type") == "string"
         and not name.startswith(("TimelineEvent.id", "LogLineView.id", "JobLogLine.id", "Problem."))  # opaque texts
         and not name.startswith("DeadLetter")  # as they stand in an event that may be broken
-        and not name.startswith(("JobCreate.", "ScheduleCreate.", "ExecuteRequest."))  # any text, mostly not found
+        and not name.startswith(REQUESTS)
         and name.endswith((".id", "_id", "_at"))
         and schema.get("format") != ("date-time" if name.endswith("_at") else "uuid")
     ]
@@ -68,7 +72,9 @@ async def test_every_example_runs_as_it_stands(platform: Platform, client: Clien
     await expect.succeeds(client, job.id)
     pipeline = await client.create_pipeline(PIPELINE)
     worker = json.loads((await http("scheduler")("POST", "/api/v1/workers", data="{}")).body)
-    ids = {"/pipelines/": pipeline.id, "/jobs/": job.id, "/workers/": worker["id"]}
+    schedule = await client.schedule({"command": "true", "cron": "0 0 1 1 *"})
+    ids = {"/pipelines/": pipeline.id, "/jobs/": job.id, "/workers/": worker["id"], "/scheduled/": schedule.id}
+    later = await client.submit({"command": "true", "run_at": "2100-01-01T00:00:00Z"})
     tried = 0
     for service in SERVICES:
         document = platform.checks[service].document
@@ -78,6 +84,8 @@ async def test_every_example_runs_as_it_stands(platform: Platform, client: Clien
                     continue
                 example = _example(document, operation["requestBody"]["content"]["application/json"]["schema"])
                 concrete = path.replace("{id}", next((id for part, id in ids.items() if part in path), ""))
+                if (method, path) == ("patch", "/api/v1/jobs/{id}"):
+                    concrete = path.replace("{id}", later.id)
                 if path.startswith("/api/v1/tasks/"):
                     concrete = path.replace("{id}", await _waiting(client, example.get("inputs", {})))
                 answer = await http(service)(method.upper(), concrete, json=example)
@@ -85,7 +93,9 @@ async def test_every_example_runs_as_it_stands(platform: Platform, client: Clien
                 tried += 1
                 if service == "worker_manager" and path == "/api/v1/workers":
                     await http(service)("DELETE", f"{path}/{json.loads(answer.body)['id']}?force=true")
-    assert tried >= 9
+    await client.cancel(later.id)
+    await client.delete_schedule(schedule.id)
+    assert tried >= 11
 
 
 async def _waiting(client: Client, inputs: dict[str, Any]) -> str:

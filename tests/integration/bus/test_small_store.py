@@ -61,7 +61,7 @@ async def test_a_stream_is_not_made_smaller_than_what_it_holds(bus: Bus) -> None
         info = await bus._connection.api("STREAM.INFO.small-events", {})
         if info["state"]["bytes"] > 3 * MB:
             break
-    assert not await bus._declarations._stream(bus._declarations._stream_config(EVENTS, 4096))
+    assert not await bus._declarations._stream(bus._declarations._stream_config(EVENTS, 4096), update=True)
     assert (await sizes(bus))["small-events"] == 16
 
 
