@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from hodei.client import ApiError, Client
 from hodei.escapes import escaped
 from hodei.yaml_text import to_yaml
+from schemas.concurrency import ConcurrencySpec
 from schemas.rest.pipelines import Pipeline, PipelineCreate
 from schemas.sizes import MAX_PIPELINE_TEXT
 
@@ -150,6 +151,8 @@ def _other_than_default(model: BaseModel, fields: Mapping[str, FieldInfo], *, fr
 def _plain(value: object, *, free: bool) -> object:
     """The value as JSON has it, with 60 in place of 60.0 unless it is `free`."""
     match value:
+        case ConcurrencySpec():
+            return value.model_dump()  # whole: without its defaults, `{}` would say nothing to a reader
         case BaseModel():
             return _other_than_default(value, type(value).model_fields, free=free)
         case Mapping():

@@ -158,3 +158,13 @@ steps:
       type: x
 """
     )
+
+
+def test_the_limit_of_a_concurrency_key_is_written_with_its_defaults() -> None:
+    step = {"name": "ship", "command": "make"}
+    pipeline = PipelineCreate.model_validate(
+        {"name": "deploy", "concurrency_key": "deploy", "concurrency": {"limit": 1}, "steps": [step]}
+    )
+    text = text_of(pipeline)
+    assert yaml.safe_load(text)["concurrency"] == {"limit": 1, "when_full": "queue"}
+    assert PipelineCreate.model_validate(read_document(text).fields) == pipeline
