@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from scheduler.domain.schedule import OF_TARGET, BadChange, NoDueTime, Stored, changed, revised, target_of
+from scheduler.domain.schedule import CHECKED, BadChange, NoDueTime, Stored, changed, is_checked, revised, target_of
 from scheduler.ordering import Ordering
 from scheduler.store.firings import FiringStore, NewFiring, Ordered
 from scheduler.store.schedules import ScheduleStore
@@ -54,7 +54,7 @@ class ChangeRoutes:
         times; one that is `completed`, after a change of its times. 404 and 409 as for a new schedule."""
         wanted = self._wanted(await self._read(id), body)
         unheard = False
-        if body.model_fields_set & OF_TARGET and wanted.command is None:
+        if body.model_fields_set & CHECKED and is_checked(target_of(wanted)):
             unheard = not await self._target_exists(wanted)
         async with self.outbox.transaction() as tx:
             return json_response(await self._change(tx, id, body, unheard=unheard))

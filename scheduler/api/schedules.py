@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from scheduler.domain.schedule import NoDueTime, Stored, defined, first_slot
+from scheduler.domain.schedule import NoDueTime, Stored, defined, first_slot, is_checked
 from scheduler.store.listing import Listing
 from scheduler.store.schedules import ScheduleStore
 from schemas.events import EventData, ScheduleCreated, ScheduleDeleted, ScheduleFired
@@ -50,7 +50,7 @@ class ScheduleRoutes:
                 due = new.following and new.following.run_at
                 tx.emit(ScheduleCreated(schedule_id=new.id, target=target, next_run_at=due))
                 response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{new.id}"})
-            if target.command is None and self.verdicts.hearing:
+            if is_checked(target) and self.verdicts.hearing:
                 named = ("pipeline", body.pipeline_id or "") if body.job_id is None else ("job", body.job_id)
                 undo = partial(self._take_back, new.id)
                 await verdict(request, listener, outbox=self.outbox, undo=undo, of=named)

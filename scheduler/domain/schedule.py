@@ -26,6 +26,8 @@ _OF_A_RECURRENCE: Final = ("timezone", "start", "end", "jitter", "overlap", "cat
 _OF_A_COMMAND: Final = frozenset(CommandSpec.model_fields) - {"env"}
 OF_TARGET: Final = frozenset({*TARGETS, *_OF_A_COMMAND, "env", "params"})
 """The fields that decide what a schedule runs."""
+CHECKED: Final = OF_TARGET | {"concurrency_key"}
+"""The fields of which the orchestrator knows whether they are right."""
 
 
 class BadChange(Exception):
@@ -34,6 +36,12 @@ class BadChange(Exception):
     def __init__(self, cause: ValidationError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+def is_checked(target: JobTarget) -> bool:
+    """Whether the orchestrator alone knows that it can run a target. A command can always be run, but its key may have
+    expressions that have no values."""
+    return target.command is None or target.concurrency_key is not None
 
 
 class NoDueTime(Exception):

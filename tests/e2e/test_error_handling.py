@@ -297,6 +297,7 @@ async def test_schedules_and_executions_of_what_does_not_exist_are_404(http: Htt
         ("overlap", {"run_at": "2030-01-01T00:00:00Z", "overlap": "skip"}),
         ("catch_up_limit", {"every": 60, "catch_up": "all", "catch_up_limit": 10**9}),
         ("concurrency_key", {"every": 60, "concurrency_key": "k" * 10_000}),
+        ("concurrency_key", {"every": 60, "concurrency_key": "a-${{ params.q }}"}),
         ("every", {"every": 0.5}),
     ],
 )
