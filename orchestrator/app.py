@@ -92,13 +92,14 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
     reports = bus.consumer(ORCHESTRATOR_RUNS.durable, runs.handle)
     asked = Recall(bus, metrics)
     questions = Questions(database, job_store, submission)
+    scheduled = partial(scheduled_jobs, bus)
     retention_store = RetentionStore(database)
     retention = Retention(
         [
             Jobs(
                 retention_store,
                 work,
-                partial(scheduled_jobs, bus),
+                scheduled,
                 age=settings.retention_jobs,
                 most=settings.retention_jobs_max,
                 keep=settings.retention_jobs_per_pipeline,
@@ -118,7 +119,7 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         apis=[
             approvals.api(ApprovalRoutes(job_store, work)),
             pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission, aside), outbox)),
-            jobs.api(JobRoutes(job_store, work, submission, room, reception, outbox, watch, bus)),
+            jobs.api(JobRoutes(job_store, work, submission, room, reception, outbox, watch, bus, scheduled)),
             concurrency.api(ConcurrencyRoutes(claim_store)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),
             logs.api(LogRoutes(job_store, bus, watch)),

@@ -13,8 +13,10 @@ from pydantic import Field
 from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
 from orchestrator.reception import Reception
+from orchestrator.retention import Scheduled
 from orchestrator.room import JobRoom
 from orchestrator.store.jobs import JobStore
+from orchestrator.store.retention import LOWEST
 from orchestrator.submission import LONG, Submission
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
@@ -74,6 +76,7 @@ class JobRoutes:
     outbox: Outbox
     watch: Watch
     bus: Bus
+    scheduled: Scheduled
 
     async def create_job(self, request: web.Request, body: JobCreate) -> web.StreamResponse:
         """The job runs a pipeline or one inline command. An unknown `pipeline_id` is 404."""
@@ -178,8 +181,9 @@ class JobRoutes:
 
     async def delete_jobs(self, _request: web.Request, query: JobDeletion) -> web.StreamResponse:
         """Deletes the oldest jobs first, with their logs, selected by the time of their end, their status and their
-        labels. It ends after `limit` jobs or 20 s: `more` tells whether to repeat it. If NATS does not delete the
-        logs, the response is 503, and the same request can delete the rest."""
+        labels. Jobs that a schedule will run again stay: `kept` is their number. It ends after `limit` jobs or 20 s:
+        `more` tells whether to repeat it. If NATS does not delete the logs, or the scheduler does not answer, the
+        response is 503, and the same request can delete the rest."""
         statuses = [query.status] if query.status else sorted(JOB.final)
         moment, labels = query.ended_before, query.labels()
         if query.dry_run:
@@ -190,16 +194,22 @@ class JobRoutes:
         clock = asyncio.get_running_loop().time
         until = clock() + DELETING_JOBS
         logs_since = await self._logs_since()
-        deleted = 0
+        deleted = kept = 0
         for status in statuses:
+            after = LOWEST
             while deleted < query.limit and clock() < until:
                 at_once = min(DELETED_AT_ONCE, query.limit - deleted)
-                page = await self.jobs.over_before(status, moment, labels, logs_since=logs_since, limit=at_once)
+                page = await self.jobs.over_before(
+                    status, moment, labels, after=after, logs_since=logs_since, limit=at_once
+                )
                 if not page:
                     break
+                after = max(page)
+                for needed in await self.scheduled(page):
+                    kept += page.pop(needed, None) is not None
                 await _delete_logs(self.bus, [execution for executions in page.values() for execution in executions])
-                deleted += len(await self.work.delete(page))
-        return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit or clock() >= until))
+                deleted += len(await self.work.delete(page)) if page else 0
+        return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit or clock() >= until, kept=kept))
 
     async def _logs_since(self) -> datetime:
         """The end of the oldest executions whose logs may still be kept. Raises BusUnavailable."""

@@ -1,5 +1,5 @@
 -- name: jobs_over_before
--- The oldest jobs of a status that ended before a moment, each with the ids of its executions whose logs may be kept.
+-- The oldest jobs of a status after an id that ended before a moment, each with the ids of its executions whose logs may be kept.
 select
     j.id::text as id,
     array(
@@ -8,6 +8,7 @@ select
     ) as executions
 from jobs j
 where j.status = :status::text and j.finished_at < :before::timestamptz and j.id < :below::uuid
+    and j.id > :after::uuid
     and j.labels @> :labels::jsonb and j.labels <> '{}' -- if given
 order by j.id
 limit :limit

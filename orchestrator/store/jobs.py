@@ -142,11 +142,18 @@ class JobStore:
         return await self._database.fetch(self._sql["get_job_executions"], job_id)
 
     async def over_before(
-        self, status: JobStatus, moment: datetime, labels: Mapping[str, str], *, logs_since: datetime, limit: int
+        self,
+        status: JobStatus,
+        moment: datetime,
+        labels: Mapping[str, str],
+        *,
+        after: str,
+        logs_since: datetime,
+        limit: int,
     ) -> dict[str, list[str]]:
-        """The oldest jobs with a final status and these labels that ended before `moment`: by job id, the ids of their
-        executions that did not end before `logs_since`."""
-        values = _over_before(status, moment, labels, limit) | {"logs_since": logs_since}
+        """The oldest jobs, in the order of their ids, with an id above `after`, a final status and these labels that
+        ended before `moment`: by job id, the ids of their executions that did not end before `logs_since`."""
+        values = _over_before(status, moment, labels, limit) | {"after": after, "logs_since": logs_since}
         sql, arguments = narrowed_by(self._sql["jobs_over_before"], values)
         return {row["id"]: row["executions"] for row in await self._database.fetch(sql, *arguments)}
 

@@ -275,6 +275,11 @@ class JobsDeleted(Model):
     deleted: int = Field(
         description="How many jobs were deleted, together with their logs; with `dry_run`, how many match."
     )
+    kept: int = Field(
+        0,
+        description="How many jobs match and were not deleted, because a schedule will run them again; with `dry_run`, "
+        "they are not counted apart.",
+    )
     more: bool = Field(description="Whether more jobs may match: if so, repeat the request.")
     dry_run: bool = Field(False, description="Whether nothing was deleted, because the request was a trial.")
 

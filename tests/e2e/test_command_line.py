@@ -439,7 +439,8 @@ async def test_old_jobs_are_pruned_by_their_age(platform: Platform) -> None:
     assert ended[0] == 0
     trial = ["prune", "--older-than", "0s", "--label", label, "--dry-run"]
     assert await hodei(platform, *trial) == (0, "would delete 1 job\n", "")
-    assert json.loads((await hodei(platform, *trial, "--json"))[1]) == {"deleted": 1, "more": False, "dry_run": True}
+    counted = json.loads((await hodei(platform, *trial, "--json"))[1])
+    assert counted == {"deleted": 1, "kept": 0, "more": False, "dry_run": True}
     assert await hodei(platform, *trial, "--status", "failed") == (0, "would delete 0 jobs\n", "")
     assert await hodei(platform, *trial[:-1]) == (0, "deleted 1 job\n", "")
     assert await hodei(platform, *trial) == (0, "would delete 0 jobs\n", "")

@@ -26,11 +26,14 @@ from schemas.events import (
     TaskQueued,
     TaskScheduled,
 )
+from schemas.questions import SCHEDULED_JOBS, JobsQuestion, ScheduledJobs
 from schemas.states import Reason
-from shared.bus import Bus, Consumer
+from shared.bus import Answering, Bus, Consumer, answer, questions_asked
+from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.postgres import Database
 from shared.service import Service, start_all, stop_all
+from shared.telemetry import Metrics
 from shared.web import WebServer
 
 E = TypeVar("E", bound=EventData)
@@ -199,6 +202,29 @@ async def house(
         await stop_all(started, deadline=10)
         await database.stop()
         await bus.stop()
+
+
+@dataclass
+class Scheduler:
+    """The scheduler, which is asked whether a schedule will run a job again."""
+
+    needs: set[str] = field(default_factory=set)
+    away: bool = False
+
+    async def answer(self, asked: JobsQuestion) -> ScheduledJobs:
+        if self.away:
+            raise Unavailable("database")
+        return ScheduledJobs(scheduled=[one for one in asked.job_ids if one in self.needs])
+
+
+@pytest.fixture
+async def scheduler(house: House) -> AsyncIterator[Scheduler]:
+    one = Scheduler()
+    answering = Answering(house.bus, questions_asked(Metrics()), [answer(SCHEDULED_JOBS, one.answer)])
+    await answering.start()
+    await house.bus.flush()
+    yield one
+    await answering.stop()
 
 
 def scheduled(order: TaskQueued, *, execution_id: str | None = None, worker_id: str | None = None) -> TaskScheduled:

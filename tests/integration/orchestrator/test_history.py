@@ -14,7 +14,9 @@ from schemas.ids import first_id_at
 from shared import masking
 from shared.bus import Bus
 from shared.ids import new_id
-from tests.integration.orchestrator.conftest import House, chunk, finished, scheduled
+from tests.integration.orchestrator.conftest import House, Scheduler, chunk, finished, scheduled
+
+pytestmark = pytest.mark.usefixtures("scheduler")
 
 STEP: dict[str, Any] = {
     "name": "build",
@@ -140,17 +142,34 @@ async def test_many_old_jobs_are_deleted_with_one_request(house: House) -> None:
 
     digits = datetime.now(UTC).strftime("%Y%m%d%H%M%S")  # which are not milliseconds since 1970
     await house.call("DELETE", f"/api/v1/jobs?before={digits}", status=422)
-    assert await _delete(house, f"before={earlier}") == {"deleted": 0, "more": False, "dry_run": False}
+    assert await _delete(house, f"before={earlier}") == {"deleted": 0, "kept": 0, "more": False, "dry_run": False}
     first = await _delete(house, f"before={later}&status=succeeded&limit=2")
-    assert first == {"deleted": 2, "more": True, "dry_run": False}
+    assert first == {"deleted": 2, "kept": 0, "more": True, "dry_run": False}
     assert [job["id"] for job in await house.get("/api/v1/jobs")] == [waiting["id"], over[3]["id"], over[2]["id"]]
     assert (await _delete(house, f"before={later}&status=failed"))["deleted"] == 0
     assert (await _delete(house, f"finished_before={later}&limit=1"))["more"] is True, "an earlier name of `before`"
-    assert await _delete(house, f"before={later}") == {"deleted": 1, "more": False, "dry_run": False}
+    assert await _delete(house, f"before={later}") == {"deleted": 1, "kept": 0, "more": False, "dry_run": False}
     assert [job["id"] for job in await house.get("/api/v1/jobs")] == [waiting["id"]]
     await house.get(f"/api/v1/jobs/{over[0]['id']}", status=404)
     told = await house.ears.wait(JobDeleted, 4)
     assert {(one.job_id, one.cause) for one in told} == {(job["id"], "request") for job in over}
+
+
+async def test_jobs_that_a_schedule_will_run_again_stay(
+    house: House, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "DELETED_AT_ONCE", 2)
+    pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
+    over = [(await house.submit(pipeline_id=pipeline["id"]))["id"] for _ in range(5)]
+    scheduler.needs = {*over[:3], new_id()}
+    later = _later()
+
+    scheduler.away = True
+    await house.call("DELETE", f"/api/v1/jobs?before={later}", status=503)
+    assert len(await house.get("/api/v1/jobs")) == 5
+    scheduler.away = False
+    assert await _delete(house, f"before={later}") == {"deleted": 2, "kept": 3, "more": False, "dry_run": False}
+    assert [job["id"] for job in await house.get("/api/v1/jobs")] == over[2::-1]
 
 
 @pytest.mark.parametrize(
@@ -199,14 +218,15 @@ async def test_a_trial_stops_counting_at_a_limit(house: House, monkeypatch: pyte
     pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
     for _ in range(3):
         await house.submit(pipeline_id=pipeline["id"])
-    assert await _delete(house, f"before={_later()}&dry_run=true") == {"deleted": 2, "more": True, "dry_run": True}
+    counted = await _delete(house, f"before={_later()}&dry_run=true")
+    assert counted == {"deleted": 2, "kept": 0, "more": True, "dry_run": True}
 
 
 async def test_a_deletion_ends_after_its_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "DELETING_JOBS", 0.0)
     pipeline = await house.post("/api/v1/pipelines", {"name": "empty"})
     await house.submit(pipeline_id=pipeline["id"])
-    assert await _delete(house, f"before={_later()}") == {"deleted": 0, "more": True, "dry_run": False}
+    assert await _delete(house, f"before={_later()}") == {"deleted": 0, "kept": 0, "more": True, "dry_run": False}
 
 
 async def test_logs_that_have_expired_are_not_deleted_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,7 @@ SAVED: list[object] = [
 ]
 
 OVER: dict[str, object] = {"status": "failed", "before": NOW, "below": IDS[0], "limit": 100}
+PAGE_OVER = OVER | {"after": MIDDLE, "logs_since": NOW}
 
 CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("lock_jobs", [IDS], {"jobs_pkey"}),
@@ -150,8 +151,16 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_jobs", _list(created_after=NOW, created_before=NOW + timedelta(hours=1)), {"jobs_created"}),
     ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE), {"jobs_pkey"}),
     ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE, status="running"), {"jobs_status"}),
-    ("jobs_over_before", OVER | {"labels": None, "logs_since": NOW}, {"jobs_status", "executions_pkey"}),
-    ("jobs_over_before", OVER | {"labels": {"team": "web"}, "logs_since": NOW}, {"jobs_labels", "executions_pkey"}),
+    (
+        "jobs_over_before",
+        PAGE_OVER | {"labels": None},
+        {"jobs_status", "executions_pkey"},
+    ),
+    (
+        "jobs_over_before",
+        PAGE_OVER | {"labels": {"team": "web"}},
+        {"jobs_labels", "executions_pkey"},
+    ),
     ("count_jobs_over_before", OVER | {"labels": None}, {"jobs_status"}),
     ("count_jobs_over_before", OVER | {"labels": {"team": "web"}}, {"jobs_labels"}),
     ("newest_jobs_over", [IDS[0], 1000], {"jobs_status"}),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,15 +16,16 @@ from orchestrator.retention import JOBS_AT_ONCE, PAGE
 from orchestrator.store.retention import RetentionStore
 from schemas.events import JobDeleted
 from schemas.ids import first_id_at
-from schemas.questions import MISSING_JOBS, SCHEDULED_JOBS, JobsQuestion, ScheduledJobs
-from shared.bus import Answering, Consumer, answer, ask, questions_asked
-from shared.errors import Unavailable
+from schemas.questions import MISSING_JOBS, JobsQuestion
+from shared.bus import Consumer, ask
 from shared.ids import new_id
 from shared.retention import Retention
 from shared.retention_settings import LONGEST
 from shared.service import Service, start_all, stop_all
 from shared.telemetry import Metrics
-from tests.integration.orchestrator.conftest import House
+from tests.integration.orchestrator.conftest import House, Scheduler
+
+pytestmark = pytest.mark.usefixtures("scheduler")
 
 AGE = timedelta(days=30)
 NOW = datetime.now(UTC)
@@ -75,29 +74,6 @@ async def jobs(
         *(ids, status),
     )
     return sorted(ids)
-
-
-@dataclass
-class Scheduler:
-    """The scheduler, which is asked whether a schedule will run a job again."""
-
-    needs: set[str] = field(default_factory=set)
-    away: bool = False
-
-    async def answer(self, asked: JobsQuestion) -> ScheduledJobs:
-        if self.away:
-            raise Unavailable("database")
-        return ScheduledJobs(scheduled=[one for one in asked.job_ids if one in self.needs])
-
-
-@pytest.fixture(autouse=True)
-async def scheduler(house: House) -> AsyncIterator[Scheduler]:
-    one = Scheduler()
-    answering = Answering(house.bus, questions_asked(Metrics()), [answer(SCHEDULED_JOBS, one.answer)])
-    await answering.start()
-    await house.bus.flush()
-    yield one
-    await answering.stop()
 
 
 async def purge(house: House) -> Counter[str]:
