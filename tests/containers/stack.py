@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from tests.standins.engine import LEFT_OUT
 
@@ -62,9 +62,25 @@ class Stack:
         self.wait_until(self.services(), "healthy", within=120)
 
     def remove(self) -> None:
-        self.compose("down", "--volumes", "--timeout", "30", deadline=300)
+        eventually(self._down, within=60, what="all containers and networks are removed")
         if self._volumes:  # those without a name outlive their containers
             docker("volume", "rm", "--force", *self._volumes)
+
+    def _down(self) -> Literal[True] | None:
+        try:
+            self.compose("down", "--volumes", "--timeout", "30", deadline=300)
+        except AssertionError as error:
+            if "has active endpoints" not in str(error):
+                raise
+            self._disconnect_all()
+            return None
+        return True
+
+    def _disconnect_all(self) -> None:
+        """The engine may keep the endpoint of a container that was killed, and with it the network."""
+        for network in docker("network", "ls", "--quiet", "--filter", f"name={PROJECT}_").split():
+            for endpoint in json.loads(docker("network", "inspect", network))[0]["Containers"].values():
+                docker("network", "disconnect", "--force", network, endpoint["Name"])
 
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers, running or not, oldest first."""
