@@ -37,7 +37,7 @@ def test_the_whole_e2e_suite_passes_against_the_containers(local: Stack, capsys:
     }
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/e2e", "-q", "-rs", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "tests/e2e", "-q", "-rfEs", "-p", "no:cacheprovider"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from tests.e2e.framework.waiting import eventually
 from tests.e2e.test_command_line import hodei
 
 
+@pytest.mark.usefixtures("own_platform")  # its worker writes into the folder
 async def test_only_as_many_commands_run_at_once_as_the_limit_lets(client: Client, tmp_path: Path) -> None:
     """Each command notes how many of them run; a job that ends lets the next begin."""
     key = unique("key")

@@ -124,14 +124,14 @@ async def test_a_schedule_repeats_and_a_name_that_two_have_is_refused(platform: 
 
 
 async def test_a_crontab_is_imported_and_a_second_import_changes_nothing(
-    platform: Platform, client: Client, tmp_path: Path
+    own_platform: Platform, client: Client, tmp_path: Path
 ) -> None:
     source, file, made = unique("crontab"), tmp_path / "crontab", tmp_path / "made"
     file.write_text(CRONTAB.format(file=made))
     arguments = ("import-crontab", str(file), "--source", source, "--timezone", "UTC")
 
     async def actions(*more: str) -> list[str]:
-        return [one["action"] for one in await lines(platform, *arguments, *more)]
+        return [one["action"] for one in await lines(own_platform, *arguments, *more)]
 
     async def imported() -> dict[str, Any]:
         return {one.cron: one async for one in client.schedules() if one.labels.get("crontab") == source}
@@ -171,7 +171,7 @@ async def test_a_crontab_is_imported_and_a_second_import_changes_nothing(
     assert {one.id for one in after.values()} == {one.id for one in before.values()}
     assert after["45 2 * * *"].id == nightly.id
     assert after["45 2 * * *"].status is ScheduleStatus.PAUSED
-    code, out, err = await hodei(platform, "schedules", *arguments, "--dry-run")
+    code, out, err = await hodei(own_platform, "schedules", *arguments, "--dry-run")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "3 unchanged"
     for one in after.values():
