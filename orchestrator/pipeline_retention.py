@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from orchestrator.store.retention import HIGHEST, LOWEST, RetentionStore
+from orchestrator.store.retention import RetentionStore
+from schemas.ids import HIGHEST, LOWEST
 from shared.clock import now
 from shared.retention import Batch
 

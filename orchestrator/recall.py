@@ -14,6 +14,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore
 from orchestrator.unit_of_work import UnitOfWork
 from schemas.events import EventData, ExecutionFinished, ExecutionLost, ExecutionReturned, LogSummary, ScheduleFinished
+from schemas.ids import LOWEST
 from schemas.questions import FinishedAgain, JobsQuestion, Overdue, RecallAnswer, RecallQuestion
 from schemas.states import ExecutionStatus, JobStatus, Reason
 from shared.clock import now
@@ -21,7 +22,7 @@ from shared.outbox import Outbox
 from shared.recall import Recall, Walk, answered
 from shared.service import Counts, Loop
 
-START: Final = ("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000")
+START: Final = (LOWEST, LOWEST)
 ROUND: Final = (JobStatus.RUNNING, JobStatus.PENDING)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from orchestrator.store.retention import HIGHEST, LOWEST, JobDue, RetentionStore
+from orchestrator.store.retention import JobDue, RetentionStore
 from orchestrator.unit_of_work import UnitOfWork
-from schemas.ids import id_above
+from schemas.ids import HIGHEST, LOWEST, id_above
 from schemas.questions import SCHEDULED_JOBS, JobsQuestion
 from shared.bus import Bus, ask
 from shared.clock import now

@@ -12,6 +12,10 @@ from typing import Final
 UUID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _UUID: Final = re.compile(UUID_PATTERN)
 
+LOWEST: Final = "00000000-0000-0000-0000-000000000000"
+HIGHEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+"""The ids that bound all others: where a walk through rows in the order of their ids begins."""
+
 
 def is_id(text: str) -> bool:
     """Tell whether `text` is a UUID in canonical form (any version); anything else names nothing (404)."""

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from schemas.agents import Heartbeat
 from schemas.events import EventData, ExecutionRequested, ExecutionStarted, JobTarget
+from schemas.ids import LOWEST
 from schemas.questions import Overdue, RecallAnswer, RecallQuestion
 from schemas.states import ExecutionStatus
 from shared.clock import now
@@ -24,7 +25,7 @@ from worker_manager.domain import recall
 from worker_manager.domain.recall import KnownExecution
 from worker_manager.store.executions import ExecutionStore
 
-START: Final = "00000000-0000-0000-0000-000000000000"
+START: Final = LOWEST
 ROUND: Final = (ExecutionStatus.RUNNING, ExecutionStatus.PENDING)
 MOST: Final = 20_000
 """Workers whose holdings are remembered."""

@@ -15,14 +15,13 @@ from prometheus_client import Counter
 
 from schemas.cloudevents import CloudEvent
 from schemas.events import EventData, JobDeleted
-from schemas.ids import first_id_at, id_above
+from schemas.ids import LOWEST, first_id_at, id_above
 from schemas.questions import MISSING_JOBS, JobsQuestion
 from shared.bus import Bus, ask
 from shared.clock import now
 from shared.retention import REST, REST_FACTOR, Batch
 from worker_manager.store.retention import RetentionStore
 
-LOWEST: Final = "00000000-0000-0000-0000-000000000000"
 PAGE: Final = 500
 """Executions that one statement looks at, and the most that one deletes."""
 SETTLED: Final = timedelta(days=1)

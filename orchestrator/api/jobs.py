@@ -16,10 +16,10 @@ from orchestrator.reception import Reception
 from orchestrator.retention import Scheduled
 from orchestrator.room import JobRoom
 from orchestrator.store.jobs import JobStore
-from orchestrator.store.retention import LOWEST
 from orchestrator.submission import LONG, Submission
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
+from schemas.ids import LOWEST
 from schemas.rest.jobs import (
     Job,
     JobChange,

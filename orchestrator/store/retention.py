@@ -3,12 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from shared.postgres import Database, load_queries
-
-LOWEST: Final = "00000000-0000-0000-0000-000000000000"
-HIGHEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from scheduler.store.schedules import Broken, unreadable
 from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFinished, ScheduleFired, ScheduleRefused
+from schemas.ids import LOWEST
 from schemas.refusals import RefusalReason
 from schemas.rest.schedules import FIRINGS_KEPT
 from schemas.states import FiringKind, FiringOutcome, Reason
@@ -17,7 +18,7 @@ from shared.postgres import Column, Database, Page, Record, Rows, Transaction, l
 
 _log = structlog.get_logger(__name__)
 
-START: Final = "00000000-0000-0000-0000-000000000000"
+START: Final = LOWEST
 _GONE: Final = frozenset({RefusalReason.NOT_FOUND, RefusalReason.CONFLICT})
 """Reasons for which the next firing would be refused as well."""
 
