@@ -6,12 +6,13 @@ VENV   := .venv
 # Programs run as modules of this Python: the scripts beside it name it by its path, in which a shell expands a $.
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-PYTEST_WORKERS ?= 2
+# One more than CI's machine has cores: many tests wait for a time to pass.
+PYTEST_WORKERS ?= 3
 # TEST_BACKEND=testcontainers runs integration and e2e on containers: those of the engine that answers, or of our own.
 ENGINE_testcontainers := $(BIN)/python -m tests.standins run --images nats,postgres --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-pipelines bench-waiting bench-overload bench-recovery bench-footprint bench-history soak docs lock clean
+.PHONY: help setup demo up test test-smoke test-compose test-unit lint format types imports check promtool bench bench-access bench-access-cost bench-pipelines bench-waiting bench-overload bench-recovery bench-footprint bench-history bench-lists bench-logs bench-log-page bench-pages soak docs screenshots lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +38,7 @@ test: $(STAMP) ## Run all tests but those of the images
 
 test-smoke: $(STAMP) ## Run a few tests of each kind on containers of NATS and PostgreSQL
 	TEST_BACKEND=testcontainers $(ENGINE_testcontainers) $(BIN)/python -m pytest tests/integration tests/e2e \
-	  -m smoke -n $(PYTEST_WORKERS) --dist worksteal -q
+	  -m smoke -n 2 --dist worksteal -q
 
 test-compose: $(STAMP) ## Build the images, start the containers, run the e2e suite and more against them
 	$(BIN)/python -m tests.standins run -- $(BIN)/python -m pytest tests/containers -q
@@ -63,7 +64,8 @@ check: lint types imports ## Check style, types and imports
 
 promtool: ## Check Prometheus's configuration and rules, and test every alert (needs Debian's package prometheus)
 	@command -v promtool >/dev/null || { echo "skipped: there is no promtool here (apt-get install prometheus)"; exit 0; } && \
-	  promtool check config compose/prometheus/prometheus.yml && \
+	  promtool check config --syntax-only compose/prometheus/prometheus.yml && \
+	  promtool check config --syntax-only compose/prometheus/production.yml && \
 	  promtool check rules compose/prometheus/rules/*.yml && \
 	  promtool test rules compose/prometheus/tests/*.yml
 
@@ -72,6 +74,13 @@ bench: $(STAMP) ## Measure throughput, latency, start-up and memory, and print a
 
 bench-pipelines: $(STAMP) ## Measure what a finished task costs in small and large jobs, and a chain of 40 steps
 	$(BIN)/python -m benchmarks.pipelines
+
+bench-access: $(STAMP) ## Measure what the check of a token costs a request
+	$(BIN)/python -m benchmarks.access
+
+# Options: make bench-access-cost ACCESS_COST="--pairs 12".
+bench-access-cost: $(STAMP) ## Compare a platform with access on with one with access off
+	$(BIN)/python -m benchmarks.access_cost $(ACCESS_COST)
 
 # Options: make bench-waiting WAITING="--tasks 20000 --env-bytes 20000".
 bench-waiting: $(STAMP) ## Measure the memory of a scheduler with 200,000 waiting tasks
@@ -93,6 +102,21 @@ bench-footprint: $(STAMP) ## Measure the bytes that a finished job takes in ever
 bench-history: $(STAMP) ## Compare a platform with 1,000,000 finished jobs with one that has 1,000, and delete 100,000
 	$(BIN)/python -m benchmarks.history $(HISTORY)
 
+# Options: make bench-lists LISTS="--jobs 100000".
+bench-lists: $(STAMP) ## Time every list and number that the console asks for, with 1,000,000 finished jobs
+	$(BIN)/python -m benchmarks.lists $(LISTS)
+
+# Options: make bench-logs LOGS="--megabytes 100".
+bench-logs: $(STAMP) ## Measure parts of a log of 500 MB: its first page, its last lines, and a search
+	$(BIN)/python -m benchmarks.logs $(LOGS)
+
+# Options: make bench-log-page LOG_PAGE="--megabytes 100".
+bench-log-page: $(STAMP) ## Measure how the console opens and scrolls a log of 500 MB, in a headless Chromium
+	$(BIN)/python -m benchmarks.log_page $(LOG_PAGE)
+
+bench-pages: $(STAMP) ## Measure how soon the console's pages are filled, in a headless Chromium
+	$(BIN)/python -m benchmarks.pages
+
 MINUTES ?= 10
 # Options: make soak MINUTES=60 SOAK="--rate 50".
 soak: $(STAMP) ## Run a platform at a fixed rate for MINUTES, and print memory, files and sizes over time
@@ -100,6 +124,9 @@ soak: $(STAMP) ## Run a platform at a fixed rate for MINUTES, and print memory, 
 
 docs: $(STAMP) ## Generate the pages of docs/ that come from the code
 	$(BIN)/python -m docs.generate
+
+screenshots: $(STAMP) ## Take the pictures of docs/console, of a platform that is started for it
+	$(BIN)/python -m tests.e2e.console.screenshots
 
 PIP_COMPILE = .lock-venv/bin/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links

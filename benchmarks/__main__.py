@@ -23,6 +23,7 @@ from rich.table import Table
 from benchmarks.running import NotStarted, processes, running_platform
 from hodei.client import Client
 from hodei.up import Platform
+from hodei.up_keys import UpKeys
 from hodei.up_settings import variable_of
 from schemas.rest.jobs import JobCreate
 
@@ -125,6 +126,7 @@ async def start_ups(platform: Platform) -> dict[str, tuple[float, float]]:
                 port = free.getsockname()[1]
             environment = {
                 **os.environ,
+                **UpKeys(platform.settings).of_service(name),
                 "NATS_URL": platform.nats_url,
                 "DATABASE_URL": platform.database_url,
                 variable_of(name): str(port),

@@ -46,9 +46,12 @@ class Original:
     lines: dict[str, bytes]
 
 
-async def original(client: Client, connection: asyncpg.Connection[Any]) -> Original:
-    """Run a job, and read its rows once all services have recorded its end."""
-    job = await client.submit(JobCreate(command=["/bin/true"], type="exec", name="true"))
+TRUE: Final = JobCreate(command=["/bin/true"], type="exec", name="true")
+
+
+async def original(client: Client, connection: asyncpg.Connection[Any], wanted: JobCreate = TRUE) -> Original:
+    """Run a job of one step, and read its rows once all services have recorded its end."""
+    job = await client.submit(wanted)
     await client.wait(job.id, timeout=30)
     detail = await client.job(job.id)
     [task] = detail.tasks

@@ -29,6 +29,7 @@ from hodei.embedded.nats import EmbeddedNats
 from hodei.embedded.postgres import EmbeddedPostgres
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
+from orchestrator.domain.standing import Reported
 from orchestrator.domain.wanted import RunnablePipeline, wanted_of_pipeline
 from orchestrator.memory import RunMemory
 from orchestrator.settings import OrchestratorSettings
@@ -162,11 +163,11 @@ async def stored(work: UnitOfWork, outbox: Outbox, steps: Sequence[Mapping[str, 
     reports = reports_of(job)
     async with outbox.transaction() as tx:
         work.create(tx, [job])
-    if earlier := [report for batch in reports[:-most] for report in batch]:
+    if earlier := [Reported(report) for batch in reports[:-most] for report in batch]:
         await work.apply(earlier, now())
     start = time.perf_counter()
     for batch in reports[-most:]:
-        applied = await work.apply(batch, now())
+        applied = await work.apply([Reported(report, by_agent=True) for report in batch], now())
     seconds = time.perf_counter() - start
     _check(applied.runs[job.run.job.id].job.status)
     return seconds / min(most, len(reports))

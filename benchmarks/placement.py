@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from scheduler.domain.desk import Desk
 from scheduler.domain.model import Moment, Task
 from scheduler.domain.placement import Snapshot, place
-from schemas.agents import Heartbeat
+from schemas.agents import PROTOCOL, Heartbeat
 from schemas.events import ExecutionFinished, TaskQueued
 from schemas.specs import Resources, RunSpec
 from schemas.states import ExecutionStatus
@@ -29,6 +29,7 @@ def a_desk(*, tasks: int, workers: int, slots: int, shapes: int) -> Desk:
     for number in range(workers):
         desk.heartbeat(
             Heartbeat(
+                protocol=PROTOCOL,
                 worker_id=f"w{number:06}",
                 incarnation="i",
                 slots=slots,

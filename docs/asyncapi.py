@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, type_name
 from schemas.events import EVENT_TYPES, EventData, LogChunk
-from schemas.subjects import EVENTS, LOGS, Catalogue
+from schemas.subjects import EVENTS, LOGS, NOT_ON_FEED, REPORTS, Catalogue
 
 Json = dict[str, Any]
 
@@ -26,7 +26,9 @@ What happens on the platform, over NATS. `hodei` at the beginning of each subjec
 
 The *bus* has one subject for each type, each message a batch of one or more events, on the JetStream stream \
 `hodei-events`, which can be replayed. The *feed* says the same events one by one on core NATS, with the id in the \
-subject, and may lag under load. An execution's output is on `hodei.logs.<execution id>`, on the stream `hodei-logs`.
+subject, and may lag under load. An execution's output is on `hodei.logs.<execution id>.<worker id>`, on the stream \
+`hodei-logs`. The reports of workers are on subjects that end with the worker's id; on the same subjects without it, \
+services publish reports again that others have missed.
 
 Event types only ever gain optional fields; anything else is a new version of the type. Deliveries may repeat: the \
 event's `id` does not change. Members that are null are left out."""
@@ -40,7 +42,7 @@ def document() -> str:
         logs = model is LogChunk
         channels |= _log_channel() if logs else _event_channels(event_type)
         messages[f"{event_type}.batch"] = _message(event_type, model, batch=True)
-        if not logs:
+        if not logs and event_type.partition(".")[0] not in NOT_ON_FEED:
             messages[event_type] = _message(event_type, model, batch=False)
     whole = {
         "asyncapi": ASYNCAPI,
@@ -61,7 +63,16 @@ def document() -> str:
 
 def _event_channels(event_type: str) -> Json:
     subjects, [plural, verb] = Catalogue(), event_type.split(".")
-    return {
+    by_agents: Json = {}
+    if event_type in REPORTS:
+        by_agents[f"bus.{event_type}.worker"] = {
+            "address": subjects.report(event_type, "{worker_id}"),
+            "description": f"On the stream `{subjects.stream(EVENTS)}`. The worker's agent publishes it.",
+            "parameters": {"worker_id": {"description": "The id of the worker whose report this is."}},
+            "messages": {"batch": {"$ref": f"#/components/messages/{event_type}.batch"}},
+        }
+    channels: Json = {
+        **by_agents,
         f"bus.{event_type}": {
             "address": subjects.event(event_type),
             "description": f"On the stream `{subjects.stream(EVENTS)}`.",
@@ -74,15 +85,21 @@ def _event_channels(event_type: str) -> Json:
             "messages": {"event": {"$ref": f"#/components/messages/{event_type}"}},
         },
     }
+    if plural in NOT_ON_FEED:
+        del channels[f"feed.{event_type}"]
+    return channels
 
 
 def _log_channel() -> Json:
     subjects = Catalogue()
     return {
         "logs": {
-            "address": subjects.logs("{execution_id}"),
+            "address": subjects.logs("{execution_id}", "{worker_id}"),
             "description": f"On the stream `{subjects.stream(LOGS)}`.",
-            "parameters": {"execution_id": {"description": "The id of the execution whose output this is."}},
+            "parameters": {
+                "execution_id": {"description": "The id of the execution whose output this is."},
+                "worker_id": {"description": "The id of the worker that it runs on."},
+            },
             "messages": {"batch": {"$ref": f"#/components/messages/{LogChunk.event_type}.batch"}},
         }
     }

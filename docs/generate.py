@@ -15,7 +15,7 @@ import nats_exporter.app
 import orchestrator.app
 import scheduler.app
 import worker_manager.app
-from docs import asyncapi, log_events
+from docs import asyncapi, command_line, log_events
 from nats_exporter.settings import NatsExporterSettings
 from orchestrator.domain import flow
 from orchestrator.settings import OrchestratorSettings
@@ -24,7 +24,7 @@ from schemas import states
 from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE
 from schemas.events import EVENT_TYPES
 from schemas.questions import QUESTIONS
-from schemas.subjects import CONSUMERS, Catalogue
+from schemas.subjects import CONSUMERS, REPORTS, Catalogue
 from shared.service import Service
 from shared.telemetry import Declared
 from shared.web import DOCUMENT, METRICS, WebServer
@@ -104,10 +104,21 @@ def event_catalogue() -> str:
     """Every event type, its fields, and who consumes it."""
     parts = [
         "# Events\n\nGenerated from `schemas/events/` and `schemas/subjects.py` by `make docs`. The bus subject is"
-        " `hodei.<type>`; each message there, and each on `hodei.logs.<execution id>`, is a CloudEvents batch with the"
+        " `hodei.<type>`. The reports of workers (`"
+        + "`, `".join(REPORTS)
+        + "`) are on `hodei.<type>.<worker id>`, so that NATS can check who publishes them; on `hodei.<type>` services"
+        " publish those again that others have missed. Each message there, and each on"
+        " `hodei.logs.<execution id>.<worker id>`, is a CloudEvents batch with the"
         f" header `Content-Type: {BATCH_CONTENT_TYPE}`. On the feed each event stands alone on"
         f" `hodei.feed.<plural>.<id>.<verb>`, with `Content-Type: {EVENT_CONTENT_TYPE}`. For tools the same, with the"
-        " schemas of subjects, headers and payloads, is in [asyncapi.json](asyncapi.json) (AsyncAPI 3).\n"
+        " schemas of subjects, headers and payloads, is in [asyncapi.json](asyncapi.json) (AsyncAPI 3).\n\n"
+        "Without NATS, the events of the feed can be followed over HTTP, even with `HODEI_FEED=off`:"
+        " `GET /api/v1/events` of the orchestrator is a `text/event-stream` of them, filtered by `types`, `job_id` and"
+        " `worker_id`, from the time `since`, resumed with `Last-Event-ID`; `hodei events` and the Python client's"
+        " `feed()` use it. Events are kept for 7 days. Over HTTP, the data of"
+        " events have no `run`, `target`, `inputs` and `outputs`, which may hold secrets.\n\n```bash\ncurl -N"
+        " 'http://localhost:8080/api/v1/events?types=jobs.failed,workers.*'\nhodei events --type 'jobs.*' --since 1h\n"
+        "```\n"
     ]
     for name, model in sorted(EVENT_TYPES.items()):
         takers = [f"`{spec.durable}`" for spec in CONSUMERS if name in spec.event_types]
@@ -187,7 +198,7 @@ ServiceMetrics = Mapping[str, Sequence[Declared]]
 def declared_metrics() -> ServiceMetrics:
     """Wire every process, start none, and see what it has declared."""
     with tempfile.TemporaryDirectory() as folder:
-        given = {"HODEI_DATA_DIR": folder}
+        given = {"HODEI_DATA_DIR": folder, "HODEI_TLS_CERT": "not read", "HODEI_TLS_KEY": "not read"}
         return {
             "orchestrator": _declared(lambda: orchestrator.app.build(OrchestratorSettings()), given),
             "scheduler": _declared(lambda: scheduler.app.build(SchedulerSettings()), given),
@@ -224,7 +235,8 @@ curl "http://localhost:8081/api/v1/queue?requires=gpu=yes&label=stage=test"
 On the command line, filters are options. A time may also be an age, and an id may be its last 8 characters:
 
 ```bash
-hodei jobs --label team=web --label tier=1 --status failed --created-after 12h
+hodei jobs --label team=web --label tier=1 --status failed --status cancelled --created-after 12h
+hodei jobs --pipeline deploy --parameter env=prod --name "nightly*" --finished-after 1d
 hodei executions --worker-name north --exit-code 137 --json
 hodei workers list --label zone=north --drained
 hodei queue --requires gpu=yes --label stage=test
@@ -242,20 +254,66 @@ async for execution in client.executions(worker_name="north", created_after=date
 - An entry must match all filters. `label` and `requires` are KEY=VALUE and may be repeated.
 - `label` is about labels of the entry itself: those of a job, of a worker, and, for the queue and executions, of the
   step. A step has the labels that its pipeline gives it; those of its job are not among them.
-- `name` and `worker_name` must match the whole name. An id that is not a UUID matches nothing. Any other invalid
-  value is refused with 422; the error names the parameter.
+- `name` must match the whole name; of jobs, pipelines, schedules and workers, `name=nightly*` matches all names that
+  begin with `nightly`. `worker_name` must match the whole name.
+- An id that is not a UUID matches nothing. Any other invalid value is refused with 422; the error names the parameter.
+- `status` of jobs may have several values: `status=failed,cancelled`. `pipeline` is the id or the name of a pipeline.
+- `parameter` is KEY=VALUE and may be repeated. The value is written as `GET /api/v1/jobs/{id}` shows it. Parameters
+  that look like secrets are not found.
+- `created_by`, `updated_by`, `cancelled_by` and `drained_by` take the id or the name of a token. They match nothing
+  that was done with access off. `created_by` of a job of a schedule is who created the schedule; of an execution, who
+  requested it with `POST /api/v1/execute`.
 - `created_after` is inclusive, `created_before` is exclusive. In a URL, the `+` of a time zone offset is written
   `%2B`.
 - `GET /api/v1/pipelines` lists the active pipelines, and with `status=archived` the archived ones.
 - `worker_name` is the name of the worker when the execution was placed there. It is null until it is known, and for
   executions of earlier versions.
 - A task's `position` in the queue is its position among the tasks that match the filters.
-- Free text, commands, parameters, counts, and times other than `created_at` cannot be filtered by.
+- Free text, commands, counts, and times other than those of creation, and of the end of a job, cannot be filtered by.
 
 | list | filters |
 |---|---|
 """
 _LISTS_END: Final = """
+## Many jobs at once
+
+`POST /api/v1/jobs/cancel`, `/rerun` and `/delete` take up to 1,000 jobs (a rerun: 100), by their `ids`, or by a
+`filter` with the filters of `GET /api/v1/jobs` as fields. Of a filter, those jobs are meant for which it is possible:
+open ones are cancelled, ended ones are run again or deleted.
+
+```bash
+curl localhost:8080/api/v1/jobs/cancel -d '{"filter": {"name": "nightly*", "label": ["team=web"]}, "dry_run": true}'
+curl localhost:8080/api/v1/jobs/rerun -d '{"filter": {"status": ["failed"], "finished_after": "2026-11-28T00:00:00Z"}}'
+hodei cancel --all --name "nightly*" --label team=web
+hodei rerun --all --status failed --created-after 12h --from failed
+```
+```json
+{"matched": 100, "done": 98, "more": true, "cursor": "WyIwMTl…", "ids": ["019afc7e-…"],
+ "refused": [{"id": "019afc7d-…", "detail": "it was created by another token: that needs the role operator"}]}
+```
+
+- While `more` is true, the same request with the `cursor` of the response goes on, by `ids` too: a request ends
+  after 20 seconds, and a rerun before its jobs have more than 10,000 tasks. It looks at each job once: a rerun is not
+  repeated, and a job that was refused is not looked at again.
+- `dry_run` changes nothing: `matched` is then the number of all jobs that match and that the caller may change,
+  100,000 at the most.
+- `ids` are the new jobs of a rerun. Those of one request are created together, or none is; `Idempotency-Key` works as
+  for `POST /api/v1/jobs`.
+- A submitter changes only jobs that it submitted, and `refused` names the others. Deleting needs the role `operator`.
+- In Python: `client.cancel_jobs(name="nightly*")`, `rerun_jobs(status="failed")`, `delete_selected_jobs([id])`. They go
+  through all pages.
+
+## Numbers
+
+`GET /api/v1/jobs/counts` is the exact number of jobs by status, at once however many there are
+([ADR 33](adr/0033-numbers-of-jobs.md)). `GET /api/v1/jobs/throughput?since=2026-11-28T00:00:00Z&step=3600` has how
+many were created and ended in each hour. `GET /api/v1/pipelines/{id}/statistics` has the last 30 runs of a pipeline,
+the mean duration of those that succeeded, its 95th percentile, and the share that succeeded.
+
+```bash
+hodei jobs --counts
+```
+
 ## With a million rows
 
 Most filters use an index: a page takes milliseconds, however few rows match. The others read more rows, which matters
@@ -269,6 +327,9 @@ in tables of this size:
   but few rows match all of them, all rows of that filter are read: 20,000 failed jobs take up to a second.
 - Filters of the queue read all waiting tasks: 200,000 tasks take about a second.
 - `label` of executions has an index of the executions with labels; all that match are read and sorted.
+- A `parameter` that many jobs have is looked for among the newest jobs, one that few have in an index.
+- `make bench-lists` times all lists and numbers of the console with 1,000,000 jobs. On a busy machine with two cores,
+  each took 9 to 46 ms (medians), with a parameter up to 100 ms.
 - Pipelines, workers and dead letters are few: filters such as `version`, `type` and `label` read all of them.
 """
 
@@ -333,6 +394,7 @@ PAGES: Final = {
     "log-events.md": log_event_catalogue,
     "metrics.md": metric_catalogue,
     "lists.md": list_catalogue,
+    "cli.md": command_line.page,
 }
 
 if __name__ == "__main__":

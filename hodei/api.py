@@ -4,15 +4,29 @@
 """
 
 from hodei.client import ApiError, BadAddress, Client, ClientError, UnexpectedAnswer, Unreachable, WrongSetting
+from schemas.access import Actor, Role
 from schemas.concurrency import ConcurrencySpec
 from schemas.events import LogGap
 from schemas.matrix import MatrixSpec
 from schemas.output import written
 from schemas.params import ParamSpec
+from schemas.rest.access import Token, TokenCreate, TokenCreated, WhoAmI
+from schemas.rest.audit import AuditEntry, AuditOutcome
 from schemas.rest.concurrency import ConcurrencyKey, KeyHolder, KeyWait
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail
+from schemas.rest.enrolment import (
+    Credentials,
+    CredentialsCreate,
+    CredentialsCreated,
+    Enrolment,
+    JoinToken,
+    JoinTokenCreate,
+    JoinTokenCreated,
+)
+from schemas.rest.events import FeedEvent
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.health import Health
+from schemas.rest.job_filters import JobsChanged, JobsDeleted, RefusedJob
 from schemas.rest.jobs import (
     DecidedTask,
     DecisionRequest,
@@ -22,13 +36,13 @@ from schemas.rest.jobs import (
     JobDetail,
     JobLogLine,
     JobLogs,
-    JobsDeleted,
     JobState,
     Task,
     TimelineEvent,
     WaitingApproval,
 )
 from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelinePlan, PlannedTask
+from schemas.rest.platform import Platform, PlatformService
 from schemas.rest.problem import FieldProblem, Problem
 from schemas.rest.schedules import (
     Explanation,
@@ -41,6 +55,7 @@ from schemas.rest.schedules import (
     WorkerGroup,
     WorkerVerdict,
 )
+from schemas.rest.statistics import JobCounts, JobThroughput, PipelineRun, PipelineStatistics, ThroughputBucket
 from schemas.rest.workers import ManagedWorker, ManagedWorkerState, RegisteredWorker, WorkerRegister, WorkerStart
 from schemas.specs import Capacity, CommandSpec, Resources, RetrySpec, StepSpec
 from schemas.states import (
@@ -57,9 +72,12 @@ from schemas.states import (
 from schemas.steps import Approval, ApprovalStep, Decision
 
 __all__ = [
+    "Actor",
     "ApiError",
     "Approval",
     "ApprovalStep",
+    "AuditEntry",
+    "AuditOutcome",
     "BadAddress",
     "Capacity",
     "Client",
@@ -67,29 +85,40 @@ __all__ = [
     "CommandSpec",
     "ConcurrencyKey",
     "ConcurrencySpec",
+    "Credentials",
+    "CredentialsCreate",
+    "CredentialsCreated",
     "DeadLetter",
     "DeadLetterDetail",
     "DecidedTask",
     "Decision",
     "DecisionRequest",
+    "Enrolment",
     "ExecuteRequest",
     "Execution",
     "ExecutionLogs",
     "ExecutionStatus",
     "Explanation",
+    "FeedEvent",
     "FieldProblem",
     "Firing",
     "FiringKind",
     "FiringOutcome",
     "Health",
     "Job",
+    "JobCounts",
     "JobCreate",
     "JobDetail",
     "JobLogLine",
     "JobLogs",
     "JobState",
     "JobStatus",
+    "JobThroughput",
+    "JobsChanged",
     "JobsDeleted",
+    "JoinToken",
+    "JoinTokenCreate",
+    "JoinTokenCreated",
     "KeyHolder",
     "KeyWait",
     "LogGap",
@@ -103,13 +132,19 @@ __all__ = [
     "Pipeline",
     "PipelineCreate",
     "PipelinePlan",
+    "PipelineRun",
+    "PipelineStatistics",
     "PlannedTask",
+    "Platform",
+    "PlatformService",
     "Problem",
     "QueuedTask",
     "Reason",
+    "RefusedJob",
     "RegisteredWorker",
     "Resources",
     "RetrySpec",
+    "Role",
     "Schedule",
     "ScheduleCreate",
     "SchedulePatch",
@@ -117,10 +152,15 @@ __all__ = [
     "StepSpec",
     "Task",
     "TaskStatus",
+    "ThroughputBucket",
     "TimelineEvent",
+    "Token",
+    "TokenCreate",
+    "TokenCreated",
     "UnexpectedAnswer",
     "Unreachable",
     "WaitingApproval",
+    "WhoAmI",
     "WorkerGroup",
     "WorkerProcessStatus",
     "WorkerRegister",

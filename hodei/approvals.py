@@ -8,11 +8,13 @@ import typer
 
 from hodei import usage
 from hodei.asking import show_list, with_client
-from hodei.client import Client
+from hodei.client import ApiError, Client
+from hodei.completing import approval_ids
 from hodei.escapes import escaped
 from hodei.ids import SHORT, NoSuchId
 from hodei.options import AsJson, Limit
 from hodei.views import Columns, moment_text, print_columns
+from schemas.ids import is_id
 from schemas.rest.jobs import DecidedTask, DecisionRequest, WaitingApproval
 
 MOST: Final = 10_000
@@ -20,7 +22,11 @@ MOST: Final = 10_000
 
 Which = Annotated[
     str,
-    typer.Argument(metavar="ID", help="The task's id, or its job's if that waits for one; or its last 8 characters."),
+    typer.Argument(
+        metavar="ID",
+        autocompletion=approval_ids,
+        help="The task's id, or its job's if that waits for one; or its last 8 characters.",
+    ),
 ]
 By = Annotated[str | None, typer.Option(help="Who decides; by default the name of the user of this machine.")]
 Comment = Annotated[str | None, typer.Option(help="Why.")]
@@ -90,10 +96,22 @@ async def _task_id(client: Client, text: str) -> str:
         return found[0].id
     if not found:
         if not short:
+            if is_id(text) and await _is_job(client, text):
+                raise NoSuchId(f"no step of job {text} waits for an approval")
             return text  # the answer says what it is
         raise NoSuchId(f"nothing waits for an approval whose id, or whose job's id, ends with {text}")
     listed = "".join(f"\n  {one.id}  {escaped(one.name)} of job {one.job_id}" for one in found[:10])
     raise NoSuchId(f"several approvals wait; give one of these:{listed}")
+
+
+async def _is_job(client: Client, text: str) -> bool:
+    try:
+        await client.job(text)
+    except ApiError as error:
+        if error.status >= 500:
+            raise
+        return False
+    return True
 
 
 def _user() -> str:

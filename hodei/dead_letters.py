@@ -9,10 +9,11 @@ from typing import Annotated, Final, TypeVar, Unpack
 
 import typer
 
-from hodei.asking import with_client
+from hodei.asking import id_as_json, with_client
 from hodei.client import Client
 from hodei.client.errors import ApiError
 from hodei.client.filters import DeadLetterFilters
+from hodei.completing import job_ids
 from hodei.escapes import escaped
 from hodei.ids import whole_id, whole_job_id
 from schemas.rest.dead_letters import DeadLetter
@@ -39,7 +40,9 @@ SERVICES: Final = tuple(Owner)
 Service = Annotated[Owner | None, typer.Option(help="The service whose dead letters to use; by default all three.")]
 Consumer = Annotated[str | None, typer.Option(help="Only those of this consumer.")]
 EventType = Annotated[str | None, typer.Option(help="Only events of this type, such as executions.finished.")]
-Job = Annotated[str | None, typer.Option(help="Only events of this job: its id or its last 8 characters.")]
+Job = Annotated[
+    str | None, typer.Option(autocompletion=job_ids, help="Only events of this job: its id or its last 8 characters.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, or their last 8 characters.")]
 
@@ -127,14 +130,17 @@ def resend(
 
 
 @app.command()
-def delete(ids: Annotated[list[str], typer.Argument(help="Ids of dead letters, or their last 8 characters.")]) -> None:
+def delete(
+    ids: Annotated[list[str], typer.Argument(help="Ids of dead letters, or their last 8 characters.")],
+    json: Json = False,
+) -> None:
     """Delete dead letters, with their events, for good."""
 
     async def drop(client: Client) -> int:
         for id in ids:
             whole = await _whole(client, id)
             await _first(client.delete_dead_letter, whole)
-            typer.echo(f"{whole} deleted")
+            typer.echo(id_as_json(whole) if json else f"{whole} deleted")
         return 0
 
     raise typer.Exit(with_client(drop))

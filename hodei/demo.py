@@ -79,7 +79,7 @@ async def _show(wanted: PipelineCreate, platform: Platform) -> JobDetail:
     console = Console(highlight=False, soft_wrap=True)
     urls = platform.urls
     async with Client(urls["orchestrator"], urls["scheduler"], urls["worker_manager"]) as client:
-        console.print(f"The platform is up: {urls['orchestrator']}/swagger-ui")
+        console.print(f"The platform is up: {urls['orchestrator']}/console/")
         pipeline = await client.create_pipeline(wanted)
         job = await client.submit(JobCreate(pipeline_id=pipeline.id))
         console.print(f"Pipeline {pipeline.name!r} with {len(pipeline.steps)} steps, job {job.id}\n")

@@ -10,6 +10,7 @@ import typer
 
 from hodei.asking import with_client
 from hodei.client import ApiError, Client
+from hodei.completing import job_ids
 from hodei.escapes import escaped
 from hodei.ids import SHOWN_AT_MOST, NoSuchId, whole_id
 from hodei.views import task_title
@@ -27,7 +28,9 @@ def explain(
     id: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="The id of a job or task, or its last 8 characters (for a task only until it ends)."
+            metavar="ID",
+            autocompletion=job_ids,
+            help="The id of a job or task, or its last 8 characters (for a task only until it ends).",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per task and line.")] = False,

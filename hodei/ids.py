@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from hodei.client import Client, ClientError
+from schemas.ids import is_id
+from schemas.rest.pipelines import Pipeline
 
 SHORT: Final = re.compile(r"[0-9a-f]{8}")
 SHOWN_AT_MOST: Final = 10
@@ -29,6 +31,30 @@ async def whole_worker_id(client: Client, text: str) -> str:
     """The id of the worker that `text` stands for; see `whole_id`."""
     workers = client.registered_workers(limit=LOOKED_AT)
     return await whole_id("worker", text, ((one.id, f"{one.status.value}  {one.name}") async for one in workers))
+
+
+async def pipeline_filter(client: Client, text: str | None) -> str | None:
+    """A filter by the id or the name of a pipeline, in which the end of an id is made whole. Raises NoSuchId."""
+    if text is None or _short(text) is None:
+        return text
+    return (await whole_pipeline(client, text)).id
+
+
+async def whole_pipeline(client: Client, text: str, version: int | None = None) -> Pipeline:
+    """The pipeline with this name, id, or end of an id. Raises NoSuchId, which lists several that match, and
+    ClientError."""
+    if not is_id(text.strip()):
+        named = [one async for one in client.pipelines(name=text, limit=SHOWN_AT_MOST + 1)]
+        if len(named) > 1:
+            listed = "".join(f"\n  {one.id}" for one in named[:SHOWN_AT_MOST])
+            raise NoSuchId(f"several pipelines have the name {text!r}; give the id of one:{listed}")
+        if not named and not SHORT.fullmatch(text.strip().lower()):
+            raise NoSuchId(f"there is no pipeline with the name {text!r}")
+        every = client.pipelines(limit=LOOKED_AT)
+        text = named[0].id if named else await whole_id("pipeline", text, ((one.id, one.name) async for one in every))
+    if version is not None:
+        return await client.pipeline_version(text.strip(), version)
+    return await client.pipeline(text.strip())
 
 
 async def whole_id(kind: str, text: str, candidates: AsyncIterator[tuple[str, str]]) -> str:

@@ -82,6 +82,11 @@ class Interrupts:
         return self._closed is not None
 
     @property
+    def again(self) -> str:
+        """What makes the program leave the job at once."""
+        return "a second Ctrl-C" if self.first is signal.SIGINT else "a second signal"
+
+    @property
     def why(self) -> str:
         """The beginning of a sentence that names the closed output; empty after a signal."""
         if self._closed is None:

@@ -1,4 +1,4 @@
-"""`hodei rerun | priority | wait`: runs a job again, changes its priority, and waits for the end of jobs."""
+"""`hodei priority | wait`: changes the priority of a job, waits for its end."""
 
 import asyncio
 from contextlib import suppress
@@ -9,6 +9,7 @@ import typer
 from hodei import run as running
 from hodei.asking import with_client
 from hodei.client import Client
+from hodei.completing import job_ids
 from hodei.escapes import escaped
 from hodei.ids import whole_job_id
 from hodei.patience import patiently
@@ -19,40 +20,8 @@ from schemas.states import JOB
 JOB_HELP: Final = "The job's id, or its last 8 characters."
 
 
-def rerun(
-    job: Annotated[str, typer.Argument(help=JOB_HELP)],
-    start: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="failed|STEP",
-            help="Run what failed again, or this step, with what depends on it; by default everything.",
-        ),
-    ] = "start",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the new job as 'hodei run' does.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the output, and why it failed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The job as JSON, in place of its id or output.")] = False,
-) -> None:
-    """Run a job again as a new one, and print its id.
-
-    With --from, the new job keeps what succeeded before, outputs and decisions included.
-    """
-    if quiet and not follow:
-        raise typer.BadParameter("--quiet is for --follow")
-
-    async def ask(client: Client) -> int:
-        job_id = await whole_job_id(client, job)
-        if follow:
-            return await running.rerun(client, job_id, start, quiet=quiet, as_json=as_json)
-        new = await client.rerun(job_id, start=start)
-        print(new.model_dump_json(by_alias=True) if as_json else new.id)
-        return 0
-
-    raise typer.Exit(with_client(ask, failed=running.PLATFORM_FAILED if follow else 1))
-
-
 def priority(
-    job: Annotated[str, typer.Argument(help=JOB_HELP)],
+    job: Annotated[str, typer.Argument(autocompletion=job_ids, help=JOB_HELP)],
     priority: Annotated[Priority, typer.Argument(help="The new priority.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
 ) -> None:
@@ -67,7 +36,10 @@ def priority(
 
 
 def wait(
-    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs, or their last 8 characters.")],
+    jobs: Annotated[
+        list[str],
+        typer.Argument(metavar="JOB...", autocompletion=job_ids, help="Ids of jobs, or their last 8 characters."),
+    ],
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Wait at most this long, in seconds, then exit with 124.")
     ] = None,

@@ -5,30 +5,37 @@ commands.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from hodei.asking import show_list
+from hodei import usage
+from hodei.asking import show_list, with_client
 from hodei.client import Client
 from hodei.client.filters import ConcurrencyFilters, ExecutionFilters, JobFilters, QueueFilters
-from hodei.ids import whole_job_id, whole_worker_id
+from hodei.completing import job_ids, pipeline_ids, worker_ids
+from hodei.ids import pipeline_filter, whole_job_id, whole_worker_id
 from hodei.options import (
     AsJson,
+    Beginning,
     CreatedAfter,
     CreatedBefore,
+    CreatedBy,
     Label,
     Limit,
     Name,
     OfJob,
-    OfPipeline,
     OfPriority,
     OfReason,
     StepLabel,
     check,
 )
 from hodei.views import (
+    JOB_COLUMNS,
     Columns,
+    by_column,
     duration,
     labels_text,
     moment_or_nothing,
@@ -40,55 +47,122 @@ from hodei.views import (
 from schemas.matrix import title
 from schemas.rest.concurrency import ConcurrencyKey
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
-from schemas.rest.jobs import Job, JobQuery
+from schemas.rest.job_filters import JobQuery
+from schemas.rest.jobs import Job
 from schemas.rest.schedules import QueuedTask, QueueQuery
 from schemas.states import ExecutionStatus, JobStatus
 
 
 def jobs(
-    status: Annotated[JobStatus | None, typer.Option(help="Only those with this status.")] = None,
-    name: Name = None,
+    status: Annotated[
+        list[JobStatus] | None, typer.Option(help="Only those with this status; may be repeated: with any of them.")
+    ] = None,
+    name: Beginning = None,
     label: Label = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="Only those with this parameter, KEY=VALUE; may be repeated.")
+    ] = None,
     reason: OfReason = None,
     priority: OfPriority = None,
-    pipeline: OfPipeline = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=pipeline_ids,
+            help="Only those of this pipeline: its name, its id, or the last 8 characters of its id.",
+        ),
+    ] = None,
     pipeline_version: Annotated[int | None, typer.Option(help="Only those of this version of the pipeline.")] = None,
     rerun_of: Annotated[
-        str | None, typer.Option(metavar="JOB", help="Only reruns of this job: its id or its last 8 characters.")
+        str | None,
+        typer.Option(
+            metavar="JOB", autocompletion=job_ids, help="Only reruns of this job: its id or its last 8 characters."
+        ),
     ] = None,
     schedule: Annotated[str | None, typer.Option(metavar="ID", help="Only those that this schedule created.")] = None,
     concurrency_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only those with exactly this concurrency key.")
     ] = None,
+    created_by: CreatedBy = None,
+    cancelled_by: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="Only those whose cancellation this token requested: its name or its id."),
+    ] = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
+    finished_after: Annotated[
+        datetime | None,
+        typer.Option(parser=usage.moment, metavar="TIME", help="Only those that ended at this time or later."),
+    ] = None,
+    finished_before: Annotated[
+        datetime | None,
+        typer.Option(parser=usage.moment, metavar="TIME", help="Only those that ended before this time."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help=f"The columns of the table, of {', '.join(JOB_COLUMNS)}."),
+    ] = None,
     limit: Limit = 20,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Print how many jobs have each status, in place of the list.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
+    chosen = columns_of(columns)
     filters: JobFilters = {
         "status": status,
         "name": name,
         "label": label,
+        "parameter": parameter,
         "reason": reason,
         "priority": priority,
-        "pipeline_id": pipeline,
+        "pipeline": pipeline,
         "pipeline_version": pipeline_version,
         "rerun_of": rerun_of,
         "schedule_id": schedule,
         "concurrency_key": concurrency_key,
+        "created_by": created_by,
+        "cancelled_by": cancelled_by,
         "created_after": created_after,
         "created_before": created_before,
+        "finished_after": finished_after,
+        "finished_before": finished_before,
         "limit": limit,
     }
     check(JobQuery, filters)
+    if counts:
+        if any(value is not None for name, value in filters.items() if name != "limit"):
+            raise typer.BadParameter("--counts is about all jobs, and takes no filters")
+        raise typer.Exit(with_client(partial(_print_counts, as_json=as_json)))
 
     async def find(client: Client) -> list[Job]:
         if rerun_of is not None:
             filters["rerun_of"] = await whole_job_id(client, rerun_of)
+        filters["pipeline"] = await pipeline_filter(client, pipeline)
         return [one async for one in client.jobs(**filters)]
 
-    show_list(find, print_jobs, as_json=as_json)
+    show_list(find, partial(print_jobs, columns=chosen), as_json=as_json)
+
+
+def columns_of(text: str | None) -> list[str]:
+    """The names of columns in an option, empty without it. Raises BadParameter."""
+    names = [name.strip().upper() for name in text.split(",")] if text is not None else []
+    for name in names:
+        if name not in JOB_COLUMNS:
+            raise typer.BadParameter(f"{name!r}: should be of {', '.join(JOB_COLUMNS)}", param_hint="'--columns'")
+    return names
+
+
+async def _print_counts(client: Client, *, as_json: bool) -> int:
+    found = await client.job_counts()
+    if as_json:
+        print(found.model_dump_json())
+    else:
+        numbers = {**{status.value: count for status, count in found.counts.items()}, "total": found.total}
+        print_columns(
+            {"STATUS": list(numbers), "JOBS": [str(count) for count in numbers.values()]}, shorten="STATUS", drop=()
+        )
+    return 0
 
 
 def executions(
@@ -99,12 +173,14 @@ def executions(
     job: OfJob = None,
     task: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this task.")] = None,
     worker: Annotated[
-        str | None, typer.Option(help="Only those on this worker: its id or its last 8 characters.")
+        str | None,
+        typer.Option(autocompletion=worker_ids, help="Only those on this worker: its id or its last 8 characters."),
     ] = None,
     worker_name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those on workers with exactly this name.")
     ] = None,
     label: StepLabel = None,
+    created_by: CreatedBy = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
     limit: Limit = 20,
@@ -121,6 +197,7 @@ def executions(
         "worker_id": worker,
         "worker_name": worker_name,
         "label": label,
+        "created_by": created_by,
         "created_after": created_after,
         "created_before": created_before,
         "limit": limit,
@@ -208,8 +285,9 @@ def print_executions(executions: Sequence[ManagedExecution]) -> None:
         "ATTEMPT": [str(one.attempt) for one in executions],
         "CREATED": [moment_text(one.created_at) for one in executions],
         "DURATION": [duration(one.started_at, one.finished_at) for one in executions],
+        **by_column([one.created_by for one in executions]),
     }
-    print_columns(columns, shorten="WORKER", drop=("JOB", "ATTEMPT", "DURATION", "CREATED", "EXIT"))
+    print_columns(columns, shorten="WORKER", drop=("JOB", "BY", "ATTEMPT", "DURATION", "CREATED", "EXIT"))
 
 
 def print_queue(tasks: Sequence[QueuedTask]) -> None:

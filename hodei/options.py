@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from hodei import usage
+from hodei.completing import job_ids, pipeline_ids
 from schemas.concurrency import MAX_CONCURRENCY, WhenFull
 from schemas.rest.lists import PageQuery
 from schemas.specs import Priority
@@ -15,6 +16,9 @@ from schemas.states import Reason
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="The most entries to show.")]
 Name = Annotated[str | None, typer.Option(help="Only those with exactly this name.")]
+Beginning = Annotated[
+    str | None, typer.Option("--name", help="Only those with this name or, with a * at the end, this beginning of it.")
+]
 Label = Annotated[
     list[str] | None, typer.Option("--label", help="Only those with this label, KEY=VALUE; may be repeated.")
 ]
@@ -22,10 +26,19 @@ StepLabel = Annotated[
     list[str] | None,
     typer.Option("--label", help="Only those whose step has this label, KEY=VALUE; may be repeated."),
 ]
-OfJob = Annotated[str | None, typer.Option("--job", help="Only those of this job: its id or its last 8 characters.")]
-OfPipeline = Annotated[str | None, typer.Option("--pipeline", metavar="ID", help="Only those of this pipeline.")]
+OfJob = Annotated[
+    str | None,
+    typer.Option("--job", autocompletion=job_ids, help="Only those of this job: its id or its last 8 characters."),
+]
+OfPipeline = Annotated[
+    str | None,
+    typer.Option("--pipeline", metavar="ID", autocompletion=pipeline_ids, help="Only those of this pipeline."),
+]
 OfPriority = Annotated[Priority | None, typer.Option(help="Only those with this priority.")]
 OfReason = Annotated[Reason | None, typer.Option(help="Only those with this reason.")]
+CreatedBy = Annotated[
+    str | None, typer.Option(metavar="TOKEN", help="Only those created with this token: its name or its id.")
+]
 CreatedAfter = Annotated[
     datetime | None,
     typer.Option(
@@ -68,7 +81,13 @@ def concurrency_of(limit: int | None, when_full: WhenFull | None) -> dict[str, o
     return {name: value for name, value in given.items() if value is not None} or None
 
 
-_OTHER_NAMES: Final = {"job_id": "--job", "task_id": "--task", "worker_id": "--worker", "pipeline_id": "--pipeline"}
+_OTHER_NAMES: Final = {
+    "job_id": "--job",
+    "task_id": "--task",
+    "worker_id": "--worker",
+    "pipeline_id": "--pipeline",
+    "entity_id": "--entity",
+}
 
 
 def check(query: type[PageQuery], filters: Mapping[str, object]) -> None:

@@ -18,10 +18,11 @@ from hodei import usage
 from hodei.asking import show_list, with_client
 from hodei.client import Client
 from hodei.client.filters import PipelineFilters
+from hodei.completing import pipeline_ids
 from hodei.definitions import Definition, Finding, checked, fields_of, files, show_findings, text_of
-from hodei.ids import LOOKED_AT, SHORT, SHOWN_AT_MOST, NoSuchId, whole_id
-from hodei.options import AsJson, Limit, Name, OwnKey, OwnLimit, OwnWhenFull, check, concurrency_of
-from hodei.views import Columns, declared_text, moment_text, print_columns
+from hodei.ids import SHOWN_AT_MOST, whole_pipeline
+from hodei.options import AsJson, Beginning, CreatedBy, Limit, OwnKey, OwnLimit, OwnWhenFull, check, concurrency_of
+from hodei.views import Columns, by_column, declared_text, done_text, moment_text, print_columns
 from schemas.ids import is_id
 from schemas.model import on_one_line
 from schemas.rest.jobs import JobCreate
@@ -30,7 +31,12 @@ from schemas.steps import ApprovalStep, Step
 
 app = typer.Typer(help="List pipelines, keep them as files, and run them.")
 
-Which = Annotated[str, typer.Argument(metavar="PIPELINE", help="Its name, its id, or the last 8 characters of its id.")]
+Which = Annotated[
+    str,
+    typer.Argument(
+        metavar="PIPELINE", autocompletion=pipeline_ids, help="Its name, its id, or the last 8 characters of its id."
+    ),
+]
 Version = Annotated[int | None, typer.Option(min=1, help="This version of it, instead of the latest one.")]
 Paths = Annotated[
     list[Path],
@@ -56,28 +62,30 @@ _STYLES: Final = {"+": "green", "-": "red", "@": "cyan"}
 def _group(
     context: typer.Context,
     status: OfStatus = "active",
-    name: Name = None,
+    name: Beginning = None,
     version: OfVersion = None,
+    created_by: CreatedBy = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List pipelines, keep them as files, and run them. Without a command: list."""
     if context.invoked_subcommand is None:
-        _list(status, name, version, limit, as_json=as_json)
-    if (status, name, version, limit, as_json) != ("active", None, None, 20, False):
+        _list(status, name, version, created_by, limit, as_json=as_json)
+    if (status, name, version, created_by, limit, as_json) != ("active", None, None, None, 20, False):
         raise typer.BadParameter(f"options of {context.invoked_subcommand} stand after it")
 
 
 @app.command("list")
 def list_(
     status: OfStatus = "active",
-    name: Name = None,
+    name: Beginning = None,
     version: OfVersion = None,
+    created_by: CreatedBy = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List pipelines, newest first."""
-    _list(status, name, version, limit, as_json=as_json)
+    _list(status, name, version, created_by, limit, as_json=as_json)
 
 
 @app.command()
@@ -180,7 +188,12 @@ def apply(
 @app.command()
 def run(
     pipeline: Annotated[
-        str | None, typer.Argument(metavar="[PIPELINE]", help="Its name, its id, or the last 8 characters of its id.")
+        str | None,
+        typer.Argument(
+            metavar="[PIPELINE]",
+            autocompletion=pipeline_ids,
+            help="Its name, its id, or the last 8 characters of its id.",
+        ),
     ] = None,
     file: Annotated[
         Path | None,
@@ -235,23 +248,6 @@ def run(
     raise typer.Exit(with_client(start, failed=running.PLATFORM_FAILED))
 
 
-async def whole_pipeline(client: Client, text: str, version: int | None = None) -> Pipeline:
-    """The pipeline with this name, id, or end of an id. Raises NoSuchId, which lists several that match, and
-    ClientError."""
-    if not is_id(text.strip()):
-        named = [one async for one in client.pipelines(name=text, limit=SHOWN_AT_MOST + 1)]
-        if len(named) > 1:
-            listed = "".join(f"\n  {one.id}" for one in named[:SHOWN_AT_MOST])
-            raise NoSuchId(f"several pipelines have the name {text!r}; give the id of one:{listed}")
-        if not named and not SHORT.fullmatch(text.strip().lower()):
-            raise NoSuchId(f"there is no pipeline with the name {text!r}")
-        every = client.pipelines(limit=LOOKED_AT)
-        text = named[0].id if named else await whole_id("pipeline", text, ((one.id, one.name) async for one in every))
-    if version is not None:
-        return await client.pipeline_version(text.strip(), version)
-    return await client.pipeline(text.strip())
-
-
 def print_pipelines(pipelines: Sequence[Pipeline]) -> None:
     """Print pipelines, a line each."""
     columns: Columns = {
@@ -261,8 +257,9 @@ def print_pipelines(pipelines: Sequence[Pipeline]) -> None:
         "VERSION": [str(one.version) for one in pipelines],
         "STEPS": [str(len(one.steps)) for one in pipelines],
         "UPDATED": [moment_text(one.updated_at) for one in pipelines],
+        **by_column([one.updated_by for one in pipelines]),
     }
-    print_columns(columns, shorten="NAME", drop=("STEPS", "UPDATED", "VERSION"))
+    print_columns(columns, shorten="NAME", drop=("BY", "STEPS", "UPDATED", "VERSION"))
 
 
 def print_versions(pipelines: Sequence[Pipeline]) -> None:
@@ -272,8 +269,9 @@ def print_versions(pipelines: Sequence[Pipeline]) -> None:
         "NAME": [one.name for one in pipelines],
         "STEPS": [str(len(one.steps)) for one in pipelines],
         "UPDATED": [moment_text(one.updated_at) for one in pipelines],
+        **by_column([one.updated_by for one in pipelines]),
     }
-    print_columns(columns, shorten="NAME", drop=("STEPS",))
+    print_columns(columns, shorten="NAME", drop=("STEPS", "BY"))
 
 
 def print_pipeline(pipeline: Pipeline) -> None:
@@ -285,7 +283,8 @@ def print_pipeline(pipeline: Pipeline) -> None:
         "version": str(pipeline.version),
         "about": pipeline.description or "",
         "params": ", ".join(declared_text(name, spec) for name, spec in pipeline.params.items()),
-        "updated": moment_text(pipeline.updated_at),
+        "created": done_text(pipeline.created_at, pipeline.created_by),
+        "updated": done_text(pipeline.updated_at, pipeline.updated_by),
     }
     console = Console(highlight=False)
     for title, text in head.items():
@@ -303,8 +302,22 @@ def print_pipeline(pipeline: Pipeline) -> None:
     print_columns(columns, shorten="RUNS", drop=("WHEN", "AFTER"))
 
 
-def _list(status: PipelineStatus, name: str | None, version: int | None, limit: int, *, as_json: bool) -> NoReturn:
-    filters: PipelineFilters = {"status": status, "name": name, "version": version, "limit": limit}
+def _list(
+    status: PipelineStatus,
+    name: str | None,
+    version: int | None,
+    created_by: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> NoReturn:
+    filters: PipelineFilters = {
+        "status": status,
+        "name": name,
+        "version": version,
+        "created_by": created_by,
+        "limit": limit,
+    }
     check(PipelineQuery, filters)
 
     async def find(client: Client) -> list[Pipeline]:

@@ -144,7 +144,7 @@ async def _submit(client: Client, send: Send, interrupts: Interrupts) -> JobDeta
     try:
         await asyncio.wait({submitting, asked}, return_when=asyncio.FIRST_COMPLETED)
         if not submitting.done():
-            say("the job is not accepted yet: waiting for the response, to cancel it; a second signal exits at once")
+            say(f"the job is not accepted yet: waiting for the response, to cancel it; {interrupts.again} leaves it")
             await asyncio.wait({submitting, insisted}, return_when=asyncio.FIRST_COMPLETED)
         if submitting.done():
             return submitting.result()
@@ -223,7 +223,7 @@ async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts
     """At the first signal, request the cancellation until the platform accepts it. Returns False if the job has
     ended."""
     await interrupts.asked.wait()
-    say(f"{interrupts.why}cancelling job {job_id}; a second signal exits at once")
+    say(f"{interrupts.why}cancelling job {job_id}; {interrupts.again} leaves it at once")
     told = ""
     while True:
         try:

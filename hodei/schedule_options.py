@@ -7,14 +7,23 @@ from typing import Annotated, Final
 import typer
 
 from hodei import usage
+from hodei.completing import job_ids, pipeline_ids, schedule_ids
 from hodei.options import concurrency_of
 from schemas.concurrency import WhenFull
 from schemas.states import ScheduleStatus
 
-Which = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Its name, its id, or the last 8 characters of its id.")]
+Which = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCHEDULE", autocompletion=schedule_ids, help="Its name, its id, or the last 8 characters of its id."
+    ),
+]
 OfStatus = Annotated[ScheduleStatus | None, typer.Option("--status", help="Only those with this status.")]
 OfJob = Annotated[
-    str | None, typer.Option("--job", help="Only those that repeat this job: its id or its last 8 characters.")
+    str | None,
+    typer.Option(
+        "--job", autocompletion=job_ids, help="Only those that repeat this job: its id or its last 8 characters."
+    ),
 ]
 
 Cron = Annotated[
@@ -69,10 +78,16 @@ WorkingDir = Annotated[
 ]
 Paused = Annotated[bool, typer.Option("--paused", help="Fire only when it is triggered, until it is resumed.")]
 OfPipelineToRun = Annotated[
-    str | None, typer.Option("--pipeline", help="Run a pipeline: its name, its id, or the last 8 characters of its id.")
+    str | None,
+    typer.Option(
+        "--pipeline",
+        autocompletion=pipeline_ids,
+        help="Run a pipeline: its name, its id, or the last 8 characters of its id.",
+    ),
 ]
 OfJobToRepeat = Annotated[
-    str | None, typer.Option("--job", help="Run an earlier job again: its id or its last 8 characters.")
+    str | None,
+    typer.Option("--job", autocompletion=job_ids, help="Run an earlier job again: its id or its last 8 characters."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -8,7 +8,17 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.text import Text
 
-from hodei.views import STATUS_STYLES, Columns, labels_text, moment_or_nothing, moment_text, params_text, print_columns
+from hodei.views import (
+    STATUS_STYLES,
+    Columns,
+    by_column,
+    done_text,
+    labels_text,
+    moment_or_nothing,
+    moment_text,
+    params_text,
+    print_columns,
+)
 from schemas.model import on_one_line
 from schemas.rest.schedules import Firing, NextTime, Schedule
 
@@ -23,8 +33,9 @@ def print_schedules(schedules: Sequence[Schedule]) -> None:
         "WHEN": [when_text(one) for one in schedules],
         "LAST": [moment_or_nothing(one.last_run_at) for one in schedules],
         "LAST JOB": [one.last_job_id or "" for one in schedules],
+        **by_column([one.created_by for one in schedules]),
     }
-    print_columns(columns, shorten="NAME", drop=("LAST JOB", "LAST", "WHEN", "NEXT"))
+    print_columns(columns, shorten="NAME", drop=("LAST JOB", "BY", "LAST", "WHEN", "NEXT"))
 
 
 def print_schedule(schedule: Schedule) -> None:
@@ -57,7 +68,7 @@ def print_schedule(schedule: Schedule) -> None:
         "last job": schedule.last_job_id,
         "error": schedule.last_error,
         "missed": str(schedule.missed) if schedule.missed else None,
-        "created": moment_text(schedule.created_at),
+        "created": done_text(schedule.created_at, schedule.created_by),
     }
     console = Console(highlight=False)
     for title, text in head.items():
@@ -81,8 +92,9 @@ def print_history(firings: Sequence[Firing]) -> None:
         "KIND": [one.kind.value for one in firings],
         "JOB": [one.job_id or "" for one in firings],
         "WHY": [": ".join(filter(None, [one.reason, one.detail])) for one in firings],
+        **by_column([one.triggered_by for one in firings]),
     }
-    print_columns(columns, shorten="WHY", drop=("KIND",))
+    print_columns(columns, shorten="WHY", drop=("BY", "KIND"))
 
 
 def when_text(schedule: Schedule) -> str:

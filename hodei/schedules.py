@@ -11,14 +11,13 @@ from pydantic import BaseModel
 
 from hodei import schedule_options as options
 from hodei import usage
-from hodei.asking import show_list, with_client
+from hodei.asking import id_as_json, show_list, with_client
 from hodei.client import Client
 from hodei.client.filters import ScheduleFilters
 from hodei.crontab_import import import_crontab
 from hodei.escapes import escaped
-from hodei.ids import LOOKED_AT, SHORT, SHOWN_AT_MOST, NoSuchId, whole_id, whole_job_id
-from hodei.options import AsJson, Limit, Name, OfPipeline, OwnKey, OwnLimit, OwnWhenFull, check
-from hodei.pipelines import whole_pipeline
+from hodei.ids import LOOKED_AT, SHORT, SHOWN_AT_MOST, NoSuchId, whole_id, whole_job_id, whole_pipeline
+from hodei.options import AsJson, Beginning, CreatedBy, Limit, OfPipeline, OwnKey, OwnLimit, OwnWhenFull, check
 from hodei.schedule_options import (
     At,
     CatchUp,
@@ -67,30 +66,32 @@ app = typer.Typer(help="Run jobs at given times, once or again and again.")
 def _group(
     context: typer.Context,
     status: OfStatus = None,
-    name: Name = None,
+    name: Beginning = None,
     job: OfJob = None,
     pipeline: OfPipeline = None,
+    created_by: CreatedBy = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """Run jobs at given times, once or again and again. Without a command: list."""
     if context.invoked_subcommand is None:
-        _list(status, name, job, pipeline, limit, as_json=as_json)
-    if (status, name, job, pipeline, limit, as_json) != (None, None, None, None, 20, False):
+        _list(status, name, job, pipeline, created_by, limit, as_json=as_json)
+    if (status, name, job, pipeline, created_by, limit, as_json) != (None, None, None, None, None, 20, False):
         raise typer.BadParameter(f"options of {context.invoked_subcommand} stand after it")
 
 
 @app.command("list")
 def list_(
     status: OfStatus = None,
-    name: Name = None,
+    name: Beginning = None,
     job: OfJob = None,
     pipeline: OfPipeline = None,
+    created_by: CreatedBy = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List schedules, newest first."""
-    _list(status, name, job, pipeline, limit, as_json=as_json)
+    _list(status, name, job, pipeline, created_by, limit, as_json=as_json)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -211,7 +212,7 @@ def change(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Change a schedule. What is not given stays; of --param, --env and --label, all that there should be is needed."""
+    """Change a schedule. Fields that you do not give stay. --param, --env and --label replace all earlier ones."""
     given = options.fields_of(
         command=None if command is None else [command],
         param=param,
@@ -316,11 +317,14 @@ def history(schedule: Which, limit: Limit = 20, as_json: AsJson = False) -> None
 
 
 @app.command()
-def remove(schedule: Which) -> None:
+def remove(schedule: Which, as_json: Json = False) -> None:
     """Remove a schedule and its history. The jobs that it created stay."""
 
     async def ask(client: Client) -> int:
-        await client.delete_schedule(await whole_schedule_id(client, schedule))
+        schedule_id = await whole_schedule_id(client, schedule)
+        await client.delete_schedule(schedule_id)
+        if as_json:
+            print(id_as_json(schedule_id))
         return 0
 
     raise typer.Exit(with_client(ask))
@@ -347,14 +351,30 @@ async def whole_schedule_id(client: Client, text: str) -> str:
 
 
 def _list(
-    status: ScheduleStatus | None, name: str | None, job: str | None, pipeline: str | None, limit: int, *, as_json: bool
+    status: ScheduleStatus | None,
+    name: str | None,
+    job: str | None,
+    pipeline: str | None,
+    created_by: str | None,
+    limit: int,
+    *,
+    as_json: bool,
 ) -> NoReturn:
-    filters: ScheduleFilters = {"status": status, "name": name, "job_id": job, "pipeline_id": pipeline, "limit": limit}
+    filters: ScheduleFilters = {
+        "status": status,
+        "name": name,
+        "job_id": job,
+        "pipeline_id": pipeline,
+        "created_by": created_by,
+        "limit": limit,
+    }
     check(ScheduleQuery, filters)
 
     async def find(client: Client) -> list[Schedule]:
         if job is not None:
             filters["job_id"] = await whole_job_id(client, job)
+        if pipeline is not None:
+            filters["pipeline_id"] = (await whole_pipeline(client, pipeline)).id
         return [one async for one in client.schedules(**filters)]
 
     show_list(find, print_schedules, as_json=as_json)

@@ -27,14 +27,16 @@ from hodei.embedded.lifeline import Lifeline
 from hodei.embedded.nats import EmbeddedNats
 from hodei.embedded.ports import RememberedPorts
 from hodei.embedded.postgres import EmbeddedPostgres
+from hodei.embedded.secrecy import hide_process
 from hodei.embedded.service import ProcessSpec, ServiceProcess
 from hodei.embedded.terminal import give_up, listed, progress, say, show
 from hodei.embedded.together import together
 from hodei.embedded.worker import KeptWorker
 from hodei.interrupts import SAME_REQUEST
+from hodei.up_keys import UpKeys
 from hodei.up_preparation import check_settings, claim, service_ports
 from hodei.up_servers import remember, start_servers
-from hodei.up_services import services, spoken, stop_services, stop_workers, until_healthy
+from hodei.up_services import services, spoken, stop_services, stop_workers, trusting, until_healthy
 from hodei.up_settings import UpSettings, variable_of
 
 FAILED: Final = 1  # exit codes
@@ -52,6 +54,10 @@ class Platform:
     database_url: str
     nats: EmbeddedNats | None
     postgres: EmbeddedPostgres | None
+    feed_credentials: Path | None = None
+    """The credentials with which a subscriber hears the feed; None for a NATS that `hodei up` has not started."""
+    token: Path | None = None
+    """The file of the first administrator's token; None while requests need none."""
 
 
 Specs = Callable[[UpSettings, Mapping[str, int], Mapping[str, str], Sequence[int]], Sequence[ProcessSpec]]
@@ -59,6 +65,7 @@ Specs = Callable[[UpSettings, Mapping[str, int], Mapping[str, str], Sequence[int
 
 def run(*, data_dir: Path | None = None, verbose: bool = False) -> int:
     """Run the platform until Ctrl-C or SIGTERM, and return the exit code. A closed output does not stop it."""
+    os.environ.pop("HODEI_TOKEN", None)  # nothing that it starts needs the user's token
     try:
         return asyncio.run(up(data_dir=data_dir, verbose=verbose))
     finally:
@@ -80,6 +87,7 @@ async def up(
     signal that stops the platform. `specs` lists the processes to run as the services. A second signal, half a second
     later or more, ends everything at once.
     """
+    hide_process()
     loop = asyncio.get_running_loop()
     living = asyncio.create_task(_live(data_dir, verbose, specs or services, started or print_table))
     asked_at: float | None = None
@@ -113,12 +121,13 @@ async def up(
 
 async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Callable[[Platform], None]) -> None:
     settings = UpSettings.read(os.environ, data_dir=data_dir)
-    await check_settings(os.environ)
+    keys = UpKeys(settings)
+    await check_settings(os.environ, keys)
     async with AsyncExitStack() as stack:
         held = await claim(settings.data_dir, stack)
         remembered = RememberedPorts(settings.data_dir / "ports.json")
         ports = service_ports(settings, remembered)
-        nats, postgres = await start_servers(settings, remembered, stack)
+        nats, postgres = await start_servers(settings, remembered, keys, stack)
         remember(remembered, settings, ports, nats, postgres)
         database_url = postgres.url if postgres else settings.database_url or ""
         nats_url = nats.url if nats else settings.nats_url or ""
@@ -137,7 +146,9 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
             ServiceProcess(spec, say=say, verbose=verbose)
             for spec in specs(settings, ports, environment, (lifeline.descriptor, held))
         ]
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+        headers = keys.headers() if settings.access else {}
+        connector = aiohttp.TCPConnector(ssl=trusting(settings.certificate))
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, headers=headers))
         stack.push_async_callback(stop_services, children)
         progress(f"starting {listed([spoken(child.spec.name) for child in children])}")
         for child in children:
@@ -158,8 +169,11 @@ async def _live(data_dir: Path | None, verbose: bool, specs: Specs, started: Cal
                 watching.create_task(hasten_postgres(postgres, say))
             if nats is not None:
                 watching.create_task(keep_server("NATS", nats, say))
-                watching.create_task(heal_nats(nats, session, say))
-            started(Platform(settings, urls, nats_url, database_url, nats, postgres))
+                monitoring = await stack.enter_async_context(aiohttp.ClientSession())  # sends no token
+                watching.create_task(heal_nats(nats, monitoring, say))
+            feed = keys.feed if nats is not None else None
+            token = keys.token if settings.access else None
+            started(Platform(settings, urls, nats_url, database_url, nats, postgres, feed, token))
             await asyncio.Event().wait()  # until this task is cancelled
 
 
@@ -171,6 +185,7 @@ def print_table(platform: Platform) -> None:
     table = Table(title="Hodei is up", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
+    table.add_row("console", f"{platform.urls['orchestrator']}/console/")
     for name, url in platform.urls.items():
         table.add_row(name.replace("_", " "), url)
         table.add_row("", f"{url}/swagger-ui")
@@ -178,11 +193,17 @@ def print_table(platform: Platform) -> None:
     table.add_row("NATS", Text(_without_password(platform.nats_url)))
     if platform.nats is not None:
         table.add_row("", f"{platform.nats.monitoring_url} (monitoring)")
+    if platform.feed_credentials is not None:
+        table.add_row("", Text(f"credentials for the feed in {platform.feed_credentials}"))
     if platform.postgres is None:
         table.add_row("PostgreSQL", Text(_without_password(platform.database_url)))
     else:
         table.add_row("PostgreSQL", platform.postgres.tcp_url)
         table.add_row("", Text(f"password in {platform.postgres.password_file}"))
+    if platform.token is not None:
+        table.add_row("access", Text(f"on: the administrator's token is in {platform.token}"))
+    else:
+        table.add_row("access", "off: requests need no token (HODEI_AUTH=on changes that)")
     table.add_row("data, logs", Text(str(platform.settings.data_dir)))
     show(table)
 

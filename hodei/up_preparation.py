@@ -14,14 +14,15 @@ from typing import Final
 from hodei.embedded.errors import EmbeddedError, WrongSetting
 from hodei.embedded.ports import RememberedPorts, free_port, is_taken
 from hodei.interpreter import python, service_path
+from hodei.up_keys import UpKeys
 from hodei.up_settings import SERVICES, UpSettings, variable_of
 
 STRAGGLERS_DEADLINE: Final = 20.0  # for the services of an `up` that was killed to be gone
 
 
-async def check_settings(environment: Mapping[str, str]) -> None:
-    """Let the services and the worker check their own settings. Raises WrongSetting with the line that names the wrong
-    one."""
+async def check_settings(environment: Mapping[str, str], keys: UpKeys) -> None:
+    """Let the services and the worker check their own settings, with the keys that they will have. Raises WrongSetting
+    with the line that names the wrong one."""
     if not any(name.startswith("HODEI_") or name in ("NATS_URL", "DATABASE_URL") for name in environment):
         return  # nothing to check, which saves half a second
     check = await asyncio.create_subprocess_exec(
@@ -29,7 +30,7 @@ async def check_settings(environment: Mapping[str, str]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**environment, **service_path()},
+        env={**environment, **keys.for_nats(SERVICES[0][0]), **service_path()},
     )
     _, errors = await check.communicate()
     if check.returncode != 0:

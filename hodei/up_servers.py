@@ -15,6 +15,7 @@ from hodei.embedded.ports import RememberedPorts
 from hodei.embedded.postgres import EmbeddedPostgres
 from hodei.embedded.terminal import listed, progress, say
 from hodei.embedded.together import together
+from hodei.up_keys import UpKeys
 from hodei.up_settings import UpSettings
 
 NATS_PORT: Final = 4222
@@ -22,12 +23,12 @@ POSTGRES_PORT: Final = 5432
 
 
 async def start_servers(
-    settings: UpSettings, remembered: RememberedPorts, stack: AsyncExitStack
+    settings: UpSettings, remembered: RememberedPorts, keys: UpKeys, stack: AsyncExitStack
 ) -> tuple[EmbeddedNats | None, EmbeddedPostgres | None]:
     """Start the servers that the environment does not name. NATS is stopped first.
 
     Unless the environment gives its port, each uses the port of the last start (at first the default), or another one
-    if that is taken.
+    if that is taken. The keys are made before NATS starts.
     """
     nats = postgres = None
     if settings.database_url is None:
@@ -43,12 +44,14 @@ async def start_servers(
             port=settings.nats_port or remembered.get("nats") or NATS_PORT,
             monitoring_port=remembered.get("nats_monitoring") or 0,
             may_move=settings.nats_port is None,
+            operator=keys.operator,
         )
         stack.push_async_callback(nats.stop)
     servers = {name: server for name, server in (("PostgreSQL", postgres), ("NATS", nats)) if server is not None}
     if servers:
         progress(f"starting {listed(list(servers))}, with the data in {settings.data_dir}")
-    await together(*(_start_server(name, server) for name, server in servers.items()))
+    others = [keys.make()] if nats is None else []  # those of the services' tokens
+    await together(*(_start_server(name, server, keys) for name, server in servers.items()), *others)
     if nats is not None and (before := remembered.get("nats")) not in (None, nats.port) and not settings.nats_port:
         say(
             f"port {before} is taken: NATS listens on port {nats.port} now, and workers that use the old port "
@@ -57,8 +60,10 @@ async def start_servers(
     return nats, postgres
 
 
-async def _start_server(name: str, server: EmbeddedNats | EmbeddedPostgres) -> None:
+async def _start_server(name: str, server: EmbeddedNats | EmbeddedPostgres, keys: UpKeys) -> None:
     wanted = server.port
+    if isinstance(server, EmbeddedNats):
+        await keys.make()
     try:
         await server.start()
     except PortTaken as error:

@@ -6,15 +6,19 @@ hodei.embedded.service runs a service; the servers are in hodei.up_servers.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import aiohttp
 
+from hodei.embedded.errors import WrongSetting
 from hodei.embedded.service import ProcessSpec, ServiceProcess
 from hodei.embedded.terminal import progress, say
 from hodei.embedded.worker import ALIVE, refusal_in_words
 from hodei.interpreter import python, service_path
+from hodei.up_keys import UpKeys
 from hodei.up_settings import SERVICES, UpSettings
 
 HEALTH_DEADLINE: Final = 60.0  # seconds for a service to become healthy, even on a machine that is short of CPU
@@ -25,18 +29,41 @@ WORKERS_DEADLINE: Final = 5.0  # for the worker manager to accept the request to
 def services(
     settings: UpSettings, ports: Mapping[str, int], environment: Mapping[str, str], fds: Sequence[int]
 ) -> list[ProcessSpec]:
-    """The three services of the platform."""
+    """The three services of the platform, each with its own keys."""
+    keys = UpKeys(settings)
     return [
         ProcessSpec(
             name=name,
             command=(*python(), "-m", name),
-            url=f"http://{settings.reach}:{ports[name]}",
+            url=f"{'https' if settings.certificate else 'http'}://{settings.reach}:{ports[name]}",
             log=settings.data_dir / "logs" / f"{name}.log",
-            environment={**environment, **service_path()},
+            environment={**environment, **keys.of_service(name), **service_path(), **_public_url(name)},
             fds=fds,
         )
         for name, _ in SERVICES
     ]
+
+
+def _public_url(service: str) -> dict[str, str]:
+    """HODEI_PUBLIC_URL is that of one service: in an environment that all three share, of the orchestrator."""
+    return {} if service == "orchestrator" else {"HODEI_PUBLIC_URL": ""}
+
+
+def trusting(certificate: Path | None) -> ssl.SSLContext | bool:
+    """For requests to the services: only a server with this certificate, or with one of an authority in its file, is
+    trusted. Its name is not compared, as the address is that of this machine. Raises WrongSetting."""
+    if certificate is None:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(certificate)
+    except ssl.SSLError:  # an OSError, too
+        raise WrongSetting(f"HODEI_TLS_CERT={certificate}: should be certificates in PEM format") from None
+    except OSError as error:
+        raise WrongSetting(f"HODEI_TLS_CERT={certificate}: {error.strerror}") from None
+    return context
 
 
 async def until_healthy(child: ServiceProcess, session: aiohttp.ClientSession) -> None:

@@ -37,6 +37,11 @@ class UpSettings:
     nats_port: int | None
     postgres_port: int | None
     nats_url: str | None
+    namespace: str
+    access: bool
+    """Whether requests need a token. The services check the setting."""
+    certificate: Path | None
+    """The services' certificate, with which they answer over HTTPS. They check the setting."""
     database_url: str | None
     worker_name: str | None
     worker_type: str
@@ -69,6 +74,9 @@ class UpSettings:
             nats_port=number("NATS_PORT", None, least=1),
             postgres_port=number("POSTGRES_PORT", None, least=1),
             nats_url=environment.get("NATS_URL") or None,
+            namespace=environment.get("HODEI_NAMESPACE") or "hodei",
+            access=environment.get("HODEI_AUTH") == "on",
+            certificate=Path(certificate) if (certificate := environment.get("HODEI_TLS_CERT")) else None,
             database_url=environment.get("DATABASE_URL") or None,
             worker_name=environment.get("HODEI_WORKER_NAME") or None,
             worker_type=environment.get("HODEI_WORKER_TYPE") or "default",

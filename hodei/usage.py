@@ -45,6 +45,8 @@ def _show(error: TyperException) -> None:
     if not text:
         return  # a group without a command has shown its help
     text = text.replace("Input should", "should").removesuffix(".")
+    if text in ("No such option: --profile", "No such option: --ca"):
+        text += " (it stands before the command: hodei --profile NAME jobs)"
     typer.echo(f"hodei: {text[0].lower()}{text[1:]}", err=True)
     if context is not None:
         typer.echo(f"hodei: see '{context.command_path} --help'", err=True)
@@ -84,7 +86,9 @@ def moment(text: str) -> datetime:
     try:
         span = read_duration(text)
         return datetime.now(UTC) - span if span is not None else datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, OverflowError) or re.fullmatch(r"[0-9]+[smhd]", text):
+            raise typer.BadParameter(f"{text!r}: is too far away") from None
         right = "a time is needed, as in 2026-11-01T09:00:00Z, or how long ago it was, as in 12h"
         raise typer.BadParameter(f"{text!r}: {right}") from None
 
@@ -94,7 +98,9 @@ def moment_to_come(text: str) -> datetime:
     try:
         span = read_duration(text)
         return datetime.now(UTC) + span if span is not None else datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, OverflowError) or re.fullmatch(r"[0-9]+[smhd]", text):
+            raise typer.BadParameter(f"{text!r}: is too far away") from None
         right = "a time is needed, as in 2026-12-01T09:00:00Z, or in how long it will be, as in 12h"
         raise typer.BadParameter(f"{text!r}: {right}") from None
 

@@ -4,7 +4,7 @@ import codecs
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final, TextIO
@@ -14,13 +14,14 @@ from rich.text import Text
 
 from hodei.escapes import escaped
 from hodei.standard_streams import PIECE, until_ready
+from schemas.access import Actor
 from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
 from schemas.matrix import title
 from schemas.model import on_one_line
 from schemas.output import written
 from schemas.params import ParamSpec, Scalar, as_text
 from schemas.rest.jobs import Job, JobDetail, JobLogLine, Task
-from schemas.states import Reason, TaskStatus
+from schemas.states import JobStatus, Reason, TaskStatus
 
 STATUS_STYLES: Final = {
     "succeeded": "green",
@@ -46,17 +47,33 @@ Columns = Mapping[str, Sequence[str | Text]]
 program's own."""
 
 
-def print_jobs(jobs: Sequence[Job]) -> None:
-    """Print jobs, a line each."""
-    columns: Columns = {
-        "ID": [job.id for job in jobs],
-        "STATUS": [status_text(job.status.value, job.reason) for job in jobs],
-        "NAME": [job.name for job in jobs],
-        "PRIORITY": [job.priority for job in jobs],
-        "CREATED": [moment_text(job.created_at) for job in jobs],
-        "DURATION": [duration(job.started_at, job.finished_at) for job in jobs],
-    }
-    print_columns(columns, shorten="NAME", drop=("PRIORITY", "DURATION", "CREATED"))
+JOB_COLUMNS: Final[Mapping[str, Callable[[Job], str | Text]]] = {
+    "ID": lambda job: job.id,
+    "STATUS": lambda job: status_text(job.status.value, job.reason),
+    "NAME": lambda job: job.name,
+    "PRIORITY": lambda job: job.priority,
+    "CREATED": lambda job: moment_text(job.created_at),
+    "STARTED": lambda job: moment_or_nothing(job.started_at),
+    "FINISHED": lambda job: moment_or_nothing(job.finished_at),
+    "DURATION": lambda job: duration(job.started_at, job.finished_at),
+    "BY": lambda job: "" if job.created_by is None else job.created_by.name,
+    "LABELS": lambda job: labels_text(job.labels),
+    "PIPELINE": lambda job: job.pipeline_id or "",
+    "KEY": lambda job: job.concurrency_key or "",
+}
+"""The columns of a list of jobs."""
+
+
+def print_jobs(jobs: Sequence[Job], columns: Sequence[str] = ()) -> None:
+    """Print jobs, a line each: these columns, or those that fit."""
+    if columns:
+        table = {title: [JOB_COLUMNS[title](job) for job in jobs] for title in columns}
+        print_columns(table, shorten="NAME" if "NAME" in table else columns[-1], drop=())
+        return
+    usual = ["ID", "STATUS", "NAME", "PRIORITY", "CREATED", "DURATION"]
+    usual += ["BY"] if any(job.created_by for job in jobs) else []
+    table = {title: [JOB_COLUMNS[title](job) for job in jobs] for title in usual}
+    print_columns(table, shorten="NAME", drop=("PRIORITY", "DURATION", "BY", "CREATED"))
 
 
 def print_columns(table: Columns, *, shorten: str, drop: Sequence[str]) -> None:
@@ -69,7 +86,7 @@ def print_columns(table: Columns, *, shorten: str, drop: Sequence[str]) -> None:
         for title in drop:
             if _width({**columns, shorten: []}) + COMFORTABLE <= terminal.width:
                 break
-            del columns[title]
+            columns.pop(title, None)
         room = max(SHORTEST, terminal.width - _width({**columns, shorten: []}) + len(shorten))
         columns[shorten] = [_shortened(text, room) for text in columns[shorten]]
     widths = {title: _widest(title, texts) for title, texts in columns.items()}
@@ -108,14 +125,14 @@ def print_job(job: JobDetail) -> None:
     head = {
         "job": Text(job.id),
         "name": Text(on_one_line(job.name)),
-        "status": status_text(job.status.value, job.reason),
+        "status": status_text(job.status.value, job.reason) + Text(on_one_line(_cancelled_by(job))),
         "rerun of": Text(job.rerun_of or ""),
         "key": Text(on_one_line(job.concurrency_key or "")),
         "waits": Text(on_one_line("" if job.key_wait is None else job.key_wait.summary.removeprefix("waits: "))),
         "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
         "params": Text(on_one_line(params_text(job.params))),
         "labels": Text(on_one_line(labels_text(job.labels))),
-        "created": Text(moment_text(job.created_at)),
+        "created": Text(on_one_line(done_text(job.created_at, job.created_by))),
         "took": Text(duration(job.started_at, job.finished_at)),
     }
     for heading, text in head.items():
@@ -136,6 +153,14 @@ def print_job(job: JobDetail) -> None:
                 console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
 
 
+def _cancelled_by(job: Job) -> str:
+    """What follows the status of a job whose cancellation someone requested."""
+    if job.cancelled_by is None:
+        return ""
+    did = "" if job.status is JobStatus.CANCELLED else ", cancellation requested"
+    return f"{did} by {job.cancelled_by.name}"
+
+
 def print_outputs(console: Console, outputs: Mapping[str, str], *, of: str = "") -> None:
     """Print outputs, a line each, with `of` before the name. In a terminal a line is cut to its width."""
     for name, value in list(outputs.items())[:MOST_OUTPUTS]:
@@ -152,7 +177,7 @@ def _what(task: Task) -> str:
     asked = f"asks: {task.approval.message}" if task.approval and task.approval.message else "asks for an approval"
     if task.decision is None:
         return f"{asked}\n{_how_to_approve(task)}" if _asks(task) else asked
-    by = f" by {task.decision.by}" if task.decision.by else ""
+    by = f" by {task.decision.who}" if task.decision.who else ""
     why = f": {task.decision.comment}" if task.decision.comment else ""
     return f"{asked}\n{'approved' if task.decision.approved else 'rejected'}{by}{why}"
 
@@ -226,6 +251,16 @@ def moment_text(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def done_text(moment: datetime, by: Actor | None) -> str:
+    """When something was done, and by whom, if that is known."""
+    return moment_text(moment) if by is None else f"{moment_text(moment)} by {by.name}"
+
+
+def by_column(actors: Sequence[Actor | None]) -> Columns:
+    """The column that says who did it; none, if that is known of no row."""
+    return {"BY": ["" if one is None else one.name for one in actors]} if any(actors) else {}
+
+
 def moment_or_nothing(moment: datetime | None) -> str:
     """A time as `moment_text` has it; empty for None."""
     return "" if moment is None else moment_text(moment)
@@ -271,11 +306,13 @@ class Output:
     stderr.
 
     With `named`, for several steps at a time, each line begins with the name of its step, and an unfinished line is
-    ended when another step writes.
+    ended when another step writes. With `timestamps`, it begins with the time at which it was written.
     """
 
-    def __init__(self, *, named: bool = False) -> None:
+    def __init__(self, *, named: bool = False, timestamps: bool = False) -> None:
         self._named = named
+        self._timestamps = timestamps
+        self._prefixed = named or timestamps
         self._open: tuple[str, str] | None = None
 
     async def show(self, line: JobLogLine) -> None:
@@ -286,23 +323,28 @@ class Output:
             await self._print(line, written(line), own_line=False)
 
     async def close(self) -> None:
-        """End an unfinished line, if lines begin with names."""
-        if self._named and self._open is not None:
+        """End an unfinished line, if lines begin with names or times."""
+        if self._prefixed and self._open is not None:
             await self._break_off()
 
     async def _print(self, line: JobLogLine, data: bytes, *, own_line: bool) -> None:
         source = (line.execution_id, line.stream)
-        if self._open is not None and self._open != source and (self._named or own_line):
+        if self._open is not None and self._open != source and (self._prefixed or own_line):
             await self._break_off()
-        if self._named and self._open is None:
-            data = f"{on_one_line(title(line.task, line.matrix))} | ".encode() + data
+        if self._open is None:
+            data = self._prefix(line).encode() + data
         await write_output(line.stream, data)
         self._open = None if data.endswith(b"\n") else source
 
+    def _prefix(self, line: JobLogLine) -> str:
+        """What stands before the first piece of a line."""
+        time = f"{line.timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z " if self._timestamps else ""
+        return time + (f"{on_one_line(title(line.task, line.matrix))} | " if self._named else "")
+
     async def _break_off(self) -> None:
         assert self._open is not None
-        # Output in a pipe or a file stays as it was written, unless it contains names anyway.
-        if self._named or _file(self._open[1]).isatty():
+        # Output in a pipe or a file stays as it was written, unless it contains names or times anyway.
+        if self._prefixed or _file(self._open[1]).isatty():
             await write_output(self._open[1], b"\n")
         self._open = None
 

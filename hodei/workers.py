@@ -1,4 +1,5 @@
-"""`hodei workers list | drain | resume`: the workers as the scheduler sees them."""
+"""`hodei workers list | drain | resume`: the workers as the scheduler sees them. `hodei.enrolment` has the commands
+about their credentials."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -6,12 +7,14 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
+from hodei import enrolment
 from hodei.asking import show_list, with_client
 from hodei.client import Client
 from hodei.client.filters import RegisteredWorkerFilters
+from hodei.completing import worker_ids
 from hodei.ids import whole_worker_id
-from hodei.options import AsJson, Label, Limit, Name, check
-from hodei.views import Columns, print_columns
+from hodei.options import AsJson, Beginning, Label, Limit, check
+from hodei.views import Columns, by_column, print_columns
 from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery
 from schemas.states import WorkerStatus
 
@@ -22,20 +25,25 @@ STYLES: Final = {
     WorkerStatus.OFFLINE: "dim",
 }
 
-app = typer.Typer(help="List workers, drain them and resume them.", no_args_is_help=True)
+app = typer.Typer(help="List workers, drain, resume and revoke them, and let new ones join.", no_args_is_help=True)
 
-WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id, or its last 8 characters.")]
+WorkerId = Annotated[
+    str, typer.Argument(metavar="WORKER", autocompletion=worker_ids, help="The worker's id, or its last 8 characters.")
+]
 
 
 @app.command("list")
 def list_workers(
     status: Annotated[WorkerStatus | None, typer.Option(help="Only those with this status.")] = None,
-    name: Name = None,
+    name: Beginning = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
     label: Label = None,
     drained: Annotated[
         bool | None,
         typer.Option("--drained/--not-drained", help="Only those that were drained with `drain`, or the others."),
+    ] = None,
+    drained_by: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="Only those that this token drained: its name or its id.")
     ] = None,
     agent: Annotated[
         bool | None, typer.Option("--agent/--no-agent", help="Only those with an agent, or without one.")
@@ -53,6 +61,7 @@ def list_workers(
         "type": type_,
         "label": label,
         "drained": drained,
+        "drained_by": drained_by,
         "has_agent": agent,
         "reserved_for": reserved_for,
         "limit": limit,
@@ -87,6 +96,12 @@ def resume(worker: WorkerId, as_json: AsJson = False) -> None:
     raise typer.Exit(with_client(ask))
 
 
+app.command("join-token")(enrolment.join_token)
+app.command("join-tokens")(enrolment.list_join_tokens)
+app.command("revoke-join-token")(enrolment.revoke_join_token)
+app.command("revoke")(enrolment.revoke)
+
+
 def print_workers(workers: Sequence[RegisteredWorker]) -> None:
     """Print workers, a line each."""
     columns: Columns = {
@@ -95,8 +110,9 @@ def print_workers(workers: Sequence[RegisteredWorker]) -> None:
         "NAME": [one.name for one in workers],
         "BUSY": [f"{one.busy}/{one.slots}" for one in workers],
         "TYPE": [one.type for one in workers],
+        **{f"DRAINED {title}": cells for title, cells in by_column([one.drained_by for one in workers]).items()},
     }
-    print_columns(columns, shorten="NAME", drop=("TYPE", "BUSY"))
+    print_columns(columns, shorten="NAME", drop=("DRAINED BY", "TYPE", "BUSY"))
 
 
 def _status(worker: RegisteredWorker) -> str:

@@ -7,7 +7,7 @@ from nats_exporter.settings import NatsExporterSettings
 from shared.service import Service
 from shared.telemetry import Metrics
 from shared.version import platform_version
-from shared.web import WebServer, create_web_app
+from shared.web import WebServer, create_web_app, server_tls
 
 
 def build(settings: NatsExporterSettings) -> Sequence[Service]:
@@ -24,4 +24,4 @@ def build(settings: NatsExporterSettings) -> Sequence[Service]:
         checks={"nats": servers.healthy},
         metrics=metrics,
     )
-    return [servers, WebServer(app, settings.host, settings.port)]
+    return [servers, WebServer(app, settings.host, settings.port, tls=server_tls(settings, metrics))]

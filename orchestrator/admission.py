@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from orchestrator.domain.concurrency import Arrivals, ClaimState, Key, Member, Start, admitted, superseded_by
+from orchestrator.domain.concurrency import Arrivals, ClaimState, Key, Member, Replaced, Start, admitted, superseded_by
 from orchestrator.domain.run import JobRun
 from orchestrator.store.claims import ClaimStore
 from orchestrator.unit_of_work import UnitOfWork
@@ -149,10 +149,12 @@ class Admission(Loop):
                 return []
             arrivals = Arrivals(await self._claims.lines(tx, keys))
             start = arrivals.add(Member(job_id, ""), waiting[0].waiter.claims, refuses=False)
-            for line in arrivals.lines.values():
-                if line.superseded:
-                    await self._claims.supersede(tx, line)
-                    tx.on_commit(self.superseded)
+            replaced = await self._claims.replaced(tx, arrivals.lines.values())
+            if protected := [one for one in replaced if one.protected]:
+                start = Start(ClaimState.WAITING, cancelled=Reason.CONCURRENCY_LIMIT, detail=_protects(protected[0]))
+            elif replaced:
+                await self._claims.supersede(tx, replaced)
+                tx.on_commit(self.superseded)
             runs = [run for run in (await self._work.load(tx, [job_id])).values() if _waits(run)]
             for run in runs:
                 if start.state is ClaimState.HELD:
@@ -173,7 +175,7 @@ class Admission(Loop):
 
         def cancel(run: JobRun) -> None:
             one = found[run.job.id]
-            run.drop(Reason.SUPERSEDED, superseded_by(one.by, one.space), moment)
+            run.drop(Reason.SUPERSEDED, superseded_by(one.by, one.space), moment, by=one.created_by)
 
         async def cancel_jobs(job_ids: list[str]) -> list[str]:
             return list(await self._work.change(job_ids, cancel, moment))
@@ -186,6 +188,10 @@ class Admission(Loop):
 
 def _waits(run: JobRun) -> bool:
     return run.job.waits and not JOB.is_final(run.job.status)
+
+
+def _protects(one: Replaced) -> str:
+    return f"{one.title} has its concurrency key and was submitted by another token: only the role operator may end it"
 
 
 def _keep_back(run: JobRun, start: Start, moment: datetime) -> None:

@@ -7,13 +7,14 @@ They decode, call and acknowledge; the rules are in `domain/`. Both handlers may
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 import structlog
 from opentelemetry.trace import Span
 
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import TaskReport
+from orchestrator.domain.standing import Reported
 from orchestrator.reception import DeletedBefore, Occupied, Reception, RefusedBefore
 from orchestrator.refusals import Refusal, detail_of, errors_of, reason_of
 from orchestrator.room import Entry, JobRoom
@@ -21,7 +22,7 @@ from orchestrator.store.firings import FiringStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission, begin_all
 from orchestrator.unit_of_work import UnitOfWork
-from schemas.cloudevents import CloudEvent
+from schemas.cloudevents import CloudEvent, by_agent
 from schemas.events import (
     EventData,
     ExecutionCompleted,
@@ -35,8 +36,10 @@ from schemas.events import (
 )
 from schemas.refusals import RefusalReason
 from schemas.states import JOB
+from shared.bus import Foreign, ForeignKind
 from shared.clock import now
 from shared.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
+from shared.held_reports import HeldReports
 from shared.outbox import Outbox, OutboxTransaction
 from shared.telemetry import Metrics, SpanKind, Tracing
 
@@ -53,8 +56,11 @@ _log = structlog.get_logger(__name__)
 class Runs:
     """Handler of `orchestrator-runs`. One batch, folded for each job, is one transaction."""
 
-    def __init__(self, work: UnitOfWork, metrics: Metrics) -> None:
+    def __init__(self, work: UnitOfWork, metrics: Metrics, foreign: Foreign) -> None:
         self._work = work
+        self._foreign = foreign
+        self.held = HeldReports(self.handle, foreign)
+        """The reports of agents that came before the placement of their execution."""
         self._stale = metrics.counter("stale_reports_total", "Reports that arrived too late to change anything.")
         self._batches = metrics.counter(
             "report_batches_total",
@@ -73,11 +79,17 @@ class Runs:
     async def handle(self, events: Sequence[Event]) -> None:
         """Apply the reports of one batch."""
         moment = now()
+        taken = [event for event in events if isinstance(event.data, _TASK_REPORTS)]
         applied = await self._work.apply(
-            [event.data for event in events if isinstance(event.data, _TASK_REPORTS)], moment
+            [Reported(cast(TaskReport, event.data), by_agent(event)) for event in taken], moment
         )
         self._batches.labels(applied.known).inc()
         self._stale.inc(applied.stale)
+        if applied.early:
+            self.held.hold(taken[index] for index in applied.early)
+        for index in applied.foreign:
+            event = taken[index]
+            self._foreign.count(ForeignKind.REPORT, getattr(event.data, "worker_id", None), ids=[event.subject])
         for run in applied.runs.values():
             if run.job.finished_at is moment:
                 self._ended[run.job.status].observe((moment - run.job.created_at).total_seconds())
@@ -147,7 +159,8 @@ class Requests:
         try:
             await self._admit(tx, fired.job_id, entry)
             wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
-            new = await self._reception.begin_missing(tx, replace(wanted, schedule_id=fired.schedule_id))
+            wanted = replace(wanted, schedule_id=fired.schedule_id, created_by=fired.created_by)
+            new = await self._reception.begin_missing(tx, wanted)
         except (NotFound, Conflict, Invalid, Overloaded) as error:
             made = await self._jobs.exists(tx, fired.job_id) or await self._firings.was_deleted(tx, fired.job_id)
             if made:  # by an earlier delivery, when that was still possible
@@ -177,7 +190,8 @@ class Requests:
             target = _without_pipeline(asked.target)
             wanted = await self._submission.of_target(tx, target, job_id=asked.job_id, single=True)
             task_ids = [asked.task_id] if wanted.definitions else []
-            [new] = begin_all([replace(wanted, task_ids=task_ids, execution_id=asked.execution_id)])
+            wanted = replace(wanted, task_ids=task_ids, execution_id=asked.execution_id, created_by=asked.created_by)
+            [new] = begin_all([wanted])
             _must_run(new)
         except (NotFound, Conflict, Invalid, Overloaded) as error:
             _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))

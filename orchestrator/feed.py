@@ -1,8 +1,9 @@
 """The feed: the bus's events one by one, for people and other programs, with the entity's id in the subject.
 
 It is a consumer of the bus that publishes each event again on core NATS, as `<namespace>.feed.<plural>.<entity
-id>.<verb>`. It may lag under load and slows nothing down: large batches, a long linger, no validation (events were
-validated when they were made). With `HODEI_FEED=off` it is not created.
+id>.<verb>`. It may lag under load and slows nothing down: large batches, a long linger, no validation (services
+validated their events when they made them; of an agent's reports, only whose they are is checked). With
+`HODEI_FEED=off` it is not created.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ from typing import Final
 
 import orjson
 
-from schemas.cloudevents import EVENT_CONTENT_TYPE
+from schemas.cloudevents import EVENT_CONTENT_TYPE, ForeignEvents, source_of
+from schemas.ids import is_id
 from schemas.subjects import FEED
 from shared.bus import MSG_ID, Bus, Consumer
-from shared.telemetry import TRACEPARENT
+from shared.telemetry import TRACEPARENT, trace_id_of
 
 LINGER_MS: Final = 50
 MAX_EVENTS: Final = 5000
@@ -32,7 +34,7 @@ class Feed:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.consumer: Consumer[Entry] = bus.consumer_of(
-            FEED, self._say, decode=_split, linger_ms=LINGER_MS, yields=YIELDS, max_events=MAX_EVENTS
+            FEED, self._say, decode=events_of, linger_ms=LINGER_MS, yields=YIELDS, max_events=MAX_EVENTS
         )
 
     async def start(self) -> None:
@@ -53,8 +55,34 @@ class Feed:
         return self._bus.catalogue.feed(event_type, str(event["subject"])), orjson.dumps(event), headers
 
 
-def _split(event_type: str, payload: bytes) -> Sequence[Entry]:
+def events_of(event_type: str, payload: bytes, worker_id: str | None) -> Sequence[Entry]:
+    """The events of a message. Raises ValueError if it is not a batch, or has events of another worker."""
     events = orjson.loads(payload)
     if not isinstance(events, list):
         raise ValueError("not a batch of events")
+    if worker_id is not None and not all(_is_report_of(worker_id, event) for event in events):
+        raise ForeignEvents(f"{event_type}: not a batch of reports of worker {worker_id}")
     return [(event_type, event) for event in events]
+
+
+def _is_report_of(worker_id: str, event: object) -> bool:
+    """Whether an event is a report that this worker's agent may publish."""
+    match event:
+        case {
+            "id": str(event_id),
+            "source": str(source),
+            "subject": str(subject),
+            "data": {"execution_id": str(id), "worker_id": str(by)},
+            **others,
+        }:
+            trace = others.get("traceparent")
+            return (
+                by == worker_id
+                and source == source_of(worker_id)
+                and subject == id
+                and is_id(id)
+                and is_id(event_id)  # it becomes a header
+                and (trace is None or (isinstance(trace, str) and trace_id_of(trace) is not None))
+            )
+        case _:
+            return False

@@ -19,7 +19,7 @@ from schemas.states import EXECUTION, JOB, ExecutionStatus
 from shared.bus import Bus
 from shared.errors import Unavailable
 from shared.postgres import Record
-from shared.transcript import LIVE_LATE, START, Entries, Log, Place, Transcript, Visit
+from shared.transcript import LIVE_LATE, START, Entry, Log, Place, Transcript, Visit
 
 LOOK_AGAIN: Final = 2.0
 """Seconds after which a live reader reads again although it heard of no change."""
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 _PART: Final = re.compile(r"^(\d{1,6})(?:-(\d{1,6}))?:(\d{1,6})(?::([\d.]+))?$")
 _LONGEST_ID: Final = 16_000
 
-Send = Callable[[Record, Entries, "Cursor"], Awaitable[None]]
+Send = Callable[[Record, Sequence[Entry], "Cursor"], Awaitable[None]]
 """Sends entries of an execution; the cursor is the viewer's position in all other steps."""
 
 
@@ -101,10 +101,22 @@ class Cursor:
 
 
 class Follower:
-    """Follows one job for one viewer, from `cursor` on, until the job has ended and all its output was sent."""
+    """Follows one job for one viewer, from `cursor` on, until the job has ended and all its output was sent.
+
+    Only the executions that are `chosen` are followed. With `execution_id`, it is one, and the end is that of this one.
+    """
 
     def __init__(
-        self, jobs: JobStore, bus: Bus, job_id: str, listener: JobListener, cursor: Cursor, send: Send
+        self,
+        jobs: JobStore,
+        bus: Bus,
+        job_id: str,
+        listener: JobListener,
+        cursor: Cursor,
+        send: Send,
+        *,
+        chosen: Callable[[Record], bool],
+        execution_id: str | None = None,
     ) -> None:
         self.expired = False
         """Whether some of the output is no longer kept."""
@@ -114,6 +126,8 @@ class Follower:
         self._listener = listener
         self._cursor = cursor
         self._send = send
+        self._chosen = chosen
+        self._execution_id = execution_id
         self._sending = asyncio.Lock()
         self._visit = Visit()
         self._first_look = True
@@ -147,7 +161,7 @@ class Follower:
                 task.result()
         try:
             over = JOB.is_final(await self._jobs.status(self._job_id))
-            rows = await self._jobs.executions(self._job_id)
+            rows = [one for one in await self._jobs.executions(self._job_id) if self._chosen(one)]
         except Unavailable as error:  # logs that are being read go on
             _log.warning("log.end_unknown", job_id=self._job_id, error=str(error))
             return False
@@ -157,7 +171,8 @@ class Follower:
         self._over = over
         self._executions = sorted(rows, key=lambda each: (each["position"], each["attempt"], each["id"]))
         waiting = self._go_on()
-        if over and not waiting and not self._reading:
+        ended = over or any(one["id"] == self._execution_id and log_of(one).over for one in rows)
+        if ended and not waiting and not self._reading:
             return True
         await asyncio.sleep(min(LONGEST_PAUSE, 4 * (time.monotonic() - began_at)))  # a large job changes all the time
         return False
@@ -209,7 +224,7 @@ class Follower:
                     continue
                 async with self._sending:
                     await self._send(execution, entries, self._cursor)
-                    self._cursor.move(step, attempt, entries[-1][1])
+                    self._cursor.move(step, attempt, entries[-1].after)
             self._cursor.move(step, attempt, None)
         except BaseException:
             self._listener.tell()  # so that `run` raises it
@@ -234,6 +249,7 @@ def log_of(execution: Record, *, job_is_over: bool = False) -> Log:
     over = job_is_over or EXECUTION.is_final(ExecutionStatus(execution["status"]))
     return Log(
         execution["id"],
+        execution["worker_id"],
         chunks=execution["log_chunks"] if over else None,
         over=over,
         finished_at=execution["finished_at"] if over else None,

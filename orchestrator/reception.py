@@ -6,18 +6,21 @@ no other gives them away meanwhile; whether a job holds its key, waits or is ref
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from orchestrator.aside import Aside
-from orchestrator.domain.concurrency import Arrivals, ClaimState, Full, Key, LineTooLong, Member, Start
+from orchestrator.domain.concurrency import Arrivals, ClaimState, Full, Key, LineTooLong, Member, Replaced, Start
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import Wanted
 from orchestrator.store.claims import ClaimStore
 from orchestrator.store.firings import FiringStore
 from orchestrator.submission import LONG, begin_all
+from schemas.access import Role
 from schemas.events import ScheduleRefused
+from shared.access import Principal, lacking
 from shared.clock import now
-from shared.errors import Conflict, TooManyWaiting
+from shared.errors import Conflict, NotYours, TooManyWaiting
 from shared.outbox import OutboxTransaction
 
 
@@ -55,7 +58,9 @@ class Reception:
 
     async def begin(self, tx: OutboxTransaction, wanted: Sequence[Wanted], *, batch: bool = False) -> list[NewJob]:
         """Create jobs, in their order, to be inserted in the same transaction. Raises Occupied for a job that is not to
-        wait, and TooManyWaiting."""
+        wait, NotYours for one that would end a job which the caller may not end, and TooManyWaiting."""
+        if (limited := lacking(Role.OPERATOR)) is not None:
+            wanted = [replace(job, only_of=limited.id) for job in wanted]
         if not any(job.claims for job in wanted):
             return await self._aside.run(partial(begin_all, wanted), long=_is_long(wanted))
         keys = {claim.key for job in wanted for claim in job.claims}
@@ -70,10 +75,10 @@ class Reception:
             raise Occupied(f"job {error.place} of the batch: {error}" if batch else str(error)) from None
         except LineTooLong as error:
             raise TooManyWaiting(str(error)) from None
-        for line in arrivals.lines.values():
-            if line.superseded:
-                await self._claims.supersede(tx, line)
-                tx.on_commit(self._superseded)
+        if replaced := await self._claims.replaced(tx, arrivals.lines.values()):
+            _check_own(limited, replaced)
+            await self._claims.supersede(tx, replaced)
+            tx.on_commit(self._superseded)
         if any(start.state is ClaimState.WAITING for start in arrivals.starts):
             tx.on_commit(partial(self._waiting, keys))  # a holder may have ended in the meantime
         begin = partial(begin_all, wanted, arrivals.starts, moment=moment)
@@ -93,6 +98,12 @@ class Reception:
             return known
         [new] = await self.begin(tx, [wanted])
         return new
+
+
+def _check_own(limited: Principal | None, replaced: Sequence[Replaced]) -> None:
+    for one in replaced:
+        if limited is not None and one.protected:
+            raise NotYours(f"{one.title}, which this one would end,", limited.role, Role.OPERATOR)
 
 
 def _is_long(wanted: Sequence[Wanted]) -> bool:

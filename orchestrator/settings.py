@@ -1,6 +1,7 @@
 """The settings that the orchestrator reads from its environment, besides those of every service."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
@@ -16,6 +17,7 @@ class OrchestratorSettings(ServiceSettings):
 
     port: Port = Field(default=8080, validation_alias="ORCHESTRATOR_PORT")
     limit_jobs: int = Field(default=100_000, ge=1, le=10_000_000, validation_alias="HODEI_LIMIT_JOBS")
+    bootstrap_tokens: Path | None = Field(default=None, validation_alias="HODEI_BOOTSTRAP_TOKENS")
     feed: Literal["on", "off"] = Field(default="on", validation_alias="HODEI_FEED")
     retention_jobs: Annotated[timedelta | None, BeforeValidator(age(MINUTE))] = Field(
         default=timedelta(days=90), validation_alias="HODEI_RETENTION_JOBS"

@@ -34,6 +34,7 @@ from orchestrator.domain.wanted import (
 )
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.pipelines import PipelineStore
+from schemas.access import Actor
 from schemas.events import JobTarget
 from schemas.params import Scalar
 from schemas.rest.jobs import JobCreate
@@ -69,17 +70,19 @@ class Submission:
         self._pipelines = pipelines
         self._largest_event = largest_event
 
-    async def of_requests(self, tx: Transaction, requests: Sequence[JobCreate], *, batch: bool = False) -> list[Wanted]:
-        """The jobs that requests ask for, in their order. Raises NotFound for an unknown pipeline, and Invalid for a
-        job that is too large, or whose steps, parameters or concurrency key are not valid; for a `batch`, the error
-        names the job's index."""
+    async def of_requests(
+        self, tx: Transaction, requests: Sequence[JobCreate], *, by: Actor | None = None, batch: bool = False
+    ) -> list[Wanted]:
+        """The jobs that the requests of one caller ask for, in their order. Raises NotFound for an unknown pipeline,
+        and Invalid for a job that is too large, or whose steps, parameters or concurrency key are not valid; for a
+        `batch`, the error names the job's index."""
         ids = {request.pipeline_id for request in requests if request.pipeline_id is not None}
         pipelines = await self._pipelines.runnable(tx, ids) if ids else {}
         long = sum(_weight(request, pipelines) for request in requests) > LONG
-        return await self._aside.run(partial(self._wanted, requests, pipelines, batch=batch), long=long)
+        return await self._aside.run(partial(self._wanted, requests, pipelines, by=by, batch=batch), long=long)
 
     def _wanted(
-        self, requests: Sequence[JobCreate], pipelines: dict[str, RunnablePipeline], *, batch: bool
+        self, requests: Sequence[JobCreate], pipelines: dict[str, RunnablePipeline], *, by: Actor | None, batch: bool
     ) -> list[Wanted]:
         wanted: list[Wanted] = []
         tasks = 0
@@ -93,6 +96,7 @@ class Submission:
                     priority=request.priority,
                     labels=request.labels,
                     run_at=request.run_at,
+                    created_by=by,
                 )
             else:
                 if request.pipeline is not None:
@@ -114,6 +118,7 @@ class Submission:
                         priority=request.priority,
                         labels=request.labels,
                         run_at=request.run_at,
+                        created_by=by,
                     )
             with _refused(at):
                 job = keyed(job, request.concurrency_key, request.concurrency)
@@ -157,7 +162,7 @@ class Submission:
         self._check_sizes([job])
         return job
 
-    async def of_rerun(self, tx: Transaction, job_id: str, *, start: str) -> Wanted:
+    async def of_rerun(self, tx: Transaction, job_id: str, *, start: str, by: Actor | None = None) -> Wanted:
         """A job again, beginning with the step `start`, or with all that did not succeed (`failed`), or as a whole
         (`start`). Raises NotFound, Conflict while it runs or when its pipeline is archived, and Invalid for an unknown
         step."""
@@ -171,7 +176,7 @@ class Submission:
         with _refused(("body",)):
             job = keyed(wanted_of_former(new_id(), former, rerun_of=job_id, kept=keeps))
         self._check_sizes([job])
-        return job
+        return replace(job, created_by=by)
 
     def check_pipeline(self, pipeline: PipelineCreate) -> None:
         """Check the sizes of a pipeline: whether a job of it could be created. Raises Invalid."""

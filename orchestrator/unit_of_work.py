@@ -4,7 +4,7 @@ A change is one transaction of the outbox. The rules are in `orchestrator.domain
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final, Literal, get_args
@@ -14,14 +14,16 @@ from orchestrator.domain.executions import ExecutionReport, ExecutionRow, fold
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.orders import NO_COMMANDS, Commands
 from orchestrator.domain.rendering import render
-from orchestrator.domain.run import JobRun, TaskReport
+from orchestrator.domain.run import JobRun
+from orchestrator.domain.standing import Reported, Standing, standing
 from orchestrator.memory import RunMemory
 from orchestrator.store.claims import ClaimStore
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.runs import RunStore, Waiting
 from orchestrator.traces import Traces
 from orchestrator.watch import Watch
-from schemas.events import ExecutionFinished, JobDeleted, TaskFailed, TaskRetrying
+from schemas.access import Actor
+from schemas.events import ExecutionFinished, ExecutionStarted, JobDeleted, TaskFailed, TaskRetrying
 from schemas.questions import Overdue
 from schemas.states import JOB, Reason
 from shared.clock import now
@@ -44,6 +46,10 @@ class Applied:
 
     runs: Mapping[str, JobRun]
     """The jobs of the reports, by id. They must not be changed any more."""
+    early: Sequence[int]
+    """The indexes of reports whose execution is not known to be placed."""
+    foreign: Sequence[int]
+    """The indexes of reports whose execution is placed on another worker."""
     stale: int
     """How many reports came too late to change a job."""
     known: Known
@@ -112,10 +118,10 @@ class UnitOfWork:
 
     # ------------------------------------------------------------------ changing jobs
 
-    async def apply(self, reports: Sequence[TaskReport], moment: datetime) -> Applied:
+    async def apply(self, reports: Sequence[Reported], moment: datetime) -> Applied:
         """Apply a batch of reports, without outputs that no step can have. Jobs in memory are written without being
         loaded."""
-        checked = [report.checked() if isinstance(report, ExecutionFinished) else report for report in reports]
+        checked = [_checked(reported) for reported in reports]
         return await retry_deadlock(lambda: self._apply(checked, moment))
 
     async def change(
@@ -149,12 +155,12 @@ class UnitOfWork:
         tx.on_commit(partial(self._memory.keep, runs))
         await self._runs.write(tx, runs, reports, moment)
 
-    async def delete(self, job_ids: Collection[str], *, cause: Cause = "request") -> list[str]:
+    async def delete(self, job_ids: Collection[str], *, cause: Cause = "request", by: Actor | None = None) -> list[str]:
         """Delete those of these jobs that have ended, and all that belongs to them, and emit `jobs.deleted`. Returns
         their ids. Retention leaves out those that another transaction has locked."""
         async with self._outbox.transaction() as tx:
             found = await self._jobs.delete(tx, job_ids, skip_locked=cause == "retention")
-            tx.emit(*(JobDeleted(job_id=job_id, cause=cause) for job_id in found))
+            tx.emit(*(JobDeleted(job_id=job_id, cause=cause, deleted_by=by) for job_id in found))
         self._memory.forget(found)
         return found
 
@@ -183,24 +189,24 @@ class UnitOfWork:
 
         await self.change({one.orders.job_id for one in waiting}, refuse, moment)
 
-    async def _apply(self, reports: Sequence[TaskReport], moment: datetime) -> Applied:
-        jobs = {report.job_id for report in reports}
+    async def _apply(self, reports: Sequence[Reported], moment: datetime) -> Applied:
+        jobs = {reported.report.job_id for reported in reports}
         known: Known = "loaded"
         remembered = self._memory.take(jobs)
-        if remembered is not None and _take_in(remembered, reports, moment):
+        if remembered is not None and (taken := _take_in(remembered, reports, moment)).writes_all:
             try:
                 async with self._outbox.transaction() as tx:
-                    stale = await self._save_reports(tx, remembered, reports, moment)
+                    stale = await self._save_reports(tx, remembered, taken, moment)
             except Broken:
                 self._memory.distrust()  # another replica wrote one of the jobs first
                 known = "conflict"
             else:
-                return Applied(remembered, stale, "remembered")
+                return Applied(remembered, taken.early, taken.foreign, stale, "remembered")
         async with self._outbox.transaction() as tx:
             runs = await self.load(tx, jobs)
-            _take_in(runs, reports, moment)
-            stale = await self._save_reports(tx, runs, reports, moment)
-        return Applied(runs, stale, known)
+            taken = _take_in(runs, reports, moment)
+            stale = await self._save_reports(tx, runs, taken, moment)
+        return Applied(runs, taken.early, taken.foreign, stale, known)
 
     async def _change(
         self, job_ids: Collection[str], deed: Callable[[JobRun], object], moment: datetime
@@ -225,13 +231,11 @@ class UnitOfWork:
     # ------------------------------------------------------------------ the steps of a transaction
 
     async def _save_reports(
-        self, tx: OutboxTransaction, runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime
+        self, tx: OutboxTransaction, runs: Mapping[str, JobRun], taken: "_Taken", moment: datetime
     ) -> int:
         """Save the runs and the reports of their executions. Returns how many reports came too late."""
-        known = [report for report in reports if report.job_id in runs]
-        executions = fold([report for report in known if isinstance(report, _EXECUTION_REPORTS)])
-        stale = len(reports) - len(known) + sum(run.stale for run in runs.values())
-        await self.save(tx, list(runs.values()), moment, executions)
+        stale = taken.unknown + sum(run.stale for run in runs.values())
+        await self.save(tx, list(runs.values()), moment, fold(taken.executions))
         return stale
 
     async def _commands(self, tx: OutboxTransaction, runs: Sequence[JobRun], moment: datetime) -> dict[str, Commands]:
@@ -257,10 +261,51 @@ class UnitOfWork:
             self._traces.follow(tx, run, began)
 
 
-def _take_in(runs: Mapping[str, JobRun], reports: Sequence[TaskReport], moment: datetime) -> bool:
-    """Apply the reports. Returns whether each run will be written, which detects a run that is out of date: a report
-    that seems too late for it may in fact be too early."""
-    for report in reports:
-        if report.job_id in runs:
-            runs[report.job_id].apply(report, moment)
-    return all(run.touched for run in runs.values())
+@dataclass(slots=True)
+class _Taken:
+    """What came of the reports of a batch."""
+
+    executions: list[ExecutionReport] = field(default_factory=list)
+    """The reports of executions that count."""
+    early: list[int] = field(default_factory=list)
+    foreign: list[int] = field(default_factory=list)
+    unknown: int = 0
+    """How many reports are about jobs that do not exist."""
+    writes_all: bool = False
+    """Whether each run will be written, which detects a run that is out of date: a report that seems too late for it,
+    or foreign, may in fact be too early."""
+
+
+def _take_in(runs: Mapping[str, JobRun], reports: Sequence[Reported], moment: datetime) -> _Taken:
+    """Apply the reports that count."""
+    taken = _Taken()
+    for index, reported in enumerate(reports):
+        report, run = reported.report, runs.get(reported.report.job_id)
+        if run is None:
+            taken.unknown += 1
+            continue
+        if reported.by_agent and isinstance(report, ExecutionStarted | ExecutionFinished):
+            match standing(run, report):
+                case Standing.OWN:
+                    pass
+                case Standing.STALE:
+                    run.stale += 1
+                    continue
+                case Standing.EARLY:
+                    taken.early.append(index)
+                    continue
+                case Standing.FOREIGN:
+                    taken.foreign.append(index)
+                    continue
+        run.apply(report, moment)
+        if isinstance(report, _EXECUTION_REPORTS):
+            taken.executions.append(report)
+    taken.writes_all = all(run.touched for run in runs.values())
+    return taken
+
+
+def _checked(reported: Reported) -> Reported:
+    report = reported.report
+    if not isinstance(report, ExecutionFinished) or (checked := report.checked()) is report:
+        return reported
+    return Reported(checked, reported.by_agent)

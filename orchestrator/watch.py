@@ -102,7 +102,9 @@ class Watch:
         self.tell(job_ids)
 
 
-def _steps(event_type: str, payload: bytes, ids: Collection[str]) -> Iterator[tuple[str, Change]]:
+def _steps(
+    event_type: str, payload: bytes, ids: Collection[str], _worker_id: str | None
+) -> Iterator[tuple[str, Change]]:
     if event_type in ENDS:
         return  # `Watch` hears of these, even without listeners
     if len(ids) > FEW:  # up to FEW ids were found in the payload already

@@ -11,6 +11,7 @@ from scheduler.api.explain import ExplainRoutes
 from scheduler.api.queue import QueueRoutes
 from scheduler.api.schedules import ScheduleRoutes
 from scheduler.api.workers import WorkerRoutes
+from scheduler.bounds import WorkerBounds
 from scheduler.consumers import AgentNews, PlacementEvents, VerdictRecords
 from scheduler.counters import Counters
 from scheduler.hearing import HeardTime, Hearing
@@ -33,12 +34,13 @@ from scheduler.undeliverable import UndeliverableFirings, UndeliverableOrders
 from schemas.events import ExecutionFinished, ScheduleConfirmed, ScheduleFired, ScheduleRefused, TaskScheduled
 from schemas.questions import RECALL_OF, SCHEDULED_JOBS
 from schemas.subjects import SCHEDULER_PLACEMENT, SCHEDULER_VERDICTS
-from shared.bus import Answering, answer, listen, questions_asked
+from shared.bus import Answering, answer, listen
 from shared.clock import now
 from shared.foundation import Foundation
 from shared.postgres import Leadership
 from shared.recall import Recall, UndeliverableOutcomes
-from shared.service import Housekeeping, Service, rows_deleted
+from shared.retention import Retention
+from shared.service import Housekeeping, Service
 from shared.web.idempotency import purge
 
 REDELIVERED: Final = 2.0 * SCHEDULER_PLACEMENT.ack_wait
@@ -61,8 +63,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
     outbox.when_undeliverable(ExecutionFinished, UndeliverableOutcomes(outbox).handle)
     outbox.when_undeliverable(ScheduleFired, UndeliverableFirings(firing_store, outbox).handle)
     asked = Recall(bus, metrics)
-    questions = questions_asked(metrics)
-    rows_deleted(metrics)
+    retention = Retention([base.audit_kept], metrics)
 
     def leads() -> Sequence[Service]:
         lease = settings.lease_seconds
@@ -71,7 +72,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
         timers = Timers(leader)
         leader.timed = timers.wake
         silence = Silence(worker_store, outbox, heard, leader.hold, lease=lease)
-        placement = PlacementEvents(leader, silence)
+        placement = PlacementEvents(leader, silence, bus.foreign)
         placing = bus.consumer(SCHEDULER_PLACEMENT.durable, placement.handle, patient=leader.nothing_waits)
         leader.delay = placing.delay
         restarts = Restarts(placing.caught_up, partial(leader.hear, outcomes_read=True), patience=lease)
@@ -80,7 +81,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
         return [
             leader,
             restarts,
-            AgentNews(bus, leader, counters.agents_refused),
+            AgentNews(bus, leader, counters.agents_refused, WorkerBounds(settings.nats_credentials)),
             Hearing(bus, heard, leader.idle_turn, counters),
             placing,
             bus.consumer(SCHEDULER_VERDICTS.durable, VerdictRecords(firing_store, outbox).handle),
@@ -89,7 +90,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
             Firing(firing, bus, counters, leader.hold, clock=clock),
             Answering(
                 bus,
-                questions,
+                base.questions_asked,
                 [
                     answer(RECALL_OF["scheduler"], recollection.answer),
                     answer(SCHEDULED_JOBS, Questions(RetentionStore(database)).scheduled_jobs),
@@ -106,6 +107,7 @@ def build(settings: SchedulerSettings, *, clock: Callable[[], datetime] = now) -
                 schedules=partial(purge_schedules, schedule_store, outbox, settings.retention_schedules),
                 idempotency_keys=partial(purge, database, lifetime=settings.retention_idempotency_keys),
             ),
+            retention,
         ]
 
     web = base.web(

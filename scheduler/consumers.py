@@ -10,13 +10,15 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
+from scheduler.bounds import WorkerBounds
+from scheduler.domain.leases import OUTDATED
 from scheduler.domain.priorities import JobPriority
 from scheduler.leader import Leader, Turn
 from scheduler.loops import Silence
 from scheduler.store.firings import FiringStore
 from scheduler.store.turns import MARKS_KEPT
-from schemas.agents import Heartbeat, Offer
-from schemas.cloudevents import CloudEvent
+from schemas.agents import PROTOCOL, Heartbeat, Offer
+from schemas.cloudevents import CloudEvent, by_agent
 from schemas.events import (
     EventData,
     ExecutionFinished,
@@ -34,11 +36,14 @@ from schemas.events import (
     WorkerResumed,
     WorkerStopped,
 )
-from schemas.ids import is_id
-from shared.bus import Bus, Subscription
+from schemas.storable import fault_of_news
+from shared.bus import Bus, Foreign, ForeignKind, Subscription
 from shared.outbox import Outbox
+from shared.telemetry import LinePace
 
 _log = structlog.get_logger(__name__)
+
+MOST_OUTDATED: Final = 1000
 
 Events = Sequence[CloudEvent[EventData]]
 
@@ -46,9 +51,10 @@ Events = Sequence[CloudEvent[EventData]]
 class PlacementEvents:
     """The handler of `scheduler-placement`: one batch is one turn."""
 
-    def __init__(self, leader: Leader, silence: Silence) -> None:
+    def __init__(self, leader: Leader, silence: Silence, foreign: Foreign) -> None:
         self._leader = leader
         self._silence = silence
+        self._foreign = foreign
 
     async def handle(self, events: Events) -> None:
         async with self._leader.turn() as turn:
@@ -68,6 +74,10 @@ class PlacementEvents:
                     case WorkerResumed() as data:
                         if turn.desk.resume(data):
                             resumed.append(data.worker_id)
+                    case ExecutionFinished() | ExecutionReturned() as data if by_agent(event) and turn.desk.is_foreign(
+                        data
+                    ):
+                        self._foreign.count(ForeignKind.REPORT, data.worker_id, ids=[data.execution_id])
                     case data:
                         _apply(turn, data, event)
             # The scheduler has published most of these events itself.
@@ -99,7 +109,7 @@ def _apply(turn: Turn, data: EventData, event: CloudEvent[EventData]) -> None:
         case TaskQueued():
             desk.arrive(data, now, traceparent=event.traceparent)
         case ExecutionFinished():
-            desk.finish(data)
+            desk.finish(data, by_agent=by_agent(event))
         case TaskCancelRequested():
             desk.cancel(data)
         case ExecutionReturned():
@@ -119,11 +129,15 @@ class AgentNews:
 
     name: Final = "agent news"
 
-    def __init__(self, bus: Bus, leader: Leader, refused: Counter) -> None:
+    def __init__(self, bus: Bus, leader: Leader, refused: Counter, bounds: WorkerBounds) -> None:
         self._bus = bus
+        self._bounds = bounds
         self._leader = leader
         self._refused = refused
         self._subscriptions: list[Subscription] = []
+        self._lines = LinePace()
+        self._outdated: set[str] = set()
+        """The incarnations of agents of an earlier version that were logged."""
 
     async def start(self) -> None:
         subject = self._bus.catalogue.agent
@@ -148,13 +162,34 @@ class AgentNews:
     async def _hear(self, kind: type[Heartbeat] | type[Offer], subject: str, payload: bytes) -> None:
         try:
             news = kind.model_validate_json(payload)
-            if not (is_id(news.worker_id) and is_id(news.incarnation)):
-                raise ValueError("the worker or its incarnation is not named by an id")
+            if (fault := fault_of_news(news, payload)) is not None:
+                raise ValueError(fault)
         except ValueError as error:
             self._refused.inc()
-            _log.warning("agent.unreadable", subject=subject, error=str(error).splitlines()[0])
+            if (unlogged := self._lines.due()) is not None:
+                reason = str(error).splitlines()[0]
+                _log.warning("agent.unreadable", subject=subject, error=reason, unlogged=unlogged)
+            return
+        if (named := self._bus.catalogue.agent_of(subject)) != news.worker_id:
+            self._bus.foreign.count(ForeignKind.HEARTBEAT, named, ids=[news.worker_id])
+            return
+        if news.protocol < PROTOCOL:
+            self._note_outdated(news)  # it gets no work
+        if isinstance(news, Heartbeat) and (why := self._bounds.broken_by(news)) is not None:
+            self._refused.inc()
+            if (unlogged := self._lines.due()) is not None:
+                _log.warning("agent.out_of_bounds", worker_id=news.worker_id, reason=why, unlogged=unlogged)
             return
         await self._leader.hear(news)
+
+    def _note_outdated(self, news: Offer) -> None:
+        """Log one line for each agent of an earlier version."""
+        if news.incarnation in self._outdated:
+            return
+        if len(self._outdated) >= MOST_OUTDATED:
+            self._outdated.clear()
+        self._outdated.add(news.incarnation)
+        _log.warning("agent.outdated", worker_id=news.worker_id, incarnation=news.incarnation, reason=OUTDATED)
 
 
 class VerdictRecords:

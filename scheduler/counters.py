@@ -50,7 +50,7 @@ class Counters:
         self._stale = metrics.counter("stale_reports_total", "Reports that arrived too late to change anything.")
         self.agents_refused = metrics.counter(
             "agent_messages_refused_total",
-            "Heartbeats and offers that were rejected: unreadable, or with more ids than an agent sends.",
+            "Heartbeats and offers that were rejected: unreadable, not storable, or with more ids than an agent sends.",
         )
         self.workers_forgotten = metrics.counter(
             "scheduler_workers_forgotten_total", "Workers that were removed because they had been offline for too long."

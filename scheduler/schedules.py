@@ -121,7 +121,8 @@ class Schedules:
             elif one.outcome is FiringOutcome.FIRED:
                 schedule = by_id[one.schedule_id]
                 target, trace = schedule.definition.target, schedule.traceparent
-                done.orders.append(Ordered(one.id, one.schedule_id, one.kind, one.due_at, target, trace))
+                by = schedule.created_by
+                done.orders.append(Ordered(one.id, one.schedule_id, one.kind, one.due_at, target, trace, by))
                 done.lateness.append(max(timedelta(0), moment - _expected(schedule, one.due_at)))
             elif one.outcome is FiringOutcome.MISSED:
                 done.missed += one.count

@@ -13,6 +13,9 @@ from schemas.model import EventModel, Instant
 from schemas.specs import MAX_PREFETCH, MAX_SLOTS, Resources, RunSpec
 from schemas.states import Reason, StopReason
 
+PROTOCOL: Final = 2
+"""The number of the protocol between agents and services. It rises when services no longer understand earlier agents:
+since 2, reports and logs are on subjects that name the worker."""
 MAX_NAMED: Final = 50_000
 """Executions in each list of a heartbeat. An agent runs at most MAX_SLOTS, hands on the output of about as many, and
 has at most MAX_SLOTS + MAX_PREFETCH waiting. Only outcomes that cannot be reported could be more: the rest of those is
@@ -35,6 +38,7 @@ class Offer(EventModel):
     unhealthy: str | None = Field(
         None, description="Why the worker cannot start commands at the moment; null for a healthy worker."
     )
+    protocol: int = Field(1, ge=1, description="The agent's PROTOCOL. Agents of before it was numbered send none.")
     sequence: int = Field(
         0,
         ge=0,
@@ -50,6 +54,12 @@ class Heartbeat(Offer):
     type: str
     labels: dict[str, str] = Field(default_factory=dict)
     capacity: Resources | None = None
+    credentials: str | None = Field(
+        None,
+        max_length=16_384,
+        description="The JWT with which the worker is connected, if NATS asks for credentials: its issuer signed the "
+        "type and the labels that the worker may have. It is not secret.",
+    )
     host: str = ""
     pid: int = 0
     version: str = ""

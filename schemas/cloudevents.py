@@ -15,17 +15,23 @@ from pydantic_core import to_json
 
 from schemas.events import EVENT_TYPES, EventData
 from schemas.model import Instant, rfc3339
+from schemas.storable import fault_of_report
 
 BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json"
 EVENT_CONTENT_TYPE: Final = "application/cloudevents+json"
 
 D = TypeVar("D", bound=EventData)
 
+_OF_WORKERS: Final = "/hodei/workers/"
 _SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MalformedEvents(ValueError):
     """A message is not a CloudEvents batch of the type that its subject promises."""
+
+
+class ForeignEvents(MalformedEvents):
+    """A message on a worker's subject contains an event of another worker, or one that is signed by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +117,38 @@ def travelling_bytes(data: EventData) -> int:
     return len(encode_batch([event]))
 
 
-def decode_batch(event_type: str, raw: bytes) -> list[CloudEvent[EventData]]:
-    """Parse a message that came on the subject of `event_type`. Raises MalformedEvents."""
+def decode_batch(event_type: str, raw: bytes, worker_id: str | None = None) -> list[CloudEvent[EventData]]:
+    """Parse a message that came on the subject of `event_type`, or on that of one worker. Raises MalformedEvents, also
+    for a worker's report that cannot be stored, and ForeignEvents unless all events on a worker's subject are its own.
+    """
     data = EVENT_TYPES.get(event_type)
     if data is None:
         raise MalformedEvents(f"no event type {event_type!r} is known")
     try:
-        return _batch_adapter(data).validate_json(raw)
+        events = _batch_adapter(data).validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise MalformedEvents(f"{event_type}: {where}: {first['msg']}") from error
+    if worker_id is not None:
+        source = source_of(worker_id)
+        for event in events:
+            if not (
+                event.source == source
+                and event.subject == event.data.entity_id()
+                and getattr(event.data, "worker_id", worker_id) == worker_id
+            ):
+                raise ForeignEvents(f"{event_type}: event {event.id!r} is not of worker {worker_id}")
+            if (fault := fault_of_report(event.data, event.time, raw)) is not None:
+                raise MalformedEvents(f"{event_type}: event {event.id!r} {fault}")
+    return events
+
+
+def source_of(worker_id: str) -> str:
+    """The `source` of the events that a worker's agent publishes."""
+    return f"{_OF_WORKERS}{worker_id}"
+
+
+def by_agent(event: CloudEvent[D]) -> bool:
+    """Whether the agent of a worker published the event, and not a service."""
+    return event.source.startswith(_OF_WORKERS)

@@ -19,7 +19,7 @@ HIGHEST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 def is_id(text: str) -> bool:
     """Tell whether `text` is a UUID in canonical form (any version); anything else names nothing (404)."""
-    return _UUID.match(text) is not None
+    return _UUID.fullmatch(text) is not None
 
 
 def first_id_at(moment: datetime) -> str:

@@ -45,10 +45,16 @@ def extent(lines: Iterable[LogLine], begin: Extent = NOTHING) -> Extent:
     """How far the output has come after these entries, with what is missing among them, when it was at `begin`."""
     size, ends = begin
     for line in lines:
+        ends += line_ends(line)
         if line.stream != "system":
             size += len(written(line))
-            ends += not line.partial
         elif line.missing is not None:
             size += line.missing.bytes
-            ends += line.missing.lines
     return Extent(size, ends)
+
+
+def line_ends(line: LogLine) -> int:
+    """The ends of lines in an entry: one, unless it is a piece. A remark counts those that are missing at it."""
+    if line.stream != "system":
+        return not line.partial
+    return 0 if line.missing is None else line.missing.lines

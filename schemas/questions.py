@@ -1,6 +1,6 @@
 """Questions that one service asks another while a request waits: typed questions and answers, on core NATS.
 
-Internal: users have REST and the events. A question changes nothing and may go unanswered; then the request that
+Internal: users have REST and the events. A question changes no entity and may go unanswered; then the request that
 waits for it gets a 503. Facts are published as events (`schemas.events`), never in answers.
 
 To add a question: its two models and a `QuestionSpec` below; its owner serves it (`shared.bus.Answering`), and any
@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from pydantic import Field
 
+from schemas.access import EndedSession, KnownToken, SessionKey
 from schemas.events import JobTarget
 from schemas.model import EventModel, Instant
 from schemas.params import Scalar
@@ -169,4 +170,68 @@ class TargetAnswer(EventModel):
 FINISHED_JOBS: Final = QuestionSpec("finished_jobs", "orchestrator", JobsQuestion, FinishedAgain)
 TARGET: Final = QuestionSpec("target", "orchestrator", TargetQuestion, TargetAnswer)
 
-QUESTIONS: Final = (TASK, *RECALL_OF.values(), MISSING_JOBS, SCHEDULED_JOBS, FINISHED_JOBS, TARGET)
+
+class TokensQuestion(EventModel):
+    """Which tokens are to be accepted? A page of them, after this id."""
+
+    after: str | None = None
+    used: dict[str, Instant] = Field(
+        default_factory=dict, description="When the asking process last saw these tokens in use."
+    )
+
+
+class TokensAnswer(EventModel):
+    """Tokens in the order of their ids, and whether there are more."""
+
+    tokens: list[KnownToken]
+    more: bool = False
+
+
+TOKENS: Final = QuestionSpec("tokens", "orchestrator", TokensQuestion, TokensAnswer)
+
+
+class SessionsQuestion(EventModel):
+    """Which bearers of browser sessions are to be accepted?"""
+
+
+class SessionsAnswer(EventModel):
+    """The keys that sign bearers, and the sessions that ended while their bearers may still be valid."""
+
+    keys: list[SessionKey]
+    ended: list[EndedSession]
+
+
+SESSIONS: Final = QuestionSpec("sessions", "orchestrator", SessionsQuestion, SessionsAnswer)
+
+
+class ServiceQuestion(EventModel):
+    """Which version are you, and where do people reach you?"""
+
+
+class ServiceAnswer(EventModel):
+    """A service in its own words. Its replicas may differ in the port."""
+
+    version: str
+    port: int
+    tls: bool = Field(description="Whether it answers over HTTPS only.")
+    public_url: str | None = Field(None, description="The address by which people reach it, if it was given one.")
+    retention: dict[str, str] = Field(default_factory=dict, description="Its settings of retention, by variable.")
+    features: dict[str, bool] = Field(default_factory=dict, description="Which of its features are on.")
+
+
+SERVICE_OF: Final[dict[Owner, QuestionSpec[ServiceQuestion, ServiceAnswer]]] = {
+    owner: QuestionSpec("service", owner, ServiceQuestion, ServiceAnswer)
+    for owner in ("orchestrator", "scheduler", "worker_manager")
+}
+
+QUESTIONS: Final = (
+    TASK,
+    *RECALL_OF.values(),
+    MISSING_JOBS,
+    SCHEDULED_JOBS,
+    FINISHED_JOBS,
+    TARGET,
+    TOKENS,
+    SESSIONS,
+    *SERVICE_OF.values(),
+)

@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, TypeAdapter
 
+from schemas.access import Actor
 from schemas.model import EventModel, Instant, OrDefault, without_controls
 from schemas.params import Inputs, ParamSpec, Scalar
 from schemas.specs import Seconds, StepBase, StepSpec
@@ -28,10 +29,19 @@ class Decision(EventModel):
     approved: bool = Field(description="Whether it was approved; false: rejected.")
     by: str | None = Field(None, description="Who decided, as far as the request named them.")
     comment: str | None = Field(None, description="Why, in the words of the request.")
+    decided_by: Actor | None = Field(
+        None, description="The token with which the decision was requested; null with access off."
+    )
     at: Instant = Field(description="When it was decided.")
     inputs: dict[str, Scalar] = Field(
         default_factory=dict, description="The values of its inputs, defaults included. Secrets are shown as `***`."
     )
+
+    @property
+    def who(self) -> str | None:
+        """Who decided, in words: as the request named them, and the token's name."""
+        token = None if self.decided_by is None else self.decided_by.name
+        return self.by if token in (None, self.by) else token if self.by is None else f"{self.by} (token {token})"
 
 
 class ApprovalStep(StepBase):

@@ -18,6 +18,9 @@ PREFIX: Final = "HODEI_"
 SETTINGS: Final = frozenset(
     {
         "HODEI_ALLOWED_HOSTS",
+        "HODEI_AUTH",
+        "HODEI_BOOTSTRAP_JOIN_TOKENS",
+        "HODEI_BOOTSTRAP_TOKENS",
         "HODEI_CORS_ORIGINS",
         "HODEI_DATABASE_POOL",
         "HODEI_DATA_DIR",
@@ -26,6 +29,8 @@ SETTINGS: Final = frozenset(
         "HODEI_GRACE_SECONDS",
         "HODEI_HEARTBEAT_SECONDS",
         "HODEI_HOST",
+        "HODEI_ISSUER_DIR",
+        "HODEI_JOIN",
         "HODEI_LEASE_SECONDS",
         "HODEI_LIMIT_BODY",
         "HODEI_LIMIT_JOBS",
@@ -37,10 +42,14 @@ SETTINGS: Final = frozenset(
         "HODEI_LOG_LEVEL",
         "HODEI_LOG_LIMIT",
         "HODEI_NAMESPACE",
+        "HODEI_NATS_CA",
+        "HODEI_NATS_CREDENTIALS",
         "HODEI_NATS_MONITORING_URL",
         "HODEI_OTLP_ENDPOINT",
         "HODEI_PREFETCH_MAX",
+        "HODEI_PUBLIC_URL",
         "HODEI_RETENTION_ARCHIVED_PIPELINES",
+        "HODEI_RETENTION_AUDIT",
         "HODEI_RETENTION_DEAD_LETTERS",
         "HODEI_RETENTION_EXECUTIONS",
         "HODEI_RETENTION_IDEMPOTENCY_KEYS",
@@ -57,7 +66,10 @@ SETTINGS: Final = frozenset(
         "HODEI_STATE_DIR",
         "HODEI_STOP_DEADLINE",
         "HODEI_STREAM_REPLICAS",
+        "HODEI_TLS_CERT",
+        "HODEI_TLS_KEY",
         "HODEI_TRACE_SAMPLE",
+        "HODEI_TRUSTED_PROXIES",
         "HODEI_WORKER_CAPACITY",
         "HODEI_WORKER_ID",
         "HODEI_WORKER_LABELS",
@@ -74,6 +86,9 @@ OLDER: Final = frozenset({"HODEI_BODY_LIMIT", "HODEI_WORKER_TTL"})
 ADDRESSES: Final = frozenset({"HODEI_ORCHESTRATOR_URL", "HODEI_SCHEDULER_URL", "HODEI_WORKER_MANAGER_URL"})
 """Where the command line and the Python client find the services."""
 
+OF_CLIENTS: Final = frozenset({"HODEI_CA", "HODEI_PROFILE", "HODEI_TOKEN"})
+"""How the command line and the Python client call the services (docs/access.md)."""
+
 OF_A_COMMAND: Final = frozenset(
     {
         "HODEI_ATTEMPT",
@@ -89,7 +104,7 @@ OF_A_COMMAND: Final = frozenset(
 )
 """Set by the orchestrator and the agent in the environment of each command, beside those of the job's parameters."""
 
-OF_COMPOSE: Final = frozenset({"HODEI_BIND", "HODEI_VERSION"})
+OF_COMPOSE: Final = frozenset({"HODEI_BIND", "HODEI_NETWORK", "HODEI_TLS_NAMES", "HODEI_VERSION"})
 """Read from the environment by Docker Compose for the compose files."""
 
 OF_PROCESSES: Final = frozenset({"HODEI_LIFELINE_FD"})
@@ -109,7 +124,7 @@ WITHOUT_PREFIX: Final = frozenset(
 )
 """Settings whose names do not begin with `HODEI_`."""
 
-KNOWN: Final = SETTINGS | OLDER | ADDRESSES | OF_A_COMMAND | OF_COMPOSE | OF_PROCESSES
+KNOWN: Final = SETTINGS | OLDER | ADDRESSES | OF_CLIENTS | OF_A_COMMAND | OF_COMPOSE | OF_PROCESSES
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ SLUG: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 LABEL_KEY: Final = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$"
 LABEL: Final = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}=.{0,200}$"
 VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+SHA256: Final = "^[0-9a-f]{64}$"
 ID_TAIL: Final = "^[0-9a-f]{8}$"
 
 _KEY: Final = "begins with a letter or a digit and has letters, digits, '_', '.', '/' and '-' only, at most 100 of them"
@@ -24,6 +25,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     LABEL: f"should be KEY=VALUE: a key {_KEY}, a value has at most 200 characters",
     VARIABLE: "is not a variable's name, which has letters, digits and '_' only and does not begin with a digit",
     ID_TAIL: "should be the last 8 characters of an id: digits and the letters a to f",
+    SHA256: "should be a SHA-256 in hex: 64 digits and letters from a to f",
     UUID_PATTERN: "should be an id, a UUID in lower case as in 01932c07-6b5e-7cc0-a51f-0c5d3d9ad3c1",
 }
 """What every regular expression of the schemas asks for."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
+from schemas.access import Role
+
 LONGEST_NAME: Final = 100
 """Most characters of a name or value that an error repeats."""
 
@@ -59,8 +61,36 @@ class Conflict(HodeiError):
         self.detail = detail
 
 
+class Unauthorized(HodeiError):
+    """The request has no valid token (HTTP 401). `why` is the first half of the sentence, `role` the role that would
+    do, and `wrong` says that there was a token which is not valid."""
+
+    def __init__(self, why: str, role: Role, *, wrong: bool = False) -> None:
+        super().__init__(f"{why}; send Authorization: Bearer with a token of the role {role} or a higher one")
+        self.why = why
+        self.role = role
+        self.wrong = wrong
+
+
 class Forbidden(HodeiError):
     """The client may not do this (HTTP 403)."""
+
+
+class RoleNeeded(Forbidden):
+    """The client's role does not include this (HTTP 403). `role` is the lowest role that would do."""
+
+    def __init__(self, has: Role, role: Role) -> None:
+        super().__init__(f"this needs the role {role}; the token has the role {has}")
+        self.role = role
+
+
+class NotYours(RoleNeeded):
+    """The client may do this with entities of its own only (HTTP 403), and `what` was created by another
+    token. `role` may do it with all."""
+
+    def __init__(self, what: str, has: Role, role: Role) -> None:
+        super().__init__(has, role)
+        self.args = (f"{what} was created by another token: that needs the role {role}; the token has the role {has}",)
 
 
 class Misdirected(HodeiError):
@@ -104,6 +134,14 @@ class Unavailable(HodeiError):
         self.retry_after = retry_after
 
 
+class TokensUnread(Unavailable):
+    """This service has not read the list of tokens yet, so that it cannot know an unknown token from a valid one (HTTP
+    503)."""
+
+    def __init__(self) -> None:
+        super().__init__("the list of tokens")
+
+
 class TooSlow(Unavailable):
     """The server answers, but did not finish a request in time (HTTP 503). The request itself may be the cause."""
 
@@ -114,6 +152,10 @@ class TooSlow(Unavailable):
 
 class BusUnavailable(HodeiError):
     """NATS is not connected, or did not answer within the deadline."""
+
+
+class NotPermitted(BusUnavailable):
+    """NATS does not let this process's credentials use a subject. Trying again succeeds once they allow it."""
 
 
 class MessageTooLarge(HodeiError):

@@ -6,20 +6,29 @@ which its app.py wires.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast, get_args
 
 import structlog
+from aiohttp.web import RouteDef
 
+from schemas.questions import SERVICE_OF
 from schemas.subjects import Owner
-from shared.bus import Bus
+from shared.access.known import KnownTokens
+from shared.access.session_sync import SessionSync, asking
+from shared.access.sessions import Bearers, Sessions
+from shared.access.store import KnownTokenStore
+from shared.access.sync import Asking, OwnTable, TokenSync
+from shared.audit import AuditLog, AuditStore, Recorder, Refusals
+from shared.bus import Answering, Bus, answer, questions_asked
 from shared.errors import ConfigError, Unavailable
+from shared.introduction import Introduction
 from shared.outbox import Outbox
 from shared.postgres import Database, migrate
 from shared.service import Service, ServiceSettings
 from shared.telemetry import EventLoopLag, Metrics, Tracing
 from shared.version import platform_version
-from shared.web import Api, Limits, WebServer, create_web_app, dead_letters
+from shared.web import Api, Limits, WebServer, audit, create_web_app, dead_letters, server_tls, whoami
 from shared.web.idempotency import KEYS_KEPT
 
 MIGRATION_PAUSE: Final = 0.5
@@ -28,11 +37,21 @@ _log = structlog.get_logger(__name__)
 
 
 class Foundation:
-    """The common parts of one service. `settings.service` is the name of the service, its package and its schema."""
+    """The common parts of one service. `settings.service` is the name of the service, its package and its schema.
+    `owns_tokens` says that its table of tokens is the one of which the others are copies, `features` which of the
+    service's own features are on."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(
+        self, settings: ServiceSettings, *, owns_tokens: bool = False, features: Mapping[str, bool] | None = None
+    ) -> None:
         self._settings = settings
+        self._server: WebServer | None = None
+        self.introduction = Introduction(
+            settings, self._port, features={**(features or {}), "tracing": bool(settings.otlp_endpoint)}
+        )
         self.metrics = Metrics()
+        self.tokens = KnownTokens()
+        self.sessions = Sessions(self.tokens)
         build = self.metrics.gauge("build_info", "1, with the version as a label.", ["version"])
         build.labels(platform_version()).set(1)
         self.tracing = Tracing(
@@ -58,20 +77,56 @@ class Foundation:
             linger_ms=settings.linger_ms,
             replicas=settings.stream_replicas,
             ages=settings.stream_ages,
+            ca=settings.nats_ca,
+            credentials=settings.nats_credentials,
         )
+        self.questions_asked = questions_asked(self.metrics)
         self.outbox = Outbox(
             self.database, self.bus, source=settings.service, linger=settings.linger, metrics=self.metrics
         )
+        self._audit = AuditStore(self.database, service=settings.service)
+        self._refusals = Refusals(self._audit, self.metrics)
+        self.audit_kept = AuditLog(self._audit, age=settings.retention_audit)
+        """For the service's retention."""
+        if settings.access_on:
+            self.outbox.before_close(Recorder(self.metrics).add)
+        store = KnownTokenStore(self.database)
+        self.tokens_table = OwnTable(store)
+        self.token_sync = TokenSync(
+            self.bus,
+            self.tokens,
+            store,
+            self.tokens_table if owns_tokens else Asking(self.bus, store),
+            copies=not owns_tokens,
+            metrics=self.metrics,
+        )
+
+        self._session_sync = None if owns_tokens else SessionSync(self.bus, self.sessions, asking(self.bus))
 
     @property
     def services(self) -> list[Service]:
         """The common parts in start order. The service's own parts start after them."""
         settings = self._settings
         schema = _Schema(self.database, self.bus, package=settings.service, deadline=settings.start_deadline)
-        return [EventLoopLag(self.metrics), self.tracing, self.database, self.bus, schema, self.outbox]
+        introducing = Answering(
+            self.bus, self.questions_asked, [answer(SERVICE_OF[_owner(settings)], self.introduction.answer)]
+        )
+        common: list[Service] = [
+            EventLoopLag(self.metrics),
+            self.tracing,
+            self.database,
+            self.bus,
+            schema,
+            self.outbox,
+            introducing,
+        ]
+        sync = [one for one in (self.token_sync, self._session_sync) if one is not None]
+        return [*common, *sync, self._refusals] if settings.access_on else common
 
-    def web(self, *, title: str, description: str, apis: Sequence[Api], port: int) -> WebServer:
-        """The service's web server, which starts last."""
+    def web(
+        self, *, title: str, description: str, apis: Sequence[Api], port: int, pages: Sequence[RouteDef] = ()
+    ) -> WebServer:
+        """The service's web server, which starts last. `pages` are routes of its web pages, for everyone."""
         app = create_web_app(
             title=title,
             description=description,
@@ -83,14 +138,33 @@ class Foundation:
                 streams=self._settings.limit_streams,
                 waiting=self._settings.limit_waiting_requests,
             ),
-            apis=[*apis, dead_letters.api(self.bus, self.bus.letters(_owner(self._settings)), self.metrics)],
+            apis=[
+                *apis,
+                whoami.api(),
+                dead_letters.api(self.bus, self.bus.letters(_owner(self._settings)), self.outbox, self.metrics),
+                audit.api(self._audit),
+            ],
+            pages=pages,
             checks={"database": self.database.healthy, "nats": self.bus.healthy},
             metrics=self.metrics,
             tracing=self.tracing,
+            tokens=Bearers(self.tokens, self.sessions) if self._settings.access_on else None,
+            refused=self._refusals.add,
         )
         app[KEYS_KEPT] = self._settings.retention_idempotency_keys
         # The web server takes at most twice this, which leaves the other parts a fifth of the time to stop.
-        return WebServer(app, self._settings.host, port, stop_deadline=self._settings.stop_deadline * 0.4)
+        self._server = WebServer(
+            app,
+            self._settings.host,
+            port,
+            stop_deadline=self._settings.stop_deadline * 0.4,
+            tls=server_tls(self._settings, self.metrics),
+        )
+        return self._server
+
+    def _port(self) -> int:
+        """The port of the web server; 0 before there is one."""
+        return 0 if self._server is None else self._server.port
 
 
 def _owner(settings: ServiceSettings) -> Owner:

@@ -3,10 +3,13 @@
     python -m shared.probe http://127.0.0.1:8080/health
     python -m shared.probe /var/lib/hodei/worker/alive
 
-A URL must answer 200. A file must have been touched recently: an agent touches it whenever NATS has received one of its
-heartbeats. Standard library only, because it runs every few seconds, and the images have no curl.
+A URL must answer 200. With HODEI_TLS_CERT set it is asked over HTTPS, and must show that certificate. A file must have
+been touched recently: an agent touches it whenever NATS has received one of its heartbeats. Standard library only,
+because it runs every few seconds, and the images have no curl.
 """
 
+import os
+import ssl
 import sys
 import time
 import urllib.error
@@ -27,14 +30,28 @@ def probe(target: str) -> str | None:
 
 
 def _address(url: str) -> str | None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a local address needs no proxy
+    certificate = os.environ.get("HODEI_TLS_CERT")
     try:
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # a local address needs no proxy
+        if certificate:
+            url = f"https://{url.partition('://')[2]}"
+            handlers.append(urllib.request.HTTPSHandler(context=_trusting(certificate)))
+        opener = urllib.request.build_opener(*handlers)
         with opener.open(url, timeout=DEADLINE):
             return None
     except urllib.error.HTTPError as error:
         return f"{url} answered {error.code}: {error.read(500).decode(errors='replace')}"
     except (OSError, ValueError) as error:
         return f"{url} did not answer: {error}"
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    """A context for the server that has this certificate. Its name is not compared: the address is a local one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the authority need not be in the file
+    context.load_verify_locations(certificate)
+    return context
 
 
 def _file(path: Path) -> str | None:

@@ -1,7 +1,7 @@
-"""One execution's log as a viewer gets it: its entries in order, each with its place, and remarks about missing output.
+"""One execution's log as a viewer gets it: its entries in order, numbered, and remarks about missing output.
 
-Here: reading on from a place, and the remarks about output that has expired, was lost or has not arrived. Not here: how
-chunks are read from JetStream (`shared.bus.logs`), and how entries are formatted (each route).
+Here: reading on from a place, the numbers of lines, and the remarks about output that has expired, was lost or has not
+arrived. Not here: how chunks are read from JetStream (`shared.bus.logs`), and how entries are formatted (each route).
 """
 
 import asyncio
@@ -9,11 +9,11 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from schemas.events import LogChunk, LogGap, LogLine
-from schemas.output import Extent, extent
-from shared.bus import Bus
+from schemas.output import NOTHING, Extent, extent, line_ends
+from shared.bus import Bus, Mark, place_of
 from shared.clock import now
 
 UNCOUNTED: Final = 1 << 30
@@ -32,11 +32,13 @@ LOST: Final = "lost"
 ASIDE: Final = frozenset({"held_back"})
 """Remarks that do not mean missing output."""
 
+FAR: Final = 64
+"""Chunks from which on it is faster to look for a place in the stream than to read up to it."""
+
 _PLACE: Final = re.compile(r"^(\d{1,10})(?:\.(\d{1,9}))?$")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A place in a log: before an entry of a chunk, or (-1) before the remark that precedes a chunk after a gap."""
 
     chunk: int = 1
@@ -54,15 +56,44 @@ class Place:
 
 START: Final = Place()
 
-Entries = list[tuple[LogLine, Place]]
-"""Entries of a log, each with the place after it."""
+
+class Entry(NamedTuple):
+    """An entry of a log: the place after it, and its number, which is that of the line of the text in which it begins.
+    The number is None where it is unknown: after a place in the log of an earlier version."""
+
+    line: LogLine
+    after: Place
+    number: int | None
+
+
+Entries = list[Entry]
+
+
+def entries_of(chunk: LogChunk, begin: Extent | None) -> Entries:
+    """The entries of a chunk. `begin` is the output before it, if that is known."""
+    entries: Entries = []
+    number = None if begin is None else begin.lines + 1
+    for index, line in enumerate(chunk.lines, start=1):
+        entries.append(Entry(line, Place(chunk.seq, index), number))
+        if number is not None:
+            number += line_ends(line)
+    if entries:
+        entries[-1] = entries[-1]._replace(after=Place(chunk.seq + chunk.stands_for))
+    return entries
+
+
+def _is_missing_at(line: LogLine) -> bool:
+    """Whether an entry is a remark about missing output."""
+    return line.stream == "system" and line.remark not in ASIDE
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The known facts of one execution's log. `chunks` is the number that it wrote, None while that is unknown."""
+    """The known facts of one execution's log. `worker_id` is the worker that the execution is placed on, if it is.
+    `chunks` is the number that it wrote, None while that is unknown."""
 
     execution_id: str
+    worker_id: str | None
     chunks: int | None
     over: bool = True
     finished_at: datetime | None = None
@@ -104,20 +135,32 @@ class Visit:
 class Transcript:
     """A log from `place` on: as far as it is stored, or with `follow` until the end that `finish` gives.
 
-    `place` is the viewer's current place. `missing` is whether output was missing, `expired` whether any of it has
-    expired.
+    `place` is the viewer's current place; with `start`, it is before that chunk. `missing` is whether output was
+    missing, `expired` whether any of it has expired.
     """
 
-    def __init__(self, bus: Bus, log: Log, *, visit: Visit, place: Place = START, follow: bool = False) -> None:
-        self.place = place
+    def __init__(
+        self,
+        bus: Bus,
+        log: Log,
+        *,
+        visit: Visit,
+        place: Place = START,
+        start: Mark | None = None,
+        follow: bool = False,
+    ) -> None:
+        self.place = place = place if start is None else Place(start.seq)
         self.missing = self.expired = False
         self._bus = bus
         self._log = log
         self._visit = visit
         self._began = place
         self._last: LogChunk | None = None
+        self._last_begin: Extent | None = None
+        self._start = start
         self._reader = bus.read_log(
             log.execution_id,
+            log.worker_id,
             after=place.chunk - 1,
             follow=log.chunks is not None if log.over else follow,
             until_chunks=log.chunks if log.over else None,
@@ -134,51 +177,61 @@ class Transcript:
         """The entries, chunk by chunk, and remarks where some are missing. Raises BusUnavailable."""
         if self._log.over and self.place.chunk > self._log.expected:
             return
-        if not (self._log.over and self._visit.spent) or await self._bus.has_log(self._log.execution_id):
+        if not (self._log.over and self._visit.spent) or await self._has_log():
+            await self._skip()
             async with self._reader:
                 async for chunk in self._reader:
                     yield self._entries(chunk)
         if self._log.over and (remark := await self._at_the_end()) is not None:
+            end = self._end()
             self.place = Place(self._log.expected + 1)
-            yield [(remark, self.place)]
+            yield [Entry(remark, self.place, None if end is None else end.lines + 1)]
+
+    async def _skip(self) -> None:
+        """Skip the chunks of the stream that are before the start."""
+        if self._start is None and self.place.chunk > FAR:
+            index = await self._bus.log_index(self._log.execution_id, self._log.worker_id)
+            if index is not None:
+                self._start = await index.last_that(lambda mark: mark.seq < self.place.chunk)
+        if self._start is not None:
+            self._reader.skip_to(self._start.stream_seq)
+
+    async def _has_log(self) -> bool:
+        return await self._bus.has_log(self._log.execution_id, self._log.worker_id)
 
     def _entries(self, chunk: LogChunk) -> Entries:
         """The entries of a chunk that the viewer has not seen, after a remark if earlier chunks are missing."""
         entries: Entries = []
         first = self.place.entry if chunk.seq == self.place.chunk else -1
-        if chunk.seq > self.place.chunk:
-            entries.append((self._gap(chunk), Place(chunk.seq, 0)))
-        count, end = len(chunk.lines), Place(chunk.seq + chunk.stands_for)
-        for index in range(max(0, first), count):
-            line = chunk.lines[index]
-            self.missing = self.missing or (line.stream == "system" and line.remark not in ASIDE)
-            entries.append((line, Place(chunk.seq, index + 1) if index + 1 < count else end))
-        self.place = max(self.place, end)
-        self._last = chunk
-        return entries
+        begin, after_gap = place_of(chunk), chunk.seq > self.place.chunk
+        before = self._end() if after_gap or begin is None else begin
+        begin = begin or before  # what is missing from the log of an earlier version does not count
+        if after_gap:
+            at = before or begin
+            entries.append(Entry(self._gap(chunk, before), Place(chunk.seq, 0), None if at is None else at.lines + 1))
+        new = entries_of(chunk, begin)[max(0, first) :]
+        self.missing = self.missing or any(_is_missing_at(entry.line) for entry in new)
+        self.place = max(self.place, Place(chunk.seq + chunk.stands_for))
+        self._last, self._last_begin = chunk, begin
+        return entries + new
 
-    def _gap(self, chunk: LogChunk) -> LogLine:
-        """The remark before a chunk if earlier chunks are missing."""
-        missing = self._missing_before(chunk)
+    def _end(self) -> Extent | None:
+        """The output up to the current place, if that is known."""
+        if self._last is None:
+            return NOTHING if self._began == START else None
+        return None if self._last_begin is None else extent(self._last.lines, self._last_begin)
+
+    def _gap(self, chunk: LogChunk, before: Extent | None) -> LogLine:
+        """The remark before a chunk if earlier chunks are missing. `before` is the output before them."""
+        after, missing = place_of(chunk), None
+        if before is not None and after is not None:
+            missing = LogGap(bytes=after.bytes - before.bytes, lines=after.lines - before.lines)
         amount = "" if missing is None else f" ({missing.bytes} bytes, {missing.lines} lines)"
         at = chunk.lines[0].timestamp if chunk.lines else now()
         if self._last is not None:
             return self._remark(LOST, f"output was lost here before it reached the log{amount}", at, missing)
         what = "the beginning of this output" if self._began == START else "the output before this line"
         return self._remark(EXPIRED, f"{what} is no longer kept{amount}", at, missing)
-
-    def _missing_before(self, chunk: LogChunk) -> LogGap | None:
-        """The amount of output between the last chunk that was read and this one, if it is known."""
-        begin = Extent()
-        if self._last is not None:
-            if self._last.offset is None or self._last.first_line is None:
-                return None
-            begin = extent(self._last.lines, Extent(self._last.offset, self._last.first_line - 1))
-        elif self._began != START:
-            return None
-        if chunk.offset is None or chunk.first_line is None:
-            return None
-        return LogGap(bytes=chunk.offset - begin.bytes, lines=chunk.first_line - 1 - begin.lines)
 
     async def _at_the_end(self) -> LogLine | None:
         """The remark after the last stored chunk, if the execution wrote more."""

@@ -6,6 +6,8 @@ they are, TEST_BACKEND says (fixtures/servers.py).
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -15,9 +17,14 @@ import hypothesis
 import pytest
 
 from tests.fixtures import databases, disks, servers, streams
+from tests.fixtures.guarded import GuardedNats, guarded_nats
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The profiles of whoever runs the tests name other platforms.
+    os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir()) / "hodei-tests-have-no-profiles")
+    for name in ("HODEI_TOKEN", "HODEI_PROFILE", "HODEI_CA"):
+        os.environ.pop(name, None)
     # How long one example takes says more of the machine than of the code.
     hypothesis.settings.register_profile("hodei", deadline=None)
     hypothesis.settings.load_profile("hodei")
@@ -31,6 +38,18 @@ def pytest_configure(config: pytest.Config) -> None:
             config.addinivalue_line("filterwarnings", "ignore:unclosed <StreamWriter:ResourceWarning")
     except servers.BackendError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture(autouse=True)
+def wrong_tokens_are_answered_at_once() -> Iterator[None]:
+    """Wrong tokens of the tests all come from one address, whose answers would wait longer and longer.
+
+    This fixture must not use `monkeypatch`: every test would set that up before its other fixtures and the event loop,
+    and undo the test's own patches only after it has closed them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.web.wrong_tokens.FIRST_PAUSE", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +71,13 @@ def postgres_server(
 def nats_server(backend: servers.Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.NatsServer]:
     server = backend.nats(tmp_path_factory.mktemp("nats"))
     with servers.running(server):
+        yield server
+
+
+@pytest.fixture(scope="session", name="guarded_nats")
+def _guarded_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedNats]:
+    """A NATS server that asks for credentials, for the namespace `acme`."""
+    with guarded_nats(tmp_path_factory.mktemp("guarded")) as server:
         yield server
 
 

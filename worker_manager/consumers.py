@@ -6,24 +6,28 @@ one sends it to its agent at once, the other records it when there is time. Both
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import structlog
 
 from schemas.cloudevents import CloudEvent
-from schemas.events import EventData, ExecutionRequested
+from schemas.events import EventData, ExecutionFinished, ExecutionRequested, ExecutionReturned, ExecutionStarted
 from schemas.states import ExecutionStatus, Reason
-from shared.bus import Bus
+from shared.bus import Bus, Foreign, ForeignKind
 from shared.clock import now
 from shared.errors import MessageTooLarge
+from shared.held_reports import HeldReports
 from shared.outbox import Outbox
 from shared.postgres import Database, retry_deadlock
 from shared.telemetry import SpanKind, Tracing
 from worker_manager.counters import Counters
 from worker_manager.domain import handover
-from worker_manager.domain.reports import Folded, Settled, fold
-from worker_manager.store.executions import ExecutionStore
+from worker_manager.domain.reports import Folded, Report, Settled, fold
+from worker_manager.store.executions import ExecutionStore, Recorded
 
 Event = CloudEvent[EventData]
+
+_REPORTS: Final = (ExecutionStarted, ExecutionFinished, ExecutionReturned)
 
 _log = structlog.get_logger(__name__)
 
@@ -95,28 +99,57 @@ class Recorder:
     batches are large and a short execution is written once, with its outcome.
     """
 
-    def __init__(self, database: Database, store: ExecutionStore, counters: Counters) -> None:
+    def __init__(self, database: Database, store: ExecutionStore, counters: Counters, foreign: Foreign) -> None:
         self._database = database
         self._store = store
         self._counters = counters
+        self._foreign = foreign
+        self.held = HeldReports(self.handle, foreign)
+        """The reports of agents that came before the placement of their execution."""
 
     async def handle(self, events: Sequence[Event]) -> None:
+        """Record orders, and the reports on executions that are placed on the workers that report on them."""
         folded = fold(events)
         orders = handover.orders(events, but={report.execution_id for report in folded.reports})
         # Another replica may write the same rows at the same time, one from orders and the other from reports.
         changed, closed = await retry_deadlock(lambda: self._write(folded, orders))
-        self._counters.stale.inc(len(folded.reports) - len(changed))
-        self._counters.came_to(changed)
+        unchanged = len(folded.reports) - len(changed)
+        if unchanged:
+            unchanged -= await self._set_aside(events, folded.reports, changed)
+        self._counters.stale.inc(unchanged)
+        self._counters.came_to((one.status, one.seconds) for one in changed)
         self._counters.came_to((status, None) for status in closed)
+        self._count_foreign(folded.foreign)
 
-    async def _write(
-        self, folded: Folded, orders: Sequence[handover.Order]
-    ) -> tuple[list[tuple[str, float | None]], list[str]]:
-        """Write all in one transaction. Returns the statuses that rows entered: from reports, with the seconds that
-        each ran, and of requests that were closed without a worker."""
+    async def _set_aside(self, events: Sequence[Event], reports: Sequence[Report], changed: Sequence[Recorded]) -> int:
+        """Count the reports on executions that are placed on other workers, and hold those on executions that are not
+        placed. Returns how many these are; the others came too late."""
+        recorded = {(one.execution_id, one.worker_id) for one in changed}
+        doubtful = [one for one in reports if not one.placed and (one.execution_id, one.worker_id) not in recorded]
+        if not doubtful:
+            return 0
+        workers = await self._store.workers_of({one.execution_id for one in doubtful})
+        early = {(one.execution_id, one.worker_id) for one in doubtful if workers.get(one.execution_id) is None}
+        if early:
+            self.held.hold(
+                event
+                for event in events
+                if isinstance(event.data, _REPORTS) and (event.data.execution_id, event.data.worker_id) in early
+            )
+        foreign = [one for one in doubtful if workers.get(one.execution_id) not in (None, one.worker_id)]
+        self._count_foreign(foreign)
+        return len(early) + len(foreign)
+
+    def _count_foreign(self, reports: Sequence[Report]) -> None:
+        for one in reports:
+            self._foreign.count(ForeignKind.REPORT, one.worker_id, ids=[one.execution_id])
+
+    async def _write(self, folded: Folded, orders: Sequence[handover.Order]) -> tuple[list[Recorded], list[str]]:
+        """Write all in one transaction. Returns what the reports changed, and the statuses of requests that were closed
+        without a worker."""
         if folded.reports and not (orders or folded.unplaced or folded.settled):
             return await self._store.record_reports(self._database, folded.reports), []
-        changed: list[tuple[str, float | None]] = []
+        changed: list[Recorded] = []
         closed: list[str] = []
         async with self._database.transaction() as tx:
             if orders:

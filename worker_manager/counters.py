@@ -38,7 +38,7 @@ class Counters:
         )
         self.agents_refused = metrics.counter(
             "agent_messages_refused_total",
-            "Heartbeats and offers that were rejected: unreadable, or with more ids than an agent sends.",
+            "Heartbeats and offers that were rejected: unreadable, not storable, or with more ids than an agent sends.",
         )
         self.stale = metrics.counter("stale_reports_total", "Reports that arrived too late to change anything.")
 
@@ -51,3 +51,22 @@ class Counters:
             outcome.inc()
             if seconds is not None:
                 self._run_seconds[status].observe(seconds)
+
+
+class EnrolmentCounters:
+    """The metrics of credentials for the bus."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        enrolments = metrics.counter(
+            "enrolments_total", "Workers that got credentials for NATS, by kind: first ones or renewed.", ["kind"]
+        )
+        self.enrolled, self.renewed = enrolments.labels("first"), enrolments.labels("renewed")
+        self.enrolments_refused = metrics.counter(
+            "enrolments_refused_total", "Workers that asked for credentials and got none, by reason.", ["reason"]
+        )
+        self.enrolled_workers = metrics.gauge("enrolled_workers", "Workers whose credentials are valid.")
+        self.credentials_expiring = metrics.gauge(
+            "credentials_expiring",
+            "Workers whose credentials expire within six hours: they are off, or cannot renew them.",
+        )
+        self.revoked_keys = metrics.gauge("revoked_keys", "Keys that NATS is told to refuse.")

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from schemas.access import Actor
 from schemas.agents import Drain, Heartbeat
 from schemas.events import WorkerStarted, WorkerStopped
 from schemas.states import WorkerProcessStatus
@@ -26,6 +27,7 @@ from shared.postgres import Transaction
 from shared.web.idempotency import release_created, replace_answer
 from worker_manager.counters import Counters
 from worker_manager.domain.endings import Ending, Intent, judge
+from worker_manager.enrolment import Enrolments
 from worker_manager.providers.base import Exit, Handle, Provider, StartFailed, WorkerSpec
 from worker_manager.store.workers import Adoptee, WorkerStore
 
@@ -79,6 +81,7 @@ class Fleet:
         bus: Bus,
         providers: Mapping[str, Provider],
         counters: Counters,
+        enrolments: Enrolments,
         *,
         first_word: float = FIRST_WORD,
         turn: float = TURN,
@@ -88,6 +91,7 @@ class Fleet:
         self._bus = bus
         self._providers = providers
         self._counters = counters
+        self._enrolments = enrolments
         self._first_word = first_word
         self._turn = turn
         self._members: dict[str, _Member] = {}
@@ -144,7 +148,8 @@ class Fleet:
         """
         member = _Member(spec.worker_id, self._providers[provider], None)
         try:
-            await self._come_up(member, spec)
+            keys = await self._enrolments.for_own(spec.worker_id, spec.name)
+            await self._come_up(member, replace(spec, keys=keys))
             async with self._outbox.transaction() as tx:
                 body = await self._confirm(tx, spec.worker_id)
         except WorkerDidNotStart:
@@ -156,12 +161,12 @@ class Fleet:
             await self._count()
         return body or await self._store.get(spec.worker_id) or ""
 
-    async def drain(self, worker_id: str) -> str:
+    async def drain(self, worker_id: str, by: Actor | None = None) -> str:
         """Order the worker to finish what it has and end. Returns its state as JSON. Raises NotFound.
 
         A worker that is over already stays as it is.
         """
-        instance = await self._store.ask_to_stop(worker_id, Intent.DRAIN)
+        instance = await self._ask_to_stop(worker_id, Intent.DRAIN, by)
         if instance is not None:
             member = self._members.get(worker_id)
             if member is not None:
@@ -172,9 +177,9 @@ class Fleet:
             await self._count()
         return await self._state(worker_id)
 
-    async def end(self, worker_id: str) -> str:
+    async def end(self, worker_id: str, by: Actor | None = None) -> str:
         """End the worker now; its executions are queued again. Returns its state as JSON. Raises NotFound."""
-        instance = await self._store.ask_to_stop(worker_id, Intent.FORCE)
+        instance = await self._ask_to_stop(worker_id, Intent.FORCE, by)
         if instance is not None:
             member = self._members.get(worker_id)
             if member is None:
@@ -193,6 +198,14 @@ class Fleet:
             await member.over.wait()
 
     # -- steps of one worker's life
+
+    async def _ask_to_stop(self, worker_id: str, intent: Intent, by: Actor | None) -> str | None:
+        """As the store does."""
+        async with self._outbox.transaction() as tx:
+            instance = await self._store.ask_to_stop(tx, worker_id, intent, by)
+            if instance is not None:
+                tx.changes(worker_id)
+        return instance
 
     async def _come_up(self, member: _Member, spec: WorkerSpec) -> None:
         """Start the process and wait for its first heartbeat. Raises WorkerDidNotStart, with the row closed."""
@@ -220,6 +233,7 @@ class Fleet:
                 provider=row["provider"],
                 labels=row["labels"],
                 slots=row["slots"],
+                created_by=row["created_by"],
             )
         )
         body: str = row["body"]
@@ -300,10 +314,12 @@ class Fleet:
                 ending = Ending(WorkerProcessStatus.FAILED, False, member.failure)
             elif said and ending.status is WorkerProcessStatus.FAILED:
                 ending = replace(ending, detail=f"{ending.detail}; its last output: {said}")
-            ran = await self._store.close(tx, member.worker_id, ending, exit.code)
-            if ran is False:
+            closed = await self._store.close(tx, member.worker_id, ending, exit.code)
+            if closed is not None:
+                await self._enrolments.retire(tx, member.worker_id)
+            if closed is not None and not closed.ran:
                 await release_created(tx, *_request_for(member.worker_id))  # a repeated request starts another worker
-            if ran is not None:
+            if closed is not None:
                 tx.emit(
                     WorkerStopped(
                         worker_id=member.worker_id,
@@ -312,6 +328,7 @@ class Fleet:
                         ordered=ending.ordered,
                         exit_code=exit.code,
                         detail=ending.detail,
+                        stopped_by=closed.stopped_by,
                     )
                 )
         if ending.clean:

@@ -5,10 +5,11 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter
-from pydantic import ValidationError
 
 from schemas.agents import Heartbeat
-from shared.bus import Bus, Subscription
+from schemas.storable import fault_of_news
+from shared.bus import Bus, ForeignKind, Subscription
+from shared.telemetry import LinePace
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,7 @@ class HeartbeatListener:
         self._refused = refused
         self._listeners = listeners
         self._subscription: Subscription | None = None
+        self._lines = LinePace()
 
     async def start(self) -> None:
         subject = self._bus.catalogue.agent("*", "heartbeat")
@@ -37,9 +39,16 @@ class HeartbeatListener:
     async def _hear(self, subject: str, payload: bytes, _reply: str) -> None:
         try:
             heartbeat = Heartbeat.model_validate_json(payload)
-        except ValidationError as error:
+            if (fault := fault_of_news(heartbeat, payload)) is not None:
+                raise ValueError(fault)
+        except ValueError as error:
             self._refused.inc()
-            log.warning("heartbeat.unreadable", subject=subject, error=str(error).splitlines()[0])
+            if (unlogged := self._lines.due()) is not None:
+                reason = str(error).splitlines()[0]
+                log.warning("heartbeat.unreadable", subject=subject, error=reason, unlogged=unlogged)
+            return
+        if (named := self._bus.catalogue.agent_of(subject)) != heartbeat.worker_id:
+            self._bus.foreign.count(ForeignKind.HEARTBEAT, named, ids=[heartbeat.worker_id])
             return
         for listener in self._listeners:
             listener(heartbeat)

@@ -177,6 +177,7 @@ def _request(row: Record) -> ExecutionRequested:
         job_id=row["job_id"],
         attempt=row["attempt"],
         target=JobTarget.model_validate_json(row["request"]),
+        created_by=row["created_by"],
     )
 
 

@@ -22,6 +22,8 @@ class WorkerManagerSettings(ServiceSettings):
     worker_slots: WorkerSlots = Field(default_factory=default_slots)
     worker_capacity: WorkerCapacity = None
     worker_ttl: WorkerTtl = None
+    issuer_dir: Path | None = Field(default=None, validation_alias="HODEI_ISSUER_DIR")
+    bootstrap_join_tokens: Path | None = Field(default=None, validation_alias="HODEI_BOOTSTRAP_JOIN_TOKENS")
     retention_executions: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
         default=timedelta(days=90), validation_alias="HODEI_RETENTION_EXECUTIONS"
     )

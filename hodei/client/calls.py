@@ -21,7 +21,7 @@ LARGEST_PAGE = 1000
 async def pages(service: Transport, model: type[M], path: str, filters: Mapping[str, object]) -> AsyncIterator[M]:
     """All items that match, at most `limit` of them; `page_size` is the number requested at once."""
     left, size = _whole(filters.get("limit")), _whole(filters.get("page_size"))
-    query: Query | None = _query({name: value for name, value in filters.items() if name != "page_size"})
+    query: Query | None = query_of({name: value for name, value in filters.items() if name != "page_size"})
     if size is not None or (left is not None and left > LARGEST_PAGE):
         query = {**(query or {}), "limit": min(size or LARGEST_PAGE, left or LARGEST_PAGE)}
     next_path: str | None = path
@@ -36,7 +36,7 @@ async def pages(service: Transport, model: type[M], path: str, filters: Mapping[
         next_path, query = answer.next_page, None
 
 
-def _query(filters: Mapping[str, object]) -> dict[str, str | list[str]]:
+def query_of(filters: Mapping[str, object]) -> dict[str, str | list[str]]:
     """Filters as URL parameters. Raises TypeError for a value that a filter cannot have."""
     return {name: _text(name, value) for name, value in filters.items() if value is not None}
 

@@ -13,14 +13,16 @@ class ClientError(Exception):
 
 
 class ApiError(ClientError):
-    """The platform refused a request; `problem` is its response (RFC 9457), `status` the HTTP status.
+    """The platform refused a request; `problem` is its response (RFC 9457), `status` the HTTP status, `hint` what the
+    client adds to it.
 
     The service may have received the request if an earlier attempt broke off, and with any status from 500 up.
     """
 
-    def __init__(self, problem: Problem, *, perhaps_received: bool = False) -> None:
+    def __init__(self, problem: Problem, *, perhaps_received: bool = False, hint: str = "") -> None:
         self.problem = problem
         self.status = problem.status
+        self.hint = hint
         self.perhaps_received = perhaps_received or problem.status >= 500
         super().__init__(self._in_words())
 
@@ -32,11 +34,11 @@ class ApiError(ClientError):
             text += "\n  " + ": ".join(filter(None, [".".join(str(part) for part in where), error.msg]))
             if error.line is not None:
                 text += f" (line {error.line}, column {error.column})"
-        return text
+        return f"{text}; {self.hint}" if self.hint else text
 
 
 class WrongSetting(ClientError):
-    """A setting is wrong: an unknown `HODEI_*` variable or, as BadAddress, an invalid address."""
+    """A setting is wrong: an unknown `HODEI_*` variable, a profile, a token, a CA or, as BadAddress, an address."""
 
 
 class BadAddress(WrongSetting):

@@ -1,15 +1,18 @@
 """The client's calls for jobs, to the orchestrator."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Unpack
+from typing import Literal, Unpack
 
-from hodei.client.calls import LONGEST_WAIT, Fields, body_of, many, one, pages, quoted
-from hodei.client.filters import ConcurrencyFilters, JobFilters
+from pydantic_core import to_json
+
+from hodei.client.calls import LONGEST_WAIT, Fields, body_of, many, one, pages, query_of, quoted
+from hodei.client.filters import ConcurrencyFilters, JobFilters, JobLogBeginning, JobLogPart, JobSelectionFilters
 from hodei.client.services import Services
 from hodei.client.transport import Query
 from schemas.rest.concurrency import ConcurrencyKey
+from schemas.rest.job_filters import JobsChanged, JobsDeleted
 from schemas.rest.jobs import (
     Job,
     JobChange,
@@ -17,7 +20,6 @@ from schemas.rest.jobs import (
     JobDetail,
     JobLogLine,
     JobLogs,
-    JobsDeleted,
     JobState,
     RerunRequest,
     TimelineEvent,
@@ -91,6 +93,64 @@ class JobCalls(Services):
         )
         return one(JobDetail, answer)
 
+    async def cancel_jobs(
+        self, ids: Sequence[str] | None = None, **filters: Unpack[JobSelectionFilters]
+    ) -> JobsChanged:
+        """Request the cancellation of many jobs: of these, or of all that match. `refused` of the result says which
+        were left, and why."""
+        return await self._each("cancel", ids, filters)
+
+    async def rerun_jobs(
+        self, ids: Sequence[str] | None = None, *, start: str = "start", **filters: Unpack[JobSelectionFilters]
+    ) -> JobsChanged:
+        """Repeat many jobs that have ended: these, or all that match. `ids` of the result are the new jobs."""
+        return await self._each("rerun", ids, filters, start)
+
+    async def delete_selected_jobs(
+        self, ids: Sequence[str] | None = None, **filters: Unpack[JobSelectionFilters]
+    ) -> JobsChanged:
+        """Delete many jobs that have ended, with their logs: these, or all that match."""
+        return await self._each("delete", ids, filters)
+
+    async def count_selected_jobs(
+        self, what: Literal["cancel", "rerun", "delete"], **filters: Unpack[JobSelectionFilters]
+    ) -> int:
+        """How many jobs `cancel_jobs`, `rerun_jobs` or `delete_selected_jobs` would change: 100,000 at the most."""
+        body = {"filter": _selection(filters), "dry_run": True}
+        return one(JobsChanged, await self.orchestrator.request("POST", _of_many(what), body=to_json(body))).matched
+
+    async def _each(
+        self, what: str, ids: Sequence[str] | None, filters: Mapping[str, object], start: str | None = None
+    ) -> JobsChanged:
+        """Repeat a request until it has looked at all jobs. The result has the sums."""
+        if ids is not None and filters:
+            raise TypeError("jobs are selected by their ids or by filters, not by both")
+        size = 100 if what == "rerun" else 1000
+        bodies: Iterator[dict[str, object]] = iter([{"filter": _selection(filters)}])
+        if ids is not None:
+            bodies = ({"ids": list(ids[first : first + size])} for first in range(0, len(ids), size))
+        total = JobsChanged(matched=0, done=0, refused=[], more=False)
+        for body in bodies:
+            cursor: str | None = None
+            while True:
+                given = {"from": start, "cursor": cursor}
+                sent = to_json({**body, **{name: value for name, value in given.items() if value is not None}})
+                answer = await self.orchestrator.request(
+                    "POST", _of_many(what), body=sent, creates=what == "rerun", timeout=LONGEST_WAIT
+                )
+                page = one(JobsChanged, answer)
+                total = JobsChanged(
+                    matched=total.matched + page.matched,
+                    done=total.done + page.done,
+                    refused=[*total.refused, *page.refused],
+                    more=False,
+                    ids=[*total.ids, *page.ids],
+                )
+                cursor = page.cursor
+                if cursor is None:
+                    break
+        return total
+
     async def delete_job(self, job_id: str) -> None:
         """Delete a job and its logs. Raises ApiError (409) while it runs."""
         await self.orchestrator.request("DELETE", f"/api/v1/jobs/{quoted(job_id)}")
@@ -127,14 +187,18 @@ class JobCalls(Services):
             if event.event != "end":
                 yield self.orchestrator.read(TimelineEvent, event.data)
 
-    async def logs(self, job_id: str) -> JobLogs:
-        """The output of all of a job's tasks, in order."""
-        return one(JobLogs, await self.orchestrator.request("GET", f"/api/v1/jobs/{quoted(job_id)}/logs"))
+    async def logs(self, job_id: str, **part: Unpack[JobLogPart]) -> JobLogs:
+        """The output of all of a job's tasks, in order, or a part of it."""
+        path = f"/api/v1/jobs/{quoted(job_id)}/logs"
+        return one(JobLogs, await self.orchestrator.request("GET", path, query=query_of(part)))
 
-    async def follow_logs(self, job_id: str, *, after: str | None = None) -> AsyncIterator[JobLogLine]:
+    async def follow_logs(
+        self, job_id: str, *, after: str | None = None, **beginning: Unpack[JobLogBeginning]
+    ) -> AsyncIterator[JobLogLine]:
         """A job's output from its start (or after a line's id), live until the job ends. Steps that run at the same
         time are followed at the same time. `hodei.written` returns a line's bytes."""
-        async for event in self.orchestrator.stream(f"/api/v1/jobs/{quoted(job_id)}/logs", last_id=after):
+        path = f"/api/v1/jobs/{quoted(job_id)}/logs"
+        async for event in self.orchestrator.stream(path, query=query_of(beginning), last_id=after):
             if event.event != "end":
                 line = self.orchestrator.read(JobLogLine, event.data)
                 yield line.model_copy(update={"id": event.id})
@@ -142,3 +206,15 @@ class JobCalls(Services):
 
 def _deletion(before: datetime, status: str | None, label: Sequence[str] | None) -> Query:
     return {"before": before.isoformat(), "status": status, "label": list(label or ()) or None}
+
+
+def _of_many(what: str) -> str:
+    return f"/api/v1/jobs/{what}"
+
+
+def _selection(filters: Mapping[str, object]) -> dict[str, object]:
+    """Filters as fields of a body. Statuses, labels and parameters are lists there."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    if isinstance(given.get("status"), str):
+        given["status"] = [given["status"]]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

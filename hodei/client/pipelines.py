@@ -6,7 +6,7 @@ from typing import Final, Unpack
 from pydantic_core import to_json
 
 from hodei.client.calls import Fields, body_of, one, pages, quoted
-from hodei.client.filters import PageFilters, PipelineFilters
+from hodei.client.filters import PipelineFilters, PipelineVersionFilters
 from hodei.client.services import Services
 from schemas.rest.pipelines import Pipeline, PipelineCreate, PipelinePlan, ValidatedPipeline
 
@@ -39,7 +39,7 @@ class PipelineCalls(Services):
         path = f"/api/v1/pipelines/{quoted(pipeline_id)}/versions/{version}"
         return one(Pipeline, await self.orchestrator.request("GET", path))
 
-    def pipeline_versions(self, pipeline_id: str, **filters: Unpack[PageFilters]) -> AsyncIterator[Pipeline]:
+    def pipeline_versions(self, pipeline_id: str, **filters: Unpack[PipelineVersionFilters]) -> AsyncIterator[Pipeline]:
         """All versions of a pipeline, newest first."""
         return pages(self.orchestrator, Pipeline, f"/api/v1/pipelines/{quoted(pipeline_id)}/versions", filters)
 

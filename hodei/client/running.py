@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Unpack
 
-from hodei.client.calls import Fields, body_of, one, pages, quoted
-from hodei.client.filters import ExecutionFilters, ManagedWorkerFilters
+from hodei.client.calls import Fields, body_of, one, pages, query_of, quoted
+from hodei.client.filters import ExecutionFilters, LogBeginning, LogPart, ManagedWorkerFilters
 from hodei.client.services import Services
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.workers import ManagedWorker, ManagedWorkerState, WorkerStart
@@ -51,15 +51,17 @@ class RunningCalls(Services):
         path = f"/api/v1/executions/{quoted(execution_id)}"
         return one(ManagedExecution, await self.worker_manager.request("GET", path))
 
-    async def execution_logs(self, execution_id: str) -> ExecutionLogs:
-        """One execution's output."""
+    async def execution_logs(self, execution_id: str, **part: Unpack[LogPart]) -> ExecutionLogs:
+        """One execution's output, or a part of it."""
         path = f"/api/v1/executions/{quoted(execution_id)}/logs"
-        return one(ExecutionLogs, await self.worker_manager.request("GET", path))
+        return one(ExecutionLogs, await self.worker_manager.request("GET", path, query=query_of(part)))
 
-    async def follow_execution_logs(self, execution_id: str, *, after: str | None = None) -> AsyncIterator[LogLineView]:
+    async def follow_execution_logs(
+        self, execution_id: str, *, after: str | None = None, **beginning: Unpack[LogBeginning]
+    ) -> AsyncIterator[LogLineView]:
         """An execution's output from its start (or after a line's id), live until the execution ends."""
         path = f"/api/v1/executions/{quoted(execution_id)}/logs"
-        async for event in self.worker_manager.stream(path, last_id=after):
+        async for event in self.worker_manager.stream(path, query=query_of(beginning), last_id=after):
             if event.event != "end":
                 line = self.worker_manager.read(LogLineView, event.data)
                 yield line.model_copy(update={"id": event.id})

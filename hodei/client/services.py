@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from yarl import URL
-
 from hodei.client.calls import one
-from hodei.client.errors import BadAddress, ClientError, WrongSetting
+from hodei.client.connection import find_connection
+from hodei.client.errors import ClientError
 from hodei.client.transport import Transport
 from schemas.rest.health import Health
-from schemas.variables import unknown_variables
 
 
 class Services:
@@ -27,29 +25,31 @@ class Services:
         *,
         timeout: float = 30.0,
         attempts: int = 4,
+        token: str | None = None,
+        profile: str | None = None,
+        ca: str | os.PathLike[str] | None = None,
     ) -> None:
         self.on_retry: Callable[[ClientError], None] = lambda _: None
         """Called with the error before a request is sent again, or a stream is opened again: the service was away, or
         turned the request away."""
-        if not (orchestrator and scheduler and worker_manager) and (unknown := unknown_variables(os.environ)):
-            raise WrongSetting("; ".join(unknown))
+        given = {"ORCHESTRATOR": orchestrator, "SCHEDULER": scheduler, "WORKER_MANAGER": worker_manager}
+        connection = find_connection(given, token=token, profile=profile, ca=ca)
 
-        def transport(given: str | None, service: str, port: int) -> Transport:
-            url = given or os.environ.get(f"HODEI_{service}_URL")
-            here = f"http://127.0.0.1:{os.environ.get(f'{service}_PORT') or port}"
-            name = "" if given else f"HODEI_{service}_URL: " if url else f"{service}_PORT: "
-            address = _address(url or here, name)
+        def transport(service: str) -> Transport:
             return Transport(
-                address,
+                connection.urls[service],
                 timeout=timeout,
                 attempts=attempts,
                 name=service.lower().replace("_", " "),
                 on_retry=lambda error: self.on_retry(error),
+                token=connection.token,
+                token_from=connection.token_from,
+                tls=connection.tls,
             )
 
-        self.orchestrator = transport(orchestrator, "ORCHESTRATOR", 8080)
-        self.scheduler = transport(scheduler, "SCHEDULER", 8081)
-        self.worker_manager = transport(worker_manager, "WORKER_MANAGER", 8082)
+        self.orchestrator = transport("ORCHESTRATOR")
+        self.scheduler = transport("SCHEDULER")
+        self.worker_manager = transport("WORKER_MANAGER")
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,7 +68,9 @@ class Services:
         answers = await asyncio.gather(*(service.request("GET", "/health") for service in self._services().values()))
         return {name: one(Health, answer) for name, answer in zip(self._services(), answers, strict=True)}
 
-    def _service(self, name: str) -> Transport:
+    def service(self, name: str) -> Transport:
+        """The connection to a service: `orchestrator`, `scheduler` or `worker-manager`. Raises ValueError for another
+        name."""
         services = self._services()
         found = services.get(name.replace("_", "-"))
         if found is None:
@@ -81,16 +83,3 @@ class Services:
             "scheduler": self.scheduler,
             "worker-manager": self.worker_manager,
         }
-
-
-def _address(text: str, name: str) -> URL:
-    """A service's base URL. `name` is where the text comes from, for the error."""
-    try:
-        url = URL(text)
-        fits = url.scheme in ("http", "https") and bool(url.host) and url.port is not None
-    except ValueError:
-        fits = False
-    if not fits:
-        shown = text.rpartition("@")[2]  # without a password
-        raise BadAddress(f"{name}{shown} is not the address of a service; one looks like http://HOST:PORT")
-    return url

@@ -5,6 +5,7 @@ has. Other requests are sent once, unless they were turned away (429): that had 
 """
 
 import asyncio
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -20,10 +21,12 @@ from hodei.client.errors import ApiError, ClientError, UnexpectedAnswer, Unreach
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.rest.problem import Problem
 
+UNAUTHORIZED: Final = 401
 TURNED_AWAY: Final = 429
 RETRIED_STATUSES: Final = frozenset({TURNED_AWAY, 502, 503, 504})
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 5.0
+NO_TOKEN: Final = "no token was sent: set HODEI_TOKEN, or log in with hodei login URL"
 STEADY: Final = 1.0
 """Seconds after which an open stream counts as working although it sent nothing."""
 
@@ -41,7 +44,9 @@ class Transport:
     `timeout` is the deadline of one response in seconds, `attempts` the most times that a safe request is sent. A
     request that was turned away is sent again after as long as the service asks for, while that ends within `timeout`;
     with one attempt, never. `patience` is the number of seconds for which a stream is resumed after it broke.
-    `on_retry` is called with the error before a request is sent again.
+    `on_retry` is called with the error before a request is sent again. `token` is sent with each request; `token_from`
+    is where it comes from, for messages. `tls` is what an https:// service is verified with, by default the system's
+    certificates.
     """
 
     def __init__(
@@ -53,11 +58,15 @@ class Transport:
         patience: float = 60.0,
         name: str = "service",
         on_retry: Callable[[ClientError], None] = lambda _: None,
+        token: str | None = None,
+        token_from: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.base_url = URL(base_url)
         self._name = name
         self._timeout, self._attempts, self._patience = timeout, attempts, patience
         self._on_retry = on_retry
+        self._token, self._token_from, self._tls = token, token_from, tls
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -95,6 +104,8 @@ class Transport:
         while True:
             try:
                 answer = await self._send(method, path, body, query, headers, within)
+            except aiohttp.ClientConnectorCertificateError as error:
+                raise self._untrusted(error) from error
             except (aiohttp.ClientError, TimeoutError) as error:
                 received = received or not isinstance(error, aiohttp.ClientConnectorError)
                 failures += 1
@@ -107,7 +118,7 @@ class Transport:
                 if answer.status < 400:
                     return answer
                 received = received or answer.status >= 500
-                failure = ApiError(answer.problem(), perhaps_received=received)
+                failure = self._refusal(answer, perhaps_received=received)
                 if answer.status == TURNED_AWAY:
                     refusals += 1
                     pause = max(_delay(refusals), answer.retry_after)
@@ -122,6 +133,15 @@ class Transport:
                     raise failure
             self._on_retry(failure)
             await asyncio.sleep(pause)
+
+    async def answer(self, path: str, *, headers: Mapping[str, str] | None = None) -> "Answer":
+        """The response to a GET, whatever its status; asked once. Raises Unreachable."""
+        try:
+            return await self._send("GET", path, None, None, dict(headers or {}), self._timeout)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise self._untrusted(error) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unreachable(f"{self.base_url}: {_why(error) or 'no answer in time'}") from error
 
     async def stream(
         self, path: str, *, query: Query | None = None, last_id: str | None = None
@@ -143,7 +163,7 @@ class Transport:
                     if response.status >= 400:
                         answer = Answer(self, response.status, path, await response.read(), dict(response.headers))
                         most = self._patience if answer.status == TURNED_AWAY else LONGEST_DELAY
-                        pause, broken = min(answer.retry_after, most), ApiError(answer.problem())
+                        pause, broken = min(answer.retry_after, most), self._refusal(answer)
                         if response.status not in RETRIED_STATUSES:
                             raise broken
                     elif response.content_type != "text/event-stream":
@@ -159,6 +179,8 @@ class Transport:
                         broken = Unreachable(f"{self.base_url}: the stream ended too early")
             except LineTooLong as error:
                 raise self.unexpected(f"GET {path} has a line of more than {LONGEST_LINE} bytes") from error
+            except aiohttp.ClientConnectorCertificateError as error:
+                raise self._untrusted(error) from error
             except (aiohttp.ClientError, TimeoutError) as error:
                 broken = Unreachable(f"{self.base_url}: {_why(error) or 'the stream stopped sending'}")
                 broken.__cause__ = error
@@ -183,6 +205,22 @@ class Transport:
     def unexpected(self, how: str) -> UnexpectedAnswer:
         """The error for a response that this service would not give."""
         return UnexpectedAnswer(f"{self.base_url} is not Hodei's {self._name}, or has another version: {how}")
+
+    def _refusal(self, answer: "Answer", *, perhaps_received: bool = False) -> ApiError:
+        """The error for a failed response. With 401 it names the token, or where one could come from."""
+        hint = ""
+        if answer.status == UNAUTHORIZED:
+            hint = f"the token came from {self._token_from}" if self._token else self._without_token()
+        return ApiError(answer.problem(), perhaps_received=perhaps_received, hint=hint)
+
+    def _without_token(self) -> str:
+        return f"no token was sent: {self._token_from}" if self._token_from else NO_TOKEN
+
+    def _untrusted(self, error: aiohttp.ClientConnectorCertificateError) -> Unreachable:
+        reason = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+        return Unreachable(
+            f"{self.base_url}: its certificate is not trusted: {reason}; name its CA with --ca or HODEI_CA"
+        )
 
     async def _send(
         self, method: str, path: str, body: bytes | None, query: Query | None, headers: dict[str, str], timeout: float
@@ -209,7 +247,9 @@ class Transport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100))
+            headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            connector = aiohttp.TCPConnector(limit=100, ssl=self._tls or True)
+            self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         return self._session
 
 
@@ -262,6 +302,8 @@ def _problem(status: int, path: str, body: bytes) -> Problem:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"TLS failed ({error.strerror or error}); the address of a service without TLS begins with http://"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"{error.strerror or error}: is the platform up?"
     return str(error)

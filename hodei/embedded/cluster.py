@@ -41,6 +41,7 @@ class Cluster:
         self.run_dir = data_dir / "run"
         self.log = data_dir / "postgres.log"
         self._reached = data_dir  # the path by which PostgreSQL reaches the data
+        self._temporary: Path | None = None
         self._fsync = fsync
         self._deadline = deadline
         self._identity = Identity()
@@ -153,11 +154,22 @@ class Cluster:
             self.run_dir.mkdir(mode=stat.S_IRWXU)
             self._give(self.run_dir)
             return ()
-        self.run_dir = Path(tempfile.mkdtemp(prefix="hodei-", dir="/tmp"))
+        self.run_dir = self._temporary = self._make_temporary()
         self._reached = self.run_dir / "data"
         self._reached.symlink_to(self.data_dir)
         self._give(self.run_dir)
         return (self.run_dir,)
+
+    def _make_temporary(self) -> Path:
+        """A new folder, at the same path as before if that is free: clients look for a server that restarts there."""
+        if self._temporary is not None:
+            try:
+                self._temporary.mkdir(mode=stat.S_IRWXU)
+            except FileExistsError:
+                pass  # it is still being removed, or belongs to others
+            else:
+                return self._temporary
+        return Path(tempfile.mkdtemp(prefix="hodei-", dir="/tmp"))
 
     def _give(self, path: Path) -> None:
         """Change the owner of a file, or of a folder with its content, to the user that the server runs as."""

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 
+PR_SET_DUMPABLE = 4
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
 SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAPABILITY_V3 = 0x20080522
@@ -128,6 +129,8 @@ def keep(child: subprocess.Popen[bytes], wake: int, stops: list[tuple[int, float
 
 
 def main() -> int:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # as hodei.embedded.secrecy does
     order = read_order()
     wake, woken = os.pipe()
     os.set_blocking(wake, False)

@@ -66,8 +66,8 @@ class EmbeddedNats:
     """One nats-server with JetStream on `data_dir`; an async context manager.
 
     With port 0 the server chooses a port, once: a restart keeps it. If the port is taken at the first start, `may_move`
-    allows another one; otherwise PortTaken is raised. The monitoring port may always move. Raises EmbeddedError, in one
-    line.
+    allows another one; otherwise PortTaken is raised. The monitoring port may always move. With `operator`, the part of
+    its configuration that `shared.keys` made, it asks for credentials. Raises EmbeddedError, in one line.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class EmbeddedNats:
         port: int = 0,
         monitoring_port: int = 0,
         may_move: bool = False,
+        operator: Path | None = None,
         start_deadline: float = 15.0,
         lock_patience: float = 10.0,
     ) -> None:
@@ -86,6 +87,7 @@ class EmbeddedNats:
         self.log = self.data_dir / "nats.log"
         self.server_pid = 0
         self._may_move = may_move
+        self._operator = operator
         self._start_deadline = start_deadline
         self._lock_patience = lock_patience
         self._run_dir = self.data_dir / "run"
@@ -210,6 +212,14 @@ class EmbeddedNats:
             return True
         return False
 
+    def _guard(self) -> str:
+        """The part of the configuration with which the server asks for credentials. It keeps the accounts that are
+        pushed to it, with their revocations, in a folder of its own."""
+        if self._operator is None:
+            return ""
+        operator = self._operator.read_text(encoding="ascii")
+        return f"{operator}resolver {{\n  type: full\n  dir: {quoted(self.data_dir / 'accounts')}\n}}\n"
+
     def _max_store(self) -> int:
         """The most bytes that JetStream may use on its file system."""
         disk = os.statvfs(self.data_dir)
@@ -229,7 +239,7 @@ jetstream {{
   store_dir: {quoted(self.data_dir)}
   max_file_store: {self._max_store()}
 }}
-""",
+{self._guard()}""",
             encoding="utf-8",
             errors="surrogateescape",
         )

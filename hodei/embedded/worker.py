@@ -35,6 +35,15 @@ START: Final = aiohttp.ClientTimeout(total=60)
 """The worker manager answers a request for a worker after its first heartbeat, which takes long on a busy machine."""
 
 
+PATIENCE: Final = 10.0
+"""Seconds for which a worker manager that has not read the list of tokens yet is asked again."""
+TOKENS_UNREAD: Final = "urn:hodei:problem:tokens-unread"
+
+
+class NotYet(EmbeddedError):
+    """The worker manager has not read the list of tokens yet."""
+
+
 class KeptWorker:
     """One worker. `wanted` is the body of `POST /api/v1/workers`; `folder` holds the data and the log of the worker
     manager; `say` is called with lines for the person at the terminal."""
@@ -61,13 +70,24 @@ class KeptWorker:
     async def start(self) -> None:
         """Return once the worker runs. Raises EmbeddedError; if the worker starts nevertheless, the next call returns
         it."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await self._start()
+            except NotYet:
+                if time.monotonic() > give_up:
+                    raise
+                await asyncio.sleep(ASK_AGAIN)
+
+    async def _start(self) -> None:
         headers = {"Idempotency-Key": self._key}
         asked_at = time.time()
         try:
             async with self._session.post(self._workers, json=self._wanted, headers=headers, timeout=START) as answer:
                 body = await answer.read()
                 if answer.status != 200:
-                    raise EmbeddedError(f"{refusal_in_words(answer.status, body)} (see {self._log(asked_at)})")
+                    kind = NotYet if TOKENS_UNREAD.encode() in body else EmbeddedError
+                    raise kind(f"{refusal_in_words(answer.status, body)} (see {self._log(asked_at)})")
                 self._worker = ManagedWorker.model_validate_json(body)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or f"no answer in {START.total:g} s"

@@ -13,6 +13,7 @@ from schemas.ids import is_id
 from schemas.rest.jobs import DecidedTask, DecisionRequest, WaitingApproval
 from schemas.rest.lists import PageQuery
 from schemas.steps import Decision
+from shared.access import actor
 from shared.clock import now
 from shared.errors import Conflict, FieldError, Invalid, NotFound
 from shared.web import Api, json_response
@@ -44,7 +45,9 @@ class ApprovalRoutes:
         if body.inputs and not approved:
             at = "body", "inputs"
             raise Invalid([FieldError(at, "are given to approve; a rejection has none", "inputs_of_rejection")])
-        decision = Decision(approved=approved, by=body.by, comment=body.comment, at=moment, inputs=body.inputs)
+        decision = Decision(
+            approved=approved, by=body.by, comment=body.comment, decided_by=actor(), at=moment, inputs=body.inputs
+        )
         job_id = await self.jobs.job_of_task(id) if is_id(id) else None
         if job_id is None:
             raise NotFound("task", id)

@@ -1,15 +1,15 @@
 """/api/v1/jobs: submit, list, show, wait for, change, cancel, rerun and delete jobs."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import structlog
 from aiohttp import web
 from pydantic import Field
 
+from orchestrator.api.deleted_logs import delete_logs, logs_since
+from orchestrator.api.own import check_own
 from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
 from orchestrator.reception import Reception
@@ -19,23 +19,23 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.submission import LONG, Submission
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
+from schemas.access import Role
 from schemas.ids import LOWEST
+from schemas.rest.job_filters import JobDeletion, JobQuery, JobsDeleted
 from schemas.rest.jobs import (
     Job,
     JobChange,
     JobCreate,
-    JobDeletion,
     JobDetail,
-    JobQuery,
-    JobsDeleted,
     JobState,
     RerunRequest,
     WaitQuery,
 )
 from schemas.states import JOB, IllegalTransition, JobStatus
-from shared.bus import Bus, BusError
+from shared.access import actor
+from shared.bus import Bus
 from shared.clock import now
-from shared.errors import BusUnavailable, Conflict, NotFound
+from shared.errors import Conflict, NotFound
 from shared.outbox import Outbox
 from shared.web import Api, is_stopping, json_response, polling
 from shared.web.idempotency import idempotent
@@ -47,11 +47,6 @@ LOOK_AGAIN: Final = 5.0
 LARGE: Final = 16_384
 """Bytes of a body that may take long to check."""
 
-DELETING_LOGS: Final = 10.0
-"""Seconds that deleting a job's logs may take."""
-LOGS_AT_ONCE: Final = 16
-LOGS_LATE: Final = timedelta(days=1)
-"""How long after an execution's end its last output may be stored."""
 DELETING_JOBS: Final = 20.0
 """Seconds after which one request deletes no further jobs."""
 COUNTED: Final = 100_000
@@ -83,7 +78,7 @@ class JobRoutes:
         large = (request.content_length or 0) > LARGE
         async with self.room.submission(large=large) as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit()
-            [wanted] = await self.submission.of_requests(tx, [body])
+            [wanted] = await self.submission.of_requests(tx, [body], by=actor())
             [new] = await self.reception.begin(tx, [wanted])
             self.work.create(tx, [new])
             response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
@@ -94,7 +89,7 @@ class JobRoutes:
         large = len(body) > LONG or (request.content_length or 0) > LARGE
         async with self.room.submission(large=large) as entry, idempotent(request, self.outbox, claim="last") as tx:
             entry.admit(len(body))
-            wanted = await self.submission.of_requests(tx, body, batch=True)
+            wanted = await self.submission.of_requests(tx, body, by=actor(), batch=True)
             new = await self.reception.begin(tx, wanted, batch=True)
             self.work.create(tx, new)
             response = tx.answer(201, b"[" + b",".join(map(shown, new)) + b"]")
@@ -129,12 +124,14 @@ class JobRoutes:
 
     async def cancel_job(self, _request: web.Request, id: str) -> web.StreamResponse:
         """Waiting steps are cancelled at once; running ones are ordered to stop. Steps with `when: always` then clean
-        up, for at most `cleanup_timeout`; a second request ends them as well. 409 when the job has ended."""
-        moment = now()
+        up, for at most `cleanup_timeout`; a second request ends them as well. A submitter cancels only jobs that it
+        submitted. 409 when the job has ended."""
+        moment, by = now(), actor()
 
         def cancel(run: JobRun) -> None:
+            check_own(run.job)
             try:
-                run.cancel(moment)
+                run.cancel(moment, by=by)
             except IllegalTransition:
                 raise Conflict(f"job {id} has already ended: {run.job.status.value}") from None
 
@@ -145,12 +142,13 @@ class JobRoutes:
 
     async def change_job(self, _request: web.Request, id: str, body: JobChange) -> web.StreamResponse:
         """A new `priority` applies to the job's tasks that wait, from the next second on, and to its later steps and
-        retries. What runs goes on. 409 when the job has ended."""
-        moment = now()
+        retries. What runs goes on. A submitter changes only jobs that it submitted. 409 when the job has ended."""
+        moment, by = now(), actor()
 
         def change(run: JobRun) -> None:
+            check_own(run.job)
             try:
-                run.prioritize(body.priority, moment)
+                run.prioritize(body.priority, moment, by=by)
             except IllegalTransition:
                 raise Conflict(f"job {id} has already ended: {run.job.status.value}") from None
 
@@ -162,7 +160,7 @@ class JobRoutes:
         succeeded before. 409 while the job runs, and when its pipeline is archived."""
         async with self.room.submission() as entry, idempotent(request, self.outbox) as tx:
             entry.admit()
-            wanted = await self.submission.of_rerun(tx, id, start=body.from_)
+            wanted = await self.submission.of_rerun(tx, id, start=body.from_, by=actor())
             [new] = await self.reception.begin(tx, [wanted])
             self.work.create(tx, [new])
             response = tx.answer(201, shown_in_detail(new), {"Location": f"/api/v1/jobs/{wanted.id}"})
@@ -174,8 +172,8 @@ class JobRoutes:
         status = await self._status(id)
         if not JOB.is_final(status):  # a final status stays final
             raise Conflict(f"job {id} is {status.value}: cancel it first, or wait")
-        await _delete_logs(self.bus, [execution["id"] for execution in await self.jobs.executions(id)])
-        if not await self.work.delete([id]):
+        await delete_logs(self.bus, [execution["id"] for execution in await self.jobs.executions(id)])
+        if not await self.work.delete([id], by=actor()):
             raise NotFound("job", id)
         return web.Response(status=204)
 
@@ -193,30 +191,21 @@ class JobRoutes:
             return json_response(JobsDeleted(deleted=found, more=found == COUNTED, dry_run=True))
         clock = asyncio.get_running_loop().time
         until = clock() + DELETING_JOBS
-        logs_since = await self._logs_since()
+        since = await logs_since(self.bus)
         deleted = kept = 0
         for status in statuses:
             after = LOWEST
             while deleted < query.limit and clock() < until:
                 at_once = min(DELETED_AT_ONCE, query.limit - deleted)
-                page = await self.jobs.over_before(
-                    status, moment, labels, after=after, logs_since=logs_since, limit=at_once
-                )
+                page = await self.jobs.over_before(status, moment, labels, after=after, logs_since=since, limit=at_once)
                 if not page:
                     break
                 after = max(page)
                 for needed in await self.scheduled(page):
                     kept += page.pop(needed, None) is not None
-                await _delete_logs(self.bus, [execution for executions in page.values() for execution in executions])
-                deleted += len(await self.work.delete(page)) if page else 0
+                await delete_logs(self.bus, [execution for executions in page.values() for execution in executions])
+                deleted += len(await self.work.delete(page, by=actor())) if page else 0
         return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit or clock() >= until, kept=kept))
-
-    async def _logs_since(self) -> datetime:
-        """The end of the oldest executions whose logs may still be kept. Raises BusUnavailable."""
-        try:
-            return await self.bus.logs_kept_since() - LOGS_LATE
-        except BusError as error:
-            raise BusUnavailable(str(error)) from error
 
     async def _status(self, id: str) -> JobStatus:
         """The job's status from the tables. If it is final, note the end, in case its event was missed."""
@@ -233,11 +222,21 @@ class JobRoutes:
 def api(routes: JobRoutes) -> Api:
     """The routes."""
     api = Api(tag="jobs", description="Jobs: runs of a pipeline or of a single command.")
-    api.post("/api/v1/jobs", summary="Submit a job", body=JobCreate, answers={201: JobDetail}, creates=True)(
-        routes.create_job
-    )
     api.post(
-        "/api/v1/jobs/batch", summary="Submit up to 1000 jobs", body=Batch, answers={201: list[Job]}, creates=True
+        "/api/v1/jobs",
+        summary="Submit a job",
+        body=JobCreate,
+        answers={201: JobDetail},
+        creates=True,
+        role=Role.SUBMITTER,
+    )(routes.create_job)
+    api.post(
+        "/api/v1/jobs/batch",
+        summary="Submit up to 1000 jobs",
+        body=Batch,
+        answers={201: list[Job]},
+        creates=True,
+        role=Role.SUBMITTER,
     )(routes.create_jobs)
     api.get("/api/v1/jobs", summary="List jobs, newest first", query=JobQuery, answers={200: list[Job]})(
         routes.list_jobs
@@ -249,16 +248,23 @@ def api(routes: JobRoutes) -> Api:
         query=WaitQuery,
         answers={200: JobState},
     )(routes.get_job_status)
-    api.post("/api/v1/jobs/{id}/cancel", summary="Cancel a job", answers={202: JobState})(routes.cancel_job)
-    api.patch("/api/v1/jobs/{id}", summary="Change a job's priority", body=JobChange, answers={200: Job})(
-        routes.change_job
+    api.post("/api/v1/jobs/{id}/cancel", summary="Cancel a job", answers={202: JobState}, role=Role.SUBMITTER)(
+        routes.cancel_job
     )
+    api.patch(
+        "/api/v1/jobs/{id}",
+        summary="Change a job's priority",
+        body=JobChange,
+        answers={200: Job},
+        role=Role.SUBMITTER,
+    )(routes.change_job)
     api.post(
         "/api/v1/jobs/{id}/rerun",
         summary="Run a job again",
         body=RerunRequest,
         answers={201: JobDetail},
         creates=True,
+        role=Role.SUBMITTER,
     )(routes.rerun_job)
     api.delete("/api/v1/jobs/{id}", summary="Delete a job and its logs", answers={204: None})(routes.delete_job)
     api.delete(
@@ -268,14 +274,3 @@ def api(routes: JobRoutes) -> Api:
         answers={200: JobsDeleted},
     )(routes.delete_jobs)
     return api
-
-
-async def _delete_logs(bus: Bus, executions: Sequence[str]) -> None:
-    """Delete the logs of a job's executions, some at a time. Raises BusUnavailable, and TimeoutError when it takes
-    long."""
-    try:
-        async with asyncio.timeout(DELETING_LOGS):
-            for first in range(0, len(executions), LOGS_AT_ONCE):
-                await asyncio.gather(*(bus.delete_log(one) for one in executions[first : first + LOGS_AT_ONCE]))
-    except BusError as error:
-        raise BusUnavailable(str(error)) from error

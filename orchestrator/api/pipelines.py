@@ -10,8 +10,8 @@ from orchestrator.api.definitions import Definitions
 from orchestrator.domain.pipeline_schema import pipeline_schema
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.submission import Submission
+from schemas.access import Role
 from schemas.events import PipelineArchived, PipelineCreated, PipelineUpdated
-from schemas.rest.lists import PageQuery
 from schemas.rest.pipelines import (
     Pipeline,
     PipelineCreate,
@@ -19,8 +19,10 @@ from schemas.rest.pipelines import (
     PipelinePlanRequest,
     PipelineQuery,
     PipelineSource,
+    PipelineVersionQuery,
     ValidatedPipeline,
 )
+from shared.access import actor
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
@@ -44,10 +46,10 @@ class PipelineRoutes:
     async def create_pipeline(self, request: web.Request, body: PipelineCreate) -> web.StreamResponse:
         """A pipeline with a cycle, or an unknown or repeated step, is refused; the error names the steps."""
         await self.definitions.check(body, await whole_body(request))
-        pipeline_id = new_id()
+        pipeline_id, by = new_id(), actor()
         async with idempotent(request, self.outbox) as tx:
-            shown = await self.store.insert(tx, pipeline_id, body)
-            tx.emit(PipelineCreated(pipeline_id=pipeline_id, name=body.name, pipeline_version=1))
+            shown = await self.store.insert(tx, pipeline_id, body, by)
+            tx.emit(PipelineCreated(pipeline_id=pipeline_id, name=body.name, pipeline_version=1, created_by=by))
             response = tx.answer(201, shown, {"Location": f"/api/v1/pipelines/{pipeline_id}"})
         return response
 
@@ -62,12 +64,14 @@ class PipelineRoutes:
             raise NotFound("pipeline", id)
         return json_response(shown)
 
-    async def list_pipeline_versions(self, request: web.Request, id: str, query: PageQuery) -> web.StreamResponse:
+    async def list_pipeline_versions(
+        self, request: web.Request, id: str, query: PipelineVersionQuery
+    ) -> web.StreamResponse:
         """The versions of an archived pipeline stay readable, for the jobs that were created from them."""
 
-        async def find(query: PageQuery, before: str | None) -> Page:
-            found = await self.store.versions(id, None if before is None else int(before), query.limit)
-            if not found.rows and before is None:
+        async def find(query: PipelineVersionQuery, before: str | None) -> Page:
+            found = await self.store.versions(id, query, None if before is None else int(before))
+            if not found.rows and before is None and not await self.store.exists(id):
                 raise NotFound("pipeline", id)
             return found
 
@@ -84,12 +88,13 @@ class PipelineRoutes:
     async def update_pipeline(self, request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
         """Creates the next version. Existing jobs keep the version that they were created from."""
         await self.definitions.check(body, await whole_body(request))
+        by = actor()
         async with self.outbox.transaction() as tx:
-            updated = await self.store.update(tx, id, body)
+            updated = await self.store.update(tx, id, body, by)
             if updated is None:
                 raise NotFound("pipeline", id)
             version, shown = updated
-            tx.emit(PipelineUpdated(pipeline_id=id, name=body.name, pipeline_version=version))
+            tx.emit(PipelineUpdated(pipeline_id=id, name=body.name, pipeline_version=version, updated_by=by))
         return json_response(shown)
 
     async def validate_pipeline(self, _request: web.Request, body: bytes) -> web.StreamResponse:
@@ -113,7 +118,9 @@ class PipelineRoutes:
             row = await self.store.archive(tx, id)
             if row is None:
                 raise NotFound("pipeline", id)
-            tx.emit(PipelineArchived(pipeline_id=id, name=row["name"], pipeline_version=row["version"]))
+            tx.emit(
+                PipelineArchived(pipeline_id=id, name=row["name"], pipeline_version=row["version"], archived_by=actor())
+            )
         return web.Response(status=204)
 
 
@@ -130,7 +137,7 @@ def api(routes: PipelineRoutes) -> Api:
     api.get(
         "/api/v1/pipelines/{id}/versions",
         summary="List a pipeline's versions, newest first",
-        query=PageQuery,
+        query=PipelineVersionQuery,
         answers={200: list[Pipeline]},
     )(routes.list_pipeline_versions)
     api.get(
@@ -148,6 +155,7 @@ def api(routes: PipelineRoutes) -> Api:
         body=PipelineSource,
         answers={200: ValidatedPipeline},
         raw=True,
+        role=Role.VIEWER,
     )(routes.validate_pipeline)
     api.post(
         "/api/v1/pipelines/plan",
@@ -155,11 +163,13 @@ def api(routes: PipelineRoutes) -> Api:
         body=PipelinePlanRequest,
         answers={200: PipelinePlan},
         raw=True,
+        role=Role.VIEWER,
     )(routes.plan_pipeline)
     api.get(
         "/schemas/pipeline.json",
         summary="The JSON Schema of a pipeline's file",
         answers={200: Answer(dict[str, object], description="JSON Schema 2020-12")},
+        public=True,
     )(routes.get_pipeline_schema)
     api.delete("/api/v1/pipelines/{id}", summary="Archive a pipeline", answers={204: None})(routes.archive_pipeline)
     return api

@@ -8,6 +8,7 @@ import orjson
 from orchestrator.domain.definition import StepRules, TaskDefinition
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.state import JobState, TaskState
+from schemas.access import Actor
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobDetail, Task
 from schemas.states import JOB
@@ -32,7 +33,7 @@ def shown_in_detail(new: NewJob) -> JobDetail:
         for task, definition in zip(new.run.tasks.values(), new.definitions.values(), strict=True)
     ]
     return JobDetail.model_construct(
-        **(_job_fields(new) | {"concurrency": new.wanted.concurrency}),
+        **(_job_fields(new) | {"concurrency": new.wanted.concurrency, "created_by": new.run.job.created_by}),
         env=masking.shown(new.wanted.env),
         timeout=new.wanted.timeout,
         cleanup_timeout=new.wanted.cleanup_timeout,
@@ -96,10 +97,16 @@ def _job_fields(new: NewJob) -> _Fields:
         "concurrency_key": wanted.concurrency_key,
         "concurrency": None if wanted.concurrency is None else wanted.concurrency.model_dump(),
         "waiting_for": _waiting_for(job),
+        "created_by": _actor(job.created_by),
+        "cancelled_by": _actor(job.cancelled_by),
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
     }
+
+
+def _actor(actor: Actor | None) -> dict[str, str] | None:
+    return None if actor is None else actor.model_dump()
 
 
 def _waiting_for(job: JobState) -> str | None:

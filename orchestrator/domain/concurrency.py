@@ -44,6 +44,8 @@ class Claim:
     key: Key
     limit: int
     when_full: WhenFull
+    only_of: str | None = None
+    """The id of a token: the job may end only jobs of that one. None means that it may end any."""
 
 
 class ClaimState(StrEnum):
@@ -81,6 +83,8 @@ class Line:
     """How many of the oldest jobs that were there before this request have to be cancelled."""
     superseded_by: str | None = None
     """The id of the job for which they are cancelled."""
+    only_of: str | None = None
+    """The id of the token whose jobs alone may be cancelled, if only one's may."""
 
     def full(self, limit: int) -> bool:
         """Whether a job with this limit has to wait. Jobs of a schedule follow each other: one that waits for another
@@ -173,19 +177,19 @@ class Arrivals:
                 return Start(ClaimState.WAITING, cancelled=Reason.CONCURRENCY_LIMIT, detail=line.why(claim.limit))
         for claim in claims:
             if claim.when_full == "cancel_oldest":
-                self._supersede(self.lines[claim.key], claim.limit, job)
+                self._supersede(self.lines[claim.key], claim, job)
         full = [self.lines[claim.key].why(claim.limit) for claim in claims if self.lines[claim.key].full(claim.limit)]
         return Start(ClaimState.WAITING, detail="; ".join(full)) if full else HELD
 
-    def _supersede(self, line: Line, limit: int, job: Member) -> None:
+    def _supersede(self, line: Line, claim: Claim, job: Member) -> None:
         """Cancel the oldest so that the job is among those that may run."""
-        excess = line.staying + 1 - limit
+        excess = line.staying + 1 - claim.limit
         if excess <= 0:
             return
         before = min(excess, line.staying - len(line.new))
         if before:
             line.superseded += before
-            line.superseded_by = job.id
+            line.superseded_by, line.only_of = job.id, claim.only_of
             line.staying -= before
             line.ready = max(0, line.ready - before)
         for place in line.new[: excess - before]:
@@ -235,6 +239,30 @@ def superseded_by(job_id: str, space: Space) -> str:
     """Why a job is cancelled whose place a newer one takes, in words."""
     of = "with the same concurrency key" if space == "key" else "of the same schedule"
     return f"job {job_id} {of} has taken its place"
+
+
+class Replaced(NamedTuple):
+    """A job that is to be cancelled for a newer one."""
+
+    id: str
+    name: str
+    created_by: str | None
+    """The id of the token that submitted it."""
+    by: str
+    """The id of the newer job."""
+    space: Space
+    only_of: str | None
+    """As in the claim of the newer job."""
+
+    @property
+    def protected(self) -> bool:
+        """Whether the newer job may not end it."""
+        return self.only_of is not None and self.only_of != self.created_by
+
+    @property
+    def title(self) -> str:
+        """The job in words."""
+        return f"job {self.id} ({self.name})"
 
 
 @dataclass(frozen=True, slots=True)

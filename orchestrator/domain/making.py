@@ -16,6 +16,7 @@ from orchestrator.domain.wanted import Wanted
 from schemas.cloudevents import travelling_bytes
 from schemas.events import JobCreated
 from schemas.specs import Priority
+from schemas.states import Reason
 
 _LATE_ATTEMPT: Final = 999
 """An attempt number with as many digits as any other has at most."""
@@ -72,6 +73,7 @@ def begin(
         tracestate=tracestate,
         claim=start.state,
         concurrency_key=wanted.concurrency_key,
+        created_by=wanted.created_by,
     )
     run = JobRun(state, {id: _task(id, definition, wanted) for id, definition in definitions.items()}, draw)
     created = JobCreated(
@@ -84,10 +86,12 @@ def begin(
         rerun_of=wanted.rerun_of,
         schedule_id=wanted.schedule_id,
         concurrency_key=wanted.concurrency_key,
+        created_by=wanted.created_by,
     )
     run.journal.append(Entry(created, moment))
     if start.cancelled is not None:
-        run.drop(start.cancelled, start.detail, moment)
+        by = wanted.created_by if start.cancelled is Reason.SUPERSEDED else None
+        run.drop(start.cancelled, start.detail, moment, by=by)
     elif not waits:
         run.begin(moment)
     elif start.detail is not None:

@@ -149,7 +149,7 @@ class JobMoves:
         """Queue the task's next attempt."""
         task.attempt += 1
         task.avoids = avoids
-        task.exit_code = task.outputs = task.started_at = task.execution_id = None
+        task.exit_code = task.outputs = task.started_at = task.execution_id = task.worker_id = None
         retrying = TaskRetrying(
             task_id=task.id,
             job_id=self.job.id,

@@ -49,7 +49,7 @@ def ending(job_id: str, task: TaskState) -> EventData:
 
 def job_ending(job: JobState, at: datetime) -> EventData:
     """The event of a job's end. Raises KeyError for a job that has not ended."""
-    return _JOB_ENDS[job.status](
+    event = _JOB_ENDS[job.status](
         job_id=job.id,
         name=job.name,
         pipeline_id=job.pipeline_id,
@@ -59,6 +59,9 @@ def job_ending(job: JobState, at: datetime) -> EventData:
         started_at=job.started_at,
         finished_at=at,
     )
+    if isinstance(event, JobCancelled) and job.cancelled_by is not None:
+        return event.model_copy(update={"cancelled_by": job.cancelled_by})
+    return event
 
 
 def schedule_finished(job: JobState, at: datetime) -> ScheduleFinished | None:

@@ -17,6 +17,7 @@ from orchestrator.domain.outcome import doing, waited
 from orchestrator.domain.parameters import resolved_inputs
 from orchestrator.domain.state import TaskState
 from orchestrator.domain.steps import ACTIVE
+from schemas.access import Actor
 from schemas.events import (
     ExecutionFinished,
     ExecutionLost,
@@ -75,29 +76,31 @@ class JobRun(JobMoves):
         self.say(JobAdmitted(job_id=job.id, concurrency_key=job.concurrency_key), now)
         self.begin(now)
 
-    def drop(self, reason: Reason, detail: str | None, now: datetime) -> None:
-        """Stop a job because of its concurrency key, unless it is being stopped already or has ended."""
+    def drop(self, reason: Reason, detail: str | None, now: datetime, *, by: Actor | None = None) -> None:
+        """Stop a job because of its concurrency key, unless it is being stopped already or has ended. `by` submitted
+        the job that takes its place."""
         if JOB.is_final(self.job.status) or self.job.stopping is not None:
             return
-        self.job.detail = detail
-        self.say(JobCancelRequested(job_id=self.job.id, reason=reason, detail=detail), now)
+        self.job.detail, self.job.cancelled_by = detail, by
+        self.say(JobCancelRequested(job_id=self.job.id, reason=reason, detail=detail, cancelled_by=by), now)
         self._stop(reason, now)
         self.find_due()
 
-    def cancel(self, now: datetime) -> None:
+    def cancel(self, now: datetime, *, by: Actor | None = None) -> None:
         """Stop every task that runs or waits, and let the `always` steps clean up. A second call ends them as well, and
         repeats the requests. Raises IllegalTransition if the job has ended."""
         if JOB.is_final(self.job.status):
             raise IllegalTransition(JOB.name, self.job.status, JobStatus.CANCELLED)
         if self.job.stopping is None or self.job.cleaning_up:
-            self.say(JobCancelRequested(job_id=self.job.id), now)
+            self.say(JobCancelRequested(job_id=self.job.id, cancelled_by=by), now)
         if self.job.stopping is None:
+            self.job.cancelled_by = by
             self._stop(Reason.CANCELLED, now)
         else:
             self._end_clean_up(Reason.CANCELLED if self.job.cleaning_up else self.job.stopping, now)
         self.find_due()
 
-    def prioritize(self, priority: Priority, now: datetime) -> None:
+    def prioritize(self, priority: Priority, now: datetime, *, by: Actor | None = None) -> None:
         """Give the job another priority: its tasks that wait get it from the event, later ones from their orders.
         Does nothing if it has this priority. Raises IllegalTransition if the job has ended."""
         job = self.job
@@ -109,7 +112,11 @@ class JobRun(JobMoves):
         job.priority_changes += 1
         self.job_changed = self.reprioritized = True
         changed = JobReprioritized(
-            job_id=job.id, priority=priority, previous=previous, priority_changes=job.priority_changes
+            job_id=job.id,
+            priority=priority,
+            previous=previous,
+            priority_changes=job.priority_changes,
+            changed_by=by,
         )
         self.say(changed, now)
 
@@ -148,14 +155,14 @@ class JobRun(JobMoves):
         inputs = resolved_inputs(approval.inputs, decision.inputs) if decision.approved else {}
         task.decision = decision = decision.model_copy(update={"inputs": inputs})
         task.outputs = {name: as_text(value) for name, value in inputs.items()} or None
-        said = {"by": decision.by, "comment": decision.comment}
+        said = {"by": decision.by, "comment": decision.comment, "decided_by": decision.decided_by}
         ids = {"task_id": task.id, "job_id": self.job.id, "attempt": task.attempt, "name": task.name}
         if decision.approved:
             self.say(TaskApproved.model_validate({**ids, **said, "inputs": inputs or None}), now)
             self.end(task, TaskStatus.SUCCEEDED, now)
         else:
             self.say(TaskRejected.model_validate({**ids, **said}), now)
-            by = f" by {decision.by}" if decision.by else ""
+            by = f" by {decision.who}" if decision.who else ""
             why = f": {decision.comment}" if decision.comment else ""
             self.end(task, TaskStatus.FAILED, now, reason=Reason.REJECTED, detail=f"rejected{by}{why}")
         self.find_due()
@@ -262,7 +269,7 @@ class JobRun(JobMoves):
             self.stale += 1
             self._placed_late(task, report)
             return
-        task.execution_id = report.execution_id
+        task.execution_id, task.worker_id = report.execution_id, report.worker_id
         self.changed.add(task.id)
         self.observe(report, now)
 
@@ -284,7 +291,7 @@ class JobRun(JobMoves):
         task.status = TASK.advance(task.status, TaskStatus.RUNNING)
         task.started_at = report.started_at
         self._replace(task, report.execution_id)
-        task.execution_id = report.execution_id
+        task.execution_id, task.worker_id = report.execution_id, report.worker_id
         self.changed.add(task.id)
         self.observe(report, now)
         self.job_runs(report.started_at, now)
@@ -292,7 +299,7 @@ class JobRun(JobMoves):
     def _finished(self, task: TaskState, report: ExecutionFinished, now: datetime) -> None:
         self.observe(report, now)
         self._replace(task, report.execution_id)
-        task.execution_id = report.execution_id
+        task.execution_id, task.worker_id = report.execution_id, report.worker_id
         if report.started_at is not None:
             task.started_at = report.started_at
             self.job_runs(report.started_at, now)
@@ -369,7 +376,7 @@ def _not_asked(task: TaskState) -> str:
     if task.rules.approval is None:
         return f"step {task.name} is not an approval"
     if task.decision is not None:
-        by = f" by {task.decision.by}" if task.decision.by else ""
+        by = f" by {task.decision.who}" if task.decision.who else ""
         return f"step {task.name} was {'approved' if task.decision.approved else 'rejected'} before{by}"
     if task.status is TaskStatus.PENDING:
         return f"step {task.name} is not asked yet: it waits for other steps, or for the job's run_at"

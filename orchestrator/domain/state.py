@@ -10,6 +10,7 @@ from typing import Final
 
 from orchestrator.domain.concurrency import ClaimState, Key
 from orchestrator.domain.definition import StepRules
+from schemas.access import Actor
 from schemas.matrix import title
 from schemas.params import Scalar
 from schemas.specs import CLEANUP_TIMEOUT, Priority
@@ -66,6 +67,9 @@ class JobState:
     """Whether it waits for its keys or holds them; it stays as it was when the job ends."""
     concurrency_key: str | None = None
     """The key that its user gave it."""
+    created_by: Actor | None = None
+    cancelled_by: Actor | None = None
+    """Who requested its cancellation, or submitted the job that took its place."""
 
     @property
     def waits(self) -> bool:
@@ -108,6 +112,8 @@ class TaskState:
     """What the last attempt wrote to `$HODEI_OUTPUT`, if anything."""
     execution_id: str | None = None
     """The execution of this attempt: the one requested by id, or the one placed last."""
+    worker_id: str | None = None
+    """The worker that this execution is placed on; None until that is known, and while nothing is placed."""
     run_at: datetime | None = None
     avoids: tuple[str, ...] = ()
     """The workers on which earlier attempts failed or were lost, the latest first."""

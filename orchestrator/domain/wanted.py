@@ -14,6 +14,7 @@ from orchestrator.domain.environment import merged
 from orchestrator.domain.expressions import BadExpression
 from orchestrator.domain.graph import Fault
 from orchestrator.domain.parameters import InvalidParameters, resolved
+from schemas.access import Actor
 from schemas.concurrency import ConcurrencySpec, Overlap, WhenFull
 from schemas.params import ParamSpec, Scalar
 from schemas.sizes import parameter_variable
@@ -108,6 +109,7 @@ class Wanted:
     run_at: datetime | None = None
     rerun_of: str | None = None
     schedule_id: str | None = None
+    created_by: Actor | None = None
     kept: Mapping[TaskKey, FormerTask] = field(default_factory=dict)
     """The tasks of an earlier job that do not run again, with how they ended (`orchestrator.domain.rerun`)."""
     key_template: str | None = None
@@ -118,6 +120,8 @@ class Wanted:
     """What its key means for it; None without a key."""
     overlap: Overlap | None = None
     """What happens to it while a former job of its schedule is not over; None means that both run."""
+    only_of: str | None = None
+    """The id of the token whose jobs alone it may end, if it may not end those of others."""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -125,9 +129,9 @@ class Wanted:
         claims: list[Claim] = []
         if self.concurrency_key is not None:
             spec = self.concurrency or ConcurrencySpec()
-            claims.append(Claim(Key("key", self.concurrency_key), spec.limit, spec.when_full))
+            claims.append(Claim(Key("key", self.concurrency_key), spec.limit, spec.when_full, self.only_of))
         if self.schedule_id is not None and self.overlap is not None and self.overlap != "allow":
-            claims.append(Claim(Key("schedule", self.schedule_id), 1, _WHILE_A_FORMER_RUNS[self.overlap]))
+            claims.append(Claim(Key("schedule", self.schedule_id), 1, _WHILE_A_FORMER_RUNS[self.overlap], self.only_of))
         return tuple(claims)
 
 
@@ -140,10 +144,18 @@ def wanted_of_command(
     priority: Priority = "normal",
     labels: Mapping[str, str] | None = None,
     run_at: datetime | None = None,
+    created_by: Actor | None = None,
 ) -> Wanted:
     """A job of a single command."""
-    definitions = [of_command(command, name=name, env=env)]
-    return Wanted(id, name or job_name(command), definitions, priority=priority, labels=labels or {}, run_at=run_at)
+    return Wanted(
+        id,
+        name or job_name(command),
+        [of_command(command, name=name, env=env)],
+        priority=priority,
+        labels=labels or {},
+        run_at=run_at,
+        created_by=created_by,
+    )
 
 
 def wanted_of_pipeline(
@@ -156,6 +168,7 @@ def wanted_of_pipeline(
     priority: Priority = "normal",
     labels: Mapping[str, str] | None = None,
     run_at: datetime | None = None,
+    created_by: Actor | None = None,
 ) -> Wanted:
     """A job of a pipeline in its current version. Raises InvalidParameters."""
     params = resolved(pipeline.declared, params)
@@ -173,6 +186,7 @@ def wanted_of_pipeline(
         priority=priority,
         labels=labels or {},
         run_at=run_at,
+        created_by=created_by,
         key_template=pipeline.key_template,
         concurrency=pipeline.concurrency,
     )

@@ -54,21 +54,25 @@ cross join lateral (
     where c.space = k.space and c.key = k.key and c.held_at is null
 ) waits
 
+-- name: oldest_jobs
+-- The $3 oldest jobs of a key that are not being stopped.
+select c.job_id::text as id, j.name, j.created_by ->> 'id' as created_by
+from claims c join jobs j on j.id = c.job_id
+where c.space = $1 and c.key = $2 and c.arrived and c.superseded_by is null and j.stopping is null
+order by c.since, c.job_id
+limit $3
+
 -- name: supersede
--- Mark the $3 oldest jobs of a key that are not being stopped: they are to be cancelled for job $4.
-with oldest as (
-    select c.job_id, c.space
-    from claims c join jobs j on j.id = c.job_id
-    where c.space = $1 and c.key = $2 and c.arrived and c.superseded_by is null and j.stopping is null
-    order by c.since, c.job_id
-    limit $3
-),
-locked as (
-    select c.job_id, c.space from claims c where (c.job_id, c.space) in (select o.job_id, o.space from oldest o)
+-- Mark these jobs, of which each has its row: they are to be cancelled for the newer ones.
+with locked as (
+    select c.job_id, c.space, new.by
+    from claims c
+    join unnest($1::uuid[], $2::text[], $3::uuid[]) as new (job_id, space, by)
+        on new.job_id = c.job_id and new.space = c.space
     order by c.job_id, c.space
-    for update
+    for update of c
 )
-update claims c set superseded_by = $4::uuid
+update claims c set superseded_by = locked.by
 from locked
 where c.job_id = locked.job_id and c.space = locked.space
 
@@ -84,8 +88,10 @@ limit $2
 
 -- name: superseded_jobs
 -- Jobs that are to be cancelled because newer ones took their places.
-select distinct on (c.job_id) c.job_id::text as job_id, c.superseded_by::text as by, c.space
-from claims c join jobs j on j.id = c.job_id
+select distinct on (c.job_id) c.job_id::text as job_id, c.superseded_by::text as by, c.space, n.created_by
+from claims c
+join jobs j on j.id = c.job_id
+left join jobs n on n.id = c.superseded_by
 where c.superseded_by is not null and j.stopping is null and j.finished_at is null
 order by c.job_id
 limit $1
@@ -130,7 +136,8 @@ join claims o on o.job_id = c.job_id
 -- The claims of those of these jobs that wait, in the order in which they are admitted; and how many jobs hold each key.
 -- Run it under the locks of the keys.
 select
-    c.job_id::text as job_id, c.space, c.key, c.slot_limit, c.when_full, c.since, c.arrived,
+    c.job_id::text as job_id, c.space, c.key, c.slot_limit, c.when_full, c.only_of::text as only_of,
+    c.since, c.arrived,
     (
         select count(*) from claims h where h.space = c.space and h.key = c.key and h.held_at is not null
     )::integer as holding

@@ -111,22 +111,50 @@ from jobs j
 where true
     and j.id < :before::uuid -- if given
     and j.status = :status::text -- if given
+    and j.status = any(:statuses::text[]) -- if given
     and j.pipeline_id = :pipeline_id::uuid -- if given
+    and j.pipeline_id = :pipeline::uuid -- if given
+    and j.pipeline_id = any(:pipelines::uuid[]) -- if given
     and j.name = :name::text -- if given
+    and j.name ~>=~ :name_from::text -- if given
+    and j.name ~<~ :name_to::text -- if given
     and j.priority = :priority::text and j.priority <> 'normal' -- if given
     and j.rerun_of = :rerun_of::uuid -- if given
     and j.schedule_id = :schedule_id::uuid -- if given
     and j.concurrency_key = :concurrency_key::text -- if given
+    and searchable_params(j.params) @> :parameters::jsonb and j.params::text <> '{}' -- if given
     and j.reason = :reason::text -- if given
     and j.pipeline_version = :pipeline_version::integer and j.pipeline_id is not null -- if given
     and right(j.id::text, 8) = :short_id::text -- if given
     and j.labels @> :labels::jsonb and j.labels <> '{}' -- if given
+    and j.created_by ->> 'id' = :created_by_id::text -- if given
+    and j.created_by ->> 'name' = :created_by_name::text -- if given
+    and j.cancelled_by ->> 'id' = :cancelled_by_id::text -- if given
+    and j.cancelled_by ->> 'name' = :cancelled_by_name::text -- if given
     and j.created_at >= :created_after::timestamptz -- if given
     and j.created_at < :created_before::timestamptz -- if given
+    and j.finished_at >= :finished_after::timestamptz -- if given
+    and j.finished_at < :finished_before::timestamptz -- if given
     and j.id < :below::uuid -- if given
     and :normal::boolean and j.priority = 'normal' -- if given
 order by j.id desc
 limit :limit
+
+-- name: count_listed_jobs
+-- How many jobs a list has, up to its limit.
+select count(*)::integer as count from (
+:jobs.listed
+) listed
+
+-- name: get_jobs_alone
+-- These jobs as JSON, the newest first.
+select job_json(j)::text as body from jobs j where j.id = any($1::uuid[]) order by j.id desc
+
+-- name: pipelines_named
+-- The pipelines with a name, archived ones as well.
+select id::text from pipelines where name = $1 and archived_at is null
+union all
+select id::text from pipelines where name = $1 and archived_at is not null
 
 -- name: get_timeline
 -- A page of the rows of a job's timeline, from one row on. Rows that are not packed have their entries as an array.
@@ -143,12 +171,16 @@ limit $3
 -- name: get_job_executions
 -- A job's executions with the state of their logs, in the order of their start; those that have not begun come last.
 select
-    x.id::text as id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, t.matrix, t.index, t.position, t.depends_on,
+    x.id::text as id, x.worker_id::text as worker_id, x.attempt, x.status, x.log_chunks, x.log_truncated, t.name as task, t.matrix, t.index, t.position, t.depends_on,
     x.started_at, x.finished_at
 from executions x
 join tasks t on t.job_id = x.job_id and t.id = x.task_id
 where x.job_id = $1::uuid
 order by x.started_at nulls last, x.id
+
+-- name: has_step
+-- Whether a job has a step of this name.
+select exists (select from tasks t where t.job_id = $1::uuid and t.name = $2)
 
 -- name: get_job_to_rerun
 -- A job's definition.

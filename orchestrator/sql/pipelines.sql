@@ -1,15 +1,18 @@
 -- name: insert_pipeline
 -- Insert a new pipeline.
-insert into pipelines (id, name, description, version, created_at, updated_at)
-values ($1::uuid, $2, $3, 1, $4, $4)
+insert into pipelines (id, name, description, version, created_at, updated_at, created_by)
+values ($1::uuid, $2, $3, 1, $4, $4, $5::text::json)
 
 -- name: insert_pipeline_version
 -- Insert a version of a pipeline.
 insert into pipeline_versions (
     pipeline_id, version, name, description, steps, env, params, timeout, cleanup_timeout, created_at, concurrency_key,
-    concurrency
+    concurrency, created_by
 )
-values ($1::uuid, $2, $3, $4, $5::text::json, $6::text::json, $7::text::json, $8, $9, $10, $11, $12::text::json)
+values (
+    $1::uuid, $2, $3, $4, $5::text::json, $6::text::json, $7::text::json, $8, $9, $10, $11, $12::text::json,
+    $13::text::json
+)
 
 -- name: update_pipeline
 -- Make the next version the current one. Returns its number, or no row when no active pipeline has this id.
@@ -29,6 +32,10 @@ select pipeline_json(p, v)::text
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id and v.version = p.version
 where p.id = $1::uuid and p.archived_at is null
 
+-- name: find_pipeline
+-- The id of a pipeline, archived or not, if it exists.
+select id::text from pipelines where id = $1::uuid
+
 -- name: get_pipeline_version
 -- A pipeline in one of its versions as JSON, archived or not.
 select pipeline_json(p, v)::text
@@ -41,6 +48,8 @@ select v.version::text as id, pipeline_json(p, v)::text as body
 from pipelines p join pipeline_versions v on v.pipeline_id = p.id
 where p.id = :pipeline_id::uuid
     and v.version < :before::integer -- if given
+    and v.created_by ->> 'id' = :updated_by_id::text -- if given
+    and v.created_by ->> 'name' = :updated_by_name::text -- if given
 order by v.version desc
 limit :limit
 
@@ -53,7 +62,13 @@ where true
     and :archived::boolean and p.archived_at is not null -- if given
     and p.id < :before::uuid -- if given
     and p.name = :name::text -- if given
+    and p.name ~>=~ :name_from::text -- if given
+    and p.name ~<~ :name_to::text -- if given
     and p.version = :version::integer -- if given
+    and p.created_by ->> 'id' = :created_by_id::text -- if given
+    and p.created_by ->> 'name' = :created_by_name::text -- if given
+    and v.created_by ->> 'id' = :updated_by_id::text -- if given
+    and v.created_by ->> 'name' = :updated_by_name::text -- if given
 order by p.id desc
 limit :limit
 

@@ -13,6 +13,12 @@ where j.status = :status::text and j.finished_at < :before::timestamptz and j.id
 order by j.id
 limit :limit
 
+-- name: executions_with_logs
+-- The executions of jobs whose logs may be kept: those that did not end before a moment.
+select x.id::text as id
+from executions x join jobs j on j.id = x.job_id
+where x.job_id = any($1::uuid[]) and coalesce(x.finished_at, j.finished_at) >= $2::timestamptz
+
 -- name: count_jobs_over_before
 -- The number of jobs of a status that ended before a moment, up to a limit.
 select count(*)::integer
@@ -100,6 +106,14 @@ with firings as (
     insert into deleted_firings (job_id)
     select id from jobs where id = any($1::uuid[]) and schedule_id is not null and created_at > now() - $2::interval
     on conflict do nothing
+),
+changes as (
+    insert into job_changes (deleted, succeeded, failed, cancelled)
+    select
+        true, -count(*) filter (where status = 'succeeded'), -count(*) filter (where status = 'failed'),
+        -count(*) filter (where status = 'cancelled')
+    from jobs
+    where id = any($1::uuid[])
 ),
 tasks_of_them as (
     delete from tasks where job_id = any($1::uuid[])

@@ -4,19 +4,21 @@
 select
     id::text as id, version, name, status, reason, detail, stopping, pipeline_id::text as pipeline_id,
     schedule_id::text as schedule_id, priority, priority_changes, params, created_at, started_at, finished_at, deadline,
-    due_at, time_left, cleanup_timeout, run_at, traceparent, tracestate, claim, concurrency_key
+    due_at, time_left, cleanup_timeout, run_at, traceparent, tracestate, claim, concurrency_key, created_by, cancelled_by
 from jobs
 where id = any($1::uuid[])
 order by jobs.id
 for no key update
 
 -- name: get_tasks
--- All tasks of locked jobs: the graph, the rules and the state.
+-- All tasks of locked jobs: the graph, the rules and the state, with the worker of those that are placed.
 select
     t.job_id::text as job_id, t.id::text as id, :rules.columns, t.status, t.reason, t.attempt, t.crashes, t.exit_code,
     t.execution_id::text as execution_id, t.run_at, t.avoid_worker_ids::text[] as avoid_worker_ids, t.queued_at,
-    t.started_at, t.finished_at, t.stops, t.detail, t.outputs, t.decision
+    t.started_at, t.finished_at, t.stops, t.detail, t.outputs, t.decision, x.worker_id::text as worker_id
 from tasks t
+left join executions x
+    on x.job_id = t.job_id and x.id = case when t.status in ('scheduled', 'running') then t.execution_id end
 where t.job_id = any($1::uuid[])
 order by t.job_id, t.position
 

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from orchestrator.domain.concurrency import NAMED, Claim, Key, Line, Member, Space, Waiter, wait_in_words
+from orchestrator.domain.concurrency import NAMED, Claim, Key, Line, Member, Replaced, Space, Waiter, wait_in_words
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import JobRun
+from orchestrator.store.actors import read_actor
 from orchestrator.store.tables import CLAIMS, ClaimRow
+from schemas.access import Actor
 from schemas.rest.concurrency import ConcurrencyQuery, KeyHolder, KeyWait
 from schemas.specs import PRIORITY_RANK
 from schemas.states import JOB
@@ -37,6 +39,8 @@ class Superseded(NamedTuple):
     job_id: str
     by: str
     space: Space
+    created_by: Actor | None
+    """Who submitted the newer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,25 @@ class ClaimStore:
         """Delete the claims of jobs that have ended, when the transaction commits."""
         tx.close_with(self._sql["free_claims"], [run.job.id for run in runs])
 
-    async def supersede(self, tx: Transaction, line: Line) -> None:
-        """Mark the jobs of a key that are to be cancelled."""
-        key = line.key.space, line.key.name
-        await tx.execute(self._sql["supersede"], *key, line.superseded, line.superseded_by)
+    async def replaced(self, tx: Transaction, lines: Iterable[Line]) -> list[Replaced]:
+        """The jobs that are to be cancelled for newer ones, as these lines have it."""
+        found: list[Replaced] = []
+        for line in lines:
+            if not line.superseded or line.superseded_by is None:
+                continue
+            key = line.key.space, line.key.name
+            rows = await tx.fetch(self._sql["oldest_jobs"], *key, line.superseded)
+            found += [
+                Replaced(row["id"], row["name"], row["created_by"], line.superseded_by, line.key.space, line.only_of)
+                for row in rows
+            ]
+        return found
+
+    async def supersede(self, tx: OutboxTransaction, replaced: Sequence[Replaced]) -> None:
+        """Mark jobs that are to be cancelled. The audit log names them as changed."""
+        columns = [[one.id for one in replaced], [one.space for one in replaced], [one.by for one in replaced]]
+        await tx.execute(self._sql["supersede"], *columns)
+        tx.changes(*(one.id for one in replaced))
 
     async def waiting(self, tx: Transaction, job_ids: Sequence[str]) -> tuple[list[Waiting], dict[Key, int]]:
         """Those of these jobs that wait, in the order in which they are admitted, and the number of holders of each of
@@ -99,7 +118,7 @@ class ClaimStore:
         arrived: dict[str, tuple[bool, datetime]] = {}
         for row in await tx.fetch(self._sql["waiting_claims"], job_ids):
             key = Key(row["space"], row["key"])
-            claims.setdefault(row["job_id"], []).append(Claim(key, row["slot_limit"], row["when_full"]))
+            claims.setdefault(row["job_id"], []).append(Claim(key, row["slot_limit"], row["when_full"], row["only_of"]))
             holding[key] = row["holding"]
             arrived[row["job_id"]] = row["arrived"], row["since"]
         return [Waiting(Waiter(id, each), *arrived[id]) for id, each in claims.items()], holding
@@ -140,7 +159,8 @@ class ClaimStore:
 
     async def superseded(self, limit: int) -> list[Superseded]:
         """Jobs that are to be cancelled for newer ones."""
-        return [Superseded(*row) for row in await self._database.fetch(self._sql["superseded_jobs"], limit)]
+        rows = await self._database.fetch(self._sql["superseded_jobs"], limit)
+        return [Superseded(row["job_id"], row["by"], row["space"], read_actor(row["created_by"])) for row in rows]
 
     async def with_room(self, limit: int) -> list[Key]:
         """Some of the keys that fewer jobs hold than may, while others wait for them."""

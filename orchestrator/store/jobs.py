@@ -1,14 +1,18 @@
 """Jobs: inserted, listed, shown and deleted. `runs` writes the changes of running ones."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+import orjson
 
 from orchestrator.domain.definition import TaskDefinition
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import FormerJob, FormerTask
 from orchestrator.store.claims import HOLDERS, key_wait
 from orchestrator.store.declared import read_declared
+from orchestrator.store.filters import filter_values
 from orchestrator.store.firings import KEPT
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
@@ -17,21 +21,49 @@ from schemas.concurrency import ConcurrencySpec
 from schemas.events import ScheduleFinished
 from schemas.ids import id_above, is_id
 from schemas.rest.concurrency import KeyWait
-from schemas.rest.jobs import JobQuery
+from schemas.rest.job_filters import JobFilter, JobQuery
 from schemas.rest.lists import PageQuery
 from schemas.specs import RunSpec
 from schemas.states import JobStatus, Reason, TaskStatus
 from schemas.steps import Decision
 from shared.errors import NotFound
 from shared.outbox import OutboxTransaction
-from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed_by, with_rows
-
-_FILTERS: Final = (
-    *("status", "pipeline_id", "name", "rerun_of", "schedule_id", "reason", "pipeline_version", "short_id"),
-    "concurrency_key",
-    *("created_after", "created_before"),
+from shared.postgres import (
+    Database,
+    Page,
+    Record,
+    Runner,
+    Transaction,
+    UnknownParameter,
+    load_queries,
+    narrowed_by,
+    with_rows,
 )
-_IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One of many jobs that a request is about."""
+
+    id: str
+    status: JobStatus
+    created_by: str | None
+    """The id of the token that submitted it."""
+
+
+class _Within:
+    """A query within another one, whose parameters are still to be given."""
+
+    width: Final = 0
+
+    def __init__(self, query: str) -> None:
+        self._query = query
+
+    def text(self, part: str, first: int) -> str:  # noqa: ARG002
+        """See `shared.postgres.Described`: the only part is `listed`."""
+        if part != "listed":
+            raise UnknownParameter(f"a query within another one has no part {part!r}")
+        return self._query
 
 
 class JobStore:
@@ -41,6 +73,7 @@ class JobStore:
         self._database = database
         self._sql = load_queries("orchestrator")
         self._insert = with_rows(self._sql["insert_jobs"], jobs=NEW_JOBS, tasks=NEW_TASKS, timeline=TIMELINE)
+        self._count_listed = with_rows(self._sql["count_listed_jobs"], jobs=_Within(self._sql["list_jobs"]))
         self._get = with_rows(self._sql["get_job"], rules=RULES)
         self._tasks_to_rerun = with_rows(self._sql["get_tasks_to_rerun"], rules=RULES)
 
@@ -120,26 +153,57 @@ class JobStore:
 
     async def find(self, query: JobQuery, before: str | None) -> Page:
         """A page of jobs, newest first."""
-        values = {name: getattr(query, name) for name in _FILTERS}
-        if not all(values[name] is None or is_id(values[name]) for name in _IDS):
-            return Page([], None)  # a text that is not an id belongs to no job
-        normal = query.priority == "normal"
-        values |= {
-            "before": before,
-            "priority": None if normal else query.priority,
-            "normal": True if normal else None,
-            "labels": query.labels() or None,
-            "below": None if query.created_before is None else id_above(query.created_before),
-            "limit": query.limit + 1,
-        }
+        values = filter_values(query, await self._pipelines(query.pipeline))
+        if values is None:
+            return Page([], None)
+        values |= {"before": before, "limit": query.limit + 1}
         sql, arguments = narrowed_by(self._sql["list_jobs"], values)
-        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
+        return Page.of(await self._database.fetch_planned(sql, *arguments), query.limit)
+
+    async def selected(self, given: JobFilter, before: str | None, limit: int) -> list[Selected]:
+        """The newest jobs that match, with ids below `before`."""
+        values = filter_values(given, await self._pipelines(given.pipeline))
+        if values is None:
+            return []
+        sql, arguments = narrowed_by(self._sql["list_jobs"], values | {"before": before, "limit": limit})
+        return [_selected(row["body"]) for row in await self._database.fetch_planned(sql, *arguments)]
+
+    async def selected_by_id(self, job_ids: Collection[str]) -> list[Selected]:
+        """Those of these jobs that exist, the newest first."""
+        rows = await self._database.fetch(self._sql["get_jobs_alone"], list(job_ids))
+        return [_selected(row["body"]) for row in rows]
+
+    async def count_selected(self, given: JobFilter, before: str | None, limit: int) -> int:
+        """How many jobs match, up to `limit`."""
+        values = filter_values(given, await self._pipelines(given.pipeline))
+        if values is None:
+            return 0
+        sql, arguments = narrowed_by(self._count_listed, values | {"before": before, "limit": limit})
+        [row] = await self._database.fetch_planned(sql, *arguments)
+        count: int = row["count"]
+        return count
+
+    async def logs_of(self, job_ids: Collection[str], logs_since: datetime) -> list[str]:
+        """The executions of these jobs that did not end before `logs_since`."""
+        rows = await self._database.fetch(self._sql["executions_with_logs"], list(job_ids), logs_since)
+        return [row["id"] for row in rows]
+
+    async def _pipelines(self, given: str | None) -> list[str] | None:
+        """The ids of the pipelines with this id or name; None if none is given."""
+        if given is None or is_id(given.lower()):
+            return None if given is None else [given.lower()]
+        return [row["id"] for row in await self._database.fetch(self._sql["pipelines_named"], given)]
 
     async def executions(self, job_id: str) -> list[Record]:
         """A job's executions in the order of their start, those that have not begun last: id, attempt, status,
         log_chunks, log_truncated, started_at, finished_at, and task (the step's name), matrix, index, position and
         depends_on of its task."""
         return await self._database.fetch(self._sql["get_job_executions"], job_id)
+
+    async def has_step(self, job_id: str, name: str) -> bool:
+        """Whether a job has a step of this name."""
+        found: bool = await self._database.fetch_value(self._sql["has_step"], job_id, name)
+        return found
 
     async def over_before(
         self,
@@ -200,6 +264,11 @@ class JobStore:
             concurrency=None if job["concurrency"] is None else ConcurrencySpec.model_validate(job["concurrency"]),
             tasks=[_former_task(row) for row in rows],
         )
+
+
+def _selected(body: str) -> Selected:
+    job = orjson.loads(body)
+    return Selected(job["id"], JobStatus(job["status"]), (job["created_by"] or {}).get("id"))
 
 
 def _over_before(status: JobStatus, moment: datetime, labels: Mapping[str, str], limit: int) -> dict[str, object]:

@@ -17,6 +17,7 @@ from orchestrator.domain.run import JobRun
 from orchestrator.domain.scope import Values
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.views import Ended, Views
+from orchestrator.store.actors import read_actor
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import EXECUTIONS, JOBS, TASKS, TIMELINE, TaskRow
 from orchestrator.store.timeline import timeline_rows
@@ -207,6 +208,8 @@ def _job(row: Record) -> JobState:
         version=row["version"],
         claim=ClaimState(row["claim"]) if row["claim"] else None,
         concurrency_key=row["concurrency_key"],
+        created_by=read_actor(row["created_by"]),
+        cancelled_by=read_actor(row["cancelled_by"]),
     )
 
 
@@ -223,6 +226,7 @@ def _task(row: Record) -> TaskState:
         exit_code=row["exit_code"],
         outputs=row["outputs"],
         execution_id=row["execution_id"],
+        worker_id=row["worker_id"],
         run_at=row["run_at"],
         avoids=tuple(row["avoid_worker_ids"] or ()),
         decision=None if row["decision"] is None else Decision.model_validate(row["decision"]),

@@ -14,6 +14,7 @@ from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.state import TaskState
+from orchestrator.store.actors import write_actor
 from orchestrator.store.declared import write_declared
 from orchestrator.store.rules import COLUMNS
 from schemas.params import Scalar
@@ -120,6 +121,7 @@ NEW_JOBS: Final = Rows[NewJob](
     Column("key_template", "text", attrgetter("wanted.key_template")),
     Column("concurrency", "text", _concurrency, cast="json"),
     Column("claim", "text", attrgetter("run.job.claim")),
+    Column("created_by", "text", lambda job: write_actor(job.run.job.created_by), cast="json"),
 )
 
 NEW_TASKS: Final = Rows[NewTask](
@@ -154,6 +156,7 @@ JOBS: Final = Rows[JobRun](
     Column("started_at", "timestamptz", attrgetter("job.started_at")),
     Column("finished_at", "timestamptz", attrgetter("job.finished_at")),
     Column("detail", "text", attrgetter("job.detail")),
+    Column("cancelled_by", "text", lambda run: write_actor(run.job.cancelled_by), cast="json"),
 )
 
 TASKS: Final = Rows[TaskRow](
@@ -205,6 +208,7 @@ CLAIMS: Final = Rows[ClaimRow](
     Column("key", "text", attrgetter("claim.key.name")),
     Column("slot_limit", "integer", attrgetter("claim.limit")),
     Column("when_full", "text", attrgetter("claim.when_full")),
+    Column("only_of", "uuid", attrgetter("claim.only_of")),
     Column("rank", "smallint"),
     Column("since", "timestamptz"),
     Column("arrived", "boolean"),

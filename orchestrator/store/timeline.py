@@ -42,7 +42,8 @@ DICTIONARIES: Final = (
     b'"job_id":"","name":"","created_at":"2026-","started_at":"2026-","finished_at":"2026-"}}\n',
 )
 
-_LEFT_OUT: Final = {"run", "target", "outputs", "inputs"}
+NOT_SHOWN: Final = frozenset({"run", "target", "outputs", "inputs"})
+"""Members of events that may hold secrets. Responses leave them out; where a route shows them, they are masked."""
 _OF_OTHERS: Final = (ScheduleFinished,)
 """Events of other entities, which say nothing that the job's own events do not."""
 _PACKING: Final = Packing(DICTIONARIES)
@@ -127,4 +128,4 @@ def _entry(job_id: str, entry: Entry) -> str:
 
 @cache
 def _left_out(kind: type[EventData]) -> Set[str]:
-    return _LEFT_OUT & kind.model_fields.keys()
+    return NOT_SHOWN & kind.model_fields.keys()

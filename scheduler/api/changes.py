@@ -24,6 +24,7 @@ from schemas.questions import TARGET, TargetQuestion
 from schemas.rest.lists import PageQuery
 from schemas.rest.schedules import Firing, NextQuery, NextTime, Schedule, ScheduleCreate, SchedulePatch
 from schemas.states import FiringKind, FiringOutcome, ScheduleStatus
+from shared.access import actor
 from shared.bus import Bus, ask
 from shared.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from shared.ids import new_id
@@ -78,7 +79,16 @@ class ChangeRoutes:
             stored = await self._lock(tx, id)
             moment = self.clock()
             firing = await self._insert_trigger(tx, stored, moment)
-            order = Ordered(firing.id, id, firing.kind, firing.due_at, stored.definition.target, stored.traceparent)
+            order = Ordered(
+                firing.id,
+                id,
+                firing.kind,
+                firing.due_at,
+                stored.definition.target,
+                stored.traceparent,
+                stored.created_by,
+                firing.triggered_by,
+            )
             await self.ordering.order(tx, [order], moment)
             return tx.answer(202, firing)
 
@@ -136,13 +146,14 @@ class ChangeRoutes:
         self.outbox.must_fit(order, "body", "env")
         due = new.following and new.following.run_at
         if told:
-            tx.emit(ScheduleUpdated(schedule_id=id, changed=sorted(patch.model_fields_set), next_run_at=due))
+            fields = sorted(patch.model_fields_set)
+            tx.emit(ScheduleUpdated(schedule_id=id, changed=fields, next_run_at=due, updated_by=actor()))
         if new.status is not stored.status:
             if new.status is ScheduleStatus.PAUSED:
                 await self.firings.drop_waiting(tx, [id], "paused")
-                tx.emit(SchedulePaused(schedule_id=id))
+                tx.emit(SchedulePaused(schedule_id=id, paused_by=actor()))
             elif new.status is ScheduleStatus.SCHEDULED:
-                tx.emit(ScheduleResumed(schedule_id=id, next_run_at=due))
+                tx.emit(ScheduleResumed(schedule_id=id, next_run_at=due, resumed_by=actor()))
         return await self.store.change(tx, new, unheard=unheard)
 
     def _wanted(self, stored: Stored, patch: SchedulePatch) -> ScheduleCreate:
@@ -167,11 +178,13 @@ class ChangeRoutes:
         return True
 
     async def _insert_trigger(self, tx: OutboxTransaction, stored: Stored, moment: datetime) -> Firing:
-        due_at = moment
+        due_at, by = moment, actor()
         for _ in range(TRIGGER_TRIES):
             if stored.following is not None and due_at == stored.following.due_at:
                 due_at += _TICK  # that time belongs to the firing that is due then
-            new = NewFiring(new_id(), stored.id, FiringKind.TRIGGER, FiringOutcome.FIRED, due_at, moment)
+            new = NewFiring(
+                new_id(), stored.id, FiringKind.TRIGGER, FiringOutcome.FIRED, due_at, moment, triggered_by=by
+            )
             if await self.firings.insert(tx, [new]):
                 return Firing(
                     id=new.id,
@@ -187,6 +200,7 @@ class ChangeRoutes:
                     fired_at=moment,
                     job_id=new.id,
                     finished_at=None,
+                    triggered_by=by,
                 )
             due_at += _TICK
         raise Conflict(f"schedule {stored.id} has fired at this very moment")

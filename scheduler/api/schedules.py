@@ -15,6 +15,7 @@ from schemas.events import EventData, ScheduleCreated, ScheduleDeleted, Schedule
 from schemas.ids import is_id
 from schemas.rest.schedules import Schedule, ScheduleCreate, ScheduleQuery
 from schemas.states import ScheduleStatus
+from shared.access import actor
 from shared.bus import Listening
 from shared.clock import now
 from shared.errors import FieldError, Invalid, NotFound
@@ -48,7 +49,7 @@ class ScheduleRoutes:
             async with idempotent(request, self.outbox) as tx:
                 shown = await self.store.insert(tx, new)
                 due = new.following and new.following.run_at
-                tx.emit(ScheduleCreated(schedule_id=new.id, target=target, next_run_at=due))
+                tx.emit(ScheduleCreated(schedule_id=new.id, target=target, next_run_at=due, created_by=new.created_by))
                 response = tx.answer(201, shown, {"Location": f"/api/v1/scheduled/{new.id}"})
             if is_checked(target) and self.verdicts.hearing:
                 named = ("pipeline", body.pipeline_id or "") if body.job_id is None else ("job", body.job_id)
@@ -72,7 +73,7 @@ class ScheduleRoutes:
         async with self.outbox.transaction() as tx:
             if not await self.store.delete(tx, id):
                 raise NotFound("schedule", id)
-            tx.emit(ScheduleDeleted(schedule_id=id))
+            tx.emit(ScheduleDeleted(schedule_id=id, deleted_by=actor()))
         return web.Response(status=204)
 
     async def _take_back(self, id: str, tx: OutboxTransaction) -> None:
@@ -118,4 +119,5 @@ def _new(body: ScheduleCreate) -> Stored:
         following=None if body.paused else slot,
         last_due_at=None,
         traceparent=inject(),
+        created_by=actor(),
     )

@@ -11,6 +11,7 @@ from schemas.agents import Drain
 from schemas.events import WorkerDraining, WorkerOffline, WorkerRegistered, WorkerResumed
 from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery, WorkerHeartbeat, WorkerRegister
 from schemas.states import WorkerStatus
+from shared.access import actor
 from shared.bus import Bus
 from shared.errors import BusUnavailable, Conflict, NotFound
 from shared.ids import new_id
@@ -38,7 +39,15 @@ class WorkerRoutes:
         async with idempotent(request, self.outbox) as tx:
             await self.store.insert(tx, id, type=body.type, name=name, labels=body.labels, capacity=body.capacity)
             tx.emit(
-                WorkerRegistered(worker_id=id, type=body.type, name=name, labels=body.labels, slots=0, has_agent=False)
+                WorkerRegistered(
+                    worker_id=id,
+                    type=body.type,
+                    name=name,
+                    labels=body.labels,
+                    slots=0,
+                    has_agent=False,
+                    registered_by=actor(),
+                )
             )
             response = tx.answer(200, await self.store.shown(tx, id), {"Location": f"/api/v1/workers/{id}"})
         return response
@@ -61,6 +70,8 @@ class WorkerRoutes:
             beaten = await self.store.beat(tx, id, body.labels)
             if beaten is None:
                 raise NotFound("worker", id)
+            if body.labels is not None:
+                tx.changes(id)
             if beaten.revived:
                 tx.emit(
                     WorkerRegistered(
@@ -86,8 +97,9 @@ class WorkerRoutes:
             if worker.status is WorkerStatus.OFFLINE:
                 raise Conflict(f"worker {id} is offline")
             if not again:
-                await self.store.drain(tx, id)
-                tx.emit(WorkerDraining(worker_id=id, incarnation=worker.incarnation, ordered=True))
+                by = actor()
+                await self.store.drain(tx, id, by)
+                tx.emit(WorkerDraining(worker_id=id, incarnation=worker.incarnation, ordered=True, drained_by=by))
             body = await self.store.shown(tx, id)
         if again and worker.has_agent:
             await self._tell_agent(id, Drain(exit=False))  # the leader sent the first order, which may have been lost
@@ -102,7 +114,7 @@ class WorkerRoutes:
                 raise NotFound("worker", id)
             if worker.drained:
                 await self.store.resume(tx, id)
-                tx.emit(WorkerResumed(worker_id=id))
+                tx.emit(WorkerResumed(worker_id=id, resumed_by=actor()))
             elif worker.status is WorkerStatus.DRAINING:
                 raise Conflict(f"worker {id} drains in order to stop and cannot be resumed; start another worker")
             return json_response(await self.store.shown(tx, id), status=202)
@@ -116,7 +128,10 @@ class WorkerRoutes:
             if worker.busy and worker.status is not WorkerStatus.OFFLINE:
                 raise Conflict(f"{worker.busy} executions are placed on worker {id}: drain it first")
             await self.store.delete(tx, id)
-            tx.emit(WorkerOffline(worker_id=id, incarnation=worker.incarnation, detail="removed"))
+            removed = WorkerOffline(
+                worker_id=id, incarnation=worker.incarnation, detail="removed", removed=True, removed_by=actor()
+            )
+            tx.emit(removed)
         if worker.has_agent and worker.status is not WorkerStatus.OFFLINE:
             await self._tell_agent(id, Drain(exit=True))
         return web.Response(status=204)

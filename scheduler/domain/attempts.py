@@ -136,6 +136,36 @@ class Attempts:
                 )
             )
 
+    def is_foreign(self, event: ExecutionFinished | ExecutionReturned) -> bool:
+        """Whether the execution of an agent's report is placed on another worker."""
+        task = self.tasks.get(event.task_id)
+        return (
+            task is not None
+            and task.state is TaskState.PLACED
+            and task.execution_id == event.execution_id
+            and task.worker_id != event.worker_id
+        )
+
+    def report(self, event: ExecutionFinished) -> None:
+        """Like `finish`, for the outcome that an agent reports. It counts for an attempt that is placed, of which the
+        memory has all: an outcome of any other attempt comes late, and must not end an attempt that is still to come.
+        """
+        if self._placed(event) is None:
+            self._totals.stale += 1
+        else:
+            self.finish(event)
+
+    def _placed(self, event: ExecutionFinished | ExecutionReturned) -> Task | None:
+        """The task of a report, if the report is about its current execution, and of the worker that has it."""
+        task = self.tasks.get(event.task_id)
+        if (
+            task is None
+            or task.state is not TaskState.PLACED
+            or (task.attempt, task.execution_id, task.worker_id) != (event.attempt, event.execution_id, event.worker_id)
+        ):
+            return None
+        return task
+
     def finish(self, event: ExecutionFinished) -> None:
         """End an attempt by the outcome of its execution, and free its slot and resources."""
         task = self._current(event.task_id, event.attempt)
@@ -159,8 +189,8 @@ class Attempts:
 
     def give_back(self, event: ExecutionReturned, now: Moment) -> None:
         """Queue an attempt again that its worker returned before it began; another worker is preferred."""
-        task = self.tasks.get(event.task_id)
-        if task is None or task.execution_id != event.execution_id or task.state is not TaskState.PLACED:
+        task = self._placed(event)
+        if task is None:
             self._totals.stale += 1
             return
         self.leave_worker(task)

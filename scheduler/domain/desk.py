@@ -105,9 +105,16 @@ class Desk:
         """Withdraw a waiting task, or have its execution stopped."""
         self.attempts.cancel(event)
 
-    def finish(self, event: ExecutionFinished) -> None:
-        """End an attempt by the outcome of its execution."""
-        self.attempts.finish(event)
+    def finish(self, event: ExecutionFinished, *, by_agent: bool = False) -> None:
+        """End an attempt by the outcome of its execution. One that an agent reports counts only while it is placed."""
+        if by_agent:
+            self.attempts.report(event)
+        else:
+            self.attempts.finish(event)
+
+    def is_foreign(self, event: ExecutionFinished | ExecutionReturned) -> bool:
+        """Whether the execution of an agent's report is placed on another worker."""
+        return self.attempts.is_foreign(event)
 
     def give_back(self, event: ExecutionReturned, now: Moment) -> None:
         """Queue an attempt again that its worker returned before it began."""

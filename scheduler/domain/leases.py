@@ -7,6 +7,7 @@ nothing. Drains and removals are in `removals`.
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from scheduler.domain import answers
 from scheduler.domain.answers import Answer
@@ -16,7 +17,7 @@ from scheduler.domain.model import Moment, Task
 from scheduler.domain.removals import Removals
 from scheduler.domain.roster import Roster
 from scheduler.domain.worker import KnownWorker
-from schemas.agents import Heartbeat, Offer
+from schemas.agents import PROTOCOL, Heartbeat, Offer
 from schemas.events import (
     WorkerDraining,
     WorkerOffline,
@@ -26,6 +27,12 @@ from schemas.events import (
     WorkerUnhealthy,
 )
 from schemas.states import Reason
+
+OUTDATED: Final = (
+    "its agent is of an earlier version, which this platform gives no work: install the platform's version on the "
+    "worker's machine, and start the worker again"
+)
+"""Why a worker is unhealthy whose agent has a lower PROTOCOL. What it runs already goes on."""
 
 
 class Leases:
@@ -206,7 +213,11 @@ class Leases:
         return overtaken
 
     def _take_offer(self, worker: KnownWorker, offer: Offer) -> None:
-        self._take_health(worker, offer.unhealthy)
+        outdated = offer.protocol < PROTOCOL
+        if not isinstance(offer, Heartbeat):
+            # One process has one version. Only heartbeats are held against what the worker's credentials allow.
+            outdated = outdated or worker.unhealthy == OUTDATED
+        self._take_health(worker, OUTDATED if outdated else offer.unhealthy)
         worker.lifted = worker.lifted and offer.draining
         told = (offer.slots, offer.prefetch, offer.draining)
         if told == (worker.slots, worker.prefetch, worker.draining):

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from scheduler.domain.recurrence import Recurrence, words
+from schemas.access import Actor
 from schemas.events import JobTarget
 from schemas.rest.schedules import CATCH_UP_LIMIT, CatchUp, ScheduleCreate, SchedulePatch
 from schemas.specs import CommandSpec
@@ -135,6 +136,7 @@ class Stored:
     changed_at: datetime | None = None
     waiting: bool = False
     """Whether firings of it wait."""
+    created_by: Actor | None = None
 
 
 def defined(body: ScheduleCreate, *, anchor: datetime) -> Definition:

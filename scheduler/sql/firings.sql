@@ -9,7 +9,7 @@ returning id::text;
 
 -- name: waiting_firings
 -- At most $1 firings that wait, the oldest first, locked together with their schedules.
-select f.id::text, f.schedule_id::text, f.kind, f.due_at, s.target, s.traceparent
+select f.id::text, f.schedule_id::text, f.kind, f.due_at, f.triggered_by, s.target, s.traceparent, s.created_by
 from firings f
 join schedules s on s.id = f.schedule_id
 where f.outcome = 'waiting'
@@ -49,7 +49,7 @@ select json_build_object(
            'due_at', rfc3339(due_at), 'first_due_at', rfc3339(first_due_at), 'count', count, 'more', more,
            'fired_at', rfc3339(fired_at),
            'job_id', case when outcome in ('fired', 'succeeded', 'failed', 'cancelled') then id end,
-           'finished_at', rfc3339(finished_at))::text as body,
+           'finished_at', rfc3339(finished_at), 'triggered_by', triggered_by)::text as body,
        rfc3339(due_at) as id
 from firings
 where schedule_id = $1::uuid
@@ -83,7 +83,7 @@ returning f.id::text, f.fired_at;
 
 -- name: unheard_firings
 -- Firings after $3 that were ordered over $1 seconds ago and that the orchestrator has not confirmed, at most $2.
-select f.id::text, f.schedule_id::text, f.kind, f.due_at, s.target, s.traceparent
+select f.id::text, f.schedule_id::text, f.kind, f.due_at, f.triggered_by, s.target, s.traceparent, s.created_by
 from firings f
 join schedules s on s.id = f.schedule_id
 where f.outcome = 'fired'

@@ -3,10 +3,10 @@
 -- name: insert_schedule
 -- Insert a schedule.
 insert into schedules (
-    id, created_at, traceparent, status, name, target, shown, job_id, pipeline_id, run_at, cron, timezone, every, anchor,
+    id, created_at, created_by, traceparent, status, name, target, shown, job_id, pipeline_id, run_at, cron, timezone, every, anchor,
     starts_at, ends_at, jitter, catch_up, catch_up_limit, description, next_due_at, next_run_at)
 values (
-    :id, :created_at, :traceparent, :status, :name, :target, :shown, :job_id, :pipeline_id, :run_at, :cron, :timezone,
+    :id, :created_at, :created_by, :traceparent, :status, :name, :target, :shown, :job_id, :pipeline_id, :run_at, :cron, :timezone,
     :every, :anchor, :starts_at, :ends_at, :jitter, :catch_up, :catch_up_limit, :description, :next_due_at,
     :next_run_at);
 
@@ -23,7 +23,7 @@ where id = :id;
 
 -- name: lock_schedule
 -- One schedule, locked, as it is changed or triggered.
-select id::text, created_at, traceparent, status, target, run_at, cron, timezone, every, anchor, starts_at, ends_at,
+select id::text, created_at, created_by, traceparent, status, target, run_at, cron, timezone, every, anchor, starts_at, ends_at,
        jitter, catch_up, catch_up_limit, next_due_at, next_run_at, last_due_at, changed_at, false as waiting
 from schedules
 where id = $1
@@ -31,35 +31,31 @@ for update;
 
 -- name: read_schedule
 -- The same without a lock.
-select id::text, created_at, traceparent, status, target, run_at, cron, timezone, every, anchor, starts_at, ends_at,
+select id::text, created_at, created_by, traceparent, status, target, run_at, cron, timezone, every, anchor, starts_at, ends_at,
        jitter, catch_up, catch_up_limit, next_due_at, next_run_at, last_due_at, changed_at, false as waiting
 from schedules
 where id = $1;
 
 -- name: list_schedules
 -- A page of schedules, newest first, as JSON.
-select json_build_object(
-           'id', id, 'status', status, 'name', name, 'job_id', job_id, 'pipeline_id', pipeline_id,
-           'command', target->'command'->'command', 'run_at', rfc3339(run_at), 'cron', cron, 'timezone', timezone,
-           'every', every, 'description', description, 'start', rfc3339(starts_at), 'end', rfc3339(ends_at),
-           'jitter', jitter,
-           'overlap', case when catch_up is not null then coalesce(target->>'overlap', 'allow') end,
-           'catch_up', catch_up, 'catch_up_limit', catch_up_limit, 'priority', target->'priority',
-           'params', shown->'params', 'env', shown->'env', 'labels', coalesce(target->'labels', '{}'),
-           'concurrency_key', target->'concurrency_key', 'concurrency', target->'concurrency',
-           'next_run_at', rfc3339(next_run_at), 'last_run_at', rfc3339(last_run_at), 'last_job_id', last_job_id,
-           'last_error', last_error, 'missed', missed, 'created_at', rfc3339(created_at))::text as body,
-       id::text
+select schedule_json(schedules) as body, id::text
 from schedules
 where true
-  and id < $1::uuid -- if given
-  and status = $2::text -- if given
-  and job_id = $3::uuid -- if given
-  and pipeline_id = $4::uuid -- if given
-  and name = $5::text -- if given
-  and id = $6::uuid -- if given
+  and id < :before::uuid -- if given
+  and status = :status::text -- if given
+  and job_id = :job_id::uuid -- if given
+  and pipeline_id = :pipeline_id::uuid -- if given
+  and name = :name::text -- if given
+  and name ~>=~ :name_from::text -- if given
+  and name ~<~ :name_to::text -- if given
+  and created_by->>'id' = :created_by_id::text -- if given
+  and created_by->>'name' = :created_by_name::text -- if given
 order by schedules.id desc
-limit $7;
+limit :limit;
+
+-- name: get_schedule
+-- One schedule as JSON.
+select schedule_json(schedules) from schedules where id = $1;
 
 -- name: delete_schedule
 -- Delete a schedule and its history, whether it has fired or not.
@@ -67,7 +63,7 @@ delete from schedules where id = $1;
 
 -- name: due_schedules
 -- Schedules that are due at $1, locked so that no other transaction fires them. `waiting`: it has firings that wait.
-select id::text, created_at, traceparent, status, target, run_at, cron, timezone, every, anchor, starts_at, ends_at,
+select id::text, created_at, created_by, traceparent, status, target, run_at, cron, timezone, every, anchor, starts_at, ends_at,
        jitter, catch_up, catch_up_limit, next_due_at, next_run_at, last_due_at, changed_at,
        exists (select from firings f where f.schedule_id = schedules.id and f.outcome = 'waiting') as waiting
 from schedules
@@ -150,7 +146,7 @@ returning s.id::text, refused.detail, refused.fails;
 -- name: unheard_schedules
 -- Schedules that were created or changed over $1 seconds ago and whose target the orchestrator has not confirmed; at
 -- most $2.
-select id::text, target, next_run_at, traceparent
+select id::text, target, next_run_at, traceparent, created_by
 from schedules
 where heard_at is null
   and status not in ('completed', 'failed')

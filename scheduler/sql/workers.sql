@@ -73,12 +73,12 @@ returning w.type, w.name, w.labels, w.drained, not w.has_agent and old.status = 
 
 -- name: drain_worker
 -- Drain a worker until it is resumed.
-update workers set drained = true, status = 'draining', reason = null where id = $1;
+update workers set drained = true, drained_by = $2, status = 'draining', reason = null where id = $1;
 
 -- name: resume_worker
 -- Resume a drained worker. Its agent accepts work again when it receives the order, a moment later.
 update workers
-set drained = false, status = case when status = 'draining' then 'online' else status end
+set drained = false, drained_by = null, status = case when status = 'draining' then 'online' else status end
 where id = $1;
 
 -- name: forget_workers
@@ -133,22 +133,26 @@ select json_build_object(
            'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'reason', w.reason,
            'labels', w.labels, 'capacity', w.capacity, 'slots', w.slots,
            'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
-           'has_agent', w.has_agent, 'drained', w.drained, 'reserved_for', w.reserved_for,
+           'has_agent', w.has_agent, 'drained', w.drained, 'drained_by', w.drained_by, 'reserved_for', w.reserved_for,
            'registered_at', rfc3339(w.registered_at),
            'last_heartbeat', rfc3339(w.last_heartbeat))::text as body,
        w.id::text
 from workers w
 where true
-  and w.id < $1::uuid -- if given
-  and w.status = $2::text -- if given
-  and w.type = $3::text -- if given
-  and w.name = $4::text -- if given
-  and w.has_agent = $5::boolean -- if given
-  and w.drained = $6::boolean -- if given
-  and w.labels @> $7::jsonb -- if given
-  and w.reserved_for = $8::uuid -- if given
+  and w.id < :before::uuid -- if given
+  and w.status = :status::text -- if given
+  and w.type = :type::text -- if given
+  and w.name = :name::text -- if given
+  and w.name ~>=~ :name_from::text -- if given
+  and w.name ~<~ :name_to::text -- if given
+  and w.has_agent = :has_agent::boolean -- if given
+  and w.drained = :drained::boolean -- if given
+  and w.drained_by->>'id' = :drained_by_id::text -- if given
+  and w.drained_by->>'name' = :drained_by_name::text -- if given
+  and w.labels @> :labels::jsonb -- if given
+  and w.reserved_for = :reserved_for::uuid -- if given
 order by w.id desc
-limit $9;
+limit :limit;
 
 -- name: get_worker
 -- One worker as JSON.
@@ -156,7 +160,7 @@ select json_build_object(
            'id', w.id, 'type', w.type, 'name', w.name, 'status', w.status, 'reason', w.reason,
            'labels', w.labels, 'capacity', w.capacity, 'slots', w.slots,
            'busy', (select count(*) from tasks t where t.status = 'placed' and t.worker_id = w.id),
-           'has_agent', w.has_agent, 'drained', w.drained, 'reserved_for', w.reserved_for,
+           'has_agent', w.has_agent, 'drained', w.drained, 'drained_by', w.drained_by, 'reserved_for', w.reserved_for,
            'registered_at', rfc3339(w.registered_at),
            'last_heartbeat', rfc3339(w.last_heartbeat))::text
 from workers w

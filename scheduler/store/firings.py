@@ -9,6 +9,7 @@ import structlog
 from pydantic import ValidationError
 
 from scheduler.store.schedules import Broken, unreadable
+from schemas.access import Actor
 from schemas.events import JobTarget, ScheduleConfirmed, ScheduleFinished, ScheduleFired, ScheduleRefused
 from schemas.ids import LOWEST
 from schemas.refusals import RefusalReason
@@ -37,6 +38,7 @@ class NewFiring:
     count: int = 1
     more: bool = False
     reason: str | None = None
+    triggered_by: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,20 @@ class Ordered:
     due_at: datetime
     target: JobTarget
     traceparent: str | None
+    created_by: Actor | None
+    """Who created the schedule."""
+    triggered_by: Actor | None = None
 
     def event(self) -> ScheduleFired:
         """The order."""
         return ScheduleFired(
-            schedule_id=self.schedule_id, job_id=self.id, target=self.target, due_at=self.due_at, kind=self.kind
+            schedule_id=self.schedule_id,
+            job_id=self.id,
+            target=self.target,
+            due_at=self.due_at,
+            kind=self.kind,
+            created_by=self.created_by,
+            triggered_by=self.triggered_by,
         )
 
 
@@ -76,6 +87,7 @@ NEW: Final = Rows[NewFiring](
     Column("count", "integer"),
     Column("more", "boolean"),
     Column("reason", "text"),
+    Column("triggered_by", "jsonb", lambda one: one.triggered_by and one.triggered_by.model_dump()),
 )
 
 
@@ -214,4 +226,10 @@ def _ordered(row: Record) -> Ordered:
         row["due_at"],
         JobTarget.model_validate(row["target"]),
         row["traceparent"],
+        _actor(row["created_by"]),
+        _actor(row["triggered_by"]),
     )
+
+
+def _actor(value: dict[str, str] | None) -> Actor | None:
+    return None if value is None else Actor.model_validate(value)

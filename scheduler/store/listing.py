@@ -13,11 +13,11 @@ from scheduler.domain.reservations import held_room
 from scheduler.store.rows import step_of, worker_of
 from scheduler.store.tables import STORED
 from schemas.ids import is_id
-from schemas.rest.lists import pairs
+from schemas.rest.lists import of_actor, of_name, pairs
 from schemas.rest.schedules import QueueQuery, ScheduleQuery
 from schemas.rest.workers import RegisteredWorkerQuery
 from schemas.specs import PRIORITY_RANK, Resources
-from shared.postgres import Database, Page, Record, load_queries, narrowed, narrowed_by, with_rows
+from shared.postgres import Database, Page, Record, load_queries, narrowed_by, with_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Listing:
     def __init__(self, database: Database) -> None:
         self._database = database
         sql = load_queries("scheduler")
-        self._list_schedules = sql["list_schedules"]
+        self._list_schedules, self._get_schedule = sql["list_schedules"], sql["get_schedule"]
         self._list_workers, self._get_worker = sql["list_workers"], sql["get_worker"]
         self._ready, self._delayed = sql["queue_ready"], sql["queue_delayed"]
         self._find_task, self._position = with_rows(sql["find_task"], tasks=STORED), sql["task_position"]
@@ -71,23 +71,40 @@ class Listing:
         if not _may_match(query.job_id, query.pipeline_id):
             return _NOTHING
         status = None if query.status is None else query.status.value
-        of = (status, query.job_id, query.pipeline_id, query.name, None)
-        sql, arguments = narrowed(self._list_schedules, before, *of, query.limit + 1)
+        values = {
+            "before": before,
+            "status": status,
+            "job_id": query.job_id,
+            "pipeline_id": query.pipeline_id,
+            **of_name(query.name),
+            **of_actor("created_by", query.created_by),
+            "limit": query.limit + 1,
+        }
+        sql, arguments = narrowed_by(self._list_schedules, values)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def schedule(self, id: str) -> str | None:
         """One schedule as JSON, or None."""
-        sql, arguments = narrowed(self._list_schedules, *[None] * 5, id, 1)
-        found: str | None = await self._database.fetch_value(sql, *arguments)
+        found: str | None = await self._database.fetch_value(self._get_schedule, id)
         return found
 
     async def workers(self, query: RegisteredWorkerQuery, before: str | None) -> Page:
         if not _may_match(query.reserved_for):
             return _NOTHING
         status = None if query.status is None else query.status.value
-        flags = (query.has_agent, query.drained)
-        of = (status, query.type, query.name, *flags, query.labels() or None, query.reserved_for)
-        sql, arguments = narrowed(self._list_workers, before, *of, query.limit + 1)
+        values = {
+            "before": before,
+            "status": status,
+            "type": query.type,
+            **of_name(query.name),
+            "has_agent": query.has_agent,
+            "drained": query.drained,
+            **of_actor("drained_by", query.drained_by),
+            "labels": query.labels() or None,
+            "reserved_for": query.reserved_for,
+            "limit": query.limit + 1,
+        }
+        sql, arguments = narrowed_by(self._list_workers, values)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 
     async def worker(self, id: str) -> str | None:

@@ -11,12 +11,13 @@ from typing import Final
 from pydantic import ValidationError
 
 from scheduler.domain.schedule import Definition, Slot, Stored, Timing
+from schemas.access import Actor
 from schemas.events import JobTarget, ScheduleCreated
 from schemas.ids import first_id_at
 from schemas.states import ScheduleStatus
 from shared import masking
 from shared.clock import now
-from shared.postgres import Column, Database, Record, Rows, Transaction, load_queries, narrowed, with_rows, with_values
+from shared.postgres import Column, Database, Record, Rows, Transaction, load_queries, with_rows, with_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class ScheduleStore:
     async def insert(self, tx: Transaction, new: Stored) -> str:
         """Write a new schedule. Returns it as JSON."""
         of = {"id": new.id, "created_at": new.created_at, "traceparent": new.traceparent}
+        of["created_by"] = None if new.created_by is None else new.created_by.model_dump()
         query, arguments = with_values(self._sql["insert_schedule"], **of, **_columns(new))
         await tx.execute(query, *arguments)
         return await self.shown(tx, new.id)
@@ -82,8 +84,7 @@ class ScheduleStore:
 
     async def shown(self, tx: Transaction, id: str) -> str:
         """A schedule as JSON."""
-        query, arguments = narrowed(self._sql["list_schedules"], None, None, None, None, None, id, 1)
-        return str(await tx.fetch_value(query, *arguments))
+        return str(await tx.fetch_value(self._sql["get_schedule"], id))
 
     async def read(self, id: str) -> Stored | None:
         """One schedule; None if it does not exist."""
@@ -141,6 +142,7 @@ class ScheduleStore:
                     schedule_id=row["id"],
                     target=JobTarget.model_validate(row["target"]),
                     next_run_at=row["next_run_at"],
+                    created_by=row["created_by"],
                 ),
                 row["traceparent"],
             )
@@ -196,6 +198,7 @@ def _stored(row: Record) -> Stored:
     return Stored(
         id=row["id"],
         created_at=row["created_at"],
+        created_by=None if row["created_by"] is None else Actor.model_validate(row["created_by"]),
         status=ScheduleStatus(row["status"]),
         definition=Definition(JobTarget.model_validate(row["target"]), timing, row["catch_up"], row["catch_up_limit"]),
         following=None if run_at is None else Slot(row["next_due_at"] or run_at, run_at),

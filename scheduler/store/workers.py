@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from schemas.access import Actor
 from schemas.specs import Resources
 from schemas.states import WorkerStatus
 from shared.postgres import Transaction, load_queries
@@ -71,8 +72,8 @@ class WorkerStore:
             WorkerStatus(row["status"]), row["drained"], row["has_agent"], row["incarnation"], row["busy"]
         )
 
-    async def drain(self, tx: Transaction, id: str) -> None:
-        await tx.execute(self._sql["drain_worker"], id)
+    async def drain(self, tx: Transaction, id: str, by: Actor | None) -> None:
+        await tx.execute(self._sql["drain_worker"], id, None if by is None else by.model_dump())
 
     async def resume(self, tx: Transaction, id: str) -> None:
         await tx.execute(self._sql["resume_worker"], id)

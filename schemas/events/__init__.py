@@ -49,6 +49,7 @@ from schemas.events.schedules import (
     ScheduleResumed,
     ScheduleUpdated,
 )
+from schemas.events.sessions import SessionEnded, SessionKeyAdded
 from schemas.events.target import JobTarget
 from schemas.events.tasks import (
     TaskApprovalRequested,
@@ -65,13 +66,16 @@ from schemas.events.tasks import (
     TaskSucceeded,
     TaskWithdrawn,
 )
+from schemas.events.tokens import TokenCreated, TokenRevoked
 from schemas.events.workers import (
     WorkerDraining,
+    WorkerEnrolled,
     WorkerForgotten,
     WorkerOffline,
     WorkerRecovered,
     WorkerRegistered,
     WorkerResumed,
+    WorkerRevoked,
     WorkerStarted,
     WorkerStopped,
     WorkerUnhealthy,
@@ -118,6 +122,8 @@ __all__ = [
     "ScheduleRefused",
     "ScheduleResumed",
     "ScheduleUpdated",
+    "SessionEnded",
+    "SessionKeyAdded",
     "TaskApprovalRequested",
     "TaskApproved",
     "TaskCancelRequested",
@@ -131,12 +137,16 @@ __all__ = [
     "TaskSkipped",
     "TaskSucceeded",
     "TaskWithdrawn",
+    "TokenCreated",
+    "TokenRevoked",
     "WorkerDraining",
+    "WorkerEnrolled",
     "WorkerForgotten",
     "WorkerOffline",
     "WorkerRecovered",
     "WorkerRegistered",
     "WorkerResumed",
+    "WorkerRevoked",
     "WorkerStarted",
     "WorkerStopped",
     "WorkerUnhealthy",

@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.access import Actor
 from schemas.events.base import EventData
 from schemas.events.target import JobTarget
 from schemas.model import EventModel, Instant
@@ -41,7 +42,7 @@ class ExecutionStarted(_Report):
 
 
 class LogSummary(EventModel):
-    """What was written to `logs.<execution_id>`: a reader that saw `chunks` chunks saw everything. `bytes` are
+    """What was written to the execution's log: a reader that saw `chunks` chunks saw everything. `bytes` are
     those of the lines as UTF-8, without their ends."""
 
     chunks: int = 0
@@ -113,6 +114,7 @@ class ExecutionRequested(_ExecutionEvent):
 
     event_type = "executions.requested"
     target: JobTarget
+    created_by: Actor | None = Field(None, description="Who requested it; absent with access off.")
 
 
 class ExecutionRefused(_ExecutionEvent):

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.access import Actor
 from schemas.events.base import EventData
 from schemas.model import Instant
 from schemas.specs import Priority
@@ -27,6 +28,10 @@ class JobCreated(_JobEvent):
     rerun_of: str | None = None
     schedule_id: str | None = None
     concurrency_key: str | None = None
+    created_by: Actor | None = Field(
+        None,
+        description="Who submitted it, or created its schedule; absent with access off.",
+    )
 
 
 class JobWaiting(_JobEvent):
@@ -55,12 +60,20 @@ class JobReprioritized(_JobEvent):
     priority: Priority
     previous: Priority = Field(description="The priority that it had before.")
     priority_changes: int = Field(description="How often its priority has been changed: the event with the most holds.")
+    changed_by: Actor | None = Field(None, description="Who changed it; absent with access off.")
 
 
 class JobCancelRequested(_JobEvent):
     event_type = "jobs.cancel_requested"
     reason: Reason = Reason.CANCELLED
     detail: str | None = None
+    cancelled_by: Actor | None = Field(
+        None,
+        description=(
+            "Who requested it, or submitted the job that takes its place; absent with access off, and where the "
+            "platform stops the job by itself."
+        ),
+    )
 
 
 class _JobOver(_JobEvent):
@@ -83,6 +96,13 @@ class JobFailed(_JobOver):
 
 class JobCancelled(_JobOver):
     event_type = "jobs.cancelled"
+    cancelled_by: Actor | None = Field(
+        None,
+        description=(
+            "Who requested it, or submitted the job that took its place; absent with access off, and where the "
+            "platform stopped the job by itself."
+        ),
+    )
 
 
 class JobDeleted(_JobEvent):
@@ -90,3 +110,4 @@ class JobDeleted(_JobEvent):
     cause: Literal["request", "retention"] = Field(
         description="`request`: a user deleted it. `retention`: it was older, or one of more, than are kept."
     )
+    deleted_by: Actor | None = Field(None, description="Who deleted it; absent with access off.")

@@ -2,6 +2,7 @@
 
 from pydantic import Field, model_validator
 
+from schemas.access import Actor
 from schemas.events.base import EventData
 from schemas.events.target import JobTarget
 from schemas.model import Instant
@@ -20,6 +21,7 @@ class ScheduleCreated(_ScheduleEvent):
     event_type = "schedules.created"
     target: JobTarget
     next_run_at: Instant | None = None
+    created_by: Actor | None = Field(None, description="Who created it; absent with access off.")
 
 
 class ScheduleFired(_ScheduleEvent):
@@ -30,6 +32,10 @@ class ScheduleFired(_ScheduleEvent):
     target: JobTarget
     due_at: Instant
     kind: FiringKind = Field(FiringKind.TIME, description="Why it fired: its time, a time that was missed, a request.")
+    created_by: Actor | None = Field(
+        None, description="Who created the schedule, and so its jobs; absent with access off."
+    )
+    triggered_by: Actor | None = Field(None, description="Who requested that it fires; absent with access off.")
 
 
 class ScheduleUpdated(_ScheduleEvent):
@@ -38,15 +44,18 @@ class ScheduleUpdated(_ScheduleEvent):
     event_type = "schedules.updated"
     changed: list[str] = Field(description="The fields that were given.")
     next_run_at: Instant | None = None
+    updated_by: Actor | None = Field(None, description="Who changed it; absent with access off.")
 
 
 class SchedulePaused(_ScheduleEvent):
     event_type = "schedules.paused"
+    paused_by: Actor | None = Field(None, description="Who paused it; absent with access off.")
 
 
 class ScheduleResumed(_ScheduleEvent):
     event_type = "schedules.resumed"
     next_run_at: Instant | None = None
+    resumed_by: Actor | None = Field(None, description="Who resumed it; absent with access off.")
 
 
 class ScheduleMissed(_ScheduleEvent):
@@ -84,6 +93,9 @@ class ScheduleFinished(_ScheduleEvent):
 
 class ScheduleDeleted(_ScheduleEvent):
     event_type = "schedules.deleted"
+    deleted_by: Actor | None = Field(
+        None, description="Who deleted it; absent with access off, and where it was no longer kept."
+    )
 
 
 class ScheduleConfirmed(_ScheduleEvent):

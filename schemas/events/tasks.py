@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import Field
 
+from schemas.access import Actor
 from schemas.events.base import EventData
 from schemas.model import Instant
 from schemas.params import ParamSpec, Scalar
@@ -105,6 +106,9 @@ class _Decided(_TaskEvent):
     name: str
     by: str | None = Field(None, description="Who decided, as far as the request named them.")
     comment: str | None = Field(None, description="Why, in the words of the request.")
+    decided_by: Actor | None = Field(
+        None, description="The token with which the decision was requested; absent with access off."
+    )
 
 
 class TaskApproved(_Decided):

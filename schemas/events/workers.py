@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from schemas.access import Actor
 from schemas.events.base import EventData
 from schemas.states import WorkerProcessStatus
 
@@ -22,6 +23,7 @@ class WorkerStarted(_WorkerEvent):
     provider: str
     labels: dict[str, str] = Field(default_factory=dict)
     slots: int
+    created_by: Actor | None = Field(None, description="Who requested it; absent with access off.")
 
 
 class WorkerStopped(_WorkerEvent):
@@ -34,6 +36,9 @@ class WorkerStopped(_WorkerEvent):
     ordered: bool = False
     exit_code: int | None = None
     detail: str
+    stopped_by: Actor | None = Field(
+        None, description="Who requested its stop; absent where that was not requested, and with access off."
+    )
 
 
 class WorkerRegistered(_WorkerEvent):
@@ -49,6 +54,7 @@ class WorkerRegistered(_WorkerEvent):
     draining: bool = Field(
         False, description="Whether an earlier drain still lasts, so that the worker accepts no new work."
     )
+    registered_by: Actor | None = Field(None, description="Who registered it over REST; absent with access off.")
 
 
 class WorkerDraining(_WorkerEvent):
@@ -59,12 +65,14 @@ class WorkerDraining(_WorkerEvent):
     event_type = "workers.draining"
     incarnation: str | None = None
     ordered: bool = False
+    drained_by: Actor | None = Field(None, description="Who ordered it; absent with access off.")
 
 
 class WorkerResumed(_WorkerEvent):
     """By the scheduler: the drain that was ordered is lifted, and the worker may be given work again."""
 
     event_type = "workers.resumed"
+    resumed_by: Actor | None = Field(None, description="Who resumed it; absent with access off.")
 
 
 class WorkerForgotten(_WorkerEvent):
@@ -92,6 +100,29 @@ class WorkerRecovered(_WorkerEvent):
 
 
 class WorkerOffline(_WorkerEvent):
+    """By the scheduler: the worker stopped, was lost, or was `removed` over REST."""
+
     event_type = "workers.offline"
     incarnation: str | None = None
     detail: str
+    removed: bool = False
+    removed_by: Actor | None = Field(None, description="Who removed it over REST; absent with access off.")
+
+
+class WorkerEnrolled(_WorkerEvent):
+    """By the worker manager: a worker got credentials for the bus with a join token."""
+
+    event_type = "workers.enrolled"
+    name: str
+    type: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    join_token_id: str
+
+
+class WorkerRevoked(_WorkerEvent):
+    """By the worker manager: a worker's credentials for the bus are refused from now on."""
+
+    event_type = "workers.revoked"
+    name: str
+    detail: str
+    revoked_by: Actor | None = Field(None, description="Who requested it; absent with access off.")

@@ -4,9 +4,11 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from schemas.access import Actor
 from schemas.events import LogGap
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
-from schemas.rest.lists import LabelQuery
+from schemas.rest.lists import LabelQuery, Who
+from schemas.rest.logs import LogsShown
 from schemas.specs import InlineCommand, Priority
 from schemas.states import ExecutionStatus, Reason
 
@@ -44,6 +46,9 @@ class ManagedExecution(Model):
         None,
         description="The execution that replaced it, if its worker gave it back before it started (`returned`).",
     )
+    created_by: Actor | None = Field(
+        None, description="Who requested it directly; null for those of other jobs, and with access off."
+    )
     created_at: Timestamp = Field(description="When it was requested, or placed.")
     started_at: Timestamp | None = Field(description="When its process started.")
     finished_at: Timestamp | None = Field(description="When its process ended.")
@@ -58,6 +63,7 @@ class ExecutionQuery(LabelQuery):
     attempt: int | None = Field(None, ge=1, le=2**31 - 1, description="Only executions with this attempt number.")
     exit_code: int | None = Field(None, ge=0, le=255, description="Only executions with this exit code.")
     worker_name: str | None = Field(None, description="Only executions on workers with exactly this name.")
+    created_by: Who = Field(None, description="Only executions that this token requested directly: its id or its name.")
     created_after: Timestamp | None = Field(None, description="Only executions created at this time or later.")
     created_before: Timestamp | None = Field(None, description="Only executions created before this time.")
 
@@ -65,6 +71,11 @@ class ExecutionQuery(LabelQuery):
 class LogLineView(Model):
     """One line of output, or a piece of one; fields that do not apply are absent."""
 
+    line: int | None = Field(
+        None,
+        description="The line's number in the execution's output, from 1; pieces of a line have the same. "
+        "Absent if it is unknown.",
+    )
     timestamp: Timestamp = Field(description="When the worker read the line.")
     stream: Literal["stdout", "stderr", "system"] = Field(
         description="The stream. Lines of `system` are messages of the platform."
@@ -84,7 +95,8 @@ class LogLineView(Model):
         description="What a system line is about: `held_back` (the output is long, and only its end will follow), "
         "`left_out` (output over the limit is missing here), `lost` (output that could not be delivered is), `ended` "
         "(processes that kept the output open after the command's exit were ended), `expired` "
-        "(output is no longer kept), `unavailable` (it is not there: no longer kept, or not delivered yet).",
+        "(output is no longer kept), `unavailable` (it is not there: no longer kept, or not delivered yet), "
+        "`shortened` (a very long line is not shown or searched completely in a part of the output).",
     )
     missing: LogGap | None = Field(None, description="How much output is missing at this line, if it is known.")
     id: str | None = Field(
@@ -92,10 +104,8 @@ class LogLineView(Model):
     )
 
 
-class ExecutionLogs(Model):
+class ExecutionLogs(LogsShown):
     """The output of one execution."""
 
     execution_id: Id = Field(description="The execution's id.")
     logs: list[LogLineView] = Field(description="The lines, in order.")
-    truncated: bool = Field(description="Whether any output is missing.")
-    expired: bool = Field(False, description="Whether some of it is missing because it is no longer kept.")

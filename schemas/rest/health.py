@@ -15,6 +15,7 @@ class Health(Model):
     )
     service: str = Field(description="The service that answers.")
     version: str = Field(description="Its version.")
+    access: Literal["on", "off"] = Field("off", description="Whether requests need a token.")
     checks: dict[str, Literal["up", "down"]] = Field(description="The result of each check.")
 
 

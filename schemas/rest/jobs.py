@@ -4,18 +4,17 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from schemas import words
+from schemas.access import Actor
 from schemas.concurrency import ConcurrencySpec, KeyTemplate
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.params import GivenInputs, Parameters, ParamSpec, Scalar
 from schemas.rest.concurrency import KeyWait
 from schemas.rest.executions import LogLineView
-from schemas.rest.lists import LabelQuery, check_pairs, pairs
+from schemas.rest.logs import LogsShown
 from schemas.rest.pipelines import PipelineCreate
 from schemas.specs import (
     Command,
     InlineCommand,
-    LabelFilter,
     Labels,
     Priority,
     Resources,
@@ -23,9 +22,10 @@ from schemas.specs import (
     StepType,
     When,
 )
-from schemas.states import JOB, ExecutionStatus, JobStatus, Reason, TaskStatus
+from schemas.states import ExecutionStatus, JobStatus, Reason, TaskStatus
 from schemas.steps import Approval, Decision, Message
 
+StepName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 FROM_START: Final = "start"
 FROM_FAILED: Final = "failed"
 """The words that a rerun takes in place of a step's name."""
@@ -170,6 +170,17 @@ class Job(Model):
     waiting_for: str | None = Field(
         None, description="What it waits for before its first steps are queued, in words; null if it does not wait."
     )
+    created_by: Actor | None = Field(
+        None,
+        description="Who submitted it; for a job of a schedule, who created the schedule. Null with access off.",
+    )
+    cancelled_by: Actor | None = Field(
+        None,
+        description=(
+            "Who requested its cancellation, or submitted the job that took its place; null if neither, and with "
+            "access off."
+        ),
+    )
     created_at: Timestamp = Field(description="When it was accepted.")
     started_at: Timestamp | None = Field(description="When its first process started.")
     finished_at: Timestamp | None = Field(description="When it ended.")
@@ -211,79 +222,6 @@ class JobState(Model):
     status: JobStatus = Field(description="The job's status.")
 
 
-class JobQuery(LabelQuery):
-    status: JobStatus | None = Field(None, description="Only jobs with this status.")
-    pipeline_id: str | None = Field(None, description="Only jobs of this pipeline.")
-    name: str | None = Field(None, description="Only jobs with exactly this name.")
-    priority: Priority | None = Field(None, description="Only jobs with this priority.")
-    rerun_of: str | None = Field(None, description="Only reruns of this job.")
-    schedule_id: str | None = Field(None, description="Only jobs that this schedule created.")
-    concurrency_key: str | None = Field(None, description="Only jobs with exactly this concurrency key.")
-    reason: Reason | None = Field(None, description="Only jobs with this reason.")
-    pipeline_version: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="Only jobs of this version of the pipeline."
-    )
-    short_id: str | None = Field(
-        None, pattern=words.ID_TAIL, description="Only jobs whose id ends with these 8 characters."
-    )
-    created_after: Timestamp | None = Field(None, description="Only jobs accepted at this time or later.")
-    created_before: Timestamp | None = Field(None, description="Only jobs accepted before this time.")
-
-
-class JobDeletion(Model):
-    """Which of the jobs that ended are deleted."""
-
-    before: Timestamp | None = Field(None, description="Only jobs that ended before this time. Required.")
-    finished_before: Timestamp | None = Field(None, description="An earlier name of `before`, in its place.")
-    status: JobStatus | None = Field(None, description="Only jobs with this status; by default all that ended.")
-    label: list[LabelFilter] | None = Field(
-        None,
-        max_length=64,
-        description="Only jobs with this label, as KEY=VALUE. May be repeated: jobs must have all of them.",
-    )
-    limit: int = Field(
-        1000, ge=1, le=1000, description="The most jobs to delete in this request; the oldest are deleted first."
-    )
-    dry_run: bool = Field(
-        False, description="Delete nothing, and answer how many jobs match, whatever the `limit`: 100,000 at the most."
-    )
-
-    @property
-    def ended_before(self) -> Timestamp:
-        """The time before which the jobs ended."""
-        moment = self.before or self.finished_before
-        assert moment is not None  # checked below
-        return moment
-
-    def labels(self) -> dict[str, str]:
-        """The labels that a job must have."""
-        return pairs(self.label)
-
-    @model_validator(mode="after")
-    def _over(self) -> Self:
-        if (self.before is None) == (self.finished_before is None):
-            raise ValueError("before: is required" if self.before is None else "before: is given under two names")
-        if self.status is not None and not JOB.is_final(self.status):
-            raise ValueError(f"status: a job that is {self.status.value} is not deleted; cancel it first, or wait")
-        check_pairs("label", self.label)
-        return self
-
-
-class JobsDeleted(Model):
-    """The result of a deletion."""
-
-    deleted: int = Field(
-        description="How many jobs were deleted, together with their logs; with `dry_run`, how many match."
-    )
-    kept: int = Field(
-        0,
-        description="How many jobs match and were not deleted, because a schedule will run them again; with `dry_run`, "
-        "they are not counted apart.",
-    )
-    more: bool = Field(description="Whether more jobs may match: if so, repeat the request.")
-    dry_run: bool = Field(False, description="Whether nothing was deleted, because the request was a trial.")
-
-
 class WaitQuery(Model):
     wait: float = Field(0, ge=0, le=60, description="Wait for up to this many seconds until the job ends, then answer.")
 
@@ -293,7 +231,7 @@ class RerunRequest(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"from": "failed"}]})
 
-    from_: OrDefault[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(
+    from_: OrDefault[StepName] = Field(
         FROM_START,
         alias="from",
         description="`start`: all steps run again. `failed`: what did not succeed runs again, and what depends on it. "
@@ -361,10 +299,8 @@ class JobLogLine(LogLineView):
     execution_id: Id = Field(description="The execution that wrote it.")
 
 
-class JobLogs(Model):
+class JobLogs(LogsShown):
     """The output of all of a job's tasks."""
 
     job_id: Id = Field(description="The job's id.")
     logs: list[JobLogLine] = Field(description="The lines, in order.")
-    truncated: bool = Field(description="Whether any output is missing.")
-    expired: bool = Field(False, description="Whether some of it is missing because it is no longer kept.")

@@ -4,10 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, RootModel, model_validator
 
+from schemas.access import Actor
 from schemas.concurrency import ConcurrencySpec, KeyTemplate
 from schemas.model import Id, Model, Name, OrDefault, Timestamp, without_controls
 from schemas.params import Declarations, Parameters, ParamSpec, Scalar
-from schemas.rest.lists import PageQuery
+from schemas.rest.lists import NameFilter, PageQuery, Who
 from schemas.specs import (
     CLEANUP_TIMEOUT,
     MAX_STEPS,
@@ -176,15 +177,27 @@ class Pipeline(Model):
     )
     concurrency_key: str | None = Field(None, description="The concurrency key of its jobs, as it was written.")
     concurrency: ConcurrencySpec | None = Field(None, description="How many jobs with this key run at once.")
+    created_by: Actor | None = Field(None, description="Who created the pipeline; null with access off.")
     created_at: Timestamp = Field(description="When the pipeline was created.")
-    updated_at: Timestamp = Field(description="When its latest version was created.")
+    updated_by: Actor | None = Field(None, description="Who created this version; null with access off.")
+    updated_at: Timestamp = Field(description="When this version was created.")
 
 
 class PipelineQuery(PageQuery):
-    name: str | None = Field(None, description="Only pipelines with exactly this name.")
+    name: NameFilter = Field(
+        None, description="Only pipelines with exactly this name or, with a `*` at the end, whose names begin with it."
+    )
     status: PipelineStatus = Field(
         "active", description="`archived`: the archived pipelines instead of the active ones."
     )
     version: int | None = Field(
         None, ge=1, le=2**31 - 1, description="Only pipelines whose latest version has this number."
     )
+    created_by: Who = Field(None, description="Only pipelines that this token created: its id or its name.")
+    updated_by: Who = Field(
+        None, description="Only pipelines whose latest version this token created: its id or its name."
+    )
+
+
+class PipelineVersionQuery(PageQuery):
+    updated_by: Who = Field(None, description="Only versions that this token created: its id or its name.")

@@ -41,3 +41,4 @@ class Problem(EventModel):
     )
     trace_id: str | None = Field(None, description="The id of the request's trace, if it has one.")
     errors: list[FieldProblem] | None = Field(None, description="For 422: all invalid fields.")
+    role: str | None = Field(None, description="For 401 and 403: the lowest role that would do.")

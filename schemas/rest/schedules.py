@@ -5,11 +5,12 @@ from typing import Annotated, Final, Literal, Self, TypeVar
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import TypeAliasType
 
+from schemas.access import Actor
 from schemas.concurrency import ConcurrencySpec, KeyTemplate, Overlap
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
 from schemas.params import Parameters, Scalar
 from schemas.recurrence import CronLine, Zone
-from schemas.rest.lists import LabelQuery, PageQuery, check_pairs
+from schemas.rest.lists import LabelQuery, NameFilter, PageQuery, Who, check_pairs
 from schemas.specs import (
     Command,
     Env,
@@ -254,6 +255,7 @@ class Schedule(Model):
     last_job_id: Id | None = Field(description="The job that it created when it last fired.")
     last_error: str | None = Field(description="Why no job was created when it last fired.")
     missed: int = Field(description="How many due times passed while no scheduler ran, and were not caught up on.")
+    created_by: Actor | None = Field(None, description="Who created it; null with access off.")
     created_at: Timestamp = Field(description="When it was accepted.")
 
 
@@ -273,6 +275,9 @@ class Firing(Model):
     fired_at: Timestamp | None = Field(description="When the schedule fired.")
     job_id: Id | None = Field(description="The job that was created; null if there is none.")
     finished_at: Timestamp | None = Field(description="When that job ended.")
+    triggered_by: Actor | None = Field(
+        None, description="Who requested that the schedule fires; null for its due times, and with access off."
+    )
 
 
 class NextTime(Model):
@@ -288,9 +293,12 @@ class NextQuery(Model):
 
 class ScheduleQuery(PageQuery):
     status: ScheduleStatus | None = Field(None, description="Only schedules with this status.")
-    name: str | None = Field(None, description="Only schedules with exactly this name.")
+    name: NameFilter = Field(
+        None, description="Only schedules with exactly this name or, with a `*` at the end, whose names begin with it."
+    )
     job_id: str | None = Field(None, description="Only schedules that repeat this job.")
     pipeline_id: str | None = Field(None, description="Only schedules of this pipeline.")
+    created_by: Who = Field(None, description="Only schedules that this token created: its id or its name.")
 
 
 class QueuedTask(Model):

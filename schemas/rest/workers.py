@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from schemas.access import Actor
 from schemas.model import Id, Model, Name, OrDefault, Timestamp
-from schemas.rest.lists import LabelQuery
+from schemas.rest.lists import LabelQuery, NameFilter, Who
 from schemas.specs import MAX_SLOTS, Capacity, Labels, Resources, WorkerType
 from schemas.states import WorkerProcessStatus, WorkerStatus
 
@@ -38,6 +39,9 @@ class RegisteredWorker(Model):
     drained: bool = Field(
         description="Whether it was drained over REST. That lasts, even over restarts, until the worker is resumed."
     )
+    drained_by: Actor | None = Field(
+        None, description="Who drained it over REST; null if it is not drained, and with access off."
+    )
     reserved_for: Id | None = Field(description="The task with large `resources` for which the worker is reserved.")
     has_agent: bool = Field(description="Whether it has an agent; without one it gets no work.")
     registered_at: Timestamp = Field(description="When it was registered.")
@@ -47,9 +51,12 @@ class RegisteredWorker(Model):
 class RegisteredWorkerQuery(LabelQuery):
     status: WorkerStatus | None = Field(None, description="Only workers with this status.")
     type: str | None = Field(None, description="Only workers of this type.")
-    name: str | None = Field(None, description="Only workers with exactly this name.")
+    name: NameFilter = Field(
+        None, description="Only workers with exactly this name or, with a `*` at the end, whose names begin with it."
+    )
     has_agent: bool | None = Field(None, description="Only workers with an agent, or without one.")
     drained: bool | None = Field(None, description="Only workers that were drained over REST, or that were not.")
+    drained_by: Who = Field(None, description="Only workers that this token drained: its id or its name.")
     reserved_for: str | None = Field(None, description="Only workers that are reserved for this task.")
 
 
@@ -95,8 +102,12 @@ class ManagedWorker(Model):
     stop_requested: Literal["drain", "force"] | None = Field(
         description="Which stop was requested over REST, `drain` or `force`; null if none was."
     )
+    stop_requested_by: Actor | None = Field(
+        None, description="Who requested the stop; null if that was not requested, and with access off."
+    )
     exit_code: int | None = Field(description="Its process's exit code; 128 + N when signal N ended it.")
     detail: str | None = Field(description="How the process ended, in words.")
+    created_by: Actor | None = Field(None, description="Who requested it; null with access off.")
     created_at: Timestamp = Field(description="When it was requested.")
     started_at: Timestamp | None = Field(description="When its process started.")
     stopped_at: Timestamp | None = Field(description="When its process ended.")
@@ -112,8 +123,11 @@ class ManagedWorkerState(Model):
 class ManagedWorkerQuery(LabelQuery):
     status: WorkerProcessStatus | None = Field(None, description="Only workers with this status.")
     type: str | None = Field(None, description="Only workers of this type.")
-    name: str | None = Field(None, description="Only workers with exactly this name.")
+    name: NameFilter = Field(
+        None, description="Only workers with exactly this name or, with a `*` at the end, whose names begin with it."
+    )
     provider: str | None = Field(None, description="Only workers of this provider.")
+    created_by: Who = Field(None, description="Only workers that this token requested: its id or its name.")
 
 
 class StopQuery(Model):

@@ -10,26 +10,33 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, TypeVar, Unpack
 
 import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
-from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch, encode_batch, wrap
-from schemas.events import EventData, LogChunk
+from schemas.cloudevents import BATCH_CONTENT_TYPE, CloudEvent, decode_batch
+from schemas.events import EventData
 from schemas.subjects import CONSUMERS, FEED, LOGS, STREAMS, Catalogue, ConsumerSpec, Owner, StreamSpec
+from shared.bus.admission import WORKERS, Admission
+from shared.bus.answers import is_answer
 from shared.bus.connection import Connection
 from shared.bus.consumer import Consumer, ConsumerOptions
 from shared.bus.declare import Declarations
 from shared.bus.errors import BusError
 from shared.bus.failures import Failures
+from shared.bus.foreign import Foreign, ForeignKind
+from shared.bus.gathering import Decode
 from shared.bus.lag import Lag
 from shared.bus.letters import Letters
+from shared.bus.log_index import LogIndex, open_log_index
 from shared.bus.logs import SETTLE, LogReader, Settle, has_log, logs_kept_since
 from shared.bus.metrics import BusMetrics
 from shared.bus.publish import DEADLINE, Publisher
+from shared.bus.reading import EventReader, EventStreamState, Pace
 from shared.errors import BusUnavailable, ConfigError
 from shared.telemetry import TRACEPARENT, Metrics, inject
 
@@ -73,9 +80,12 @@ class Bus:
 
     `url` may name several servers, separated by commas. `name` is the service's name, which decides which durable
     consumers it declares. `linger_ms` is how long its consumers wait after a batch. `ages` are the ages of messages in
-    streams where they differ from the catalogue's (None: no limit). While NATS is unavailable, `connected` is False,
-    every publish raises BusUnavailable, and consumers wait. Once NATS is available again, the
-    bus reconnects and consumers continue.
+    streams where they differ from the catalogue's (None: no limit). `ca` is the file of the authority
+    that signed the servers' certificates; with it, or with `tls://` in `url`, the bus uses TLS only. `credentials` is
+    the file of this user's credentials, for a NATS that asks for them. `inbox` names the user whose inboxes it hears,
+    by default `name`. Only a process that `declares` creates streams. While NATS is unavailable, `connected` is False,
+    every publish raises BusUnavailable, and consumers wait. Once NATS is available again, the bus reconnects and
+    consumers continue.
     """
 
     def __init__(
@@ -89,6 +99,10 @@ class Bus:
         linger_ms: float = 40,
         replicas: int = 1,
         ages: Mapping[StreamSpec, timedelta | None] | None = None,
+        ca: Path | None = None,
+        credentials: Path | None = None,
+        inbox: Sequence[str] = (),
+        declares: bool = True,
     ) -> None:
         self.name = name
         self.catalogue = Catalogue(namespace)
@@ -100,14 +114,19 @@ class Bus:
             name=f"{namespace}-{name}",
             start_deadline=start_deadline,
             metrics=BusMetrics(metrics),
+            ca=ca,
+            admission=Admission(credentials) if declares else Admission(credentials, WORKERS),
+            inbox=self.catalogue.inbox(*(inbox or [name])),
         )
         self._lag = Lag(self._connection, self.catalogue, metrics)
         streams = [_aged(spec, (ages or {}).get(spec, timedelta(seconds=spec.max_age))) for spec in STREAMS]
         self._declarations = Declarations(self._connection, self.catalogue, replicas=replicas, streams=streams)
         self._failures: dict[str, Failures] = {}
         """By durable name. They outlive a consumer object, which a leader makes anew for each term."""
-        self._publisher = Publisher(self._connection, self._declarations.streams_again)
+        missing = self._declarations.streams_again if declares else self._declarations.others_declare
+        self._publisher = Publisher(self._connection, missing)
         self._one_probe = asyncio.Lock()
+        self._events = EventStreamState(self._connection, self.catalogue)
 
     @property
     def connected(self) -> bool:
@@ -151,9 +170,20 @@ class Bus:
             await self._publisher.stop()
         await self._connection.stop()
 
+    @property
+    def foreign(self) -> Foreign:
+        """Counts what a worker's agent publishes that is not its own."""
+        return self._connection.metrics.foreign
+
     def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
         """Call `listener(connected)` at each disconnect and reconnect. Returns a function that removes the listener."""
         return self._connection.on_change(listener)
+
+    async def reconnect(self) -> None:
+        """Connect anew, so that the server sees new credentials. Does nothing while disconnected. Consumers and
+        subscriptions go on; core messages that arrive in between are lost.
+        """
+        await self._connection.reconnect()
 
     async def declare(self) -> None:
         """Declare all streams and this service's durable consumers. Idempotent, and safe to run concurrently.
@@ -219,10 +249,13 @@ class Bus:
 
         With `queue`, each message goes to one subscriber of that queue group. The subscription outlives reconnects, but
         messages published while disconnected are lost. An error of the callback is logged and counted, and the
-        subscription continues.
+        subscription continues. Answers of JetStream to publishes, which a worker may have sent anywhere, are dropped.
         """
 
         async def deliver(message: Msg) -> None:
+            if is_answer(message.data):
+                self.foreign.count(ForeignKind.ANSWER, None, detail=message.subject)
+                return
             try:
                 await callback(message.subject, message.data, message.reply)
             except Exception:
@@ -253,14 +286,10 @@ class Bus:
         spec: ConsumerSpec,
         handler: Callable[[list[T]], Awaitable[None]],
         *,
-        decode: Callable[[str, bytes], Sequence[T]],
+        decode: Decode[T],
         **options: Unpack[ConsumerOptions],
     ) -> Consumer[T]:
-        """As `consumer`, for any specification, with a decoder and the options of `Consumer`.
-
-        `decode(event_type, payload)` returns one item for each event in the message. It raises ValueError for a message
-        that it cannot decode.
-        """
+        """As `consumer`, for any specification, with a decoder and the options of `Consumer`."""
         self._lag.follow([spec])
         return Consumer(
             spec,
@@ -274,55 +303,72 @@ class Bus:
             **options,
         )
 
-    async def publish_log(self, chunk: LogChunk, *, source: str = "") -> None:
-        """Store one chunk of an execution's log. Publishing a chunk again is safe: the stream stores it once. Raises as
-        `publish`.
-        """
-        event = wrap(
-            chunk,
-            id=f"{chunk.execution_id}-{chunk.seq}",
-            source=source or f"/hodei/{self.name}",
-            time=datetime.now(UTC),
-        )
-        await self.publish(self.catalogue.logs(chunk.execution_id), encode_batch([event]), msg_id=f"log-{event.id}")
-
     def read_log(
         self,
         execution_id: str,
+        worker_id: str | None,
         *,
         after: int = 0,
         follow: bool = True,
         until_chunks: int | None = None,
         settle: Settle = SETTLE,
     ) -> LogReader:
-        """Read an execution's log, chunk by chunk; see `LogReader`. The caller closes it (`async with`)."""
+        """Read the log of an execution that is placed on a worker, chunk by chunk; see `LogReader`. The caller closes
+        it (`async with`)."""
         return LogReader(
             self._connection,
             self.catalogue,
             execution_id,
+            worker_id,
             after=after,
             follow=follow,
             until_chunks=until_chunks,
             settle=settle,
         )
 
+    def read_events(
+        self,
+        event_types: Sequence[str],
+        *,
+        after: int | None = None,
+        since: datetime | None = None,
+        follow: bool = True,
+        pace: Pace | None = None,
+    ) -> EventReader:
+        """Read the stored events of these types, and those to come; see `EventReader`."""
+        return EventReader(
+            self._connection,
+            self.catalogue,
+            self._events,
+            event_types,
+            after=after,
+            since=since,
+            follow=follow,
+            pace=pace,
+        )
+
+    async def log_index(self, execution_id: str, worker_id: str | None) -> LogIndex | None:
+        """Random access to the log of an execution that is placed on a worker; None if its chunks do not state their
+        place, or there are none. Raises BusUnavailable."""
+        return await open_log_index(self._connection, self.catalogue, execution_id, worker_id)
+
     def letters(self, owner: Owner) -> Letters:
         """The dead letters of one service's consumers."""
         return Letters(self._connection, self.catalogue, owner=owner)
 
-    async def has_log(self, execution_id: str) -> bool:
-        """Whether any chunk of an execution's log is stored. Raises BusUnavailable."""
-        return await has_log(self._connection, self.catalogue, execution_id)
+    async def has_log(self, execution_id: str, worker_id: str | None) -> bool:
+        """Whether any chunk is stored of the log of an execution that is placed on a worker. Raises BusUnavailable."""
+        return await has_log(self._connection, self.catalogue, execution_id, worker_id)
 
     async def logs_kept_since(self) -> datetime:
         """The time before which all logs have expired. Raises BusUnavailable."""
         return await logs_kept_since(self._connection, self.catalogue)
 
     async def delete_log(self, execution_id: str) -> None:
-        """Delete the stored chunks of an execution's log. Raises BusUnavailable."""
-        await self._connection.api(
-            f"STREAM.PURGE.{self.catalogue.stream(LOGS)}", {"filter": self.catalogue.logs(execution_id)}
-        )
+        """Delete the stored chunks of an execution's log, whichever worker wrote them. Raises BusUnavailable."""
+        purge = f"STREAM.PURGE.{self.catalogue.stream(LOGS)}"
+        for subject in self.catalogue.all_logs(execution_id):
+            await self._connection.api(purge, {"filter": subject})
 
 
 def _aged(spec: StreamSpec, age: timedelta | None) -> StreamSpec:

@@ -6,8 +6,11 @@ JetStream API. Not here: acknowledged publishing (`shared.bus.publish`), streams
 """
 
 import asyncio
+import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -16,10 +19,11 @@ from nats import errors as nats_errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
+from shared.bus.admission import Admission, Refusals, not_admitted, not_permitted
 from shared.bus.errors import BusError, TooLarge
 from shared.bus.metrics import BusMetrics
 from shared.bus.wire import WireClient, publish_lines, repeated_lines
-from shared.errors import BusUnavailable, Unavailable
+from shared.errors import BusUnavailable, ConfigError, NotPermitted, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +41,7 @@ PENDING_BYTES: Final = 64 << 20
 WRITE_BYTES: Final = 256 * 1024
 """`publish_all` collects messages into writes of about this size."""
 
+CA: Final = "HODEI_NATS_CA"
 STATUS: Final = "Status"
 DESCRIPTION: Final = "Description"
 NO_RESPONDERS: Final = "503"
@@ -46,8 +51,24 @@ Listener = Callable[[bool], None]
 RawCallback = Callable[[Msg], Awaitable[None]]
 
 
+class _NotAtEof(logging.Filter):
+    """Leaves out a warning about each TLS connection that the server closed: nats-py's protocol keeps the default of
+    plain text, which TLS ignores. `bus.disconnected` tells of it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("returning true from eof_received()")
+
+
+_NOT_AT_EOF: Final = _NotAtEof()
+
+
 class Connection:
-    """One connection to a NATS server or cluster (`url` may name several servers, separated by commas)."""
+    """One connection to a NATS server or cluster (`url` may name several servers, separated by commas).
+
+    It uses TLS only if one of them is `tls://…`, or with a `ca`: the file of the authority that signed the servers'
+    certificates. `admission` has this user's credentials, for servers that ask for them, and `inbox` is the beginning
+    of its inboxes.
+    """
 
     def __init__(
         self,
@@ -56,6 +77,9 @@ class Connection:
         name: str,
         start_deadline: float,
         metrics: BusMetrics,
+        ca: Path | None = None,
+        admission: Admission | None = None,
+        inbox: str = "_INBOX",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.metrics = metrics
@@ -63,8 +87,15 @@ class Connection:
         self._servers = [part.strip() for part in url.split(",") if part.strip()]
         self._name = name
         self._start_deadline = start_deadline
-        self._nc = WireClient()
+        self._ca = ca
+        self._nc = WireClient(
+            tls=ca is not None or any(server.startswith("tls://") for server in self._servers),
+            ca=ca,
+        )
+        self._admission = admission or Admission(None)
+        self._inbox = inbox
         self._listeners: list[Listener] = []
+        self.refusals = Refusals()
         self._last_error = ""
         self._away_told_at = float("-inf")
         self._stopping = False
@@ -80,7 +111,12 @@ class Connection:
         return self._nc.max_payload
 
     async def start(self) -> None:
-        """Connect; raises Unavailable when no server answers within the start deadline."""
+        """Connect. Raises Unavailable when no server answers or admits this user within the start deadline, and
+        ConfigError when the `ca` or the credentials are not usable."""
+        if self._ca:
+            self._check_ca()
+        logging.getLogger("asyncio").addFilter(_NOT_AT_EOF)
+        self._admission.check()
         try:
             async with asyncio.timeout(self._start_deadline):
                 await self._nc.connect(
@@ -92,6 +128,9 @@ class Connection:
                     ping_interval=PING_INTERVAL,
                     max_outstanding_pings=2,
                     pending_size=OUTBOUND_BYTES,
+                    inbox_prefix=self._inbox,
+                    user_jwt_cb=self._admission.jwt,
+                    signature_cb=self._admission.sign,
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnected,
                     reconnected_cb=self._on_reconnected,
@@ -100,13 +139,21 @@ class Connection:
         except TimeoutError:
             self._stopping = True
             await self._nc.close()
-            why = f"{self._last_error or 'no answer'}, tried for {self._start_deadline:g} s"
+            why = self._admission.hint(f"{self._last_error or 'no answer'}, tried for {self._start_deadline:g} s")
             raise Unavailable(f"NATS at {self._addresses()} ({why})") from None
         except nats_errors.Error as error:
             raise Unavailable(f"NATS at {self._addresses()} ({error})") from error
         self._started = True
         self.metrics.connected.set(1)
         log.info("bus.connected", url=self._url())
+
+    def _check_ca(self) -> None:
+        try:
+            _ = self._nc.ssl_context
+        except ssl.SSLError as error:  # an OSError, too
+            raise ConfigError(f"{CA}={self._ca}: should be certificates in PEM format") from error
+        except OSError as error:
+            raise ConfigError(f"{CA}={self._ca}: {error.strerror}") from error
 
     async def stop(self) -> None:
         """Flush pending messages, then close. Subscribers unsubscribe first."""
@@ -120,6 +167,12 @@ class Connection:
                 log.warning("bus.not_flushed", error=str(error) or repr(error))
         await self._nc.close()
         self.metrics.connected.set(0)
+
+    async def reconnect(self) -> None:
+        """Give up the connection and make a new one, with the credentials that there are now. Does nothing while
+        disconnected. What was sent before goes out first; core messages that arrive in between are lost.
+        """
+        await self._nc.force_reconnect()
 
     def on_change(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(connected)` at each disconnect and reconnect. Returns a function that removes the listener."""
@@ -188,11 +241,16 @@ class Connection:
         await self._nc.write(repeated_lines(subjects, payload))
 
     async def request(self, subject: str, payload: bytes, *, deadline: float) -> bytes:
-        """Send and wait for one answer; raises BusUnavailable when none comes within `deadline` seconds."""
+        """Send and wait for the payload of one answer. Raises as `ask` does."""
+        return (await self.ask(subject, payload, deadline=deadline)).data
+
+    async def ask(self, subject: str, payload: bytes, *, deadline: float) -> Msg:
+        """Send and wait for one answer. Raises BusUnavailable when none comes within `deadline` seconds, and
+        NotPermitted when this user may not send it."""
         if not self.connected:
             raise BusUnavailable("not connected to NATS")
         try:
-            return (await self._unless_broken(self._nc.request(subject, payload, timeout=deadline))).data
+            return await self._unless_broken(self._nc.request(subject, payload, timeout=deadline), subject)
         except nats_errors.NoRespondersError as error:
             raise BusUnavailable(f"{subject}: no service answers") from error
         except nats_errors.TimeoutError as error:
@@ -238,24 +296,31 @@ class Connection:
         except nats_errors.Error as error:
             raise BusUnavailable(f"flush: {error or repr(error)}") from error
 
-    async def _unless_broken(self, question: Coroutine[Any, Any, T]) -> T:
-        """Await an answer. Raises BusUnavailable as soon as the connection breaks, because no answer can come then."""
+    async def _unless_broken(self, question: Coroutine[Any, Any, T], subject: str = "") -> T:
+        """Await an answer. Raises BusUnavailable as soon as the connection breaks, and NotPermitted when NATS refuses
+        the publish to `subject`, because no answer can come then."""
         asking = asyncio.ensure_future(question)
-        broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        broken: asyncio.Future[BusUnavailable] = asyncio.get_running_loop().create_future()
 
         def note(_connected: bool) -> None:
             if not broken.done():
-                broken.set_result(None)
+                broken.set_result(BusUnavailable("disconnected from NATS"))
+
+        def note_refusal(refused: str) -> None:
+            if refused == subject.lower() and not broken.done():
+                broken.set_result(not_permitted(subject))
 
         forget = self.on_change(note)
+        forget_refusals = self.refusals.listen(note_refusal)
         either: set[asyncio.Future[Any]] = {asking, broken}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():
-                raise BusUnavailable("disconnected from NATS")
+                raise broken.result()
             return asking.result()
         finally:
             forget()
+            forget_refusals()
             broken.cancel()
             asking.cancel()
 
@@ -287,7 +352,10 @@ class Connection:
             listener(connected)
 
     async def _on_error(self, error: Exception) -> None:
-        before, self._last_error = self._last_error, str(error) or type(error).__name__
+        if self.refusals.take(error):
+            self.metrics.errors.labels(NotPermitted.__name__).inc()
+            return
+        before, self._last_error = self._last_error, self._why(error)
         self.metrics.errors.labels(type(error).__name__).inc()
         if self._started and not self._stopping:
             # While the server is unavailable each attempt fails alike: warn once, and count each time.
@@ -296,11 +364,18 @@ class Connection:
         if not self.connected and not self._stopping:
             self._tell_waiting()
 
+    def _why(self, error: Exception) -> str:
+        """A server that does not admit this process says so and closes at once. The reset may overtake what it says:
+        then the reason is that of the attempt before."""
+        if isinstance(error, ConnectionResetError) and not_admitted(self._last_error):
+            return self._last_error
+        return str(error) or type(error).__name__
+
     def _tell_waiting(self) -> None:
         now = self._clock()
         if now - self._away_told_at >= WAITING_TOLD:
             self._away_told_at = now
-            log.info("bus.waiting", url=self._addresses(), error=self._last_error)
+            log.info("bus.waiting", url=self._addresses(), error=self._admission.hint(self._last_error))
 
     async def _on_disconnected(self) -> None:
         if self._stopping or not self._started:

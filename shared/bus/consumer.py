@@ -19,7 +19,7 @@ process extends it several times while it handles them. Redeliveries are not fai
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Generic, TypedDict, TypeVar
 
@@ -32,7 +32,7 @@ from shared.bus.dead_letters import DeadLetters
 from shared.bus.declare import Declarations
 from shared.bus.errors import BusError
 from shared.bus.failures import Failures, groups
-from shared.bus.gathering import Gathering
+from shared.bus.gathering import Decode, Gathering
 from shared.bus.handling import Handling, Message, Stopping, trace_of
 from shared.bus.holding import Holding
 from shared.bus.metrics import ConsumerMetrics
@@ -67,7 +67,7 @@ class ConsumerOptions(TypedDict, total=False):
 
 
 class Consumer(Generic[T]):
-    """A durable consumer, run as a service. `T` is the type of the items that `decode(event_type, payload)` returns.
+    """A durable consumer, run as a service. `T` is the type of the items that `decode` returns.
 
     `linger_ms`: the pause after a batch of more than QUIET events, in which the next one gathers. `patient`: whether
     the patient events of the specification may wait at the moment. `yields`: the pause is at least so many times as
@@ -81,7 +81,7 @@ class Consumer(Generic[T]):
         spec: ConsumerSpec,
         handler: Callable[[list[T]], Awaitable[None]],
         *,
-        decode: Callable[[str, bytes], Sequence[T]],
+        decode: Decode[T],
         connection: Connection,
         publisher: Publisher,
         declarations: Declarations,

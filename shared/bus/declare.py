@@ -12,9 +12,10 @@ from typing import Any, Final
 import structlog
 
 from schemas.subjects import EVENTS, STREAMS, Catalogue, ConsumerSpec, StreamSpec
+from shared.bus.admission import CREDENTIALS
 from shared.bus.connection import Connection
 from shared.bus.errors import BusError
-from shared.errors import BusUnavailable, Unavailable
+from shared.errors import BusUnavailable, ConfigError, NotPermitted, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,8 @@ class Declarations:
     async def declare(self, consumers: Iterable[ConsumerSpec], *, deadline: float) -> None:
         """Declare all streams and these consumers. Safe to run concurrently with other services.
 
-        Raises Unavailable when JetStream does not answer within `deadline` seconds, BusError when it refuses.
+        Raises Unavailable when JetStream does not answer within `deadline` seconds, BusError when it refuses, and
+        ConfigError when the credentials are not those of a service that may declare them.
         """
         consumers = tuple(consumers)
         until = time.monotonic() + deadline
@@ -61,6 +63,10 @@ class Declarations:
                 for spec in consumers:
                     await self.consumer(spec)
                 return
+            except NotPermitted as error:
+                raise ConfigError(
+                    f"{CREDENTIALS}: these are another user's, or of an earlier version: {error}"
+                ) from error
             except BusUnavailable as error:
                 if time.monotonic() + RETRY_WAIT > until:
                     raise Unavailable(f"JetStream ({error})") from error
@@ -101,6 +107,11 @@ class Declarations:
             log.error("stream.missing")
             self._again = asyncio.create_task(self._patiently(), name="bus-declare-again")
         await asyncio.shield(self._again)
+
+    async def others_declare(self) -> None:
+        """Wait a moment after a publish found a stream missing, in a process that declares none: the services do."""
+        log.warning("stream.missing")
+        await asyncio.sleep(RETRY_WAIT)
 
     async def stop(self) -> None:
         if self._again is not None:

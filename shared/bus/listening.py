@@ -17,9 +17,10 @@ from schemas.events import EventData
 from shared.bus.bus import Bus, Subscription
 
 W = TypeVar("W")
-Read = Callable[[str, bytes, Collection[str]], Iterable[tuple[str, W]]]
-"""A function that decodes a message, from its event type, its payload and the ids of entities with a listener. It
-returns pairs of an entity's id and the value for its listeners. It raises MalformedEvents."""
+Read = Callable[[str, bytes, Collection[str], str | None], Iterable[tuple[str, W]]]
+"""A function that decodes a message, from its event type, its payload, the ids of entities with a listener, and the
+worker whose agent published it (None for a service). It returns pairs of an entity's id and the value for its
+listeners. It raises MalformedEvents."""
 
 UNHEARD_LIMIT: Final = 64
 """Events that one listener's queue holds; more are dropped."""
@@ -105,8 +106,8 @@ class Listening(Generic[W]):
         async with self._widening:
             for event_type in event_types:
                 if event_type not in self._wide:
-                    subject = self._bus.catalogue.event(event_type)
-                    self._subscriptions.append(await self._bus.subscribe(subject, self._hear))
+                    for subject in self._bus.catalogue.events(event_type):
+                        self._subscriptions.append(await self._bus.subscribe(subject, self._hear))
                     self._wide.add(event_type)
 
     @property
@@ -147,11 +148,13 @@ class Listening(Generic[W]):
             ids = [entity_id for entity_id in ids if entity_id.encode() in payload]
         if not ids:
             return
-        event_type = self._bus.catalogue.event_type(subject)
+        event_type, worker_id = self._bus.catalogue.event_type(subject), self._bus.catalogue.worker(subject)
         try:
-            for entity_id, heard in self._read(event_type, payload, ids):
+            for entity_id, heard in self._read(event_type, payload, ids, worker_id):
                 self.tell(entity_id, heard)
         except MalformedEvents as error:
+            if worker_id is not None:
+                return  # the durable consumers count what workers send
             _log.warning("listener.unreadable", event_type=event_type, error=str(error))
 
 
@@ -160,6 +163,8 @@ def listen(bus: Bus, *types: type[EventData]) -> Listening[EventData]:
     return Listening(bus, [kind.event_type for kind in types], _events)
 
 
-def _events(event_type: str, payload: bytes, _ids: Collection[str]) -> Iterator[tuple[str, EventData]]:
-    for event in decode_batch(event_type, payload):
+def _events(
+    event_type: str, payload: bytes, _ids: Collection[str], worker_id: str | None
+) -> Iterator[tuple[str, EventData]]:
+    for event in decode_batch(event_type, payload, worker_id):
         yield event.subject, event.data

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 import structlog
-from pydantic_core import to_json
 
 from schemas.cloudevents import MalformedEvents, decode_batch
 from schemas.events import LogChunk
@@ -20,7 +19,10 @@ from schemas.subjects import LOGS, Catalogue
 from shared.bus.connection import Connection
 from shared.bus.declare import NANOS
 from shared.bus.errors import BusError
+from shared.bus.foreign import ForeignKind
+from shared.bus.log_index import Messages
 from shared.bus.pull import Position, Pull
+from shared.bus.spans import Spans
 from shared.errors import BusUnavailable
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,8 @@ BATCH: Final = 16
 """Chunks that may be in flight to one viewer of one log; a chunk has some 64 KB, and a viewer may read many logs."""
 OUT_OF_ORDER: Final = 16
 """Chunks that are held back for an earlier one that may still arrive."""
+FOREIGN_AT_MOST: Final = 16
+"""Chunks of other workers after which a reader requests only those of the execution's own."""
 INACTIVE: Final = 60
 """Seconds without a pull after which the server deletes a reader's consumer."""
 NO_STREAM: Final = 10059
@@ -41,11 +45,13 @@ Settle = float | Callable[[], float]
 class LogReader:
     """An asynchronous iterator over the chunks of one execution's log, each once, in order of `seq`.
 
-    Chunks may be missing: the stream drops the oldest. `after` is the `seq` of the last chunk that the viewer already
-    has. With `follow`, the reader waits for more until it is closed, or until `finish(chunks)` has given the total and
-    the last chunk was read (or none came for `settle` seconds). Without `follow`, it ends after the stored chunks. A
-    wait may be cancelled (`async with asyncio.timeout(…)`) without loss. Raises BusUnavailable when a log that is over,
-    or not followed, cannot be read for `settle` seconds.
+    Only the chunks of the worker that the execution is placed on are read, and those that earlier versions stored on a
+    subject without a worker. Chunks that other workers published are counted and left out. Chunks may be missing: the
+    stream drops the oldest. `after` is the `seq` of the last chunk that the viewer already has. With `follow`, the
+    reader waits for more until it is closed, or until `finish(chunks)` has given the total and the last chunk was read
+    (or none came for `settle` seconds). Without `follow`, it ends after the stored chunks. A wait may be cancelled
+    (`async with asyncio.timeout(…)`) without loss. Raises BusUnavailable when a log that is over, or not followed,
+    cannot be read for `settle` seconds.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class LogReader:
         connection: Connection,
         catalogue: Catalogue,
         execution_id: str,
+        worker_id: str | None,
         *,
         after: int = 0,
         follow: bool = True,
@@ -62,6 +69,9 @@ class LogReader:
         self._connection = connection
         self._catalogue = catalogue
         self._execution_id = execution_id
+        self._worker_id = worker_id
+        self._foreign = 0
+        """How many chunks of other workers were left out."""
         self._after = after
         self._follow = follow
         self._total = until_chunks
@@ -73,7 +83,7 @@ class LogReader:
         self._drained = False
         self._started = False
         self._closed = False
-        self._seen: set[int] = set()
+        self._seen = Spans()
         self._newest = 0
         self._next = after + 1
         self._held: list[tuple[int, int, LogChunk]] = []
@@ -86,6 +96,10 @@ class LogReader:
             batch=BATCH,
             fresh=True,
         )
+
+    def skip_to(self, stream_seq: int) -> None:
+        """Read from this number of the stream on. The chunks that are stored before it must not be wanted."""
+        self._last_seq = stream_seq - 1
 
     def finish(self, chunks: int, *, settle: Settle | None = None) -> None:
         """Note that the log is over and has this many chunks. The reader waits `settle` seconds for missing ones."""
@@ -153,7 +167,7 @@ class LogReader:
         return self._settle if isinstance(self._settle, float | int) else self._settle()
 
     def _over(self) -> bool:
-        if self._total is not None and len(self._seen) >= self._total:
+        if self._total is not None and self._seen.count >= self._total:
             return True
         last_is_read = self._total is not None and self._newest >= self._total
         return self._drained and (last_is_read or not self._follow)
@@ -170,21 +184,38 @@ class LogReader:
         self._expected += 1
         self._last_seq = position.stream_seq
         self._drained = position.pending == 0
+        worker_id = self._catalogue.worker(raw.subject)
+        if worker_id not in (None, self._worker_id):
+            self._leave_out(worker_id)
+            return
         try:
             events = decode_batch(LogChunk.event_type, raw.data)
         except MalformedEvents as error:
-            log.warning("log_reader.chunk_unreadable", execution_id=self._execution_id, error=str(error))
+            metrics = self._connection.metrics
+            metrics.foreign.count(ForeignKind.UNREADABLE, worker_id, ids=[self._execution_id], detail=str(error))
             return
         for chunk in (event.data for event in events):
             if not isinstance(chunk, LogChunk):
                 continue
-            numbers = range(chunk.seq, chunk.seq + chunk.stands_for)
-            if not self._seen.issuperset(numbers):
-                self._seen.update(numbers)
-                self._newest = max(self._newest, numbers[-1])
-                if numbers[-1] > self._after:
-                    heapq.heappush(self._held, (chunk.seq, numbers[-1], chunk))
+            last = chunk.seq + chunk.stands_for - 1
+            if self._seen.add(chunk.seq, last):
+                self._newest = max(self._newest, last)
+                if last > self._after:
+                    heapq.heappush(self._held, (chunk.seq, last, chunk))
                     self._release()
+
+    def _leave_out(self, worker_id: str | None) -> None:
+        """Count a chunk of another worker. After a few of them only the chunks that count are requested, so that a
+        flood of others does not delay the viewer."""
+        self._connection.metrics.foreign.count(ForeignKind.LOG, worker_id, ids=[self._execution_id])
+        self._foreign += 1
+        if self._foreign == FOREIGN_AT_MOST:
+            self._pull.remake("foreign")
+
+    def _subjects(self) -> list[str]:
+        if self._foreign < FOREIGN_AT_MOST:
+            return self._catalogue.all_logs(self._execution_id)
+        return self._catalogue.own_logs(self._execution_id, self._worker_id)
 
     def _release(self) -> None:
         """Release the next chunks, also over a gap once the missing chunk is not expected any more."""
@@ -213,7 +244,7 @@ class LogReader:
                 "stream_name": self._stream,
                 "config": {
                     "name": name,
-                    "filter_subject": self._catalogue.logs(self._execution_id),
+                    "filter_subjects": self._subjects(),
                     "ack_policy": "none",
                     "replay_policy": "instant",
                     "inactive_threshold": INACTIVE * NANOS,
@@ -243,10 +274,12 @@ class LogReader:
             log.debug("log_reader.left_behind", consumer=self._consumer)
 
 
-async def has_log(connection: Connection, catalogue: Catalogue, execution_id: str) -> bool:
-    """Whether any chunk of an execution's log is stored. Raises BusUnavailable."""
-    last = {"last_by_subj": catalogue.logs(execution_id)}
-    return bool(await connection.request(f"$JS.API.DIRECT.GET.{catalogue.stream(LOGS)}", to_json(last), deadline=5))
+async def has_log(connection: Connection, catalogue: Catalogue, execution_id: str, worker_id: str | None) -> bool:
+    """Whether any chunk is stored of the log of an execution that is placed on a worker. Raises BusUnavailable."""
+    for subject in catalogue.own_logs(execution_id, worker_id):
+        if await Messages(connection, catalogue.stream(LOGS), subject).last() is not None:
+            return True
+    return False
 
 
 async def logs_kept_since(connection: Connection, catalogue: Catalogue) -> datetime:

@@ -6,6 +6,8 @@ costs twice as much as an increment. Consumer lag as the server reports it is in
 
 from prometheus_client import Counter
 
+from shared.bus.foreign import Foreign
+from shared.errors import NotPermitted
 from shared.telemetry import SIZES, Metrics
 
 
@@ -13,11 +15,13 @@ class BusMetrics:
     """The bus's metrics inside one process's registry."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self.foreign = Foreign(metrics)
         self.connected = metrics.gauge("bus_connected", "1 while connected to NATS.")
         self.reconnects = metrics.counter("bus_reconnects_total", "Reconnects to NATS.")
         self.errors = metrics.counter(
             "bus_errors_total", "Errors that the NATS client reported through its error callback.", ["kind"]
         )
+        self.errors.labels(NotPermitted.__name__)  # from the start, so that the first one is seen to be new
         self.callback_failures = metrics.counter(
             "bus_callback_failures_total", "Core NATS messages whose callback raised.", ["subject"]
         )
@@ -74,6 +78,7 @@ class ConsumerMetrics:
     def __init__(self, bus: BusMetrics, durable: str) -> None:
         self._events = bus.events
         self._renewals = bus.pull_renewals
+        self.foreign = bus.foreign
         self._durable = durable
         self._by_type: dict[str, Counter] = {}
         self.delivery_seconds = bus.delivery_seconds.labels(durable)

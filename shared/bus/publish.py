@@ -17,9 +17,10 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
+from shared.bus.admission import not_permitted
 from shared.bus.connection import NO_RESPONDERS, STATUS, Connection
 from shared.bus.errors import BusError, TooLarge
-from shared.errors import BusUnavailable
+from shared.errors import BusUnavailable, NotPermitted
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ class _Attempt:
     """One message in flight, and the token that its acknowledgement carries."""
 
     token: str
+    subject: str
     answer: asyncio.Future[Msg]
     sent: bool = False
     refused: BusError | None = None
@@ -53,11 +55,11 @@ class Publisher:
     def __init__(self, connection: Connection, declare: Callable[[], Awaitable[None]]) -> None:
         self._connection = connection
         self._declare = declare
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._waiting: dict[str, _Attempt] = {}
         self._tokens = itertools.count()
         self._inbox = ""
         self._subscription: RawSubscription | None = None
-        self._forget: Callable[[], None] = lambda: None
+        self._forget: list[Callable[[], None]] = []
         self._problem: str | None = None
         self._tried = float("-inf")
 
@@ -74,10 +76,14 @@ class Publisher:
     async def start(self) -> None:
         self._inbox = self._connection.new_inbox()
         self._subscription = await self._connection.subscribe(f"{self._inbox}.*", self._on_ack)
-        self._forget = self._connection.on_change(self._on_change)
+        self._forget = [
+            self._connection.on_change(self._on_change),
+            self._connection.refusals.listen(self._on_not_permitted),
+        ]
 
     async def stop(self) -> None:
-        self._forget()
+        for forget in self._forget:
+            forget()
         self._on_change(False)
         if self._subscription is not None:
             await self._connection.release(self._subscription)
@@ -95,7 +101,8 @@ class Publisher:
         the message (or had already stored one with this `msg_id` within its duplicate window).
 
         Awaiting raises BusUnavailable while disconnected, when the connection breaks, and after `deadline` seconds. The
-        message may have been stored then: publish it again with the same `msg_id`.
+        message may have been stored then: publish it again with the same `msg_id`. It raises NotPermitted when this
+        user may not publish to the subject.
         """
         message = _Message(subject, payload, {MSG_ID: msg_id, **headers} if headers else {MSG_ID: msg_id})
         return self._stored(message, self._begin(message), perf_counter(), deadline)
@@ -111,6 +118,9 @@ class Publisher:
             metrics.publish_failures.inc()
             self._note(f"not acknowledged within {deadline:g} s")
             raise BusUnavailable(f"{message.subject}: not acknowledged within {deadline:g} s") from None
+        except NotPermitted:  # NATS stores what it lets this user publish
+            metrics.publish_failures.inc()
+            raise
         except BusUnavailable as error:
             metrics.publish_failures.inc()
             self._note(str(error))
@@ -121,8 +131,8 @@ class Publisher:
 
     def _begin(self, message: _Message) -> _Attempt:
         token = f"{next(self._tokens):x}"
-        attempt = _Attempt(token, asyncio.get_running_loop().create_future())
-        self._waiting[token] = attempt.answer
+        attempt = _Attempt(token, message.subject, asyncio.get_running_loop().create_future())
+        self._waiting[token] = attempt
         try:
             attempt.sent = self._connection.publish_now(
                 message.subject, message.payload, reply=f"{self._inbox}.{token}", headers=message.headers
@@ -162,15 +172,21 @@ class Publisher:
             log.info("bus.stores_again")
 
     async def _on_ack(self, message: Msg) -> None:
-        future = self._waiting.get(message.subject[len(self._inbox) + 1 :])
-        if future is not None and not future.done():
-            future.set_result(message)
+        attempt = self._waiting.get(message.subject[len(self._inbox) + 1 :])
+        if attempt is not None and not attempt.answer.done():
+            attempt.answer.set_result(message)
+
+    def _on_not_permitted(self, subject: str) -> None:
+        """Fail the messages in flight to this subject, which is in lower case: they are not acknowledged."""
+        for attempt in self._waiting.values():
+            if attempt.subject.lower() == subject and not attempt.answer.done():
+                attempt.answer.set_exception(not_permitted(attempt.subject))
 
     def _on_change(self, connected: bool) -> None:
         """Fail the messages in flight: their acknowledgements cannot arrive after a disconnect."""
         if connected:
             return
         self._problem = None
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(BusUnavailable("disconnected from NATS"))
+        for attempt in self._waiting.values():
+            if not attempt.answer.done():
+                attempt.answer.set_exception(BusUnavailable("disconnected from NATS"))

@@ -6,7 +6,11 @@ tests of this module play the server, and show each fault on nats-py's own clien
 """
 
 import asyncio
+import ssl
+import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import structlog
 from nats import errors as nats_errors
@@ -18,11 +22,93 @@ from shared.errors import BusUnavailable
 
 log = structlog.get_logger(__name__)
 
+ENDED: Final = frozenset(
+    f"{whose} authentication {how}" for whose in ("user", "account") for how in ("expired", "revoked")
+)
+"""The errors with which a server ends the connection of a user whose credentials are no longer good."""
+
+KEPT_OPEN: Final = (
+    "permissions violation",
+    "invalid subject",
+    "invalid publish subject",
+    "maximum subscriptions exceeded",
+)
+"""How the errors begin after which a server keeps the connection open."""
+
+
+class CredentialsEnded(nats_errors.Error):
+    """The server closed the connection because the user's credentials expired or were `revoked`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.revoked = reason.endswith("revoked")
+
 
 class WireClient(Client):
-    """nats-py's client with two changes: it recovers from two faults after which nats-py stops reading, and it sends
-    ready-made protocol lines.
+    """nats-py's client with five changes: it recovers from two faults after which nats-py stops reading, it connects
+    again after each error of the server, it closes connections to which it is not admitted, it insists on TLS, and it
+    sends ready-made protocol lines.
+
+    With `tls`, it speaks to servers by TLS only. `ca` is the file of the authority that has signed the servers'
+    certificates, by default those that the system trusts.
     """
+
+    def __init__(self, *, tls: bool = False, ca: Path | None = None) -> None:
+        super().__init__()
+        self._tls = tls
+        self._ca = ca
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """As nats-py's, but read from the file at each connect, so that a new authority needs no restart. Raises
+        OSError."""
+        return ssl.create_default_context(cafile=self._ca)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """As nats-py's, but a connection that should use TLS uses it, or fails, and `max_payload` is that of the
+        newest INFO.
+
+        nats-py 2.16: it speaks plain text, even to `tls://`, to a server that does not say that it requires TLS, as
+        whoever stands between the two can make it look; and it reads `max_payload` only when it connects. Can go when
+        nats-py refuses the first, and reads that from each INFO.
+        """
+        if self._tls and initial_connection:
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise nats_errors.SecureConnWantedError
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+        limit = info.get("max_payload")
+        if isinstance(limit, int):
+            self._max_payload = limit
+
+    async def _process_connect_init(self) -> None:
+        """As nats-py's, but closes the connection when the server does not admit this user.
+
+        nats-py 2.16: it stays open, without an owner, for each of the attempts that follow. Can go when nats-py closes
+        it.
+        """
+        try:
+            await super()._process_connect_init()
+        except Exception:
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]  # nats-py left it so
+            raise
+
+    async def _process_err(self, err_msg: str) -> None:
+        """As nats-py's, but reconnects after each error with which the server closes the connection, with whatever
+        credentials there are then. The error callback gets the error, as CredentialsEnded if it is about those.
+
+        nats-py 2.16: the client closes for ever. Can go when nats-py reconnects after every error, as the Go client
+        does.
+        """
+        reason = err_msg.strip("'").lower()
+        error = CredentialsEnded(reason) if reason in ENDED else nats_errors.Error(f"nats: {reason}")
+        await self._error_cb(error)
+        if reason.startswith(KEPT_OPEN):
+            return
+        if self._current_server is not None:
+            self._current_server.last_attempt = time.monotonic()  # nats-py then waits before it tries this one again
+        await self._process_op_err(error)
 
     @property
     def deaf(self) -> bool:

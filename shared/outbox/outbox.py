@@ -36,6 +36,9 @@ class OutboxTransaction(Transaction):
         """The trace contexts given for single events, by the `id()` of the event in `emitted`."""
         self.committed: list[Callable[[], None]] = []
         self.closing: list[Call] = []
+        self.entities: list[str] = []
+        """The ids of what is changed without an event, for the audit log."""
+        self.is_change = self.is_failure = False
 
     def close_with(self, query: str, *args: object) -> None:
         """Run a query at the end of the transaction, in one statement with the other closing queries and the insert of
@@ -57,6 +60,17 @@ class OutboxTransaction(Transaction):
     def on_commit(self, deed: Callable[[], None]) -> None:
         """Call `deed` once the transaction is committed: to write a span, for example."""
         self.committed.append(deed)
+
+    def changes(self, *entities: str) -> None:
+        """Note, for the audit log, that this transaction changes these entities, where no event of it says so."""
+        self.is_change = True
+        self.entities.extend(entities)
+
+    def fails(self, *entities: str) -> None:
+        """Note, for the audit log, that the request fails although an earlier transaction of it has changed these
+        entities: this one takes the change back, or the change may be incomplete."""
+        self.is_failure = True
+        self.entities.extend(entities)
 
 
 _Tx = TypeVar("_Tx", bound=OutboxTransaction)
@@ -87,6 +101,7 @@ class Outbox:
         self._id = new_id()
         self._source = f"/hodei/{source}"
         self._insert = load_queries("shared.outbox")["insert_outbox"]
+        self._before_close: list[Callable[[OutboxTransaction], None]] = []
         self.relay = Relay(
             database,
             bus,
@@ -126,6 +141,10 @@ class Outbox:
         # The sender looks the handler up by the events' type, so that it is given events of `kind` only.
         self.relay.sender.undeliverable[kind.event_type] = cast("Undeliverable", handler)
 
+    def before_close(self, deed: Callable[[OutboxTransaction], None]) -> None:
+        """Call `deed` with each transaction before its last statement, to which it may add queries (`close_with`)."""
+        self._before_close.append(deed)
+
     @overload
     def transaction(self) -> AbstractAsyncContextManager[OutboxTransaction]: ...
 
@@ -145,12 +164,14 @@ class Outbox:
     async def _transaction(self, kind: type[_Tx]) -> AsyncIterator[_Tx]:
         async with self.database.transaction_as(kind) as transaction:
             yield transaction
+            for deed in self._before_close:
+                deed(transaction)
             rows = await self._close(transaction)
         if rows:
             self.relay.feed(rows)
-        for deed in transaction.committed:
+        for committed in transaction.committed:
             try:
-                deed()
+                committed()
             except Exception:  # noqa: BLE001  # the transaction is committed, so its caller must not see this error
                 _log.exception("outbox.after_commit_failed")
         if rows:

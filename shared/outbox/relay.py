@@ -9,6 +9,7 @@ flight at a time, and rows that wait meanwhile are merged into the next one (`sh
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
 from typing import Any, Final
 
 import structlog
@@ -170,11 +171,12 @@ class Relay(Loop):
         self._signal()
 
     def _send_all(self, messages: Sequence[Message]) -> None:
+        # Sent in contexts of their own: messages do not belong to the request that happened to feed the relay.
         for message in messages:
             stored = self.sender.begin(message)
             self._busy.add(message.event_type)
             self._in_flight.update(row.id for row in message.rows)
-            task = asyncio.create_task(self._send(message, stored))
+            task = asyncio.create_task(self._send(message, stored), context=Context())
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
@@ -229,7 +231,7 @@ class Relay(Loop):
             return
         self._behind = True
         _log.info("outbox.behind", reason=reason)
-        self._recovery = asyncio.create_task(self._recover())
+        self._recovery = asyncio.create_task(self._recover(), context=Context())
 
     async def _recover(self) -> None:
         pause = 0.05

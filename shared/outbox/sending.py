@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from schemas.cloudevents import CloudEvent, decode_batch, encode_batch
 from schemas.events import EventData
 from schemas.subjects import Catalogue
-from shared.errors import BusUnavailable, MessageTooLarge
+from shared.errors import BusUnavailable, MessageTooLarge, NotPermitted
 from shared.outbox.messages import HEAD_ROOM, MERGE_LIMIT, Message
 from shared.telemetry import Metrics
 
@@ -86,9 +86,9 @@ class Sender:
         """
         try:
             await self._store(message, stored)
-        except BusUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001  # one message that cannot be sent must not hold up the others
+        except Exception as error:  # one message that cannot be sent must not hold up the others
+            if isinstance(error, BusUnavailable) and not isinstance(error, NotPermitted):
+                raise
             rows = [row.id for row in message.rows]
             self._refused.update(rows)
             self._refused_until = asyncio.get_running_loop().time() + REFUSED_PAUSE

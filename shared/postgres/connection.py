@@ -4,12 +4,15 @@
 """
 
 import re
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import orjson
+
+from shared.errors import ConfigError
 
 Record = asyncpg.Record
 
@@ -55,6 +58,22 @@ def address(dsn: str) -> str:
     if servers := url.netloc.rpartition("@")[2]:
         return servers if re.search(r":\d+$", servers) else f"{servers}:5432"
     return parse_qs(url.query).get("host", ["localhost"])[0]
+
+
+def check_certificates(dsn: str) -> None:
+    """Raise ConfigError if a file that the address names for TLS (`sslrootcert`, `sslcert`, `sslkey`) is not usable:
+    asyncpg reports that as if the server did not answer."""
+    options = parse_qs(urlsplit(dsn).query)
+    for name in ("sslrootcert", "sslcert", "sslkey"):
+        for path in options.get(name, []):
+            try:
+                with open(path, "rb"):
+                    if name == "sslrootcert":
+                        ssl.create_default_context(cafile=path)
+            except ssl.SSLError as error:  # an OSError, too
+                raise ConfigError(f"DATABASE_URL: {name}={path} should be certificates in PEM format") from error
+            except OSError as error:
+                raise ConfigError(f"DATABASE_URL: {name}={path}: {error.strerror}") from error
 
 
 async def teach_json(connection: "RawConnection") -> None:

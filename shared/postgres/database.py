@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from shared.errors import ConfigError, Unavailable
-from shared.postgres.connection import PROOF_DEADLINE, Connection, Record, address, teach_json
+from shared.postgres.connection import PROOF_DEADLINE, Connection, Record, address, check_certificates, teach_json
 from shared.postgres.errors import HOPELESS, is_away, raise_if_away
 from shared.postgres.metrics import PoolMetrics
 from shared.postgres.transaction import Block, PoolTransaction, Session, Transaction, Tx
@@ -68,7 +68,9 @@ class Database:
         """Whether a write was refused, and no check has written successfully since."""
 
     async def start(self) -> None:
-        """Connect, trying until the start deadline. Raises Unavailable, or ConfigError for a wrong address or login."""
+        """Connect, trying until the start deadline. Raises Unavailable, or ConfigError for a wrong address, login or
+        certificate."""
+        check_certificates(self._dsn)
         give_up = time.monotonic() + self._start_deadline
         pause = 0.05
         while True:
@@ -76,13 +78,14 @@ class Database:
                 self._pool = await self._create_pool()
                 return
             except HOPELESS as error:
-                raise ConfigError(f"DATABASE_URL: {str(error).strip() or type(error).__name__}") from error
+                raise ConfigError(f"DATABASE_URL: {_first_line(error)}") from error
             except Exception as error:
                 if not is_away(error):
                     raise
                 if time.monotonic() + pause > give_up:
-                    raise Unavailable(f"database at {address(self._dsn)}") from error
-                _log.info("database.waiting", error=str(error) or type(error).__name__)
+                    why = f"{_first_line(error)}, tried for {self._start_deadline:g} s"
+                    raise Unavailable(f"database at {address(self._dsn)} ({why})") from error
+                _log.info("database.waiting", error=_first_line(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
@@ -105,6 +108,14 @@ class Database:
             return await Transaction(connection).fetch(query, *args)
         finally:
             await self.release(connection)
+
+    async def fetch_planned(self, query: str, *args: object) -> list[Record]:
+        """As `fetch`, for a query whose best plan depends on its values: of a status that few rows have, the index is
+        read; of one that most have, the newest rows. Left to itself, PostgreSQL chooses one plan for all values after
+        some executions."""
+        async with self.transaction() as tx:
+            await tx.execute("set local plan_cache_mode = force_custom_plan")
+            return await tx.fetch(query, *args)
 
     async def fetch_one(self, query: str, *args: object) -> Record | None:
         """As `Transaction.fetch_one`, in a transaction of its own."""
@@ -242,6 +253,11 @@ class Database:
             )
         except TimeoutError:  # the pool has closed it, and the caller got its statement's error
             _log.warning("database.connection_replaced")
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without the hints on further lines."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 Runner = Database | Transaction

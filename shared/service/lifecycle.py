@@ -19,6 +19,7 @@ import uvloop
 
 from shared.errors import ConfigError, HodeiError
 from shared.process import lifeline
+from shared.process.secrecy import hide_process
 from shared.service import settings
 from shared.service.loop import Counts as Counts
 from shared.service.loop import Loop as Loop
@@ -79,6 +80,7 @@ def main(settings_class: type[S], build: Callable[[S], Sequence[Service]]) -> No
     stop, 2 when the configuration is unusable, 1 after any other error.
     """
     name = settings_class.service
+    hide_process()
     try:
         loaded = settings.load(settings_class)
     except ConfigError as error:

@@ -9,10 +9,19 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Annotated, ClassVar, Final, Literal, TypeVar, get_args
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -23,6 +32,7 @@ from schemas.variables import unknown_variables
 from schemas.words import what_would_be_right
 from shared.errors import ConfigError
 from shared.origins import LOOPBACK, Hosts, Origins, read_host
+from shared.proxies import Proxies
 from shared.retention_settings import DAY, HOUR, age
 
 LONGEST_VALUE: Final = 80
@@ -57,6 +67,11 @@ def _servers(urls: str) -> str:
     return urls
 
 
+def _all_with_password(urls: str) -> bool:
+    """Whether each server's URL carries a user and password, or a token."""
+    return all((parts := address(url, "nats", "tls")) is not None and parts.username for url in urls.split(","))
+
+
 def _listening_host(host: str) -> str:
     try:
         ip_address(host)
@@ -89,6 +104,31 @@ def _hosts(listed: str) -> str:
     return listed
 
 
+def _public(url: str) -> str:
+    parts = address(url, "http", "https")
+    if parts is None or parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("should be an address like https://hodei.example.org/hodei, without a password and a query")
+    return url.strip().rstrip("/")
+
+
+def _proxies(listed: str) -> str:
+    Proxies(listed)
+    return listed
+
+
+def _access(auth: Literal["on", "off"] | None, given: ValidationInfo) -> Literal["on", "off"]:
+    """Off is the default where only this machine can reach the service; elsewhere it has to be chosen."""
+    if auth is not None:
+        return auth
+    host = read_host(f"[{text}]" if ":" in (text := str(given.data.get("host", ""))) else text)
+    if host is None or host.is_loopback:  # a host that is not valid has an error of its own
+        return "off"
+    raise ValueError(
+        f"should be on, so that requests need a token, or off: it has no default with HODEI_HOST={text}, "
+        "which other machines may reach"
+    )
+
+
 def _namespace(name: str) -> str:
     return Catalogue(name).namespace
 
@@ -116,6 +156,8 @@ class BusSettings(ProcessSettings):
     nats_url: Annotated[str, AfterValidator(_servers)] = Field(
         default="nats://127.0.0.1:4222", validation_alias="NATS_URL"
     )
+    nats_ca: Path | None = Field(default=None, validation_alias="HODEI_NATS_CA")
+    nats_credentials: Path | None = Field(default=None, validation_alias="HODEI_NATS_CREDENTIALS")
     namespace: Annotated[str, AfterValidator(_namespace)] = Field(default="hodei", validation_alias="HODEI_NAMESPACE")
     linger_ms: int = Field(default=40, ge=0, le=1000, validation_alias="HODEI_LINGER_MS")
     stream_replicas: int = Field(default=1, ge=1, le=5, validation_alias="HODEI_STREAM_REPLICAS")
@@ -150,17 +192,41 @@ class HttpSettings(ProcessSettings):
         default=LOOPBACK, validation_alias="HODEI_CORS_ORIGINS"
     )
     allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(default="", validation_alias="HODEI_ALLOWED_HOSTS")
+    public_url: Annotated[str, AfterValidator(_public)] | None = Field(
+        default=None, validation_alias="HODEI_PUBLIC_URL"
+    )
+    tls_cert: Path | None = Field(default=None, validation_alias="HODEI_TLS_CERT")
+    tls_key: Path | None = Field(default=None, validation_alias="HODEI_TLS_KEY")
     limit_body: int = Field(
         default=1 << 20,
         ge=1024,
         le=64 << 20,
         validation_alias=AliasChoices("HODEI_LIMIT_BODY", "HODEI_BODY_LIMIT"),  # the second is the older name
     )
+    trusted_proxies: Annotated[str, AfterValidator(_proxies)] = Field(
+        default="", validation_alias="HODEI_TRUSTED_PROXIES"
+    )
+
+    @property
+    def public_path(self) -> str:
+        """The path of `public_url`, below which a proxy serves this service: `/hodei`, or nothing."""
+        return urlsplit(self.public_url or "").path
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            both = ("HODEI_TLS_CERT", "HODEI_TLS_KEY")
+            given, missing = both if self.tls_cert else reversed(both)
+            raise ValueError(f"{given} is set, so {missing} should be, too")
+        return self
 
 
 class ServiceSettings(BusSettings, HttpSettings):
     """The settings of the three services: the bus, HTTP, the database, and the lease of a worker."""
 
+    auth: Annotated[Literal["on", "off"] | None, AfterValidator(_access)] = Field(
+        default=None, validate_default=True, validation_alias="HODEI_AUTH"
+    )
     database_url: Annotated[str, AfterValidator(_database)] = Field(
         default="postgresql://hodei:hodei@127.0.0.1:5432/hodei", validation_alias="DATABASE_URL"
     )
@@ -171,7 +237,26 @@ class ServiceSettings(BusSettings, HttpSettings):
     retention_idempotency_keys: Annotated[timedelta | None, BeforeValidator(age(DAY))] = Field(
         default=DAY, validation_alias="HODEI_RETENTION_IDEMPOTENCY_KEYS"
     )
+    retention_audit: Annotated[timedelta | None, BeforeValidator(age(HOUR))] = Field(
+        default=timedelta(days=365), validation_alias="HODEI_RETENTION_AUDIT"
+    )
     lease_seconds: float = Field(default=15.0, ge=1, le=3600, validation_alias="HODEI_LEASE_SECONDS")
+
+    @model_validator(mode="after")
+    def _bus_asks_for_credentials(self) -> Self:
+        """The services learn of tokens over the bus, so with access on it may not be open to everyone."""
+        if self.access_on and self.nats_credentials is None and not _all_with_password(self.nats_url):
+            raise ValueError(
+                "HODEI_AUTH is on, so HODEI_NATS_CREDENTIALS should be set (docs/access.md), or NATS_URL should carry "
+                "the user and password, or the token, of a NATS of your own: whoever reaches a NATS that asks for "
+                "nothing can make tokens"
+            )
+        return self
+
+    @property
+    def access_on(self) -> bool:
+        """Whether requests need a token."""
+        return self.auth == "on"
 
 
 S = TypeVar("S", bound=ProcessSettings)
@@ -195,13 +280,19 @@ def check(several: Sequence[type[ProcessSettings]]) -> None:
 
 def _read(settings: type[S]) -> tuple[S | None, list[str]]:
     """The settings, or None and the errors in their variables."""
-    texts = sorted(name for name in _variables(settings) if not name.endswith("_DIR"))  # a path is bytes
+    fields = zip(_variables(settings), settings.model_fields.values(), strict=True)
+    texts = sorted(name for name, field in fields if not _is_path(field))
     if garbled := [name for name in texts if not _is_utf8(os.environ.get(name, ""))]:
         return None, [f"{name}: should be text in UTF-8" for name in garbled]
     try:
         return settings(), []
     except ValidationError as error:
         return None, [_fault(settings, item) for item in error.errors()]
+
+
+def variables_of(settings: type[ProcessSettings]) -> list[tuple[str, str]]:
+    """The variable and the field of each setting."""
+    return [(_names(name, field)[0], name) for name, field in settings.model_fields.items()]
 
 
 def _variables(settings: type[ProcessSettings]) -> Iterator[str]:
@@ -222,6 +313,11 @@ def _names(name: str, field: FieldInfo) -> list[str]:
     return [alias if isinstance(alias, str) else name.upper()]
 
 
+def _is_path(field: FieldInfo) -> bool:
+    """Whether a field is a path, which is bytes."""
+    return Path in (field.annotation, *get_args(field.annotation))
+
+
 def _is_utf8(value: str) -> bool:
     """Whether a value was valid UTF-8. Python decodes other bytes to lone surrogates (PEP 383)."""
     return not any("\udc80" <= character <= "\udcff" for character in value)
@@ -229,7 +325,9 @@ def _is_utf8(value: str) -> bool:
 
 def _fault(settings: type[ProcessSettings], error: ErrorDetails) -> str:
     """One clause of the error: the variable, its value unless that may be secret, and the right form."""
-    name = str(error["loc"][0]) if error["loc"] else ""
+    if not error["loc"]:  # of several variables together
+        return on_one_line(what_would_be_right(error))
+    name = str(error["loc"][0])
     fields = settings.model_fields
     field = next((field for field in fields if name in (field, *_names(field, fields[field]))), None)
     variable = _variable(field, fields[field]) if field else name

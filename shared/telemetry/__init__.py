@@ -4,6 +4,7 @@ Other packages import from here; the modules inside are private.
 """
 
 from shared.telemetry.event_loop import EventLoopLag
+from shared.telemetry.line_pace import LinePace
 from shared.telemetry.log_output import LogOutput
 from shared.telemetry.logging import configure_logging
 from shared.telemetry.metrics import SIZES, Declared, Metrics
@@ -29,6 +30,7 @@ __all__ = [
     "Attribute",
     "Declared",
     "EventLoopLag",
+    "LinePace",
     "LogOutput",
     "Metrics",
     "SpanKind",

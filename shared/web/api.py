@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from aiohttp_apispec import docs, json_schema, querystring_schema
 
+from schemas.access import Role
 from schemas.ids import is_id
 from schemas.model import Model
 from shared.errors import NotFound
@@ -54,6 +55,8 @@ class Api:
     Undeclared query parameters are refused. `kind` is the word for the resource of an `{id}`, if it is not the singular
     of the path's part before it.
 
+    A route needs the role `viewer` if it is a GET and `operator` otherwise, unless `role` names another.
+
     A `system` api holds the service's own routes (health, metrics): always answered, never limited, and not strict
     about the query.
     """
@@ -66,6 +69,10 @@ class Api:
         self.routes: list[web.RouteDef] = []
         self.kinds: dict[tuple[str, str], RequestKind] = {}
         """What requests other than reads count as, by method and path."""
+        self.roles: dict[tuple[str, str], Role | None] = {}
+        """The role that a request needs while access is on, by method and path; None for a public route."""
+        self.of_sessions: set[tuple[str, str]] = set()
+        """The routes that take a session's cookie in place of a token, by method and path."""
 
     def get(
         self,
@@ -76,9 +83,14 @@ class Api:
         query: type[object] | None = None,
         description: str = "",
         problems: Sequence[int] = (),
+        role: Role | None = None,
+        public: bool = False,
     ) -> Callable[[H], H]:
-        """A GET route, with HEAD. `problems` are error statuses beside those that the declaration implies."""
-        return self._route("GET", path, summary, answers, None, query, description, problems, creates=False)
+        """A GET route, with HEAD. `problems` are error statuses beside those that the declaration implies. With
+        `public`, it needs no token."""
+        return self._route(
+            "GET", path, summary, answers, None, query, description, problems, creates=False, role=role, public=public
+        )
 
     def post(
         self,
@@ -92,12 +104,18 @@ class Api:
         problems: Sequence[int] = (),
         creates: bool = False,
         raw: bool = False,
+        role: Role | None = None,
+        session: bool = False,
     ) -> Callable[[H], H]:
         """A POST route. With `creates`, `Idempotency-Key` is documented (the handler honours it with
         `idempotent`) and a 201 carries `Location`. With `raw`, `body` only documents the body: the handler gets its
-        bytes and decodes them itself.
+        bytes and decodes them itself. With `session`, it takes a session's cookie in place of a token.
         """
-        return self._route("POST", path, summary, answers, body, query, description, problems, creates=creates, raw=raw)
+        if session:
+            self.of_sessions.add(("POST", path))
+        return self._route(
+            "POST", path, summary, answers, body, query, description, problems, creates=creates, raw=raw, role=role
+        )
 
     def put(
         self,
@@ -109,9 +127,10 @@ class Api:
         query: type[object] | None = None,
         description: str = "",
         problems: Sequence[int] = (),
+        role: Role | None = None,
     ) -> Callable[[H], H]:
         """A PUT route."""
-        return self._route("PUT", path, summary, answers, body, query, description, problems, creates=False)
+        return self._route("PUT", path, summary, answers, body, query, description, problems, creates=False, role=role)
 
     def patch(
         self,
@@ -122,9 +141,10 @@ class Api:
         body: type[object],
         description: str = "",
         problems: Sequence[int] = (),
+        role: Role | None = None,
     ) -> Callable[[H], H]:
         """A PATCH route: it changes the fields that its body has."""
-        return self._route("PATCH", path, summary, answers, body, None, description, problems, creates=False)
+        return self._route("PATCH", path, summary, answers, body, None, description, problems, creates=False, role=role)
 
     def delete(
         self,
@@ -135,9 +155,15 @@ class Api:
         query: type[object] | None = None,
         description: str = "",
         problems: Sequence[int] = (),
+        role: Role | None = None,
+        session: bool = False,
     ) -> Callable[[H], H]:
-        """A DELETE route."""
-        return self._route("DELETE", path, summary, answers, None, query, description, problems, creates=False)
+        """A DELETE route. With `session`, it takes a session's cookie in place of a token."""
+        if session:
+            self.of_sessions.add(("DELETE", path))
+        return self._route(
+            "DELETE", path, summary, answers, None, query, description, problems, creates=False, role=role
+        )
 
     def _route(
         self,
@@ -152,7 +178,10 @@ class Api:
         *,
         creates: bool,
         raw: bool = False,
+        role: Role | None = None,
+        public: bool = False,
     ) -> Callable[[H], H]:
+        needed = None if public else role or (Role.VIEWER if method == "GET" else Role.OPERATOR)
         names = _path_names(path)
 
         def register(handler: H) -> H:
@@ -160,7 +189,9 @@ class Api:
             kinds = {name: _kind(path, name, self.kind) for name in names if _is_id_name(name)}
             endpoint = _endpoint(handler, method, names, kinds, body, query, strict=not self.system, raw=raw)
             described = _with_headers(answers_of(answers), query, creates=creates)
-            implied = _ANYWHERE if self.system else _problems(method, names, body)
+            implied = {*_ANYWHERE} if self.system else _problems(method, names, body)
+            if needed is not None:
+                implied |= {401, 403}
             parameters = [_path_parameter(name, path, self.kind) for name in names]
             if creates:
                 parameters.append(dict(_IDEMPOTENCY_PARAMETER))
@@ -170,13 +201,20 @@ class Api:
                 description=description or inspect.getdoc(handler) or "",
                 operationId=getattr(handler, "__name__", path),
                 parameters=parameters,
-                hodei=Documented(described, sorted({*implied, *problems}), uses_of(described)),
+                hodei=Documented(
+                    described,
+                    sorted({*implied, *problems}),
+                    uses_of(described),
+                    needed,
+                    session=(method, path) in self.of_sessions,
+                ),
             )(endpoint)
             if body is not None:
                 json_schema(Uses(body, "validation"), required=_is_required(body))(endpoint)
             if query is not None:
                 querystring_schema(Uses(query, "validation"))(endpoint)
             self.routes.append(_route_def(method, path, endpoint))
+            self.roles[method, path] = needed
             if method != "GET":
                 submits = creates or raw or method == "PUT"
                 self.kinds[method, path] = RequestKind.SUBMISSION if submits else RequestKind.OTHER

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import Counter
 
+from schemas.access import Role
 from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterQuery
 from shared import masking
+from shared.audit import recorded
 from shared.bus import Bus, Letter, Letters, resent
 from shared.errors import Conflict, NotFound
+from shared.outbox import Outbox
 from shared.postgres import Page
 from shared.telemetry import Metrics
 from shared.web.api import Api
@@ -26,6 +29,7 @@ class DeadLetterRoutes:
 
     bus: Bus
     letters: Letters
+    outbox: Outbox
     resent: Counter
     """`dead_letters_resent_total`, by consumer."""
 
@@ -47,16 +51,19 @@ class DeadLetterRoutes:
         letter = await self._found(id)
         if not letter.whole:
             raise Conflict("the event was not stored in full, so it cannot be published again")
-        await self.bus.publish(
-            self.bus.catalogue.event(letter.event_type), resent(letter), msg_id=f"resent-{letter.id}"
-        )
-        await self.letters.delete(letter)
+        async with recorded(self.outbox):
+            await self.bus.publish(
+                self.bus.catalogue.event(letter.event_type), resent(letter), msg_id=f"resent-{letter.id}"
+            )
+            await self.letters.delete(letter)
         self.resent.labels(letter.content.consumer).inc()
         return json_response(_summary(letter), status=202)
 
     async def delete_dead_letter(self, _request: web.Request, id: str) -> web.StreamResponse:
         """Deletes the letter and its event for good."""
-        await self.letters.delete(await self._found(id))
+        letter = await self._found(id)
+        async with recorded(self.outbox):
+            await self.letters.delete(letter)
         return web.Response(status=204)
 
     async def _find(self, query: DeadLetterQuery, before: str | None) -> Page:
@@ -77,22 +84,23 @@ class DeadLetterRoutes:
         return letter
 
 
-def api(bus: Bus, letters: Letters, metrics: Metrics) -> Api:
+def api(bus: Bus, letters: Letters, outbox: Outbox, metrics: Metrics) -> Api:
     """The routes."""
     counter = metrics.counter(
         "dead_letters_resent_total", "Dead letters whose event was published again.", ["consumer"]
     )
-    routes = DeadLetterRoutes(bus, letters, counter)
+    routes = DeadLetterRoutes(bus, letters, outbox, counter)
     api = Api(tag="dead letters", description="Events that this service's handlers failed to handle.")
     api.get(
         "/api/v1/dead-letters",
         summary="List dead letters, newest first",
         query=DeadLetterQuery,
         answers={200: list[DeadLetter]},
+        role=Role.OPERATOR,
     )(routes.list_dead_letters)
-    api.get("/api/v1/dead-letters/{id}", summary="Show a dead letter", answers={200: DeadLetterDetail})(
-        routes.get_dead_letter
-    )
+    api.get(
+        "/api/v1/dead-letters/{id}", summary="Show a dead letter", answers={200: DeadLetterDetail}, role=Role.OPERATOR
+    )(routes.get_dead_letter)
     api.post(
         "/api/v1/dead-letters/{id}/resend", summary="Publish a dead letter's event again", answers={202: DeadLetter}
     )(routes.resend_dead_letter)

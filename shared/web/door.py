@@ -2,25 +2,26 @@
 
 A browser sends any request that a page makes, from inside the user's network, and services read bodies as JSON whatever
 their Content-Type. Without these checks any web page could run commands on its visitor's machine. Here: the check of
-`Host` against DNS rebinding, of `Origin` against foreign pages, and CORS (Fetch standard). Not here: authentication;
+`Host` against DNS rebinding, of `Origin` against foreign pages, and CORS (Fetch standard). Not here: tokens (`guard`);
 programs such as curl send no `Origin`, and pass.
 """
 
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 
 from shared.errors import Forbidden, Malformed, Misdirected
-from shared.origins import Host, Hosts, Origins, read_host, read_origin
+from shared.origins import Host, Hosts, Origin, Origins, read_host, read_origin
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110, section 9.2.1)."""
 
-_METHODS: Final = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
-_EXPOSED: Final = "Location, Link, X-Request-ID, Idempotency-Replayed, Retry-After"
+_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_EXPOSED: Final = "Location, Link, X-Request-ID, Idempotency-Replayed, Retry-After, WWW-Authenticate"
 _MAX_AGE: Final = "600"
 _REMEMBERED: Final = 256
 _SHOWN: Final = 100
@@ -30,16 +31,19 @@ _log = structlog.stdlib.get_logger("hodei.web")
 
 
 class Door:
-    """Admits requests. `origins` and `hosts` are lists as in the settings, `host` is the address to listen on.
+    """Admits requests. `origins` and `hosts` are lists as in the settings, `host` is the address to listen on, `public`
+    the URL by which people reach the service.
 
     `Host` is checked if `hosts` lists names, or if the service listens on loopback addresses only (`listening_at`).
     `*` in `hosts` turns the check off.
     """
 
-    def __init__(self, *, origins: str, hosts: str = "", host: str = "") -> None:
+    def __init__(self, *, origins: str, hosts: str = "", host: str = "", public: str | None = None) -> None:
         self._origins = Origins(origins)
         self._hosts = Hosts(hosts)
-        self._own = read_host(host)
+        parts = urlsplit(public or "")
+        self._public = read_origin(f"{parts.scheme}://{parts.netloc}")
+        self._names = {name.name for name in (read_host(host), read_host(parts.netloc)) if name is not None}
         self._checks_hosts = not self._hosts.any
         self._accepted: set[str] = set()
         """A cache of accepted `Host` headers: every request has one, and there are few different ones."""
@@ -69,9 +73,17 @@ class Door:
             return False
         if self._origins.accept(origin):
             return True
-        # The service's own page, if the name by which it was loaded can only be this service's.
-        hosts = [read_host(text) for text in _named(request)]
-        return bool(hosts) and all(host and origin.serves(host) and self._is_ours(host, request) for host in hosts)
+        return self._is_own_page(origin, request)
+
+    def check_own_page(self, request: web.Request) -> None:
+        """Raises Forbidden unless the request comes from one of the service's own pages, or not from a page."""
+        given = request.headers.get("Origin")
+        if given is None:
+            if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
+                return
+        elif (origin := read_origin(given)) is not None and self._is_own_page(origin, request):
+            return
+        raise Forbidden("sessions are for this service's own pages only; HODEI_ALLOWED_HOSTS has to list its name")
 
     def finish(self, request: web.Request, response: web.StreamResponse) -> None:
         """Set the CORS headers of a response: none for a page that may not read it."""
@@ -80,7 +92,7 @@ class Door:
         if self._origins.any:
             headers["Access-Control-Allow-Origin"] = "*"
         else:
-            headers["Vary"] = "Origin"
+            headers["Vary"] = ", ".join(filter(None, [headers.get("Vary"), "Origin"]))
             if "Origin" not in request.headers or not self.admits_page(request):
                 return
             headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
@@ -134,10 +146,17 @@ class Door:
             f"pages of {origin or 'another site'} may not call this service: name their origin in HODEI_CORS_ORIGINS"
         )
 
+    def _is_own_page(self, origin: Origin, request: web.Request) -> bool:
+        """Whether a page was loaded from this service, under a name that can only be this service's."""
+        if origin == self._public:  # a proxy may have changed the host
+            return True
+        hosts = [read_host(text) for text in _named(request)]
+        return bool(hosts) and all(host and origin.serves(host) and self._is_ours(host, request) for host in hosts)
+
     def _is_ours(self, host: Host, request: web.Request) -> bool:
-        """Whether a host is listed, a loopback name, the listening address, or the IP address to which the client
-        connected. The last needs no DNS, so DNS rebinding cannot forge it."""
-        if self._hosts.accept(host) or (self._own is not None and host.name == self._own.name):
+        """Whether a host is listed, a loopback name, the listening address, that of the public address, or the IP
+        address to which the client connected. The last needs no DNS, so DNS rebinding cannot forge it."""
+        if self._hosts.accept(host) or host.name in self._names:
             return True
         transport = request.transport
         local = None if transport is None else transport.get_extra_info("sockname")

@@ -34,6 +34,8 @@ class HealthChecks:
         up = metrics.gauge("health_check_up", "1 if the check of /health succeeds, else 0.", ["check"])
         self.draining: Callable[[], bool] = lambda: False
         """Returns whether the service is about to stop."""
+        self.access: Literal["on", "off"] = "off"
+        """Whether requests need a token."""
         self._up = {name: up.labels(name) for name in checks}
         metrics.before_scrape("health", self._measure)
 
@@ -49,7 +51,7 @@ class HealthChecks:
             status = "unhealthy" if down & CRITICAL else "degraded"
         if self.draining():
             status = "draining"
-        return Health(status=status, service=self._service, version=self._version, checks=states)
+        return Health(status=status, service=self._service, version=self._version, access=self.access, checks=states)
 
     async def _measure(self) -> None:
         answer = await self.ask()

@@ -2,7 +2,8 @@
 
 Here: `idempotent`, the transaction of a creating route, which claims the key and stores the response; and the later
 changes to a key (`release`, `release_created`, `replace_answer`, `purge`). A key is used exactly if its transaction is
-committed. No other module touches the table of keys. Not here: how a replay is sent (`responses`).
+committed. While access is on, each token has keys of its own. No other module touches the table of keys. Not here: how
+a replay is sent (`responses`).
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Final, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
+from shared.access import actor
 from shared.errors import Conflict, FieldError, HodeiError, Invalid, Unavailable
 from shared.outbox import Outbox, OutboxTransaction
 from shared.packing import Packing
@@ -55,15 +57,20 @@ class IdempotentTransaction(OutboxTransaction):
     def __init__(self, connection: Connection, block: Block) -> None:
         super().__init__(connection, block)
         self.answered: web.Response | None = None
+        self._kept: web.Response | None = None
 
     def answer(
         self,
         status: int,
         body: bytes | str | BaseModel | Sequence[BaseModel],
         headers: Mapping[str, str] | None = None,
+        *,
+        kept: BaseModel | None = None,
     ) -> web.Response:
-        """Make the response. If the request has a key, this transaction stores the response."""
+        """Make the response. If the request has a key, this transaction stores the response; `kept` is stored in place
+        of a body with a secret."""
         self.answered = json_response(body, status=status, headers=headers)
+        self._kept = None if kept is None else json_response(kept, status=status, headers=headers)
         return self.answered
 
     def kept_answer(self, route: str) -> tuple[int, dict[str, str], object, bytes | None]:
@@ -71,11 +78,12 @@ class IdempotentTransaction(OutboxTransaction):
         no response."""
         if self.answered is None:
             raise RuntimeError(f"{route} did not use tx.answer, so its response cannot be stored")
-        headers = {str(name): value for name, value in self.answered.headers.items() if name != "Content-Length"}
-        body = self.answered.body or b""
+        response = self._kept or self.answered
+        headers = {str(name): value for name, value in response.headers.items() if name != "Content-Length"}
+        body = response.body or b""
         if isinstance(body, bytes) and len(body) <= PACKED_LIMIT:
-            return self.answered.status, headers, None, _PACKING.pack(body)
-        return self.answered.status, headers, body, None
+            return response.status, headers, None, _PACKING.pack(body)
+        return response.status, headers, body, None
 
 
 @asynccontextmanager
@@ -103,6 +111,7 @@ async def idempotent(
         return
     if not 0 < len(key) <= _MAX_KEY or not (key.isascii() and key.isprintable()):
         raise Invalid([FieldError(_LOC, f"must be 1 to {_MAX_KEY} printable ASCII characters", "key")])
+    key = _of_caller(key)
     sql = load_queries("shared.web")
     route = _route(request)
     lifetime = request.app.get(KEYS_KEPT, LIFETIME)
@@ -130,7 +139,7 @@ async def idempotent(
 async def release(on: Runner, request: web.Request) -> None:
     """Make the request's key, if it has one, unused again. The caller undoes the creation in the same transaction."""
     if key := request.headers.get(IDEMPOTENCY_KEY):
-        await on.execute(load_queries("shared.web")["release_idempotency_key"], _route(request), key)
+        await on.execute(load_queries("shared.web")["release_idempotency_key"], _route(request), _of_caller(key))
 
 
 async def release_created(on: Runner, route: str, location: str) -> None:
@@ -160,6 +169,12 @@ async def _answer_before(
         return Invalid([FieldError(_LOC, "was used before with another body", "key_reused")])
     packed = found["packed_body"]
     return Replay(found["status"], found["headers"], found["body"] if packed is None else _PACKING.unpack(packed))
+
+
+def _of_caller(key: str) -> str:
+    """The key as it is stored: two callers may choose the same."""
+    caller = actor()
+    return key if caller is None else f"{caller.id} {key}"
 
 
 def _route(request: web.Request) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from shared.errors import Overloaded, Unavailable
+from shared.web.guard import GUARD
 
 LAST_POLL: Final = 0.5
 """Seconds that a long poll waits if it begins while the service stops. Not 0, as the client asks again at once."""
@@ -209,9 +210,11 @@ def waiting(request: web.Request) -> Iterator[None]:
 @asynccontextmanager
 async def polling(request: web.Request) -> AsyncIterator[None]:
     """As `waiting`, for a wait that a client requested (`?wait=`). The block ends early when the service stops; the
-    handler then answers with the current state (`is_stopping`)."""
+    handler then answers with the current state (`is_stopping`). Raises Unauthorized if the request's token is not valid
+    any more after the wait."""
     async with request.app[LOAD].polls():
         yield
+    request.app[GUARD].check_again(request)
 
 
 def is_stopping(request: web.Request) -> bool:

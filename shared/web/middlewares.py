@@ -1,8 +1,8 @@
-"""The middleware around every request: request id, door, load limit, errors, metrics, access log, span.
+"""The middleware around every request: request id, door, guard, load limit, errors, metrics, access log, span.
 
 It is one middleware rather than six, because each one costs a coroutine and a few look-ups on every request. Headers
 are set when a response is about to be sent, so that streams and refusals carry them too. Not here: how an error looks
-(`problems`), which pages and hosts are admitted (`door`) and what a route needs (`api`).
+(`problems`), which pages and hosts are admitted (`door`), who may call what (`guard`) and what a route needs (`api`).
 """
 
 import time
@@ -14,9 +14,12 @@ from aiohttp import web
 from opentelemetry.trace import Status, StatusCode
 from prometheus_client import Counter, Histogram
 
-from shared.errors import Overloaded
+from schemas.rest.audit import AuditOutcome
+from shared.access import CALL, Call, calling
+from shared.errors import Forbidden, Overloaded, Unauthorized
 from shared.telemetry import TRACEPARENT, TRACESTATE, Metrics, SpanKind, Tracing
 from shared.web.door import Door
+from shared.web.guard import Guard
 from shared.web.load import KIND, Load, RequestKind
 from shared.web.problems import problem_response
 from shared.web.request_id import HEADER, request_id
@@ -27,6 +30,9 @@ UNMATCHED: Final = "unmatched"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _SENT: Final = web.RequestKey("sent", web.StreamResponse)
+
+Refused = Callable[[Call, AuditOutcome], None]
+"""Called with each call that is refused with 401 or 403."""
 
 
 BODY: Final = "body"
@@ -95,19 +101,24 @@ class RequestMetrics:
 
 class Edge:
     """The middleware. `system_routes` are always answered, and logged at debug level only. `kinds` says what requests
-    count as, by method and route; those that are not in it are reads."""
+    count as, by method and route; those that are not in it are reads. `refused` is called with each call that is
+    refused with 401 or 403 while access is on."""
 
     def __init__(
         self,
         *,
         door: Door,
+        guard: Guard,
         load: Load,
         metrics: RequestMetrics,
         system_routes: Set[str],
         kinds: Mapping[tuple[str, str], RequestKind],
         tracing: Tracing | None = None,
+        refused: Refused | None = None,
     ) -> None:
+        self._refused = refused
         self._door = door
+        self._guard = guard
         self._load = load
         self._metrics = metrics
         self._system_routes = system_routes
@@ -199,10 +210,13 @@ class Edge:
         return response
 
     async def _answer(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
+        if self._guard.on:
+            CALL.set(None)  # requests of one connection share their context
         try:
             self._door.admit(request)
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 return self._door.preflight(request)
+            self._guard.admit(request, route)
             if route in self._system_routes:
                 return await handler(request)
             kind = self._kinds.get((request.method, route), RequestKind.READ)
@@ -215,6 +229,10 @@ class Edge:
         except Exception as error:  # the one place where every error becomes a response
             if isinstance(error, web.HTTPException) and error.status < 400:
                 raise
+            if isinstance(error, Unauthorized | Forbidden):
+                self._note_refused(request, route, error)
+            if isinstance(error, Unauthorized) and error.wrong:
+                error = await self._slowed_down(request, error)
             response = problem_response(request, error)
             if isinstance(error, Overloaded):
                 self._metrics.limits.turned_away(error.kind)
@@ -227,6 +245,19 @@ class Edge:
             if request.transport is not None:
                 request.transport.close()
             return sent
+
+    def _note_refused(self, request: web.Request, route: str, error: Exception) -> None:
+        if self._refused is not None and self._guard.on:
+            outcome = AuditOutcome.UNAUTHORIZED if isinstance(error, Unauthorized) else AuditOutcome.FORBIDDEN
+            self._refused(calling() or self._guard.call(request, route), outcome)
+
+    async def _slowed_down(self, request: web.Request, refused: Unauthorized) -> Exception:
+        """The error to answer, after the pause that its client has earned."""
+        try:
+            await self._guard.slow_down(request)
+        except Overloaded as error:
+            return error
+        return refused
 
     async def _finish_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         request[_SENT] = response

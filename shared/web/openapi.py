@@ -20,8 +20,10 @@ from aiohttp_apispec import AiohttpApiSpec
 from apispec import APISpec
 from pydantic import TypeAdapter
 
+from schemas.access import Role
 from schemas.rest.problem import Problem
 from shared.web.dialect import OR_NULL, Schema, or_null, to_openapi_30, without_null
+from shared.web.guard import SESSION_COOKIE
 from shared.web.problems import PROBLEM_JSON
 
 Mode: TypeAlias = Literal["validation", "serialization"]
@@ -30,15 +32,37 @@ Operation: TypeAlias = dict[str, Any]
 OPENAPI: Final = "3.0.3"
 JSON: Final = "application/json"
 
+SCHEME: Final = "token"
+"""The name of the security scheme."""
+SESSION: Final = "session"
+"""The name of the security scheme of browser sessions."""
+ROLE: Final = "x-hodei-role"
+"""The lowest role that may call an operation."""
+
+_TOKEN: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "hodei_…",
+    "description": "A token of the platform. While access is off (`HODEI_AUTH=off`), no token is needed.",
+}
+_COOKIE: Final = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": SESSION_COOKIE,
+    "description": "The cookie of a browser session, which only the session's own routes take.",
+}
 _COMPONENT: Final = "#/components/schemas/"
 _HEADER_TEXTS: Final[Mapping[str, str]] = {
     "Location": "The path of the created resource.",
     "Link": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288).',
     "Idempotency-Replayed": "`true` if this is the stored response to an earlier request with the same key.",
     "Retry-After": "After how many seconds to try again.",
+    "Set-Cookie": "The session's cookie: HttpOnly, SameSite=Strict, and Secure over TLS.",
+    "WWW-Authenticate": "`Bearer`: send a token.",
     "Allow": "The methods that this path allows.",
 }
 _PROBLEM_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {
+    401: ("WWW-Authenticate",),
     405: ("Allow",),
     429: ("Retry-After",),
     503: ("Retry-After",),
@@ -77,6 +101,10 @@ class Documented:
     answers: Mapping[int, Answer]
     problems: Sequence[int]
     uses: Mapping[int, Uses] = field(default_factory=dict)
+    role: Role | None = None
+    """The lowest role that may call it; None for a route that needs no token."""
+    session: bool = False
+    """Whether it takes a session's cookie in place of a token."""
 
 
 class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec ships no types
@@ -97,6 +125,9 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
         self._generate({Uses(Problem, "serialization"), *_all_uses(documented)})
         for status in sorted({status for one in documented for status in one["hodei"].problems}):
             self.spec.components.response(_problem_name(status), self._problem(status))
+        self.spec.components.security_scheme(SCHEME, dict(_TOKEN))
+        if any(one["hodei"].session for one in documented):
+            self.spec.components.security_scheme(SESSION, dict(_COOKIE))
         for route in routes:
             self._register_route(route, route.method.lower(), route.handler)
         self._add_components()
@@ -139,6 +170,7 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
                 parameters += self._query_parameters(use)
         if parameters:
             operation["parameters"] = parameters
+        operation |= _access(data["hodei"], operation.get("description", ""))
         operation["responses"] = self._responses(data["hodei"])
         self.spec.path(path=url_path, operations={method: operation})
 
@@ -194,6 +226,16 @@ def _all_uses(documented: Sequence[Mapping[str, Any]]) -> Iterator[Uses]:
     for one in documented:
         yield from (schema["schema"] for schema in one["schemas"])
         yield from one["hodei"].uses.values()
+
+
+def _access(documented: Documented, description: str) -> Operation:
+    """Who may call an operation, for programs and, after its description, in words."""
+    role = documented.role
+    if role is None:
+        return {"security": []}
+    words = f"{description}\n\nNeeds the role `{role}`." if description else f"Needs the role `{role}`."
+    schemes: list[Operation] = [{SCHEME: []}, *([{SESSION: []}] if documented.session else [])]
+    return {"security": schemes, ROLE: role.value, "description": words}
 
 
 def _response(description: str, content: Mapping[str, object], headers: Sequence[str]) -> dict[str, object]:

@@ -30,10 +30,10 @@ def encode_cursor(*parts: str | int) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([str(part) for part in parts])).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, *kinds: CursorPart) -> tuple[str, ...]:
+def decode_cursor(cursor: str, *kinds: CursorPart, place: str = "query") -> tuple[str, ...]:
     """The parts that `encode_cursor` was given, as text, each checked to be of its kind (default: one id).
 
-    Raises Invalid (422) for text that does not have this form.
+    Raises Invalid (422) for text that does not have this form; `place` is the part of the request that has it.
     """
     kinds = kinds or ("id",)
     try:
@@ -46,7 +46,7 @@ def decode_cursor(cursor: str, *kinds: CursorPart) -> tuple[str, ...]:
             if not isinstance(part, str) or not _CHECKS[kind](part):
                 raise ValueError
     except (ValueError, binascii.Error):
-        raise Invalid([FieldError(("query", "cursor"), "is not a valid cursor of this list", "cursor")]) from None
+        raise Invalid([FieldError((place, "cursor"), "is not a valid cursor of this list", "cursor")]) from None
     return tuple(parts)
 
 

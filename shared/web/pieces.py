@@ -4,7 +4,7 @@ Here: sending the pieces. Not here: live streams (`sse`), and making the pieces.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
@@ -16,6 +16,7 @@ async def send_pieces(
     content_type: str,
     pieces: AsyncIterator[bytes],
     *,
+    headers: Mapping[str, str] | None = None,
     deadline: float = WRITE_DEADLINE,
 ) -> web.StreamResponse:
     """Respond 200 with the pieces, one after the other. The client has `deadline` seconds to read each.
@@ -23,7 +24,7 @@ async def send_pieces(
     The first piece is made before the response begins, so that an error until then gives an ordinary problem document.
     A later error cuts the connection, which shows the client that the response is incomplete.
     """
-    response = web.StreamResponse(headers={"Content-Type": content_type})
+    response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
     first = await anext(pieces, b"")
     await response.prepare(request)
     if request.method != "HEAD":

@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import (
     LineTooLong,
 )
 
+from schemas.access import Role
 from schemas.rest.problem import MAX_DETAIL, MAX_PART, FieldProblem, Problem
 from schemas.states import IllegalTransition
 from shared.errors import (
@@ -30,6 +31,9 @@ from shared.errors import (
     Misdirected,
     NotFound,
     Overloaded,
+    RoleNeeded,
+    TokensUnread,
+    Unauthorized,
     Unavailable,
     shortened,
 )
@@ -42,6 +46,7 @@ from shared.web.responses import Replay
 PROBLEM_JSON: Final = "application/problem+json"
 
 _TYPE: Final = "urn:hodei:problem:"
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="hodei"'}
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
 _HTTP_DETAILS: Final[Mapping[int, str]] = {
     404: "this path does not exist",
@@ -61,6 +66,10 @@ def problem_response(request: web.BaseRequest, error: Exception) -> web.Response
             return error.response()
         case Malformed():
             return _problem(request, 400, "malformed", str(error))
+        case Unauthorized():
+            return _problem(request, 401, "unauthorized", str(error), role=error.role, headers=_CHALLENGE)
+        case RoleNeeded():
+            return _problem(request, 403, "forbidden", str(error), role=error.role)
         case Forbidden():
             return _problem(request, 403, "forbidden", str(error))
         case Misdirected():
@@ -75,7 +84,8 @@ def problem_response(request: web.BaseRequest, error: Exception) -> web.Response
             return _problem(request, 429, "overloaded", str(error), headers=_retry_after(error.retry_after))
         case Unavailable():
             _log.warning("request.unavailable", part=error.what, error=repr(_origin(error)))
-            return _problem(request, 503, "unavailable", str(error), headers=_retry_after(error.retry_after))
+            slug = "tokens-unread" if isinstance(error, TokensUnread) else "unavailable"
+            return _problem(request, 503, slug, str(error), headers=_retry_after(error.retry_after))
         case BusUnavailable() | TimeoutError():
             _log.warning("request.unavailable", error=repr(error))
             detail = str(error) or "a server that is needed did not answer in time"
@@ -142,6 +152,7 @@ def _problem(
     *,
     errors: Sequence[FieldError] | None = None,
     headers: Mapping[str, str] | None = None,
+    role: Role | None = None,
 ) -> web.Response:
     problem = Problem(
         type=_TYPE + slug,
@@ -152,6 +163,7 @@ def _problem(
         request_id=request_id(request),
         trace_id=trace_id(),
         errors=None if errors is None else [_field_problem(one) for one in errors],
+        role=role,
     )
     all_headers = {"Content-Type": PROBLEM_JSON}
     if headers:

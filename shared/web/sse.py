@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from shared.web.guard import GUARD
 from shared.web.load import LOAD
 from shared.web.slow_clients import WRITE_DEADLINE, write_deadline
 
@@ -123,6 +124,11 @@ class EventStream:
         if text := "".join([_event(data, id, None) for data, id in events]):
             await self._write(text)
 
+    async def send_named(self, events: Iterable[tuple[str, str, str]]) -> None:
+        """Send events with names, as data, id and name of each, in one write."""
+        if text := "".join([_event(data, id, name) for data, id, name in events]):
+            await self._write(text)
+
     async def comment(self, text: str = "") -> None:
         """Send a line that clients ignore."""
         await self._write(f": {_one_line(text)}\n\n")
@@ -142,13 +148,16 @@ class EventStream:
         self._last_write = asyncio.get_running_loop().time()
 
     async def _watch_over(self) -> None:
-        """Notice when the client has left, and keep the connection alive; aiohttp does neither for handlers."""
-        loop = asyncio.get_running_loop()
+        """Notice when the client has left, and keep the connection alive; aiohttp does neither for handlers. Also
+        notice when its token was revoked, or has expired, or its session ended."""
+        loop, guard = asyncio.get_running_loop(), self._request.app[GUARD]
         try:
             while True:
                 await asyncio.sleep(self._look_every)
                 transport = self._request.transport
                 if transport is None or transport.is_closing():
+                    break
+                if not guard.still_admits(self._request):
                     break
                 if loop.time() - self._last_write >= self._keep_alive:
                     await self.comment("keep-alive")

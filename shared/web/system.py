@@ -80,8 +80,11 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
         answers={200: Health, 503: Answer(Health, description="unhealthy, or draining")},
         description="`degraded` (200) still accepts and stores work; `unhealthy` (503) does not. `draining` (503): the "
         "service is about to stop; send new requests to another replica.",
+        public=True,
     )(routes.get_health)
-    api.get("/health/live", summary="Check that the process answers", answers={200: Liveness})(routes.get_liveness)
+    api.get("/health/live", summary="Check that the process answers", answers={200: Liveness}, public=True)(
+        routes.get_liveness
+    )
     api.get("/metrics", summary="Metrics for Prometheus", answers={200: Answer(also=("text/plain",))})(
         routes.get_metrics
     )
@@ -90,7 +93,7 @@ def system_api(health: HealthChecks, metrics: Metrics, document: Document) -> Ap
         summary="This document",
         answers={200: Answer(dict[str, object], description="OpenAPI 3.0")},
     )(routes.get_openapi)
-    api.get(UI, summary="This document in Swagger UI", answers={200: Answer(also=("text/html",))})(
+    api.get(UI, summary="This document in Swagger UI", answers={200: Answer(also=("text/html",))}, public=True)(
         routes.get_swagger_ui
     )
     return api

@@ -57,6 +57,7 @@ async def verdict(
         async with outbox.transaction() as tx:
             await undo(tx)
             await release(tx, request)
+            tx.fails()
         raise problem_of(heard.reason, heard.detail, heard.errors, kind=of[0], id=of[1])
     return heard
 

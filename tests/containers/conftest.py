@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,8 +51,23 @@ def production(images: None) -> Iterator[Stack]:
         stack.remove()
 
 
+@pytest.fixture(scope="module")
+def keys(production: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the keys of the production shape."""
+    return production.copy_keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+async def administrator(keys: Path) -> AsyncIterator[Client]:
+    """A client of the production shape."""
+    urls = [f"https://127.0.0.1:{port}" for port in (8080, 8081, 8082)]
+    token = (keys / "tokens/admin").read_text().strip()
+    async with Client(*urls, timeout=60, token=token, ca=keys / "tls/ca.crt") as client:
+        yield client
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    """A client of whichever stack runs: both publish the same three ports."""
+    """A client of the local stack."""
     async with Client(timeout=60) as client:
         yield client

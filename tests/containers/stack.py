@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -15,6 +16,8 @@ from tests.standins.engine import LEFT_OUT
 
 ROOT: Final = Path(__file__).parents[2]
 PROJECT: Final = "hodei-test"
+KEYS: Final = "keys"
+"""The service that makes the keys and ends."""
 
 T = TypeVar("T")
 
@@ -51,13 +54,23 @@ class Stack:
         return _run(["docker-compose", "-f", str(ROOT / self._file), *words], self._environment, deadline)
 
     def services(self) -> list[str]:
-        """All of the default profile, but for those whose image cannot be had here."""
-        return sorted(set(self.compose("config", "--services").split()) - _left_out() - {"grafana"})
+        """All of the default profile that go on running, but for those whose image cannot be had here."""
+        return sorted(set(self.compose("config", "--services").split()) - _left_out() - {"grafana", KEYS})
+
+    def key(self, name: str) -> str:
+        """The content of a file of the keys' folder, as docs/operations.md says to read it."""
+        return self.compose("run", "--rm", "--no-deps", "-T", KEYS, "cat", f"/keys/{name}")
+
+    def copy_keys(self, folder: Path) -> Path:
+        """The keys' folder, whole."""
+        (container,) = self.containers(KEYS)
+        docker("cp", f"{container}:/keys/.", str(folder))
+        return folder
 
     def up(self, *options: str) -> None:
         """Start what is not running, and wait until all of it is healthy."""
         self.compose("up", "-d", "--no-build", *options, *self.services(), deadline=300)
-        for service in self.services():
+        for service in [*self.services(), KEYS]:
             self._volumes |= {name for container in self.containers(service) for name in self.volumes(container)}
         self.wait_until(self.services(), "healthy", within=120)
 
@@ -135,6 +148,21 @@ class Stack:
         eventually(
             lambda: self.inspect(container)["RestartCount"] >= times or None, within=60, what=f"{container} restarts"
         )
+
+
+def wait_for_targets(jobs: set[str]) -> None:
+    """Wait until Prometheus reaches every target that it is told to; those of `jobs` must be among them."""
+
+    down: list[str] = []
+
+    def all_up() -> set[str] | None:
+        with urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets?state=active", timeout=10) as answer:
+            targets = json.load(answer)["data"]["activeTargets"]
+        down[:] = [f"{t['scrapeUrl']}: {t['lastError'] or t['health']}" for t in targets if t["health"] != "up"]
+        found = {t["labels"]["job"] for t in targets}
+        return found if not down and jobs <= found else None
+
+    eventually(all_up, within=60, what="every target is up", why=lambda: "; ".join(down))
 
 
 def _left_out() -> set[str]:

@@ -34,6 +34,17 @@ async def platform(
         yield running
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guarded_platform(
+    config: E2EConfig, backend: Backend, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    """A platform with access on; `token` is its administrator's."""
+    if config.external:
+        pytest.skip("needs a platform that the tests started themselves")
+    async with running_platform(config, tmp_path_factory.mktemp("guarded"), backend, HODEI_AUTH="on") as running:
+        yield running
+
+
 @pytest.fixture
 def own_platform(platform: Platform) -> Platform:
     """The platform, if the tests may do to it as they like."""

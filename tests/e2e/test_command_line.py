@@ -98,6 +98,8 @@ async def test_a_step_that_waits_is_listed_explained_and_approved(platform: Plat
     assert (code, "step ask was approved before by ana" in err) == (1, True)
     code, _, err = await hodei(platform, "approve", job.id[-8:])
     assert (code, "nothing waits for an approval" in err) == (1, True)
+    code, _, err = await hodei(platform, "approve", job.id)
+    assert (code, f"no step of job {job.id} waits for an approval" in err) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ async def test_the_follower_of_a_job_is_told_why_it_waits(platform: Platform) ->
     assert process.stderr is not None
     async with asyncio.timeout(30):
         assert b"hodei: job " in await process.stderr.readline()
-        assert re.match(rb"hodei: main: .*nowhere", await process.stderr.readline())
+        assert re.match(rb"hodei: main: waits: .*(nowhere|none of \d+ workers)", await process.stderr.readline())
         process.send_signal(signal.SIGTERM)
         await process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
@@ -308,6 +310,24 @@ async def test_the_end_of_an_id_is_enough(platform: Platform, client: Client) ->
     await expect.ends(client, waiting.id, JobStatus.CANCELLED)
     code, _, err = await hodei(platform, "logs", "00000000")
     assert (code, err) == (1, "hodei: there is no job whose id ends with 00000000\n")
+
+
+async def test_a_part_of_an_output_is_shown(platform: Platform, client: Client) -> None:
+    job = await client.submit(command_job("echo one; echo two; echo bad >&2"))
+    await expect.succeeds(client, job.id)
+    for arguments, out, err in (
+        (("--grep", "o", "--tail", "1"), "two\n", ""),
+        (("--stderr", "--since", "1d"), "", "bad\n"),
+        (("--step", job.tasks[0].name, "--attempt", "2"), "", ""),
+        (("-f", "--tail", "3", "--grep", "n"), "one\n", ""),
+    ):
+        assert await hodei(platform, "logs", job.id, *arguments) == (0, out, err), arguments
+    code, out, err = await hodei(platform, "logs", job.id, "--tail", "3", "--timestamps")
+    lines = sorted((out + err).splitlines())
+    assert (code, len(lines)) == (0, 3)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (one|two|bad)", line) for line in lines), lines
+    code, _, err = await hodei(platform, "logs", job.id, "--step", "nope")
+    assert (code, "has no step 'nope': it has" in err) == (2, True), err
 
 
 async def test_a_job_is_shown_with_what_it_runs_and_why_it_failed(platform: Platform, client: Client) -> None:

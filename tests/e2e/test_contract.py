@@ -24,6 +24,7 @@ from schemas.rest.schedules import ScheduleCreate
 from schemas.rest.workers import WorkerRegister, WorkerStart
 from schemas.states import TaskStatus
 from schemas.subjects import DeadLetter
+from shared.version import platform_version
 from tests.e2e.framework.config import E2EConfig
 from tests.e2e.framework.data import command_job, pipeline, step, unique
 from tests.e2e.framework.http import RawHttp, checked_client
@@ -38,8 +39,13 @@ PROMISED = {
         GET /api/v1/jobs/{id} | PATCH /api/v1/jobs/{id} | GET /api/v1/jobs/{id}/status | GET /api/v1/jobs/{id}/events
         GET /api/v1/jobs/{id}/logs | POST /api/v1/jobs/{id}/cancel | POST /api/v1/jobs/{id}/rerun
         DELETE /api/v1/jobs/{id} | POST /api/v1/pipelines/validate | POST /api/v1/pipelines/plan
-        GET /schemas/pipeline.json | GET /api/v1/approvals | GET /api/v1/concurrency
-        POST /api/v1/tasks/{id}/approve | POST /api/v1/tasks/{id}/reject""",
+        GET /schemas/pipeline.json | GET /api/v1/platform
+        GET /api/v1/jobs/counts | GET /api/v1/jobs/throughput | GET /api/v1/pipelines/{id}/statistics
+        POST /api/v1/jobs/cancel | POST /api/v1/jobs/rerun | POST /api/v1/jobs/delete
+        GET /api/v1/approvals | GET /api/v1/concurrency
+        POST /api/v1/session | POST /api/v1/session/bearer | DELETE /api/v1/session
+        POST /api/v1/tokens | GET /api/v1/tokens | GET /api/v1/tokens/{id} | DELETE /api/v1/tokens/{id}
+        POST /api/v1/tasks/{id}/approve | POST /api/v1/tasks/{id}/reject | GET /api/v1/events""",
     "scheduler": """
         POST /api/v1/schedule | GET /api/v1/scheduled | GET /api/v1/scheduled/{id} | DELETE /api/v1/scheduled/{id}
         PATCH /api/v1/scheduled/{id} | POST /api/v1/scheduled/{id}/pause | POST /api/v1/scheduled/{id}/resume
@@ -50,12 +56,19 @@ PROMISED = {
     "worker_manager": """
         POST /api/v1/workers | GET /api/v1/workers | GET /api/v1/workers/{id} | GET /api/v1/workers/{id}/status
         DELETE /api/v1/workers/{id} | POST /api/v1/execute | GET /api/v1/executions | GET /api/v1/executions/{id}
-        GET /api/v1/executions/{id}/logs""",
+        GET /api/v1/executions/{id}/logs | POST /api/v1/join-tokens | GET /api/v1/join-tokens
+        GET /api/v1/join-tokens/{id} | DELETE /api/v1/join-tokens/{id} | GET /api/v1/enrolments
+        POST /api/v1/workers/{id}/revoke | POST /api/v1/credentials | GET /api/v1/credentials
+        GET /api/v1/credentials/{id} | DELETE /api/v1/credentials/{id}""",
 }
 EVERYWHERE = """
     GET /api/v1/dead-letters | GET /api/v1/dead-letters/{id} | POST /api/v1/dead-letters/{id}/resend
-    DELETE /api/v1/dead-letters/{id}
+    DELETE /api/v1/dead-letters/{id} | GET /api/v1/whoami | GET /api/v1/audit
     GET /health | GET /health/live | GET /metrics | GET /openapi.json | GET /swagger-ui"""
+NEED_ACCESS = """
+    POST /api/v1/tokens | GET /api/v1/tokens/{id} | DELETE /api/v1/tokens/{id}
+    POST /api/v1/session | POST /api/v1/session/bearer | DELETE /api/v1/session"""
+"""With access off there are no tokens and no sessions; test_access.py calls these."""
 EATERS = {
     "orchestrator": "orchestrator-runs",
     "scheduler": "scheduler-placement",
@@ -88,6 +101,7 @@ async def test_every_promised_route_answers_well_and_as_documented(platform: Pla
     ):
         raw = {service: RawHttp(platform.urls[service], checks[service], session) for service in SERVICES}
         await _visit_orchestrator(client)
+        await _visit_access(raw["orchestrator"])
         await _visit_scheduler(client, raw["scheduler"])
         await _visit_worker_manager(client, raw["worker_manager"])
         for service in SERVICES:
@@ -97,7 +111,8 @@ async def test_every_promised_route_answers_well_and_as_documented(platform: Pla
             await _visit_dead_letters(client, platform, service)
 
     for service in SERVICES:
-        assert checks[service].answered == _routes(PROMISED[service]) | _routes(EVERYWHERE)
+        promised = _routes(PROMISED[service]) | _routes(EVERYWHERE)
+        assert checks[service].answered == promised - _routes(NEED_ACCESS)
 
 
 async def _visit_orchestrator(client: Client) -> None:
@@ -122,6 +137,8 @@ async def _visit_orchestrator(client: Client) -> None:
     await client.wait(job.id, timeout=30)
     await client.job(job.id)
     assert [event.type async for event in client.follow_events(job.id)] == [e.type for e in await client.events(job.id)]
+    told = client.feed(types=["jobs.*"], job_id=job.id, since=job.created_at - timedelta(minutes=1), follow=False)
+    assert [event.kind async for event in told][-1] == "jobs.succeeded"
     assert [line async for line in client.follow_logs(job.id)] == (await client.logs(job.id)).logs == []
     again = await client.rerun(job.id)
     assert again.id in [each.id async for each in client.jobs(rerun_of=job.id)]
@@ -133,8 +150,32 @@ async def _visit_orchestrator(client: Client) -> None:
     [limited] = await client.submit_many([command_job("sleep 10", concurrency_key=made.id)])
     assert [one.holding async for one in client.concurrency_keys(key=made.id)] == [1]
     await client.cancel(limited.id)
+    [later] = await client.submit_many([command_job("true", run_at=datetime.now(UTC) + timedelta(hours=1))])
+    assert (await client.cancel_jobs([later.id])).done == 1
+    await client.wait(later.id, timeout=30)
+    rerun = await client.rerun_jobs([later.id])
+    assert (rerun.done, len(rerun.ids)) == (1, 1)
+    assert (await client.delete_selected_jobs([later.id])).done == 1
+    assert (await client.job_counts()).total > 0
+    assert sum(bucket.created for bucket in (await client.throughput()).buckets) > 0
+    assert (await client.pipeline_statistics(made.id)).runs
     await client.archive_pipeline(made.id)
+    assert [(one.name, one.version) for one in (await client.platform()).services] == [
+        (service, platform_version()) for service in SERVICES
+    ]
     assert await client.delete_jobs(before=datetime(1980, 1, 1, tzinfo=UTC)) == 0
+
+
+async def _visit_access(raw: RawHttp) -> None:
+    """With access off, nothing is made there."""
+    made = await raw("POST", "/api/v1/tokens", json={"name": "ci", "role": "viewer"})
+    await raw("GET", "/api/v1/tokens")
+    for method in ("GET", "DELETE"):
+        await raw(method, f"/api/v1/tokens/{uuid.uuid4()}")
+    opened = await raw("POST", "/api/v1/session")
+    exchanged = await raw("POST", "/api/v1/session/bearer")
+    ended = await raw("DELETE", "/api/v1/session")
+    assert [answer.status for answer in (made, opened, exchanged, ended)] == [409] * 4
 
 
 async def _visit_dead_letters(client: Client, platform: Platform, service: str) -> None:
@@ -143,7 +184,7 @@ async def _visit_dead_letters(client: Client, platform: Platform, service: str) 
     [event] = json.loads(encode_batch([wrap(told, id="1", source="/hodei/test", time=datetime.now(UTC))]))
     subject = f"{platform.namespace}.workers.offline"
     letter = DeadLetter(consumer=EATERS[service], subject=subject, stream_seq=1, deliveries=1, error="no", event=event)
-    connection = await nats.connect(platform.nats_url)
+    connection = await nats.connect(platform.nats_url, **platform.meddling)
     dead = f"{platform.namespace}.dead.{EATERS[service]}"
     for _ in range(2):
         await connection.jetstream().publish(dead, letter.model_dump_json().encode())
@@ -189,6 +230,13 @@ async def _visit_worker_manager(client: Client, raw: RawHttp) -> None:
     assert execution.id in [each.id async for each in client.executions()]
     await client.execution(execution.id)
     await client.execution_logs(execution.id)
+    for path in ("/api/v1/join-tokens", "/api/v1/credentials"):
+        made = await raw("POST", path, json={"name": unique("name")})
+        id = made.json()["id"] if made.status == 201 else worker.id
+        for method, one in (("GET", path), ("GET", f"{path}/{id}"), ("DELETE", f"{path}/{id}")):
+            await raw(method, one)
+    assert isinstance([each async for each in client.enrolments()], list)
+    await raw("POST", f"/api/v1/workers/{worker.id}/revoke")
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -39,10 +40,10 @@ async def ended(session: aiohttp.ClientSession, platform: Platform, job: str, *,
     return await eventually(ask, within=within)
 
 
-async def fill_logs(platform: Platform) -> None:
+async def fill_logs(platform: Platform, credentials: Mapping[str, str]) -> None:
     """Publish to the stream of logs until NATS cannot store any more."""
     assert platform.nats_url is not None
-    client = await nats.connect(platform.nats_url)
+    client = await nats.connect(platform.nats_url, **credentials)
     try:
         with pytest.raises(nats.errors.TimeoutError):  # noqa: PT012
             for _ in range(1000):
@@ -72,13 +73,14 @@ async def test_a_platform_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
             assert platform.process is not None
             accepted = [await submit(session, platform) for _ in range(20)]
 
+            meddling = platform.meddling  # a file, so while there is room
             ballast = disks.fill(disk)
             while (job := await submit(session, platform)) is not None:
                 accepted.append(job)
                 assert len(accepted) < 2000
             async with session.get(f"{platform.urls['orchestrator']}/health") as answer:
                 assert (answer.status, (await answer.json())["status"]) == (503, "unhealthy")
-            await fill_logs(platform)
+            await fill_logs(platform, meddling)
             await heard(platform.process, "NATS cannot store messages")
 
             ballast.unlink()

@@ -119,7 +119,7 @@ async def test_a_log_that_is_no_longer_kept_is_told_in_words(own_platform: Platf
     job = await client.submit(JobCreate(pipeline_id=made.id))
     await expect.succeeds(client, job.id)
     assert own_platform.nats_url is not None
-    connection = await nats.connect(own_platform.nats_url)
+    connection = await nats.connect(own_platform.nats_url, **own_platform.meddling)
     await connection.jetstream().purge_stream(Catalogue(own_platform.namespace).stream(LOGS))
     await connection.close()
 

@@ -56,6 +56,33 @@ async def test_a_job_goes_on_from_what_failed_with_outputs_and_decisions(
     assert "approved by ana" in out
 
 
+async def test_several_jobs_and_all_that_match_are_run_again_and_deleted(platform: Platform, client: Client) -> None:
+    name = unique("many")
+    made = [await client.submit({"name": name, "command": command}) for command in ("true", "exit 3", "exit 3")]
+    for job in made:
+        await client.wait(job.id, timeout=30)
+    failed = ("--all", "--name", name, "--status", "failed")
+
+    assert await hodei(platform, "rerun", *failed, "--dry-run") == (0, "would run 2 jobs again\n", "")
+    code, out, err = await hodei(platform, "rerun", *failed, "--from", "failed")
+    assert (code, err) == (0, "")
+    assert {(await client.job(id)).rerun_of for id in out.split()} == {job.id for job in made[1:]}
+    code, out, err = await hodei(platform, "rerun", made[0].id[-8:], made[1].id)
+    assert (code, {(await client.job(id)).rerun_of for id in out.split()}) == (0, {made[0].id, made[1].id})
+
+    waits = await client.submit({"name": name, "command": "true", "requires": {name: "yes"}})
+    for job in [job async for job in client.jobs(name=name) if job.id != waits.id]:
+        await client.wait(job.id, timeout=30)
+    code, out, err = await hodei(platform, "rerun", waits.id, made[0].id)
+    assert (code, out.count("\n")) == (1, 1)
+    assert f"hodei: job {waits.id} was left as it is: " in err
+    await client.wait(out.strip(), timeout=30)
+    code, out, err = await hodei(platform, "delete", "--all", "--name", name, "--json")
+    assert (code, json.loads(out)["done"], err) == (0, 8, "")
+    assert [job.id async for job in client.jobs(name=name)] == [waits.id]
+    await client.cancel(waits.id)
+
+
 async def test_a_rerun_prints_the_id_or_the_job_and_refuses_an_unknown_step(
     platform: Platform, client: Client, tmp_path: Path
 ) -> None:

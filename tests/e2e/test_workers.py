@@ -31,7 +31,7 @@ async def end(worker: asyncio.subprocess.Process) -> None:
 
 
 @pytest.fixture
-async def worker(platform: Platform, tmp_path: Path) -> AsyncIterator[Start]:
+async def worker(platform: Platform, client: Client, tmp_path: Path) -> AsyncIterator[Start]:
     """Starts an agent as `hodei worker` does: `await worker("name", {"x": "1"})`; it ends with the test."""
     async with AsyncExitStack() as stack:
 
@@ -48,6 +48,10 @@ async def worker(platform: Platform, tmp_path: Path) -> AsyncIterator[Start]:
                 "HODEI_STOP_DEADLINE": str(stop_deadline),
                 **({"PATH": path} if path is not None else {}),
             }
+            if platform.keys is not None:
+                join = tmp_path / f"{name}.join"
+                join.write_text((await client.create_join_token({"name": name})).token or "")
+                environment["HODEI_JOIN"] = str(join)
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "worker_manager.agent", env=environment, stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,

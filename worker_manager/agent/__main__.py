@@ -2,7 +2,7 @@
 process that started it.
 
 Exits 0 when every execution has an outcome, 1 when one has none or the agent failed otherwise, and 2 when the
-configuration is unusable.
+configuration is unusable, or the worker gets no credentials, as after it was revoked.
 """
 
 import sys
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from shared.service import EXIT_FAILED, Service, main
+from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED, Service, main
+from shared.telemetry import LogOutput
 from worker_manager.agent.app import Agent
 from worker_manager.agent.dispositions import catch_ignored, unblock_all
 from worker_manager.agent.settings import AgentSettings
@@ -30,6 +31,9 @@ def run() -> None:
     try:
         main(AgentSettings, build)
     except SystemExit as end:
+        if refusals := [agent.keyring.refusal for agent in agents if agent.keyring.refusal]:
+            LogOutput(sys.stderr).write(f"{AgentSettings.service}: {refusals[0]}\n")
+            sys.exit(EXIT_MISCONFIGURED)
         if end.code == 0 and any(not agent.clean for agent in agents):
             sys.exit(EXIT_FAILED)
         raise

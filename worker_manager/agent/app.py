@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from schemas.specs import Capacity
+from schemas.subjects import Catalogue
 from shared.bus import Bus
 from shared.errors import ConfigError, Unavailable
 from shared.process import lifeline
@@ -23,6 +24,7 @@ from worker_manager.agent.hand import Hand
 from worker_manager.agent.health import Health
 from worker_manager.agent.heartbeat import Heart
 from worker_manager.agent.identity import Identity
+from worker_manager.agent.keyring import Keyring
 from worker_manager.agent.logs import LogStream
 from worker_manager.agent.output_files import OutputFiles
 from worker_manager.agent.prefetch import Prefetch
@@ -69,20 +71,36 @@ class Agent:
             sample=settings.trace_sample,
             version=platform_version(),
         )
+        catalogue = Catalogue(settings.namespace)
+        self.keyring = Keyring(
+            self.state.path,
+            self.identity,
+            catalogue,
+            url=settings.nats_url,
+            ca=settings.nats_ca,
+            join=settings.join,
+            given=settings.nats_credentials is not None,
+            start_deadline=settings.start_deadline,
+            leave=_ask_to_stop,
+        )
         self.bus = Bus(
             settings.nats_url,
             name="agent",
             namespace=settings.namespace,
             start_deadline=settings.start_deadline,
             linger_ms=settings.linger_ms,
-            ages=settings.stream_ages,
+            ca=settings.nats_ca,
+            credentials=self.keyring.file or settings.nats_credentials,
+            inbox=("agents", self.identity.worker_id),
+            declares=False,
         )
         self.delivery = Delivery(
             self.bus,
+            worker_id=self.state.worker_id,
             reports=Spool(self.state.spool, limit=settings.spool_limit),
             logs=Spool(self.state.log_spool, limit=settings.spool_limit),
         )
-        catalogue = self.bus.catalogue
+        self.keyring.serve(self.bus)
         self.reporter = Reporter(self.delivery, self.identity, catalogue, linger=settings.linger)
         prefetch = Prefetch(settings.prefetch_max, slots=settings.slots)
         self.health = Health(
@@ -121,6 +139,7 @@ class Agent:
             interval=settings.heartbeat,
             version=platform_version(),
             alive=self.state.alive,
+            credentials=lambda: self.keyring.jwt,
         )
         self.runner.changed = heart.look
         self.health.changed = self.runner.health_changed
@@ -140,6 +159,7 @@ class Agent:
         self.services: Sequence[Service] = [
             _Ground(self),
             self.tracing,
+            self.keyring,
             self.bus,
             self.delivery,
             self.reporter,

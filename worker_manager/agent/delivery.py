@@ -51,12 +51,16 @@ class MessageBus(Protocol):
 
 
 class Delivery:
-    """The only way out for reports and logs. As a service, it publishes kept messages when the bus is back."""
+    """The only way out for reports and logs. As a service, it publishes kept messages when the bus is back.
+
+    Messages that an earlier version kept on disk are published on the subjects of `worker_id`.
+    """
 
     name = "delivery"
 
-    def __init__(self, bus: MessageBus, *, reports: Spool, logs: Spool) -> None:
+    def __init__(self, bus: MessageBus, *, worker_id: str, reports: Spool, logs: Spool) -> None:
         self._bus = bus
+        self._worker_id = worker_id
         self._reports = Lane(reports, memory=REPORTS_IN_MEMORY)
         self._logs = Lane(logs, memory=LOGS_IN_MEMORY)
         self._deadline = PUBLISH_DEADLINE
@@ -327,4 +331,5 @@ class Delivery:
         return self._bus.catalogue.event_type(message.subject)
 
     async def _send(self, message: Message) -> None:
-        await self._bus.publish(message.subject, message.payload, msg_id=message.msg_id, deadline=self._deadline)
+        subject = self._bus.catalogue.of_worker(message.subject, self._worker_id)
+        await self._bus.publish(subject, message.payload, msg_id=message.msg_id, deadline=self._deadline)

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from schemas.agents import MAX_NAMED, Heartbeat, Offer, Seek
+from schemas.agents import MAX_NAMED, PROTOCOL, Heartbeat, Offer, Seek
 from schemas.subjects import Catalogue
 from shared.clock import now
 from shared.errors import BusUnavailable
@@ -73,6 +73,7 @@ class Heart:
         interval: float,
         version: str = "",
         alive: Path | None = None,
+        credentials: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._bus = bus
         self._identity = identity
@@ -83,6 +84,7 @@ class Heart:
         self._interval = interval
         self._version = version
         self._alive = alive
+        self._credentials = credentials
         self._host = socket.gethostname()
         self._readiness: tuple[bool, str | None] = (False, None)
         """What was offered last: whether the worker drains, and why it is unhealthy."""
@@ -155,11 +157,13 @@ class Heart:
             prefetch=self._prefetch.offered,
             draining=runner.draining,
             unhealthy=self._health.reason,
+            protocol=PROTOCOL,
             sequence=self._next(),
             name=identity.name,
             type=identity.type,
             labels=identity.labels,
             capacity=identity.capacity,
+            credentials=self._credentials(),
             host=self._host,
             pid=os.getpid(),
             version=self._version,
@@ -212,6 +216,7 @@ class Heart:
             prefetch=self._prefetch.offered,
             draining=self._runner.draining,
             unhealthy=self._health.reason,
+            protocol=PROTOCOL,
             sequence=self._next(),
         )
         task = asyncio.create_task(self._send(offer))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypedDict, TypeVar
 
 from schemas.agents import Assignment
-from schemas.cloudevents import CloudEvent, wrap
+from schemas.cloudevents import CloudEvent, source_of, wrap
 from schemas.events import EventData
 from schemas.specs import Resources
 from shared.ids import new_id
@@ -43,7 +43,7 @@ class Identity:
 
     def sign(self, data: D, *, time: datetime, traceparent: str | None = None) -> CloudEvent[D]:
         """Put one of the agent's events into its envelope, under a new id."""
-        return wrap(data, id=new_id(), source=f"/hodei/workers/{self.worker_id}", time=time, traceparent=traceparent)
+        return wrap(data, id=new_id(), source=source_of(self.worker_id), time=time, traceparent=traceparent)
 
     def names(self, assignment: Assignment) -> Names:
         """The fields by which a report names this execution."""

@@ -6,6 +6,7 @@ delivered one after the other. `output` makes the lines and decides which are ke
 
 import asyncio
 import math
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class LogStream:
         "_dropped",
         "_execution_id",
         "_identity",
+        "_nonce",
         "_output",
         "_patience",
         "_pause",
@@ -98,6 +100,9 @@ class LogStream:
         taken: Callable[[], None],
     ) -> None:
         self._execution_id = execution_id
+        self._nonce = secrets.token_hex(8)
+        """Makes the ids of messages unknown to other workers: the stream drops a message whose id it has seen, whoever
+        published that."""
         self._output = Output(limit)
         self._delivery = delivery
         self._identity = identity
@@ -238,8 +243,8 @@ class LogStream:
     def _message(self, chunk: LogChunk, *, essential: bool = False) -> Message:
         event = self._identity.sign(chunk, time=now())
         return Message(
-            self._catalogue.logs(self._execution_id),
-            f"log-{self._execution_id}-{chunk.seq}" + (f"-{chunk.stands_for}" if chunk.stands_for > 1 else ""),
+            self._catalogue.logs(self._execution_id, self._identity.worker_id),
+            f"log-{self._nonce}-{chunk.seq}" + (f"-{chunk.stands_for}" if chunk.stands_for > 1 else ""),
             encode_batch([event]),
             essential=essential,
             log=True,

@@ -107,7 +107,7 @@ class Reporter:
     async def _send_batch(self, events: Sequence[CloudEvent[EventData]], payload: bytes) -> None:
         first = events[0]
         message = Message(
-            self._catalogue.event(first.data.event_type),
+            self._catalogue.report(first.data.event_type, self._identity.worker_id),
             f"{self._identity.incarnation}-{first.id}",
             payload,
             essential=not isinstance(first.data, ExecutionStarted),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import worker_manager
+from shared.process.secrecy import hide_process
 from shared.process.tree import reap
 
 COMMAND: Final = (sys.executable, "-P", "-m", "worker_manager.agent.sentinel")
@@ -54,6 +55,7 @@ class Sentinel:
 
 def main(incarnation: str) -> None:
     """Wait for the agent's end, then kill all processes with the mark of its incarnation."""
+    hide_process()
     while os.read(0, 4096):
         pass
     reap(incarnation=incarnation)

@@ -31,6 +31,7 @@ class AgentSettings(BusSettings):
     )
     slots: WorkerSlots = Field(default_factory=default_slots)
     capacity: WorkerCapacity = None
+    join: Path | None = Field(default=None, validation_alias="HODEI_JOIN")
     state_dir: Path | None = Field(default=None, validation_alias="HODEI_STATE_DIR")
     heartbeat: float = Field(default=3.0, gt=0, le=60, validation_alias="HODEI_HEARTBEAT_SECONDS")
     grace: float = Field(default=5.0, ge=0, le=3600, validation_alias="HODEI_GRACE_SECONDS")

@@ -18,6 +18,7 @@ from schemas.agents import MAX_STOPPED
 from schemas.ids import is_id
 from shared.errors import ConfigError
 from shared.ids import new_id
+from shared.worker_keys import holder_in
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -137,6 +138,11 @@ class StateFolder:
                 raise ConfigError(f"{file} holds no worker id")
             self.known = True
             return kept
+        enrolled = holder_in(self.path)
+        if enrolled is not None and is_id(enrolled):  # the file was lost; NATS admits no other worker from here
+            self.known = True
+            self._keep_id(enrolled)
+            return enrolled
         fresh = new_id()
         self._keep_id(fresh)
         return fresh

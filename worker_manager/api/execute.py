@@ -9,8 +9,10 @@ from functools import partial
 
 from aiohttp import web
 
+from schemas.access import Role
 from schemas.events import EventData, ExecutionCompleted, ExecutionRequested, JobTarget
 from schemas.rest.executions import ExecuteRequest, ManagedExecution
+from shared.access import actor
 from shared.bus import Listening
 from shared.ids import new_id
 from shared.outbox import Outbox
@@ -36,14 +38,15 @@ class ExecuteRoutes:
         took its place. The execution of a job without steps is `succeeded` at once. An unknown `job_id` is 404, one
         whose pipeline is archived 409."""
         execution_id, task_id, job_id = new_id(), new_id(), new_id()
+        by = actor()
         requested = ExecutionRequested(
-            execution_id=execution_id, task_id=task_id, job_id=job_id, attempt=1, target=_target(body)
+            execution_id=execution_id, task_id=task_id, job_id=job_id, attempt=1, target=_target(body), created_by=by
         )
         self.outbox.must_fit(requested, "body", "env")
         with self.verdicts.about(execution_id, job_id) as listener:
             async with idempotent(request, self.outbox) as tx:
                 target = requested.target.model_dump_json(exclude_none=True)
-                shown = await self.store.request(tx, execution_id, task_id, job_id, target)
+                shown = await self.store.request(tx, execution_id, task_id, job_id, target, by)
                 tx.emit(requested)
                 response = tx.answer(201, shown, {"Location": f"/api/v1/executions/{execution_id}"})
             if body.job_id is not None and self.verdicts.hearing:
@@ -74,6 +77,7 @@ def api(routes: ExecuteRoutes) -> Api:
         body=ExecuteRequest,
         answers={201: ManagedExecution},
         creates=True,
+        role=Role.SUBMITTER,
     )(routes.execute)
     return api
 

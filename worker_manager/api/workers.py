@@ -4,16 +4,20 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from schemas.rest.enrolment import Enrolment
 from schemas.rest.workers import ManagedWorker, ManagedWorkerQuery, ManagedWorkerState, StopQuery, WorkerStart
 from schemas.specs import Capacity
+from shared.access import actor
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.web import IDEMPOTENCY_KEY, Api, json_response, waiting
 from shared.web.idempotency import idempotent
 from shared.web.paging import answer_page
+from worker_manager.enrolment import Enrolments
 from worker_manager.fleet import Fleet
 from worker_manager.providers.base import WorkerSpec
+from worker_manager.store.enrolment import EnrolmentStore
 from worker_manager.store.workers import WorkerStore
 
 
@@ -24,6 +28,8 @@ class WorkerRoutes:
     fleet: Fleet
     store: WorkerStore
     outbox: Outbox
+    enrolments: Enrolments
+    enrolled: EnrolmentStore
     default_slots: int
     default_capacity: Capacity | None
 
@@ -48,7 +54,8 @@ class WorkerRoutes:
             async with self.fleet.turn(request.headers.get(IDEMPOTENCY_KEY)):
                 # The key is used before there is a process; the fleet keeps the answer up to date, or releases the key.
                 async with idempotent(request, self.outbox) as tx:
-                    tx.answer(200, await self.store.insert(tx, spec, body.provider), location)
+                    tx.answer(200, await self.store.insert(tx, spec, body.provider, actor()), location)
+                    tx.changes(worker_id)
                 return json_response(await self.fleet.launch(spec, body.provider), headers=location)
 
     async def list_workers(self, request: web.Request, query: ManagedWorkerQuery) -> web.StreamResponse:
@@ -66,7 +73,18 @@ class WorkerRoutes:
     async def stop_worker(self, _request: web.Request, id: str, query: StopQuery) -> web.StreamResponse:
         """It takes nothing new, finishes what it has, and then its process ends. With `force` it ends now, and what
         it ran is queued again. Stopping one that is over changes nothing."""
-        return json_response(await (self.fleet.end(id) if query.force else self.fleet.drain(id)))
+        by = actor()
+        return json_response(await (self.fleet.end(id, by) if query.force else self.fleet.drain(id, by)))
+
+    async def revoke_worker(self, _request: web.Request, id: str) -> web.StreamResponse:
+        """Wherever it runs. Within seconds NATS ends its connection and refuses it; what was placed there is lost and
+        queued again. The worker can never enrol again under this id, but its machine can under another one, with a
+        join token that is still valid: revoke that too if need be. Revoking it again changes nothing. 409 when the
+        platform's NATS asks for no credentials."""
+        _ = self.enrolments.issuer
+        async with self.outbox.transaction() as tx:
+            await self.enrolments.revoke(tx, id, by=actor(), detail="revoked over REST")
+        return json_response(_found(await self.enrolled.enrolment(id), id))
 
 
 def api(routes: WorkerRoutes) -> Api:
@@ -95,6 +113,12 @@ def api(routes: WorkerRoutes) -> Api:
         query=StopQuery,
         answers={200: ManagedWorkerState},
     )(routes.stop_worker)
+    api.post(
+        "/api/v1/workers/{id}/revoke",
+        summary="Revoke a worker's credentials",
+        answers={200: Enrolment},
+        problems=[409],
+    )(routes.revoke_worker)
     return api
 
 

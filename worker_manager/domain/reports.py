@@ -4,12 +4,12 @@ Here: what each event means for an execution's status, reason and times. Not her
 already; SQL checks that by the same ranks (`record_reports`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from schemas.cloudevents import CloudEvent
+from schemas.cloudevents import CloudEvent, by_agent
 from schemas.events import (
     EventData,
     ExecutionCompleted,
@@ -48,6 +48,9 @@ class Report:
     """When it was placed, if the order is in the same batch."""
     worker_name: str | None = None
     labels: dict[str, str] | None = None
+    placed: bool = False
+    """Whether it is known that the execution is placed on this worker: its order is in the same batch, or a service
+    tells of it. Otherwise the tables decide."""
 
     @property
     def rank(self) -> int:
@@ -90,34 +93,48 @@ class Folded:
     reports: list[Report]
     unplaced: list[Unplaced]
     settled: list[Settled]
+    foreign: list[Report]
+    """Reports of agents on executions that are placed on other workers."""
 
 
-def fold(events: Iterable[CloudEvent[EventData]]) -> Folded:
+def fold(events: Sequence[CloudEvent[EventData]]) -> Folded:
     """Fold events, in the order in which they were published. The first outcome of an execution is kept."""
-    reports: dict[str, Report] = {}
+    reports: dict[tuple[str, str], Report] = {}
     unplaced: dict[tuple[str, int], Unplaced] = {}
     settled: dict[str, Settled] = {}
-    placed: dict[str, TaskScheduled] = {}
+    foreign: list[Report] = []
+    placed = {event.data.execution_id: event.data for event in events if isinstance(event.data, TaskScheduled)}
     for event in events:
         match event.data:
-            case TaskScheduled() as data:
-                placed[data.execution_id] = data
+            case TaskScheduled():
+                pass
             case TaskWithdrawn() | TaskExpired() as data:
                 unplaced.setdefault((data.task_id, data.attempt), _unplaced(data, event.time))
             case ExecutionRefused() | ExecutionCompleted() as data:
                 settled.setdefault(data.execution_id, settle(data, event.time))
             case ExecutionStarted() | ExecutionFinished() | ExecutionLost() | ExecutionReturned() as data:
                 report = _report(data, event.time)
-                if order := placed.get(report.execution_id):
+                order = placed.get(report.execution_id)
+                if by_agent(event) and order is not None and order.worker_id != report.worker_id:
+                    foreign.append(report)
+                    continue
+                if order is not None:
                     report = replace(
                         report,
+                        placed=True,
+                        task_id=order.task_id,
+                        job_id=order.job_id,
+                        attempt=order.attempt,
                         placed_at=order.scheduled_at,
                         worker_name=order.worker_name or report.worker_name,
                         labels=order.labels or report.labels,
                     )
-                before = reports.get(report.execution_id)
-                reports[report.execution_id] = report if before is None else _later(before, report)
-    return Folded(list(reports.values()), list(unplaced.values()), list(settled.values()))
+                elif not by_agent(event):
+                    report = replace(report, placed=True)
+                key = (report.execution_id, report.worker_id)
+                before = reports.get(key)
+                reports[key] = report if before is None else _later(before, report)
+    return Folded(list(reports.values()), list(unplaced.values()), list(settled.values()), foreign)
 
 
 def settle(data: ExecutionRefused | ExecutionCompleted, said_at: datetime) -> Settled:
@@ -138,6 +155,7 @@ def _later(before: Report, report: Report) -> Report:
         started_at=best.started_at or other.started_at,
         worker_name=best.worker_name or other.worker_name,
         labels=best.labels or other.labels,
+        placed=best.placed or other.placed,
     )
 
 

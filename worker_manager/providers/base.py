@@ -16,6 +16,14 @@ Handle = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerKeys:
+    """The texts of a worker's two credentials files: for its work, and to ask for new ones. Never printed."""
+
+    credentials: str = field(repr=False)
+    renewal: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """A worker to be started."""
 
@@ -26,6 +34,8 @@ class WorkerSpec:
     slots: int = 1
     capacity: Capacity | None = None
     """None: the agent detects the capacity of its machine."""
+    keys: WorkerKeys | None = None
+    """None: NATS asks for no credentials."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from typing import Final
 import orjson
 
 import worker_manager
+from shared.errors import ConfigError
 from shared.process import lifeline
 from shared.process import tree as process_tree
+from shared.worker_keys import keep_keys
 from worker_manager.providers import pidfd
 from worker_manager.providers.base import Exit, Handle, StartFailed, WorkerSpec
 
@@ -34,6 +36,7 @@ INHERITED: Final = frozenset(
         "HODEI_LINGER_MS",
         "HODEI_LOG_LEVEL",
         "HODEI_LOG_LIMIT",
+        "HODEI_NATS_CA",
         "HODEI_OTLP_ENDPOINT",
         "HODEI_PREFETCH_MAX",
         "HODEI_SPOOL_LIMIT",
@@ -91,9 +94,13 @@ class ProcessProvider:
         home = self._home(spec.worker_id)
         try:
             (home / "state").mkdir(parents=True, exist_ok=True, mode=0o700)
+            if spec.keys is not None:
+                keep_keys(home / "state", spec.keys.credentials, spec.keys.renewal)
             log = os.open(home / "agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise StartFailed(f"cannot write to {home}: {error.strerror}") from error
+        except ConfigError as error:
+            raise StartFailed(str(error)) from error
         try:
             pid = self._spawn(self._environment(spec, home / "state"), log)
         except OSError as error:

@@ -1,7 +1,7 @@
 -- name: request_execution
 -- Insert an execution that was requested directly. No worker is chosen yet.
-insert into executions as e (id, task_id, job_id, attempt, status, rank, request)
-values (:id, :task_id, :job_id, 1, 'pending', 0, :request)
+insert into executions as e (id, task_id, job_id, attempt, status, rank, request, created_by)
+values (:id, :task_id, :job_id, 1, 'pending', 0, :request, :created_by)
 returning execution_json(e) as body;
 
 -- name: forget_execution
@@ -20,10 +20,12 @@ set worker_id = excluded.worker_id, worker_name = excluded.worker_name, incarnat
 where e.rank = 0 and e.worker_id is null;
 
 -- name: record_reports
--- Write a batch of reports, at most one per execution: status, times and outcome. A status never goes back.
+-- Write a batch of reports, at most one per execution: status, times and outcome. A status never goes back. A report
+-- counts only if its execution is placed on its worker, according to the batch or to the table.
 insert into executions as e (:reports.columns)
 select :reports.values
-from unnest(:reports.arrays) as new (:reports.columns)
+from unnest(:reports.arrays, :placed.arrays) as new (:reports.columns, :placed.columns)
+where new.placed or (select known.worker_id from executions known where known.id = new.id) = new.worker_id
 order by new.id
 on conflict (id) do update
 set worker_id = coalesce(e.worker_id, excluded.worker_id),
@@ -38,8 +40,12 @@ set worker_id = coalesce(e.worker_id, excluded.worker_id),
     started_at = coalesce(excluded.started_at, e.started_at),
     finished_at = coalesce(e.finished_at, excluded.finished_at),
     assignment = null, request = null
-where e.rank < excluded.rank
-returning e.status, extract(epoch from e.finished_at - e.started_at)::float8 as seconds;
+where e.rank < excluded.rank and (e.worker_id is null or e.worker_id = excluded.worker_id)
+returning e.id::text, e.worker_id::text, e.status, extract(epoch from e.finished_at - e.started_at)::float8 as seconds;
+
+-- name: get_workers
+-- The workers that these executions are placed on, if they are placed.
+select id::text, worker_id::text from executions where id = any($1::uuid[]);
 
 -- name: close_unplaced
 -- Close requested executions whose task left the queue before any worker was chosen.
@@ -75,7 +81,7 @@ returning e.worker_id::text, e.incarnation::text, e.assignment;
 -- name: overdue_executions
 -- A page of executions with one status that are older than an age in seconds, in the order of ids after a given id.
 select id::text, task_id::text, job_id::text, attempt, status, worker_id::text, worker_name, incarnation::text, labels,
-       request
+       request, created_by
 from executions
 where status = :status and id > :after::uuid and created_at < now() - make_interval(secs => :age)
 order by executions.id
@@ -94,8 +100,8 @@ order by executions.id;
 select execution_json(executions) as body from executions where id = $1;
 
 -- name: get_execution_log
--- What a reader of an execution's log needs: whether the execution has ended, and how much it wrote.
-select rank = 2 as over, log_chunks, log_truncated, finished_at from executions where id = $1;
+-- What a reader of an execution's log needs: its worker, whether the execution has ended, and how much it wrote.
+select worker_id::text as worker_id, rank = 2 as over, log_chunks, log_truncated, finished_at from executions where id = $1;
 
 -- name: list_executions
 -- A page of executions, newest first.
@@ -109,6 +115,8 @@ where true
   and task_id = :task_id::uuid -- if given
   and reason = :reason::text -- if given
   and labels @> :labels::jsonb -- if given
+  and created_by->>'id' = :created_by_id::text -- if given
+  and created_by->>'name' = :created_by_name::text -- if given
   and created_at >= :created_after::timestamptz -- if given
   and created_at < :created_before::timestamptz -- if given
   and id < :below::uuid -- if given

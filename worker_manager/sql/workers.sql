@@ -1,7 +1,7 @@
 -- name: insert_worker
 -- Insert a worker that is about to be started, before its process exists. Returns it as JSON.
-insert into workers (id, type, name, status, provider, labels, slots, instance)
-values (:id, :type, :name, 'starting', :provider, :labels, :slots, :instance)
+insert into workers (id, type, name, status, provider, labels, slots, instance, created_by)
+values (:id, :type, :name, 'starting', :provider, :labels, :slots, :instance, :created_by)
 returning worker_json(workers) as body;
 
 -- name: set_worker_handle
@@ -12,12 +12,14 @@ update workers set handle = :handle, pid = :pid where id = :id;
 -- Set a worker to running at its first heartbeat. A worker that is no longer `starting` is not changed.
 update workers set status = 'running', started_at = clock_timestamp()
 where id = $1 and status = 'starting'
-returning worker_json(workers) as body, type, name, provider, labels, slots;
+returning worker_json(workers) as body, type, name, provider, labels, slots, created_by;
 
 -- name: ask_worker_to_stop
--- Record that a worker is to stop. A drain never replaces an order to stop at once.
+-- Record that a worker is to stop, and who requested it. A drain never replaces an order to stop at once.
 update workers
-set status = 'draining', intent = case when intent = 'force' then intent else :intent end
+set status = 'draining',
+    stop_requested_by = case when intent = 'force' or intent = :intent then stop_requested_by else :by end,
+    intent = case when intent = 'force' then intent else :intent end
 where id = :id and status in ('starting', 'running', 'draining')
 returning instance, handle;
 
@@ -27,7 +29,7 @@ returning instance, handle;
 update workers
 set status = :status, exit_code = :exit_code, detail = :detail, stopped_at = now(), handle = null
 where id = :id and status in ('starting', 'running', 'draining')
-returning started_at is not null as ran;
+returning started_at is not null as ran, stop_requested_by;
 
 -- name: worker_intent
 -- The requested stop of a worker that has not ended yet.
@@ -54,7 +56,11 @@ where true
   and status = :status::text -- if given
   and type = :type::text -- if given
   and name = :name::text -- if given
+  and name ~>=~ :name_from::text -- if given
+  and name ~<~ :name_to::text -- if given
   and provider = :provider::text -- if given
+  and created_by->>'id' = :created_by_id::text -- if given
+  and created_by->>'name' = :created_by_name::text -- if given
   and labels @> :labels::jsonb -- if given
 order by workers.id desc limit :limit;
 

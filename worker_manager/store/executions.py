@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from schemas.access import Actor
 from schemas.ids import id_above, is_id
 from schemas.rest.executions import ExecutionQuery
+from schemas.rest.lists import of_actor
 from schemas.states import ExecutionStatus
 from shared.postgres import (
     Database,
@@ -21,7 +23,7 @@ from shared.postgres import (
 )
 from worker_manager.domain.handover import Order
 from worker_manager.domain.reports import Report, Settled, Unplaced
-from worker_manager.store.tables import HEARD, ORDERS, REPORTS, SETTLED, UNPLACED
+from worker_manager.store.tables import HEARD, ORDERS, PLACED, REPORTS, SETTLED, UNPLACED
 
 _IDS: Final = ("job_id", "task_id", "worker_id")
 _FILTERS: Final = (*_IDS, "status", "worker_name", "reason", "created_after", "created_before")
@@ -29,12 +31,24 @@ _FILTERS: Final = (*_IDS, "status", "worker_name", "reason", "created_after", "c
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """What a reader of an execution's log needs. `chunks` is None until the worker has reported their number."""
+    """What a reader of an execution's log needs. `worker_id` is None until the execution is placed, `chunks` until the
+    worker has reported their number."""
 
+    worker_id: str | None
     over: bool
     chunks: int | None
     truncated: bool
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A row that entered a new status by a report. `seconds` is how long an execution ran that is over."""
+
+    execution_id: str
+    worker_id: str
+    status: str
+    seconds: float | None
 
 
 class ExecutionStore:
@@ -44,15 +58,22 @@ class ExecutionStore:
         self._database = database
         self._sql = load_queries("worker_manager")
         self._record_orders = with_rows(self._sql["record_orders"], orders=ORDERS)
-        self._record_reports = with_rows(self._sql["record_reports"], reports=REPORTS)
+        self._record_reports = with_rows(self._sql["record_reports"], reports=REPORTS, placed=PLACED)
         self._close_unplaced = with_rows(self._sql["close_unplaced"], ends=UNPLACED)
         self._close_settled = with_rows(self._sql["close_settled"], ends=SETTLED)
         self._claim_unheard = with_rows(self._sql["claim_unheard"], "held", "limit", "after", workers=HEARD)
 
-    async def request(self, on: Runner, execution_id: str, task_id: str, job_id: str, target: str) -> str:
+    async def request(
+        self, on: Runner, execution_id: str, task_id: str, job_id: str, target: str, by: Actor | None
+    ) -> str:
         """Insert a direct request for a JobTarget, given as JSON. Returns the execution as JSON."""
         sql, arguments = with_values(
-            self._sql["request_execution"], id=execution_id, task_id=task_id, job_id=job_id, request=target
+            self._sql["request_execution"],
+            id=execution_id,
+            task_id=task_id,
+            job_id=job_id,
+            request=target,
+            created_by=None if by is None else by.model_dump(),
         )
         body: str = await on.fetch_value(sql, *arguments)
         return body
@@ -76,11 +97,15 @@ class ExecutionStore:
         """Write orders that were or are being sent to their workers."""
         await on.execute(self._record_orders, *ORDERS.arrays(orders))
 
-    async def record_reports(self, on: Runner, reports: Sequence[Report]) -> list[tuple[str, float | None]]:
-        """Fold reports in. Returns, for each row that entered a new status, the status and, of an execution that is
-        over, how many seconds it ran."""
-        rows = await on.fetch(self._record_reports, *REPORTS.arrays(reports))
-        return [(row["status"], row["seconds"]) for row in rows]
+    async def record_reports(self, on: Runner, reports: Sequence[Report]) -> list[Recorded]:
+        """Fold in the reports whose execution is placed on their worker. Returns the rows that entered a new status."""
+        rows = await on.fetch(self._record_reports, *REPORTS.arrays(reports), *PLACED.arrays(reports))
+        return [Recorded(row["id"], row["worker_id"], row["status"], row["seconds"]) for row in rows]
+
+    async def workers_of(self, execution_ids: Collection[str]) -> dict[str, str | None]:
+        """The workers that executions are placed on, by execution id; None for one that waits for a worker."""
+        rows = await self._database.fetch(self._sql["get_workers"], list(execution_ids))
+        return {row["id"]: row["worker_id"] for row in rows}
 
     async def close_unplaced(self, on: Transaction, unplaced: Sequence[Unplaced]) -> list[str]:
         """Close direct requests whose task left the queue without a worker. Returns the status of each changed row."""
@@ -112,7 +137,7 @@ class ExecutionStore:
         row = await self._database.fetch_one(self._sql["get_execution_log"], execution_id)
         if row is None:
             return None
-        return LogState(row["over"], row["log_chunks"], row["log_truncated"], row["finished_at"])
+        return LogState(row["worker_id"], row["over"], row["log_chunks"], row["log_truncated"], row["finished_at"])
 
     async def list(self, query: ExecutionQuery, before: str | None) -> Page:
         """A page of executions, newest first.
@@ -125,6 +150,7 @@ class ExecutionStore:
         values |= {
             "before": before,
             "labels": query.labels() or None,
+            **of_actor("created_by", query.created_by),
             "below": None if query.created_before is None else id_above(query.created_before),
             "first_attempt": True if query.attempt == 1 else None,
             "attempt": None if query.attempt == 1 else query.attempt,

@@ -54,6 +54,9 @@ REPORTS: Final = Rows[Report](
     Column("finished_at", "timestamptz"),
 )
 
+PLACED: Final = Rows[Report](Column("placed", "boolean"))
+"""Beside REPORTS: whether the execution of each is known to be placed on its worker."""
+
 UNPLACED: Final = Rows[Unplaced](
     Column("task_id", "uuid", key=True),
     Column("attempt", "integer", key=True),

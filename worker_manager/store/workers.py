@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.access import Actor
+from schemas.rest.lists import of_actor, of_name
 from schemas.rest.workers import ManagedWorkerQuery
 from schemas.states import WorkerProcessStatus
 from shared.postgres import Database, Page, Record, Runner, Transaction, load_queries, narrowed_by, with_values
 from worker_manager.domain.endings import Ending, Intent
 from worker_manager.providers.base import Handle, WorkerSpec
 
-_FILTERS: Final = ("status", "type", "name", "provider")
+_FILTERS: Final = ("status", "type", "provider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,14 @@ class Forgotten:
     ours: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A worker whose end was written: whether it ever ran, and who requested its stop, if anybody did."""
+
+    ran: bool
+    stopped_by: Actor | None
+
+
 class WorkerStore:
     """The workers that any instance of the service has started."""
 
@@ -41,8 +51,8 @@ class WorkerStore:
         self._database = database
         self._sql = load_queries("worker_manager")
 
-    async def insert(self, tx: Transaction, spec: WorkerSpec, provider: str) -> str:
-        """Insert a worker that is about to be started. Returns the worker as JSON."""
+    async def insert(self, tx: Transaction, spec: WorkerSpec, provider: str, by: Actor | None) -> str:
+        """Insert a worker that is about to be started, as `by` requested. Returns the worker as JSON."""
         sql, arguments = with_values(
             self._sql["insert_worker"],
             id=spec.worker_id,
@@ -52,6 +62,7 @@ class WorkerStore:
             labels=dict(spec.labels),
             slots=spec.slots,
             instance=self.instance,
+            created_by=None if by is None else by.model_dump(),
         )
         body: str = await tx.fetch_value(sql, *arguments)
         return body
@@ -61,22 +72,24 @@ class WorkerStore:
         await self._database.execute(sql, *arguments)
 
     async def confirm(self, on: Runner, worker_id: str) -> Record | None:
-        """Move the worker from starting to running. Returns its row (body, type, name, provider, labels, slots), None
-        when it was not starting."""
+        """Move the worker from starting to running. Returns its row (body, type, name, provider, labels, slots,
+        created_by), None when it was not starting."""
         return await on.fetch_one(self._sql["confirm_worker"], worker_id)
 
-    async def ask_to_stop(self, worker_id: str, intent: Intent) -> str | None:
-        """Record the intent. Returns the instance that watches the worker, None when the worker is over or unknown."""
-        sql, arguments = with_values(self._sql["ask_worker_to_stop"], id=worker_id, intent=intent.value)
-        row = await self._database.fetch_one(sql, *arguments)
+    async def ask_to_stop(self, on: Runner, worker_id: str, intent: Intent, by: Actor | None) -> str | None:
+        """Record the intent, and whose it is. Returns the instance that watches the worker, None when the worker is
+        over or unknown."""
+        whose = None if by is None else by.model_dump()
+        sql, arguments = with_values(self._sql["ask_worker_to_stop"], id=worker_id, intent=intent.value, by=whose)
+        row = await on.fetch_one(sql, *arguments)
         return None if row is None else str(row["instance"])
 
     async def intent(self, on: Runner, worker_id: str) -> Intent | None:
         row = await on.fetch_one(self._sql["worker_intent"], worker_id)
         return Intent(row["intent"]) if row is not None and row["intent"] else None
 
-    async def close(self, on: Runner, worker_id: str, ending: Ending, exit_code: int | None) -> bool | None:
-        """Write the end. Returns whether the worker ever ran, None when its end was written before."""
+    async def close(self, on: Runner, worker_id: str, ending: Ending, exit_code: int | None) -> Closed | None:
+        """Write the end. Returns None when it was written before."""
         sql, arguments = with_values(
             self._sql["close_worker"],
             id=worker_id,
@@ -84,8 +97,11 @@ class WorkerStore:
             exit_code=exit_code,
             detail=ending.detail,
         )
-        ran: bool | None = await on.fetch_value(sql, *arguments)
-        return ran
+        row = await on.fetch_one(sql, *arguments)
+        if row is None:
+            return None
+        by = row["stop_requested_by"]
+        return Closed(ran=row["ran"], stopped_by=None if by is None else Actor.model_validate(by))
 
     async def forget(self, on: Transaction, *, stopped: float, failed: float, limit: int) -> list[Forgotten]:
         """Delete workers that stopped or failed longer ago than so many seconds. Returns them."""
@@ -112,6 +128,7 @@ class WorkerStore:
     async def list(self, query: ManagedWorkerQuery, before: str | None) -> Page:
         values: dict[str, object] = {name: getattr(query, name) for name in _FILTERS}
         values |= {"before": before, "labels": query.labels() or None, "limit": query.limit + 1}
+        values |= {**of_name(query.name), **of_actor("created_by", query.created_by)}
         sql, arguments = narrowed_by(self._sql["list_workers"], values)
         return Page.of(await self._database.fetch(sql, *arguments), query.limit)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class E2EConfig:
     scheduler_port: int | None = None
     worker_manager_port: int | None = None
     nats_url: str | None = None
+    keys: Path | None = None
     namespace: str = "hodei"
     timeout: float = 30.0
     start_timeout: float = 60.0
@@ -27,8 +29,9 @@ class E2EConfig:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> E2EConfig:
-        """Read TEST_HOST, TEST_{ORCHESTRATOR,SCHEDULER,WORKER_MANAGER}_PORT, TEST_NATS_URL, TEST_NAMESPACE,
-        TEST_TIMEOUT and TEST_START_TIMEOUT. Raises ValueError when only some of the ports are named."""
+        """Read TEST_HOST, TEST_{ORCHESTRATOR,SCHEDULER,WORKER_MANAGER}_PORT, TEST_NATS_URL, TEST_KEYS (the folder with
+        all keys, if NATS asks for credentials), TEST_NAMESPACE, TEST_TIMEOUT and TEST_START_TIMEOUT. Raises ValueError
+        when only some of the ports are named."""
         names = ("TEST_ORCHESTRATOR_PORT", "TEST_SCHEDULER_PORT", "TEST_WORKER_MANAGER_PORT")
         given = [environment[name] for name in names if environment.get(name)]
         if given and len(given) != len(names):
@@ -40,6 +43,7 @@ class E2EConfig:
             scheduler_port=ports[1],
             worker_manager_port=ports[2],
             nats_url=environment.get("TEST_NATS_URL") or None,
+            keys=Path(keys) if (keys := environment.get("TEST_KEYS")) else None,
             namespace=environment.get("TEST_NAMESPACE", cls.namespace),
             timeout=float(environment.get("TEST_TIMEOUT", cls.timeout)),
             start_timeout=float(environment.get("TEST_START_TIMEOUT", cls.start_timeout)),

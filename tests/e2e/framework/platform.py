@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from schemas.permissions import Permissions
+from shared.keys import FEED_CREDENTIALS, ISSUER, NATS, Issuer
 from tests.e2e.framework.config import E2EConfig
 from tests.e2e.framework.openapi import OpenApiCheck
 from tests.fixtures.servers import EMBEDDED, Backend, NatsServer
@@ -38,6 +40,27 @@ class Platform:
     data_dir: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     nats: NatsServer | None = None
+    keys: Path | None = None
+    """The keys of a platform whose NATS asks for credentials."""
+    token: str | None = field(default=None, repr=False)
+    """The administrator's token of a platform with access on."""
+    said: str = ""
+    """What `hodei up` printed until it was ready."""
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """How a subscriber to the feed connects to NATS, beside its address."""
+        return {} if self.keys is None else {"user_credentials": str(self.keys / NATS / FEED_CREDENTIALS)}
+
+    @property
+    def meddling(self) -> dict[str, str]:
+        """How a test connects to NATS that does what none but the platform may, beside its address."""
+        if self.keys is None:
+            return {}
+        file = self.keys / "tests.creds"
+        if not file.exists():
+            file.write_text(Issuer(self.keys / ISSUER).credentials("tests", Permissions((">",), (">",))).text())
+        return {"user_credentials": str(file)}
 
     def pids(self, module: str) -> list[int]:
         """The processes of one part (`orchestrator`, `worker_manager.agent`, …) of the tests' own platform."""
@@ -89,7 +112,7 @@ async def running_platform(config: E2EConfig, folder: Path, backend: Backend, **
     if config.external:
         ports = [config.orchestrator_port, config.scheduler_port, config.worker_manager_port]
         urls = {name: f"http://{config.host}:{port}" for name, port in zip(SERVICES, ports, strict=True)}
-        yield Platform(urls, await _documents(urls), config.namespace, config.nats_url)
+        yield Platform(urls, await _documents(urls), config.namespace, config.nats_url, keys=config.keys)
         return
     async with contextlib.AsyncExitStack() as stack:
         yield await _own(config, folder, backend, extra, stack)
@@ -117,8 +140,11 @@ async def _own(
         environment |= {"NATS_URL": nats.url, "DATABASE_URL": postgres.url}
     process = await start_up(folder, environment)
     stack.push_async_callback(stop, process)
-    await ready(process, config.start_timeout)
-    return Platform(urls, await _documents(urls), "hodei", nats_url, process, folder, environment, nats)
+    said = await ready(process, config.start_timeout)
+    keys = folder / "keys" if nats is None else None
+    token = (folder / "token").read_text().strip() if extra.get("HODEI_AUTH") == "on" else None
+    checks = await _documents(urls, token)
+    return Platform(urls, checks, "hodei", nats_url, process, folder, environment, nats, keys, token, said)
 
 
 async def start_up(folder: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
@@ -157,9 +183,12 @@ async def stop(process: asyncio.subprocess.Process) -> int:
     return process.returncode
 
 
-async def _documents(urls: Mapping[str, str]) -> dict[str, OpenApiCheck]:
+async def _documents(urls: Mapping[str, str], token: str | None = None) -> dict[str, OpenApiCheck]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
     def fetch(url: str) -> OpenApiCheck:
-        with urllib.request.urlopen(url + "/openapi.json", timeout=10) as answer:
+        request = urllib.request.Request(url + "/openapi.json", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return OpenApiCheck(json.load(answer))
 
     return {name: await asyncio.to_thread(fetch, url) for name, url in urls.items()}

@@ -37,7 +37,7 @@ async def feed(platform: Platform, subject: str) -> AsyncIterator[Feed]:
     """Subscribe to `<namespace>.feed.<subject>`, as a person would with `nats sub`."""
     assert platform.nats_url is not None, "name the bus with TEST_NATS_URL"
     queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    connection = await nats.connect(platform.nats_url)
+    connection = await nats.connect(platform.nats_url, **platform.reading)
     try:
 
         async def keep(message: Any) -> None:

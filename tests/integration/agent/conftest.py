@@ -42,8 +42,8 @@ class ControlPlane:
     async def listen(self) -> None:
         catalogue = self.bus.catalogue
         for event_type in ("executions.started", "executions.finished", "executions.returned"):
-            await self.bus.subscribe(catalogue.event(event_type), self._on_events)
-        await self.bus.subscribe(catalogue.logs("*"), self._on_events)
+            await self.bus.subscribe(catalogue.report(event_type, "*"), self._on_events)
+        await self.bus.subscribe(catalogue.logs("*", "*"), self._on_events)
         await self.bus.subscribe(catalogue.agent(self.worker_id, "heartbeat"), self._on_heartbeat)
         await self.bus.subscribe(catalogue.agent(self.worker_id, "offer"), self._on_offer)
         await self.bus.flush()
@@ -57,7 +57,10 @@ class ControlPlane:
     async def stored_log(self, execution_id: str) -> list[str]:
         """The whole log of a finished execution, as it is stored."""
         chunks = (await self.finished(execution_id)).log.chunks
-        async with asyncio.timeout(PATIENCE), self.bus.read_log(execution_id, until_chunks=chunks) as reader:
+        async with (
+            asyncio.timeout(PATIENCE),
+            self.bus.read_log(execution_id, self.worker_id, until_chunks=chunks) as reader,
+        ):
             return [line.message async for chunk in reader for line in chunk.lines]
 
     async def _on_stored(self, events: list[CloudEvent[EventData]]) -> None:
@@ -66,7 +69,8 @@ class ControlPlane:
             self._news.notify_all()
 
     async def _on_events(self, subject: str, payload: bytes, _reply: str) -> None:
-        events = decode_batch(self.bus.catalogue.event_type(subject), payload)
+        catalogue = self.bus.catalogue
+        events = decode_batch(catalogue.event_type(subject), payload, catalogue.worker(subject))
         async with self._news:
             self.events += [event.data for event in events]
             self._news.notify_all()

@@ -15,7 +15,7 @@ from shared.bus.bus import LEAST_PAYLOAD
 from shared.bus.connection import Connection
 from shared.errors import BusUnavailable, ConfigError, MessageTooLarge
 from shared.telemetry import Metrics, continued
-from tests.fixtures.events import chunk, numbered, publish
+from tests.fixtures.events import chunk, numbered, publish, publish_log
 
 HEADERS = orjson.loads(asyncapi.document())["components"]["schemas"]["BatchHeaders"]
 
@@ -37,7 +37,7 @@ async def test_a_message_published_twice_is_stored_once(bus: Bus) -> None:
 async def test_every_message_says_that_it_is_a_batch_of_cloud_events(bus: Bus, traceparent: str | None) -> None:
     with continued(traceparent):
         await publish(bus, numbered(1))
-        await bus.publish_log(chunk("some-execution", 1))
+        await publish_log(bus, chunk("some-execution", 1))
     for stream in (EVENTS, LOGS):
         raw = await bus.request(f"$JS.API.STREAM.MSG.GET.{bus.catalogue.stream(stream)}", b'{"seq":1}', timeout=5)
         lines = b64decode(orjson.loads(raw)["message"]["hdrs"]).decode().strip().split("\r\n")[1:]

@@ -1,6 +1,7 @@
 """Consumers on a real server: batches, failures, sharing, stopping."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -10,13 +11,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.cloudevents import CloudEvent, decode_batch
-from schemas.events import EventData
-from schemas.subjects import DEAD_LETTERS, DeadLetter
+from schemas.events import EventData, ExecutionStarted
+from schemas.subjects import DEAD_LETTERS, ConsumerSpec, DeadLetter
 from shared.bus import Bus, BusError, Consumer
 from shared.bus.failures import DEADLY_AFTER
 from shared.errors import TooSlow, Unavailable
 from shared.telemetry import Metrics, continued, inject
-from tests.fixtures.events import SPEC, number, numbered, publish
+from tests.fixtures.events import SPEC, WORKER, number, numbered, publish, report, started
 
 Events = list[CloudEvent[EventData]]
 Start = Callable[..., Awaitable[Consumer[CloudEvent[EventData]]]]
@@ -323,7 +324,7 @@ async def test_what_fails_outside_the_handler_comes_again_after_a_growing_delay(
     words: asyncio.Queue[bytes] = asyncio.Queue()
     tries = 0
 
-    def decode(event_type: str, raw: bytes) -> list[CloudEvent[EventData]]:
+    def decode(event_type: str, raw: bytes, _worker_id: str | None) -> list[CloudEvent[EventData]]:
         nonlocal tries
         tries += 1
         if tries <= 3:
@@ -579,3 +580,39 @@ async def test_stops_in_good_order_bury_nothing_however_many_they_are(bus: Bus, 
     consumer = await consume(handler)
     await consumer.until(lambda: consumer.handled == 1)
     assert (len(seen), consumer.dead) == (1, 0)
+
+
+REPORTS_SPEC = ConsumerSpec("test-reports", "orchestrator", (ExecutionStarted.event_type,), ack_wait=30)
+
+
+async def test_reports_of_agents_and_of_services_are_handled_and_foreign_ones_are_not(
+    bus: Bus, metrics: Metrics
+) -> None:
+    seen: list[str] = []
+
+    async def handler(events: Events) -> None:
+        seen.extend(event.subject for event in events)
+
+    own, repeated, other = started(), started(), started(str(uuid.uuid4()))
+    report_subject, service_subject = bus.catalogue.events(REPORTS_SPEC.event_types[0])[::-1]
+    with capture_logs() as lines:
+        consumer = bus.consumer_of(REPORTS_SPEC, handler, decode=decode_batch)
+        await consumer.start()
+        try:
+            for _ in range(3):
+                await report(bus, [own, other])
+            await report(bus, [started(incarnation="no id")])
+            await bus.publish(report_subject.replace("*", WORKER), b"[{}]", msg_id="unreadable")
+            await bus.publish(service_subject, b'{"stream":"hodei-events", "seq":12}', msg_id="answer")
+            await report(bus, [own])
+            await publish(bus, [repeated])
+            await consumer.until(lambda: consumer.handled == 2 and consumer.idle)
+        finally:
+            await consumer.stop()
+    assert seen == [own.execution_id, repeated.execution_id]
+    assert await dead_letters(bus) == [], "a worker cannot fill the dead letters"
+    kinds = {
+        kind: metrics.value("hodei_foreign_reports_total", kind=kind) for kind in ("batch", "unreadable", "answer")
+    }
+    assert kinds == {"batch": 3, "unreadable": 2, "answer": 1}
+    assert len([line for line in lines if line["log_level"] in ("warning", "error")]) == 1, "one line a second"

@@ -1,13 +1,15 @@
 """The feed says every event of the bus again, one by one."""
 
 import asyncio
+import uuid
 
 import orjson
 
 from orchestrator.feed import Feed
 from schemas.events import WorkerDraining
 from shared.bus import Bus
-from tests.fixtures.events import numbered, publish
+from shared.telemetry import Metrics
+from tests.fixtures.events import WORKER, numbered, publish, report, started
 
 
 async def test_each_event_is_said_alone_with_its_entity_in_the_subject(bus: Bus) -> None:
@@ -42,3 +44,28 @@ async def test_what_is_no_event_does_not_stop_the_feed(bus: Bus) -> None:
         await feed.consumer.until(lambda: feed.consumer.handled == 1 and feed.consumer.dead == 1)
     finally:
         await feed.stop()
+
+
+async def test_the_feed_repeats_a_workers_own_reports_only(bus: Bus, metrics: Metrics) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def callback(subject: str, _payload: bytes, _reply: str) -> None:
+        heard.put_nowait(subject)
+
+    await bus.subscribe(f"{bus.catalogue.namespace}.feed.executions.>", callback)
+    feed = Feed(bus)
+    await feed.start()
+    try:
+        own = started()
+        await report(bus, [started(str(uuid.uuid4()))])
+        await report(bus, [started(execution_id="*")])
+        await report(bus, [started()], event_id="1\r\nOther: header")
+        await report(bus, [own])
+        await feed.consumer.until(lambda: feed.consumer.handled == 1)
+        async with asyncio.timeout(5):
+            assert await heard.get() == bus.catalogue.feed("executions.started", own.execution_id)
+    finally:
+        await feed.stop()
+    assert heard.empty()
+    assert (feed.consumer.dead, metrics.value("hodei_foreign_reports_total", kind="batch")) == (0, 3)
+    assert own.worker_id == WORKER

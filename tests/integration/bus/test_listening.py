@@ -101,7 +101,7 @@ async def test_more_than_may_be_unheard_is_dropped(bus: Bus, verdicts: Listening
 
 
 async def test_a_listener_too_many_hears_nothing_and_the_others_go_on(bus: Bus) -> None:
-    one = Listening(bus, (), lambda _type, _payload, ids: [(id, "heard") for id in ids], most=1)
+    one = Listening(bus, (), lambda _type, _payload, ids, _worker: [(id, "heard") for id in ids], most=1)
     await one.start()
     with one.about("a") as first, one.about("b") as second:
         one.tell("a", "told")

@@ -10,7 +10,7 @@ from schemas.events import EventData
 from shared.bus import Bus
 from shared.errors import BusUnavailable, Unavailable
 from shared.telemetry import Metrics
-from tests.fixtures.events import SPEC, chunk, number, numbered, publish
+from tests.fixtures.events import SPEC, WORKER, chunk, number, numbered, publish, publish_log
 from tests.fixtures.servers import NatsServer
 
 Events = list[CloudEvent[EventData]]
@@ -119,14 +119,14 @@ async def test_a_server_that_forgot_everything_is_set_up_again(lone_bus: Bus, se
 
 async def test_a_followed_log_goes_on_after_a_restart(lone_bus: Bus, server: NatsServer) -> None:
     state = Connectivity(lone_bus)
-    async with lone_bus.read_log("e1", follow=True) as reader:
-        await lone_bus.publish_log(chunk("e1", 1))
+    async with lone_bus.read_log("e1", WORKER, follow=True) as reader:
+        await publish_log(lone_bus, chunk("e1", 1))
         assert (await anext(reader)).seq == 1
         await server.kill()
         await state.becomes(False)
         await server.start()
         await state.becomes(True)
-        await lone_bus.publish_log(chunk("e1", 2))
+        await publish_log(lone_bus, chunk("e1", 2))
         async with asyncio.timeout(10):
             assert (await anext(reader)).seq == 2
         reader.finish(2)

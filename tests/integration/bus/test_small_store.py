@@ -13,7 +13,7 @@ from schemas.subjects import EVENTS
 from shared.bus import Bus
 from shared.errors import BusUnavailable
 from tests.fixtures import disks
-from tests.fixtures.events import chunk, numbered, publish
+from tests.fixtures.events import chunk, numbered, publish, publish_log
 
 MB = 1 << 20
 
@@ -50,7 +50,7 @@ async def test_logs_that_are_larger_than_the_disk_leave_room_for_events(bus: Bus
     await bus.declare()
     line = "x" * 500_000
     for number in range(140):  # 70 MB, as 14 commands of 5 MB each write them
-        await bus.publish_log(chunk("0" * 36, number + 1, line))
+        await publish_log(bus, chunk("0" * 36, number + 1, line))
     await publish(bus, numbered(1))
 
 

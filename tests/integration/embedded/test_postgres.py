@@ -114,6 +114,17 @@ async def test_a_path_that_does_not_suit_is_reached_through_a_link_and_nothing_i
 
 
 @as_root
+async def test_a_server_on_a_long_path_is_found_again_at_the_same_address(tmp_path: Path) -> None:
+    async with EmbeddedPostgres(tmp_path / ("long" * 25), fsync=False) as server:
+        before = server.url
+        await server.stop()
+        await server.start()
+        connection = await asyncpg.connect(before, timeout=5)
+        await connection.close()
+
+    assert server.url == before
+
+
 async def test_root_opens_no_folder_for_the_server(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)

@@ -143,7 +143,14 @@ async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, n
 async def test_one_table_says_where_everything_is(start: Start, tmp_path: Path) -> None:
     up = await start()
     await up.ready()
-    for expected in (*up.facts["urls"].values(), up.facts["nats"], "swagger-ui", "metrics", str(tmp_path / "data")):
+    for expected in (
+        *up.facts["urls"].values(),
+        up.facts["nats"],
+        "swagger-ui",
+        "metrics",
+        str(tmp_path / "data"),
+        "/console/",
+    ):
         assert expected in up.output
     password = (tmp_path / "data" / "postgres" / "password").read_text().strip()
     assert password not in up.output

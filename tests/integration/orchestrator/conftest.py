@@ -25,6 +25,7 @@ from schemas.events import (
     LogSummary,
     TaskQueued,
     TaskScheduled,
+    TaskWithdrawn,
 )
 from schemas.questions import SCHEDULED_JOBS, JobsQuestion, ScheduledJobs
 from schemas.states import Reason
@@ -35,6 +36,8 @@ from shared.postgres import Database
 from shared.service import Service, start_all, stop_all
 from shared.telemetry import Metrics
 from shared.web import WebServer
+from tests.fixtures.events import addressed
+from tests.fixtures.servers import with_password
 
 E = TypeVar("E", bound=EventData)
 S = TypeVar("S")
@@ -52,7 +55,7 @@ class Ears:
 
     async def start(self) -> None:
         for plural in ("pipelines", "jobs", "tasks", "executions", "schedules"):
-            await self._bus.subscribe(self._bus.catalogue.event(f"{plural}.*"), self._hear)
+            await self._bus.subscribe(self._bus.catalogue.event(f"{plural}.>"), self._hear)
         await self._bus.flush()
 
     async def wait(self, kind: type[E], count: int = 1, *, where: Callable[[E], bool] = lambda _: True) -> list[E]:
@@ -143,9 +146,14 @@ class House:
         return await self.post("/api/v1/pipelines", {"name": "build", "steps": list(steps), **fields})
 
     async def say(self, *data: EventData) -> None:
-        """One message with all of them, as another service would send it."""
+        """One message with all of them, as another service would send it; a report is one that it repeats."""
         events = [wrap(one, id=str(uuid.uuid4()), source="/hodei/test", time=datetime.now(UTC)) for one in data]
         subject = self.bus.catalogue.event(data[0].event_type)
+        await self.bus.publish(subject, encode_batch(events), msg_id=str(uuid.uuid4()))
+
+    async def report(self, *data: EventData) -> None:
+        """One message with all of them, as the agent of their worker sends it."""
+        subject, events = addressed(self.bus, data)
         await self.bus.publish(subject, encode_batch(events), msg_id=str(uuid.uuid4()))
 
     async def queued(self, job: Mapping[str, Any], name: str | None = None, attempt: int = 1) -> TaskQueued:
@@ -155,6 +163,13 @@ class House:
             where=lambda one: one.job_id == job["id"] and one.attempt == attempt and name in (None, one.name),
         )
         return order
+
+    async def cancelled(self, job: Mapping[str, Any]) -> Any:
+        """The job in detail, cancelled while it waits for a worker."""
+        order = await self.queued(job)
+        await self.post(f"/api/v1/jobs/{job['id']}/cancel", status=202)
+        await self.say(TaskWithdrawn(task_id=order.task_id, job_id=order.job_id, attempt=order.attempt))
+        return await self.over(job)
 
     async def over(self, job: Mapping[str, Any]) -> Any:
         """The job in detail, once it is over."""
@@ -174,7 +189,7 @@ async def house(
     nats_url: str, migrated_database_url: str, namespace: str, own_settings: dict[str, Any]
 ) -> AsyncIterator[House]:
     settings = OrchestratorSettings(
-        nats_url=nats_url,
+        nats_url=with_password(nats_url),
         database_url=migrated_database_url,
         namespace=namespace,
         port=0,

@@ -14,6 +14,7 @@ from schemas.ids import first_id_at
 from shared import masking
 from shared.bus import Bus
 from shared.ids import new_id
+from tests.fixtures.events import publish_log
 from tests.integration.orchestrator.conftest import House, Scheduler, chunk, finished, scheduled
 
 pytestmark = pytest.mark.usefixtures("scheduler")
@@ -247,7 +248,7 @@ async def test_logs_that_have_expired_are_not_deleted_again(house: House, monkey
         await house.database.execute(
             "update executions set finished_at = $2 where id = $1", placed.execution_id, moment
         )
-    await house.bus.publish_log(chunk(placed, 1, "the oldest line that is kept"))
+    await publish_log(house.bus, chunk(placed, 1, "the oldest line that is kept"), placed.worker_id)
 
     assert (await _delete(house, f"before={_later()}"))["deleted"] == 2
     assert asked == [executions["0 days old"]]

@@ -13,6 +13,8 @@ from schemas.model import rfc3339
 from shared.ids import new_id
 from tests.integration.orchestrator.conftest import House, finished, lost, scheduled, started
 
+STEP = {"name": "main", "command": "true"}
+
 
 async def ids(house: House, path: str) -> list[str]:
     return [one["id"] for one in await house.get(f"/api/v1/{path}")]
@@ -41,12 +43,19 @@ async def test_archived_pipelines_are_listed_when_they_are_asked_for(house: Hous
     "query",
     [
         *("pipelines?status=gone", "pipelines?version=0", "pipelines?version=x"),
+        "jobs?finished_after=now",
         *("jobs?created_after=yesterday", "jobs?created_before=2026-01-01T00:00:00"),
     ],
 )
 async def test_an_unknown_value_of_a_filter_is_refused_by_its_name(house: House, query: str) -> None:
     problem = await house.get(f"/api/v1/{query}", status=422)
     assert problem["errors"][0]["loc"] == ["query", query.split("?")[1].split("=")[0]]
+
+
+async def test_a_wrong_value_among_several_is_refused(house: House) -> None:
+    for query in ("status=failed,gone", "parameter=x", "parameter=a=1&parameter=a=2"):
+        problem = await house.get(f"/api/v1/jobs?{query}", status=422)
+        assert query.partition("=")[0] in problem["detail"]
 
 
 async def test_jobs_are_found_by_the_time_of_their_creation(house: House) -> None:
@@ -57,6 +66,71 @@ async def test_jobs_are_found_by_the_time_of_their_creation(house: House) -> Non
     assert await ids(house, f"jobs?created_before={moments[1]}") == [jobs[0]["id"]]
     assert await ids(house, f"jobs?created_after={moments[1]}&created_before={moments[2]}") == [jobs[1]["id"]]
     assert await ids(house, f"jobs?created_after={moments[2]}&status=failed") == []
+
+
+async def test_jobs_are_found_by_several_statuses_and_by_the_time_of_their_end(house: House) -> None:
+    done, waits, cancelled = [await house.submit() for _ in range(3)]
+    await house.say(finished(scheduled(await house.queued(done))))
+    done = await house.over(done)
+    cancelled = await house.cancelled(cancelled)
+
+    both = [waits["id"], done["id"]]
+    assert await ids(house, "jobs?status=succeeded&status=pending") == both
+    assert await ids(house, "jobs?status=succeeded,pending,succeeded") == both
+    assert await ids(house, "jobs?status=succeeded,pending&limit=1") == both[:1]
+    async with house.http.get(f"{house.url}/api/v1/jobs?status=succeeded,pending&limit=1") as answer:
+        following = answer.links["next"]["url"]
+    async with house.http.get(following) as answer:
+        assert [one["id"] for one in await answer.json()] == both[1:]
+    assert await ids(house, f"jobs?finished_before={cancelled['finished_at']}") == [done["id"]]
+    assert await ids(house, f"jobs?finished_after={cancelled['finished_at']}") == [cancelled["id"]]
+    assert await ids(house, f"jobs?finished_after={done['finished_at']}&status=failed,succeeded") == [done["id"]]
+
+
+async def test_names_are_found_by_their_beginning(house: House) -> None:
+    names = ("nightly", "nightly-é", "nightly-\U0010ffff\ud7ff", "night", "other")
+    jobs = {name: (await house.submit(name=name))["id"] for name in names}
+    pipelines = {name: (await house.post("/api/v1/pipelines", {"name": name}))["id"] for name in names}
+
+    async def found(list_: str, beginning: str) -> list[str]:
+        known = {id: name for name, id in (jobs if list_ == "jobs" else pipelines).items()}
+        async with house.http.get(f"{house.url}/api/v1/{list_}", params={"name": f"{beginning}*"}) as answer:
+            return [known[one["id"]] for one in reversed(await answer.json())]
+
+    for list_ in ("jobs", "pipelines"):
+        assert await found(list_, "nightly") == ["nightly", "nightly-é", names[2]]
+        assert await found(list_, "nightly-\U0010ffff") == [names[2]]
+        assert await found(list_, names[2]) == [names[2]]
+        assert await found(list_, "") == list(names)
+        assert await found(list_, "NIGHT") == []
+        assert await ids(house, f"{list_}?name=nightly") == [(jobs if list_ == "jobs" else pipelines)["nightly"]]
+
+
+async def test_jobs_are_found_by_the_name_of_their_pipeline_and_by_parameters(house: House) -> None:
+    types = {"env": "string", "n": "integer", "dry": "boolean", "password": "string", "url": "string"}
+    declared = {name: {"type": kind} for name, kind in types.items()}
+    body = {"name": "deploy", "steps": [STEP], "params": declared}
+    same = [await house.post("/api/v1/pipelines", body) for _ in range(2)]
+    params: list[dict[str, object]] = [
+        {"env": "prod", "n": 3, "password": "hidden", "url": "http://me:hidden@host"},
+        {"env": "prod", "n": 3},
+        {"env": "test", "n": 4, "dry": True},
+    ]
+    jobs = [
+        await house.post("/api/v1/jobs", {"pipeline_id": same[n % 2]["id"], "params": p}) for n, p in enumerate(params)
+    ]
+    first, second, third = [job["id"] for job in jobs]
+    await house.submit()
+
+    assert await ids(house, "jobs?pipeline=deploy") == [third, second, first]
+    assert await ids(house, f"jobs?pipeline={same[0]['id'].upper()}") == [third, first]
+    assert await ids(house, "jobs?pipeline=deploy&status=pending,running&parameter=env=prod&limit=1") == [second]
+    assert await ids(house, "jobs?pipeline=none") == []
+    assert await ids(house, "jobs?parameter=env=prod") == [second, first]
+    assert await ids(house, "jobs?parameter=env=prod&parameter=n=3") == [second, first]
+    assert await ids(house, "jobs?parameter=dry=true") == [third]
+    for hidden in ("password=hidden", "password=***", "url=http://me:hidden@host", "url=http://me:***@host"):
+        assert await ids(house, f"jobs?parameter={hidden}") == [], hidden
 
 
 async def test_a_job_whose_id_was_chosen_elsewhere_is_found_by_its_own_time(house: House) -> None:

@@ -13,6 +13,7 @@ import orjson
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.states import Reason
 from schemas.subjects import LOGS
+from tests.fixtures.events import publish_log
 from tests.integration.orchestrator.conftest import (
     DEADLINE,
     House,
@@ -27,9 +28,11 @@ TWO = ({"name": "slow", "command": "true"}, {"name": "quick", "command": "true"}
 
 
 @asynccontextmanager
-async def following(house: House, job: Any, after: str | None = None) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
+async def following(
+    house: House, job: Any, after: str | None = None, query: str = ""
+) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
-    request = house.http.get(f"{house.url}/api/v1/jobs/{job['id']}/logs", headers=headers)
+    request = house.http.get(f"{house.url}/api/v1/jobs/{job['id']}/logs?{query}", headers=headers)
     async with asyncio.timeout(DEADLINE), request as answer:
         assert answer.status == 200
         yield parse_events(answer.content)
@@ -67,13 +70,13 @@ async def test_steps_that_run_side_by_side_are_followed_side_by_side(house: Hous
     await house.say(started(slow))
     await house.say(started(quick))
     async with following(house, job) as events:
-        await house.bus.publish_log(chunk(slow, 1, "begun"))
+        await publish_log(house.bus, chunk(slow, 1, "begun"), slow.worker_id)
         assert line(await anext(events)) == ("slow", 1, "begun")
         for tick in range(1, 4):  # the first step has not ended, and each line is waited for before the next
-            await house.bus.publish_log(chunk(quick, tick, f"tick {tick}"))
+            await publish_log(house.bus, chunk(quick, tick, f"tick {tick}"), quick.worker_id)
             assert line(await anext(events)) == ("quick", 1, f"tick {tick}")
         await house.say(finished(quick, chunks=3))
-        await house.bus.publish_log(chunk(slow, 2, "done"))
+        await publish_log(house.bus, chunk(slow, 2, "done"), slow.worker_id)
         assert line(await anext(events)) == ("slow", 1, "done")
         await house.say(finished(slow, chunks=2))
         assert (await anext(events)).event == "end"
@@ -86,16 +89,16 @@ async def test_a_step_is_followed_after_what_it_needs_and_holds_up_nothing_besid
     first, beside = [scheduled(await house.queued(job, name)) for name in ("first", "beside")]
     await house.say(started(first))
     async with following(house, job) as events:
-        await house.bus.publish_log(chunk(first, 1, "one"))
+        await publish_log(house.bus, chunk(first, 1, "one"), first.worker_id)
         assert line(await anext(events)) == ("first", 1, "one")
         await house.say(finished(first, chunks=2))  # its last chunk is late
         after = scheduled(await house.queued(job, "needy"))
-        await house.bus.publish_log(chunk(after, 1, "three"))
+        await publish_log(house.bus, chunk(after, 1, "three"), after.worker_id)
         await house.say(started(after))
-        await house.bus.publish_log(chunk(beside, 1, "beside"))
+        await publish_log(house.bus, chunk(beside, 1, "beside"), beside.worker_id)
         await house.say(started(beside))
         assert line(await anext(events)) == ("beside", 1, "beside")
-        await house.bus.publish_log(chunk(first, 2, "two"))
+        await publish_log(house.bus, chunk(first, 2, "two"), first.worker_id)
         assert line(await anext(events)) == ("first", 1, "two")
         assert line(await anext(events)) == ("needy", 1, "three")
         await house.say(finished(after, chunks=1), finished(beside, chunks=1))
@@ -107,7 +110,7 @@ async def test_what_ended_before_is_shown_beside_all_that_runs(house: House) -> 
     job = await house.submit(pipeline_id=(await house.pipeline(*steps))["id"])
     *running, ended = [scheduled(await house.queued(job, step["name"])) for step in steps]
     await house.say(*(started(one) for one in (*running, ended)))
-    await house.bus.publish_log(chunk(ended, 1, "done"))
+    await publish_log(house.bus, chunk(ended, 1, "done"), ended.worker_id)
     await house.say(finished(ended, chunks=1))
     async with following(house, job) as events:
         assert line(await anext(events)) == ("step-7", 1, "done")
@@ -122,7 +125,7 @@ async def test_a_stream_of_several_steps_resumes_at_every_event(house: House) ->
     async with following(house, job) as events:
 
         async def write(placed: Any, seq: int, *messages: str) -> None:
-            await house.bus.publish_log(chunk(placed, seq, *messages))
+            await publish_log(house.bus, chunk(placed, seq, *messages), placed.worker_id)
             seen.extend([await anext(events) for _ in messages])
 
         await house.say(started(slow), started(quick))
@@ -159,7 +162,7 @@ async def over(house: House, job: Any, *names: str) -> None:
     for name in names:
         placed = scheduled(await house.queued(job, name))
         for seq in (1, 2):
-            await house.bus.publish_log(chunk(placed, seq, f"{name} {seq}"))
+            await publish_log(house.bus, chunk(placed, seq, f"{name} {seq}"), placed.worker_id)
         await house.say(finished(placed, chunks=2))
     await house.over(job)
 
@@ -209,10 +212,10 @@ async def test_a_log_that_is_still_being_written_is_not_said_to_be_gone(house: H
     async with following(house, job) as events:
         shown = await house.get(f"/api/v1/jobs/{job['id']}/logs")
         assert (shown["logs"], shown["truncated"], shown["expired"]) == ([], False, False)
-        await house.bus.publish_log(chunk(placed, 1, "here"))
+        await publish_log(house.bus, chunk(placed, 1, "here"), placed.worker_id)
         assert line(await anext(events))[2] == "here"
         await house.say(finished(placed, chunks=2))
-        await house.bus.publish_log(chunk(placed, 2, "late"))
+        await publish_log(house.bus, chunk(placed, 2, "late"), placed.worker_id)
         assert line(await anext(events))[2] == "late"
         assert (await anext(events)).event == "end"
 
@@ -223,9 +226,89 @@ async def test_the_text_of_a_job_is_the_bytes_of_its_executions(house: House) ->
         placed = scheduled(await house.queued(job, name))
         one = chunk(placed, 1, name)
         lines_ = [one.lines[0].model_copy(update={"partial": True, "base64": "/wA=", "message": "\ufffd\ufffd"})]
-        await house.bus.publish_log(one.model_copy(update={"lines": [*lines_, *one.lines]}))
+        await publish_log(house.bus, one.model_copy(update={"lines": [*lines_, *one.lines]}), placed.worker_id)
         await house.say(finished(placed, chunks=1))
     await house.over(job)
     url = f"{house.url}/api/v1/jobs/{job['id']}/logs"
     async with house.http.get(url, headers={"Accept": "text/plain"}) as answer:
         assert await answer.read() == b"\xff\0slow\n\xff\0quick\n"
+
+
+async def shown(house: House, job: Any, query: str, status: int = 200) -> Any:
+    async with house.http.get(f"{house.url}/api/v1/jobs/{job['id']}/logs?{query}") as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json(content_type=None)
+
+
+async def test_a_part_of_a_jobs_output_is_that_of_one_execution(house: House) -> None:
+    steps = {"name": "first", "command": "true"}, {"name": "last", "command": "true", "depends_on": ["first"]}
+    job = await house.submit(pipeline_id=(await house.pipeline(*steps))["id"])
+    first = scheduled(await house.queued(job, "first"))
+    await publish_log(house.bus, chunk(first, 1, "one", "two", "three"), first.worker_id)
+    await house.say(started(first))
+    await house.say(finished(first, chunks=1))
+    last = scheduled(await house.queued(job, "last"))
+
+    def numbers(part: Any) -> list[tuple[str, int, str]]:
+        return [(line["task"], line["line"], line["message"]) for line in part["logs"]]
+
+    alone = await shown(house, job, "limit=1")
+    assert (numbers(alone), alone["running"]) == ([("first", 1, "one")], True), "no other has begun yet"
+    await publish_log(house.bus, chunk(last, 1, "four", "five"), last.worker_id)
+    await house.say(started(last))
+    async with following(house, job) as events:
+        while line(await anext(events)) != ("last", 1, "five"):
+            pass
+
+    part = await shown(house, job, "step=first&attempt=1&from_line=2")
+    assert numbers(part) == [("first", 2, "two"), ("first", 3, "three")]
+    assert (part["running"], part["next_line"]) == (False, None)
+    part = await shown(house, job, f"execution_id={last.execution_id}&q=i&limit=1")
+    assert (numbers(part), part["running"]) == ([("last", 2, "five")], True)
+    assert numbers(await shown(house, job, "tail=3")) == [
+        ("first", 3, "three"),
+        ("last", 1, "four"),
+        ("last", 2, "five"),
+    ]
+    assert numbers(await shown(house, job, "tail=0")) == []
+    assert numbers(await shown(house, job, "step=last")) == [("last", 1, "four"), ("last", 2, "five")]
+    assert numbers(await shown(house, job, "attempt=2")) == []
+    assert (await shown(house, job, "tail=3"))["first_line"] is None, "it has the lines of two executions"
+
+    [error] = (await shown(house, job, "step=frist", 422))["errors"]
+    assert (error["loc"], error["msg"]) == (["query", "step"], "this job has no step 'frist'")
+    for query, field in (("from_line=2", "from_line"), ("q=o", "q"), ("limit=9&attempt=1", "limit")):
+        [error] = (await shown(house, job, query, 422))["errors"]
+        assert error["loc"] == ["query", field]
+        assert error["msg"].endswith("that of 2: choose one with step, attempt, index or execution_id")
+
+
+async def test_a_jobs_live_stream_begins_with_the_last_lines_of_its_executions(house: House) -> None:
+    job = await house.submit(pipeline_id=(await house.pipeline(*TWO))["id"])
+    slow, quick = [scheduled(await house.queued(job, name)) for name in ("slow", "quick")]
+    for number, one in enumerate((quick, slow)):
+        await publish_log(house.bus, chunk(one, 1, f"a{number}", f"b{number}"), one.worker_id)
+        await house.say(started(one))
+    async with following(house, job) as events:
+        while line(await anext(events)) != ("slow", 1, "b1"):
+            pass
+
+    async with following(house, job, query="tail=1") as events:
+        last = await anext(events)
+        assert line(last) == ("slow", 1, "b1")
+        await publish_log(house.bus, chunk(quick, 2, "c0"), quick.worker_id)
+        assert line(await anext(events)) == ("quick", 1, "c0"), "what preceded the last line is not sent later"
+    async with following(house, job, after=last.id, query="tail=1") as events:
+        assert line(await anext(events)) == ("quick", 1, "c0")
+    async with following(house, job, query=f"execution_id={quick.execution_id}&from_line=2") as events:
+        assert line(await anext(events)) == ("quick", 1, "b0")
+        assert line(await anext(events)) == ("quick", 1, "c0")
+        await house.say(finished(quick, chunks=2))
+        assert (await anext(events)).event == "end", "it ends with its execution, although the job goes on"
+    async with following(house, job, query="tail=0") as events:
+        first = asyncio.create_task(anext(events))
+        for number in range(2, 100):  # the first ones may precede the beginning of the stream
+            await publish_log(house.bus, chunk(slow, number, "new"), slow.worker_id)
+            if (await asyncio.wait([first], timeout=0.1))[0]:
+                break
+        assert line(first.result()) == ("slow", 1, "new")

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.events import TaskCancelled, TaskCancelRequested, TaskFailed, TaskQueued, TaskSucceeded
 from schemas.states import Reason
+from tests.fixtures.events import publish_log
 from tests.integration.orchestrator.conftest import House, chunk, finished, scheduled
 
 MATRIX: dict[str, Any] = {"python": ["3.11", "3.12"], "os": ["debian"], "include": [{"python": "3.12", "slow": True}]}
@@ -102,7 +103,7 @@ async def test_lines_of_output_name_the_task_that_wrote_them(house: House) -> No
     job = await house.submit(pipeline_id=(await house.pipeline(STEP))["id"])
     for order in await orders(house, job):
         placed = scheduled(order)
-        await house.bus.publish_log(chunk(placed, 1, order.run.env["HODEI_MATRIX_PYTHON"]))
+        await publish_log(house.bus, chunk(placed, 1, order.run.env["HODEI_MATRIX_PYTHON"]), placed.worker_id)
         await house.say(finished(placed, chunks=1))
     await house.over(job)
     lines = (await house.get(f"/api/v1/jobs/{job['id']}/logs"))["logs"]

@@ -8,12 +8,21 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.jobs import DELETING_LOGS
-from schemas.events import LogChunk, PipelineArchived, PipelineUpdated, TaskFailed, TaskQueued, TaskSucceeded
+from orchestrator.api.deleted_logs import DELETING_LOGS
+from schemas.events import (
+    LogChunk,
+    PipelineArchived,
+    PipelineUpdated,
+    TaskFailed,
+    TaskQueued,
+    TaskScheduled,
+    TaskSucceeded,
+)
 from schemas.states import Reason
 from shared.bus import Bus
 from shared.errors import BusUnavailable
 from shared.ids import new_id
+from tests.fixtures.events import publish_log
 from tests.integration.orchestrator.conftest import House, chunk, finished, scheduled
 
 A = {"name": "a", "command": "true"}
@@ -331,17 +340,17 @@ async def test_a_job_of_an_archived_pipeline_does_not_run_again(house: House) ->
     assert [each["id"] for each in await house.get("/api/v1/jobs")] == [job["id"]]
 
 
-async def wrote(house: House, job: Any) -> str:
+async def wrote(house: House, job: Any) -> TaskScheduled:
     """The job is over and has a log; its execution."""
     placed = scheduled(await house.queued(job))
-    await house.bus.publish_log(chunk(placed, 1, "a line"))
+    await publish_log(house.bus, chunk(placed, 1, "a line"), placed.worker_id)
     await house.say(finished(placed, chunks=1))
     await house.over(job)
-    return placed.execution_id
+    return placed
 
 
-async def log(house: House, execution_id: str) -> list[LogChunk]:
-    async with house.bus.read_log(execution_id, follow=False) as reader:
+async def log(house: House, placed: TaskScheduled) -> list[LogChunk]:
+    async with house.bus.read_log(placed.execution_id, placed.worker_id, follow=False) as reader:
         return [chunk async for chunk in reader]
 
 

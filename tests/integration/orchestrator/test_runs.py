@@ -57,6 +57,7 @@ from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.recall import Recall
 from shared.telemetry import Metrics, Tracing
+from tests.fixtures.events import publish_log
 from tests.integration.orchestrator.conftest import DEADLINE, House, chunk, finished, lost, scheduled, started
 
 A = {"name": "a", "command": "true"}
@@ -778,8 +779,8 @@ async def test_logs_are_shown_whole_and_live(house: House) -> None:
         placed = scheduled(await house.queued(job, name))
         await house.say(placed)
         await house.say(started(placed))
-        await house.bus.publish_log(chunk(placed, 1, f"{name} one", f"{name} two"))
-        await house.bus.publish_log(chunk(placed, 2, f"{name} three"))
+        await publish_log(house.bus, chunk(placed, 1, f"{name} one", f"{name} two"), placed.worker_id)
+        await publish_log(house.bus, chunk(placed, 2, f"{name} three"), placed.worker_id)
         await house.say(finished(placed, chunks=2))
 
     async with stream(house, path) as events:

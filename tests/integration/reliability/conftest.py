@@ -20,8 +20,8 @@ import scheduler.app
 import worker_manager.app
 from orchestrator.settings import OrchestratorSettings
 from scheduler.settings import SchedulerSettings
-from schemas.agents import Assignment, Dispatch, Heartbeat, Stop
-from schemas.cloudevents import decode_batch, encode_batch, wrap
+from schemas.agents import PROTOCOL, Assignment, Dispatch, Heartbeat, Stop
+from schemas.cloudevents import decode_batch, encode_batch
 from schemas.events import EventData, ExecutionFinished, ExecutionReturned, ExecutionStarted
 from schemas.subjects import EVENTS
 from shared.bus import Bus, Consumer
@@ -29,6 +29,7 @@ from shared.ids import new_id
 from shared.postgres import Database, Leadership
 from shared.service import Service, start_all, stop_all
 from shared.web import WebServer
+from tests.fixtures.events import addressed
 from worker_manager.settings import WorkerManagerSettings
 
 E = TypeVar("E", bound=EventData)
@@ -51,7 +52,7 @@ class Ears:
 
     async def start(self) -> None:
         for plural in ("jobs", "tasks", "executions", "workers", "schedules"):
-            await self._bus.subscribe(self._bus.catalogue.event(f"{plural}.*"), self._hear)
+            await self._bus.subscribe(self._bus.catalogue.event(f"{plural}.>"), self._hear)
         await self._bus.flush()
 
     async def wait(self, kind: type[E], count: int = 1, *, where: Callable[[E], bool] = lambda _: True) -> E:
@@ -95,6 +96,7 @@ class Worker:
         await self.bus.subscribe(agent(self.id, "resume"), self._on_resume)
         while True:
             beat = Heartbeat(
+                protocol=PROTOCOL,
                 worker_id=self.id, incarnation=self.incarnation, slots=self.slots, name="played", type="default",
                 sent_at=datetime.now(UTC), running=sorted(self.running), draining=self.draining,
             )  # fmt: skip
@@ -211,9 +213,8 @@ class House:
     async def say(self, *data: EventData) -> None:
         """Publish events, each in a message of its own."""
         for one in data:
-            event = wrap(one, id=str(uuid.uuid4()), source="/hodei/test", time=datetime.now(UTC))
-            subject = self.bus.catalogue.event(one.event_type)
-            await self.bus.publish(subject, encode_batch([event]), msg_id=str(uuid.uuid4()))
+            subject, events = addressed(self.bus, [one])
+            await self.bus.publish(subject, encode_batch(events), msg_id=str(uuid.uuid4()))
 
     async def call(self, service: ServiceName, method: str, path: str, body: object = None) -> Any:
         async with self.http.request(method, f"{self.urls[service]}/api/v1{path}", json=body) as answer:

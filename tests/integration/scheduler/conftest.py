@@ -15,8 +15,8 @@ import pytest
 
 from scheduler.app import build
 from scheduler.settings import SchedulerSettings
-from schemas.agents import Drain, Heartbeat, Offer, Resume, Seek, Stop
-from schemas.cloudevents import decode_batch, encode_batch, wrap
+from schemas.agents import PROTOCOL, Drain, Heartbeat, Offer, Resume, Seek, Stop
+from schemas.cloudevents import decode_batch, encode_batch
 from schemas.events import EventData, ExecutionFinished, TaskQueued, TaskScheduled, WorkerRegistered
 from schemas.specs import RunSpec
 from schemas.states import ExecutionStatus
@@ -25,6 +25,7 @@ from shared.ids import new_id
 from shared.postgres import Database, Leadership
 from shared.service import start_all, stop_all
 from shared.web import WebServer
+from tests.fixtures.events import addressed
 
 E = TypeVar("E", bound=EventData)
 DEADLINE = 10.0
@@ -40,7 +41,7 @@ class Ears:
 
     async def start(self) -> None:
         for plural in ("tasks", "executions", "workers", "schedules"):
-            await self._bus.subscribe(self._bus.catalogue.event(f"{plural}.*"), self._hear)
+            await self._bus.subscribe(self._bus.catalogue.event(f"{plural}.>"), self._hear)
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.heard if isinstance(event, kind)]
@@ -107,6 +108,7 @@ class Agent:
         sequence: int = 0,
     ) -> Heartbeat:
         return Heartbeat(
+            protocol=PROTOCOL,
             worker_id=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
@@ -131,6 +133,7 @@ class Agent:
 
     async def offer(self, *, draining: bool = False, sequence: int = 0) -> None:
         offer = Offer(
+            protocol=PROTOCOL,
             worker_id=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
@@ -154,12 +157,9 @@ class House:
     stack: AsyncExitStack
 
     async def say(self, *data: EventData, at: datetime | None = None) -> None:
-        """One message with all of them, as another service would send it."""
-        time = at or datetime.now(UTC)
-        events = [wrap(one, id=str(uuid.uuid4()), source="/hodei/test", time=time) for one in data]
-        await self.bus.publish(
-            self.bus.catalogue.event(data[0].event_type), encode_batch(events), msg_id=str(uuid.uuid4())
-        )
+        """One message with all of them, as another service or an agent would send it."""
+        subject, events = addressed(self.bus, data, time=at)
+        await self.bus.publish(subject, encode_batch(events), msg_id=str(uuid.uuid4()))
 
     async def agent(self, *, slots: int = 2, labels: dict[str, str] | None = None) -> Agent:
         """An agent whose first heartbeat was heard."""
@@ -176,6 +176,12 @@ class House:
         async with self.http.get(self.url + path) as answer:
             assert answer.status == status, await answer.text()
             return await answer.json(content_type=None)
+
+    async def metric(self, sample: str) -> float:
+        """One sample of its metrics, named with its labels; 0 if it was never set."""
+        async with self.http.get(f"{self.url}/metrics") as answer:
+            values = dict(line.rsplit(" ", 1) for line in (await answer.text()).splitlines() if line[:1] != "#")
+        return float(values.get(sample, 0))
 
     async def post(self, path: str, body: object = None, status: int = 200, **headers: str) -> dict[str, object]:
         async with self.http.post(self.url + path, json=body, headers=headers) as answer:

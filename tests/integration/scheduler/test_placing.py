@@ -103,7 +103,7 @@ async def test_the_row_of_an_ended_attempt_is_small_and_keeps_its_report(house: 
     assert 0 < row["size"] < 200
 
 
-async def test_an_end_or_a_cancellation_that_comes_first_is_remembered(house: Opener) -> None:
+async def test_a_cancellation_that_comes_first_is_remembered_and_an_outcome_is_not(house: Opener) -> None:
     here = await house()
     await here.agent(slots=5)
     ended, cancelled, runs = queued(), queued(), queued()
@@ -125,7 +125,8 @@ async def test_an_end_or_a_cancellation_that_comes_first_is_remembered(house: Op
     [withdrawn] = await here.ears.wait(TaskWithdrawn)
     assert withdrawn.task_id == cancelled.task_id
     await here.say(ended, cancelled, runs)
-    assert [event.task_id for event in await here.ears.wait(TaskScheduled)] == [runs.task_id]
+    placed = await here.ears.wait(TaskScheduled, 2)
+    assert {event.task_id for event in placed} == {ended.task_id, runs.task_id}, "anyone may invent an outcome"
 
 
 async def test_cancelling_withdraws_what_waits_and_stops_what_is_placed(house: Opener) -> None:
@@ -313,7 +314,9 @@ async def test_hundreds_at_once_each_run_once(house: Opener) -> None:
             placed = await here.ears.wait(TaskScheduled, len(done) + 1)
             fresh = [one for one in placed if one.execution_id not in done]
             done |= {one.execution_id for one in fresh}
-            await here.say(*(finished(one) for one in fresh))
+            for agent in agents:
+                if own := [finished(one) for one in fresh if one.worker_id == agent.id]:
+                    await here.say(*own)
     assert sorted(one.task_id for one in here.ears.of(TaskScheduled)) == sorted(one.task_id for one in tasks)
     assert {one.worker_id for one in here.ears.of(TaskScheduled)} == {agent.id for agent in agents}
 

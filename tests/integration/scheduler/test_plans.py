@@ -41,10 +41,11 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     )
     await database.execute(
         """
-        insert into schedules (id, status, name, target, next_run_at, created_at, heard_at)
+        insert into schedules (id, status, name, target, next_run_at, created_at, heard_at, created_by)
         select lpad(to_hex(n), 32, '0')::uuid, case when n % 200 = 0 then 'failed' else 'completed' end,
                case when n % 2 = 0 then 's' || n % 400 end, '{}', case when n % 1000 = 0 then now() end, now(),
-               case when n % 1000 > 0 then now() end
+               case when n % 1000 > 0 then now() end,
+               jsonb_build_object('id', lpad(to_hex(n % 400), 32, '0')::uuid, 'name', 'token-' || n % 400)
         from generate_series(1, 20000) n
         """
     )
@@ -79,6 +80,20 @@ FILTERS: dict[str, object] = {
     **{"requires": {"zone": "north"}, "labels": {"team": "web"}},
 }
 
+
+CREATORS = ("created_by_id", "created_by_name")
+
+
+def _schedules(**values: object) -> dict[str, object]:
+    names = ("before", "status", "job_id", "pipeline_id", "name", "name_from", "name_to", *CREATORS)
+    return {name: values.get(name) for name in names} | {"limit": 101}
+
+
+def _workers(**values: object) -> dict[str, object]:
+    names = ("before", "status", "type", "name", "has_agent", "drained", "drained_by_id", "drained_by_name", "labels")
+    return {name: values.get(name) for name in (*names, "name_from", "name_to", "reserved_for")} | {"limit": 101}
+
+
 CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("queue_ready", _queue(), {"tasks_waiting"}),
     ("queue_ready", _queue(**FILTERS, rank=1, ready_at=NOW, task_id=new_id()), {"tasks_waiting"}),
@@ -86,13 +101,16 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("queue_delayed", _queue(**FILTERS, ready_at=NOW, task_id=new_id()), {"tasks_delayed"}),
     ("find_task", [new_id()], {"tasks_pkey"}),
     ("purge_done", [NOW, 1000], {"tasks_done", "tasks_pkey"}),
-    ("list_workers", [*[None] * 8, 101], {"workers_pkey", "tasks_placed"}),
+    ("list_workers", _workers(), {"workers_pkey", "tasks_placed"}),
     ("get_worker", [new_id()], {"workers_pkey", "tasks_placed"}),
     ("scheduled_jobs", [[new_id()]], {"schedules_of_job"}),
-    ("list_schedules", [*[None] * 6, 101], {"schedules_pkey"}),
-    ("list_schedules", [None, "failed", *[None] * 4, 101], {"schedules_by_status"}),
-    ("list_schedules", [*[None] * 4, "s2", None, 101], {"schedules_by_name"}),
-    ("list_schedules", [*[None] * 5, new_id(), 1], {"schedules_pkey"}),
+    ("list_schedules", _schedules(), {"schedules_pkey"}),
+    ("list_schedules", _schedules(status="failed"), {"schedules_by_status"}),
+    ("list_schedules", _schedules(name="s2"), {"schedules_by_name"}),
+    ("list_schedules", _schedules(name_from="s2", name_to="s2!"), {"schedules_by_name"}),
+    ("list_schedules", _schedules(created_by_id=new_id()), {"schedules_by_creators_id"}),
+    ("list_schedules", _schedules(created_by_name="token-7"), {"schedules_by_creators_name"}),
+    ("get_schedule", [new_id()], {"schedules_pkey"}),
     ("due_schedules", [NOW, 100], {"schedules_due", "firings_waiting_of"}),
     ("next_due", [], {"schedules_due"}),
     ("waiting_firings", [100], {"schedules_pkey"}),

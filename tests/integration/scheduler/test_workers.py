@@ -195,7 +195,7 @@ async def test_a_drain_in_the_tables_is_not_overwritten_by_a_leader_that_has_not
         return found["status"], found["drained"]
 
     await leader.hear(agent.heartbeat())
-    await here.database.execute(sql["drain_worker"], agent.id)
+    await here.database.execute(sql["drain_worker"], agent.id, None)
     agent.slots = 3
     await leader.hear(agent.heartbeat())
     assert await row() == ("draining", True)
@@ -212,7 +212,7 @@ async def test_a_drain_in_the_tables_is_not_overwritten_by_a_leader_that_has_not
     await leader.hear(agent.heartbeat(draining=True))
     assert await row() == ("draining", False), "by the agent's own signal"
 
-    await here.database.execute(sql["drain_worker"], agent.id)
+    await here.database.execute(sql["drain_worker"], agent.id, None)
     await leader.hear(agent.heartbeat(draining=True, leaving=True))
     assert await row() == ("offline", True)
     agent.incarnation = new_id()

@@ -80,6 +80,16 @@ async def test_every_wrong_variable_is_named_in_the_one_line(module: str, tmp_pa
 
 
 @pytest.mark.parametrize("module", SERVICES)
+async def test_a_service_that_others_can_reach_asks_whether_it_should_ask_for_tokens(
+    module: str, tmp_path: Path
+) -> None:
+    code, err = await start(module, tmp_path, HODEI_HOST="0.0.0.0")
+
+    assert code == MISCONFIGURED
+    says(err, module, "HODEI_AUTH: should be on, so that requests need a token, or off", "HODEI_HOST=0.0.0.0")
+
+
+@pytest.mark.parametrize("module", SERVICES)
 @pytest.mark.parametrize(
     "address", ["mysql://nowhere", "postgresql://hodei:hidden@127.0.0.1:port/hodei"], ids=["scheme", "port"]
 )

@@ -36,6 +36,8 @@ class Settings:
     host: str = "127.0.0.1"
     cors_origins: str = "*"
     allowed_hosts: str = ""
+    public_url: str | None = None
+    trusted_proxies: str = ""
     limit_body: int = 100_000
 
 

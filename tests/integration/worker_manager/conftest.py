@@ -16,10 +16,13 @@ from schemas.cloudevents import decode_batch, encode_batch
 from schemas.events import EventData
 from shared.bus import Bus, Consumer
 from shared.ids import new_id
+from shared.keys import ISSUER
 from shared.postgres import Database
 from shared.service import Service, stop_all
 from shared.web import WebServer
-from tests.unit.worker_manager.events import said
+from tests.fixtures.events import addressed
+from tests.fixtures.guarded import GuardedNats
+from tests.unit.worker_manager.events import NOON, said
 from worker_manager.app import build
 from worker_manager.fleet import Fleet
 from worker_manager.redelivery import Redelivery
@@ -51,8 +54,14 @@ class Platform:
         self.bus = bus
         self.database = database
 
+    async def report(self, *reports: EventData) -> None:
+        """Put reports on the bus, each in a message of its own, as the agents of their workers do."""
+        for one in reports:
+            subject, wrapped = addressed(self.bus, [one], time=NOON)
+            await self.bus.publish(subject, encode_batch(wrapped), msg_id=new_id())
+
     async def say(self, *events: EventData) -> None:
-        """Put events on the bus, one batch per run of one type, in order."""
+        """Put events on the bus as services do, one batch per run of one type, in order."""
         batch: list[EventData] = []
         for event in [*events, None]:
             if batch and (event is None or type(event) is not type(batch[0])):
@@ -76,7 +85,7 @@ class Platform:
         return await self.listen(self.bus.catalogue.agent(worker_id, verb))
 
     async def listen_to(self, kind: type[EventData]) -> Ears:
-        return await self.listen(self.bus.catalogue.event(kind.event_type))
+        return await self.listen(self.bus.catalogue.events(kind.event_type)[-1])
 
     async def row(self, execution_id: str) -> Any:
         return await self.database.fetch_one("select * from executions where id = $1", execution_id)
@@ -158,13 +167,23 @@ async def start(
         session = await stack.enter_async_context(aiohttp.ClientSession())
         running: list[Running] = []
 
-        async def start(*, agent: Sequence[str] | None = None, folder: Path | None = None) -> Running:
+        async def start(
+            *,
+            agent: Sequence[str] | None = None,
+            folder: Path | None = None,
+            issuer: Path | None = None,
+            first_join_tokens: Path | None = None,
+            guarded: GuardedNats | None = None,
+        ) -> Running:
             settings = WorkerManagerSettings(
-                nats_url=nats_url,
+                nats_url=guarded.url if guarded else nats_url,
+                nats_credentials=guarded.credentials("worker_manager") if guarded else None,
                 database_url=database_url,
-                namespace=namespace,
+                namespace=guarded.catalogue.namespace if guarded else namespace,
                 port=0,
                 data_dir=folder or tmp_path,
+                issuer_dir=guarded.keys / ISSUER if guarded else issuer,
+                bootstrap_join_tokens=first_join_tokens,
                 linger_ms=0,
             )
             services = build(settings) if agent is None else build(settings, agent=agent)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-from schemas.agents import Drain, Heartbeat
+from schemas.agents import PROTOCOL, Drain, Heartbeat
 from shared.bus import Bus
 from shared.ids import new_id
 
@@ -43,6 +43,7 @@ async def main() -> int:
 
     async def beat(*, leaving: bool) -> None:
         heartbeat = Heartbeat(
+            protocol=PROTOCOL,
             worker_id=WORKER_ID,
             incarnation=incarnation,
             slots=int(os.environ["HODEI_WORKER_SLOTS"]),

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from schemas.agents import Dispatch, Heartbeat, Stop
+from schemas.agents import PROTOCOL, Dispatch, Heartbeat, Stop
 from schemas.events import (
     EventData,
     ExecutionCompleted,
@@ -120,6 +120,7 @@ async def test_an_order_that_its_worker_does_not_speak_of_is_sent_again(platform
     agent = await platform.listen_to_agent(unheard.worker_id, "run")
 
     heartbeat = Heartbeat(
+        protocol=PROTOCOL,
         worker_id=unheard.worker_id,
         incarnation=unheard.incarnation,
         slots=1,
@@ -144,7 +145,13 @@ async def test_an_order_lost_at_the_end_of_an_outage_is_sent_again_soon(platform
     await manager.recorded(1)
     await platform.database.execute("update executions set sent_at = now() - interval '2 seconds'")
     heartbeat = Heartbeat(
-        worker_id=lost.worker_id, incarnation=lost.incarnation, slots=1, name="w", type="t", sent_at=NOON
+        protocol=PROTOCOL,
+        worker_id=lost.worker_id,
+        incarnation=lost.incarnation,
+        slots=1,
+        name="w",
+        type="t",
+        sent_at=NOON,
     )
     manager.redelivery.hear(heartbeat)
     assert await manager.redelivery.run_once() == {"redelivered": 0}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import orjson
 
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.events import LogChunk, LogLine
+from schemas.output import Extent, extent
 from schemas.output import written as bytes_of
 from schemas.rest.executions import LogLineView
 from schemas.subjects import LOGS
+from tests.fixtures.events import publish_log
 from tests.integration.worker_manager.conftest import DEADLINE, Platform, Running
 from tests.unit.worker_manager.events import NOON, Script
 from worker_manager.agent.lines import LineSplitter
@@ -43,7 +47,7 @@ async def read(manager: Running, script: Script, **headers: str) -> list[ServerS
 
 async def finished(platform: Platform, manager: Running, script: Script, *chunks: LogChunk) -> None:
     for one in chunks:
-        await platform.bus.publish_log(one)
+        await publish_log(platform.bus, one, script.worker_id)
     await platform.say(script.finished(chunks=len(chunks)))
     await manager.recorded(1)
 
@@ -56,7 +60,12 @@ async def test_a_finished_execution_shows_all_it_wrote(platform: Platform, manag
 
     assert shown["execution_id"] == script.execution_id
     assert [line["message"] for line in shown["logs"]] == ["one", "two", "three"]
-    assert shown["logs"][0] == {"timestamp": "2026-11-24T12:00:01.000000Z", "stream": "stdout", "message": "one"}
+    assert shown["logs"][0] == {
+        "line": 1,
+        "timestamp": "2026-11-24T12:00:01.000000Z",
+        "stream": "stdout",
+        "message": "one",
+    }
     assert shown["truncated"] is False
     async with manager.request(
         "GET", f"/executions/{script.execution_id}/logs", headers={"Accept": "text/plain"}
@@ -66,13 +75,13 @@ async def test_a_finished_execution_shows_all_it_wrote(platform: Platform, manag
 
 async def test_chunks_still_on_their_way_are_waited_for(platform: Platform, manager: Running) -> None:
     script = Script()
-    await platform.bus.publish_log(chunk(script, 1, "early"))
+    await publish_log(platform.bus, chunk(script, 1, "early"), script.worker_id)
     await platform.say(script.finished(chunks=2))
     await manager.recorded(1)
 
     asking = asyncio.create_task(manager.call("GET", f"/executions/{script.execution_id}/logs"))
     await asyncio.wait([asking], timeout=0.1)
-    await platform.bus.publish_log(chunk(script, 2, "late"))
+    await publish_log(platform.bus, chunk(script, 2, "late"), script.worker_id)
 
     shown = await asking
     assert ([line["message"] for line in shown["logs"]], shown["truncated"]) == (["early", "late"], False)
@@ -80,7 +89,7 @@ async def test_chunks_still_on_their_way_are_waited_for(platform: Platform, mana
 
 async def test_chunks_that_never_come_are_told_of(platform: Platform, manager: Running) -> None:
     script = Script()
-    await platform.bus.publish_log(chunk(script, 1, "early"))
+    await publish_log(platform.bus, chunk(script, 1, "early"), script.worker_id)
     await platform.say(script.finished(chunks=2))
     await manager.recorded(1)
 
@@ -94,7 +103,7 @@ async def test_chunks_that_never_come_are_told_of(platform: Platform, manager: R
 
 async def test_a_running_execution_shows_what_there_is(platform: Platform, manager: Running) -> None:
     script = Script()
-    await platform.bus.publish_log(chunk(script, 1, "so far"))
+    await publish_log(platform.bus, chunk(script, 1, "so far"), script.worker_id)
     await platform.say(script.started())
     await manager.recorded(1)
 
@@ -111,10 +120,10 @@ async def test_live_ends_with_the_last_chunk_of_the_execution(platform: Platform
 
     async with asyncio.timeout(DEADLINE), request as answer:
         events = parse_events(answer.content)
-        await platform.bus.publish_log(chunk(script, 1, "first"))
+        await publish_log(platform.bus, chunk(script, 1, "first"), script.worker_id)
         seen = [await anext(events)]
         await platform.say(script.finished(chunks=2))
-        await platform.bus.publish_log(chunk(script, 2, "last"))
+        await publish_log(platform.bus, chunk(script, 2, "last"), script.worker_id)
         seen += [event async for event in events]
 
     assert words(seen) == ["first", "last"]
@@ -215,7 +224,9 @@ async def test_a_log_whose_beginning_is_no_longer_kept_says_how_much_is_missing(
     await manager.recorded(1)
     for seq in range(1, 4):
         one = chunk(script, seq, f"line {seq}")
-        await platform.bus.publish_log(one.model_copy(update={"offset": 7 * (seq - 1), "first_line": seq}))
+        await publish_log(
+            platform.bus, one.model_copy(update={"offset": 7 * (seq - 1), "first_line": seq}), script.worker_id
+        )
     await purge(platform, keep=1)
 
     running = await manager.call("GET", f"/executions/{script.execution_id}/logs")
@@ -234,8 +245,8 @@ async def test_a_log_whose_beginning_is_no_longer_kept_says_how_much_is_missing(
 
 async def test_a_chunk_that_was_lost_on_its_way_leaves_a_remark(platform: Platform, manager: Running) -> None:
     script = Script()
-    await platform.bus.publish_log(chunk(script, 1, "a"))
-    await platform.bus.publish_log(chunk(script, 3, "c"))
+    await publish_log(platform.bus, chunk(script, 1, "a"), script.worker_id)
+    await publish_log(platform.bus, chunk(script, 3, "c"), script.worker_id)
     await platform.say(script.finished(chunks=3))
     await manager.recorded(1)
 
@@ -257,3 +268,113 @@ async def test_unknown_executions_have_no_log(manager: Running) -> None:
     for headers in ({}, LIVE):
         path = f"/executions/{Script().execution_id}/logs"
         await manager.call("GET", path, expect=404, headers=headers)
+
+
+async def numbered(platform: Platform, manager: Running) -> Script:
+    """A finished execution with six lines, of which the last is not complete."""
+    script = Script()
+    begin, chunks = Extent(), []
+    for seq, texts in enumerate((("one", "two"), ("three", "four"), ("five", "six")), start=1):
+        one = chunk(script, seq, *texts)
+        if seq == 3:
+            lines = [one.lines[0], one.lines[1].model_copy(update={"partial": True})]
+            one = one.model_copy(update={"lines": lines})
+        chunks.append(one.model_copy(update={"offset": begin.bytes, "first_line": begin.lines + 1}))
+        begin = extent(one.lines, begin)
+    await finished(platform, manager, script, *chunks)
+    return script
+
+
+def numbers(shown: Mapping[str, Any]) -> list[tuple[int, str]]:
+    return [(line["line"], line["message"]) for line in shown["logs"]]
+
+
+async def test_a_part_of_an_output_is_shown_by_the_numbers_of_lines(platform: Platform, manager: Running) -> None:
+    script = await numbered(platform, manager)
+    path = f"/executions/{script.execution_id}/logs"
+
+    part = await manager.call("GET", f"{path}?from_line=2&limit=2")
+    assert numbers(part) == [(2, "two"), (3, "three")]
+    about = {name: part[name] for name in part if name not in ("logs", "execution_id")}
+    assert about == {
+        "first_line": 2,
+        "next_line": 4,
+        "lines": 6,
+        "bytes": 27,
+        "truncated": False,
+        "expired": False,
+        "running": False,
+    }
+    rest = await manager.call("GET", f"{path}?from_line=4")
+    assert (numbers(rest), rest["next_line"]) == ([(4, "four"), (5, "five"), (6, "six")], None)
+    assert numbers(await manager.call("GET", f"{path}?limit=1")) == [(1, "one")]
+    assert numbers(await manager.call("GET", f"{path}?tail=2")) == [(5, "five"), (6, "six")]
+    beyond = await manager.call("GET", f"{path}?from_line=7")
+    assert (beyond["logs"], beyond["first_line"], beyond["next_line"], beyond["lines"]) == ([], None, None, 6)
+    assert numbers(await manager.call("GET", path))[3:] == numbers(rest)
+
+
+async def test_lines_that_contain_a_text_are_shown_with_their_numbers(platform: Platform, manager: Running) -> None:
+    script = await numbered(platform, manager)
+    path = f"/executions/{script.execution_id}/logs"
+
+    assert numbers(await manager.call("GET", f"{path}?q=O")) == [(1, "one"), (2, "two"), (4, "four")]
+    assert numbers(await manager.call("GET", f"{path}?q=O&case=match")) == []
+    part = await manager.call("GET", f"{path}?q=o&from_line=2&limit=1")
+    assert (numbers(part), part["next_line"]) == ([(2, "two")], 3)
+    assert numbers(await manager.call("GET", f"{path}?stream=stderr&limit=1")) == []
+
+
+async def test_a_part_is_also_text_and_a_file(platform: Platform, manager: Running) -> None:
+    script = await numbered(platform, manager)
+    path = f"/executions/{script.execution_id}/logs"
+
+    async with manager.request("GET", f"{path}?tail=2", headers={"Accept": "text/plain"}) as answer:
+        assert await answer.read() == b"five\nsix"
+        assert "Content-Disposition" not in answer.headers
+    async with manager.request("GET", f"{path}?download=true") as answer:
+        assert await answer.read() == b"one\ntwo\nthree\nfour\nfive\nsix"
+        assert answer.content_type == "text/plain"
+        name = f"execution-{script.execution_id}.log"
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+
+
+async def test_a_query_that_makes_no_sense_is_refused_by_the_name_of_the_field(manager: Running) -> None:
+    live = "does not apply to a live stream"
+    for query, field, words, headers in (
+        ("tail=3&from_line=1", "tail", "cannot be combined with from_line", {}),
+        ("tail=3&q=x&stream=stderr", "tail", "cannot be combined with q, stream", {}),
+        ("case=match", "case", "is about q, which is missing", {}),
+        ("limit=5001", "limit", "5000", {}),
+        ("from_line=0", "from_line", "1", {}),
+        ("tail=many", "tail", "should be a whole number", {}),
+        ("q=", "q", "must not be empty", {}),
+        ("step=build", "step", "unknown", {}),
+        ("limit=3", "limit", live, LIVE),
+        ("q=x", "q", live, LIVE),
+        ("stream=stdout", "stream", live, LIVE),
+        ("download=true", "download", live, LIVE),
+    ):
+        path = f"/executions/{Script().execution_id}/logs?{query}"
+        problem = await manager.call("GET", path, expect=422, headers=headers)
+        [error] = problem["errors"]
+        assert error["loc"] == ["query", field]
+        assert words in error["msg"]
+
+
+async def test_a_live_stream_begins_where_it_should(platform: Platform, manager: Running) -> None:
+    script = await numbered(platform, manager)
+    path = f"/executions/{script.execution_id}/logs"
+
+    async def lines(query: str, **headers: str) -> list[tuple[int, str]]:
+        async with manager.request("GET", f"{path}?{query}", headers={**LIVE, **headers}) as answer:
+            events = [event async for event in parse_events(answer.content)]
+        assert events.pop().event == "end"
+        return numbers({"logs": [orjson.loads(event.data) for event in events]})
+
+    assert await lines("from_line=5") == [(5, "five"), (6, "six")]
+    assert await lines("from_line=99") == []
+    assert await lines("tail=3") == [(4, "four"), (5, "five"), (6, "six")]
+    assert await lines("tail=0") == []
+    first = (await read(manager, script))[0]
+    assert (await lines("tail=1", **{"Last-Event-ID": str(first.id)}))[0] == (2, "two"), "it resumes where it was"

@@ -68,6 +68,7 @@ async def ready(http: aiohttp.ClientSession, port: int) -> None:
                         "service": "worker_manager",
                         "version": (await _json(http, port, "/openapi.json"))["info"]["version"],
                         "checks": {"database": "up", "nats": "up"},
+                        "access": "off",
                     }
                     return
             except aiohttp.ClientConnectionError:

@@ -37,5 +37,18 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   pg_ctl -D "$PGDATA" -w -s -m fast stop
   echo "PostgreSQL init process complete; ready for start up."
 fi
-# Its own clients look in /tmp for it.
-exec "$@" -c unix_socket_directories=/var/run/postgresql,/tmp
+# This server was built without TLS: with ssl=on, a front before its socket speaks it.
+set -- "$@" -c unix_socket_directories=/var/run/postgresql,/tmp # its own clients look in /tmp for it
+plain=()
+certificate= key=
+for given in "$@"; do
+  case "$given" in
+    ssl=on) plain+=(listen_addresses=) ;;
+    ssl_cert_file=*) certificate=${given#*=} plain+=(ssl=off) ;;
+    ssl_key_file=*) key=${given#*=} plain+=(ssl=off) ;;
+    *) plain+=("$given") ;;
+  esac
+done
+[ -n "$certificate" ] || exec "$@"
+python3 /usr/local/lib/tls_front.py 5432 /var/run/postgresql/.s.PGSQL.5432 "$certificate" "$key" &
+exec "${plain[@]}"

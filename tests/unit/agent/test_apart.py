@@ -65,7 +65,9 @@ def bus() -> Bus:
 
 @pytest.fixture
 def delivery(bus: Bus, tmp_path: Path) -> Delivery:
-    return Delivery(bus, reports=Spool(tmp_path / "r", limit=1 << 20), logs=Spool(tmp_path / "l", limit=1 << 20))
+    return Delivery(
+        bus, worker_id="w", reports=Spool(tmp_path / "r", limit=1 << 20), logs=Spool(tmp_path / "l", limit=1 << 20)
+    )
 
 
 async def test_a_batch_that_is_too_large_travels_event_by_event(bus: Bus, delivery: Delivery) -> None:

@@ -18,6 +18,8 @@ from tests.fixtures.disks import Disk, fill
 from worker_manager.agent.delivery import Delivery
 from worker_manager.agent.spool import Message, Spool, SpoolFull
 
+WORKER_ID = "00000000-0000-7000-8000-000000000001"
+
 
 def message(number: int, *, size: int = 10, **fields: object) -> Message:
     return Message(f"s.{number}", f"id-{number}", b"x" * size, **fields)  # type: ignore[arg-type]
@@ -155,6 +157,7 @@ class Bus:
     def __init__(self) -> None:
         self.connected = True
         self.taken: list[str] = []
+        self.subjects: list[str] = []
         self.failing = False
         self.refused: set[str] = set()
         """The first letters of message ids that it has no room for."""
@@ -166,6 +169,7 @@ class Bus:
         if self.failing or not self.connected or msg_id[0] in self.refused:
             raise BusUnavailable("away")
         self.taken.append(msg_id)
+        self.subjects.append(subject)
 
     def on_change(self, listener: Callable[[bool], None]) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -193,7 +197,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
         async def begin(bus: Bus, *, limit: int = 1 << 20, folder: Path = tmp_path) -> Delivery:
             delivery = Delivery(
-                bus, reports=Spool(folder / "spool", limit=limit), logs=Spool(folder / "spool" / "logs", limit=limit)
+                bus,
+                worker_id=WORKER_ID,
+                reports=Spool(folder / "spool", limit=limit),
+                logs=Spool(folder / "spool" / "logs", limit=limit),
             )
             delivery.open()
             await delivery.start()
@@ -434,3 +441,16 @@ async def test_outcomes_in_a_segment_that_cannot_be_read_are_not_waited_for(star
     bus.come_back()
     await drained(delivery)
     assert (bus.taken, delivery.unsettled) == (["r-0"], set())
+
+
+async def test_what_an_earlier_version_kept_goes_out_on_the_workers_subjects(start: Start, tmp_path: Path) -> None:
+    reports, logs = opened(tmp_path / "spool"), opened(tmp_path / "spool" / "logs")
+    reports.append(Message("test.executions.finished", "r-1", b"r", reports=("e1",)))
+    logs.append(Message("test.logs.e1", "l-1", b"l", log=True))
+    reports.close()
+    logs.close()
+    bus = Bus()
+    delivery = await start(bus)
+    async with asyncio.timeout(5):
+        await delivery.drained()
+    assert bus.subjects == [f"test.executions.finished.{WORKER_ID}", f"test.logs.e1.{WORKER_ID}"]

@@ -18,9 +18,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from shared.bus import wire
+from shared.bus.errand import Errand, run_errand
 from shared.bus.errors import BusError, TooLarge
 from shared.bus.wire import WireClient, publish_lines, repeated_lines
-from tests.unit.bus.nats_lines import LineServer
+from shared.keys import Credentials, KeyPair, Kind
+from tests.unit.bus.nats_lines import PING, LineServer
 
 BUS = Path(wire.__file__).parent
 Connect = Callable[..., Awaitable[Client]]
@@ -46,9 +48,7 @@ async def connect(server: LineServer) -> AsyncIterator[Connect]:
         await client.connect(
             server.url,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.01,  # type: ignore[arg-type]  # annotated int, used as seconds
-            error_cb=ignore,
-            **options,
+            **{"error_cb": ignore, "reconnect_time_wait": 0.01, **options},
         )
         return client
 
@@ -138,6 +138,20 @@ async def test_lines_written_while_disconnected_are_kept(connect: Connect, serve
     assert server.opened == 2
 
 
+async def test_a_client_that_wants_tls_tells_nothing_to_a_server_without_it(server: LineServer) -> None:
+    """The server may be whoever stands between. nats-py's own client goes on in plain text."""
+    wanting = WireClient(tls=True)
+    with pytest.raises(nats_errors.SecureConnWantedError):
+        await wanting.connect(server.url, allow_reconnect=False)
+    assert server.received == b""
+    await wanting.close()
+
+    naive = Client()
+    await naive.connect(server.url.replace("nats://", "tls://"))
+    assert server.received.startswith(b"CONNECT ")
+    await naive.close()
+
+
 @pytest.mark.parametrize("kind", [WireClient, Client])
 async def test_a_late_pong_does_not_end_the_reading(kind: type[Client], connect: Connect, server: LineServer) -> None:
     client = await connect(kind)
@@ -173,6 +187,125 @@ async def test_a_line_that_cannot_be_read_leads_to_a_new_connection(
         assert await heard.get() == b"hi"
 
 
+@pytest.mark.parametrize("kind", [WireClient, Client])
+@pytest.mark.parametrize("how", ["Expired", "Revoked"])
+async def test_credentials_that_ended_lead_to_a_new_connection(
+    kind: type[Client], how: str, connect: Connect, server: LineServer
+) -> None:
+    closed = asyncio.Event()
+    errors: list[Exception] = []
+
+    async def note_closed() -> None:
+        closed.set()
+
+    async def note(error: Exception) -> None:
+        errors.append(error)
+
+    client = await connect(kind, error_cb=note, closed_cb=note_closed)
+    heard = await _listen(client)
+    server.send(f"-ERR 'User Authentication {how}'\r\n".encode())
+    if kind is Client:
+        async with asyncio.timeout(10):
+            await closed.wait()
+        return
+    await server.until(lambda: server.opened == 2 and b"SUB a  1\r\n" in server.received)
+    server.send(b"MSG a 1 2\r\nhi\r\n")
+    async with asyncio.timeout(10):
+        assert await heard.get() == b"hi"
+    ended = [error for error in errors if isinstance(error, wire.CredentialsEnded)]
+    assert [error.revoked for error in ended] == [how == "Revoked"]
+
+
+@pytest.mark.parametrize("kind", [WireClient, Client])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "maximum connections exceeded",
+        "maximum account active connections exceeded",
+        "Authorization Violation",
+        "Authentication Timeout",
+        "Connection Throttled",
+        "Maximum Payload Violation",
+        "Parser Error",
+        "an error of a later server",
+    ],
+)
+async def test_an_error_of_the_server_leads_to_a_new_connection(
+    kind: type[Client], error: str, connect: Connect, server: LineServer
+) -> None:
+    closed = asyncio.Event()
+    errors: list[str] = []
+
+    async def note_closed() -> None:
+        closed.set()
+
+    async def note(error: Exception) -> None:
+        errors.append(str(error))
+
+    client = await connect(kind, error_cb=note, closed_cb=note_closed)
+    heard = await _listen(client)
+    server.send(f"-ERR '{error}'\r\n".encode())
+    if kind is Client:
+        async with asyncio.timeout(10):
+            await closed.wait()
+        return
+    await server.until(lambda: server.opened == 2 and b"SUB a  1\r\n" in server.received)
+    server.send(b"MSG a 1 2\r\nhi\r\n")
+    async with asyncio.timeout(10):
+        assert await heard.get() == b"hi"
+    assert f"nats: {error.lower()}" in errors
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'Permissions Violation for Publish to "a"',
+        "Invalid Subject",
+        "Invalid Publish Subject",
+        "maximum subscriptions exceeded",
+    ],
+)
+async def test_an_error_after_which_the_server_reads_on_keeps_the_connection(
+    error: str, connect: Connect, server: LineServer
+) -> None:
+    errors: list[str] = []
+
+    async def note(error: Exception) -> None:
+        errors.append(str(error))
+
+    client = await connect(error_cb=note)
+    heard = await _listen(client)
+    server.send(f"-ERR '{error}'\r\nMSG a 1 2\r\nhi\r\n".encode())
+    async with asyncio.timeout(10):
+        assert await heard.get() == b"hi"
+    await client.flush()
+    assert errors == [f"nats: {error.lower()}"]
+    assert server.opened == 1
+
+
+async def test_a_server_that_always_answers_with_an_error_is_asked_with_pauses(
+    connect: Connect, server: LineServer
+) -> None:
+    pause = 0.2
+    client = await connect(reconnect_time_wait=pause)
+    await client.flush()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    server.send(b"-ERR 'Connection Throttled'\r\n")
+    await server.until(lambda: server.opened == 2 and PING in server.received)
+    assert loop.time() - began >= pause * 0.9
+
+
+async def test_the_limit_of_a_message_is_that_of_the_newest_info(client: WireClient, server: LineServer) -> None:
+    assert client.max_payload == 1 << 20
+    server.send(b'INFO {"max_payload":65536}\r\n')
+    await client.flush()
+    assert client.max_payload == 65536
+    server.send(b"INFO {}\r\n")
+    await client.flush()
+    assert client.max_payload == 65536
+
+
 def test_no_other_module_goes_past_nats_py() -> None:
     past = re.compile(r'_nc\._|b"H?PUB |b"SUB ')
     found = {path.name for path in BUS.glob("*.py") if past.search(path.read_text())}
@@ -195,3 +328,14 @@ async def _until_reading_ends(client: Client) -> None:
     assert client._reading_task is not None
     async with asyncio.timeout(10):
         await asyncio.wait([client._reading_task])
+
+
+async def test_an_errand_ends_when_it_is_cancelled(server: LineServer) -> None:
+    pair = KeyPair.new(Kind.USER)
+    held = Credentials("e30.e30.e30", pair.seed)
+    running = asyncio.create_task(run_errand(server.url, Errand(held, "_INBOX.x", "ask", b"?"), name="test"))
+    await server.until(lambda: b"PUB ask" in server.received)
+    running.cancel()
+    async with asyncio.timeout(2):
+        with pytest.raises(asyncio.CancelledError):
+            await running

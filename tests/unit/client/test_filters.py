@@ -11,12 +11,16 @@ from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from hodei.client import ApiError, Client, filters
+from schemas.rest.access import TokenQuery
+from schemas.rest.audit import AuditQuery
 from schemas.rest.concurrency import ConcurrencyQuery
 from schemas.rest.dead_letters import DeadLetterQuery
+from schemas.rest.enrolment import CredentialsQuery, EnrolmentQuery, JoinTokenQuery
 from schemas.rest.executions import ExecutionQuery
-from schemas.rest.jobs import JobCreate, JobQuery
+from schemas.rest.job_filters import JobQuery
+from schemas.rest.jobs import JobCreate
 from schemas.rest.lists import PageQuery
-from schemas.rest.pipelines import PipelineQuery
+from schemas.rest.pipelines import PipelineQuery, PipelineVersionQuery
 from schemas.rest.schedules import QueueQuery, ScheduleQuery
 from schemas.rest.workers import ManagedWorkerQuery, RegisteredWorkerQuery, WorkerStart
 from schemas.states import ExecutionStatus
@@ -29,12 +33,18 @@ from schemas.states import ExecutionStatus
         (filters.JobFilters, JobQuery),
         (filters.ConcurrencyFilters, ConcurrencyQuery),
         (filters.PipelineFilters, PipelineQuery),
+        (filters.PipelineVersionFilters, PipelineVersionQuery),
         (filters.ScheduleFilters, ScheduleQuery),
         (filters.QueueFilters, QueueQuery),
         (filters.RegisteredWorkerFilters, RegisteredWorkerQuery),
         (filters.ManagedWorkerFilters, ManagedWorkerQuery),
         (filters.ExecutionFilters, ExecutionQuery),
         (filters.DeadLetterFilters, DeadLetterQuery),
+        (filters.TokenFilters, TokenQuery),
+        (filters.JoinTokenFilters, JoinTokenQuery),
+        (filters.EnrolmentFilters, EnrolmentQuery),
+        (filters.CredentialsFilters, CredentialsQuery),
+        (filters.AuditFilters, AuditQuery),
     ],
 )
 def test_the_client_has_every_filter_of_the_route(of_the_client: type, of_the_route: type[PageQuery]) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from hodei import bulk
 from hodei.cli import FinalStatus, app
+from hodei.client import Client
 from hodei.client.errors import ApiError
+from schemas.rest.job_filters import JobsChanged
 from schemas.rest.problem import FieldProblem, Problem
 from schemas.states import JOB, JobStatus
 
@@ -41,6 +44,15 @@ LABEL = "'a b' is not a label's key"
         (["executions", "--exit-code", "256"], "'--exit-code': should be less than or equal to 255"),
         (["executions", "--attempt", "first"], "'--attempt': should be a valid integer"),
         (["executions", "--status", "waiting"], "'--status': 'waiting' is not one of 'pending', 'running'"),
+        (["cancel", "--all"], "cancels every job that has not ended: confirm that with --yes"),
+        (["cancel", "--yes", "8bcf28c2"], "filters, --dry-run and --yes are for --all"),
+        (["rerun", "--all"], "runs every job that has ended again: confirm that with --yes"),
+        (["rerun", "--all", "--status", "failed", "--follow"], "--follow is for one JOB"),
+        (["rerun", "8bcf28c2", "9ad1f0e3", "--follow"], "--follow is for one JOB"),
+        (["rerun"], "name jobs, or give --all"),
+        (["delete", "--all"], "deletes every job that has ended, with its log: confirm that with --yes"),
+        (["delete", "8bcf28c2", "--all"], "name jobs, or give --all"),
+        (["delete", "8bcf28c2", "--label", "a=b"], "filters, --dry-run and --yes are for --all"),
         (["queue", "--requires", "gpu"], "'--requires': should be KEY=VALUE"),
         (["queue", "--limit", "100001"], "'--limit': should be less than or equal to 100000"),
         (["jobs", "--status", "bogus"], "'--status': 'bogus' is not one of 'pending', 'running', 'succeeded'"),
@@ -119,6 +131,7 @@ ASKING = [
     *(["workers", "list"], ["workers", "drain", "a"], ["workers", "resume", "a"]),
     *(["dead-letters", verb, *letter] for verb, letter in [("list", []), ("show", ["a"]), ("resend", ["a"])]),
     ["dead-letters", "delete", "a"],
+    *(["whoami"], ["tokens", "list"], ["tokens", "create", "a", "--role", "viewer"], ["tokens", "revoke", "a"]),
     *(["schedules", verb, "a"] for verb in ("show", "pause", "resume", "trigger", "next", "history", "remove")),
     *(["schedules", "add", "--every", "1h", "true"], ["schedules", "change", "a", "--cron", "@daily"]),
 ]
@@ -174,3 +187,22 @@ def test_a_refusal_of_the_platform_names_the_field_alone() -> None:
     error = error.model_copy(update={"line": 3, "column": 5})
     problem = Problem.model_validate(fields | {"errors": [error]})
     assert str(ApiError(problem)).splitlines()[1] == "  env.X: takes 200,002 bytes (line 3, column 5)"
+
+
+@pytest.mark.parametrize(
+    ("command", "call"),
+    [("cancel", "cancel_jobs"), ("rerun", "rerun_jobs"), ("delete", "delete_selected_jobs")],
+)
+def test_all_jobs_are_changed_only_after_a_yes(monkeypatch: pytest.MonkeyPatch, command: str, call: str) -> None:
+    sent = []
+
+    async def change(_client: Client, **_filters: object) -> JobsChanged:
+        sent.append("all")
+        return JobsChanged(matched=2, done=2, refused=[], more=False)
+
+    monkeypatch.setattr(Client, call, change)
+    monkeypatch.setattr(bulk, "_on_a_terminal", lambda: True)
+    for arguments, answer, code, changed in (([], "n\n", 1, 0), ([], "y\n", 0, 1), (["--yes"], "", 0, 1)):
+        sent.clear()
+        ended = CliRunner().invoke(app, [command, "--all", *arguments], input=answer)
+        assert (ended.exit_code, len(sent)) == (code, changed), ended.output

@@ -19,7 +19,7 @@ from docs import asyncapi
 from schemas.cloudevents import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, encode, encode_batch, wrap
 from schemas.events import EVENT_TYPES, EventData, LogChunk
 from schemas.params import ParamSpec
-from schemas.subjects import Catalogue
+from schemas.subjects import NOT_ON_FEED, REPORTS, Catalogue
 
 DOCUMENT: dict[str, Any] = json.loads(asyncapi.document())
 CHANNELS: dict[str, Any] = DOCUMENT["channels"]
@@ -122,8 +122,12 @@ def test_an_event_type_has_its_subjects(event_type: str) -> None:
         (catalogue.event(event_type), BATCH_CONTENT_TYPE),
         (catalogue.feed(event_type, "{id}"), EVENT_CONTENT_TYPE),
     }
+    if event_type in REPORTS:
+        expected.add((catalogue.report(event_type, "{worker_id}"), BATCH_CONTENT_TYPE))
+    if event_type.partition(".")[0] in NOT_ON_FEED:
+        expected = {(catalogue.event(event_type), BATCH_CONTENT_TYPE)}
     if event_type == LogChunk.event_type:
-        expected = {(catalogue.logs("{execution_id}"), BATCH_CONTENT_TYPE)}
+        expected = {(catalogue.logs("{execution_id}", "{worker_id}"), BATCH_CONTENT_TYPE)}
     found = {
         (channel["address"], at(message["$ref"])["contentType"])
         for channel in CHANNELS.values()
@@ -139,7 +143,7 @@ def test_an_event_is_what_the_document_says(event_type: str, full: bool) -> None
     model = EVENT_TYPES[event_type]
     one = event(model, full=full)
     assert faults(bus_channel(model), encode_batch([one, one])) == []
-    if model is not LogChunk:
+    if model is not LogChunk and event_type.partition(".")[0] not in NOT_ON_FEED:
         assert faults(f"feed.{event_type}", encode(one)) == []
 
 

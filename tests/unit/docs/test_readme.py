@@ -45,6 +45,9 @@ def test_every_command_has_an_example() -> None:
     in_words |= {
         ("schedules", name) for name in ("list", "show", "history", "pause", "resume", "trigger", "change", "remove")
     }
+    in_words |= {("workers", "join-tokens"), ("workers", "revoke-join-token")}
+    in_words |= {("credentials", "list"), ("credentials", "revoke")}
+    in_words |= {("logout",), ("tokens", "list"), ("tokens", "revoke")}
     missing = set(_commands(get_command(cli.app))) - shown - in_words - {(name,) for name in SHOWN_IN_WORDS}
     assert missing == set()
 

@@ -71,7 +71,8 @@ def test_every_alert_is_tried_firing_and_silent() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("check", "config", "prometheus.yml"),
+        ("check", "config", "--syntax-only", "prometheus.yml"),  # its keys are elsewhere
+        ("check", "config", "--syntax-only", "production.yml"),
         ("check", "rules", "rules/alerts.yml", "rules/recording.yml"),
         ("test", "rules", "tests/alerts.yml"),
     ],
@@ -81,3 +82,16 @@ def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
     command = [promtool.path(), *arguments]
     done = subprocess.run(command, cwd=monitoring.PROMETHEUS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_both_shapes_are_read_for_the_same_and_production_with_tls_and_a_token() -> None:
+    local, production = (
+        {job["job_name"]: job for job in yaml.safe_load((monitoring.PROMETHEUS / name).read_text())["scrape_configs"]}
+        for name in ("prometheus.yml", "production.yml")
+    )
+
+    assert production.keys() - local.keys() == {"proxy"}
+    for name in ("orchestrator", "scheduler", "worker-manager"):
+        assert local[name]["authorization"] == production[name]["authorization"]
+        assert production[name]["scheme"] == "https"
+        assert production[name]["tls_config"] == {"ca_file": "/keys/ca.crt", "server_name": name}

@@ -14,7 +14,8 @@ from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.run import JobRun, NotAsked
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.steps import Step
-from schemas.events import TaskApprovalRequested, TaskApproved
+from schemas.access import Actor
+from schemas.events import TaskApprovalRequested, TaskApproved, TaskRejected
 from schemas.params import ParamSpec, Scalar
 from schemas.states import JobStatus, Reason, TaskStatus
 from schemas.steps import Approval, ApprovalStep, Decision
@@ -48,6 +49,28 @@ def run_of(
     run = JobRun(job, tasks, draw=lambda: 0.0)
     run.begin(NOW)
     return run
+
+
+ANA = Actor(id="token-ana", name="ana")
+
+
+@pytest.mark.parametrize(
+    ("by", "token", "words"),
+    [
+        ("dora", None, "rejected by dora: no"),
+        (None, ANA, "rejected by ana: no"),
+        ("ana", ANA, "rejected by ana: no"),
+        ("dora", ANA, "rejected by dora (token ana): no"),
+        (None, None, "rejected: no"),
+    ],
+)
+def test_a_rejection_says_who_decided(by: str | None, token: Actor | None, words: str) -> None:
+    run = run_of()
+    run.settle("ask", Decision(approved=False, by=by, comment="no", decided_by=token, at=after(1)), after(1))
+
+    assert run.tasks["ask"].detail == words
+    [event] = [one.event for one in run.journal if isinstance(one.event, TaskRejected)]
+    assert event.decided_by == token
 
 
 def said(run: JobRun) -> list[str]:

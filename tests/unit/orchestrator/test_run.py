@@ -17,10 +17,13 @@ from orchestrator.domain.run import JobRun, TaskReport
 from orchestrator.domain.scope import StepView
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.domain.steps import ACTIVE
+from schemas.access import Actor
 from schemas.events import (
     ExecutionFinished,
     ExecutionLost,
     ExecutionStarted,
+    JobCancelled,
+    JobCancelRequested,
     JobFailed,
     JobReprioritized,
     TaskCancelRequested,
@@ -633,6 +636,21 @@ def in_clean_up() -> JobRun:
     run.cancel(NOW)
     apply(run, finished("a", "cancelled", reason=Reason.CANCELLED, exit_code=143), started("c"))
     return run
+
+
+def test_a_cancel_is_of_the_one_who_requested_it_first() -> None:
+    ana, ben = (Actor(id=f"token-{name}", name=name) for name in ("ana", "ben"))
+    run = run_of(a_task("t1", "a"))
+    run.cancel(NOW, by=ana)
+    run.prioritize("high", NOW, by=ben)
+    run.cancel(NOW, by=ben)
+    apply(run, TaskWithdrawn(task_id="t1", job_id="job", attempt=1, reason=Reason.CANCELLED))
+
+    assert run.job.cancelled_by == ana
+    [requested] = [one.event for one in run.journal if isinstance(one.event, JobCancelRequested)]
+    [cancelled] = [one.event for one in run.journal if isinstance(one.event, JobCancelled)]
+    [changed] = [one.event for one in run.journal if isinstance(one.event, JobReprioritized)]
+    assert (requested.cancelled_by, cancelled.cancelled_by, changed.changed_by) == (ana, ana, ben)
 
 
 def test_a_second_cancel_ends_clean_up_as_well() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from scheduler.domain.changes import Changes
 from scheduler.domain.desk import Desk
 from scheduler.domain.model import Moment, Shape, Task
-from schemas.agents import Heartbeat
+from schemas.agents import PROTOCOL, Heartbeat
 from schemas.events import ExecutionFinished, ExecutionReturned, TaskCancelRequested, TaskQueued
 from schemas.specs import Priority, Resources, RunSpec
 from schemas.states import ExecutionStatus
@@ -90,8 +90,10 @@ def beat(
     durable: bool = False,
     labels: dict[str, str] | None = None,
     capacity: Resources | None = None,
+    protocol: int = PROTOCOL,
 ) -> Heartbeat:
     return Heartbeat(
+        protocol=protocol,
         worker_id=worker_id,
         incarnation=incarnation,
         slots=slots,

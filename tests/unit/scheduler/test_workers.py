@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from scheduler.domain.desk import Desk
+from scheduler.domain.leases import OUTDATED
+from scheduler.domain.model import TaskState
 from scheduler.domain.worker import KnownWorker
 from schemas.agents import Heartbeat
 from schemas.events import (
@@ -17,6 +19,7 @@ from schemas.events import (
     WorkerRegistered,
     WorkerResumed,
     WorkerStopped,
+    WorkerUnhealthy,
 )
 from schemas.states import Reason, WorkerProcessStatus, WorkerStatus
 from tests.unit.scheduler.making import LEASE, at, beat, desk, queued, settle
@@ -180,3 +183,20 @@ def test_a_worker_with_a_state_folder_is_known_as_one_that_may_come_back_unless_
     stopped = WorkerStopped(worker_id="w1", status=WorkerProcessStatus.STOPPED, clean=True, detail="drained")
     one.stopped(stopped, at(1).wall, at(1))
     assert not only(one).durable
+
+
+def test_an_agent_of_an_earlier_version_gets_no_work_and_finishes_what_it_has() -> None:
+    one = desk()
+    one.heartbeat(beat(slots=2), at(0))
+    one.arrive(queued("a"), at(0))
+    [placed] = settle(one).scheduled
+    running = [placed.execution_id or ""]
+    one.heartbeat(beat(slots=2, running=running, protocol=1, sequence=1), at(1))
+    [unhealthy] = settle(one).events
+    assert isinstance(unhealthy, WorkerUnhealthy)
+    assert unhealthy.detail == OUTDATED
+    one.arrive(queued("b"), at(1))
+    changes = settle(one)
+    assert (changes.scheduled, placed.state) == ([], TaskState.PLACED)
+    one.heartbeat(beat(slots=2, running=running, sequence=2), at(2))
+    assert [task.task_id for task in settle(one).scheduled] == ["b"], "its agent was renewed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from schemas.agents import MAX_NAMED, MAX_STOPPED, Heartbeat, Stop
+from schemas.agents import MAX_NAMED, MAX_STOPPED, PROTOCOL, Heartbeat, Stop
 from schemas.events import ExecutionCancelRequested, TaskCancelRequested, TaskWithdrawn
 from schemas.model import EventModel
 from schemas.specs import MAX_PREFETCH, MAX_SLOTS
@@ -49,3 +49,7 @@ def test_a_stop_for_an_unknown_reason_counts_as_cancelled(kind: type[EventModel]
     assert getattr(kind.model_validate(IDS | {"reason": reason}), "reason") is means  # noqa: B009
     with pytest.raises(ValidationError, match="reason"):
         kind.model_validate(IDS | {"reason": 7})
+
+
+def test_an_agent_that_sends_no_protocol_number_is_of_an_earlier_version() -> None:
+    assert Heartbeat.model_validate(BEAT).protocol < PROTOCOL

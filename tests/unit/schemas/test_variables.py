@@ -36,7 +36,7 @@ def test_every_variable_that_the_source_names_is_known() -> None:
     folders = ("shared", "orchestrator", "scheduler", "worker_manager", "nats_exporter", "hodei")
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     named = {name for path in sources for name in re.findall(r"HODEI_[A-Z_]*[A-Z]", path.read_text())}
-    assert named - {"HODEI_PARAM", "HODEI_MATRIX"} <= variables.KNOWN
+    assert named - {"HODEI_PARAM", "HODEI_MATRIX", "HODEI_COMPLETE"} <= variables.KNOWN
 
 
 def test_what_a_command_finds_is_known() -> None:
@@ -64,8 +64,8 @@ def test_what_a_process_of_the_platform_knows_is_taken(name: str) -> None:
 
 
 def test_a_misspelt_name_is_shown_on_one_line_with_the_nearest() -> None:
-    assert variables.unknown_variables(["HODEI_ORCHESTRATR_URL", "HODEI_\x1bZZZ\n"]) == [
-        "HODEI_\\x1bZZZ\\n is not a known setting; README.md lists all settings",
+    assert variables.unknown_variables(["HODEI_ORCHESTRATR_URL", "HODEI_\x1bZZZZZZ\n"]) == [
+        "HODEI_\\x1bZZZZZZ\\n is not a known setting; README.md lists all settings",
         "HODEI_ORCHESTRATR_URL is not a known setting; did you mean HODEI_ORCHESTRATOR_URL?",
     ]
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.rest.jobs import JobCreate, JobDeletion, JobQuery
+from schemas.rest.job_filters import JobDeletion, JobQuery
+from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import PipelineCreate
 from schemas.rest.schedules import ScheduleCreate
 from schemas.rest.workers import RegisteredWorkerQuery, WorkerRegister, WorkerStart

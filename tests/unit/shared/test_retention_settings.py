@@ -62,6 +62,7 @@ def test_another_number_is_refused_with_the_right_form(name: str, text: str, mon
         ("HODEI_RETENTION_DEAD_LETTERS", "1h", "59m"),
         ("HODEI_RETENTION_LOGS", "1h", "59m"),
         ("HODEI_RETENTION_IDEMPOTENCY_KEYS", "1d", "23h"),
+        ("HODEI_RETENTION_AUDIT", "1h", "59m"),
     ],
 )
 def test_each_age_has_a_lower_limit(name: str, least: str, short: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,8 @@ class Settings:
     host: str = "127.0.0.1"
     cors_origins: str = "loopback"
     allowed_hosts: str = ""
+    public_url: str | None = None
+    trusted_proxies: str = ""
     limit_body: int = 2000
 
 

@@ -254,6 +254,17 @@ async def test_a_page_under_the_address_that_was_connected_to_is_ours(make_app: 
         assert (await send(host="10.0.0.1"))[0] == 421
 
 
+async def test_the_public_address_is_a_name_of_the_service(make_app: MakeApp) -> None:
+    app = make_app(settings=Settings(public_url="https://hodei.example/scheduler"))
+    async with served(app) as send:
+        assert (await send(host="hodei.example"))[0] == 200
+        assert (await send(host="evil.example"))[0] == 421
+        page = {"Origin": "https://hodei.example"}
+        assert (await send("POST", "/api/v1/things", host="hodei.example", **page))[0] == 201
+        assert (await send("POST", "/api/v1/things", **page))[0] == 201, "a proxy changed the host"
+        assert (await send("POST", "/api/v1/things", Origin="https://hodei.example:1"))[0] == 403
+
+
 async def test_an_operator_may_take_any_name(make_app: MakeApp) -> None:
     async with served(make_app(settings=Settings(allowed_hosts="*"))) as send:
         assert (await send(host="evil.example"))[0] == 200

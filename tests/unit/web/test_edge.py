@@ -233,6 +233,7 @@ async def test_health_adds_up_its_checks(
         "status": word,
         "service": "toys",
         "version": "1.2.3",
+        "access": "off",
         "checks": {"database": "up" if database is True else "down", "nats": "up" if nats else "down"},
     }
     scraped = await (await client.get("/metrics")).text()

@@ -25,6 +25,7 @@ class Undone:
 
     def __init__(self) -> None:
         self.undone = 0
+        self.failed = 0
 
     def transaction(self) -> Undone:
         return self
@@ -34,6 +35,9 @@ class Undone:
 
     async def __aexit__(self, *_: object) -> None:
         return None
+
+    def fails(self) -> None:
+        self.failed += 1
 
     async def undo(self, tx: object) -> None:
         assert tx is self
@@ -68,7 +72,7 @@ async def test_a_refusal_is_answered_and_undone(reason: VerdictReason, error: ty
     undone = Undone()
     with pytest.raises(error, match=r"there is no job j|because"):
         await ask(room(), undone, ScheduleRefused(schedule_id="s", reason=reason, detail="because"))
-    assert undone.undone == 1
+    assert (undone.undone, undone.failed) == (1, 1)
 
 
 async def test_the_fields_that_a_refusal_names_are_those_of_the_request() -> None:

@@ -70,7 +70,12 @@ class Script:
         return ExecutionStarted(**self._ids, incarnation=self.incarnation, started_at=NOON)
 
     def finished(
-        self, status: ExecutionStatus = ExecutionStatus.SUCCEEDED, *, exit_code: int = 0, chunks: int = 0
+        self,
+        status: ExecutionStatus = ExecutionStatus.SUCCEEDED,
+        *,
+        exit_code: int = 0,
+        chunks: int = 0,
+        outputs: dict[str, str] | None = None,
     ) -> ExecutionFinished:
         return ExecutionFinished(
             **self._ids,
@@ -80,6 +85,7 @@ class Script:
             started_at=NOON,
             finished_at=LATER,
             log=LogSummary(chunks=chunks),
+            outputs=outputs,
         )
 
     def lost(self) -> ExecutionLost:

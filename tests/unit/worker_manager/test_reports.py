@@ -4,7 +4,17 @@ from itertools import permutations
 
 import pytest
 
-from schemas.events import EventData, ExecutionCompleted, ExecutionRefused, TaskExpired, TaskWithdrawn
+from schemas.cloudevents import CloudEvent, source_of, wrap
+from schemas.events import (
+    EventData,
+    ExecutionCompleted,
+    ExecutionFinished,
+    ExecutionRefused,
+    ExecutionReturned,
+    ExecutionStarted,
+    TaskExpired,
+    TaskWithdrawn,
+)
 from schemas.refusals import RefusalReason
 from schemas.states import ExecutionStatus, Reason
 from shared.ids import new_id
@@ -41,6 +51,16 @@ def test_the_labels_of_the_step_come_from_whichever_event_has_them() -> None:
         for events in batches[: 2 if first is plain else 3]:
             [report] = fold([said(one) for one in events]).reports
             assert report.labels == {"team": "web"}, events
+
+
+def test_whose_execution_it_is_comes_from_the_order() -> None:
+    """A worker may report on its own execution, and say in its report that this is one of another job."""
+    script = Script()
+    lying = Script(script.worker_id, script.incarnation, execution_id=script.execution_id)
+
+    for events in permutations([script.scheduled(), lying.started(), lying.finished()]):
+        [report] = fold([said(one) for one in events]).reports
+        assert (report.task_id, report.job_id, report.attempt) == (script.task_id, script.job_id, 1)
 
 
 def test_the_first_outcome_holds() -> None:
@@ -102,3 +122,39 @@ def test_a_refusal_says_why() -> None:
 
     assert [one.detail for one in folded.settled] == ["there is no job x"]
     assert folded.reports == []
+
+
+def by_its_agent(data: ExecutionStarted | ExecutionFinished | ExecutionReturned) -> CloudEvent[EventData]:
+    return wrap(data, id=new_id(), source=source_of(data.worker_id), time=NOON)
+
+
+def test_an_agents_report_counts_by_the_order_in_its_batch_or_else_by_the_tables() -> None:
+    script = Script()
+    alone = fold([by_its_agent(script.started())])
+    for events in permutations([said(script.scheduled()), by_its_agent(script.started())]):
+        assert [one.placed for one in fold(events).reports] == [True]
+    assert [one.placed for one in alone.reports] == [False]
+    assert [one.placed for one in fold([said(script.started())]).reports] == [True], "a service repeats what it knows"
+
+
+def test_an_agents_report_on_an_execution_of_another_is_foreign() -> None:
+    script = Script()
+    forger = Script(execution_id=script.execution_id, task_id=script.task_id, job_id=script.job_id)
+    order, own = said(script.scheduled()), by_its_agent(script.finished())
+    for forged in (forger.started(), forger.finished(), forger.returned()):
+        for events in permutations([order, by_its_agent(forged), own]):
+            folded = fold(events)
+            assert [(one.worker_id, one.status) for one in folded.reports] == [
+                (script.worker_id, ExecutionStatus.SUCCEEDED)
+            ]
+            assert [one.worker_id for one in folded.foreign] == [forger.worker_id]
+
+
+def test_reports_of_two_workers_on_one_execution_are_not_mixed() -> None:
+    script = Script()
+    forger = Script(execution_id=script.execution_id, task_id=script.task_id, job_id=script.job_id)
+    folded = fold([by_its_agent(script.started()), by_its_agent(forger.finished())])
+    assert {one.worker_id: one.status for one in folded.reports} == {
+        script.worker_id: ExecutionStatus.RUNNING,
+        forger.worker_id: ExecutionStatus.SUCCEEDED,
+    }

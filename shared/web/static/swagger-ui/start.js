@@ -1,12 +1,56 @@
 // Starts Swagger UI on this service's own document. A file, because the page's policy allows no inline script.
-window.ui = SwaggerUIBundle({
-  url: "openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  validatorUrl: null,
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-  layout: "StandaloneLayout",
-  onComplete: () => {
-    document.title = window.ui.specSelectors.info().get("title") || document.title;
-  },
-});
+// With access on, the document needs a token: the page asks for one, and keeps it in memory until it is closed.
+let token = "";
+
+const read = () => fetch("openapi.json", token ? { headers: { Authorization: `Bearer ${token}` } } : {});
+
+function asked(why) {
+  return new Promise((given) => {
+    const form = document.createElement("form");
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), {
+      id: "token", type: "password", required: true, autocomplete: "off", size: 60,
+    });
+    const button = Object.assign(document.createElement("button"), { textContent: "Show the API" });
+    form.style.cssText = "max-width: 60em; margin: 4em auto; font-family: sans-serif; line-height: 2";
+    label.style.display = "block";
+    label.textContent = `This service needs a token (${why}): `;
+    label.append(input);
+    form.append(label, button);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      form.remove();
+      given(input.value.trim());
+    });
+    document.body.prepend(form);
+    input.focus();
+  });
+}
+
+async function start() {
+  let answer = await read();
+  while (answer.status === 401) {
+    token = await asked((await answer.json()).detail);
+    answer = await read();
+  }
+  window.ui = SwaggerUIBundle({
+    url: "openapi.json",
+    dom_id: "#swagger-ui",
+    deepLinking: true,
+    validatorUrl: null,
+    presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+    layout: "StandaloneLayout",
+    requestInterceptor: (request) => {
+      const ours = new URL(request.url, document.baseURI).origin === location.origin;
+      if (token && ours && !request.headers.Authorization) {
+        request.headers.Authorization = `Bearer ${token}`;
+      }
+      return request;
+    },
+    onComplete: () => {
+      document.title = window.ui.specSelectors.info().get("title") || document.title;
+    },
+  });
+}
+
+start();

@@ -579,8 +579,10 @@ async def test_after_outages_the_empty_outbox_gives_its_space_back(database: Dat
     last_id = await database.fetch_value("delete from outbox returning id")
     for _ in range(2):
         relay = await outage(database, bus, 20_000)
-        await relay.run_once()
-        assert await size(database) < 100_000
+        async with asyncio.timeout(30):  # while the server vacuums the table, a run leaves it as it is
+            while await size(database) >= 100_000:
+                await asyncio.sleep(0.05)
+                await relay.run_once()
     await say(outbox_of, "another")
     assert await database.fetch_value("select min(id) from outbox") > last_id, "ids, which name messages, go on"
 

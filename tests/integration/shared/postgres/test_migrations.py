@@ -35,7 +35,8 @@ async def test_the_shared_tables_come_first_into_the_services_schema(database: D
     write(1, "create table mine (id int); insert into mine select count(*) from outbox;")
     assert await migrate(database, "trial_package") == 1
     tables = await database.fetch("select table_name from information_schema.tables where table_schema = 'trial'")
-    assert {row["table_name"] for row in tables} == {"schema_migrations", "outbox", "idempotency_keys", "mine"}
+    shared = {"schema_migrations", "outbox", "idempotency_keys", "audit", "tokens"}
+    assert {row["table_name"] for row in tables} == {*shared, "mine"}
 
 
 async def test_migrating_again_does_nothing(database: Database, write: Writer) -> None:
@@ -54,7 +55,7 @@ async def test_replicas_that_start_together_apply_each_migration_once(database_u
         counts = await asyncio.gather(*(migrate(replica, "trial_package") for replica in replicas))
     finally:
         await asyncio.gather(*(replica.stop() for replica in replicas))
-    assert sorted(counts) == [0, 0, 5]
+    assert sorted(counts) == [0, 0, 7]
 
 
 async def test_a_failing_migration_leaves_nothing_of_itself(database: Database, write: Writer) -> None:

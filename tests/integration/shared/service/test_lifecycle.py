@@ -16,6 +16,7 @@ PROGRAM = """
 import asyncio, sys
 from shared.service import lifecycle, settings
 from shared.errors import Unavailable
+from shared.process.secrecy import is_hidden
 
 class Settings(settings.ServiceSettings):
     service = "trial"
@@ -32,6 +33,8 @@ class Part:
             raise Unavailable("database at 127.0.0.1:1")
         if self.name == "port":
             self.server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", int(sys.argv[-1]))
+        if self.name == "hidden":
+            print("hidden", is_hidden(), flush=True)
         if self.name == "last":
             print("ready", flush=True)
 
@@ -88,6 +91,11 @@ async def test_a_signal_stops_the_parts_in_reverse_order(number: signal.Signals)
         process.send_signal(number)
         code, out, _ = await outcome(process)
     assert (code, out) == (0, ["stopping last", "stopping first"])
+
+
+async def test_other_processes_of_its_user_cannot_read_a_service() -> None:
+    async with trial("hidden,last") as process:
+        await until(process, "hidden True")
 
 
 async def test_a_signal_during_the_start_stops_what_had_started() -> None:

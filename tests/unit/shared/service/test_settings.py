@@ -96,6 +96,12 @@ def test_what_is_not_a_host_is_named(monkeypatch: pytest.MonkeyPatch, hosts: str
     assert "is not a host: *, a name or name:port, separated by commas" in line
 
 
+@pytest.mark.parametrize(("given", "missing"), [("CERT", "KEY"), ("KEY", "CERT")])
+def test_a_certificate_and_its_key_go_together(monkeypatch: pytest.MonkeyPatch, given: str, missing: str) -> None:
+    line = fault(monkeypatch, **{f"HODEI_TLS_{given}": "/keys/tls/x"})
+    assert line == f"HODEI_TLS_{given} is set, so HODEI_TLS_{missing} should be, too"
+
+
 def test_every_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     line = fault(monkeypatch, TRIAL_PORT="70000", HODEI_NAMESPACE="A.b")
     assert "TRIAL_PORT" in line
@@ -185,3 +191,55 @@ def test_an_address_is_never_repeated_for_it_may_hold_a_password(monkeypatch: py
     line = fault(monkeypatch, DATABASE_URL="mysql://hodei:secret@host/hodei")
     assert "secret" not in line
     assert line.startswith("DATABASE_URL: should start with postgresql://")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "hodei.localhost"])
+def test_access_is_off_by_default_where_only_this_machine_listens(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("HODEI_HOST", host)
+    assert not settings.load(TrialSettings).access_on
+    monkeypatch.setenv("HODEI_AUTH", "on")
+    monkeypatch.setenv("HODEI_NATS_CREDENTIALS", "/keys/nats.creds")
+    assert settings.load(TrialSettings).access_on
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "hodei.example"])
+def test_access_has_to_be_chosen_where_others_may_reach_a_service(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    line = fault(monkeypatch, HODEI_HOST=host)
+    assert line == (
+        "HODEI_AUTH: should be on, so that requests need a token, or off: it has no default with "
+        f"HODEI_HOST={host}, which other machines may reach"
+    )
+    monkeypatch.setenv("HODEI_NATS_CREDENTIALS", "/keys/nats.creds")
+    for auth in ("on", "off"):
+        monkeypatch.setenv("HODEI_AUTH", auth)
+        assert settings.load(TrialSettings).access_on == (auth == "on")
+
+
+@pytest.mark.parametrize("urls", ["nats://a:4222", "tls://a", "nats://hodei:secret@a:4222,nats://b:4222"])
+def test_access_needs_a_nats_that_asks_for_credentials(monkeypatch: pytest.MonkeyPatch, urls: str) -> None:
+    line = fault(monkeypatch, HODEI_AUTH="on", NATS_URL=urls)
+    assert line.startswith("HODEI_AUTH is on, so HODEI_NATS_CREDENTIALS should be set (docs/access.md), or NATS_URL")
+    assert "secret" not in line
+    monkeypatch.setenv("HODEI_AUTH", "off")
+    assert not settings.load(TrialSettings).access_on
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HODEI_NATS_CREDENTIALS": "/keys/nats.creds"},
+        {"NATS_URL": "nats://hodei:secret@a:4222,tls://hodei:secret@b"},
+        {"NATS_URL": "nats://token@a:4222"},
+    ],
+)
+def test_any_credentials_for_nats_will_do_for_access(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HODEI_AUTH", "on")
+    assert settings.load(TrialSettings).access_on
+
+
+def test_a_bad_host_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fault(monkeypatch, HODEI_HOST="two words").count("HODEI_") == 1

@@ -27,8 +27,11 @@ BAD: dict[str, tuple[str, str, str]] = {
     "DATABASE_URL": ("mysql://me:hidden@db/x", "postgresql://me:hidden@db:99999/x", "postgresql://me:hidden@[::1/x"),
     "HODEI_NAMESPACE": ("A", "a.b", "a" * 64),
     "HODEI_HOST": ("localhost:8080", "two words", "x" * 64),
+    "HODEI_AUTH": ("maybe", "ON", "1"),
     "HODEI_CORS_ORIGINS": ("one.example", "a\nb", NOT_UTF8),
     "HODEI_ALLOWED_HOSTS": ("https://one.example", "a\x1bb", NOT_UTF8),
+    "HODEI_PUBLIC_URL": ("hodei.example", "https://me:hidden@hodei.example", "https://hodei.example/?a=1"),
+    "HODEI_TRUSTED_PROXIES": ("proxy", "10.0.0.1/8", "10.0.0.0/99"),
     "HODEI_LOG_FORMAT": ("JSON", "xml", NOT_UTF8),
     "HODEI_LOG_LEVEL": ("loud", "INFO", "1"),
     "HODEI_FEED": ("yes", "true", "1"),
@@ -41,7 +44,18 @@ BAD: dict[str, tuple[str, str, str]] = {
 }
 AGES = ("0", "soon", "999999d")
 """For every `HODEI_RETENTION_*` that is not a number."""
-PATHS = {"HODEI_DATA_DIR", "HODEI_STATE_DIR"}
+PATHS = {
+    "HODEI_BOOTSTRAP_TOKENS",
+    "HODEI_DATA_DIR",
+    "HODEI_STATE_DIR",
+    "HODEI_TLS_CERT",
+    "HODEI_TLS_KEY",
+    "HODEI_BOOTSTRAP_JOIN_TOKENS",
+    "HODEI_JOIN",
+    "HODEI_ISSUER_DIR",
+    "HODEI_NATS_CA",
+    "HODEI_NATS_CREDENTIALS",
+}
 """Any text is a path; what cannot be used as one is named when it is opened."""
 JARGON = ("validation error", "Value error", "Input should", "pattern", "^[", "parsing", "Traceback", "pydantic")
 
@@ -59,8 +73,8 @@ def _number(field: FieldInfo) -> bool:
 
 def _cases() -> Iterator[tuple[type[ProcessSettings], str, str]]:
     for kind in ALL:
-        fields = kind.model_fields.values()
-        for variable, field in zip(settings._variables(kind), fields, strict=True):
+        for name, field in kind.model_fields.items():
+            variable = settings._variable(name, field)
             if variable not in PATHS:
                 texts = AGES if variable.startswith("HODEI_RETENTION_") else BAD.get(variable, ())
                 assert _number(field) or texts, variable

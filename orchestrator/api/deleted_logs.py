@@ -1,0 +1,33 @@
+"""The logs of jobs that are about to be deleted."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.bus import Bus, BusError
+from shared.errors import BusUnavailable
+
+DELETING_LOGS: Final = 10.0
+"""Seconds that deleting a job's logs may take."""
+LOGS_AT_ONCE: Final = 16
+LOGS_LATE: Final = timedelta(days=1)
+"""How long after an execution's end its last output may be stored."""
+
+
+async def logs_since(bus: Bus) -> datetime:
+    """The end of the oldest executions whose logs may still be kept. Raises BusUnavailable."""
+    try:
+        return await bus.logs_kept_since() - LOGS_LATE
+    except BusError as error:
+        raise BusUnavailable(str(error)) from error
+
+
+async def delete_logs(bus: Bus, executions: Sequence[str]) -> None:
+    """Delete the logs of executions, some at a time. Raises BusUnavailable, and TimeoutError when it takes long."""
+    try:
+        async with asyncio.timeout(DELETING_LOGS):
+            for first in range(0, len(executions), LOGS_AT_ONCE):
+                await asyncio.gather(*(bus.delete_log(one) for one in executions[first : first + LOGS_AT_ONCE]))
+    except BusError as error:
+        raise BusUnavailable(str(error)) from error

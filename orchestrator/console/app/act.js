@@ -1,0 +1,28 @@
+// Something that a person does on a page: the call, what is said of it, and that it is not done twice at once.
+import { useRef, useState } from "./html.js";
+import { toast } from "../parts/toast.js";
+
+/**
+ * `const {act, busy, error, clear} = useAct(refresh)`; `act(call, "The worker is drained")` makes the call, shows the words
+ * and reloads the page's data. An error stays in `error` until the next action, or `clear()`.
+ */
+export function useAct(refresh) {
+  const [state, setState] = useState({ busy: false, error: null });
+  const going = useRef(false);
+  const act = async (call, done) => {
+    if (going.current) return;
+    going.current = true;
+    setState({ busy: true, error: null });
+    try {
+      await call();
+      setState({ busy: false, error: null });
+      toast(done);
+    } catch (error) {
+      setState({ busy: false, error });
+    } finally {
+      going.current = false;
+    }
+    refresh();
+  };
+  return { ...state, act, clear: () => setState({ busy: false, error: null }) };
+}

@@ -1,0 +1,80 @@
+// What can be done with a job: run it again, cancel it, delete it, change its priority, decide about its approvals.
+
+import { useAct } from "../../app/act.js";
+import { del, patch, post } from "../../app/api.js";
+import { html } from "../../app/html.js";
+import { allows, lacking, lackingFor } from "../../app/role.js";
+import { navigate } from "../../app/router.js";
+import { inert, plural } from "../../app/text.js";
+import { confirm } from "../../parts/dialog.js";
+import { Link } from "../../parts/link.js";
+import { isOver } from "./model.js";
+
+/** The actions of a job's page, each a function, with `busy`, and `error`: what the last one ran into. `refresh` asks for the
+ *  job again. */
+export function useActions(job, refresh) {
+  const { act, busy, error } = useAct(refresh);
+  const path = `/api/v1/jobs/${job?.id}`;
+  return {
+    busy,
+    error,
+    /** From the start, from "failed", or from the step of this name. */
+    rerun: (from = "start") =>
+      act(async () => {
+        const { data } = await post("orchestrator", `${path}/rerun`, { body: { from } });
+        navigate(`/jobs/${data.id}`);
+      }, "This is the new job."),
+    cancel: async (again) => {
+      const question = again ? END_CLEANUP : CANCEL;
+      if (await confirm(question)) await act(() => post("orchestrator", `${path}/cancel`), "The job is being stopped.");
+    },
+    remove: async () => {
+      if (!(await confirm(DELETE))) return;
+      await act(async () => {
+        await del("orchestrator", path);
+        navigate("/jobs");
+      }, "The job was deleted.");
+    },
+    prioritize: (priority) => act(() => patch("orchestrator", path, { body: { priority } }), `The priority is ${priority}.`),
+    decide: (task, approved, body) =>
+      act(
+        () => post("orchestrator", `/api/v1/tasks/${task.id}/${approved ? "approve" : "reject"}`, { body }),
+        `${inert(task.name)} was ${approved ? "approved" : "rejected"}.`,
+      ),
+  };
+}
+
+const CANCEL = {
+  title: "Cancel this job?", text: "What runs is stopped, and what waits does not start.", action: "Cancel the job",
+  danger: true,
+};
+const END_CLEANUP = {
+  title: "End the clean-up as well?", text: "Steps with when: always are stopped, too.", action: "End the clean-up",
+  danger: true,
+};
+const DELETE = {
+  title: "Delete this job?", text: "The job, its timeline and its logs are deleted for good.", action: "Delete the job",
+  danger: true,
+};
+
+/** The buttons in the head of the page. `stopping`: a cancel was requested already. */
+export function Actions({ job, stopping, actions }) {
+  const { busy, rerun, cancel, remove } = actions;
+  const again = job.tasks.filter((task) => task.status !== "succeeded" && task.reason !== "condition").length;
+  const changes = allows("submitter") && html`<${Link} to="/run" query=${{ from: job.id }} class="button">Run with changes<//>`;
+  if (!isOver(job)) {
+    return html`<button type="button" class="danger" disabled=${busy} onClick=${() => cancel(stopping)} ...${lackingFor(job)}>
+        ${stopping ? "End the clean-up" : "Cancel"}
+      </button>
+      ${changes}`;
+  }
+  const failed = job.status !== "succeeded" && job.tasks.length > 1 && again > 0;
+  return html`${failed &&
+    html`<button type="button" class="primary" disabled=${busy} title=${`Runs ${plural(again, "task")} again`} onClick=${() => rerun("failed")}
+      ...${lacking("submitter")}>
+      Rerun what failed
+    </button>`}
+    <button type="button" class=${failed ? "" : "primary"} disabled=${busy} onClick=${() => rerun()} ...${lacking("submitter")}>Rerun</button>
+    ${changes}
+    <button type="button" class="danger" disabled=${busy} onClick=${remove} ...${lacking("operator")}>Delete</button>`;
+}

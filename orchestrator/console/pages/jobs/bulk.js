@@ -1,0 +1,86 @@
+// Actions on many jobs: what they are called, and how they go on in batches until all are done. Pure but for `send`.
+
+/** Jobs of one request: as many as a rerun takes. */
+const BATCH = 100;
+
+const OPEN = ["pending", "running"];
+const OVER = ["succeeded", "failed", "cancelled"];
+
+/** `statuses`: of which jobs it is. `role`: the lowest that may ask for it. */
+export const ACTIONS = {
+  cancel: {
+    role: "submitter", verb: "Cancel", done: "cancelled", statuses: OPEN,
+    text: "What runs is stopped. Jobs that are over stay as they are.",
+  },
+  rerun: {
+    role: "submitter", verb: "Rerun", done: "started again", statuses: OVER,
+    text: "Each becomes a new job of the same definition. Jobs that still run are left out.",
+  },
+  delete: {
+    role: "operator", verb: "Delete", done: "deleted", statuses: OVER, danger: true,
+    text: "They are deleted with their logs, for ever. Jobs that still run are left out.",
+  },
+};
+
+/** Those of the jobs that an action is about. */
+export function fitting(action, jobs) {
+  return jobs.filter((job) => !job.gone && ACTIONS[action].statuses.includes(job.status));
+}
+
+/** The filters of an action on all that match at this time (ms): jobs that come while it goes on are left out. */
+export function pinned(filters, now) {
+  const before = Date.parse(filters.created_before ?? "") || now;
+  return { ...filters, created_before: new Date(Math.min(now, before)).toISOString() };
+}
+
+/** The question before an action: `{title, text, action}`. `more`: there may be more than `matched`. */
+export function question(action, matched, more) {
+  const { verb, text, danger } = ACTIONS[action];
+  const what = `${matched.toLocaleString("en")}${more ? " or more" : ""} ${matched === 1 && !more ? "job" : "jobs"}`;
+  return { title: `${verb} ${what}?`, text, action: `${verb} ${what}`, danger: Boolean(danger) };
+}
+
+/** Carry an action out. `send(body)` posts one batch and returns its answer `{done, refused, cursor}`; `chosen` is `{ids}`
+ *  or `{filter}`. `onProgress(total)` is called after each batch; `stopped()` ends it between two. Returns the total: `{done,
+ *  refused, why, stopped, error}`, with the number of jobs that were refused, and why the first was. `error` is what ended it
+ *  before the rest: what was done until then is done. */
+export async function carryOut(chosen, { send, onProgress, stopped = () => false }) {
+  const total = { done: 0, refused: 0, why: null, stopped: false, error: null };
+  for (let body = first(chosen); body; ) {
+    let answer;
+    try {
+      answer = await send(body);
+    } catch (error) {
+      return { ...total, error };
+    }
+    total.done += answer.done;
+    total.refused += answer.refused.length;
+    total.why ??= answer.refused[0]?.detail ?? null;
+    onProgress?.({ ...total });
+    body = after(chosen, body, answer);
+    if (body && stopped()) return { ...total, stopped: true };
+  }
+  return total;
+}
+
+function first({ ids, filter }) {
+  return ids ? { ids: ids.slice(0, BATCH) } : { filter, limit: BATCH };
+}
+
+/** The batch after another one, or null after the last. */
+function after({ ids }, body, { cursor }) {
+  if (cursor) return { ...body, cursor };
+  if (!ids) return null;
+  const next = ids.indexOf(body.ids[body.ids.length - 1]) + 1;
+  return next < ids.length ? { ids: ids.slice(next, next + BATCH) } : null;
+}
+
+/** What was done, in words. */
+export function outcome(action, { done, refused, why, stopped, error }) {
+  const { done: word } = ACTIONS[action];
+  const parts = [`${done.toLocaleString("en")} ${done === 1 ? "job" : "jobs"} ${word}`];
+  if (refused) parts.push(`${refused.toLocaleString("en")} refused: ${why}`);
+  if (stopped) parts.push("stopped before the rest");
+  if (error) parts.push("then an error came before the rest");
+  return parts.join("; ");
+}

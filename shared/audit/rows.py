@@ -1,0 +1,90 @@
+"""Rows of the audit log, made from a call: pure functions, no I/O."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from schemas.events import EventData
+from schemas.ids import is_id
+from schemas.rest.audit import AuditOutcome, plain_address
+from shared.access import Call
+from shared.ids import new_id
+
+NAMING: Final = frozenset({"created", "requested", "registered", "deleted"})
+"""The verbs of events whose entity is named in the row: the path does not name what is made, nor each of many that are
+deleted."""
+
+LONGEST_ID: Final = 40
+LONGEST_METHOD: Final = 20
+"""Most characters that a row keeps of what strangers choose: a method, and an id in a path that is not a UUID."""
+
+_address: Final = lru_cache(maxsize=1024)(plain_address)
+_OWN_REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Row(NamedTuple):
+    """One row as it is inserted, in the order of the arguments of `record_call`. `entity` and `entities` are UUIDs,
+    `name` is another id."""
+
+    id: str
+    outcome: str
+    token_id: str | None
+    token_name: str | None
+    address: str | None
+    method: str
+    route: str
+    entity: str | None
+    entities: list[str] | None
+    name: str | None
+    request: str | None
+    request_text: str | None
+    repeats: int | None = None
+
+
+def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> Row:
+    """The row of a call about these entities."""
+    ids: list[str] = []
+    name = None
+    for one in entities:
+        if is_id(one):
+            ids.append(one)
+        else:
+            name = name or one[:LONGEST_ID]
+    made_here = _OWN_REQUEST_ID.fullmatch(call.request_id) is not None
+    who = call.principal
+    # By position: it is on the path of every submission.
+    return Row(
+        new_id(),
+        outcome.value,
+        None if who is None else who.id,
+        None if who is None else who.name,
+        _address(call.address),
+        call.method[:LONGEST_METHOD],
+        call.route,
+        ids[0] if ids else None,
+        ids[1:] or None,
+        name,
+        call.request_id if made_here else None,
+        None if made_here else call.request_id,
+    )
+
+
+def in_path(call: Call) -> list[str]:
+    """The ids in a call's path: those of path parameters called `id` or ending in `_id`."""
+    if "{" not in call.route:
+        return []
+    parts = zip(call.route.split("/"), call.path.split("/"), strict=False)
+    return [part.lower() for name, part in parts if name == "{id}" or (name[:1] == "{" and name.endswith("_id}"))]
+
+
+def named_by(events: Iterable[EventData]) -> dict[str, None]:
+    """The ids of what these events create or delete, and of the jobs that they belong to, in their order."""
+    ids: dict[str, None] = {}
+    for event in events:
+        if event.event_type.rpartition(".")[2] in NAMING:
+            ids[event.entity_id()] = None
+        job_id = getattr(event, "job_id", None)
+        if job_id is not None:
+            ids[job_id] = None
+    return ids

@@ -1,0 +1,55 @@
+// What the role of a token allows.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { allows, lacking, role, token } from "../../../orchestrator/console/app/role.js";
+import { Actions } from "../../../orchestrator/console/pages/job/actions.js";
+import { Priority } from "../../../orchestrator/console/pages/job/priority.js";
+import { ACTIONS } from "../../../orchestrator/console/pages/jobs/bulk.js";
+import { KINDS } from "../../../orchestrator/console/pages/settings/kinds.js";
+
+test("a role allows what it and those before it may; what it lacks is disabled and says which role is needed", (context) => {
+  context.after(() => (role.value = null));
+  role.value = "submitter";
+  assert.deepEqual([allows("viewer"), allows("submitter"), allows("operator"), allows("admin")], [true, true, false, false]);
+  assert.deepEqual(lacking("submitter"), {});
+  assert.equal(lacking("admin").disabled, true);
+  assert.match(lacking("admin").title, /the role admin; yours has the role submitter/);
+});
+
+test("without a role that is known, nothing is disabled", () => {
+  assert.equal(role.value, null);
+  assert.deepEqual(lacking("admin"), {});
+});
+
+test("each action names the role that its route needs", () => {
+  assert.deepEqual(Object.values(ACTIONS).map((one) => one.role), ["submitter", "submitter", "operator"]);
+  assert.deepEqual(Object.values(KINDS).map((one) => one.role), ["admin", "operator", "operator"]);
+});
+
+test("a viewer can neither change a job's priority nor rerun or delete it", (context) => {
+  context.after(() => (role.value = null));
+  const over = { id: "a", status: "succeeded", tasks: [] };
+  const buttons = () => [Actions({ job: over, stopping: false, actions: { busy: false } })].flat(9).filter((one) => one?.type === "button");
+  const running = { status: "running", priority: "low", created_by: { id: "mine" } };
+  const disabled = () => [Priority({ job: running }), ...buttons()].map(({ props }) => props.disabled ?? false);
+  role.value = "viewer";
+  assert.deepEqual(disabled(), [true, true, true]);
+  token.value = "mine";
+  role.value = "submitter";
+  assert.deepEqual(disabled(), [false, false, true]);
+  token.value = null;
+});
+
+test("a submitter is offered to cancel the jobs of its token, an operator those of all", (context) => {
+  context.after(() => (role.value = token.value = null));
+  const cancel = (created_by) =>
+    [Actions({ job: { id: "a", status: "running", tasks: [], created_by }, stopping: false, actions: { busy: false } })]
+      .flat(9).find((one) => one?.type === "button").props.disabled ?? false;
+  const offered = () => [{ id: "mine" }, { id: "another's" }, null].map((by) => !cancel(by));
+  assert.deepEqual(offered(), [true, true, true]);
+  token.value = "mine";
+  role.value = "submitter";
+  assert.deepEqual(offered(), [true, false, false]);
+  role.value = "operator";
+  assert.deepEqual(offered(), [true, true, true]);
+});
