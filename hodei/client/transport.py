@@ -8,7 +8,7 @@ import asyncio
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -159,7 +159,7 @@ class Transport:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             pause, broken, opened_at = 0.0, ClientError(), float("inf")
             try:
-                async with self._listen(path, query, headers) as response:
+                async with self._listen(path, query, headers) as response, _hang_up(response):
                     if response.status >= 400:
                         answer = Answer(self, response.status, path, await response.read(), dict(response.headers))
                         most = self._patience if answer.status == TURNED_AWAY else LONGEST_DELAY
@@ -282,6 +282,18 @@ class Answer:
     def problem(self) -> Problem:
         """The problem document of a failed response, or one made from its status."""
         return _problem(self.status, self.path, self.body)
+
+
+@asynccontextmanager
+async def _hang_up(response: aiohttp.ClientResponse) -> AsyncIterator[None]:
+    """End the connection of a response that is left before its end. Closing it politely is not enough: over TLS that
+    waits up to 30 s for the server's farewell, and an event loop that ends meanwhile leaves the socket open."""
+    try:
+        yield
+    finally:
+        connection = response.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
 
 
 _adapter: Final[Callable[[Any], TypeAdapter[Any]]] = cache(TypeAdapter)

@@ -36,10 +36,12 @@ async def test_requests_need_tls_and_a_token(production: Stack, keys: Path, admi
                     async with session.get(f"{url}{path}", ssl=trusted, headers=headers) as answer:
                         assert answer.status == 401, path
                         assert answer.content_type == "application/problem+json"
+                        await answer.read()
                 async with session.get(
                     f"{url}{path}", ssl=trusted, headers={"Authorization": f"Bearer {token}"}
                 ) as answer:
                     assert answer.status == 200, path
+                    await answer.read()
             async with session.get(f"{url}/health", ssl=trusted) as answer:
                 assert (await answer.json())["access"] == "on"
 
@@ -52,6 +54,7 @@ async def test_a_client_cannot_choose_the_address_of_its_calls(
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as session:
         async with session.get("https://localhost:8080/api/v1/jobs", ssl=trusted, headers=forged) as answer:
             assert answer.status == 401
+            await answer.read()
         job = await administrator.submit(JobCreate(command="true"))
         admin = {"Authorization": f"Bearer {(keys / 'tokens/admin').read_text().strip()}"}
         url = f"https://localhost:8080/api/v1/audit?entity_id={job.id}"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -11,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from hodei.client import ApiError, Client, Unreachable
 from hodei.client import transport as transports
 from hodei.client.transport import Transport
+from shared.keys.certificates import make_certificates
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -104,6 +111,35 @@ async def test_a_refusal_is_final(serve: Serve) -> None:
     with pytest.raises(ApiError, match="404"):
         await read(await serve(script))
     assert len(script.resumed_after) == 1
+
+
+async def test_a_stream_that_is_left_over_tls_does_not_wait_for_the_servers_farewell(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    served.load_cert_chain(tmp_path / "orchestrator.crt", tmp_path / "orchestrator.key")
+
+    def serve(listening: socket.socket) -> None:
+        """Send one event, then never answer again; returns when the client's side of the connection is closed."""
+        accepted = listening.accept()[0]
+        accepted.settimeout(10)
+        with served.wrap_socket(accepted, server_side=True) as connection:
+            connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            connection.sendall(head + b"14\r\nid: 1\ndata: line 1\n\n\r\n")
+            with socket.socket(fileno=os.dup(connection.fileno())) as raw:
+                raw.settimeout(10)
+                while raw.recv(65536):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = asyncio.create_task(asyncio.to_thread(serve, listening))
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        trusted = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+        transport = Transport(url, timeout=10, attempts=1, tls=trusted)
+        async with aclosing(transport.stream("/stream")) as events:
+            assert (await anext(events)).data == "line 1"
+        await transport.close()
+        await serving
 
 
 async def test_a_label_is_sent_once_for_each_value() -> None:
