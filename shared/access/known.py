@@ -33,7 +33,8 @@ class KnownTokens:
         return len(self._by_digest)
 
     def find(self, text: str) -> Principal | None:
-        """The principal of a token's text, and note that it is in use. None for an unknown or revoked token."""
+        """The principal of a token's text, and note that it is in use. None for an unknown or revoked token. Its
+        `expires_at` is for the caller to check."""
         digest = hash_of(text)
         known = self._by_digest.get(digest)
         # The time of a lookup depends on the digest, which an attacker cannot choose; equality still takes as long
@@ -44,7 +45,7 @@ class KnownTokens:
         return known.principal
 
     def of_id(self, token_id: str) -> Principal | None:
-        """The principal of the token with this id, and note that it is in use. None for an unknown or revoked token."""
+        """The principal of the token with this id, as `find` returns it."""
         known = self._by_id.get(token_id)
         if known is None:
             return None

@@ -106,7 +106,10 @@ class TokenSync(Loop):
         """Tokens that were created while a list was being read, which it may lack."""
         self._revoked: OrderedDict[str, None] = OrderedDict()
         self._read_at: float | None = None
-        metrics.gauge("access_tokens", "Tokens that this process accepts.").set_function(lambda: len(known))
+        metrics.gauge(
+            "access_tokens",
+            "Tokens that this process knows: those that it accepts, and those that expired within 30 days.",
+        ).set_function(lambda: len(known))
         metrics.gauge(
             "access_tokens_age_seconds",
             "Time since this process last read the whole list of tokens, in seconds; 0 with access off.",

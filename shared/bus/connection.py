@@ -144,6 +144,7 @@ class Connection:
         except nats_errors.Error as error:
             raise Unavailable(f"NATS at {self._addresses()} ({error})") from error
         self._started = True
+        self._last_error = ""
         self.metrics.connected.set(1)
         log.info("bus.connected", url=self._url())
 
@@ -385,6 +386,7 @@ class Connection:
         self._tell(False)
 
     async def _on_reconnected(self) -> None:
+        self._last_error = ""
         self.metrics.reconnects.inc()
         log.info("bus.reconnected", url=self._url())
         self._tell(True)

@@ -1,9 +1,10 @@
 -- The tokens that a service knows; the orchestrator's own queries are in its package.
 
 -- name: known_tokens
--- The tokens that are to be accepted, in the order of their ids, after one of them.
+-- The tokens that are to be known, in the order of their ids, after one of them. One that expired is known for another
+-- month, so that a request with it is told that it has expired, and does not count as a guess.
 select hash, id::text as id, name, role, expires_at from tokens
-where revoked_at is null and (expires_at is null or expires_at > now()) and id > $1::uuid
+where revoked_at is null and (expires_at is null or expires_at > now() - interval '30 days') and id > $1::uuid
 order by id
 limit $2
 

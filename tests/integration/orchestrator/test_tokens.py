@@ -24,6 +24,7 @@ from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.postgres import Database
 from shared.telemetry import Metrics
+from shared.web.guard import has_expired
 from tests.integration.orchestrator.conftest import DEADLINE, House
 
 ADMIN, READER = token_of(b"a" * 32), token_of(b"r" * 32)
@@ -347,6 +348,20 @@ async def test_a_list_longer_than_a_page_is_read_whole(house: House, other: Othe
     assert len(other.known) == 2502
     assert len(await other.stored()) == 2502
     assert other.metrics.value("hodei_access_tokens") == 2502
+
+
+async def test_a_token_that_expired_is_known_as_such_for_a_month(house: House, other: Other) -> None:
+    made = await create(house)
+    for days, known in ((29, True), (31, False)):
+        await house.database.execute(
+            "update tokens set expires_at = now() - $2::integer * interval '1 day' where id = $1::uuid",
+            made["id"],
+            days,
+        )
+        await other.sync.run_once()
+        found = other.known.find(made["token"])
+        assert (found is not None) is known
+        assert found is None or has_expired(found, datetime.now(UTC))
 
 
 async def test_long_revoked_tokens_are_deleted(house: House) -> None:
