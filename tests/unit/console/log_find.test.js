@@ -66,6 +66,16 @@ test("the first error is that on stderr, or what has the words of one, whichever
   assert.ok(log.asked.every(({ from_line: from }) => from <= 300));
 });
 
+test("an error near the beginning of a long log is found without reading the rest", async () => {
+  const lines = quiet(10_000);
+  lines[149] = ["stdout", "1 test failed"];
+  const [log, seen] = [served(lines), []];
+  assert.deepEqual(await nextError(log.read, 0, { progress: (line, error) => seen.push([line, error]) }), { error: 150, stderr: null });
+  assert.ok(log.asked.every(({ from_line: from }) => from <= 150));
+  assert.deepEqual(seen.at(-1), [150, 150]);
+  assert.ok(seen.every(([line], at) => at === 0 || line >= seen[at - 1][0]));
+});
+
 test("colours do not hide an error", async () => {
   const lines = quiet(300);
   lines[9] = ["stdout", "\u001b[31m0\u001b[0m errors"];

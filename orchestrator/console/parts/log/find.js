@@ -62,21 +62,23 @@ export class Search {
 }
 
 /** Look for the first line after line `line` that looks like an error. Returns `{error, stderr}`: its number, and that of
- * the first line on stderr; null where there is none. `progress` is called with the line up to which was searched, and
- * the first error so far. Raises a Problem. */
+ * the first line on stderr; null where there is none. The searches go through the log side by side, so that an error near
+ * its beginning is found near its beginning. `progress` is called with the line up to which all have searched, and the
+ * first error so far. Raises a Problem. */
 export async function nextError(read, line, { signal: abort, progress = () => {} } = {}) {
   const found = { error: null, stderr: null };
-  for (const query of SEARCHES) {
-    let from = line + 1;
-    while (from !== null && (found.error === null || from < found.error)) {
-      const answer = await read({ ...query, from_line: from, limit: AT_ONCE }, { signal: abort });
-      const rows = rowsOf(answer.logs).filter((row) => row.number > line);
-      found.stderr ??= rows.find((row) => row.stream === "stderr")?.number ?? null;
-      const error = rows.find((row) => looksLikeError(plain(row.text)))?.number;
-      if (error !== undefined) found.error = Math.min(error, found.error ?? error);
-      from = error === undefined ? after(answer, from) : null;
-      progress(from ?? found.error ?? line, found.error);
-    }
+  let open = SEARCHES.map((query) => ({ query, from: line + 1 }));
+  while (open.length > 0) {
+    const search = open.reduce((last, one) => (one.from < last.from ? one : last));
+    const answer = await read({ ...search.query, from_line: search.from, limit: AT_ONCE }, { signal: abort });
+    const rows = rowsOf(answer.logs).filter((row) => row.number > line);
+    const stderr = rows.find((row) => row.stream === "stderr")?.number;
+    const error = rows.find((row) => looksLikeError(plain(row.text)))?.number;
+    if (stderr !== undefined) found.stderr = Math.min(stderr, found.stderr ?? stderr);
+    if (error !== undefined) found.error = Math.min(error, found.error ?? error);
+    search.from = error === undefined ? after(answer, search.from) : null;
+    open = open.filter(({ from }) => from !== null && (found.error === null || from < found.error));
+    progress(open.length > 0 ? Math.min(...open.map(({ from }) => from)) : (found.error ?? line), found.error);
   }
   return found;
 }
