@@ -10,7 +10,7 @@ import typer
 from hodei import completing
 from hodei import run as running
 from hodei.asking import id_as_json, with_client
-from hodei.client import Client
+from hodei.client import ApiError, Client, ClientError
 from hodei.client.filters import JobSelectionFilters
 from hodei.escapes import escaped
 from hodei.ids import pipeline_filter, whole_job_id
@@ -19,6 +19,9 @@ from schemas.rest.job_filters import JobQuery, JobsChanged
 from schemas.states import JobStatus
 
 Verb = Literal["cancel", "rerun", "delete"]
+OF_THE_JOB: Final = frozenset({404, 409})
+"""Statuses of refusals that are about one job, so that others may still be deleted."""
+
 Jobs = Annotated[
     list[str] | None,
     typer.Argument(
@@ -93,15 +96,15 @@ class Selection:
         yes: bool,
         as_json: bool,
     ) -> None:
-        """Asks whether all jobs are meant when there is neither a filter nor `yes`, and exits with 1 if not. Raises
-        BadParameter for options that do not go together or that the orchestrator would refuse."""
-        filtered = any(value is not None for value in filters.values())
+        """Asks whether all jobs are meant when there is neither `yes` nor a filter that leaves any out, and exits with
+        1 if not. Raises BadParameter for options that do not go together or that the orchestrator would refuse."""
+        given = any(value is not None for value in filters.values())
         if bool(jobs) == everything:
             raise typer.BadParameter("name jobs, or give --all")
-        if jobs and (filtered or dry_run or yes):
+        if jobs and (given or dry_run or yes):
             raise typer.BadParameter("filters, --dry-run and --yes are for --all")
         check(JobQuery, filters)
-        if everything and not (filtered or dry_run or yes) and not _all_are_meant(WORDS[verb]):
+        if everything and not (_narrows(filters) or dry_run or yes) and not _all_are_meant(WORDS[verb]):
             raise typer.Exit(1)
         self.jobs = jobs or []
         self._verb, self._filters, self._dry_run, self._as_json = verb, filters, dry_run, as_json
@@ -114,10 +117,20 @@ class Selection:
         """Change all that match, or only count them. Returns the exit code."""
         self._filters["pipeline"] = await pipeline_filter(client, self._filters.get("pipeline"))
         if not self._dry_run:
-            return self.tell(await change(**self._filters))
+            return await self.told(change(**self._filters))
         count = await client.count_selected_jobs(self._verb, **self._filters)
         print(f'{{"matched":{count}}}' if self._as_json else WORDS[self._verb].would.format(jobs=_jobs(count)))
         return 0
+
+    async def told(self, change: Awaitable[JobsChanged]) -> int:
+        """Print what a change has done, also when it fails after some of it. Returns the exit code."""
+        try:
+            changed = await change
+        except ClientError as error:
+            if error.changed is not None and (error.changed.done or error.changed.refused):
+                self.tell(error.changed)
+            raise
+        return self.tell(changed)
 
     def tell(self, changed: JobsChanged) -> int:
         """Print how many jobs were changed or, after a rerun, the ids of the new ones. Returns the exit code."""
@@ -130,7 +143,7 @@ class Selection:
         else:
             print(did.format(jobs=_jobs(changed.done)))
         for one in changed.refused:
-            typer.echo(f"hodei: job {one.id} was left as it is: {escaped(one.detail)}", err=True)
+            _left(one.id, one.detail)
         return 1 if changed.refused else 0
 
 
@@ -150,7 +163,7 @@ def cancel(
 ) -> None:
     """Cancel jobs: those that are named, or with --all those that match the filters.
 
-    --all without a filter asks first; without a terminal it needs --yes.
+    --all without a filter (or with --name '*') asks first; without a terminal it needs --yes.
     With --json, one named job is {"id": …}; several are what POST /api/v1/jobs/cancel answers.
     """
     filters = _filters(status, name, label, pipeline, created_by, created_after, created_before)
@@ -161,7 +174,7 @@ def cancel(
             return await chosen.change_all(client, client.cancel_jobs)
         ids = await chosen.ids(client)
         if len(ids) > 1:
-            return chosen.tell(await client.cancel_jobs(ids))
+            return await chosen.told(client.cancel_jobs(ids))
         await client.cancel(ids[0])
         if as_json:
             print(id_as_json(ids[0]))
@@ -197,7 +210,7 @@ def rerun(
     """Run jobs again, those that are named or with --all those that match the filters, and print the new jobs' ids.
 
     With --from, a new job keeps what succeeded before, outputs and decisions included.
-    --all without a filter asks first; without a terminal it needs --yes.
+    --all without a filter (or with --name '*') asks first; without a terminal it needs --yes.
     """
     if quiet and not follow:
         raise typer.BadParameter("--quiet is for --follow")
@@ -213,7 +226,7 @@ def rerun(
         if follow:
             return await running.rerun(client, ids[0], start, quiet=quiet, as_json=as_json)
         if len(ids) > 1:
-            return chosen.tell(await client.rerun_jobs(ids, start=start))
+            return await chosen.told(client.rerun_jobs(ids, start=start))
         new = await client.rerun(ids[0], start=start)
         print(new.model_dump_json(by_alias=True) if as_json else new.id)
         return 0
@@ -237,7 +250,8 @@ def delete(
 ) -> None:
     """Delete jobs that have ended, with their logs: those that are named, or with --all those that match the filters.
 
-    --all without a filter asks first; without a terminal it needs --yes. 'hodei prune' deletes by age.
+    --all without a filter (or with --name '*') asks first; without a terminal it needs --yes.
+    'hodei prune' deletes by age.
     """
     filters = _filters(status, name, label, pipeline, created_by, created_after, created_before)
     chosen = Selection("delete", jobs, everything, filters, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -245,11 +259,18 @@ def delete(
     async def ask(client: Client) -> int:
         if everything:
             return await chosen.change_all(client, client.delete_selected_jobs)
-        for job in chosen.jobs:
-            job_id = await whole_job_id(client, job)
-            await client.delete_job(job_id)
-            print(id_as_json(job_id) if as_json else f"{job_id} deleted")
-        return 0
+        code = 0
+        for job_id in dict.fromkeys(await chosen.ids(client)):
+            try:
+                await client.delete_job(job_id)
+            except ApiError as error:
+                if error.status not in OF_THE_JOB:
+                    raise
+                _left(job_id, error.problem.detail)
+                code = 1
+            else:
+                print(id_as_json(job_id) if as_json else f"{job_id} deleted")
+        return code
 
     raise typer.Exit(with_client(ask))
 
@@ -272,6 +293,15 @@ def _filters(
         "created_after": created_after,
         "created_before": created_before,
     }
+
+
+def _narrows(filters: JobSelectionFilters) -> bool:
+    """Whether the filters leave any job out: a name of `*` leaves none."""
+    return any(value is not None and (name, value) != ("name", "*") for name, value in filters.items())
+
+
+def _left(job_id: str, why: str) -> None:
+    typer.echo(f"hodei: job {job_id} was left as it is: {escaped(why)}", err=True)
 
 
 def _all_are_meant(words: Words) -> bool:

@@ -1,15 +1,19 @@
 """The errors of a client: the platform refused, no service answered, or another server answered."""
 
+from schemas.rest.job_filters import JobsChanged
 from schemas.rest.problem import Problem
 
 
 class ClientError(Exception):
     """The base class of the client's errors.
 
-    `perhaps_received` is true when the service may have received the request and acted on it.
+    `perhaps_received` is true when the service may have received the request and acted on it. `changed` is what a call
+    that changes many jobs in several requests had done before the one that failed; `changed.cursor` goes on with those
+    of a filter. It is None for other calls.
     """
 
     perhaps_received = False
+    changed: JobsChanged | None = None
 
 
 class ApiError(ClientError):

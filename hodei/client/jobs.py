@@ -8,9 +8,10 @@ from typing import Literal, Unpack
 from pydantic_core import to_json
 
 from hodei.client.calls import LONGEST_WAIT, Fields, body_of, many, one, pages, query_of, quoted
+from hodei.client.errors import ClientError
 from hodei.client.filters import ConcurrencyFilters, JobFilters, JobLogBeginning, JobLogPart, JobSelectionFilters
 from hodei.client.services import Services
-from hodei.client.transport import Query
+from hodei.client.transport import Answer, Query
 from schemas.rest.concurrency import ConcurrencyKey
 from schemas.rest.job_filters import JobsChanged, JobsDeleted
 from schemas.rest.jobs import (
@@ -85,7 +86,8 @@ class JobCalls(Services):
 
     async def rerun(self, job_id: str, *, start: str = "start", idempotency_key: str | None = None) -> JobDetail:
         """Repeat a job as a new one. With `start="failed"`, or a step's name, what succeeded before is kept. Raises
-        ApiError: 409 while the job runs and when its pipeline is archived, 422 for an unknown step."""
+        ApiError: 403 for another token's job without the role operator, 409 while the job runs and when its pipeline is
+        archived, 422 for an unknown step."""
         request = RerunRequest.model_validate({"from": start})
         path = f"/api/v1/jobs/{quoted(job_id)}/rerun"
         answer = await self.orchestrator.request(
@@ -97,19 +99,21 @@ class JobCalls(Services):
         self, ids: Sequence[str] | None = None, **filters: Unpack[JobSelectionFilters]
     ) -> JobsChanged:
         """Request the cancellation of many jobs: of these, or of all that match. `refused` of the result says which
-        were left, and why."""
+        were left, and why. A ClientError has in `changed` what was done before it."""
         return await self._each("cancel", ids, filters)
 
     async def rerun_jobs(
         self, ids: Sequence[str] | None = None, *, start: str = "start", **filters: Unpack[JobSelectionFilters]
     ) -> JobsChanged:
-        """Repeat many jobs that have ended: these, or all that match. `ids` of the result are the new jobs."""
+        """Repeat many jobs that have ended: these, or all that match. `ids` of the result are the new jobs. A
+        ClientError has in `changed` what was done before it."""
         return await self._each("rerun", ids, filters, start)
 
     async def delete_selected_jobs(
         self, ids: Sequence[str] | None = None, **filters: Unpack[JobSelectionFilters]
     ) -> JobsChanged:
-        """Delete many jobs that have ended, with their logs: these, or all that match."""
+        """Delete many jobs that have ended, with their logs: these, or all that match. A ClientError has in `changed`
+        what was done before it."""
         return await self._each("delete", ids, filters)
 
     async def count_selected_jobs(
@@ -122,7 +126,9 @@ class JobCalls(Services):
     async def _each(
         self, what: str, ids: Sequence[str] | None, filters: Mapping[str, object], start: str | None = None
     ) -> JobsChanged:
-        """Repeat a request until it has looked at all jobs. The result has the sums."""
+        """Repeat a request until it has looked at all jobs. The result has the sums; so has the error, if one fails.
+
+        A second cancellation would end the clean-up of a job, so that alone is not sent again after a failure."""
         if ids is not None and filters:
             raise TypeError("jobs are selected by their ids or by filters, not by both")
         size = 100 if what == "rerun" else 1000
@@ -135,10 +141,11 @@ class JobCalls(Services):
             while True:
                 given = {"from": start, "cursor": cursor}
                 sent = to_json({**body, **{name: value for name, value in given.items() if value is not None}})
-                answer = await self.orchestrator.request(
-                    "POST", _of_many(what), body=sent, creates=what == "rerun", timeout=LONGEST_WAIT
-                )
-                page = one(JobsChanged, answer)
+                try:
+                    page = one(JobsChanged, await self._of_many(what, sent))
+                except ClientError as error:
+                    error.changed = total.model_copy(update={"more": True, "cursor": cursor if ids is None else None})
+                    raise
                 total = JobsChanged(
                     matched=total.matched + page.matched,
                     done=total.done + page.done,
@@ -150,6 +157,16 @@ class JobCalls(Services):
                 if cursor is None:
                     break
         return total
+
+    async def _of_many(self, what: str, body: bytes) -> Answer:
+        return await self.orchestrator.request(
+            "POST",
+            _of_many(what),
+            body=body,
+            creates=what == "rerun",
+            repeatable=what == "delete",
+            timeout=LONGEST_WAIT,
+        )
 
     async def delete_job(self, job_id: str) -> None:
         """Delete a job and its logs. Raises ApiError (409) while it runs."""

@@ -1,7 +1,7 @@
 """The client's HTTP: one session for each service, deadlines, retries of safe requests, problems raised as errors.
 
 GET, PUT, PATCH and DELETE are safe to send again, and so is a POST with an Idempotency-Key, which every creating call
-has. Other requests are sent once, unless they were turned away (429): that had no effect.
+has, or one that is `repeatable`. Other requests are sent once, unless they were turned away (429): that had no effect.
 """
 
 import asyncio
@@ -83,11 +83,13 @@ class Transport:
         body: bytes | None = None,
         query: Query | None = None,
         creates: bool = False,
+        repeatable: bool = False,
         accept: str = "application/json",
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> "Answer":
-        """Send a request and return its successful response.
+        """Send a request and return its successful response. A `repeatable` POST has no further effect when it is sent
+        again.
 
         Raises ApiError for a problem, and Unreachable when no service answered within the deadline.
         """
@@ -96,7 +98,7 @@ class Transport:
             headers["Content-Type"] = "application/json"
         if creates:
             headers["Idempotency-Key"] = idempotency_key or str(uuid.uuid4())
-        attempts = self._attempts if creates or method != "POST" else 1
+        attempts = self._attempts if creates or repeatable or method != "POST" else 1
         within = timeout or self._timeout
         clock = asyncio.get_running_loop().time
         give_up = clock() + within if self._attempts > 1 else float("-inf")
