@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import Field
 
 from orchestrator.api.deleted_logs import delete_logs, logs_since
-from orchestrator.api.own import check_own
+from orchestrator.api.own import check_creator, check_own
 from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
 from orchestrator.reception import Reception
@@ -20,7 +20,7 @@ from orchestrator.submission import LONG, Submission
 from orchestrator.unit_of_work import UnitOfWork
 from orchestrator.watch import Watch
 from schemas.access import Role
-from schemas.ids import LOWEST
+from schemas.ids import LOWEST, is_id
 from schemas.rest.job_filters import JobDeletion, JobQuery, JobsDeleted
 from schemas.rest.jobs import (
     Job,
@@ -157,7 +157,10 @@ class JobRoutes:
 
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
         """Creates a new job with the same definition. With `{"from": "failed"}` or a step's name, it keeps what
-        succeeded before. 409 while the job runs, and when its pipeline is archived."""
+        succeeded before. A submitter runs only jobs again that it submitted, as a new job has the secrets of the old
+        one. 409 while the job runs, and when its pipeline is archived."""
+        for job in await self.jobs.selected_by_id([id] if is_id(id) else []):
+            check_creator(job.created_by)
         async with self.room.submission() as entry, idempotent(request, self.outbox) as tx:
             entry.admit()
             wanted = await self.submission.of_rerun(tx, id, start=body.from_, by=actor())

@@ -28,7 +28,7 @@ test("each action names the role that its route needs", () => {
 
 test("a viewer can neither change a job's priority nor rerun or delete it", (context) => {
   context.after(() => (role.value = null));
-  const over = { id: "a", status: "succeeded", tasks: [] };
+  const over = { id: "a", status: "succeeded", tasks: [], created_by: { id: "mine" } };
   const buttons = () => [Actions({ job: over, stopping: false, actions: { busy: false } })].flat(9).filter((one) => one?.type === "button");
   const running = { status: "running", priority: "low", created_by: { id: "mine" } };
   const disabled = () => [Priority({ job: running }), ...buttons()].map(({ props }) => props.disabled ?? false);
@@ -40,16 +40,19 @@ test("a viewer can neither change a job's priority nor rerun or delete it", (con
   token.value = null;
 });
 
-test("a submitter is offered to cancel the jobs of its token, an operator those of all", (context) => {
+test("a submitter is offered to cancel and to rerun the jobs of its token, an operator those of all", (context) => {
   context.after(() => (role.value = token.value = null));
-  const cancel = (created_by) =>
-    [Actions({ job: { id: "a", status: "running", tasks: [], created_by }, stopping: false, actions: { busy: false } })]
+  const first = (status, created_by) =>
+    [Actions({ job: { id: "a", status, tasks: [], created_by }, stopping: false, actions: { busy: false } })]
       .flat(9).find((one) => one?.type === "button").props.disabled ?? false;
-  const offered = () => [{ id: "mine" }, { id: "another's" }, null].map((by) => !cancel(by));
-  assert.deepEqual(offered(), [true, true, true]);
-  token.value = "mine";
-  role.value = "submitter";
-  assert.deepEqual(offered(), [true, false, false]);
-  role.value = "operator";
-  assert.deepEqual(offered(), [true, true, true]);
+  const offered = (status) => [{ id: "mine" }, { id: "another's" }, null].map((by) => !first(status, by));
+  for (const status of ["running", "succeeded"]) {
+    role.value = null;
+    assert.deepEqual(offered(status), [true, true, true]);
+    token.value = "mine";
+    role.value = "submitter";
+    assert.deepEqual(offered(status), [true, false, false]);
+    role.value = "operator";
+    assert.deepEqual(offered(status), [true, true, true]);
+  }
 });

@@ -71,10 +71,10 @@ export function Actions({ job, stopping, actions }) {
   const failed = job.status !== "succeeded" && job.tasks.length > 1 && again > 0;
   return html`${failed &&
     html`<button type="button" class="primary" disabled=${busy} title=${`Runs ${plural(again, "task")} again`} onClick=${() => rerun("failed")}
-      ...${lacking("submitter")}>
+      ...${lackingFor(job)}>
       Rerun what failed
     </button>`}
-    <button type="button" class=${failed ? "" : "primary"} disabled=${busy} onClick=${() => rerun()} ...${lacking("submitter")}>Rerun</button>
+    <button type="button" class=${failed ? "" : "primary"} disabled=${busy} onClick=${() => rerun()} ...${lackingFor(job)}>Rerun</button>
     ${changes}
     <button type="button" class="danger" disabled=${busy} onClick=${remove} ...${lacking("operator")}>Delete</button>`;
 }
