@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from orchestrator.api.deleted_logs import delete_logs, logs_since
+from orchestrator.api.deleted_logs import logs_deleted, logs_since
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.wanted import Wanted
 from orchestrator.reception import Reception
@@ -182,8 +182,8 @@ class BulkRoutes:
             for one_id in needed:
                 chosen.refuse(one_id, "a schedule will run it again")
             unneeded = [one for one in over if one not in needed]
-            await delete_logs(self.bus, await self.jobs.logs_of(unneeded, since))
-            chosen.done += await self.work.delete(unneeded, by=actor()) if unneeded else []
+            async with logs_deleted(self.outbox, self.bus, unneeded, await self.jobs.logs_of(unneeded, since)):
+                chosen.done += await self.work.delete(unneeded, by=actor()) if unneeded else []
         return json_response(chosen.answer())
 
     async def _choose(self, body: JobSelection, statuses: Collection[JobStatus]) -> _Chosen:

@@ -1,12 +1,15 @@
 """The logs of jobs that are about to be deleted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
+from shared.audit import recorded
 from shared.bus import Bus, BusError
 from shared.errors import BusUnavailable
+from shared.outbox import Outbox
 
 DELETING_LOGS: Final = 10.0
 """Seconds that deleting a job's logs may take."""
@@ -23,8 +26,23 @@ async def logs_since(bus: Bus) -> datetime:
         raise BusUnavailable(str(error)) from error
 
 
-async def delete_logs(bus: Bus, executions: Sequence[str]) -> None:
-    """Delete the logs of executions, some at a time. Raises BusUnavailable, and TimeoutError when it takes long."""
+@asynccontextmanager
+async def logs_deleted(
+    outbox: Outbox, bus: Bus, job_ids: Collection[str], executions: Sequence[str]
+) -> AsyncIterator[None]:
+    """Delete the logs of the jobs' executions, and then, in the block, the jobs. Logs are not in the database, so the
+    audit log names the jobs before their logs are deleted. Raises BusUnavailable, and TimeoutError when it takes
+    long."""
+    if not executions:
+        yield
+        return
+    async with recorded(outbox, *job_ids):
+        await _delete_logs(bus, executions)
+        yield
+
+
+async def _delete_logs(bus: Bus, executions: Sequence[str]) -> None:
+    """Delete the logs of executions, some at a time."""
     try:
         async with asyncio.timeout(DELETING_LOGS):
             for first in range(0, len(executions), LOGS_AT_ONCE):

@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 from pydantic import Field
 
-from orchestrator.api.deleted_logs import delete_logs, logs_since
+from orchestrator.api.deleted_logs import logs_deleted, logs_since
 from orchestrator.api.own import check_creator, check_own
 from orchestrator.api.shown import shown, shown_in_detail
 from orchestrator.domain.run import JobRun
@@ -175,9 +175,10 @@ class JobRoutes:
         status = await self._status(id)
         if not JOB.is_final(status):  # a final status stays final
             raise Conflict(f"job {id} is {status.value}: cancel it first, or wait")
-        await delete_logs(self.bus, [execution["id"] for execution in await self.jobs.executions(id)])
-        if not await self.work.delete([id], by=actor()):
-            raise NotFound("job", id)
+        executions = [execution["id"] for execution in await self.jobs.executions(id)]
+        async with logs_deleted(self.outbox, self.bus, [id], executions):
+            if not await self.work.delete([id], by=actor()):
+                raise NotFound("job", id)
         return web.Response(status=204)
 
     async def delete_jobs(self, _request: web.Request, query: JobDeletion) -> web.StreamResponse:
@@ -206,8 +207,9 @@ class JobRoutes:
                 after = max(page)
                 for needed in await self.scheduled(page):
                     kept += page.pop(needed, None) is not None
-                await delete_logs(self.bus, [execution for executions in page.values() for execution in executions])
-                deleted += len(await self.work.delete(page, by=actor())) if page else 0
+                executions = [execution for each in page.values() for execution in each]
+                async with logs_deleted(self.outbox, self.bus, page, executions):
+                    deleted += len(await self.work.delete(page, by=actor())) if page else 0
         return json_response(JobsDeleted(deleted=deleted, more=deleted == query.limit or clock() >= until, kept=kept))
 
     async def _status(self, id: str) -> JobStatus:
