@@ -295,13 +295,24 @@ hodei rerun --all --status failed --created-after 12h --from failed
 - While `more` is true, the same request with the `cursor` of the response goes on, by `ids` too: a request ends
   after 20 seconds, and a rerun before its jobs have more than 10,000 tasks. It looks at each job once: a rerun is not
   repeated, and a job that was refused is not looked at again.
-- `dry_run` changes nothing: `matched` is then the number of all jobs that match and that the caller may change,
-  100,000 at the most.
-- `ids` are the new jobs of a rerun. Those of one request are created together, or none is; `Idempotency-Key` works as
-  for `POST /api/v1/jobs`.
-- A submitter changes only jobs that it submitted, and `refused` names the others. Deleting needs the role `operator`.
+- A job that cannot be changed is left as it is, and `refused` says why: it has ended, or has not; its pipeline is
+  archived; others hold its [concurrency key](concurrency.md#when-the-key-is-full), for which it may not wait. The
+  others are changed. If the platform has no room for the new jobs of a rerun (429), none of the request is created.
+- `dry_run` changes nothing: `matched` is then the number of jobs that would be changed, as far as that is known
+  before. Of `ids`, `refused` has the others. Of a `filter`, it is the number of all jobs that match and that the caller
+  may change, 100,000 at the most. Whether a concurrency key has room is decided only when the jobs run again.
+- A list of a filter must not be empty: `{"filter": {"status": []}}` is 422. `{"filter": {}}` means all jobs.
+- `ids` are the new jobs of a rerun. They are created in one transaction; `Idempotency-Key` works as for
+  `POST /api/v1/jobs`.
+- A submitter changes, and runs again, only jobs that it submitted, and `refused` names the others. Deleting needs the
+  role `operator`.
 - In Python: `client.cancel_jobs(name="nightly*")`, `rerun_jobs(status="failed")`, `delete_selected_jobs([id])`. They go
-  through all pages.
+  through all pages. If a page fails, `changed` of the error has what was done before: the new jobs of a rerun as well,
+  and the `cursor` that goes on. `hodei` prints it, then the error, and exits with 1. A rerun and a deletion are sent
+  again when the platform does not answer, a rerun with the same `Idempotency-Key`; a cancellation is not, as a second
+  one ends the clean-up.
+- `hodei cancel`, `rerun` and `delete` with `--all` and without a filter ask whether all jobs are meant. `--name '*'` is
+  not a filter in this sense.
 
 ## Numbers
 

@@ -5,8 +5,9 @@ filter. A job that cannot be changed is left as it is, and the response says why
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from shared.bus import Bus
 from shared.clock import now
 from shared.errors import Conflict, Invalid, NotFound
 from shared.outbox import Outbox
+from shared.postgres import Transaction
 from shared.web import Api, json_response
 from shared.web.idempotency import idempotent
 from shared.web.paging import decode_cursor, encode_cursor
@@ -43,6 +45,13 @@ TASKS: Final = 10_000
 """The most tasks of all jobs that one request makes."""
 
 OPEN: Final = frozenset(JobStatus) - JOB.final
+
+ENDED: Final = "it has already ended: {}"
+RUNNING: Final = "it is {}: cancel it first, or wait"
+SCHEDULED: Final = "a schedule will run it again"
+DELETED: Final = "it was deleted"
+
+_Refused = Callable[[Sequence[Selected]], Awaitable[Mapping[str, str]]]
 
 
 @dataclass
@@ -63,6 +72,11 @@ class _Chosen:
 
     def refuse(self, job_id: str, detail: str) -> None:
         self.refused.append(RefusedJob(id=job_id, detail=detail))
+
+    def refuse_all(self, why: Mapping[str, str]) -> None:
+        """Refuse these jobs, each for its reason."""
+        for job_id, detail in why.items():
+            self.refuse(job_id, detail)
 
     def parts(self) -> Iterator[list[Selected]]:
         """The jobs in parts, as long as there is time."""
@@ -112,7 +126,7 @@ class BulkRoutes:
         `POST /api/v1/jobs/{id}/cancel` does. A submitter cancels only jobs that it submitted; `refused` has the
         others."""
         if body.dry_run:
-            return json_response(await self._count(body, OPEN))
+            return json_response(await self._trial(body, OPEN, _over))
         chosen, moment, by = await self._choose(body, OPEN), now(), actor()
         own = _only_own(chosen)
         for part in own.parts():
@@ -127,42 +141,35 @@ class BulkRoutes:
             found = await self.work.change([one.id for one in part], cancel, moment)
             for one in part:
                 if one.id in ended:
-                    own.refuse(one.id, f"it has already ended: {ended[one.id].value}")
+                    own.refuse(one.id, ENDED.format(ended[one.id].value))
                 elif one.id in found:
                     own.done.append(one.id)
                 else:
-                    own.refuse(one.id, "it was deleted")
+                    own.refuse(one.id, DELETED)
         return json_response(own.answer())
 
     async def rerun_jobs(self, request: web.Request, body: JobRerunSelection) -> web.StreamResponse:
-        """Those jobs of a `filter` that have ended, and of `ids` all. The new jobs are created together, or none is.
-        A submitter runs only jobs again that it submitted; `refused` has the others, and those that cannot run again,
-        as after their pipeline was archived."""
+        """Those jobs of a `filter` that have ended, and of `ids` all. The new jobs are created in one transaction. A
+        submitter runs only jobs again that it submitted; `refused` has the others, and those that cannot run again, as
+        after their pipeline was archived, or while others hold a concurrency key for which they may not wait."""
         if body.dry_run:
-            return json_response(await self._count(body, JOB.final))
+            return json_response(await self._trial(body, JOB.final, partial(self._not_again, body.from_)))
         chosen = _only_own(await self._choose(body, JOB.final))
-        wanted: list[Wanted] = []
         async with self.room.submission(large=True) as entry, idempotent(request, self.outbox) as tx:
-            for one in chosen.jobs:
-                try:
-                    job = await self.submission.of_rerun(tx, one.id, start=body.from_, by=actor())
-                except (NotFound, Conflict, Invalid) as error:
-                    chosen.refuse(one.id, str(error))
-                else:
-                    if wanted and sum(len(each.definitions) for each in (*wanted, job)) > TASKS:
-                        chosen.whole = False
-                        break
-                    wanted.append(job)
-                    chosen.done.append(one.id)
-                chosen.last = one.id
-            else:
-                chosen.finish()
+            wanted = await self._wanted(tx, chosen, body.from_)
             if wanted:
                 entry.admit(len(wanted))
-                new = await self.reception.begin(tx, wanted, batch=True)
-                self.work.create(tx, new)
+            begun = await self.reception.begin_possible(tx, list(wanted.values()))
+            for old, job in wanted.items():
+                if job.id in begun.refused:
+                    chosen.refuse(old, begun.refused[job.id])
+                else:
+                    chosen.done.append(old)
+            if begun.jobs:
+                self.work.create(tx, begun.jobs)
                 tx.changes(*chosen.done)
-            response = tx.answer(200, chosen.answer([job.id for job in wanted]).model_dump_json().encode())
+            ids = [new.run.job.id for new in begun.jobs]
+            response = tx.answer(200, chosen.answer(ids).model_dump_json().encode())
         return response
 
     async def delete_jobs_selected(self, _request: web.Request, body: JobSelection) -> web.StreamResponse:
@@ -170,21 +177,60 @@ class BulkRoutes:
         again stay; `refused` has them. If NATS does not delete the logs, or the scheduler does not answer, the response
         is 503, and the same request can delete the rest."""
         if body.dry_run:
-            return json_response(await self._count(body, JOB.final))
+            return json_response(await self._trial(body, JOB.final, self._not_deleted))
         chosen = await self._choose(body, JOB.final)
         since = await logs_since(self.bus)
         for part in chosen.parts():
-            over = [one.id for one in part if JOB.is_final(one.status)]
-            for one in part:
-                if not JOB.is_final(one.status):
-                    chosen.refuse(one.id, f"it is {one.status.value}: cancel it first, or wait")
-            needed = set(await self.scheduled(over)) if over else set()
-            for one_id in needed:
-                chosen.refuse(one_id, "a schedule will run it again")
-            unneeded = [one for one in over if one not in needed]
-            async with logs_deleted(self.outbox, self.bus, unneeded, await self.jobs.logs_of(unneeded, since)):
-                chosen.done += await self.work.delete(unneeded, by=actor()) if unneeded else []
+            refused = await self._not_deleted(part)
+            ids = [one.id for one in part if one.id not in refused]
+            async with logs_deleted(self.outbox, self.bus, ids, await self.jobs.logs_of(ids, since)):
+                deleted = await self.work.delete(ids, by=actor()) if ids else []
+            chosen.done += deleted
+            chosen.refuse_all(refused | dict.fromkeys((one for one in ids if one not in deleted), DELETED))
         return json_response(chosen.answer())
+
+    async def _wanted(self, tx: Transaction, chosen: _Chosen, start: str) -> dict[str, Wanted]:
+        """The new jobs, by the ids of those that they run again: at least one, and as many as have TASKS tasks. Of the
+        others, `chosen` learns that they are refused, or left for another request."""
+        wanted: dict[str, Wanted] = {}
+        tasks = 0
+        for one in chosen.jobs:
+            try:
+                job = await self.submission.of_rerun(tx, one.id, start=start, by=actor())
+            except (NotFound, Conflict, Invalid) as error:
+                chosen.refuse(one.id, str(error))
+            else:
+                tasks += len(job.definitions)
+                if wanted and tasks > TASKS:
+                    chosen.whole = False
+                    return wanted
+                wanted[one.id] = job
+            chosen.last = one.id
+        chosen.finish()
+        return wanted
+
+    async def _trial(self, body: JobSelection, statuses: Collection[JobStatus], refused: _Refused) -> JobsChanged:
+        """What a request would do. `refused` returns which of some jobs would be left, and why."""
+        if body.ids is None:
+            return await self._count(body, statuses)
+        chosen = _only_own(await self._choose(body, statuses))
+        left = await refused(chosen.jobs)
+        chosen.refuse_all(left)
+        return JobsChanged(matched=len(chosen.jobs) - len(left), done=0, refused=chosen.refused, more=False)
+
+    async def _not_again(self, start: str, jobs: Sequence[Selected]) -> dict[str, str]:
+        """Which of these jobs cannot run again, and why, as far as it is known before their concurrency keys are
+        locked. Of very large ones, some are not looked at."""
+        chosen = _Chosen(list(jobs), [], len(jobs), whole=True)
+        async with self.room.submission(large=True), self.outbox.transaction() as tx:
+            await self._wanted(tx, chosen, start)
+        return {one.id: one.detail for one in chosen.refused}
+
+    async def _not_deleted(self, jobs: Sequence[Selected]) -> dict[str, str]:
+        """Which of these jobs are not deleted, and why. Raises Unavailable when the scheduler does not answer."""
+        over = [one.id for one in jobs if JOB.is_final(one.status)]
+        running = {one.id: RUNNING.format(one.status.value) for one in jobs if not JOB.is_final(one.status)}
+        return running | dict.fromkeys(await self.scheduled(over) if over else (), SCHEDULED)
 
     async def _choose(self, body: JobSelection, statuses: Collection[JobStatus]) -> _Chosen:
         """The jobs that a request is about; those of a filter that have one of these statuses."""
@@ -205,9 +251,7 @@ class BulkRoutes:
         return _Chosen(kept, [], len(kept), whole=len(jobs) <= body.limit)
 
     async def _count(self, body: JobSelection, statuses: Collection[JobStatus]) -> JobsChanged:
-        if body.ids is not None:
-            chosen = _only_own(await self._choose(body, statuses))
-            return JobsChanged(matched=len(chosen.jobs), done=0, refused=chosen.refused, more=False)
+        """How many jobs match a filter that the caller may change."""
         narrowed = _own(_narrowed(body.filter, statuses))
         found = 0 if narrowed is None else await self.jobs.count_selected(narrowed, _before(body), COUNTED)
         return JobsChanged(matched=found, done=0, refused=[], more=found == COUNTED)
@@ -228,6 +272,11 @@ def _own(given: JobFilter | None) -> JobFilter | None:
     if given.created_by not in (None, principal.id, principal.name):
         return None
     return given.model_copy(update={"created_by": principal.id})
+
+
+async def _over(jobs: Sequence[Selected]) -> dict[str, str]:
+    """Which of these jobs cannot be cancelled, and why."""
+    return {one.id: ENDED.format(one.status.value) for one in jobs if JOB.is_final(one.status)}
 
 
 def _before(body: JobSelection) -> str | None:

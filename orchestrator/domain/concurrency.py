@@ -7,7 +7,7 @@ The caller keeps all other transactions from giving the same keys away meanwhile
 
 import unicodedata
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
@@ -85,6 +85,10 @@ class Line:
     """The id of the job for which they are cancelled."""
     only_of: str | None = None
     """The id of the token whose jobs alone may be cancelled, if only one's may."""
+
+    def copy(self) -> "Line":
+        """The same line, of which a change does not change this one."""
+        return replace(self, holders=list(self.holders), new=list(self.new))
 
     def full(self, limit: int) -> bool:
         """Whether a job with this limit has to wait. Jobs of a schedule follow each other: one that waits for another

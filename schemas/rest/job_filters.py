@@ -26,6 +26,7 @@ class JobFilter(LabelFilters):
 
     status: Annotated[list[JobStatus] | None, BeforeValidator(_apart)] = Field(
         None,
+        min_length=1,
         max_length=20,
         description="Only jobs with this status. May be repeated, or written with commas (`failed,cancelled`): jobs "
         "with any of them.",
@@ -41,6 +42,7 @@ class JobFilter(LabelFilters):
     concurrency_key: str | None = Field(None, description="Only jobs with exactly this concurrency key.")
     parameter: list[LabelFilter] | None = Field(
         None,
+        min_length=1,
         max_length=64,
         examples=[["env=prod"]],
         description="Only jobs with this parameter, as KEY=VALUE; the value as it is shown. May be repeated: jobs must "
@@ -147,7 +149,9 @@ class JobSelection(Model):
     )
     dry_run: bool = Field(
         False,
-        description="Change nothing, and answer how many jobs match that the caller may change: 100,000 at the most.",
+        description="Change nothing, and answer how many jobs would be changed, as far as that is known before: of "
+        "`ids`, `refused` has the others; of a `filter`, it is the number of jobs that match and that the caller may "
+        "change, 100,000 at the most.",
     )
 
     @model_validator(mode="after")
@@ -180,8 +184,7 @@ class JobsChanged(Model):
     """What became of many jobs."""
 
     matched: int = Field(
-        description="How many jobs this request looked at, or, with `dry_run`, how many match in all that the caller "
-        "may change."
+        description="How many jobs this request looked at, or, with `dry_run`, how many in all would be changed."
     )
     done: int = Field(description="How many of them were changed; 0 with `dry_run`.")
     refused: list[RefusedJob] = Field(description="Those that were not, and why.")

@@ -66,6 +66,7 @@ class LabelFilters(Model):
 
     label: list[LabelFilter] | None = Field(
         None,
+        min_length=1,
         max_length=64,
         description="Only entries with this label, as KEY=VALUE. May be repeated: entries must have all of them.",
     )

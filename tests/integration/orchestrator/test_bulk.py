@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from hodei.client import Client
 from orchestrator.api import bulk
+from orchestrator.domain import concurrency
+from orchestrator.room import JobRoom
+from orchestrator.unit_of_work import UnitOfWork
 from schemas.access import Role
 from schemas.model import rfc3339
 from shared.ids import new_id
@@ -60,6 +64,38 @@ async def test_what_cannot_be_cancelled_is_named(house: House) -> None:
     assert (await many(house, "cancel", {"filter": {"status": ["failed"]}}))["matched"] == 0
 
 
+async def test_a_trial_by_ids_answers_what_the_request_would_do(house: House) -> None:
+    open_, over, unknown = (await house.submit(run_at=LATER))["id"], await failed(house), new_id()
+    for verb, matched, refused, why in (("cancel", open_, over, "already ended"), ("rerun", over, open_, "not over")):
+        body = {"ids": [open_, over, unknown]}
+        trial = await many(house, verb, body | {"dry_run": True})
+        answer = await many(house, verb, body)
+        assert (trial["matched"], trial["done"]) == (answer["done"], 0) == (1, 0)
+        assert trial["refused"] == answer["refused"]
+        assert {one["id"] for one in trial["refused"]} == {refused, unknown}, matched
+        assert why in next(one["detail"] for one in trial["refused"] if one["id"] == refused)
+    trial = await many(house, "rerun", {"ids": [over], "from": "gone", "dry_run": True})
+    assert (trial["matched"], [one["id"] for one in trial["refused"]]) == (0, [over])
+
+
+async def test_a_job_that_is_deleted_meanwhile_is_named(
+    house: House, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, old = await failed(house), await failed(house)
+    delete = UnitOfWork.delete
+
+    async def after_another(work: UnitOfWork, job_ids: Collection[str], **options: Any) -> list[str]:
+        await delete(work, [gone])
+        return await delete(work, job_ids, **options)
+
+    assert not scheduler.away
+    monkeypatch.setattr(UnitOfWork, "delete", after_another)
+    answer = await many(house, "delete", {"ids": [gone, old]})
+
+    assert (answer["matched"], answer["done"]) == (2, 1)
+    assert answer["refused"] == [{"id": gone, "detail": "it was deleted"}]
+
+
 async def test_jobs_are_run_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = await house.pipeline({"name": "main", "command": "true"})
     archived = await failed(house, pipeline_id=pipeline["id"])
@@ -82,6 +118,68 @@ async def test_jobs_are_run_again(house: House, monkeypatch: pytest.MonkeyPatch)
     assert (first["done"], first["more"]) == (1, True)
     rest = await many(house, "rerun", {"filter": {"status": ["failed"]}, "cursor": first["cursor"]})
     assert (rest["done"], rest["refused"][0]["id"], rest["more"]) == (1, archived, False)
+
+
+async def test_a_job_whose_key_is_full_is_left_and_the_others_run_again(house: House) -> None:
+    full = {"concurrency_key": "k", "concurrency": {"limit": 1, "when_full": "reject"}}
+    keyed = [await failed(house, **full) for _ in range(3)]
+    free = [await failed(house) for _ in range(2)]
+
+    answer = await many(house, "rerun", {"ids": [*keyed, *free]})
+
+    assert (answer["matched"], answer["done"], answer["more"]) == (5, 3, False)
+    new = {one["rerun_of"]: one["id"] for one in [await house.get(f"/api/v1/jobs/{id}") for id in answer["ids"]]}
+    assert [*new] == [*free[::-1], keyed[-1]]  # the newest first
+    assert [one["id"] for one in answer["refused"]] == keyed[1::-1]
+    for one in answer["refused"]:
+        assert one["detail"].startswith("the concurrency key 'k' lets at most 1 job at a time run, and job ")
+        assert new[keyed[-1]] in one["detail"]
+    assert len(await house.get("/api/v1/jobs?status=pending")) == 3
+
+    rest = await many(house, "rerun", {"ids": keyed[:2]})
+    assert (rest["done"], rest["ids"], len(rest["refused"])) == (0, [], 2)
+
+
+async def test_a_job_for_whose_key_too_many_wait_is_left(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued = {"concurrency_key": "k", "concurrency": {"limit": 1, "when_full": "queue"}}
+    keyed = [await failed(house, **queued) for _ in range(3)]
+    free = await failed(house)
+    monkeypatch.setattr(concurrency, "MAX_WAITING", 1)
+
+    answer = await many(house, "rerun", {"ids": [*keyed, free]})
+
+    assert answer["done"] == 3
+    assert answer["refused"] == [
+        {"id": keyed[0], "detail": "1 jobs wait for the concurrency key 'k' already; a key has at most that many"}
+    ]
+
+
+async def test_a_job_that_would_end_another_tokens_is_left(callers: Callers, house: House) -> None:
+    ben, eve = callers.caller("ben", Role.SUBMITTER), callers.caller("eve", Role.SUBMITTER)
+    oldest = {"concurrency_key": "k", "concurrency": {"limit": 1, "when_full": "cancel_oldest"}}
+    ends: dict[str, object] = {"pipeline": {"name": "nothing to run"}} | oldest
+    former = [(await house.post("/api/v1/jobs", ends, headers=eve.headers))["id"] for _ in range(2)]
+    free = (await house.post("/api/v1/jobs", {"pipeline": {"name": "free"}}, headers=eve.headers))["id"]
+    held = await house.post("/api/v1/jobs", {"command": "true", "concurrency_key": "k"}, headers=ben.headers)
+
+    answer = await many(house, "rerun", {"ids": [*former, free]}, headers=eve.headers)
+
+    assert (answer["done"], [one["id"] for one in answer["refused"]]) == (1, former[::-1])
+    for one in answer["refused"]:
+        assert f"job {held['id']} (true), which this one would end, was created by another token" in one["detail"]
+    assert (await house.get(f"/api/v1/jobs/{held['id']}", headers=ben.headers))["status"] == "pending"
+
+
+async def test_without_room_for_its_jobs_a_rerun_does_nothing(house: House) -> None:
+    old = [await failed(house) for _ in range(2)]
+    await house.submit(run_at=LATER)
+    room = house.part(JobRoom)
+    room.limit = 2
+    await room.run_once()
+
+    await many(house, "rerun", {"ids": old}, status=429)
+
+    assert len(await house.get("/api/v1/jobs")) == 3
 
 
 async def test_what_a_request_by_ids_leaves_is_looked_at_once(
@@ -112,7 +210,11 @@ async def test_jobs_are_deleted(house: House, scheduler: Scheduler) -> None:
     open_ = (await house.submit())["id"]
     scheduler.needs = {kept}
 
-    assert (await many(house, "delete", {"ids": [*old, open_], "dry_run": True}))["matched"] == 3
+    trial = await many(house, "delete", {"ids": [*old, kept, open_], "dry_run": True})
+    assert (trial["matched"], trial["done"]) == (2, 0)
+    assert {one["id"]: one["detail"] for one in trial["refused"]} == {
+        open_: "it is pending: cancel it first, or wait", kept: "a schedule will run it again",
+    }  # fmt: skip
     answer = await many(house, "delete", {"ids": [old[0], open_]})
     assert (answer["done"], answer["refused"]) == (
         1,
@@ -137,6 +239,21 @@ async def test_a_submitter_changes_only_its_own_jobs(callers: Callers, house: Ho
         one["type"] for one in await house.get(f"/api/v1/jobs/{mine}/events", headers=ben.headers)
     ]
     await many(house, "delete", {"ids": [mine]}, headers=ben.headers, status=403)
+    problem = await house.post(f"/api/v1/jobs/{others}/rerun", {}, headers=ben.headers, status=403)
+    assert problem["role"] == "operator"
+    assert "this job was created by another token" in problem["detail"]
+
+
+async def test_a_submitter_runs_its_own_jobs_again_and_an_operator_all(callers: Callers, house: House) -> None:
+    ben, otto = callers.caller("ben", Role.SUBMITTER), callers.caller("otto", Role.OPERATOR)
+    body = {"pipeline": {"name": "nothing to run"}}
+    job = await house.post("/api/v1/jobs", body, headers=ben.headers)
+    for who in (ben, otto):
+        new = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {}, headers=who.headers)
+        assert (new["rerun_of"], new["created_by"]) == (job["id"], who.shown)
+        assert (await many(house, "rerun", {"ids": [job["id"]]}, headers=who.headers))["done"] == 1
+    await house.post(f"/api/v1/jobs/{new_id()}/rerun", {}, headers=ben.headers, status=404)
+    await house.post("/api/v1/jobs/x/rerun", {}, headers=ben.headers, status=404)
 
 
 async def test_a_trial_counts_what_a_submitter_may_change(callers: Callers, house: House) -> None:
@@ -172,6 +289,9 @@ async def test_the_client_goes_through_all_pages(house: House) -> None:
         {"ids": [new_id()], "filter": {}},
         {"ids": [new_id()], "cursor": "x"},
         {"filter": {"status": ["gone"]}},
+        {"filter": {"status": []}},
+        {"filter": {"label": []}},
+        {"filter": {"parameter": []}},
         {"filter": {}, "limit": 0},
         {"filter": {}, "cursor": "x"},
     ],
