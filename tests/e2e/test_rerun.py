@@ -77,8 +77,11 @@ async def test_several_jobs_and_all_that_match_are_run_again_and_deleted(platfor
     assert (code, out.count("\n")) == (1, 1)
     assert f"hodei: job {waits.id} was left as it is: " in err
     await client.wait(out.strip(), timeout=30)
+    code, out, err = await hodei(platform, "delete", waits.id, made[0].id)
+    assert (code, out) == (1, f"{made[0].id} deleted\n")
+    assert f"hodei: job {waits.id} was left as it is: " in err
     code, out, err = await hodei(platform, "delete", "--all", "--name", name, "--json")
-    assert (code, json.loads(out)["done"], err) == (0, 8, "")
+    assert (code, json.loads(out)["done"], err) == (0, 7, "")
     assert [job.id async for job in client.jobs(name=name)] == [waits.id]
     await client.cancel(waits.id)
 
