@@ -43,7 +43,7 @@ def logs(
 ) -> None:
     """Show a job's output, or a part of it."""
     if tail is not None and since is not None and follow:
-        raise typer.BadParameter("--tail and --since cannot be combined with --follow")
+        raise typer.BadParameter("with --follow, give --tail or --since, not both: each says where to begin")
 
     async def show(client: Client) -> int:
         job_id = await whole_job_id(client, job)
@@ -57,17 +57,24 @@ def logs(
             lines = client.follow_logs(job_id, tail=tail, since=since, step=step, attempt=attempt)
             lines = _matching(lines, grep or "", stream)
         elif grep is None and since is None and stream is None:
-            lines = _each((await client.logs(job_id, tail=tail, step=step, attempt=attempt)).logs)
+            if tail is None:
+                lines = client.log_lines(job_id, step=step, attempt=attempt)
+            else:
+                lines = _each((await client.logs(job_id, tail=tail, step=step, attempt=attempt)).logs)
         else:
             lines = _search(client, job_id, _executions(found, step, attempt), grep=grep, since=since, stream=stream)
             if tail is not None:
-                lines = _each(deque([line async for line in lines], maxlen=tail))
+                lines = _last(lines, tail)
         expired = False
         try:
             async for line in lines:
                 expired = expired or line.remark == "expired"
                 if as_json:
-                    await write_output("stdout", line.model_dump_json(exclude_none=True).encode() + b"\n")
+                    # An id is for those who go on after a line.
+                    aside = None if follow else {"id"}
+                    await write_output(
+                        "stdout", line.model_dump_json(exclude_none=True, exclude=aside).encode() + b"\n"
+                    )
                 else:
                     await output.show(line)
         except ClientError as error:
@@ -90,6 +97,15 @@ def _check_step(job: JobDetail, step: str | None) -> None:
 
 async def _each(lines: Iterable[JobLogLine]) -> AsyncIterator[JobLogLine]:
     for line in lines:
+        yield line
+
+
+async def _last(lines: AsyncIterator[JobLogLine], count: int) -> AsyncIterator[JobLogLine]:
+    """The last lines, of which alone it keeps as many while it reads."""
+    kept: deque[JobLogLine] = deque(maxlen=count)
+    async for line in lines:
+        kept.append(line)
+    for line in kept:
         yield line
 
 
@@ -140,7 +156,7 @@ async def _search(
                 job_id,
                 execution_id=execution.id,
                 from_line=following,
-                since=since,
+                since=since if following == 1 else None,  # the first part has found that time
                 limit=MOST_LINES,
                 q=grep,
                 case=None if grep is None else "match",

@@ -31,6 +31,8 @@ _log = structlog.get_logger(__name__)
 
 _PART: Final = re.compile(r"^(\d{1,6})(?:-(\d{1,6}))?:(\d{1,6})(?::([\d.]+))?$")
 _LONGEST_ID: Final = 16_000
+NOTHING_SEEN: Final = "0"
+"""The id of a position before all output: a client does not send an empty id."""
 
 Send = Callable[[Record, Sequence[Entry], "Cursor"], Awaitable[None]]
 """Sends entries of an execution; the cursor is the viewer's position in all other steps."""
@@ -50,7 +52,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """The cursor of an event's id; the beginning if the text is not a cursor."""
+        """The cursor of an event's id; the beginning if the text is NOTHING_SEEN, or not a cursor."""
         cursor = cls()
         for part in text.split(",") if len(text) < _LONGEST_ID else []:
             found = _PART.match(part)
@@ -237,6 +239,15 @@ class Follower:
         self._go_on()
         if not self._reading:
             self._listener.tell()
+
+
+def in_order(executions: Sequence[Record]) -> list[Record]:
+    """Executions in the order of their start, as given, but with the attempts of each step ascending, which the clocks
+    of several workers may contradict: a cursor counts on that."""
+    attempts: dict[int, list[Record]] = {}
+    for one in sorted(executions, key=lambda one: (-one["attempt"], one["id"])):
+        attempts.setdefault(one["position"], []).append(one)
+    return [attempts[one["position"]].pop() for one in executions]
 
 
 def began(execution: Record) -> bool:

@@ -6,7 +6,7 @@ arrived. Not here: how chunks are read from JetStream (`shared.bus.logs`), and h
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, Self
@@ -173,7 +173,7 @@ class Transcript:
             self._log = log
             self._reader.finish(log.expected, settle=LATE if log.chunks is None else LIVE_LATE)
 
-    async def parts(self) -> AsyncIterator[Entries]:
+    async def parts(self) -> AsyncGenerator[Entries, None]:
         """The entries, chunk by chunk, and remarks where some are missing. Raises BusUnavailable."""
         if self._log.over and self.place.chunk > self._log.expected:
             return

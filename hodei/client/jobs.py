@@ -9,7 +9,14 @@ from pydantic_core import to_json
 
 from hodei.client.calls import LONGEST_WAIT, Fields, body_of, many, one, pages, query_of, quoted
 from hodei.client.errors import ClientError
-from hodei.client.filters import ConcurrencyFilters, JobFilters, JobLogBeginning, JobLogPart, JobSelectionFilters
+from hodei.client.filters import (
+    ConcurrencyFilters,
+    ExecutionsOfJob,
+    JobFilters,
+    JobLogBeginning,
+    JobLogPart,
+    JobSelectionFilters,
+)
 from hodei.client.services import Services
 from hodei.client.transport import Answer, Query
 from schemas.rest.concurrency import ConcurrencyKey
@@ -205,17 +212,30 @@ class JobCalls(Services):
                 yield self.orchestrator.read(TimelineEvent, event.data)
 
     async def logs(self, job_id: str, **part: Unpack[JobLogPart]) -> JobLogs:
-        """The output of all of a job's tasks, in order, or a part of it."""
+        """The output of all of a job's tasks, in order, or a part of it. It is held in memory: for a long output,
+        use `log_lines`."""
         path = f"/api/v1/jobs/{quoted(job_id)}/logs"
         return one(JobLogs, await self.orchestrator.request("GET", path, query=query_of(part)))
 
-    async def follow_logs(
+    def log_lines(
+        self, job_id: str, *, after: str | None = None, **executions: Unpack[ExecutionsOfJob]
+    ) -> AsyncIterator[JobLogLine]:
+        """A job's output so far, in the order of `logs`, from its start (or after a line's id): line by line, as it is
+        received, so that an output of any length takes little memory."""
+        return self._job_log_lines(job_id, {**query_of(executions), "follow": "false"}, after, live=False)
+
+    def follow_logs(
         self, job_id: str, *, after: str | None = None, **beginning: Unpack[JobLogBeginning]
     ) -> AsyncIterator[JobLogLine]:
         """A job's output from its start (or after a line's id), live until the job ends. Steps that run at the same
         time are followed at the same time. `hodei.written` returns a line's bytes."""
+        return self._job_log_lines(job_id, query_of(beginning), after, live=True)
+
+    async def _job_log_lines(
+        self, job_id: str, query: Query, after: str | None, *, live: bool
+    ) -> AsyncIterator[JobLogLine]:
         path = f"/api/v1/jobs/{quoted(job_id)}/logs"
-        async for event in self.orchestrator.stream(path, query=query_of(beginning), last_id=after):
+        async for event in self.orchestrator.stream(path, query=query, last_id=after, live=live):
             if event.event != "end":
                 line = self.orchestrator.read(JobLogLine, event.data)
                 yield line.model_copy(update={"id": event.id})

@@ -6,6 +6,7 @@ from typing import Unpack
 from hodei.client.calls import Fields, body_of, one, pages, query_of, quoted
 from hodei.client.filters import ExecutionFilters, LogBeginning, LogPart, ManagedWorkerFilters
 from hodei.client.services import Services
+from hodei.client.transport import Query
 from schemas.rest.executions import ExecuteRequest, ExecutionLogs, LogLineView, ManagedExecution
 from schemas.rest.workers import ManagedWorker, ManagedWorkerState, WorkerStart
 
@@ -52,16 +53,27 @@ class RunningCalls(Services):
         return one(ManagedExecution, await self.worker_manager.request("GET", path))
 
     async def execution_logs(self, execution_id: str, **part: Unpack[LogPart]) -> ExecutionLogs:
-        """One execution's output, or a part of it."""
+        """One execution's output, or a part of it. It is held in memory: for a long output, use
+        `execution_log_lines`."""
         path = f"/api/v1/executions/{quoted(execution_id)}/logs"
         return one(ExecutionLogs, await self.worker_manager.request("GET", path, query=query_of(part)))
 
-    async def follow_execution_logs(
+    def execution_log_lines(self, execution_id: str, *, after: str | None = None) -> AsyncIterator[LogLineView]:
+        """An execution's output so far, from its start (or after a line's id): line by line, as it is received, so that
+        an output of any length takes little memory."""
+        return self._execution_log_lines(execution_id, {"follow": "false"}, after, live=False)
+
+    def follow_execution_logs(
         self, execution_id: str, *, after: str | None = None, **beginning: Unpack[LogBeginning]
     ) -> AsyncIterator[LogLineView]:
         """An execution's output from its start (or after a line's id), live until the execution ends."""
+        return self._execution_log_lines(execution_id, query_of(beginning), after, live=True)
+
+    async def _execution_log_lines(
+        self, execution_id: str, query: Query, after: str | None, *, live: bool
+    ) -> AsyncIterator[LogLineView]:
         path = f"/api/v1/executions/{quoted(execution_id)}/logs"
-        async for event in self.worker_manager.stream(path, query=query_of(beginning), last_id=after):
+        async for event in self.worker_manager.stream(path, query=query, last_id=after, live=live):
             if event.event != "end":
                 line = self.worker_manager.read(LogLineView, event.data)
                 yield line.model_copy(update={"id": event.id})

@@ -146,17 +146,22 @@ class Transport:
             raise Unreachable(f"{self.base_url}: {_why(error) or 'no answer in time'}") from error
 
     async def stream(
-        self, path: str, *, query: Query | None = None, last_id: str | None = None
+        self, path: str, *, query: Query | None = None, last_id: str | None = None, live: bool = True
     ) -> AsyncIterator[ServerSentEvent]:
-        """Yield the events of a stream up to the one named `end`. A stream that breaks is resumed after its last event:
-        when the connection ends, or the service is temporarily away (429, 502, 503, 504).
+        """Yield the events of a stream up to the one named `end`. A stream that breaks is resumed after the last id
+        that it sent: when the connection ends, or the service is temporarily away (429, 502, 503, 504).
 
         Raises ApiError for a refusal, and UnexpectedAnswer if the response is not an event stream or has a line over
         LONGEST_LINE. After `patience` seconds without a working stream, raises the last error (ApiError or
-        Unreachable).
+        Unreachable). A stream that is not `live` is given up like a request if it has no event after `attempts`.
         """
         clock = asyncio.get_running_loop().time
-        whole_at, failures = clock(), 0
+        whole_at, failures, begun = clock(), 0, live
+
+        def remember(id: str) -> None:
+            nonlocal last_id
+            last_id = id
+
         while True:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             pause, broken, opened_at = 0.0, ClientError(), float("inf")
@@ -172,9 +177,8 @@ class Transport:
                         raise self.unexpected(f"GET {path} was answered with {response.content_type}")
                     else:
                         opened_at = clock()
-                        async for event in parse_events(_lines(response.content)):
-                            whole_at, failures = clock(), 0
-                            last_id = event.id or last_id
+                        async for event in parse_events(_lines(response.content), on_id=remember):
+                            whole_at, failures, begun = clock(), 0, True
                             yield event
                             if event.event == "end":
                                 return
@@ -189,7 +193,7 @@ class Transport:
             if clock() - opened_at >= STEADY:  # a quiet stream works, too
                 whole_at, failures = clock(), 0
             failures += 1
-            if clock() - whole_at >= self._patience:
+            if clock() - whole_at >= self._patience or (failures >= self._attempts and not begun):
                 raise broken
             self._on_retry(broken)
             await asyncio.sleep(max(_delay(failures), pause))

@@ -48,6 +48,11 @@ class LogQuery(Model):
         None, description="Only lines of this stream. It is searched for as `q` is."
     )
     download: bool = Field(False, description="Respond with the text as a file to save.")
+    follow: bool = Field(
+        True,
+        description="Of an event stream: with `false`, it has the output so far, one execution after the other, and "
+        "then ends.",
+    )
 
 
 class JobLogQuery(LogQuery):

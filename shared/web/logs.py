@@ -85,8 +85,14 @@ def check_query(query: LogQuery, *, live: bool) -> None:
     if query.q is None and "case" in query.model_fields_set:
         errors.append(("case", "is about q, which is missing"))
     if live:
-        aside = [*(name for name in given if name not in _BEGINNINGS), *(["download"] if query.download else [])]
+        download = ["download"] if query.download else []
+        aside = [*(name for name in given if name not in _BEGINNINGS), *download]
         errors += [(name, "does not apply to a live stream, which takes from_line, since or tail") for name in aside]
+        if not query.follow:
+            beginnings = _given(query, (*_BEGINNINGS, "tail"))
+            errors += [(name, "does not apply to a stream with follow=false") for name in beginnings]
+    elif "follow" in query.model_fields_set:
+        errors.append(("follow", "is about an event stream: send Accept: text/event-stream"))
     _refuse(errors)
 
 

@@ -129,6 +129,10 @@ class EventStream:
         if text := "".join([_event(data, id, name) for data, id, name in events]):
             await self._write(text)
 
+    async def position(self, id: str) -> None:
+        """Send the id after which a client that is cut off resumes, without an event."""
+        await self._write(f"id: {_one_line(id)}\n\n")
+
     async def comment(self, text: str = "") -> None:
         """Send a line that clients ignore."""
         await self._write(f": {_one_line(text)}\n\n")

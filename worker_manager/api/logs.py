@@ -6,6 +6,7 @@ everything. The end of a running execution is heard from the bus.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +19,8 @@ from schemas.rest.logs import LogQuery
 from shared.bus import Bus, Listener, Listening
 from shared.errors import NotFound
 from shared.excerpts import Excerpts
-from shared.transcript import START, Entry, Log, Place, Transcript, Visit
-from shared.web import EVENT_STREAM, Answer, Api, EventStream
+from shared.transcript import START, Entries, Entry, Log, Place, Transcript, Visit
+from shared.web import EVENT_STREAM, LAST_EVENT_ID, Answer, Api, EventStream
 from shared.web.logs import PLAIN, Page, Shown, check_query, json_entry, read_excerpts, send_logs
 from worker_manager.store.executions import ExecutionStore, LogState
 
@@ -42,7 +43,7 @@ class LogRoutes:
         live = EVENT_STREAM in request.headers.get("Accept", "")
         check_query(query, live=live)
         if live:
-            return await self._follow(request, id, query)
+            return await (self._follow(request, id, query) if query.follow else self._so_far(request, id))
         state = await self._state(id)
         shown = Shown("execution_id", id, running=not state.over, file=f"execution-{id}.log")
         return await send_logs(request, self.bus, [Page(_log(id, state), state.truncated)], query, shown)
@@ -58,21 +59,40 @@ class LogRoutes:
         with self.ends.about(id) as listener:
             state = await self._state(id)
             async with EventStream(request) as stream:
+                place = Place.parse(stream.last_event_id or "")
+                if place is None and state.worker_id is None and not state.over:
+                    place = START  # nothing is written yet: wherever the stream should begin, it begins here
+                    await stream.position(str(place))
                 state = await self._placed(id, state, listener)
-                place, log = Place.parse(stream.last_event_id or ""), _log(id, state)
+                log = _log(id, state)
                 if place is None:
                     place = await self._begin(stream, log, query)
+                    # A viewer that is cut off before the first line resumes here, not at another beginning.
+                    await stream.position(str(place))
                 transcript = Transcript(self.bus, log, visit=Visit(), place=place, follow=True)
                 ending = asyncio.create_task(self._await_end(log, listener, transcript))
                 try:
                     async for entries in transcript.parts():
                         await _send(stream, entries)
-                    end = {"execution_id": id, "expired": transcript.expired}
-                    await stream.send(to_json(end).decode(), event="end")
+                    await stream.send(_end_of(id, transcript), event="end")
                 finally:
                     ending.cancel()
                     await asyncio.wait([ending])
             return stream.response
+
+    async def _so_far(self, request: web.Request, id: str) -> web.StreamResponse:
+        """Send the output so far, as events from which a viewer resumes."""
+        log = _log(id, await self._state(id))
+        place = Place.parse(request.headers.get(LAST_EVENT_ID, "")) or START
+        transcript = Transcript(self.bus, log, visit=Visit(), place=place)
+        async with aclosing(transcript.parts()) as parts:
+            first: Entries = await anext(parts, [])  # before the response begins: an unavailable bus gives a 503
+            async with EventStream(request) as stream:
+                await _send(stream, first)
+                async for entries in parts:
+                    await _send(stream, entries)
+                await stream.send(_end_of(id, transcript), event="end")
+        return stream.response
 
     async def _begin(self, stream: EventStream, log: Log, query: LogQuery) -> Place:
         """Send the part of the output with which a stream should begin. Returns the place after it."""
@@ -128,7 +148,7 @@ def api(routes: LogRoutes) -> Api:
             "live as `text/event-stream` until the execution is over, by the `Accept` header. A live stream sends one "
             "line, or one piece of a line, per event, resumes after `Last-Event-ID`, and closes with an event named "
             "`end`. Where output is missing, a line of the stream `system` reports it. `from_line`, `limit`, `tail` "
-            "and `q` choose a part."
+            "and `q` choose a part. With `follow=false`, the stream has the output so far, and ends."
         ),
     )(routes.get_execution_logs)
     return api
@@ -136,6 +156,11 @@ def api(routes: LogRoutes) -> Api:
 
 async def _send(stream: EventStream, entries: Sequence[Entry]) -> None:
     await stream.send_all([(json_entry(entry, {}).decode(), str(entry.after)) for entry in entries])
+
+
+def _end_of(execution_id: str, transcript: Transcript) -> str:
+    """The data of the last event of a stream."""
+    return to_json({"execution_id": execution_id, "expired": transcript.expired}).decode()
 
 
 def _log(execution_id: str, state: LogState) -> Log:

@@ -9,10 +9,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 
+from hodei.client import Client
+from hodei.client import transport as transports
 from hodei.client.sse import ServerSentEvent, parse_events
 from schemas.states import Reason
 from schemas.subjects import LOGS
+from shared.web import WebServer
+from shared.web.sse import OPEN_STREAMS
 from tests.fixtures.events import publish_log
 from tests.integration.orchestrator.conftest import (
     DEADLINE,
@@ -312,3 +317,117 @@ async def test_a_jobs_live_stream_begins_with_the_last_lines_of_its_executions(h
             if (await asyncio.wait([first], timeout=0.1))[0]:
                 break
         assert line(first.result()) == ("slow", 1, "new")
+
+
+async def position(house: House, job: Any, query: str) -> str:
+    """The id that a stream has sent before it breaks, with its first line if there is one."""
+    request = house.http.get(
+        f"{house.url}/api/v1/jobs/{job['id']}/logs?{query}", headers={"Accept": "text/event-stream"}
+    )
+    async with asyncio.timeout(DEADLINE), request as answer:
+        first = (await answer.content.readline()).decode()
+    assert first.startswith("id: "), first
+    return first.removeprefix("id: ").strip()
+
+
+@pytest.mark.parametrize("query", ["tail=0", "tail=1", "since=2020-01-01T00:00:00Z", ""])
+async def test_a_stream_that_breaks_before_its_first_line_resumes_where_it_began(house: House, query: str) -> None:
+    job = await house.submit(pipeline_id=(await house.pipeline(*TWO))["id"])
+    at = await position(house, job, query)
+    slow, quick = [scheduled(await house.queued(job, name)) for name in ("slow", "quick")]
+    await publish_log(house.bus, chunk(slow, 1, "one", "two"), slow.worker_id)
+    await house.say(started(slow))
+    async with following(house, job, after=at, query=query) as events:
+        assert [line(await anext(events))[2] for _ in range(2)] == ["one", "two"], "nothing had begun"
+
+    at = await position(house, job, "tail=0")
+    await publish_log(house.bus, chunk(slow, 2, "three"), slow.worker_id)
+    await publish_log(house.bus, chunk(quick, 1, "first"), quick.worker_id)
+    await house.say(started(quick))
+    async with following(house, job, after=at, query="tail=0") as events:
+        found = {line(await anext(events)) for _ in range(2)}
+    assert found == {("slow", 1, "three"), ("quick", 1, "first")}
+
+
+async def test_the_client_loses_nothing_when_its_stream_breaks_before_the_first_line(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await house.submit()
+    placed = scheduled(await house.queued(job))
+    await publish_log(house.bus, chunk(placed, 1, "before"), placed.worker_id)
+    await house.say(started(placed))
+    async with following(house, job) as events:
+        assert line(await anext(events))[2] == "before"
+    opened, broken = asyncio.Event(), asyncio.Event()
+    parse = transports.parse_events
+
+    def noting(lines: AsyncIterator[bytes], **options: Any) -> AsyncIterator[ServerSentEvent]:
+        remember = options.pop("on_id")
+        return parse(lines, on_id=lambda id: (remember(id), opened.set()))
+
+    monkeypatch.setattr(transports, "parse_events", noting)
+    monkeypatch.setattr(transports, "FIRST_DELAY", 1.0)  # time to write in the gap
+    web = house.part(WebServer)
+    async with Client(house.url) as client, asyncio.timeout(DEADLINE):
+        client.on_retry = lambda _: broken.set()
+        follow = client.follow_logs(job["id"], tail=0)
+        first = asyncio.ensure_future(anext(follow))
+        await opened.wait()
+        await web.app[OPEN_STREAMS].close(web.app)
+        await broken.wait()
+        await publish_log(house.bus, chunk(placed, 2, "in the gap"), placed.worker_id)
+        assert (await first).message == "in the gap"
+
+
+async def test_the_output_so_far_is_a_stream_that_resumes_at_every_event(house: House) -> None:
+    retried = {"name": "slow", "command": "true", "retry": {"max_attempts": 2, "delay": 0}}
+    job = await house.submit(pipeline_id=(await house.pipeline(retried, TWO[1]))["id"])
+    slow, quick = [scheduled(await house.queued(job, name)) for name in ("slow", "quick")]
+    await house.say(started(slow))
+    await publish_log(house.bus, chunk(slow, 1, "a", "b"), slow.worker_id)
+    await publish_log(house.bus, chunk(slow, 2, "c"), slow.worker_id)
+    await house.say(finished(slow, "failed", exit_code=1, reason=Reason.EXIT_CODE, chunks=2))
+    again = scheduled(await house.queued(job, "slow", attempt=2))
+    await publish_log(house.bus, chunk(again, 1, "a2"), again.worker_id)
+    await publish_log(house.bus, chunk(quick, 1, "x"), quick.worker_id)
+    await house.say(started(quick))
+    await house.say(started(again))
+    async with following(house, job) as live:
+        while line(await anext(live)) != ("slow", 2, "a2"):
+            pass
+
+    async with following(house, job, query="follow=false") as events:
+        *seen, end = [event async for event in events]
+    assert (end.event, orjson.loads(end.data)) == ("end", {"expired": False}), "although the job goes on"
+    assert [orjson.loads(event.data) for event in seen] == (await shown(house, job, ""))["logs"]
+    for number, event in enumerate(seen, start=1):
+        async with following(house, job, after=event.id, query="follow=false") as events:
+            assert lines([event async for event in events]) == lines(seen[number:])
+    async with following(house, job, query="follow=false&step=slow&attempt=1") as events:
+        assert lines([event async for event in events]) == [("slow", 1, text) for text in "abc"]
+    async with following(house, job, after=seen[-1].id) as events:
+        await publish_log(house.bus, chunk(again, 2, "b2"), again.worker_id)
+        assert line(await anext(events)) == ("slow", 2, "b2"), "a live stream goes on from there"
+
+
+async def test_the_client_reads_a_whole_output_line_by_line(house: House) -> None:
+    job = await house.submit(pipeline_id=(await house.pipeline(*TWO))["id"])
+    await over(house, job, "slow", "quick")
+    async with Client(house.url) as client:
+        found = [one async for one in client.log_lines(job["id"])]
+        assert [one.model_copy(update={"id": None}) for one in found] == (await client.logs(job["id"])).logs
+        rest = [one async for one in client.log_lines(job["id"], after=found[0].id)]
+        assert [(one.id, one.message) for one in rest] == [(one.id, one.message) for one in found[1:]]
+        assert [one.message async for one in client.log_lines(job["id"], step="quick")] == ["quick 1", "quick 2"]
+        await purge(house)
+        assert [one.remark async for one in client.log_lines(job["id"])] == ["expired", "expired"]
+
+
+async def test_the_output_so_far_has_no_other_beginning(house: House) -> None:
+    job = await house.submit()
+    path = f"{house.url}/api/v1/jobs/{job['id']}/logs"
+    for query in ("tail=1", "from_line=1", "since=2026-01-01T00:00:00Z"):
+        async with house.http.get(f"{path}?follow=false&{query}", headers={"Accept": "text/event-stream"}) as answer:
+            assert answer.status == 422, query
+    [error] = (await shown(house, job, "follow=false", 422))["errors"]
+    assert error["loc"] == ["query", "follow"]

@@ -378,3 +378,62 @@ async def test_a_live_stream_begins_where_it_should(platform: Platform, manager:
     assert await lines("tail=0") == []
     first = (await read(manager, script))[0]
     assert (await lines("tail=1", **{"Last-Event-ID": str(first.id)}))[0] == (2, "two"), "it resumes where it was"
+
+
+async def position(manager: Running, script: Script, query: str) -> str:
+    """The id that a stream has sent before it breaks, and before any line."""
+    request = manager.request("GET", f"/executions/{script.execution_id}/logs?{query}", headers=LIVE)
+    async with asyncio.timeout(DEADLINE), request as answer:
+        event = await answer.content.readuntil(b"\n\n")
+    assert b"data" not in event
+    return event.decode().removeprefix("id: ").strip()
+
+
+async def test_a_stream_that_breaks_before_its_first_line_resumes_where_it_began(
+    platform: Platform, manager: Running
+) -> None:
+    script = Script()
+    await platform.say(script.started())
+    await manager.recorded(1)
+
+    async def resumed(at: str, query: str) -> ServerSentEvent:
+        headers = {**LIVE, "Last-Event-ID": at}
+        request = manager.request("GET", f"/executions/{script.execution_id}/logs?{query}", headers=headers)
+        async with asyncio.timeout(DEADLINE), request as answer:
+            return await anext(parse_events(answer.content))
+
+    for query in ("tail=0", "tail=1", "since=2030-01-01T00:00:00Z"):
+        assert await position(manager, script, query) == "1", query
+    await publish_log(platform.bus, chunk(script, 1, "one", "two"), script.worker_id)
+    assert words([await resumed("1", "tail=1")]) == ["one"]
+    at = await position(manager, script, "tail=0")
+    await publish_log(platform.bus, chunk(script, 2, "in the gap"), script.worker_id)
+    assert words([await resumed(at, "tail=0")]) == ["in the gap"]
+
+
+async def test_a_stream_tells_its_position_before_the_execution_has_a_worker(
+    platform: Platform, manager: Running
+) -> None:
+    made = await manager.call("POST", "/execute", json={"command": "true"}, expect=201)
+    request = manager.request("GET", f"/executions/{made['id']}/logs?tail=0", headers=LIVE)
+    async with asyncio.timeout(DEADLINE), request as answer:
+        assert await answer.content.readuntil(b"\n\n") == b"id: 1\n\n"
+
+
+async def test_the_output_so_far_is_a_stream_that_ends(platform: Platform, manager: Running) -> None:
+    script = Script()
+    await publish_log(platform.bus, chunk(script, 1, "one", "two"), script.worker_id)
+    await platform.say(script.started())
+    await manager.recorded(1)
+    path = f"/executions/{script.execution_id}/logs"
+
+    async def so_far(**headers: str) -> list[ServerSentEvent]:
+        async with manager.request("GET", f"{path}?follow=false", headers={**LIVE, **headers}) as answer:
+            return [event async for event in parse_events(answer.content)]
+
+    async with asyncio.timeout(DEADLINE):
+        first, second, end = await so_far()
+        assert (words([first, second]), end.event) == (["one", "two"], "end")
+        assert words(await so_far(**{"Last-Event-ID": str(first.id)})) == ["two"]
+        problem = await manager.call("GET", f"{path}?follow=false&tail=1", expect=422, headers=LIVE)
+    assert problem["errors"][0]["loc"] == ["query", "tail"]

@@ -35,13 +35,16 @@ class Script:
 
 
 def events(*ids: int, end: bool = False, break_off: bool = False) -> Answer:
+    lines = [b"id: %d\ndata: line %d\n\n" % (id, id) for id in ids]
+    return wire(*lines, *([b"event: end\ndata: {}\n\n"] if end else []), break_off=break_off)
+
+
+def wire(*pieces: bytes, break_off: bool = False) -> Answer:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for id in ids:
-            await response.write(b"id: %d\ndata: line %d\n\n" % (id, id))
-        if end:
-            await response.write(b"event: end\ndata: {}\n\n")
+        for piece in pieces:
+            await response.write(piece)
         if break_off:
             assert request.transport is not None
             request.transport.abort()
@@ -140,6 +143,37 @@ async def test_a_stream_that_is_left_over_tls_does_not_wait_for_the_servers_fare
             assert (await anext(events)).data == "line 1"
         await transport.close()
         await serving
+
+
+async def test_a_position_without_an_event_is_remembered(serve: Serve) -> None:
+    script = Script(
+        wire(b"id: 7\n\n", break_off=True),
+        wire(b"id: 8\n\nid: 9\ndata: cut"),
+        wire(b"id: 1\0\n\n"),
+        events(10, end=True),
+    )
+    assert await read(await serve(script)) == ["line 10", "{}"]
+    assert script.resumed_after == [None, "7", "8", "8"], "an id counts from the end of its event on"
+
+
+async def test_a_position_alone_does_not_keep_a_broken_stream_from_being_given_up(serve: Serve) -> None:
+    with pytest.raises(Unreachable, match="ended too early"):
+        await read(await serve(Script(wire(b"id: 7\n\n")), patience=0.05))
+
+
+async def test_a_stream_of_what_is_stored_is_given_up_like_a_request(serve: Serve) -> None:
+    script = Script(lambda _: refused(503))
+    transport = await serve(script)
+    with pytest.raises(ApiError, match="503"):
+        _ = [event async for event in transport.stream("/stream", live=False)]
+    assert len(script.resumed_after) == 2
+
+
+async def test_a_stream_of_what_is_stored_goes_on_once_it_has_begun(serve: Serve) -> None:
+    away = [lambda _: refused(503)] * 4
+    transport = await serve(Script(events(1, break_off=True), *away, events(2, end=True)))
+    found = [event.data async for event in transport.stream("/stream", live=False)]
+    assert found == ["line 1", "line 2", "{}"]
 
 
 async def test_a_label_is_sent_once_for_each_value() -> None:

@@ -64,7 +64,7 @@ test("each path has a page", () => {
 });
 
 test("events are read across chunks, with their ids, and comments are passed over", async () => {
-  const text = ": hello\n\nid: 1\nevent: log\ndata: ä\ndata: b\n\nretry: 20\n\r\ndata\r\n\r\nid: 3\ndata: cut";
+  const text = ": hello\n\nid: 1\nevent: log\ndata: ä\ndata: b\n\nretry: 20\n\nid: 2\n\r\ndata\r\n\r\nid: 3\ndata: cut";
   const bytes = new TextEncoder().encode(text);
   const body = new ReadableStream({
     start(controller) {
@@ -77,6 +77,7 @@ test("events are read across chunks, with their ids, and comments are passed ove
   assert.deepEqual(read, [
     { type: "log", data: "ä\nb", id: "1", retry: null },
     { type: "message", data: null, id: null, retry: 20 },
+    { type: "message", data: null, id: "2", retry: null },
     { type: "message", data: "", id: null, retry: null },
   ]);
   assert.equal(parsed(": nothing"), null);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.following import Cursor
+from orchestrator.following import NOTHING_SEEN, Cursor, in_order
 from shared.transcript import START, Place
 
 STEPS = 1000
@@ -29,6 +29,16 @@ def test_an_id_says_where_a_viewer_stands_in_every_step(moves: list[tuple[int, i
     for step in {step for step, _, _ in moves} | {0, 500}:
         for attempt in range(1, 5):
             assert again.place(step, attempt) == cursor.place(step, attempt)
+
+
+def test_a_position_before_all_output_has_an_id() -> None:
+    assert str(Cursor.parse(NOTHING_SEEN)) == ""
+
+
+def test_attempts_are_in_order_whatever_the_clocks_of_their_workers_say() -> None:
+    given = [(0, 2), (1, 1), (0, 1), (2, 1), (0, 3)]
+    rows = [{"id": f"{step}/{attempt}", "position": step, "attempt": attempt} for step, attempt in given]
+    assert [row["id"] for row in in_order(rows)] == ["0/1", "1/1", "0/2", "2/1", "0/3"]
 
 
 def test_attempts_before_the_one_that_was_seen_are_not_shown_again_and_later_ones_from_their_start() -> None:
