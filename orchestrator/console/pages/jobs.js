@@ -33,7 +33,7 @@ export default function Jobs({ query }) {
     selected.value = new Set();
   }, [key]);
   useKeys({ f: () => nextFailure(), ".": () => page.renew() }, { f: "Next failure", ".": "Show what is new" });
-  const actions = html`${allows("submitter") && html`<${Link} to="/run" class="button primary">Run<//>`} <${Pause} />`;
+  const actions = html`${allows("orchestrator POST /api/v1/jobs") && html`<${Link} to="/run" class="button primary">Run<//>`} <${Pause} />`;
   return html`
     <${PageHead} title="Jobs" actions=${actions} />
     <${FilterBar} filters=${filters} counts=${counts.data?.data.counts} />

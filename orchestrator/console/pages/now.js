@@ -38,7 +38,7 @@ export default function Now() {
   const sums = counts.data && totals(counts.data.buckets);
   const since = counts.data?.since ?? dayBefore(now.peek());
   const day = formatTime(since, { seconds: false });
-  return html`<${PageHead} title="Now" actions=${allows("submitter") && html`<${Link} to="/run" class="button primary"><${Icon} name="run" /> Run a command<//>`} />
+  return html`<${PageHead} title="Now" actions=${allows("orchestrator POST /api/v1/jobs") && html`<${Link} to="/run" class="button primary"><${Icon} name="run" /> Run a command<//>`} />
     <${ProblemBox} error=${counts.data ? null : counts.error} retry=${counts.refresh} />
     <section class="tiles" aria-label="Jobs">
       <${Tile} to="/jobs" query=${{ status: "running" }} tone="running" label="Running" number=${counts.data?.counts.running} />

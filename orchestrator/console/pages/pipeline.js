@@ -74,5 +74,5 @@ function Archive({ path, name }) {
       setError(problem);
     }
   };
-  return html`<button type="button" onClick=${onClick} ...${lacking("operator")}>Archive</button><${ProblemBox} error=${error} />`;
+  return html`<button type="button" onClick=${onClick} ...${lacking("orchestrator DELETE /api/v1/pipelines/{id}")}>Archive</button><${ProblemBox} error=${error} />`;
 }

@@ -64,7 +64,8 @@ function noTimes(error) {
 
 function Actions({ schedule, path, act, busy }) {
   const can = actions(schedule.status);
-  const send = (verb, done) => () => act(() => post("scheduler", `${path}/${verb}`), done);
+  const button = (verb, text, done) => html`<button type="button" disabled=${busy}
+    onClick=${() => act(() => post("scheduler", `${path}/${verb}`), done)} ...${lacking(`scheduler POST /api/v1/scheduled/{id}/${verb}`)}>${text}</button>`;
   const remove = async () => {
     const text = "It does not fire any more, and its history is deleted. Its jobs stay.";
     if (!(await confirm({ title: `Remove ${inert(called(schedule))}?`, text, action: "Remove the schedule", danger: true }))) return;
@@ -74,10 +75,10 @@ function Actions({ schedule, path, act, busy }) {
     }, "The schedule is removed");
   };
   return html`
-    <button type="button" disabled=${busy} onClick=${send("trigger", "The schedule fires now")} ...${lacking("operator")}>Run now</button>
-    ${can.pause && html`<button type="button" disabled=${busy} onClick=${send("pause", "The schedule is paused")} ...${lacking("operator")}>Pause</button>`}
-    ${can.resume && html`<button type="button" disabled=${busy} onClick=${send("resume", "The schedule fires again")} ...${lacking("operator")}>Resume</button>`}
-    <button type="button" class="danger" disabled=${busy} onClick=${remove} ...${lacking("operator")}>Remove</button>`;
+    ${button("trigger", "Run now", "The schedule fires now")}
+    ${can.pause && button("pause", "Pause", "The schedule is paused")}
+    ${can.resume && button("resume", "Resume", "The schedule fires again")}
+    <button type="button" class="danger" disabled=${busy} onClick=${remove} ...${lacking("scheduler DELETE /api/v1/scheduled/{id}")}>Remove</button>`;
 }
 
 function About({ schedule }) {

@@ -38,7 +38,7 @@ export default function Schedules({ query }) {
   const filters = filtersOf(FIELDS, query);
   const load = ({ signal }) => get("scheduler", "/api/v1/scheduled", { query: { ...filters, limit: 100 }, signal });
   const { data, error, loading } = useLive(load, [JSON.stringify(filters)], { every: 5000 });
-  const add = html`<button type="button" class="primary" onClick=${() => setAdding(true)} ...${lacking("operator")}>New schedule</button>`;
+  const add = html`<button type="button" class="primary" onClick=${() => setAdding(true)} ...${lacking("scheduler POST /api/v1/schedule")}>New schedule</button>`;
   return html`<${PageHead} title="Schedules" actions=${add} />
     ${adding && html`<${NewSchedule} onClose=${() => setAdding(false)} />`}
     <${Filters} fields=${FIELDS} query=${query} />

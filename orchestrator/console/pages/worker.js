@@ -69,12 +69,14 @@ async function views(path, signal) {
   return answers.map(({ value }) => value?.data ?? null);
 }
 
+const END = "worker_manager DELETE /api/v1/workers/{id}";
+
 function Actions({ path, worker, process, act, busy }) {
   const can = workerActions(worker, process);
   const name = inert((worker ?? process).name);
   const placed = worker?.busy ? `${plural(worker.busy, "execution")} placed there` : "what runs there";
-  const button = (text, onClick, danger = false) =>
-    html`<button type="button" class=${danger ? "danger" : ""} disabled=${busy} onClick=${onClick} ...${lacking("operator")}>${text}</button>`;
+  const button = (text, call, onClick, danger = false) =>
+    html`<button type="button" class=${danger ? "danger" : ""} disabled=${busy} onClick=${onClick} ...${lacking(call)}>${text}</button>`;
   const asking = (question, call, done) => async () => {
     if (await confirm({ danger: true, ...question })) await act(call, done);
   };
@@ -99,8 +101,10 @@ function Actions({ path, worker, process, act, busy }) {
     "The worker is removed",
   );
   return html`
-    ${can.drain && button("Drain", drain)} ${can.resume && button("Resume", resume)} ${can.stop && button("Stop", stop, true)}
-    ${can.kill && button("Stop at once", kill, true)} ${can.remove && button("Remove", remove, true)}`;
+    ${can.drain && button("Drain", "scheduler POST /api/v1/workers/{id}/drain", drain)}
+    ${can.resume && button("Resume", "scheduler POST /api/v1/workers/{id}/resume", resume)}
+    ${can.stop && button("Stop", END, stop, true)} ${can.kill && button("Stop at once", END, kill, true)}
+    ${can.remove && button("Remove", "scheduler DELETE /api/v1/workers/{id}", remove, true)}`;
 }
 
 function About({ worker, process }) {

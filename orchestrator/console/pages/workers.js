@@ -43,7 +43,7 @@ export default function Workers({ query }) {
   const filters = filtersOf(FIELDS, query);
   const load = ({ signal }) => get("scheduler", "/api/v1/workers", { query: { ...filters, limit: 100 }, signal });
   const { data, error, loading } = useLive(load, [JSON.stringify(filters)]);
-  const start = html`<button type="button" class="primary" onClick=${() => setStarting(true)} ...${lacking("operator")}>Start a worker</button>`;
+  const start = html`<button type="button" class="primary" onClick=${() => setStarting(true)} ...${lacking("worker_manager POST /api/v1/workers")}>Start a worker</button>`;
   return html`<${PageHead} title="Workers" actions=${start}>${data && html`<${Summary} workers=${data.data} />`}<//>
     ${starting && html`<${NewWorker} onClose=${() => setStarting(false)} />`}
     <${Filters} fields=${FIELDS} query=${query} />

@@ -36,11 +36,13 @@ export function useActions(job, refresh) {
       }, "The job was deleted.");
     },
     prioritize: (priority) => act(() => patch("orchestrator", path, { body: { priority } }), `The priority is ${priority}.`),
-    decide: (task, approved, body) =>
-      act(
-        () => post("orchestrator", `/api/v1/tasks/${task.id}/${approved ? "approve" : "reject"}`, { body }),
+    decide: (task, approved, body) => {
+      const verb = approved ? "approve" : "reject";
+      return act(
+        () => post("orchestrator", `/api/v1/tasks/${task.id}/${verb}`, { body }),
         `${inert(task.name)} was ${approved ? "approved" : "rejected"}.`,
-      ),
+      );
+    },
   };
 }
 
@@ -57,13 +59,15 @@ const DELETE = {
   danger: true,
 };
 
+const RERUN = "orchestrator POST /api/v1/jobs/{id}/rerun";
+
 /** The buttons in the head of the page. `stopping`: a cancel was requested already. */
 export function Actions({ job, stopping, actions }) {
   const { busy, rerun, cancel, remove } = actions;
   const again = job.tasks.filter((task) => task.status !== "succeeded" && task.reason !== "condition").length;
-  const changes = allows("submitter") && html`<${Link} to="/run" query=${{ from: job.id }} class="button">Run with changes<//>`;
+  const changes = allows("orchestrator POST /api/v1/jobs") && html`<${Link} to="/run" query=${{ from: job.id }} class="button">Run with changes<//>`;
   if (!isOver(job)) {
-    return html`<button type="button" class="danger" disabled=${busy} onClick=${() => cancel(stopping)} ...${lackingFor(job)}>
+    return html`<button type="button" class="danger" disabled=${busy} onClick=${() => cancel(stopping)} ...${lackingFor("orchestrator POST /api/v1/jobs/{id}/cancel", job)}>
         ${stopping ? "End the clean-up" : "Cancel"}
       </button>
       ${changes}`;
@@ -71,10 +75,10 @@ export function Actions({ job, stopping, actions }) {
   const failed = job.status !== "succeeded" && job.tasks.length > 1 && again > 0;
   return html`${failed &&
     html`<button type="button" class="primary" disabled=${busy} title=${`Runs ${plural(again, "task")} again`} onClick=${() => rerun("failed")}
-      ...${lackingFor(job)}>
+      ...${lackingFor(RERUN, job)}>
       Rerun what failed
     </button>`}
-    <button type="button" class=${failed ? "" : "primary"} disabled=${busy} onClick=${() => rerun()} ...${lackingFor(job)}>Rerun</button>
+    <button type="button" class=${failed ? "" : "primary"} disabled=${busy} onClick=${() => rerun()} ...${lackingFor(RERUN, job)}>Rerun</button>
     ${changes}
-    <button type="button" class="danger" disabled=${busy} onClick=${remove} ...${lacking("operator")}>Delete</button>`;
+    <button type="button" class="danger" disabled=${busy} onClick=${remove} ...${lacking("orchestrator DELETE /api/v1/jobs/{id}")}>Delete</button>`;
 }

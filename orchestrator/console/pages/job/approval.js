@@ -40,8 +40,8 @@ export function Approval({ task, actions }) {
       <//>
     </div>
     <div class="buttons">
-      <button type="submit" class="primary" disabled=${busy} ...${lacking("operator")}>Approve</button>
-      <button type="button" class="danger" disabled=${busy} onClick=${() => decide(false, told)} ...${lacking("operator")}>Reject</button>
+      <button type="submit" class="primary" disabled=${busy} ...${lacking("orchestrator POST /api/v1/tasks/{id}/approve")}>Approve</button>
+      <button type="button" class="danger" disabled=${busy} onClick=${() => decide(false, told)} ...${lacking("orchestrator POST /api/v1/tasks/{id}/reject")}>Reject</button>
     </div>
   </form>`;
 }

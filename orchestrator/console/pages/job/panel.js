@@ -66,7 +66,7 @@ function OfTask({ job, task, bars, actions }) {
     <div class="job-step-actions">
       ${task.executions.length > 0 && html`<${StepLink} task=${task} tab="log" class="button">Log<//>`}
       ${isOver(job) &&
-      html`<button type="button" disabled=${actions.busy} onClick=${() => actions.rerun(task.name)} ...${lackingFor(job)}>Rerun from here</button>`}
+      html`<button type="button" disabled=${actions.busy} onClick=${() => actions.rerun(task.name)} ...${lackingFor("orchestrator POST /api/v1/jobs/{id}/rerun", job)}>Rerun from here</button>`}
     </div>
     ${bars.length > 0 && task.type !== "approval" && html`<${Attempts} task=${task} bars=${bars} />`}
     ${Object.keys(task.outputs).length > 0 && html`<h3>Outputs</h3><${Pairs} of=${task.outputs} copy />`}

@@ -52,8 +52,8 @@ export function Actions({ rows, selected, filters, onDone }) {
     ${state.action && html`<p role="status">${count(state.done)} done… <button type="button" onClick=${() => (stop.current = true)}>Stop</button></p>`}
     ${chosen.length > 0 && !state.action && html`<div class="buttons">
       <strong>${all ? "All that match" : `${count(chosen.length)} chosen`}</strong>
-      ${Object.entries(ACTIONS).map(([action, { verb, danger, role }]) => html`<button key=${action} type="button" class=${danger ? "danger" : ""}
-        disabled=${!all && !fitting(action, chosen).length} onClick=${() => act(action)} ...${lacking(role)}>${verb}</button>`)}
+      ${Object.entries(ACTIONS).map(([action, { verb, danger }]) => html`<button key=${action} type="button" class=${danger ? "danger" : ""}
+        disabled=${!all && !fitting(action, chosen).length} onClick=${() => act(action)} ...${lacking(`orchestrator POST /api/v1/jobs/${action}`)}>${verb}</button>`)}
       ${!all && html`<button type="button" class="quiet" onClick=${() => setAll(true)}>Choose all that match</button>`}
       <button type="button" class="quiet" onClick=${clear}>Choose none</button>
     </div>`}

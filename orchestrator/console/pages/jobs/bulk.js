@@ -6,18 +6,18 @@ const BATCH = 100;
 const OPEN = ["pending", "running"];
 const OVER = ["succeeded", "failed", "cancelled"];
 
-/** `statuses`: of which jobs it is. `role`: the lowest that may ask for it. */
+/** `statuses`: of which jobs it is. */
 export const ACTIONS = {
   cancel: {
-    role: "submitter", verb: "Cancel", done: "cancelled", statuses: OPEN,
+    verb: "Cancel", done: "cancelled", statuses: OPEN,
     text: "What runs is stopped. Jobs that are over stay as they are.",
   },
   rerun: {
-    role: "submitter", verb: "Rerun", done: "started again", statuses: OVER,
+    verb: "Rerun", done: "started again", statuses: OVER,
     text: "Each becomes a new job of the same definition. Jobs that still run are left out.",
   },
   delete: {
-    role: "operator", verb: "Delete", done: "deleted", statuses: OVER, danger: true,
+    verb: "Delete", done: "deleted", statuses: OVER, danger: true,
     text: "They are deleted with their logs, for ever. Jobs that still run are left out.",
   },
 };

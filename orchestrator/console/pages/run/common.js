@@ -65,7 +65,7 @@ function focusFirst(form) {
 export function Submit({ read, busy, problem, stored }) {
   return html`
     <${ProblemBox} error=${problem} />
-    <p class="buttons"><button type="submit" class="primary" disabled=${busy} ...${lacking("submitter")}>${busy ? "Submitting…" : "Run"}</button></p>
+    <p class="buttons"><button type="submit" class="primary" disabled=${busy} ...${lacking("orchestrator POST /api/v1/jobs")}>${busy ? "Submitting…" : "Run"}</button></p>
     <${AsText} body=${read().body} stored=${stored} />
   `;
 }

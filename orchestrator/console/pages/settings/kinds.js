@@ -9,7 +9,6 @@ const DAYS = { 1: "1 day", 7: "7 days", 30: "30 days", 90: "90 days", 365: "a ye
 export const KINDS = {
   tokens: {
     one: "token",
-    role: "admin",
     service: "orchestrator",
     path: "/api/v1/tokens",
     secret: "token",
@@ -27,7 +26,6 @@ export const KINDS = {
   },
   "join-tokens": {
     one: "join token",
-    role: "operator",
     service: "worker_manager",
     path: "/api/v1/join-tokens",
     secret: "token",
@@ -57,7 +55,6 @@ export const KINDS = {
   },
   credentials: {
     one: "credentials",
-    role: "operator",
     service: "worker_manager",
     path: "/api/v1/credentials",
     secret: "credentials",

@@ -35,7 +35,7 @@ export function Secrets({ kind: name, query }) {
     <p class="help">${kind.what}</p>
     <div class="secrets-head">
       <${Filters} fields=${FILTERS} query=${query} />
-      <button type="button" class="primary" onClick=${() => setOpen(true)} ...${lacking(kind.role)}>Create ${article(kind.one)}</button>
+      <button type="button" class="primary" onClick=${() => setOpen(true)} ...${lacking(`${kind.service} POST ${kind.path}`)}>Create ${article(kind.one)}</button>
     </div>
     <${ProblemBox} error=${refused ?? error} />
     ${data && html`<${Table} label=${name} columns=${columnsOf(kind, revoke)} rows=${data.data} empty=${none} />`}
@@ -58,7 +58,7 @@ function columnsOf(kind, revoke) {
       key: "revoke",
       title: html`<span class="visually-hidden">Actions</span>`,
       align: "end",
-      cell: (row) => stateOf(row, now.value) === "active" && html`<button type="button" class="quiet" onClick=${() => revoke(row)} ...${lacking(kind.role)}>Revoke</button>`,
+      cell: (row) => stateOf(row, now.value) === "active" && html`<button type="button" class="quiet" onClick=${() => revoke(row)} ...${lacking(`${kind.service} DELETE ${kind.path}/{id}`)}>Revoke</button>`,
     },
   ];
 }
