@@ -75,3 +75,10 @@ export function noAnswer(service) {
     detail: `The ${name} does not answer. The page tries again by itself.`,
   });
 }
+
+/** An error as what a person asked for has to tell it. That no answer came is told there, too, since the banner of a service
+ * that is away tells of the page alone, which tries again by itself. */
+export function ofAction(error) {
+  if (!error.offline) return error;
+  return new Problem({ status: null, title: error.title, detail: "It is not known whether this was done: look before you try again." });
+}

@@ -1,6 +1,6 @@
 // What is around every page: navigation, search, banners, and the place where pages appear.
 import { Questions } from "../parts/dialog.js";
-import { Toasts } from "../parts/toast.js";
+import { Lasting, Toasts } from "../parts/toast.js";
 import { Banners } from "./banners.js";
 import { html, useEffect, useState } from "./html.js";
 import { useKeys } from "./keys.js";
@@ -35,6 +35,7 @@ export function Shell() {
     <${Navigation} onHelp=${() => setHelp(true)} />
     <div class="column">
       <${Banners} />
+      <${Lasting} />
       <main id="main" tabindex="-1">${out ? null : html`<${PagePlace} />`}</main>
     </div>
     <${Questions} />

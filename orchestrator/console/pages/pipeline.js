@@ -1,6 +1,7 @@
 // The page of one pipeline: how its runs went, its definition, and its versions.
+import { useAct } from "../app/act.js";
 import { del, get } from "../app/api.js";
-import { html, useState } from "../app/html.js";
+import { html } from "../app/html.js";
 import { useLive } from "../app/live.js";
 import { lacking } from "../app/role.js";
 import { navigate } from "../app/router.js";
@@ -13,7 +14,6 @@ import { ProblemBox } from "../parts/problem.js";
 import { Status } from "../parts/status.js";
 import { Tabs } from "../parts/tabs.js";
 import { Time } from "../parts/time.js";
-import { toast } from "../parts/toast.js";
 import { Definition } from "./pipelines/definition_tab.js";
 import { Runs } from "./pipelines/runs_tab.js";
 import { Versions } from "./pipelines/versions_tab.js";
@@ -30,7 +30,7 @@ export default function Pipeline({ params: { id }, query }) {
   const active = data.status === "active";
   const actions = active && html`
     <${Link} to="/run" query=${{ pipeline: id }} class="button primary">Run<//>
-    <${Archive} path=${path} name=${data.name} />
+    <${Archive} path=${path} name=${data.name} refresh=${refresh} />
   `;
   return html`
     <${PageHead} title=${inert(data.name)} actions=${actions}>
@@ -61,18 +61,15 @@ function Facts({ pipeline: { id, description, status, version, updated_at: at, u
   `;
 }
 
-function Archive({ path, name }) {
-  const [error, setError] = useState(null);
+function Archive({ path, name, refresh }) {
+  const { act, busy, error } = useAct(refresh);
   const onClick = async () => {
     const text = "No new jobs are created from it, and its jobs cannot be rerun. Jobs that run go on, and all stay readable.";
     if (!(await confirm({ title: `Archive ${inert(name)}?`, text, action: "Archive it", danger: true }))) return;
-    try {
+    await act(async () => {
       await del("orchestrator", path);
-      toast(`${inert(name)} is archived`);
       navigate("/pipelines", { query: { status: "archived" } });
-    } catch (problem) {
-      setError(problem);
-    }
+    }, `${inert(name)} is archived`);
   };
-  return html`<button type="button" onClick=${onClick} ...${lacking("orchestrator DELETE /api/v1/pipelines/{id}")}>Archive</button><${ProblemBox} error=${error} />`;
+  return html`<button type="button" disabled=${busy} onClick=${onClick} ...${lacking("orchestrator DELETE /api/v1/pipelines/{id}")}>Archive</button><${ProblemBox} error=${error} />`;
 }

@@ -14,7 +14,8 @@ import { again, EMPTY_COMMAND } from "./run/submission.js";
 export const title = () => "Run";
 
 export default function Run({ query }) {
-  const { data: start, error, loading } = useLive(({ signal }) => startOf(query.from, signal), [query.from], { every: 0 });
+  const { data, error, loading } = useLive(({ signal }) => startOf(query.from, signal), [query.from], { every: 0 });
+  const start = data?.from === query.from ? data : undefined; // at first, what the address named before is still there
   const kind = query.kind ?? (query.pipeline ? "pipeline" : (start?.kind ?? "command"));
   return html`
     <${PageHead} title=${query.from ? "Run again with changes" : "Run"} />
@@ -29,16 +30,16 @@ export default function Run({ query }) {
 
 const BLANK = { kind: "command", form: EMPTY_COMMAND, params: {}, pipelineId: null, left: [], job: null };
 
-/** What the form begins with: `{kind, form, params, pipelineId, left, job}`. */
+/** What the form begins with, as the job `from` if there is one: `{from, kind, form, params, pipelineId, left, job}`. */
 async function startOf(from, signal) {
-  if (!from) return BLANK;
+  if (!from) return { from, ...BLANK };
   const { data: job } = await get("orchestrator", `/api/v1/jobs/${encodeURIComponent(from)}`, { signal });
   let stored = null;
   if (job.pipeline_id) {
     const path = `/api/v1/pipelines/${job.pipeline_id}/versions/${job.pipeline_version}`;
     stored = (await get("orchestrator", path, { signal })).data;
   }
-  return { ...again(job, stored), job };
+  return { from, ...again(job, stored), job };
 }
 
 function Origin({ start: { job, kind, left } }) {

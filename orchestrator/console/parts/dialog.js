@@ -1,6 +1,7 @@
 // Questions before something is done that cannot be undone, and other small windows over the page.
 import { swallowSecond } from "../app/clicks.js";
-import { html, signal, useEffect, useRef } from "../app/html.js";
+import { html, signal, useEffect, useLayoutEffect, useRef } from "../app/html.js";
+import { route, written } from "../app/router.js";
 
 const asked = signal(null);
 
@@ -17,8 +18,11 @@ export function confirm({ title, text, action, danger = false }) {
   });
 }
 
-/** Where questions appear. The shell has it once. */
+/** Where questions appear. The shell has it once. A question ends, unanswered, with the page that it is about: the browser's
+ * Back leaves that page although the question stands before it. */
 export function Questions() {
+  const place = written({ ...route.value, hash: "" });
+  useLayoutEffect(() => () => asked.peek()?.answer(false), [place]);
   if (!asked.value) return null;
   const { title, text, action, danger, answer } = asked.value;
   return html`<${Dialog} title=${title} onClose=${() => answer(false)}>

@@ -1,7 +1,11 @@
-// Short messages that go away by themselves: what was done, never what went wrong with the page.
+// Messages over the page, whichever is open: short ones that go away by themselves, of what was done; and lasting ones, of what
+// goes on or failed although its page was left.
 import { html, signal } from "../app/html.js";
+import { inert } from "../app/text.js";
+import { ProblemBox } from "./problem.js";
 
 const shown = signal([]);
+const kept = signal([]);
 const LASTS = 5000;
 let number = 0;
 
@@ -14,7 +18,38 @@ export function toast(text) {
   }, LASTS);
 }
 
-/** Where messages appear. The shell has it once. */
+/** Show a message until the person closes it: `{text, error, button}`. `button`, `{word, onClick, disabled}`, stands in place
+ * of Close. Returns a function that changes the message to another one. */
+export function lasting(message) {
+  const id = (number += 1);
+  kept.value = [...kept.value, { ...message, id }];
+  return (changed) => {
+    kept.value = kept.value.map((one) => (one.id === id ? { ...changed, id } : one));
+  };
+}
+
+/** Tell of an error of what was asked for on a page (its title) that was left before the answer came. */
+export function failed(page, error) {
+  lasting({ text: `What you asked for on the page “${page}”, before you left it:`, error });
+}
+
+/** Where short messages appear. The shell has it once. */
 export function Toasts() {
   return html`<div class="toasts" role="status">${shown.value.map(({ id, text }) => html`<p key=${id}>${text}</p>`)}</div>`;
+}
+
+/** Where lasting messages appear. The shell has it once. */
+export function Lasting() {
+  return html`<div class="lasting" role="region" aria-label="Messages" aria-live="polite">
+    ${kept.value.map(({ id, text, error, button }) => html`<div key=${id} class="message">
+      <p>${inert(text)}</p>
+      <button type="button" ...${attributes(id, button)}>${button?.word ?? "Close"}</button>
+      <${ProblemBox} error=${error} />
+    </div>`)}
+  </div>`;
+}
+
+function attributes(id, button) {
+  const close = () => (kept.value = kept.value.filter((one) => one.id !== id));
+  return { onClick: button?.onClick ?? close, disabled: button?.disabled ?? false };
 }

@@ -1,7 +1,7 @@
 // What is shown of a problem.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { noAnswer, Problem, toldOf } from "../../../orchestrator/console/app/problem.js";
+import { noAnswer, ofAction, Problem, toldOf } from "../../../orchestrator/console/app/problem.js";
 
 test("an error of a field is told once, with the field as one writes it", () => {
   const detail = "query.label.0: should be KEY=VALUE";
@@ -21,4 +21,13 @@ test("what no detail says is advice", () => {
   assert.match(toldOf(new Problem({ status: 403 })).advice, /another token/);
   assert.deepEqual([toldOf(noAnswer("scheduler")).detail, toldOf(new Error("x")).detail], ["", ""]);
   assert.match(toldOf(noAnswer("scheduler")).advice, /tries again/);
+});
+
+test("that no answer came to an action is told beside it, and not that the page tries again", () => {
+  const told = ofAction(noAnswer("scheduler"));
+  assert.deepEqual([told.offline, told.title], [false, "The scheduler does not answer"]); // a box hides what is offline
+  assert.match(toldOf(told).detail, /not known whether this was done/);
+  assert.equal(toldOf(told).advice, null);
+  const refused = new Problem({ status: 409 });
+  assert.equal(ofAction(refused), refused);
 });

@@ -2,7 +2,7 @@
 
 import { useAct } from "../../app/act.js";
 import { del, patch, post } from "../../app/api.js";
-import { html } from "../../app/html.js";
+import { html, useState } from "../../app/html.js";
 import { allows, lacking, lackingFor } from "../../app/role.js";
 import { navigate } from "../../app/router.js";
 import { inert, plural } from "../../app/text.js";
@@ -10,14 +10,16 @@ import { confirm } from "../../parts/dialog.js";
 import { Link } from "../../parts/link.js";
 import { isOver } from "./model.js";
 
-/** The actions of a job's page, each a function, with `busy`, and `error`: what the last one ran into. `refresh` asks for the
- *  job again. */
+/** The actions of a job's page, each a function, with `busy`, and `error`: what the last one ran into. `errorOf(task)` is that
+ *  of a decision about this task. `refresh` asks for the job again. */
 export function useActions(job, refresh) {
   const { act, busy, error } = useAct(refresh);
+  const [decided, setDecided] = useState(null);
   const path = `/api/v1/jobs/${job?.id}`;
   return {
     busy,
     error,
+    errorOf: (task) => (task.id === decided ? error : null),
     /** From the start, from "failed", or from the step of this name. */
     rerun: (from = "start") =>
       act(async () => {
@@ -37,6 +39,7 @@ export function useActions(job, refresh) {
     },
     prioritize: (priority) => act(() => patch("orchestrator", path, { body: { priority } }), `The priority is ${priority}.`),
     decide: (task, approved, body) => {
+      setDecided(task.id);
       const verb = approved ? "approve" : "reject";
       return act(
         () => post("orchestrator", `/api/v1/tasks/${task.id}/${verb}`, { body }),

@@ -13,7 +13,8 @@ export function Approval({ task, actions }) {
   const { message, inputs, timeout } = task.approval;
   const [values, setValues] = useState(() => initialOf(inputs));
   const [comment, setComment] = useState("");
-  const { busy, error } = actions;
+  const { busy } = actions;
+  const error = actions.errorOf(task);
   const told = comment.trim() ? { comment: comment.trim() } : {};
   // Both ask first: a decision is final, and Enter in a field is not one.
   const decide = async (approves, given) => {

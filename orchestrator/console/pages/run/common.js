@@ -1,11 +1,14 @@
 // What the forms of the page Run share: fields of every submission, the submission as text, and sending it.
 import { post } from "../../app/api.js";
+import { pageTitle, useHere } from "../../app/here.js";
 import { html, useState } from "../../app/html.js";
+import { ofAction } from "../../app/problem.js";
 import { lacking } from "../../app/role.js";
 import { navigate } from "../../app/router.js";
 import { session } from "../../app/session.js";
 import { Copy } from "../../parts/copy.js";
 import { ProblemBox } from "../../parts/problem.js";
+import { failed, toast } from "../../parts/toast.js";
 import { Control } from "./controls.js";
 import { errorsOf, PRIORITIES, WHEN_FULL } from "./submission.js";
 import { asCli, asCurl } from "./texts.js";
@@ -32,21 +35,27 @@ export function More({ state, children }) {
   </details>`;
 }
 
-/** Sending a form: `{send, busy, problem}`. `read()` gives `{body, errors}`; a job that was accepted is opened. */
+/** Sending a form: `{send, busy, problem}`. `read()` gives `{body, errors}`; a job that was accepted is opened, unless the form
+ *  was left. */
 export function useSending(state, read, names) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState(null);
+  const here = useHere();
   const send = async (event) => {
     event.preventDefault();
     const { body, errors } = read();
     state.setErrors(errors);
     setProblem(null);
     if (Object.keys(errors).length) return focusFirst(event.currentTarget ?? event.target);
+    const page = pageTitle();
     setBusy(true);
     try {
       const { data } = await post("orchestrator", "/api/v1/jobs", { body });
-      navigate(`/jobs/${data.id}`);
-    } catch (error) {
+      if (here()) navigate(`/jobs/${data.id}`);
+      else toast("The job was submitted");
+    } catch (raised) {
+      const error = ofAction(raised);
+      if (!here()) return failed(page, error);
       const { fields, rest } = errorsOf(error, names);
       state.setErrors(fields);
       setProblem(rest.length || !Object.keys(fields).length ? error : null);

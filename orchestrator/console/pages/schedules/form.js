@@ -8,6 +8,7 @@ import { inert } from "../../app/text.js";
 import { Dialog } from "../../parts/dialog.js";
 import { Field } from "../../parts/form.js";
 import { ProblemBox } from "../../parts/problem.js";
+import { toast } from "../../parts/toast.js";
 import { EMPTY, scheduleBody, UNITS } from "./body.js";
 
 const PRIORITIES = ["low", "normal", "high", "critical"];
@@ -15,9 +16,10 @@ const TYPES = [["shell", "sh"], ["bash", "bash"], ["python", "Python"], ["exec",
 
 /** `<NewSchedule onClose=${close}/>`; opens the page of the schedule that it makes. */
 export function NewSchedule({ onClose }) {
-  const { form, put, set, error, submit, busy, refusal } = useForm(EMPTY, async (filled) => {
+  const { form, put, set, error, submit, busy, refusal } = useForm(EMPTY, async (filled, here) => {
     const { data } = await post("scheduler", "/api/v1/schedule", { body: scheduleBody(filled) });
-    navigate(`/schedules/${data.id}`);
+    if (here()) navigate(`/schedules/${data.id}`);
+    else toast("The schedule is created");
   });
   const bound = { form, set, error };
   return html`<${Dialog} title="New schedule" wide onClose=${onClose}>

@@ -16,6 +16,7 @@ import { ProblemBox } from "../../parts/problem.js";
 import { Status } from "../../parts/status.js";
 import { Table } from "../../parts/table.js";
 import { Time } from "../../parts/time.js";
+import { lasting } from "../../parts/toast.js";
 import { KINDS, stateOf } from "./kinds.js";
 
 const FILTERS = [{ name: "state", label: "State", choices: ["active", "expired", "revoked"] }];
@@ -65,11 +66,14 @@ function columnsOf(kind, revoke) {
 
 function NewSecret({ kind, onClose }) {
   const [made, setMade] = useState(null);
-  const { form, set, submit, busy, error, refusal } = useForm(kind.empty, async (filled) => {
-    setMade((await post(kind.service, kind.path, { body: kind.body(filled, now.peek()) })).data);
+  const { form, set, submit, busy, error, refusal } = useForm(kind.empty, async (filled, here) => {
+    const { data } = await post(kind.service, kind.path, { body: kind.body(filled, now.peek()) });
+    if (here()) setMade(data);
+    else lasting({ text: `${data.name} was created, but the page that shows it once was left. Revoke it, and create another.` });
   });
+  const close = busy ? () => {} : onClose; // what is created now can be shown in this window only
   if (made) return html`<${Made} kind=${kind} made=${made} onClose=${onClose} />`;
-  return html`<${Dialog} title=${`Create ${article(kind.one)}`} onClose=${onClose}>
+  return html`<${Dialog} title=${`Create ${article(kind.one)}`} onClose=${close}>
     <form class="secrets-form" onSubmit=${submit}>
       ${kind.fields.map(({ name, label, help, optional, choices, words, ...attributes }) => html`<${Field} key=${name} label=${label} help=${help} optional=${optional} error=${error(FIELD_OF[name] ?? name)}>
         ${choices
@@ -78,7 +82,7 @@ function NewSecret({ kind, onClose }) {
       <//>`)}
       <${ProblemBox} error=${refusal} />
       <div class="buttons">
-        <button type="button" onClick=${onClose}>Close</button>
+        <button type="button" disabled=${busy} onClick=${close}>Close</button>
         <button type="submit" class="primary" disabled=${busy}>${busy ? "Creating…" : "Create"}</button>
       </div>
     </form>

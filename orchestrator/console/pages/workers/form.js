@@ -3,9 +3,11 @@ import { post } from "../../app/api.js";
 import { useForm } from "../../app/form.js";
 import { html } from "../../app/html.js";
 import { navigate } from "../../app/router.js";
+import { inert } from "../../app/text.js";
 import { Dialog } from "../../parts/dialog.js";
 import { Field } from "../../parts/form.js";
 import { ProblemBox } from "../../parts/problem.js";
+import { toast } from "../../parts/toast.js";
 import { EMPTY, workerBody } from "./body.js";
 
 const FIELDS = [
@@ -20,9 +22,10 @@ const FIELDS = [
 
 /** `<NewWorker onClose=${close}/>`; starts a worker on the worker manager's machine, and opens its page. */
 export function NewWorker({ onClose }) {
-  const { form, set, submit, busy, error, refusal } = useForm(EMPTY, async (filled) => {
+  const { form, set, submit, busy, error, refusal } = useForm(EMPTY, async (filled, here) => {
     const { data } = await post("worker_manager", "/api/v1/workers", { body: workerBody(filled) });
-    navigate(`/workers/${data.id}`);
+    if (here()) navigate(`/workers/${data.id}`);
+    else toast(`The worker ${inert(data.name)} is started`);
   });
   return html`<${Dialog} title="Start a worker" onClose=${onClose}>
     <form class="fleet-form" onSubmit=${submit}>
