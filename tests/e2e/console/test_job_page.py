@@ -142,6 +142,22 @@ async def test_an_open_page_follows_a_job_through_its_approval(console: Page, cl
     await expect(_panel(console)).to_contain_text("v2")
 
 
+async def test_a_refused_input_is_shown_at_its_own_approval(console: Page, client: Client) -> None:
+    inputs = {"version": {"required": True, "pattern": "v[0-9]+"}}
+    steps = [{"name": name, "type": "approval", "inputs": inputs} for name in ("one", "other")]
+    job = await client.submit({"pipeline": {"name": "approved twice", "steps": steps}})
+    await console.goto(f"/console/jobs/{job.id}")
+    one, other = (console.get_by_role("form", name=f"Approval {name}") for name in ("one", "other"))
+
+    await one.get_by_label("version").fill("1")
+    await one.get_by_role("button", name="Approve").click()
+    await console.get_by_role("dialog").get_by_role("button", name="Approve the step").click()
+
+    await expect(one.locator(".field.wrong")).to_contain_text("version")
+    await expect(other.locator(".field.wrong")).to_have_count(0)
+    await client.cancel(job.id)
+
+
 async def test_a_job_that_waits_says_why_and_is_cancelled(console: Page, client: Client) -> None:
     label = unique("gpu")
     job = await client.submit({"command": "true", "name": "waits", "requires": {"needs": label}})
