@@ -1,6 +1,6 @@
 // The page Jobs: filters in the URL, rows that change in place, and actions on many jobs.
 import { get } from "../app/api.js";
-import { html, useEffect, useSignal } from "../app/html.js";
+import { html, useMemo } from "../app/html.js";
 import { useKeys } from "../app/keys.js";
 import { paused, useLive } from "../app/live.js";
 import { allows } from "../app/role.js";
@@ -14,6 +14,7 @@ import { Link } from "../parts/link.js";
 import { ProblemBox } from "../parts/problem.js";
 import { Table } from "../parts/table.js";
 import { Actions } from "./jobs/actions.js";
+import { checkboxes, newChoice } from "./jobs/choice.js";
 import { COLUMNS } from "./jobs/columns.js";
 import { FilterBar } from "./jobs/filter_bar.js";
 import { faultsOf, readFilters, toApi, words } from "./jobs/filters.js";
@@ -28,10 +29,7 @@ export default function Jobs({ query }) {
   const key = JSON.stringify([filters, query.cursor]);
   const page = useLivePage((now) => ({ ...toApi(filters, now), cursor: query.cursor }), key);
   const counts = useLive(({ signal }) => get("orchestrator", "/api/v1/jobs/counts", { signal }), [], { every: 5000 });
-  const selected = useSignal(new Set());
-  useEffect(() => {
-    selected.value = new Set();
-  }, [key]);
+  const choice = useMemo(newChoice, [key]); // each list has its own: what was chosen in another is not chosen here
   useKeys({ f: () => nextFailure(), ".": () => page.renew() }, { f: "Next failure", ".": "Show what is new" });
   const actions = html`${allows("orchestrator POST /api/v1/jobs") && html`<${Link} to="/run" class="button primary">Run<//>`} <${Pause} />`;
   return html`
@@ -41,10 +39,10 @@ export default function Jobs({ query }) {
     <${Live} page=${page} />
     ${!page.rows && !page.error && html`<p class="muted">Loading…</p>`}
     ${page.rows && !faulty && html`
-      <${Table} label="Jobs" columns=${COLUMNS} rows=${page.rows} selected=${selected} onOpen=${({ id }) => navigate(`/jobs/${id}`)}
+      <${Table} label="Jobs" columns=${COLUMNS} rows=${page.rows} selected=${checkboxes(choice, page.rows)} onOpen=${({ id }) => navigate(`/jobs/${id}`)}
         empty=${html`<${Nothing} filters=${filters} />`} />
       <${Pages} query=${query} next=${page.next} />
-      <${Actions} key=${key} ...${{ rows: page.rows, selected, filters, onDone: page.renew }} />
+      <${Actions} key=${key} ...${{ rows: page.rows, current: page.current, choice, filters, onDone: page.renew }} />
     `}
   `;
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { carryOut, fitting, outcome, pinned, question } from "../../../orchestrator/console/pages/jobs/bulk.js";
+import { carryOut, fitting, outcome, pinned, progress, question } from "../../../orchestrator/console/pages/jobs/bulk.js";
+import { ALL, checkboxes, chosenOf, newChoice } from "../../../orchestrator/console/pages/jobs/choice.js";
 import { COLUMNS } from "../../../orchestrator/console/pages/jobs/columns.js";
 import { adding, chips, faultsOf, readFilters, toApi, toQuery, words } from "../../../orchestrator/console/pages/jobs/filters.js";
 import { limitFor, merge, MOST, news, spoken } from "../../../orchestrator/console/pages/jobs/merge.js";
@@ -165,14 +166,14 @@ test("all that match go on from where the last batch ended", async () => {
   });
   assert.deepEqual(sent, [["a", undefined], ["a", "x"], ["a", "y"]]);
   assert.deepEqual(seen, [100, 100, 150]);
-  assert.equal(outcome("cancel", total), "150 jobs cancelled; 1 refused: it has already ended");
+  assert.equal(outcome("cancel", total, { matched: 151, more: false }), "150 jobs cancelled; 1 refused: it has already ended");
 });
 
 test("an action on many can be stopped between two batches", async () => {
   const send = async () => ({ done: 1, cursor: "x", refused: [] });
   const total = await carryOut({ filter: {} }, { send, stopped: () => true });
   assert.deepEqual([total.done, total.stopped], [1, true]);
-  assert.match(outcome("rerun", total), /1 job started again; stopped before the rest/);
+  assert.equal(outcome("rerun", total, { matched: 1234, more: false }), "1 job started again; stopped with 1,233 of 1,234 left");
 });
 
 test("an action on many that fails half-way says what was done", async () => {
@@ -185,7 +186,33 @@ test("an action on many that fails half-way says what was done", async () => {
   };
   const total = await carryOut({ filter: {} }, { send });
   assert.deepEqual([total.done, total.error], [400, wrong]);
-  assert.equal(outcome("delete", total), "400 jobs deleted; then an error came before the rest");
+  assert.equal(outcome("delete", total, { matched: 500, more: false }), "400 jobs deleted; then an error came, with 100 of 500 left");
+  assert.match(outcome("delete", total, { matched: 500, more: true }), /with 100 or more of 500 left/);
+  assert.match(outcome("delete", total, { matched: 400, more: false }), /with some left/); // others came to match meanwhile
+});
+
+test("an answer that cannot be read ends an action on many, too", async () => {
+  const total = await carryOut({ ids: ["1"] }, { send: async () => null });
+  assert.ok(total.error instanceof TypeError);
+});
+
+test("progress tells how many of how many", () => {
+  assert.equal(progress("cancel", { done: 90, refused: 10 }, { matched: 1500, more: false }), "Cancel: 100 of 1,500 jobs…");
+  assert.equal(progress("delete", { done: 1, refused: 0 }, { matched: 10_000, more: true }), "Delete: 1 of 10,000 or more jobs…");
+});
+
+test("with all that match each row is checked, and a change of a checkbox leaves what the checkboxes show", () => {
+  const [choice, rows] = [newChoice(), [row("1"), row("2"), row("3")]];
+  const boxes = () => checkboxes(choice, rows);
+  assert.deepEqual(chosenOf(choice, rows), []);
+  choice.value = ALL;
+  assert.deepEqual([...boxes().value], ["1", "2", "3"]);
+  assert.deepEqual(chosenOf(choice, [...rows, row("4")]).map(({ id }) => id), ["1", "2", "3", "4"]);
+  boxes().value = new Set([...boxes().value].filter((id) => id !== "2"));
+  assert.deepEqual(chosenOf(choice, rows).map(({ id }) => id), ["1", "3"]);
+  boxes().value = new Set();
+  boxes().value = new Set(["1"]);
+  assert.deepEqual(chosenOf(choice, rows).map(({ id }) => id), ["1"]);
 });
 
 test("a long name is clipped, with the whole in its title", () => {

@@ -36,7 +36,7 @@ export function pinned(filters, now) {
 /** The question before an action: `{title, text, action}`. `more`: there may be more than `matched`. */
 export function question(action, matched, more) {
   const { verb, text, danger } = ACTIONS[action];
-  const what = `${matched.toLocaleString("en")}${more ? " or more" : ""} ${matched === 1 && !more ? "job" : "jobs"}`;
+  const what = `${written(matched)}${more ? " or more" : ""} ${matched === 1 && !more ? "job" : "jobs"}`;
   return { title: `${verb} ${what}?`, text, action: `${verb} ${what}`, danger: Boolean(danger) };
 }
 
@@ -47,17 +47,16 @@ export function question(action, matched, more) {
 export async function carryOut(chosen, { send, onProgress, stopped = () => false }) {
   const total = { done: 0, refused: 0, why: null, stopped: false, error: null };
   for (let body = first(chosen); body; ) {
-    let answer;
     try {
-      answer = await send(body);
+      const answer = await send(body);
+      total.done += answer.done;
+      total.refused += answer.refused.length;
+      total.why ??= answer.refused[0]?.detail ?? null;
+      body = after(chosen, body, answer);
     } catch (error) {
       return { ...total, error };
     }
-    total.done += answer.done;
-    total.refused += answer.refused.length;
-    total.why ??= answer.refused[0]?.detail ?? null;
     onProgress?.({ ...total });
-    body = after(chosen, body, answer);
     if (body && stopped()) return { ...total, stopped: true };
   }
   return total;
@@ -75,12 +74,22 @@ function after({ ids }, body, { cursor }) {
   return next < ids.length ? { ids: ids.slice(next, next + BATCH) } : null;
 }
 
-/** What was done, in words. */
-export function outcome(action, { done, refused, why, stopped, error }) {
+/** How far an action is, in words. `counted`: how many jobs it is about, `{matched, more}`. */
+export function progress(action, { done, refused }, { matched, more }) {
+  return `${ACTIONS[action].verb}: ${written(done + refused)} of ${written(matched)}${more ? " or more" : ""} jobs…`;
+}
+
+/** What was done and what is left, in words. */
+export function outcome(action, { done, refused, why, stopped, error }, { matched, more }) {
   const { done: word } = ACTIONS[action];
-  const parts = [`${done.toLocaleString("en")} ${done === 1 ? "job" : "jobs"} ${word}`];
-  if (refused) parts.push(`${refused.toLocaleString("en")} refused: ${why}`);
-  if (stopped) parts.push("stopped before the rest");
-  if (error) parts.push("then an error came before the rest");
+  const left = matched - done - refused;
+  const rest = left > 0 ? `${written(left)}${more ? " or more" : ""} of ${written(matched)} left` : "some left";
+  const parts = [`${written(done)} ${done === 1 ? "job" : "jobs"} ${word}`];
+  if (refused) parts.push(`${written(refused)} refused: ${why}`);
+  if (stopped) parts.push(`stopped with ${rest}`);
+  if (error) parts.push(`then an error came, with ${rest}`);
   return parts.join("; ");
 }
+
+/** A number as questions and answers write it. */
+const written = (number) => number.toLocaleString("en");

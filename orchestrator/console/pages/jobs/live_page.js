@@ -8,8 +8,9 @@ import { limitFor, merge, MOST } from "./merge.js";
 const PAGE = 50;
 const NOTHING = { key: null, rows: null, fresh: 0, gone: 0, next: null, capped: false };
 
-/** `query(now)` is the list's query at a time, and `key` changes with it. Returns `{rows, fresh, gone, capped, next,
- *  error, stale, refresh, renew}`: `renew` shows the list as it is now. */
+/** `query(now)` is the list's query at a time, and `key` changes with it. Returns `{rows, current, fresh, gone, capped,
+ *  next, error, stale, refresh, renew}`: `renew` shows the list as it is now, and `current` is false while the rows are still
+ *  those of another key. */
 export function useLivePage(query, key) {
   const shown = useRef(NOTHING);
   const load = async ({ signal }) => {
@@ -30,5 +31,5 @@ export function useLivePage(query, key) {
     live.refresh();
   };
   const { rows, fresh, gone, next, capped } = live.data ?? NOTHING;
-  return { rows, fresh, gone, next, capped, error: live.error, stale: live.stale, refresh: live.refresh, renew };
+  return { rows, current: live.data?.key === key, fresh, gone, next, capped, error: live.error, stale: live.stale, refresh: live.refresh, renew };
 }
