@@ -4,6 +4,13 @@ Both run at the same time, and take the same work in turns, so that a noisy mach
 of the same kind differ by some percent for as long as they run, so several pairs are started, one after the other.
 Compared are the rate, and the CPU time of all parts for one job, which depends less on other processes. Printed is the
 median of the pairs' ratios (on : off) with its 95 % confidence interval.
+
+It exits with 1 if jobs in batches cost more than the limit (`--limit`, 3 %): if the median of the ratios of CPU time is
+above it, or if the rate is certainly lower by more than that, which is when its whole interval is.
+
+The services write no log lines meanwhile (HODEI_LOG_LEVEL=error). A line has the same fields in both modes: it adds as
+much to both sides and so brings the ratio nearer to 1. Without lines, the ratio is that of the access check and the
+audit log against the least that a job can cost.
 """
 
 from __future__ import annotations
@@ -28,6 +35,9 @@ Work = tuple[int, Callable[[Client], Awaitable[float]]]
 """The number of jobs, and what submits them and returns how many a second there were."""
 MODES: Final = ("off", "on")
 CERTAIN: Final = 0.95
+LIMIT: Final = 3.0
+"""The most percent that jobs in batches may cost."""
+BATCHES: Final = "jobs in batches"
 
 
 @dataclass
@@ -54,7 +64,7 @@ async def measure(pairs: int, rounds: int, posts: int, jobs: int) -> dict[str, M
     """Raises NotStarted."""
     works: dict[str, Work] = {
         f"{posts} single POSTs, 8 at a time": (posts, lambda client: single_posts(client, posts, 8)),
-        f"{jobs} jobs in batches": (jobs, lambda client: throughput(client, jobs)),
+        f"{jobs} {BATCHES}": (jobs, lambda client: throughput(client, jobs)),
     }
     found = {name: Measured() for name in works}
     for number in range(pairs):
@@ -102,8 +112,19 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[cut - 1], ordered[number - cut]
 
 
+def ratios_of(pairs: Sequence[tuple[float, float]]) -> list[float]:
+    return [on / off for on, off in pairs]
+
+
+def costs_more(measured: Measured, limit: float) -> bool:
+    """Whether work costs more than `limit` percent with access on: in CPU time, or certainly in jobs a second."""
+    share = limit / 100
+    _, fastest = interval(ratios_of(measured.rates))
+    return statistics.median(ratios_of(measured.cpu)) > 1 + share or fastest < 1 - share
+
+
 def line(what: str, pairs: Sequence[tuple[float, float]], unit: str) -> str:
-    ratios = [on / off for on, off in pairs]
+    ratios = ratios_of(pairs)
     low, high = interval(ratios)
     on, off = (statistics.median(values) for values in zip(*pairs, strict=True))
     return (
@@ -119,6 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=10, help="rounds of each pair (default: 10)")
     parser.add_argument("--posts", type=int, default=300, help="single submissions in a round (default: 300)")
     parser.add_argument("--jobs", type=int, default=1000, help="jobs of a round's batches (default: 1000)")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT, help=f"percent that {BATCHES} may cost at most (default: {LIMIT:g})"
+    )
     given = parser.parse_args(arguments)
     if given.pairs < 6:
         parser.error("--pairs: fewer than 6 do not give an interval")
@@ -127,11 +151,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotStarted as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    failed = False
     for name, measured in found.items():
         print(name)
         print(line("per second", measured.rates, "/s"))
         print(line("CPU for a job", measured.cpu, "µs"))
-    return 0
+        if name.endswith(BATCHES) and costs_more(measured, given.limit):
+            print(f"  MORE than the {given.limit:g} % that {BATCHES} may cost")
+            failed = True
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
