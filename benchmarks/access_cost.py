@@ -7,10 +7,6 @@ median of the pairs' ratios (on : off) with its 95 % confidence interval.
 
 It exits with 1 if jobs in batches cost more than the limit (`--limit`, 3 %): if the median of the ratios of CPU time is
 above it, or if the rate is certainly lower by more than that, which is when its whole interval is.
-
-The services write no log lines meanwhile (HODEI_LOG_LEVEL=error). A line has the same fields in both modes: it adds as
-much to both sides and so brings the ratio nearer to 1. Without lines, the ratio is that of the access check and the
-audit log against the least that a job can cost.
 """
 
 from __future__ import annotations
@@ -51,7 +47,7 @@ class Measured:
 
 async def client_of(mode: str, stack: AsyncExitStack) -> Client:
     """Start a platform with access on or off. Raises NotStarted."""
-    started = await stack.enter_async_context(running_platform(HODEI_AUTH=mode, HODEI_LOG_LEVEL="error"))
+    started = await stack.enter_async_context(running_platform(HODEI_AUTH=mode))
     urls = started.platform.urls
     file = Path(started.platform.settings.data_dir) / "token"
     token = file.read_text(encoding="ascii").strip() if mode == "on" else None
