@@ -66,7 +66,7 @@ class AuditStore:
         return found
 
     async def _page(self, query: AuditQuery, before: str | None, limit: int) -> Page:
-        changed = query.outcome is AuditOutcome.CHANGED
+        changed, post = query.outcome is AuditOutcome.CHANGED, query.method == "POST"
         by, request = query.by, query.request_id
         entity = None if query.entity_id is None else query.entity_id.lower()
         values = {
@@ -81,10 +81,11 @@ class AuditStore:
             "token_id": by if by is not None and is_id(by) else None,
             "token_name": None if by is None or is_id(by) else by,
             "address": query.address,
-            "method": query.method,
+            "method": None if post else query.method,
+            "post": True if post else None,
             "route": query.route,
             "request_id": request,
             "limit": limit + 1,
         }
         sql, arguments = narrowed_by(self._sql["list_audit"], values)
-        return Page.of(await self._database.fetch(sql, *arguments), limit)
+        return Page.of(await self._database.fetch_planned(sql, *arguments), limit)

@@ -18,7 +18,8 @@ select :refusals.values from unnest(:refusals.arrays) as new (:refusals.columns)
 on conflict (id) do nothing
 
 -- name: list_audit
--- A page of the audit log as JSON, newest first. The index of refusals leaves out what changed something.
+-- A page of the audit log as JSON, newest first. The index of refusals leaves out what changed something, the one by method
+-- each POST.
 select
     a.id::text as id,
     json_build_object(
@@ -50,7 +51,8 @@ where true
     and a.token_id = :token_id::uuid -- if given
     and a.token_name = :token_name::text -- if given
     and a.address = :address::text::inet -- if given
-    and a.method = :method::text -- if given
+    and a.method = :method::text and a.method <> 'POST' -- if given
+    and :post::boolean and a.method = 'POST' -- if given
     and a.route = :route::text -- if given
     and coalesce(a.request_text, replace(a.request::text, '-', '')) = :request_id::text -- if given
 order by a.id desc
