@@ -159,4 +159,4 @@ class ExecutionStore:
             "limit": query.limit + 1,
         }
         sql, arguments = narrowed_by(self._sql["list_executions"], values)
-        return Page.of(await self._database.fetch(sql, *arguments), query.limit)
+        return Page.of(await self._database.fetch_planned(sql, *arguments), query.limit)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from schemas.rest.executions import ExecutionQuery
 from shared.postgres import Database, Described, Transaction, migrate, narrowed_by, queries, with_rows
 from worker_manager.store import tables
+from worker_manager.store.executions import ExecutionStore
 
 FILL = """
 insert into executions (id, task_id, job_id, worker_id, worker_name, incarnation, attempt, status, rank, reason,
@@ -127,6 +129,17 @@ async def test_no_hot_query_reads_the_whole_table(
     assert "Seq Scan on executions" not in chosen
     few = ("claim_unheard", "recall_executions")  # its few pending ones
     assert "Sort" not in chosen or name in few or index in ("executions_by_creation", "executions_by_labels")
+
+
+async def test_each_list_is_planned_for_its_values(filled: Database) -> None:
+    """PostgreSQL would choose one plan for all workers after five lists: for one that ran little, all rows are read."""
+    store = ExecutionStore(filled)
+    for _ in range(10):
+        await store.list(ExecutionQuery(worker_id=ID), None)
+
+    rows = await filled.fetch("select generic_plans, custom_plans, statement from pg_prepared_statements")
+    [(generic, custom)] = [(row[0], row[1]) for row in rows if "execution_json(executions) as body" in row[2]]
+    assert (generic, custom) == (0, 10)
 
 
 async def test_every_query_is_valid_sql(filled: Database) -> None:
