@@ -73,7 +73,7 @@ class JobStore:
         self._database = database
         self._sql = load_queries("orchestrator")
         self._insert = with_rows(self._sql["insert_jobs"], jobs=NEW_JOBS, tasks=NEW_TASKS, timeline=TIMELINE)
-        self._count_listed = with_rows(self._sql["count_listed_jobs"], jobs=_Within(self._sql["list_jobs"]))
+        self._count_listed = with_rows(self._sql["count_listed_jobs"], jobs=_Within(_unordered(self._sql["list_jobs"])))
         self._get = with_rows(self._sql["get_job"], rules=RULES)
         self._tasks_to_rerun = with_rows(self._sql["get_tasks_to_rerun"], rules=RULES)
 
@@ -264,6 +264,11 @@ class JobStore:
             concurrency=None if job["concurrency"] is None else ConcurrencySpec.model_validate(job["concurrency"]),
             tasks=[_former_task(row) for row in rows],
         )
+
+
+def _unordered(query: str) -> str:
+    """The query without its order: for a count, it would only cost a sort, or a slower scan."""
+    return "\n".join(line for line in query.splitlines() if not line.startswith("order by"))
 
 
 def _selected(body: str) -> Selected:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +15,7 @@ from orchestrator.domain.executions import ExecutionRow
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.state import JobState, TaskState
 from orchestrator.store import tables
+from orchestrator.store.jobs import JobStore
 from orchestrator.store.rules import RULES
 from schemas.states import ExecutionStatus, TaskStatus
 from shared.ids import new_id
@@ -294,3 +296,26 @@ async def test_a_task_that_changes_its_status_changes_in_place(database: Databas
     changed = {column.name for column in tables.TASKS.columns if not column.key}
     for definition in of_tasks:
         assert not changed & set(re.findall(r"\w+", definition.split("(", 1)[1])), definition
+
+
+async def test_it_is_known_how_many_jobs_a_token_submitted(database: Database) -> None:
+    """Otherwise all jobs of a token are read for the few of them that are open."""
+    await database.execute("""update jobs set created_by = '{"id": "1", "name": "ci"}', cancelled_by = created_by""")
+    await database.execute("analyze jobs")
+    for column, key, value, jobs in (
+        ("created_by", "name", "ci", 20_000),
+        ("created_by", "id", "1", 20_000),
+        ("cancelled_by", "name", "token-7", 50),
+        ("cancelled_by", "id", str(UUID(int=7)), 50),
+    ):
+        rows = await database.fetch(f"explain select from jobs where {column} ->> '{key}' = $1", value)
+        [estimate] = re.findall(r"rows=(\d+)", rows[0][0])
+        assert int(estimate) == pytest.approx(jobs, rel=0.3), (column, key)
+
+
+async def test_a_count_is_not_sorted(database: Database) -> None:
+    listed = _list(statuses=["succeeded", "failed"], labels={"team": "web"})
+    query, arguments = narrowed_by(JobStore(database)._count_listed, listed)
+    plan = "\n".join(row[0] for row in await database.fetch(f"explain {query}", *arguments))
+    assert "jobs_labels" in plan
+    assert "Sort" not in plan
