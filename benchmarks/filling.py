@@ -61,16 +61,32 @@ async def original(client: Client, connection: asyncpg.Connection[Any], wanted: 
     while not await connection.fetchval(recorded, execution.id):
         pass  # each round waits for the server
     for table in TABLES:
-        columns[table] = await connection.fetchval(_COLUMNS, table)
         key = "id" if table == "orchestrator.jobs" else "job_id"
-        written: list[bytes] = []
-
-        async def keep(data: bytes, written: list[bytes] = written) -> None:
-            written.append(data)
-
-        await connection.copy_from_query(f"select {columns[table]} from {table} where {key} = '{job.id}'", output=keep)
-        lines[table] = b"".join(written)
+        columns[table], lines[table] = await rows_of(connection, table, key, job.id)
     return Original(job.id, task.id, execution.id, columns, lines)
+
+
+async def rows_of(connection: asyncpg.Connection[Any], table: str, key: str, id: str) -> tuple[str, bytes]:
+    """The columns of a table that an insert may name, and the rows with this key, as COPY writes them."""
+    columns = await connection.fetchval(_COLUMNS, table)
+    written: list[bytes] = []
+
+    async def keep(data: bytes) -> None:
+        written.append(data)
+
+    await connection.copy_from_query(f"select {columns} from {table} where {key} = '{id}'", output=keep)
+    return columns, b"".join(written)
+
+
+async def write_rows(connection: asyncpg.Connection[Any], table: str, columns: str, rows: Iterator[bytes]) -> None:
+    """Insert rows as COPY writes them."""
+    schema, name = table.split(".")
+    await connection.copy_to_table(
+        name,
+        schema_name=schema,
+        columns=[column.strip('"') for column in columns.split(", ")],
+        source=_pieces(rows),
+    )
 
 
 async def fill(
@@ -83,12 +99,7 @@ async def fill(
     for start in range(0, count, CHUNK):
         numbers = range(start, min(start + CHUNK, count))
         for table in TABLES:
-            await connection.copy_to_table(
-                table.split(".")[1],
-                schema_name=table.split(".")[0],
-                columns=[column.strip('"') for column in one.columns[table].split(", ")],
-                source=_pieces(_lines(one, table, numbers, first, step)),
-            )
+            await write_rows(connection, table, one.columns[table], _lines(one, table, numbers, first, step))
     for table in TABLES:
         await connection.execute(f"vacuum analyze {table}")
     await connection.execute("checkpoint")
@@ -101,14 +112,14 @@ def _lines(one: Original, table: str, numbers: range, first: datetime, step: tim
         made = first + number * step
         line = text
         for kind, id in (("a", one.job_id), ("b", one.task_id), ("c", one.execution_id)):
-            line = line.replace(id.encode(), _id(made, kind, number).encode())
+            line = line.replace(id.encode(), id_at(made, kind, number).encode())
         second = made.strftime("%Y-%m-%d %H:%M:%S").encode()
         for earlier in seconds:
             line = line.replace(earlier, second)
         yield line
 
 
-def _id(made: datetime, kind: str, number: int) -> str:
+def id_at(made: datetime, kind: str, number: int) -> str:
     """A UUIDv7 of that time; `kind` is a hexadecimal digit that keeps the ids of different things apart."""
     milliseconds = f"{int(made.timestamp() * 1000):012x}"
     return f"{milliseconds[:8]}-{milliseconds[8:]}-7{kind}00-8000-{number:012x}"

@@ -1,17 +1,22 @@
-"""Times every list and number that the console asks for, with a long history: `python -m benchmarks.lists`.
+"""Times the calls of all pages of the console, with a long history: `python -m benchmarks.lists`.
 
-A platform is filled with 1,000,000 finished jobs: most succeeded, some failed, and some are runs of a pipeline with
-parameters and labels. Then each call is made several times. It exits with 1 if one takes 100 ms or more.
+A platform with access on is filled with 1,000,000 finished jobs, of which most succeeded, some failed, and some are
+runs of a pipeline with parameters and labels; with their executions, all but a few on one worker; with as many entries
+in the audit log; with 10,000 tasks that wait; and with 1,000 workers, schedules (with 100 firings each), pipelines and
+tokens. Then each call (`benchmarks.console_calls`) is made several times, one after the other. It exits with 1 if one
+takes 100 ms or more.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -19,7 +24,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.console_calls import Call, Shown, calls
 from benchmarks.filling import Original, fill, original
+from benchmarks.filling_pages import fill_pages
 from benchmarks.running import NotStarted, running_platform
 from hodei.client import Client
 from schemas.rest.jobs import JobCreate
@@ -48,74 +55,46 @@ async def kinds(client: Client, connection: asyncpg.Connection[Any]) -> tuple[li
     return [(await original(client, connection, job), share) for job, share in wanted], pipeline
 
 
-def calls(pipeline: str, job: str) -> dict[str, str]:
-    """The calls by what they show. Some match many jobs, some few, some none."""
-    now = datetime.now(UTC)
-    hour, day, month = (
-        (now - timedelta(**ago)).strftime("%Y-%m-%dT%H:%M:%SZ") for ago in ({"hours": 1}, {"days": 1}, {"days": 30})
-    )
-    jobs = {
-        "all": "",
-        "failed": "status=failed",
-        "failed or cancelled": "status=failed,cancelled",
-        "succeeded or running": "status=succeeded,running",
-        "running, of which there are none": "status=running",
-        "with a name": "name=true",
-        "whose names begin": "name=nightly*",
-        "whose names begin, many": "name=t*",
-        "whose names begin, none": "name=zzz*",
-        "of a pipeline, by name": "pipeline=deploy",
-        "of a pipeline, failed": f"pipeline={pipeline}&status=failed",
-        "with a label": "label=team=web",
-        "with a parameter": "parameter=env=prod",
-        "with a parameter, none": "parameter=env=test",
-        "created in the last hour": f"created_after={hour}",
-        "created a month ago": f"created_before={month}",
-        "ended in the last day, failed": f"status=failed&finished_after={day}",
-        "ended a month ago": f"finished_before={month}",
-        "with a short id": f"short_id={job[-8:]}",
-        "submitted by a token, none": "created_by=ana",
-    }
-    return {
-        **{f"100 jobs {what}": f"/api/v1/jobs?limit=100&{query}".rstrip("&") for what, query in jobs.items()},
-        "jobs by status": "/api/v1/jobs/counts",
-        "throughput of a day": "/api/v1/jobs/throughput",
-        "throughput of a month": f"/api/v1/jobs/throughput?since={month}&step=3600",
-        "the runs of a pipeline": f"/api/v1/pipelines/{pipeline}/statistics",
-        "pipelines": "/api/v1/pipelines?name=dep*",
-        "a job": f"/api/v1/jobs/{job}",
-        "its timeline": f"/api/v1/jobs/{job}/events",
-        "approvals": "/api/v1/approvals",
-    }
-
-
-async def measure(client: Client, wanted: dict[str, str], rounds: int) -> tuple[Table, int]:
+async def measure(client: Client, wanted: Sequence[Call], rounds: int) -> tuple[Table, int]:
     """A table of the calls, and how many were too slow."""
     table = Table(title="Milliseconds", title_justify="left", box=None)
-    for column in ("call", "median", "longest"):
-        table.add_column(column, justify="left" if column == "call" else "right")
-    times: dict[str, list[float]] = {what: [] for what in wanted}
+    for column in ("page", "call", "median", "longest"):
+        table.add_column(column, justify="left" if column in ("page", "call") else "right")
+    times: list[list[float]] = [[] for _ in wanted]
     for _ in range(rounds):
-        for what, path in wanted.items():
-            start = time.perf_counter()
-            await client.orchestrator.request("GET", path)
-            times[what].append(time.perf_counter() - start)
-    slow = 0
-    for what, seconds in times.items():
+        for call, seconds in zip(wanted, times, strict=True):
+            seconds.append(await timed(client, call))
+    slow, page = 0, ""
+    for call, seconds in zip(wanted, times, strict=True):
         median = statistics.median(seconds)
         slow += median >= LIMIT
-        table.add_row(what, f"{median * 1e3:.1f}", f"{max(seconds) * 1e3:.1f}")
+        style = "bold red" if median >= LIMIT else None
+        title = call.page if call.page != page else ""
+        table.add_row(title, call.what, f"{median * 1e3:.1f}", f"{max(seconds) * 1e3:.1f}", style=style)
+        page = call.page
     return table, slow
+
+
+async def timed(client: Client, call: Call) -> float:
+    """Seconds of a call."""
+    service = client.service(call.service.replace("_", "-"))
+    body = None if call.body is None else json.dumps(call.body).encode()
+    start = time.perf_counter()
+    await service.request("GET" if body is None else "POST", call.path, body=body)
+    return time.perf_counter() - start
 
 
 async def run(*, jobs: int, rounds: int) -> int:
     console = Console(width=120)
     try:
         async with AsyncExitStack() as stack:
-            started = await stack.enter_async_context(running_platform(HODEI_RETENTION_JOBS_MAX="unlimited"))
+            started = await stack.enter_async_context(
+                running_platform(HODEI_AUTH="on", HODEI_RETENTION_JOBS_MAX="unlimited")
+            )
             urls = started.platform.urls
+            token = (Path(started.platform.settings.data_dir) / "token").read_text(encoding="ascii").strip()
             client = await stack.enter_async_context(
-                Client(urls["orchestrator"], urls["scheduler"], urls["worker_manager"])
+                Client(urls["orchestrator"], urls["scheduler"], urls["worker_manager"], token=token)
             )
             connection = await asyncpg.connect(started.platform.database_url)
             stack.push_async_callback(connection.close)
@@ -123,9 +102,12 @@ async def run(*, jobs: int, rounds: int) -> int:
             originals, pipeline = await kinds(client, connection)
             for one, share in originals:
                 await fill(connection, one, int(jobs * share), oldest=OLDEST, newest=NEWEST)
+            filled = await fill_pages(client, connection, calls=jobs, waiting=min(jobs, 10_000))
             console.print(f"{jobs:,} finished jobs filled in {time.perf_counter() - start:.0f} s")
-            table, slow = await measure(client, calls(pipeline, originals[0][0].job_id), rounds)
+            shown = Shown(filled, pipeline, originals[0][0].job_id, (await client.whoami()).name or "")
+            table, slow = await measure(client, calls(shown), rounds)
             console.print(table)
+            console.print(f"{slow} of them took {LIMIT * 1e3:.0f} ms or more")
     except NotStarted as error:
         return error.exit_code
     return 1 if slow else 0
