@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -138,7 +139,8 @@ class Stack:
     def signal(self, service: str, number: signal.Signals) -> None:
         """To every process of a service, from outside. (`docker kill` would count as stopping it on purpose.)"""
         for pid in self.pids(service):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # a health check's process, which has ended meanwhile
+                os.kill(pid, number)
 
     def kill(self, container: str) -> None:
         """SIGKILL its first process, and with it all of it."""
