@@ -6,6 +6,7 @@ they have. The packed entries of a copy's timeline name the other ids of the ori
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -58,8 +59,9 @@ async def original(client: Client, connection: asyncpg.Connection[Any], wanted: 
     [execution] = task.executions
     columns, lines = {}, {}
     recorded = "select rank = 2 from worker_manager.executions where id = $1"
-    while not await connection.fetchval(recorded, execution.id):
-        pass  # each round waits for the server
+    async with asyncio.timeout(30):
+        while not await connection.fetchval(recorded, execution.id):
+            pass  # each round waits for the server
     for table in TABLES:
         key = "id" if table == "orchestrator.jobs" else "job_id"
         columns[table], lines[table] = await rows_of(connection, table, key, job.id)
