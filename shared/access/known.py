@@ -19,6 +19,12 @@ class _Known:
     principal: Principal
     used_at: float | None = None
 
+    def note_use(self) -> None:
+        """A token that has expired is refused, which is not a use."""
+        moment, expires_at = time.time(), self.principal.expires_at
+        if expires_at is None or expires_at.timestamp() > moment:
+            self.used_at = moment
+
 
 class KnownTokens:
     """Not thread-safe; everything runs on one event loop."""
@@ -33,15 +39,15 @@ class KnownTokens:
         return len(self._by_digest)
 
     def find(self, text: str) -> Principal | None:
-        """The principal of a token's text, and note that it is in use. None for an unknown or revoked token. Its
-        `expires_at` is for the caller to check."""
+        """The principal of a token's text, and note that it is in use unless it has expired. None for an unknown or
+        revoked token. Its `expires_at` is for the caller to check."""
         digest = hash_of(text)
         known = self._by_digest.get(digest)
         # The time of a lookup depends on the digest, which an attacker cannot choose; equality still takes as long
         # for a near miss as for a far one.
         if known is None or not compare_digest(known.digest, digest):
             return None
-        known.used_at = time.time()
+        known.note_use()
         return known.principal
 
     def of_id(self, token_id: str) -> Principal | None:
@@ -49,7 +55,7 @@ class KnownTokens:
         known = self._by_id.get(token_id)
         if known is None:
             return None
-        known.used_at = time.time()
+        known.note_use()
         return known.principal
 
     def put(self, digest: bytes, principal: Principal) -> None:

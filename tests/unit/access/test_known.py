@@ -1,7 +1,7 @@
 """The tokens in memory: found by their text, forgotten at once, and noted when used."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from schemas.access import Role, hash_of, token_of
 from shared.access import Principal
@@ -10,8 +10,8 @@ from shared.access.known import KnownTokens
 ONE, TWO = token_of(b"1" * 32), token_of(b"2" * 32)
 
 
-def principal(name: str, role: Role = Role.VIEWER) -> Principal:
-    return Principal(f"id-{name}", name, role, datetime.now(UTC))
+def principal(name: str, role: Role = Role.VIEWER, *, expires_in: float = 3600) -> Principal:
+    return Principal(f"id-{name}", name, role, datetime.now(UTC) + timedelta(seconds=expires_in))
 
 
 def test_a_token_is_found_by_its_whole_text() -> None:
@@ -56,6 +56,14 @@ def test_a_use_is_noted_and_outlives_a_new_list() -> None:
     assert used.keys() == {"id-one"}
     assert began <= used["id-one"] <= time.time()
     assert known.used_since(time.time() + 1) == {}
+
+
+def test_a_request_with_an_expired_token_is_not_a_use() -> None:
+    known = KnownTokens()
+    known.put(hash_of(ONE), principal("one", expires_in=-1))
+    assert known.find(ONE) is not None
+    assert known.of_id("id-one") is not None
+    assert known.used_since(0) == {}
 
 
 def test_a_token_that_was_never_used_has_no_time_of_use() -> None:
