@@ -730,7 +730,7 @@ async def test_a_job_of_an_archived_pipeline_is_refused_to_schedules_and_executi
 
 @asynccontextmanager
 async def stream(house: House, path: str, **headers: str) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
-    """Server-sent events as dictionaries of their fields."""
+    """Server-sent events as dictionaries of their fields; like a browser's, without those that have no data."""
 
     async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, str]]:
         event: dict[str, str] = {}
@@ -739,7 +739,8 @@ async def stream(house: House, path: str, **headers: str) -> AsyncIterator[Async
             if line.startswith(":"):
                 continue
             if not line and event:
-                yield event
+                if "data" in event:
+                    yield event
                 event = {}
             elif line:
                 name, _, value = line.partition(": ")

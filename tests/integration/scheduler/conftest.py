@@ -32,11 +32,12 @@ DEADLINE = 10.0
 
 
 class Ears:
-    """Everything that is said on the bus, kept, and waited for by type."""
+    """Everything that is said on the bus, kept once by its id, and waited for by type."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.heard: list[EventData] = []
+        self._ids: set[str] = set()
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
@@ -59,7 +60,10 @@ class Ears:
                 await self._changed.wait()
 
     async def _hear(self, subject: str, payload: bytes, _reply: str) -> None:
-        self.heard += [event.data for event in decode_batch(self._bus.catalogue.event_type(subject), payload)]
+        for event in decode_batch(self._bus.catalogue.event_type(subject), payload):
+            if event.id not in self._ids:  # an event comes at least once
+                self._ids.add(event.id)
+                self.heard.append(event.data)
         self._changed.set()
 
 
@@ -169,8 +173,12 @@ class House:
         return agent
 
     async def until_heard(self, agent: Agent) -> None:
-        await agent.beat()
-        await self.ears.wait(WorkerRegistered, where=lambda event: event.worker_id == agent.id)
+        """Send heartbeats until the scheduler has heard one: a heartbeat comes at most once."""
+        heard = asyncio.ensure_future(self.ears.wait(WorkerRegistered, where=lambda event: event.worker_id == agent.id))
+        while not heard.done():
+            await agent.beat()
+            await asyncio.wait({heard}, timeout=1.0)
+        heard.result()
 
     async def get(self, path: str, status: int = 200) -> object:
         async with self.http.get(self.url + path) as answer:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
+import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from hodei.cli import app
 from schemas import permissions
 from schemas.access import Actor
 from schemas.enrolment import JoinTokenText, Refusal, Renew
@@ -31,8 +30,6 @@ from worker_manager.bootstrap import FirstJoinTokens, read
 from worker_manager.registrar import Registrar
 
 ANA = Actor(id="01a22592-5daa-71c2-9b8b-aa9dd6aa970b", name="ana")
-
-LOG_LINE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} \[")
 
 
 @pytest.fixture
@@ -323,13 +320,14 @@ def test_a_file_of_join_tokens_that_is_not_one_is_one_line(tmp_path: Path) -> No
 
 async def command(manager: Running, *arguments: str, expect: int = 0) -> tuple[str, str]:
     """Run `hodei` against this worker manager. Returns what it prints on standard output and on standard error."""
-    done = await asyncio.to_thread(
-        CliRunner(env={"HODEI_WORKER_MANAGER_URL": manager.url, "COLUMNS": "200"}).invoke, app, list(arguments)
-    )
-    assert done.exit_code == expect, done.output
-    # The worker manager is in this process, and its log on the same standard output.
-    lines = done.stdout.splitlines(keepends=True)
-    return "".join(line for line in lines if not LOG_LINE.match(line)), done.stderr
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hodei", *arguments,
+        env=os.environ | {"HODEI_WORKER_MANAGER_URL": manager.url, "COLUMNS": "200"},
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, told = [text.decode() for text in await process.communicate()]
+    assert process.returncode == expect, out + told
+    return out, told
 
 
 async def test_the_command_line_hands_a_join_token_on_and_revokes(issuing: Running, tmp_path: Path) -> None:
