@@ -38,7 +38,7 @@ from schemas.refusals import RefusalReason
 from schemas.states import JOB
 from shared.bus import Foreign, ForeignKind
 from shared.clock import now
-from shared.errors import Conflict, FieldError, Invalid, NotFound, Overloaded
+from shared.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, Overloaded
 from shared.held_reports import HeldReports
 from shared.outbox import Outbox, OutboxTransaction
 from shared.telemetry import Metrics, SpanKind, Tracing
@@ -146,7 +146,7 @@ class Requests:
         async with self._outbox.transaction() as tx:
             try:
                 await self._submission.of_target(tx, asked.target)
-            except (NotFound, Conflict, Invalid) as error:
+            except (NotFound, Forbidden, Conflict, Invalid) as error:
                 tx.emit(_refused(asked.schedule_id, error))
             else:
                 tx.emit(ScheduleConfirmed(schedule_id=asked.schedule_id))
@@ -161,7 +161,7 @@ class Requests:
             wanted = await self._submission.of_target(tx, fired.target, job_id=fired.job_id)
             wanted = replace(wanted, schedule_id=fired.schedule_id, created_by=fired.created_by)
             new = await self._reception.begin_missing(tx, wanted)
-        except (NotFound, Conflict, Invalid, Overloaded) as error:
+        except (NotFound, Forbidden, Conflict, Invalid, Overloaded) as error:
             made = await self._jobs.exists(tx, fired.job_id) or await self._firings.was_deleted(tx, fired.job_id)
             if made:  # by an earlier delivery, when that was still possible
                 tx.emit(ScheduleConfirmed(schedule_id=fired.schedule_id, job_id=fired.job_id))
@@ -193,7 +193,7 @@ class Requests:
             wanted = replace(wanted, task_ids=task_ids, execution_id=asked.execution_id, created_by=asked.created_by)
             [new] = begin_all([wanted])
             _must_run(new)
-        except (NotFound, Conflict, Invalid, Overloaded) as error:
+        except (NotFound, Forbidden, Conflict, Invalid, Overloaded) as error:
             _log.info("execution.refused", execution_id=asked.execution_id, error=str(error))
             refusal = ExecutionRefused(
                 execution_id=asked.execution_id,

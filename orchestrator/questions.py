@@ -5,7 +5,7 @@ from orchestrator.store.jobs import JobStore
 from orchestrator.submission import Submission
 from schemas.ids import is_id
 from schemas.questions import JobsQuestion, MissingJobs, TargetAnswer, TargetQuestion, TaskAnswer, TaskQuestion
-from shared.errors import Conflict, Invalid, NotFound
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.postgres import Database
 
 
@@ -34,6 +34,6 @@ class Questions:
         try:
             async with self._database.transaction() as tx:
                 await self._submission.of_target(tx, asked.target)
-        except (NotFound, Conflict, Invalid) as error:
+        except (NotFound, Forbidden, Conflict, Invalid) as error:
             return TargetAnswer(reason=reason_of(error), detail=detail_of(error), errors=errors_of(error))
         return TargetAnswer()

@@ -3,12 +3,12 @@
 from typing import Final, assert_never
 
 from schemas.refusals import RefusalReason, RefusedField, VerdictReason
-from shared.errors import Conflict, Invalid, NotFound, Overloaded
+from shared.errors import Conflict, Forbidden, Invalid, NotFound, Overloaded
 
 MOST_ERRORS: Final = 100
 """The most fields that a refusal lists."""
 
-Refusal = NotFound | Conflict | Invalid | Overloaded
+Refusal = NotFound | Forbidden | Conflict | Invalid | Overloaded
 
 
 def reason_of(error: Refusal) -> VerdictReason:
@@ -16,6 +16,8 @@ def reason_of(error: Refusal) -> VerdictReason:
     match error:
         case NotFound():
             return RefusalReason.NOT_FOUND
+        case Forbidden():
+            return RefusalReason.FORBIDDEN
         case Conflict():
             return RefusalReason.CONFLICT
         case Invalid():

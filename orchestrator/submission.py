@@ -41,7 +41,7 @@ from schemas.rest.jobs import JobCreate
 from schemas.rest.pipelines import PipelineCreate, PipelinePlan
 from schemas.specs import StepSpec
 from shared.clock import now
-from shared.errors import Conflict, FieldError, Invalid, NotFound
+from shared.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from shared.ids import new_id
 from shared.postgres import Transaction
 from shared.telemetry import inject, tracestate
@@ -134,8 +134,9 @@ class Submission:
         self, tx: Transaction, target: JobTarget, *, job_id: str | None = None, single: bool = False
     ) -> Wanted:
         """The job that a schedule or a direct execution asks for, under `job_id` if another service chose that. Raises
-        NotFound, Conflict for a job of an archived pipeline, and Invalid for one that is too large, whose parameters
-        are not valid or, with `single`, that has several steps. Direct executions are `single`, and have no concurrency
+        NotFound, Forbidden for a job of another token than the target's `only_of`, Conflict for a job of an archived
+        pipeline, and Invalid for one that is too large, whose parameters are not valid or, with `single`, that has
+        several steps. Direct executions are `single`, and have no concurrency
         key: a worker waits for them."""
         id = job_id or new_id()
         if target.command is not None:
@@ -149,6 +150,8 @@ class Submission:
                 job = wanted_of_pipeline(id, pipeline, target.name, env=target.env, params=target.params)
         else:
             former = await self._former(tx, target.job_id or "")
+            if target.only_of is not None and former.created_by != target.only_of:
+                raise Forbidden(f"job {target.job_id} was created by another token")
             with _refused(("body",)):
                 job = wanted_of_former(id, former, rerun_of=target.job_id or "", env=target.env, params=target.params)
             job = replace(job, name=target.name or job.name)

@@ -16,6 +16,8 @@ class RefusalReason(StrEnum):
 
     NOT_FOUND = "not_found"
     """What the other service names does not exist."""
+    FORBIDDEN = "forbidden"
+    """It exists, and whoever asks may not do this with it."""
     CONFLICT = "conflict"
     """It exists, and its state does not allow what is asked."""
     INVALID = "invalid"
@@ -37,11 +39,16 @@ class RefusedField(EventModel):
 
 
 VerdictReason = Literal[
-    RefusalReason.NOT_FOUND, RefusalReason.CONFLICT, RefusalReason.INVALID, RefusalReason.OVERLOADED
+    RefusalReason.NOT_FOUND,
+    RefusalReason.FORBIDDEN,
+    RefusalReason.CONFLICT,
+    RefusalReason.INVALID,
+    RefusalReason.OVERLOADED,
 ]
 """Why the orchestrator refuses a direct execution."""
 FiringRefusal = Literal[
     RefusalReason.NOT_FOUND,
+    RefusalReason.FORBIDDEN,
     RefusalReason.CONFLICT,
     RefusalReason.INVALID,
     RefusalReason.OVERLAP,

@@ -84,6 +84,8 @@ class FormerJob:
     tasks: list[FormerTask]
     key_template: str | None = None
     concurrency: ConcurrencySpec | None = None
+    created_by: str | None = None
+    """The id of the token that submitted it; None if access was off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,8 @@ select exists (select from tasks t where t.job_id = $1::uuid and t.name = $2)
 -- A job's definition.
 select
     j.name, j.status, j.pipeline_id::text as pipeline_id, j.pipeline_version, j.priority, j.env, j.params, j.labels,
-    j.declared, j.timeout, j.cleanup_timeout, j.key_template, j.concurrency, p.archived_at is not null as archived
+    j.declared, j.timeout, j.cleanup_timeout, j.key_template, j.concurrency, p.archived_at is not null as archived,
+    j.created_by ->> 'id' as created_by
 from jobs j left join pipelines p on p.id = j.pipeline_id
 where j.id = $1::uuid
 

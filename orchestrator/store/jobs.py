@@ -263,6 +263,7 @@ class JobStore:
             key_template=job["key_template"],
             concurrency=None if job["concurrency"] is None else ConcurrencySpec.model_validate(job["concurrency"]),
             tasks=[_former_task(row) for row in rows],
+            created_by=job["created_by"],
         )
 
 

@@ -12,6 +12,9 @@ class JobTarget(EventModel):
     """What a schedule or a direct execution runs: an earlier job again, a pipeline, or one command."""
 
     job_id: str | None = None
+    only_of: str | None = Field(
+        None, description="The id of a token: the earlier job must be one that it submitted. Null means any job."
+    )
     pipeline_id: str | None = None
     command: CommandSpec | None = None
     name: str | None = None

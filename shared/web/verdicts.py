@@ -10,10 +10,22 @@ from typing import Final, assert_never
 import structlog
 from aiohttp import web
 
+from schemas.access import Role
 from schemas.events import EventData, ExecutionRefused, ScheduleRefused
 from schemas.refusals import FiringRefusal, RefusalReason, RefusedField
+from shared.access import lacking
 from shared.bus import Listener
-from shared.errors import Conflict, FieldError, HodeiError, Invalid, NotFound, Overloaded, Unavailable
+from shared.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    HodeiError,
+    Invalid,
+    NotFound,
+    NotYours,
+    Overloaded,
+    Unavailable,
+)
 from shared.outbox import Outbox, OutboxTransaction
 from shared.web.idempotency import release
 from shared.web.load import waiting
@@ -45,7 +57,7 @@ async def verdict(
     about, which the request's body names in `<kind>_id`. A refusal leaves no trace of the request: `undo` deletes the
     created entity, and the same transaction releases the Idempotency-Key.
 
-    Raises NotFound, Conflict, Invalid or Overloaded for a refusal.
+    Raises NotFound, NotYours, Conflict, Invalid or Overloaded for a refusal.
     """
     try:
         with waiting(request):
@@ -69,6 +81,9 @@ def problem_of(
     match reason:
         case RefusalReason.NOT_FOUND:
             return NotFound(kind, id)
+        case RefusalReason.FORBIDDEN:
+            limited = lacking(Role.OPERATOR)
+            return Forbidden(detail) if limited is None else NotYours(f"this {kind}", limited.role, Role.OPERATOR)
         case RefusalReason.CONFLICT | RefusalReason.OVERLAP:
             return Conflict(detail)
         case RefusalReason.OVERLOADED:

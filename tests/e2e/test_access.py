@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -20,7 +21,9 @@ import pytest
 from typer.testing import CliRunner
 
 from hodei.cli import app
+from hodei.client import ApiError, Client
 from schemas.access import PREFIX, SESSION_PREFIX, hash_of
+from schemas.states import JobStatus
 from tests.e2e.framework.data import unique
 from tests.e2e.framework.platform import SERVICES, Platform
 
@@ -96,6 +99,32 @@ async def test_people_log_in_work_and_are_kept_out(guarded_platform: Platform, t
         await until_refused(http, platform.urls["scheduler"])  # another service learns of it in a moment
     assert "401 Unauthorized: the token does not exist or was revoked" in (await hodei(tmp_path, "queue"))[2]
     assert (await hodei(tmp_path, "logout"))[1] == "logged out: the profile ci is gone\n"
+
+
+async def test_a_submitter_runs_only_its_own_jobs_again(guarded_platform: Platform) -> None:
+    """By every route: the new job would have the other's hidden values."""
+    urls = [guarded_platform.urls[name] for name in SERVICES]
+    async with AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(Client(*urls, token=guarded_platform.token))
+        ana, bob = [
+            await stack.enter_async_context(
+                Client(*urls, token=(await admin.create_token({"name": unique(name), "role": "submitter"})).token)
+            )
+            for name in ("ana", "bob")
+        ]
+        job = await ana.submit({"command": "true", "env": {"API_KEY": "hers"}})
+        assert (await ana.wait(job.id, timeout=30)).status is JobStatus.SUCCEEDED
+
+        again = (lambda who: who.rerun(job.id), lambda who: who.execute({"job_id": job.id}))
+        for call in again:
+            with pytest.raises(ApiError, match="created by another token: that needs the role operator") as refused:
+                await call(bob)
+            assert refused.value.status == 403
+            await call(ana)
+            await call(admin)
+        left = (await bob.rerun_jobs(ids=[job.id])).refused
+        assert [one.id for one in left] == [job.id]
+        assert len([one async for one in admin.jobs(created_by=(await bob.whoami()).name or "")]) == 0
 
 
 async def test_a_page_has_a_session_at_one_place_and_bearers_for_all(guarded_platform: Platform) -> None:

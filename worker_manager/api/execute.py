@@ -12,7 +12,7 @@ from aiohttp import web
 from schemas.access import Role
 from schemas.events import EventData, ExecutionCompleted, ExecutionRequested, JobTarget
 from schemas.rest.executions import ExecuteRequest, ManagedExecution
-from shared.access import actor
+from shared.access import actor, lacking
 from shared.bus import Listening
 from shared.ids import new_id
 from shared.outbox import Outbox
@@ -36,7 +36,8 @@ class ExecuteRoutes:
         """The execution is `pending` until a worker has room for it. A worker that drains or has no room after all
         gives it back: it is `cancelled` then, for the reason `returned`, and `continued_as` names the execution that
         took its place. The execution of a job without steps is `succeeded` at once. An unknown `job_id` is 404, one
-        whose pipeline is archived 409."""
+        whose pipeline is archived 409. A submitter runs only jobs again that it submitted (403), as the new job has
+        the secrets of the old one."""
         execution_id, task_id, job_id = new_id(), new_id(), new_id()
         by = actor()
         requested = ExecutionRequested(
@@ -84,5 +85,7 @@ def api(routes: ExecuteRoutes) -> Api:
 
 def _target(body: ExecuteRequest) -> JobTarget:
     if body.job_id is not None:
-        return JobTarget(job_id=body.job_id, name=body.name, priority=body.priority, env=body.env)
+        limited = lacking(Role.OPERATOR)
+        only_of = None if limited is None else limited.id
+        return JobTarget(job_id=body.job_id, only_of=only_of, name=body.name, priority=body.priority, env=body.env)
     return JobTarget(command=body.command_spec(), name=body.name, priority=body.priority)

@@ -673,6 +673,21 @@ async def test_a_direct_execution_of_nothing_is_refused(house: House) -> None:
     assert (refused.execution_id, refused.reason) == (asked.execution_id, RefusalReason.NOT_FOUND)
 
 
+async def test_a_direct_execution_of_a_job_of_another_token_is_refused(house: House) -> None:
+    job = await house.submit()  # of no token: access is off
+    asked = ExecutionRequested(
+        execution_id=new_id(),
+        task_id=new_id(),
+        job_id=new_id(),
+        attempt=1,
+        target=JobTarget(job_id=job["id"], only_of=new_id()),
+    )
+    await house.say(asked)
+    [refused] = await house.ears.wait(ExecutionRefused)
+    assert (refused.execution_id, refused.reason) == (asked.execution_id, RefusalReason.FORBIDDEN)
+    await house.get(f"/api/v1/jobs/{asked.job_id}", status=404)
+
+
 @pytest.mark.parametrize(
     ("step", "says"),
     [

@@ -12,7 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from schemas.events import EventData, ScheduleConfirmed, ScheduleRefused
 from schemas.refusals import RefusalReason, RefusedField, VerdictReason
 from shared.bus import Listener
-from shared.errors import Conflict, HodeiError, Invalid, NotFound, Overloaded
+from shared.errors import Conflict, Forbidden, HodeiError, Invalid, NotFound, Overloaded
 from shared.outbox import Outbox
 from shared.web.load import LOAD, Limits, Load
 from shared.web.verdicts import verdict
@@ -63,6 +63,7 @@ def room(waiting: int = 1) -> Load:
     ("reason", "error"),
     [
         (RefusalReason.NOT_FOUND, NotFound),
+        (RefusalReason.FORBIDDEN, Forbidden),
         (RefusalReason.CONFLICT, Conflict),
         (RefusalReason.INVALID, Invalid),
         (RefusalReason.OVERLOADED, Overloaded),
