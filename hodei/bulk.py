@@ -1,8 +1,10 @@
 """`hodei cancel | rerun | delete`: jobs that are named, or with --all those that match filters."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import typer
@@ -117,18 +119,28 @@ class Selection:
         """Change all that match, or only count them. Returns the exit code."""
         self._filters["pipeline"] = await pipeline_filter(client, self._filters.get("pipeline"))
         if not self._dry_run:
-            return await self.told(change(**self._filters))
+            return await self.told(partial(change, **self._filters))
         count = await client.count_selected_jobs(self._verb, **self._filters)
         print(f'{{"matched":{count}}}' if self._as_json else WORDS[self._verb].would.format(jobs=_jobs(count)))
         return 0
 
-    async def told(self, change: Awaitable[JobsChanged]) -> int:
-        """Print what a change has done, also when it fails after some of it. Returns the exit code."""
+    async def told(self, change: Callable[..., Awaitable[JobsChanged]]) -> int:
+        """Print what a change has done, also when it fails, or is interrupted, after some of it. Returns the exit
+        code."""
+        so_far: JobsChanged | None = None
+
+        def note(changed: JobsChanged) -> None:
+            nonlocal so_far
+            so_far = changed
+
         try:
-            changed = await change
-        except ClientError as error:
-            if error.changed is not None and (error.changed.done or error.changed.refused):
-                self.tell(error.changed)
+            changed = await change(progress=note)
+        except (ClientError, asyncio.CancelledError) as error:
+            if so_far is not None and (so_far.done or so_far.refused):
+                self.tell(so_far)
+                sys.stdout.flush()  # what is not written yet is dropped after an interrupt
+            if isinstance(error, asyncio.CancelledError):
+                typer.echo("hodei: interrupted; the request that was under way may have changed more jobs", err=True)
             raise
         return self.tell(changed)
 
@@ -174,7 +186,7 @@ def cancel(
             return await chosen.change_all(client, client.cancel_jobs)
         ids = await chosen.ids(client)
         if len(ids) > 1:
-            return await chosen.told(client.cancel_jobs(ids))
+            return await chosen.told(partial(client.cancel_jobs, ids))
         await client.cancel(ids[0])
         if as_json:
             print(id_as_json(ids[0]))
@@ -221,12 +233,12 @@ def rerun(
 
     async def ask(client: Client) -> int:
         if everything:
-            return await chosen.change_all(client, lambda **given: client.rerun_jobs(start=start, **given))
+            return await chosen.change_all(client, partial(client.rerun_jobs, start=start))
         ids = await chosen.ids(client)
         if follow:
             return await running.rerun(client, ids[0], start, quiet=quiet, as_json=as_json)
         if len(ids) > 1:
-            return await chosen.told(client.rerun_jobs(ids, start=start))
+            return await chosen.told(partial(client.rerun_jobs, ids, start=start))
         new = await client.rerun(ids[0], start=start)
         print(new.model_dump_json(by_alias=True) if as_json else new.id)
         return 0

@@ -5,6 +5,7 @@ Exit codes: 0 success, 1 the platform refused or failed, 2 wrong usage or a wron
 itself failed, 126 not executable, 127 not found, 128 + N after signal N.
 """
 
+import asyncio
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -28,7 +29,7 @@ from hodei.approvals import approvals, approve, reject
 from hodei.asking import with_client
 from hodei.audit import audit
 from hodei.bulk import cancel, delete, rerun
-from hodei.client import Client
+from hodei.client import Client, ClientError
 from hodei.completing import completion
 from hodei.dead_letters import app as dead_letters
 from hodei.doctor import doctor, version
@@ -246,8 +247,22 @@ def prune(
             more = " or more" if found.more else ""
             print(found.model_dump_json() if as_json else f"would delete {_jobs(found.deleted)}{more}")
         else:
-            deleted = await client.delete_jobs(before=before, status=of_status, label=label)
-            print(f'{{"deleted":{deleted}}}' if as_json else f"deleted {_jobs(deleted)}")
+            deleted = 0
+
+            def note(number: int) -> None:
+                nonlocal deleted
+                deleted = number
+
+            def tell() -> None:
+                print(f'{{"deleted":{deleted}}}' if as_json else f"deleted {_jobs(deleted)}", flush=True)
+
+            try:
+                await client.delete_jobs(before=before, status=of_status, label=label, progress=note)
+            except (ClientError, asyncio.CancelledError):  # neither an error nor Ctrl-C hides what was done before it
+                if deleted:
+                    tell()
+                raise
+            tell()
         return 0
 
     raise typer.Exit(with_client(ask))

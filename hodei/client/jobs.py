@@ -1,7 +1,7 @@
 """The client's calls for jobs, to the orchestrator."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Unpack
 
@@ -34,6 +34,9 @@ from schemas.rest.jobs import (
 )
 from schemas.specs import Priority
 from schemas.states import JOB
+
+Progress = Callable[[JobsChanged], None]
+"""Called with what a call that changes many jobs in several requests has done so far."""
 
 
 class JobCalls(Services):
@@ -103,25 +106,39 @@ class JobCalls(Services):
         return one(JobDetail, answer)
 
     async def cancel_jobs(
-        self, ids: Sequence[str] | None = None, **filters: Unpack[JobSelectionFilters]
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
+        **filters: Unpack[JobSelectionFilters],
     ) -> JobsChanged:
         """Request the cancellation of many jobs: of these, or of all that match. `refused` of the result says which
-        were left, and why. A ClientError has in `changed` what was done before it."""
-        return await self._each("cancel", ids, filters)
+        were left, and why. A ClientError has in `changed` what was done before it; `progress` is called with that after
+        each request."""
+        return await self._each("cancel", ids, filters, progress=progress)
 
     async def rerun_jobs(
-        self, ids: Sequence[str] | None = None, *, start: str = "start", **filters: Unpack[JobSelectionFilters]
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        start: str = "start",
+        progress: Progress | None = None,
+        **filters: Unpack[JobSelectionFilters],
     ) -> JobsChanged:
         """Repeat many jobs that have ended: these, or all that match. `ids` of the result are the new jobs. A
-        ClientError has in `changed` what was done before it."""
-        return await self._each("rerun", ids, filters, start)
+        ClientError has in `changed` what was done before it; `progress` is called with that after each request."""
+        return await self._each("rerun", ids, filters, start, progress=progress)
 
     async def delete_selected_jobs(
-        self, ids: Sequence[str] | None = None, **filters: Unpack[JobSelectionFilters]
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
+        **filters: Unpack[JobSelectionFilters],
     ) -> JobsChanged:
         """Delete many jobs that have ended, with their logs: these, or all that match. A ClientError has in `changed`
-        what was done before it."""
-        return await self._each("delete", ids, filters)
+        what was done before it; `progress` is called with that after each request."""
+        return await self._each("delete", ids, filters, progress=progress)
 
     async def count_selected_jobs(
         self, what: Literal["cancel", "rerun", "delete"], **filters: Unpack[JobSelectionFilters]
@@ -131,7 +148,13 @@ class JobCalls(Services):
         return one(JobsChanged, await self.orchestrator.request("POST", _of_many(what), body=to_json(body))).matched
 
     async def _each(
-        self, what: str, ids: Sequence[str] | None, filters: Mapping[str, object], start: str | None = None
+        self,
+        what: str,
+        ids: Sequence[str] | None,
+        filters: Mapping[str, object],
+        start: str | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> JobsChanged:
         """Repeat a request until it has looked at all jobs. The result has the sums; so has the error, if one fails.
 
@@ -142,7 +165,7 @@ class JobCalls(Services):
         bodies: Iterator[dict[str, object]] = iter([{"filter": _selection(filters)}])
         if ids is not None:
             bodies = ({"ids": list(ids[first : first + size])} for first in range(0, len(ids), size))
-        total = JobsChanged(matched=0, done=0, refused=[], more=False)
+        total = JobsChanged(matched=0, done=0, refused=[], more=True)
         for body in bodies:
             cursor: str | None = None
             while True:
@@ -151,19 +174,22 @@ class JobCalls(Services):
                 try:
                     page = one(JobsChanged, await self._of_many(what, sent))
                 except ClientError as error:
-                    error.changed = total.model_copy(update={"more": True, "cursor": cursor if ids is None else None})
+                    error.changed = total
                     raise
+                cursor = page.cursor
                 total = JobsChanged(
                     matched=total.matched + page.matched,
                     done=total.done + page.done,
                     refused=[*total.refused, *page.refused],
-                    more=False,
+                    more=True,
+                    cursor=None if ids is not None else cursor,
                     ids=[*total.ids, *page.ids],
                 )
-                cursor = page.cursor
+                if progress is not None:
+                    progress(total)
                 if cursor is None:
                     break
-        return total
+        return total.model_copy(update={"more": False})
 
     async def _of_many(self, what: str, body: bytes) -> Answer:
         return await self.orchestrator.request(
@@ -180,16 +206,23 @@ class JobCalls(Services):
         await self.orchestrator.request("DELETE", f"/api/v1/jobs/{quoted(job_id)}")
 
     async def delete_jobs(
-        self, *, before: datetime, status: str | None = None, label: Sequence[str] | None = None
+        self,
+        *,
+        before: datetime,
+        status: str | None = None,
+        label: Sequence[str] | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> int:
         """Delete all jobs that ended before a moment, with their logs; only those with all of these labels, each as
-        KEY=VALUE. Returns their number."""
+        KEY=VALUE. Returns their number; `progress` is called with the number so far after each request."""
         query = _deletion(before, status, label)
         deleted = 0
         while True:
             answer = await self.orchestrator.request("DELETE", "/api/v1/jobs", query=query, timeout=LONGEST_WAIT)
             page = one(JobsDeleted, answer)
             deleted += page.deleted
+            if progress is not None:
+                progress(deleted)
             if not page.more:
                 return deleted
 

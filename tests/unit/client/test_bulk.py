@@ -46,6 +46,12 @@ class Orchestrator:
             "more": cursor is not None, "cursor": cursor, "ids": ids,
         })  # fmt: skip
 
+    async def prune(self, request: web.Request) -> web.Response:
+        self.bodies.append({})
+        if len(self.bodies) > 1:
+            return problem(self.failures.pop(0))
+        return web.json_response({"deleted": 2, "more": True})
+
     async def delete(self, request: web.Request) -> web.Response:
         job_id = request.match_info["id"]
         if job_id in self.refused:
@@ -66,6 +72,7 @@ async def orchestrator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Orchest
     served = web.Application()
     served.router.add_post("/api/v1/jobs/{verb}", one.change)
     served.router.add_delete("/api/v1/jobs/{id}", one.delete)
+    served.router.add_delete("/api/v1/jobs", one.prune)
     async with TestServer(served) as server:
         one.url = str(server.make_url("/"))
         yield one
@@ -113,6 +120,12 @@ async def test_what_was_done_of_named_jobs_is_printed_with_an_error(orchestrator
 
     changed = json.loads(ended.stdout)
     assert (ended.exit_code, changed["done"], changed["more"], changed["cursor"]) == (1, 2, True, None)
+
+
+async def test_prune_says_what_it_deleted_before_an_error(orchestrator: Orchestrator) -> None:
+    orchestrator.failures = [404]
+    ended = await hodei(orchestrator, "prune", "--older-than", "1d")
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "deleted 2 jobs\n", "hodei: 404 No: not now\n")
 
 
 async def test_nothing_is_printed_when_nothing_was_done(orchestrator: Orchestrator) -> None:

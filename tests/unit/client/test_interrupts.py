@@ -89,6 +89,54 @@ async def test_an_interrupt_ends_a_list_that_waits_for_the_reader_of_a_pipe(argu
     assert (listing.returncode, errors) == (128 + signal.SIGINT, b"")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "out", "err"),
+    [
+        (
+            ["cancel", "--all", "--status", "running"],
+            b"cancelled 2 jobs\n",
+            b"hodei: interrupted; the request that was",
+        ),
+        (["delete", "--all", "--status", "failed", "--json"], b'{"matched":2,"done":2,', b"hodei: interrupted; "),
+        (["prune", "--older-than", "1d"], b"deleted 2 jobs\n", b""),
+    ],
+)
+async def test_an_interrupt_does_not_hide_what_was_done_before_it(arguments: list[str], out: bytes, err: bytes) -> None:
+    """The first request changes two jobs, the second one is not answered."""
+    requests, waits = 0, asyncio.Event()
+
+    async def change(request: web.Request) -> web.Response:
+        nonlocal requests
+        requests += 1
+        if requests == 2:
+            waits.set()
+            await asyncio.sleep(30)
+        many = {"matched": 2, "done": 2, "refused": [], "more": True, "cursor": "c1", "ids": []}
+        return web.json_response({"deleted": 2, "more": True} if request.method == "DELETE" else many)
+
+    app = web.Application()
+    app.router.add_post("/api/v1/jobs/{verb}", change)
+    app.router.add_delete("/api/v1/jobs", change)
+    async with TestServer(app) as server:
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "hodei", *arguments),
+            env={**os.environ, "HODEI_ORCHESTRATOR_URL": str(server.make_url("/"))},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(30):
+                await waits.wait()
+                command.send_signal(signal.SIGINT)
+                said, told = await command.communicate()
+        finally:
+            if command.returncode is None:
+                command.kill()
+                await command.wait()
+    assert (command.returncode, said[: len(out)], told[: len(err)]) == (130, out, err)
+    assert bool(told) == bool(err)
+
+
 def test_the_console_script_is_the_one_that_takes_interrupts() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts == {"hodei": "hodei.__main__:main"}
