@@ -6,7 +6,7 @@ import { ofAction } from "./problem.js";
 
 /**
  * `const {act, busy, error, clear} = useAct(refresh)`; `act(call, "The worker is drained")` makes the call, shows the words
- * and reloads the page's data. An error stays in `error` until the next action, or `clear()`; if the page was left meanwhile,
+ * and reloads the page's data. `call(here)` goes to another page only if `here()`: the person may have left meanwhile. An error stays in `error` until the next action, or `clear()`; if the page was left meanwhile,
  * a message over the page that is open tells it.
  */
 export function useAct(refresh) {
@@ -19,7 +19,7 @@ export function useAct(refresh) {
     const page = pageTitle();
     setState({ busy: true, error: null });
     try {
-      await call();
+      await call(here);
       setState({ busy: false, error: null });
       toast(done);
     } catch (raised) {

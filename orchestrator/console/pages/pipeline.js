@@ -66,9 +66,9 @@ function Archive({ path, name, refresh }) {
   const onClick = async () => {
     const text = "No new jobs are created from it, and its jobs cannot be rerun. Jobs that run go on, and all stay readable.";
     if (!(await confirm({ title: `Archive ${inert(name)}?`, text, action: "Archive it", danger: true }))) return;
-    await act(async () => {
+    await act(async (here) => {
       await del("orchestrator", path);
-      navigate("/pipelines", { query: { status: "archived" } });
+      if (here()) navigate("/pipelines", { query: { status: "archived" } });
     }, `${inert(name)} is archived`);
   };
   return html`<button type="button" disabled=${busy} onClick=${onClick} ...${lacking("orchestrator DELETE /api/v1/pipelines/{id}")}>Archive</button><${ProblemBox} error=${error} />`;

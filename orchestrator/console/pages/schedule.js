@@ -69,9 +69,9 @@ function Actions({ schedule, path, act, busy }) {
   const remove = async () => {
     const text = "It does not fire any more, and its history is deleted. Its jobs stay.";
     if (!(await confirm({ title: `Remove ${inert(called(schedule))}?`, text, action: "Remove the schedule", danger: true }))) return;
-    await act(async () => {
+    await act(async (here) => {
       await del("scheduler", path);
-      navigate("/schedules");
+      if (here()) navigate("/schedules");
     }, "The schedule is removed");
   };
   return html`

@@ -94,9 +94,9 @@ function Actions({ path, worker, process, act, busy }) {
   );
   const remove = asking(
     { title: `Remove ${name}?`, text: "It leaves the list, a running agent ends, and its credentials are revoked.", action: "Remove the worker" },
-    async () => {
+    async (here) => {
       await del("scheduler", path);
-      navigate("/workers");
+      if (here()) navigate("/workers");
     },
     "The worker is removed",
   );

@@ -53,6 +53,31 @@ async def test_an_action_that_is_refused_after_its_page_was_left_is_told(console
     await expect(messages).to_have_text("")
 
 
+@pytest.mark.parametrize(("verb", "said"), [("Rerun", "The new job of"), ("Delete", "The job was deleted.")])
+async def test_an_action_opens_no_page_after_its_page_was_left(
+    console: Page, client: Client, verb: str, said: str
+) -> None:
+    job = await client.submit(command_job("true"))
+    await client.wait(job.id, timeout=30)
+    gate = Gate()
+    await console.route(
+        re.compile(rf"/api/v1/jobs/{job.id}(/rerun)?$"),
+        lambda route: route.continue_() if route.request.method == "GET" else gate(route),
+    )
+    await console.goto(f"/console/jobs/{job.id}")
+    await console.get_by_role("button", name=verb, exact=True).click()
+    if verb == "Delete":
+        await console.get_by_role("dialog").get_by_role("button", name="Delete the job").click()
+    await gate.held.wait()
+
+    await console.get_by_role("link", name="Queue", exact=True).click()
+    await expect(console.get_by_role("heading", level=1)).to_have_text("Queue")
+    gate.opened.set()
+
+    await expect(console.get_by_role("status").filter(has_text=said)).to_be_visible()
+    await expect(console.get_by_role("heading", level=1)).to_have_text("Queue")
+
+
 async def test_that_no_answer_came_is_told_in_the_form_that_was_sent(console: Page) -> None:
     gate = Gate(cuts=True)
     gate.opened.set()

@@ -22,19 +22,19 @@ export function useActions(job, refresh) {
     errorOf: (task) => (task.id === decided ? error : null),
     /** From the start, from "failed", or from the step of this name. */
     rerun: (from = "start") =>
-      act(async () => {
+      act(async (here) => {
         const { data } = await post("orchestrator", `${path}/rerun`, { body: { from } });
-        navigate(`/jobs/${data.id}`);
-      }, "This is the new job."),
+        if (here()) navigate(`/jobs/${data.id}`);
+      }, `The new job of ${inert(job?.name ?? "")} was created.`),
     cancel: async (again) => {
       const question = again ? END_CLEANUP : CANCEL;
       if (await confirm(question)) await act(() => post("orchestrator", `${path}/cancel`), "The job is being stopped.");
     },
     remove: async () => {
       if (!(await confirm(DELETE))) return;
-      await act(async () => {
+      await act(async (here) => {
         await del("orchestrator", path);
-        navigate("/jobs");
+        if (here()) navigate("/jobs");
       }, "The job was deleted.");
     },
     prioritize: (priority) => act(() => patch("orchestrator", path, { body: { priority } }), `The priority is ${priority}.`),
