@@ -18,8 +18,8 @@ export function toast(text) {
   }, LASTS);
 }
 
-/** Show a message until the person closes it: `{text, error, button}`. `button`, `{word, onClick, disabled}`, stands in place
- * of Close. Returns a function that changes the message to another one. */
+/** Show a message until the person closes it: `{text, error, button, goesOn}`. `button` is `{word, onClick, disabled}`. While
+ * what it tells of `goesOn`, it cannot be closed. Returns a function that changes the message to another one. */
 export function lasting(message) {
   const id = (number += 1);
   kept.value = [...kept.value, { ...message, id }];
@@ -41,15 +41,15 @@ export function Toasts() {
 /** Where lasting messages appear. The shell has it once. */
 export function Lasting() {
   return html`<div class="lasting" role="region" aria-label="Messages" aria-live="polite">
-    ${kept.value.map(({ id, text, error, button }) => html`<div key=${id} class="message">
+    ${kept.value.map(({ id, text, error, button, goesOn }) => html`<div key=${id} class="message">
       <p>${inert(text)}</p>
-      <button type="button" ...${attributes(id, button)}>${button?.word ?? "Close"}</button>
+      ${button && html`<button type="button" disabled=${button.disabled} onClick=${button.onClick}>${button.word}</button>`}
+      ${!goesOn && html`<button type="button" onClick=${() => close(id)}>Close</button>`}
       <${ProblemBox} error=${error} />
     </div>`)}
   </div>`;
 }
 
-function attributes(id, button) {
-  const close = () => (kept.value = kept.value.filter((one) => one.id !== id));
-  return { onClick: button?.onClick ?? close, disabled: button?.disabled ?? false };
+function close(id) {
+  kept.value = kept.value.filter((one) => one.id !== id);
 }

@@ -163,6 +163,11 @@ async def test_an_action_that_is_stopped_says_what_is_left(console: Page, client
 
     await expect(_messages(console)).to_contain_text("100 jobs cancelled; stopped with 50 of 150 left")
     assert len(await _cancelled(client, mark, 100)) == 100
+    await expect(_messages(console).get_by_role("button", name="Close")).to_be_visible()
+    await _messages(console).get_by_role("button", name="Go on with the rest").click()
+    await expect(_messages(console)).to_contain_text("150 jobs cancelled")
+    await expect(_messages(console).get_by_role("button")).to_have_text(["Close"])
+    assert len(await _cancelled(client, mark, 150)) == 150
 
 
 async def test_an_action_that_fails_after_its_page_was_left_says_what_is_left(
@@ -181,3 +186,7 @@ async def test_an_action_that_fails_after_its_page_was_left_says_what_is_left(
     await expect(_messages(console)).to_contain_text("100 jobs cancelled; then an error came, with 50 of 150 left")
     await expect(_messages(console).get_by_role("alert")).to_contain_text("It is not known whether this was done")
     assert len(await _cancelled(client, mark, 100)) == 100
+    await console.unroute(CANCEL)
+    await _messages(console).get_by_role("button", name="Go on with the rest").click()
+    await expect(_messages(console)).to_contain_text("150 jobs cancelled")
+    assert len(await _cancelled(client, mark, 150)) == 150

@@ -185,10 +185,20 @@ test("an action on many that fails half-way says what was done", async () => {
     return { done: 100, cursor: "x", refused: [] };
   };
   const total = await carryOut({ filter: {} }, { send });
-  assert.deepEqual([total.done, total.error], [400, wrong]);
+  assert.deepEqual([total.done, total.error, total.rest.cursor], [400, wrong, "x"]);
   assert.equal(outcome("delete", total, { matched: 500, more: false }), "400 jobs deleted; then an error came, with 100 of 500 left");
   assert.match(outcome("delete", total, { matched: 500, more: true }), /with 100 or more of 500 left/);
   assert.match(outcome("delete", total, { matched: 400, more: false }), /with some left/); // others came to match meanwhile
+});
+
+test("an action on many that was stopped goes on with the batch that was to come", async () => {
+  const ids = [...Array(250).keys()].map(String);
+  const sent = [];
+  const send = async (body) => (sent.push(...body.ids), { done: body.ids.length, refused: [], cursor: null });
+  const begun = await carryOut({ ids }, { send, stopped: () => true });
+  const total = await carryOut({ ids }, { send, before: begun });
+  assert.deepEqual(sent, ids);
+  assert.deepEqual([begun.done, total.done, total.stopped, total.rest], [100, 250, false, null]);
 });
 
 test("an answer that cannot be read ends an action on many, too", async () => {

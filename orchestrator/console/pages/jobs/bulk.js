@@ -42,11 +42,12 @@ export function question(action, matched, more) {
 
 /** Carry an action out. `send(body)` posts one batch and returns its answer `{done, refused, cursor}`; `chosen` is `{ids}`
  *  or `{filter}`. `onProgress(total)` is called after each batch; `stopped()` ends it between two. Returns the total: `{done,
- *  refused, why, stopped, error}`, with the number of jobs that were refused, and why the first was. `error` is what ended it
- *  before the rest: what was done until then is done. */
-export async function carryOut(chosen, { send, onProgress, stopped = () => false }) {
-  const total = { done: 0, refused: 0, why: null, stopped: false, error: null };
-  for (let body = first(chosen); body; ) {
+ *  refused, why, stopped, error, rest}`, with the number of jobs that were refused, and why the first was. `error` is what
+ *  ended it before the rest: what was done until then is done. `rest` is the batch that was to come next, null at the end;
+ *  with the total as `before`, the action goes on there. */
+export async function carryOut(chosen, { send, onProgress, stopped = () => false, before = null }) {
+  const total = { done: 0, refused: 0, why: null, ...before, stopped: false, error: null, rest: null };
+  for (let body = before?.rest ?? first(chosen); body; ) {
     try {
       const answer = await send(body);
       total.done += answer.done;
@@ -54,10 +55,10 @@ export async function carryOut(chosen, { send, onProgress, stopped = () => false
       total.why ??= answer.refused[0]?.detail ?? null;
       body = after(chosen, body, answer);
     } catch (error) {
-      return { ...total, error };
+      return { ...total, error, rest: body };
     }
     onProgress?.({ ...total });
-    if (body && stopped()) return { ...total, stopped: true };
+    if (body && stopped()) return { ...total, stopped: true, rest: body };
   }
   return total;
 }

@@ -5,7 +5,7 @@ import { signal } from "../../app/html.js";
 import { ofAction } from "../../app/problem.js";
 import { token } from "../../app/role.js";
 import { session } from "../../app/session.js";
-import { lasting } from "../../parts/toast.js";
+import { lasting, toast } from "../../parts/toast.js";
 import { carryOut, outcome, progress } from "./bulk.js";
 
 /** Whether an action goes on. */
@@ -13,16 +13,22 @@ export const going = signal(false);
 
 /** Carry an action out. `counted`: how many jobs it is about, `{matched, more}`. It ends early when the
  * person signs out, or in with another token. Returns the total, as `carryOut` does. */
-export async function perform(action, chosen, counted) {
+export const perform = (action, chosen, counted) => goOn(action, chosen, counted, NOTHING, lasting({ text: progress(action, NOTHING, counted) }));
+
+const NOTHING = { done: 0, refused: 0 };
+
+/** Go on after what was done `before`, and tell of it in a message, which `change` changes. */
+async function goOn(action, chosen, counted, before, change) {
   const by = token.peek();
   let stopped = false;
-  let total = { done: 0, refused: 0 };
-  const tell = () => change({ text: progress(action, total, counted), button: stopped ? STOPPING : { word: "Stop", onClick: stop } });
+  let total = before;
+  const tell = () => change({
+    text: progress(action, total, counted), goesOn: true, button: stopped ? STOPPING : { word: "Stop", onClick: stop },
+  });
   const stop = () => {
     stopped = true;
     tell();
   };
-  const change = lasting({ text: progress(action, total, counted) });
   tell();
   going.value = true;
   addEventListener("beforeunload", askFirst);
@@ -33,13 +39,21 @@ export async function perform(action, chosen, counted) {
         total = now;
         tell();
       },
+      before,
       stopped: () => stopped || session.peek() === "none" || (by !== null && token.peek() !== by),
     });
   } finally {
     going.value = false;
     removeEventListener("beforeunload", askFirst);
   }
-  change({ text: outcome(action, total, counted), error: total.error && ofAction(total.error) });
+  const resume = () => {
+    if (!going.peek() && token.peek() === by) goOn(action, chosen, counted, total, change);
+    else toast(going.peek() ? "Another action goes on: wait for its end." : "Another token began this: choose the jobs again.");
+  };
+  change({
+    text: outcome(action, total, counted), error: total.error && ofAction(total.error),
+    button: total.rest && { word: "Go on with the rest", onClick: resume },
+  });
   return total;
 }
 
