@@ -15,6 +15,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from aiohttp import web_app
 
 from tests.fixtures import databases, disks, servers, streams
 from tests.fixtures.guarded import GuardedNats, guarded_nats
@@ -50,6 +51,16 @@ def wrong_tokens_are_answered_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shared.web.wrong_tokens.FIRST_PAUSE", 0.0)
         yield
+
+
+@pytest.fixture(autouse=True)
+def applications_are_forgotten() -> Iterator[None]:
+    """aiohttp remembers the handlers of the last 1,024 applications of a process. That is no matter to a service, which
+    has one; a process with thousands of tests would hold hundreds of megabytes, and each full garbage collection would
+    stop it for seconds.
+    """
+    yield
+    web_app._cached_build_middleware.cache_clear()
 
 
 @pytest.fixture(scope="session")
