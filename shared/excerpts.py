@@ -79,7 +79,8 @@ class Excerpts:
         return await self._read(log, index, _Forward(from_line, limit, everything))
 
     async def search(self, log: Log, from_line: int, limit: int, containing: Containing) -> Excerpt:
-        """At most `limit` lines that match, from a line on, as far as MOST_SEARCHED. Raises BusUnavailable."""
+        """At most `limit` lines that match, from a line on, as far as MOST_SEARCHED; if what follows there cannot
+        be read, as far as that again. Raises BusUnavailable."""
         wanted, index = _Forward(from_line, limit, containing.matches), await self._index(log)
         if index is None:
             return await self._read(log, None, wanted, search=True)
@@ -88,8 +89,10 @@ class Excerpts:
             decode = containing.may_be_in(message.payload)
             left -= CHUNK_COST + len(message.payload) * (DECODED if decode else 1)
             chunk = message.chunk() if decode or left <= 0 else None
-            if chunk is None or chunk.seq <= newest:
-                continue  # without a match, not readable, or stored twice
+            if chunk is None or chunk.seq <= newest:  # without a match, not readable, or stored twice
+                if left <= -MOST_SEARCHED:  # what its worker stored is nothing to go on from: the log ends here
+                    return await _excerpt(wanted, index, Place(), missing=True)
+                continue
             await asyncio.sleep(0)  # decoding takes milliseconds, between which other requests get their turn
             newest, entries = chunk.seq, entries_of(chunk, place_of(chunk))
             if not wanted.add_all(entries) or (left <= 0 and wanted.stop_after(entries)):
@@ -259,7 +262,12 @@ class _Last:
 
 
 async def _excerpt(
-    found: _Forward | _Last, index: LogIndex | None, after: Place, transcript: Transcript | None = None
+    found: _Forward | _Last,
+    index: LogIndex | None,
+    after: Place,
+    transcript: Transcript | None = None,
+    *,
+    missing: bool = False,
 ) -> Excerpt:
     length = None if index is None else await _length(index)
     expired = (index is not None and index.first.seq > 1) or (transcript is not None and transcript.expired)
@@ -269,7 +277,7 @@ async def _excerpt(
         after,
         lines=length and length.lines,
         bytes=length and length.bytes,
-        truncated=expired or (transcript is not None and transcript.missing),
+        truncated=expired or missing or (transcript is not None and transcript.missing),
         expired=expired,
     )
 

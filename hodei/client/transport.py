@@ -5,6 +5,7 @@ has, or one that is `repeatable`. Other requests are sent once, unless they were
 """
 
 import asyncio
+import re
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -279,10 +280,9 @@ class Answer:
     @property
     def next_page(self) -> str | None:
         """The path and query of the next page, from the Link header (RFC 8288)."""
-        for link in self.headers.get("Link", "").split(","):
-            target, _, parameters = link.partition(";")
+        for target, parameters in _LINK.findall(self.headers.get("Link", "")):  # a target may have commas of its own
             if 'rel="next"' in parameters:
-                return target.strip().removeprefix("<").removesuffix(">")
+                return str(target)
         return None
 
     def problem(self) -> Problem:
@@ -301,6 +301,8 @@ async def _hang_up(response: aiohttp.ClientResponse) -> AsyncIterator[None]:
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
 
+
+_LINK: Final = re.compile(r"<([^>]*)>([^<]*)")
 
 _adapter: Final[Callable[[Any], TypeAdapter[Any]]] = cache(TypeAdapter)
 """The validator of a model, cached."""

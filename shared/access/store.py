@@ -13,6 +13,8 @@ from shared.postgres import Database, load_queries
 
 PAGE: Final = 1000
 """Tokens that one statement reads and one answer carries: some 250 KB."""
+MOST_EXPIRED: Final = 10_000
+"""The most tokens that are known although they have expired."""
 
 
 class KnownTokenStore:
@@ -23,8 +25,8 @@ class KnownTokenStore:
         self._sql = load_queries("shared.access")
 
     async def page(self, after: str | None) -> list[KnownToken]:
-        """Up to PAGE + 1 tokens that are to be accepted, in the order of their ids."""
-        rows = await self._database.fetch(self._sql["known_tokens"], after or LOWEST, PAGE + 1)
+        """Up to PAGE + 1 tokens that are to be known, in the order of their ids."""
+        rows = await self._database.fetch(self._sql["known_tokens"], after or LOWEST, PAGE + 1, MOST_EXPIRED)
         return [
             KnownToken(
                 token_id=row["id"],
@@ -37,7 +39,7 @@ class KnownTokenStore:
         ]
 
     async def all(self) -> list[KnownToken]:
-        """Every token that is to be accepted."""
+        """Every token that is to be known: those that are to be accepted, and the last ones that expired."""
         found = await self.page(None)
         tokens = found[:PAGE]
         while len(found) > PAGE:

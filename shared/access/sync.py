@@ -20,7 +20,7 @@ from schemas.events import TokenCreated, TokenRevoked
 from schemas.questions import TOKENS, TokensAnswer, TokensQuestion
 from shared.access.known import KnownTokens
 from shared.access.principal import Principal
-from shared.access.store import PAGE, KnownTokenStore, moments
+from shared.access.store import MOST_EXPIRED, PAGE, KnownTokenStore, moments
 from shared.bus import Bus, Subscription, ask
 from shared.errors import BusUnavailable, HodeiError, Unavailable
 from shared.service import Counts, Loop
@@ -30,6 +30,8 @@ EVERY: Final = 60.0
 """Seconds between two whole lists."""
 MOST_TOKENS: Final = 10_000
 """The most tokens that are in force at a time."""
+MOST_KNOWN: Final = 2 * (MOST_TOKENS + MOST_EXPIRED)
+"""Where the reading of a list ends in any case. It is far above what a list has."""
 REVOKED_REMEMBERED: Final = 10_000
 """The last revocations that a process remembers, so that an older list does not bring them back."""
 
@@ -40,7 +42,7 @@ class Source(Protocol):
     """Where the whole list comes from."""
 
     async def read(self, used: Mapping[str, datetime]) -> Sequence[KnownToken]:
-        """All tokens that are to be accepted. `used` says when this process saw tokens in use since its last reading.
+        """All tokens that are to be known. `used` says when this process saw tokens in use since its last reading.
         Raises Unavailable."""
         ...
 
@@ -72,7 +74,7 @@ class Asking:
     async def read(self, used: Mapping[str, datetime]) -> Sequence[KnownToken]:
         answer = await ask(self._bus, TOKENS, TokensQuestion(used=dict(used)))
         tokens = list(answer.tokens)
-        while answer.more and len(tokens) < MOST_TOKENS:
+        while answer.more and len(tokens) < MOST_KNOWN:
             answer = await ask(self._bus, TOKENS, TokensQuestion(after=tokens[-1].token_id))
             tokens += answer.tokens
         return tokens

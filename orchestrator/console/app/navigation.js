@@ -1,8 +1,10 @@
 // The navigation beside the page (above it on narrow screens): pages, search, zone, theme, and who is signed in.
 import { Icon } from "../parts/icon.js";
+import { lasting } from "../parts/toast.js";
 import { get } from "./api.js";
 import { batch, html, useEffect } from "./html.js";
 import { useLive } from "./live.js";
+import { ofAction } from "./problem.js";
 import { remembered } from "./remembered.js";
 import { role as known, token } from "./role.js";
 import { href, navigate, route } from "./router.js";
@@ -60,8 +62,10 @@ function Who() {
     return () => tell(null, null);
   }, [id, role]);
   return html`${name && html`<p class="who">${inert(name)} <span class="muted">${role}</span></p>`}
-    <button type="button" class="quiet" onClick=${() => signOut()}>Sign out</button>`;
+    <button type="button" class="quiet" onClick=${() => signOut().catch(stillIn)}>Sign out</button>`;
 }
+
+const stillIn = (raised) => lasting({ text: "You are still signed in: the session could not be ended.", error: ofAction(raised) });
 
 function Search() {
   const { path, query } = route.value;

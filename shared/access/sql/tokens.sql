@@ -2,9 +2,20 @@
 
 -- name: known_tokens
 -- The tokens that are to be known, in the order of their ids, after one of them. One that expired is known for another
--- month, so that a request with it is told that it has expired, and does not count as a guess.
+-- month, if it is among the last ones that did, so that a request with it is told that it has expired, and does not count
+-- as a guess.
 select hash, id::text as id, name, role, expires_at from tokens
-where revoked_at is null and (expires_at is null or expires_at > now() - interval '30 days') and id > $1::uuid
+where revoked_at is null
+    and id > $1::uuid
+    and (
+        expires_at is null
+        or expires_at > greatest(now() - interval '30 days', (
+            select expires_at from tokens
+            where revoked_at is null and expires_at <= now()
+            order by expires_at desc
+            offset $3 limit 1
+        ))
+    )
 order by id
 limit $2
 

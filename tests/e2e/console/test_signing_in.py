@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.framework.platform import Platform
 from tests.fixtures.pages import axe
 
+SESSION = "**/api/v1/session"
 FILTERED = "/console/settings?tab=audit&outcome=changed"
 
 
@@ -30,6 +31,12 @@ async def test_signing_in_leads_back_to_where_one_was(stranger: Page, guarded_pl
     await expect(stranger.get_by_role("heading", name="Settings")).to_be_visible()
     await expect(stranger.get_by_text("Access is off")).to_have_count(0)
     await expect(stranger.locator(".who")).to_have_text("admin admin")
+
+    await stranger.route(SESSION, lambda route: route.abort())
+    await stranger.get_by_role("button", name="Sign out").click()
+    await expect(stranger.get_by_role("region", name="Messages")).to_contain_text("You are still signed in")
+    await expect(stranger.locator(".who")).to_be_visible()
+    await stranger.unroute(SESSION)
 
     await stranger.get_by_role("button", name="Sign out").click()
     await expect(stranger.get_by_role("heading", name="Sign in")).to_be_visible()

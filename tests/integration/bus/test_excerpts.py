@@ -264,6 +264,23 @@ async def test_a_search_goes_on_where_the_last_one_ended(
     assert turns > 4, "each turn reads three chunks"
 
 
+async def test_a_search_among_what_cannot_be_read_is_bounded(
+    bus: Bus, execution_id: str, excerpts: Excerpts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_, last = chunked(execution_id, *([line(f"{seq}")] for seq in range(40)))
+    subject = bus.catalogue.logs(execution_id, WORKER)
+    await publish_log(bus, first)
+    for number in range(40):
+        await bus.publish(subject, b"not a chunk", msg_id=f"junk-{number}")
+    await publish_log(bus, last)
+    log, wanted = Log(execution_id, WORKER, 40), Containing("39", ignore_case=False, stream=None)
+    assert shown(await excerpts.search(log, 1, 9, wanted)) == [(40, "stdout", "39")]
+
+    monkeypatch.setattr(module, "MOST_SEARCHED", 3 * module.CHUNK_COST)
+    part = await excerpts.search(log, 1, 9, wanted)
+    assert (part.entries, part.next_line, part.truncated) == ([], None, True)
+
+
 async def test_a_search_within_one_long_line_is_bounded(
     bus: Bus, execution_id: str, excerpts: Excerpts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -364,6 +364,22 @@ async def test_a_token_that_expired_is_known_as_such_for_a_month(house: House, o
         assert found is None or has_expired(found, datetime.now(UTC))
 
 
+async def test_expired_tokens_take_no_room_from_those_in_force(
+    house: House, other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.access.store.MOST_EXPIRED", 20)
+    await house.database.execute(
+        "insert into tokens (hash, id, name, role, expires_at)"
+        " select sha256(n::text::bytea), md5(n::text)::uuid, 'job-' || n, 'viewer', now() - n * interval '1 minute'"
+        " from generate_series(1, 41000) n"
+    )
+    made = await create(house)
+    await other.sync.run_once()
+    assert other.known.find(made["token"]) is not None
+    assert len(other.known) == 3 + 20
+    assert {one.name for one in await other.store.all() if one.expires_at} == {f"job-{n}" for n in range(1, 21)}
+
+
 async def test_long_revoked_tokens_are_deleted(house: House) -> None:
     made = await create(house)
     await house.call("DELETE", f"/api/v1/tokens/{made['id']}", status=204, headers=bearer(ADMIN))

@@ -29,6 +29,22 @@ async def pipelines(request: web.Request) -> web.Response:
     return web.json_response(rows, headers=link)
 
 
+async def test_a_filter_with_commas_leads_to_the_next_page() -> None:
+    seen = []
+
+    async def jobs(request: web.Request) -> web.Response:
+        seen.append(request.query.getall("label"))
+        following = request.rel_url.update_query(cursor="1")
+        link = {"Link": f'</first>; rel="prev", <{following}>; rel="next"'} if len(seen) == 1 else {}
+        return web.json_response([], headers=link)
+
+    app = web.Application()
+    app.router.add_get("/api/v1/jobs", jobs)
+    async with TestServer(app) as server, Client(orchestrator=str(server.make_url("/"))) as client:
+        assert [job async for job in client.jobs(label=["k=a,b", "of=<c>, d"])] == []
+    assert seen == [["k=a,b", "of=<c>, d"]] * 2
+
+
 @pytest.mark.parametrize(
     ("options", "count", "asked"),
     [

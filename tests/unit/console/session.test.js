@@ -51,3 +51,14 @@ test("a session that ends under the page says why, and one that the person ended
   await signOut();
   assert.equal(ended.value, null);
 });
+
+test("a session that cannot be ended goes on, and one that is over already is ended", async () => {
+  answering(() => answer(200), bearer);
+  await signIn("right");
+  answering(() => answer(200), () => answer(503));
+  await assert.rejects(signOut(), { status: 503 });
+  assert.equal(session.value, "open");
+  answering(() => answer(200), () => answer(401));
+  await signOut();
+  assert.equal(session.value, "none");
+});

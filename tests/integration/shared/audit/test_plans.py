@@ -45,6 +45,7 @@ CASES: list[tuple[dict[str, object], str]] = [
     ({"post": True}, "audit_pkey"),
     ({"outcome": "forbidden"}, "audit_refused"),
     ({"outcome": "failed"}, "audit_refused"),
+    ({"name": "dead-letter-7"}, "audit_by_name"),
     ({"token_id": new_id()}, "audit_by_token_id"),
     ({"token_name": "nobody"}, "audit_by_token_name"),
     ({"method": "DELETE"}, "audit_by_method"),
