@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from hodei.client import Client
-from tests.e2e.framework.data import unique
+from tests.e2e.framework.data import pipeline as pipeline_of
+from tests.e2e.framework.data import step, unique
 
 
 async def test_a_schedule_is_made_in_the_page_and_says_when_it_fires(console: Page, client: Client) -> None:
@@ -56,6 +57,32 @@ async def test_a_schedule_is_paused_resumed_fired_and_removed(console: Page, cli
     await console.get_by_role("dialog").get_by_role("button", name="Remove the schedule").click()
     await expect(console.get_by_role("heading", level=1)).to_have_text("Schedules")
     assert [each async for each in client.schedules(name=schedule.name)] == []
+
+
+async def test_a_pipeline_that_is_one_of_very_many_is_named_by_its_id(console: Page, client: Client) -> None:
+    """The list of pipelines is answered as if it went on after its thousand."""
+
+    async def going_on(route: Route) -> None:
+        answer = await route.fetch()
+        link = '</api/v1/pipelines?cursor=x>; rel="next"'
+        await route.fulfill(response=answer, headers={**answer.headers, "link": link})
+
+    name = unique("nightly")
+    pipeline = await client.create_pipeline(pipeline_of(step("one"), name=name))
+    await console.route("**/api/v1/pipelines?limit=1000", going_on)
+    await console.goto("/console/schedules")
+    await console.get_by_role("button", name="New schedule").click()
+    form = console.get_by_role("dialog", name="New schedule")
+    await form.get_by_label("Name", exact=False).first.fill(name)
+    await form.get_by_label("Runs", exact=True).select_option("a pipeline")
+    await form.get_by_role("textbox", name="Pipeline").fill(pipeline.id)
+    await form.get_by_label("Line", exact=True).fill("@yearly")
+    await form.get_by_role("button", name="Create the schedule").click()
+
+    await expect(console.get_by_role("heading", level=1)).to_have_text(name)
+    [schedule] = [each async for each in client.schedules(name=name)]
+    assert schedule.pipeline_id == pipeline.id
+    await client.delete_schedule(schedule.id)
 
 
 async def test_an_unknown_schedule_is_said_to_be_unknown(console: Page) -> None:

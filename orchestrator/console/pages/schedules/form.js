@@ -69,6 +69,7 @@ function Pipeline(props) {
   const load = ({ signal }) => get("orchestrator", "/api/v1/pipelines", { query: { limit: 1000 }, signal });
   const { data, error } = useLive(load, [], { every: 0 });
   if (!data) return html`<${ProblemBox} error=${error} />`;
+  if (data.next) return html`<${Text} ...${props} name="pipeline_id" label="Pipeline" help="The id of the pipeline: there are more than 1,000." required />`;
   const choices = [["", "choose one"], ...data.data.map(({ id, name }) => [id, inert(name)])];
   return html`<${Select} ...${props} name="pipeline_id" label="Pipeline" choices=${choices} />`;
 }
