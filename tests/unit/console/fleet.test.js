@@ -21,6 +21,7 @@ test("labels are read as they are written", () => {
   assert.deepEqual(pairs("b=2, a=x=y\n\nc="), { a: "x=y", b: "2", c: "" });
   assert.deepEqual(written({ b: "2", a: "1" }), ["a=1", "b=2"]);
   assert.throws(() => pairs("=x", "labels"), { name: "TypeError", field: "labels" });
+  assert.throws(() => pairs("a=1, a=2", "labels"), /a is given twice/);
   assert.throws(() => pairs("zone", "labels"), /“zone” must be written as KEY=VALUE/);
 });
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 
-import { accept, fieldsOf, readPairs, valuesOf, writePairs } from "../../../orchestrator/console/pages/run/parameters.js";
+import { readPairs } from "../../../orchestrator/console/app/pairs.js";
+import { accept, fieldsOf, valuesOf, writePairs } from "../../../orchestrator/console/pages/run/parameters.js";
 import { again, commandBody, EMPTY_COMMAND, EMPTY_PIPELINE, errorsOf, pipelineBody } from "../../../orchestrator/console/pages/run/submission.js";
 import { quoted, visibleJson } from "../../../orchestrator/console/app/curl.js";
 import { asCli, asCurl, splitWords } from "../../../orchestrator/console/pages/run/texts.js";

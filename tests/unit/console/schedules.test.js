@@ -64,13 +64,18 @@ test("a form with its defaults is a short request", () => {
 test("a form with everything is a request with everything", () => {
   const form = {
     ...EMPTY, name: "sync", runs: "pipeline", pipeline_id: "P", fires: "every", every: "1.5", unit: "3600",
-    overlap: "skip", catch_up: "none", jitter: "30", params: "target=x86", priority: "high",
-    labels: "team=web, url=a=b", paused: true,
+    overlap: "skip", catch_up: "none", jitter: "30", params: "targets=x86,arm64\nmsg=hello, world=1", priority: "high",
+    labels: "team=web\nurl=a=b", paused: true,
   };
   assert.deepEqual(scheduleBody(form), {
     pipeline_id: "P", every: 5400, overlap: "skip", catch_up: "none", jitter: 30, paused: true,
-    params: { target: "x86" }, name: "sync", priority: "high", labels: { team: "web", url: "a=b" },
+    params: { targets: "x86,arm64", msg: "hello, world=1" }, name: "sync", priority: "high", labels: { team: "web", url: "a=b" },
   });
+});
+
+test("a parameter that is given twice is refused, not the last one taken", () => {
+  const form = { ...EMPTY, runs: "job", job_id: "J", fires: "now", params: "a=1\na=2" };
+  assert.throws(() => scheduleBody(form), { name: "TypeError", field: "params", message: "line 2 has a again" });
 });
 
 test("a time without recurrence has no policies", () => {

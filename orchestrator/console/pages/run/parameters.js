@@ -81,20 +81,6 @@ export function accept(field, text) {
   return { error: "should be a number" };
 }
 
-/** Lines of KEY=VALUE as an object: `{pairs, error}`. A line without text is left out; a value keeps its spaces. */
-export function readPairs(text) {
-  const pairs = new Map();
-  for (const [index, line] of text.split("\n").entries()) {
-    if (!line.trim()) continue;
-    const at = line.indexOf("=");
-    const key = at < 0 ? "" : line.slice(0, at).trim();
-    if (!key) return { error: `line ${index + 1} should be KEY=VALUE` };
-    if (pairs.has(key)) return { error: `line ${index + 1} has ${key} again` };
-    pairs.set(key, line.slice(at + 1));
-  }
-  return { pairs: Object.fromEntries(pairs) };
-}
-
 /** An object as lines of KEY=VALUE: `{text, left}`. Values that one line cannot show are left out, and `left` has their
  *  names: those with line breaks, and hidden ones. */
 export function writePairs(pairs) {

@@ -2,6 +2,7 @@
 import { get } from "../../app/api.js";
 import { html } from "../../app/html.js";
 import { useLive } from "../../app/live.js";
+import { readPairs } from "../../app/pairs.js";
 import { setQuery } from "../../app/router.js";
 import { inert, plural, shortId } from "../../app/text.js";
 import { Empty } from "../../parts/empty.js";
@@ -10,7 +11,7 @@ import { Link } from "../../parts/link.js";
 import { ProblemBox } from "../../parts/problem.js";
 import { More, Submit, useSending } from "./common.js";
 import { Control, useForm } from "./controls.js";
-import { fieldsOf, readPairs, valuesOf, writePairs } from "./parameters.js";
+import { fieldsOf, valuesOf, writePairs } from "./parameters.js";
 import { EMPTY_PIPELINE, pipelineBody } from "./submission.js";
 
 /** Pipelines that the choice lists. */

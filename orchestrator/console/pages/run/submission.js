@@ -1,6 +1,7 @@
 // The fields of the page Run, and the body of `POST /api/v1/jobs` that they mean. Pure.
 
-import { readPairs, writePairs } from "./parameters.js";
+import { readPairs } from "../../app/pairs.js";
+import { writePairs } from "./parameters.js";
 
 export const TYPES = ["shell", "bash", "python", "exec"];
 export const PRIORITIES = ["low", "normal", "high", "critical"];

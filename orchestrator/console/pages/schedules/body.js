@@ -1,6 +1,6 @@
 // The form of a schedule, and the request that it stands for. No markup here.
 
-import { pairs } from "../../app/pairs.js";
+import { readPairs } from "../../app/pairs.js";
 
 /** The form as it is first shown. */
 export const EMPTY = {
@@ -49,14 +49,20 @@ function recurrence({ overlap, catch_up: policy, jitter, paused }) {
 }
 
 function rest({ runs, name, params, priority, labels }) {
-  const given = runs === "command" ? {} : pairs(params, "params");
-  const read = pairs(labels, "labels");
+  const given = runs === "command" ? {} : lines(params, "params");
+  const read = lines(labels, "labels");
   return {
     ...(Object.keys(given).length === 0 ? {} : { params: given }),
     ...(name.trim() === "" ? {} : { name: name.trim() }),
     ...(priority === "normal" ? {} : { priority }),
     ...(Object.keys(read).length === 0 ? {} : { labels: read }),
   };
+}
+
+function lines(text, field) {
+  const { pairs, error } = readPairs(text);
+  if (error) throw wrong(field, error);
+  return pairs;
 }
 
 function number(text, field) {

@@ -44,6 +44,12 @@ function Text({ form, set, error, name, label, type = "text", ...others }) {
   <//>`;
 }
 
+function Lines({ form, set, error, name, label, placeholder }) {
+  return html`<${Field} label=${label} error=${error(name)} help="One KEY=VALUE a line." optional>
+    <textarea rows="2" value=${form[name]} onInput=${set(name)} placeholder=${placeholder} spellcheck=${false} />
+  <//>`;
+}
+
 function Select({ form, set, error, name, label, choices, help }) {
   return html`<${Field} label=${label} error=${error(name)} help=${help}>
     <select value=${form[name]} onChange=${set(name)}>
@@ -103,9 +109,9 @@ function Rest(props) {
         <div class="fleet-pair"><${Select} ...${props} name="overlap" label="While its former job runs" choices=${[["allow", "both run"], ["skip", "there is no new job"], ["queue", "the new job waits"], ["cancel_previous", "the former job is cancelled"]]} />
         <${Select} ...${props} name="catch_up" label="After an outage" choices=${[["last", "fire once, for the last due time"], ["all", "fire for the due times that were missed"], ["none", "fire for none of them"]]} /></div>
         <${Text} ...${props} name="jitter" label="Delay of up to, in seconds" inputmode="decimal" optional />`}
-      ${form.runs !== "command" && html`<${Text} ...${props} name="params" label="Parameters of its jobs" placeholder="target=x86, deep=yes" optional />`}
+      ${form.runs !== "command" && html`<${Lines} ...${props} name="params" label="Parameters of its jobs" placeholder="target=x86" />`}
       <${Select} ...${props} name="priority" label="Priority of its jobs" choices=${PRIORITIES.map((one) => [one, one])} />
-      <${Text} ...${props} name="labels" label="Labels of its jobs" placeholder="team=web, tier=1" optional />
+      <${Lines} ...${props} name="labels" label="Labels of its jobs" placeholder="team=web" />
       ${form.fires !== "now" && html`<label class="fleet-check">
         <input type="checkbox" checked=${form.paused} onChange=${(event) => put({ paused: event.currentTarget.checked })} /> Create it paused
       </label>`}
