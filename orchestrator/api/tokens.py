@@ -1,6 +1,7 @@
 """/api/v1/tokens: create, list, show and revoke tokens."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -86,11 +87,11 @@ class TokenRoutes:
 
     async def revoke_token(self, _request: web.Request, id: str) -> web.StreamResponse:
         """All services refuse the token within a second. A revoked token stays revoked; revoking it again changes
-        nothing. The last token of an admin is not revoked: create another first."""
+        nothing. An admin's token is not revoked (409) unless another one remains that does not expire."""
         by = actor()
         async with self.outbox.transaction() as tx:
-            if self.access_on and await self.store.admins(tx) == {id}:
-                raise Conflict("this is the last token of an admin: create another before you revoke it")
+            if self.access_on:
+                _check_admin_remains(await self.store.admins(tx), id)
             revoked = await self.store.revoke(tx, id, by=by)
             if revoked is not None:
                 digest, name = revoked
@@ -99,6 +100,20 @@ class TokenRoutes:
         if revoked is None and await self.store.get(id) is None:
             raise NotFound("token", id)
         return web.Response(status=204)
+
+
+def _check_admin_remains(admins: Mapping[str, bool], revoked: str) -> None:
+    """Raises Conflict if without this token no admin's token would be left, or only such as expire. `admins` has the
+    admins' tokens that are to be accepted, and whether each never expires."""
+    others = [lasting for token_id, lasting in admins.items() if token_id != revoked]
+    if revoked not in admins or any(others):
+        return
+    if others:
+        raise Conflict(
+            "all other tokens of admins expire, so that a day would come without an admin: create one with the role "
+            "admin and without an expiry before you revoke this one"
+        )
+    raise Conflict("this is the last token of an admin: create another, without an expiry, before you revoke it")
 
 
 def api(routes: TokenRoutes) -> Api:

@@ -34,8 +34,9 @@ order by id desc
 limit :limit
 
 -- name: lock_admin_tokens
--- Lock the tokens of admins that are to be accepted, so that of two revocations one sees the other.
-select id::text as id from tokens
+-- Lock the tokens of admins that are to be accepted, so that of two revocations one sees the other. Returns for each
+-- whether it is valid until it is revoked.
+select id::text as id, expires_at is null as lasting from tokens
 where role = 'admin' and revoked_at is null and (expires_at is null or expires_at > now())
 order by id
 for update

@@ -64,9 +64,9 @@ class TokenStore:
             [_token(row).model_dump_json() for row in kept], kept[-1]["id"] if len(rows) > query.limit else None
         )
 
-    async def admins(self, tx: Transaction) -> set[str]:
-        """Lock the tokens of admins that are to be accepted. Returns their ids."""
-        return {row["id"] for row in await tx.fetch(self._sql["lock_admin_tokens"])}
+    async def admins(self, tx: Transaction) -> dict[str, bool]:
+        """Lock the tokens of admins that are to be accepted. Returns for each id whether the token never expires."""
+        return {row["id"]: row["lasting"] for row in await tx.fetch(self._sql["lock_admin_tokens"])}
 
     async def revoke(self, tx: Transaction, token_id: str, *, by: Actor | None) -> tuple[bytes, str] | None:
         """Revoke a token. Returns its SHA-256 and name, or None when it does not exist or is revoked already."""

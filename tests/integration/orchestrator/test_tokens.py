@@ -239,6 +239,25 @@ async def test_the_last_admin_is_not_locked_out(house: House) -> None:
     await house.call("GET", "/api/v1/tokens", status=401, headers=bearer(ADMIN))
 
 
+async def test_an_admin_that_expires_does_not_replace_one_that_lasts(house: House) -> None:
+    soon = await create(house, role="admin", expires_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    problem = await house.call("DELETE", f"/api/v1/tokens/{ADMIN_ID}", status=409, headers=bearer(soon["token"]))
+    assert "all other tokens of admins expire" in problem["detail"]
+    assert "without an expiry" in problem["detail"]
+    await house.get("/api/v1/tokens", headers=bearer(ADMIN))
+    lasting = await create(house, role="admin")
+    await house.call("DELETE", f"/api/v1/tokens/{ADMIN_ID}", status=204, headers=bearer(lasting["token"]))
+    await house.call("DELETE", f"/api/v1/tokens/{soon['id']}", status=204, headers=bearer(lasting["token"]))
+
+
+async def test_an_expired_admin_can_be_revoked(house: House) -> None:
+    soon = await create(house, role="admin")
+    await house.database.execute(
+        "update tokens set expires_at = now() - interval '1 s' where id = $1::uuid", soon["id"]
+    )
+    await house.call("DELETE", f"/api/v1/tokens/{soon['id']}", status=204, headers=bearer(ADMIN))
+
+
 async def test_another_service_knows_the_tokens_from_its_start(other: Other) -> None:
     found = other.known.find(ADMIN)
     assert found is not None
