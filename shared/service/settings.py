@@ -83,6 +83,10 @@ def _listening_host(host: str) -> str:
     return host
 
 
+def _published_host(host: str) -> str:
+    return _listening_host(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+
+
 def _collector(url: str) -> str:
     if not url:
         return url
@@ -117,14 +121,20 @@ def _proxies(listed: str) -> str:
 
 
 def _access(auth: Literal["on", "off"] | None, given: ValidationInfo) -> Literal["on", "off"]:
-    """Off is the default where only this machine can reach the service; elsewhere it has to be chosen."""
+    """Off is the default where only this machine can reach the service; elsewhere it has to be chosen. A container
+    listens on all of its addresses, so that the one on which its port is published counts, if it is known."""
     if auth is not None:
         return auth
-    host = read_host(f"[{text}]" if ":" in (text := str(given.data.get("host", ""))) else text)
-    if host is None or host.is_loopback:  # a host that is not valid has an error of its own
+    if not {"host", "published_host"} <= given.data.keys():  # one that is not valid has an error of its own
         return "off"
+    published = given.data["published_host"]
+    text = str(given.data["host"] if published is None else published)
+    host = read_host(f"[{text}]" if ":" in text else text)
+    if host is not None and host.is_loopback:
+        return "off"
+    variable = f"HODEI_HOST={text}" if published is None else f"HODEI_PUBLISHED_HOST={text} (HODEI_BIND of Compose)"
     raise ValueError(
-        f"should be on, so that requests need a token, or off: it has no default with HODEI_HOST={text}, "
+        f"should be on, so that requests need a token, or off: it has no default with {variable}, "
         "which other machines may reach"
     )
 
@@ -224,6 +234,10 @@ class HttpSettings(ProcessSettings):
 class ServiceSettings(BusSettings, HttpSettings):
     """The settings of the three services: the bus, HTTP, the database, and the lease of a worker."""
 
+    published_host: Annotated[str, AfterValidator(_published_host)] | None = Field(
+        default=None, validation_alias="HODEI_PUBLISHED_HOST"
+    )
+    """The address of the machine on which a container's port is published."""
     auth: Annotated[Literal["on", "off"] | None, AfterValidator(_access)] = Field(
         default=None, validate_default=True, validation_alias="HODEI_AUTH"
     )
@@ -334,8 +348,8 @@ def _fault(settings: type[ProcessSettings], error: ErrorDetails) -> str:
     number = _number_in_words(fields[field]) if field and error["type"] != "value_error" else None
     right = number or what_would_be_right(error)
     value = os.environ.get(variable)
-    # A URL may contain a password, so the error does not repeat it.
-    given = f"={_shortened(value)!r}" if value is not None and not variable.endswith(("_URL", "_ENDPOINT")) else ""
+    # A URL may contain a password, so the error does not repeat it. An empty variable is one that is not given.
+    given = f"={_shortened(value)!r}" if value and not variable.endswith(("_URL", "_ENDPOINT")) else ""
     return on_one_line(f"{variable}{given}: {right}")
 
 

@@ -180,7 +180,8 @@ def test_production_asks_for_tokens_and_tls_and_the_local_stack_for_neither() ->
     for file, on in ((FILES[0], False), (FILES[2], True)):
         for name, service in _services(file).items():
             if "DATABASE_URL" in (found := service.get("environment", {})):
-                assert found["HODEI_AUTH"] == ("on" if on else "off"), name
+                assert found["HODEI_AUTH"] == ("on" if on else ""), name
+                assert found.get("HODEI_PUBLISHED_HOST") == (None if on else "127.0.0.1"), name
                 assert ("HODEI_TLS_CERT" in found) == ("HODEI_NATS_CA" in found) == on, name
                 assert ("sslmode=verify-full" in found["DATABASE_URL"]) == on, name
                 assert found["HODEI_NATS_CREDENTIALS"] == "/keys/nats.creds"

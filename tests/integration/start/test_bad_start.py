@@ -90,6 +90,16 @@ async def test_a_service_that_others_can_reach_asks_whether_it_should_ask_for_to
 
 
 @pytest.mark.parametrize("module", SERVICES)
+async def test_a_container_that_is_published_to_others_asks_the_same(module: str, tmp_path: Path) -> None:
+    published = {"HODEI_HOST": "0.0.0.0", "HODEI_PUBLISHED_HOST": "0.0.0.0", "HODEI_AUTH": ""}
+
+    code, err = await start(module, tmp_path, **published)
+
+    assert code == MISCONFIGURED
+    says(err, module, "HODEI_AUTH: should be on", "HODEI_PUBLISHED_HOST=0.0.0.0 (HODEI_BIND of Compose)")
+
+
+@pytest.mark.parametrize("module", SERVICES)
 @pytest.mark.parametrize(
     "address", ["mysql://nowhere", "postgresql://hodei:hidden@127.0.0.1:port/hodei"], ids=["scheme", "port"]
 )

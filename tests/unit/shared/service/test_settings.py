@@ -215,6 +215,29 @@ def test_access_has_to_be_chosen_where_others_may_reach_a_service(monkeypatch: p
         assert settings.load(TrialSettings).access_on == (auth == "on")
 
 
+@pytest.mark.parametrize("published", ["127.0.0.1", "::1", "[::1]", "localhost"])
+def test_access_is_off_by_default_in_a_container_whose_port_is_published_on_loopback(
+    monkeypatch: pytest.MonkeyPatch, published: str
+) -> None:
+    monkeypatch.setenv("HODEI_HOST", "0.0.0.0")
+    monkeypatch.setenv("HODEI_PUBLISHED_HOST", published)
+    assert not settings.load(TrialSettings).access_on
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+@pytest.mark.parametrize("published", ["0.0.0.0", "::", "[::]", "192.0.2.7"])
+def test_access_has_to_be_chosen_where_the_port_of_a_container_is_published_for_others(
+    monkeypatch: pytest.MonkeyPatch, published: str, host: str
+) -> None:
+    line = fault(monkeypatch, HODEI_HOST=host, HODEI_PUBLISHED_HOST=published)
+    assert line == (
+        "HODEI_AUTH: should be on, so that requests need a token, or off: it has no default with "
+        f"HODEI_PUBLISHED_HOST={published.strip('[]')} (HODEI_BIND of Compose), which other machines may reach"
+    )
+    monkeypatch.setenv("HODEI_AUTH", "off")
+    assert not settings.load(TrialSettings).access_on
+
+
 @pytest.mark.parametrize("urls", ["nats://a:4222", "tls://a", "nats://hodei:secret@a:4222,nats://b:4222"])
 def test_access_needs_a_nats_that_asks_for_credentials(monkeypatch: pytest.MonkeyPatch, urls: str) -> None:
     line = fault(monkeypatch, HODEI_AUTH="on", NATS_URL=urls)

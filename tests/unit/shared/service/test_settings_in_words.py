@@ -27,6 +27,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "DATABASE_URL": ("mysql://me:hidden@db/x", "postgresql://me:hidden@db:99999/x", "postgresql://me:hidden@[::1/x"),
     "HODEI_NAMESPACE": ("A", "a.b", "a" * 64),
     "HODEI_HOST": ("localhost:8080", "two words", "x" * 64),
+    "HODEI_PUBLISHED_HOST": ("localhost:8080", "two words", "[127.0.0.1"),
     "HODEI_AUTH": ("maybe", "ON", "1"),
     "HODEI_CORS_ORIGINS": ("one.example", "a\nb", NOT_UTF8),
     "HODEI_ALLOWED_HOSTS": ("https://one.example", "a\x1bb", NOT_UTF8),
