@@ -153,9 +153,9 @@ def build(settings: OrchestratorSettings) -> Sequence[Service]:
         description="Decides what runs: pipelines and jobs, their tasks, timelines and output.",
         port=settings.port,
         apis=[
-            approvals.api(ApprovalRoutes(job_store, work)),
-            pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission, aside), outbox)),
-            jobs.api(JobRoutes(job_store, work, submission, room, reception, outbox, watch, bus, scheduled)),
+            approvals.api(ApprovalRoutes(job_store, work, aside)),
+            pipelines.api(PipelineRoutes(pipeline_store, submission, Definitions(submission, aside), outbox, aside)),
+            jobs.api(JobRoutes(job_store, work, submission, room, reception, outbox, watch, bus, scheduled, aside)),
             bulk.api(BulkRoutes(job_store, work, submission, room, reception, outbox, bus, scheduled)),
             concurrency.api(ConcurrencyRoutes(claim_store)),
             timeline.api(TimelineRoutes(job_store, timeline_store, watch)),

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from orchestrator.api.masked import masked_approval, visible
 from orchestrator.api.shown import shown_decision
+from orchestrator.aside import Aside
 from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.run import JobRun, NotAsked
 from orchestrator.store.jobs import JobStore
@@ -16,6 +18,7 @@ from schemas.steps import Decision
 from shared.access import actor
 from shared.clock import now
 from shared.errors import Conflict, FieldError, Invalid, NotFound
+from shared.postgres import Page
 from shared.web import Api, json_response
 from shared.web.paging import answer_page
 
@@ -26,10 +29,17 @@ class ApprovalRoutes:
 
     jobs: JobStore
     work: UnitOfWork
+    aside: Aside
 
     async def list_approvals(self, request: web.Request, query: PageQuery) -> web.StreamResponse:
-        """Only approvals that wait for a decision."""
-        return await answer_page(request, query, self.jobs.find_approvals)
+        """Only approvals that wait for a decision. For callers with a role below `operator`, defaults of inputs that
+        look like secrets are `***`."""
+
+        async def find(query: PageQuery, before: str | None) -> Page:
+            found = await self.jobs.find_approvals(query, before)
+            return Page(await visible(found.rows, masked_approval, self.aside), found.last)
+
+        return await answer_page(request, query, find)
 
     async def approve_task(self, _request: web.Request, id: str, body: DecisionRequest) -> web.StreamResponse:
         """The task succeeds, and the steps that depend on it may run. `inputs` become its outputs. 409 unless it waits

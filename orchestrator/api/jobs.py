@@ -9,8 +9,10 @@ from aiohttp import web
 from pydantic import Field
 
 from orchestrator.api.deleted_logs import logs_deleted, logs_since
+from orchestrator.api.masked import visible_job
 from orchestrator.api.own import check_creator, check_own
 from orchestrator.api.shown import shown, shown_in_detail
+from orchestrator.aside import Aside
 from orchestrator.domain.run import JobRun
 from orchestrator.reception import Reception
 from orchestrator.retention import Scheduled
@@ -72,6 +74,7 @@ class JobRoutes:
     watch: Watch
     bus: Bus
     scheduled: Scheduled
+    aside: Aside
 
     async def create_job(self, request: web.Request, body: JobCreate) -> web.StreamResponse:
         """The job runs a pipeline or one inline command. An unknown `pipeline_id` is 404."""
@@ -100,11 +103,13 @@ class JobRoutes:
         return await answer_page(request, query, self.jobs.find)
 
     async def get_job(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """The response has its tasks, and each task's executions."""
+        """The response has its tasks, and each task's executions. Values of variables and parameters that look like
+        secrets are `***`; for callers with a role below `operator`, also those of matrices and of the defaults of
+        inputs."""
         body = await self.jobs.get(id)
         if body is None:
             raise NotFound("job", id)
-        return json_response(body)
+        return json_response(await visible_job(body, self.aside))
 
     async def get_job_status(self, request: web.Request, id: str, query: WaitQuery) -> web.StreamResponse:
         """With `wait`, responds when the job has ended or after that many seconds; earlier when the service stops."""

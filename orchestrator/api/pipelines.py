@@ -7,6 +7,8 @@ from aiohttp import web
 from pydantic_core import to_json
 
 from orchestrator.api.definitions import Definitions
+from orchestrator.api.masked import masked_pipeline, visible
+from orchestrator.aside import Aside
 from orchestrator.domain.pipeline_schema import pipeline_schema
 from orchestrator.store.pipelines import PipelineStore
 from orchestrator.submission import Submission
@@ -42,6 +44,7 @@ class PipelineRoutes:
     submission: Submission
     definitions: Definitions
     outbox: Outbox
+    aside: Aside
 
     async def create_pipeline(self, request: web.Request, body: PipelineCreate) -> web.StreamResponse:
         """A pipeline with a cycle, or an unknown or repeated step, is refused; the error names the steps."""
@@ -54,36 +57,44 @@ class PipelineRoutes:
         return response
 
     async def list_pipelines(self, request: web.Request, query: PipelineQuery) -> web.StreamResponse:
-        """Archived pipelines are listed with `status=archived`."""
-        return await answer_page(request, query, self.store.find)
+        """Archived pipelines are listed with `status=archived`. For callers with a role below `operator`, values that
+        look like secrets are `***`."""
+
+        async def find(query: PipelineQuery, before: str | None) -> Page:
+            return await self._visible(await self.store.find(query, before))
+
+        return await answer_page(request, query, find)
 
     async def get_pipeline(self, _request: web.Request, id: str) -> web.StreamResponse:
-        """The response has its newest version."""
+        """The response has its newest version. For callers with a role below `operator`, values that look like secrets
+        are `***`."""
         shown = await self.store.get(self.outbox.database, id)
         if shown is None:
             raise NotFound("pipeline", id)
-        return json_response(shown)
+        return json_response(*await visible([shown], masked_pipeline, self.aside))
 
     async def list_pipeline_versions(
         self, request: web.Request, id: str, query: PipelineVersionQuery
     ) -> web.StreamResponse:
-        """The versions of an archived pipeline stay readable, for the jobs that were created from them."""
+        """The versions of an archived pipeline stay readable, for the jobs that were created from them. For callers
+        with a role below `operator`, values that look like secrets are `***`."""
 
         async def find(query: PipelineVersionQuery, before: str | None) -> Page:
             found = await self.store.versions(id, query, None if before is None else int(before))
             if not found.rows and before is None and not await self.store.exists(id):
                 raise NotFound("pipeline", id)
-            return found
+            return await self._visible(found)
 
         return await answer_page(request, query, find, key="int")
 
     async def get_pipeline_version(self, _request: web.Request, id: str, version: str) -> web.StreamResponse:
-        """The version is returned as its jobs run it, even if there are newer ones or the pipeline is archived."""
+        """The version is returned as its jobs run it, even if there are newer ones or the pipeline is archived. For
+        callers with a role below `operator`, values that look like secrets are `***`."""
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
         shown = await self.store.get_version(id, number)
         if shown is None:
             raise NotFound("version", f"{version} of pipeline {id}")
-        return json_response(shown)
+        return json_response(*await visible([shown], masked_pipeline, self.aside))
 
     async def update_pipeline(self, request: web.Request, id: str, body: PipelineCreate) -> web.StreamResponse:
         """Creates the next version. Existing jobs keep the version that they were created from."""
@@ -122,6 +133,9 @@ class PipelineRoutes:
                 PipelineArchived(pipeline_id=id, name=row["name"], pipeline_version=row["version"], archived_by=actor())
             )
         return web.Response(status=204)
+
+    async def _visible(self, page: Page) -> Page:
+        return Page(await visible(page.rows, masked_pipeline, self.aside), page.last)
 
 
 def api(routes: PipelineRoutes) -> Api:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 
+from orchestrator.api.masked import limited, masked_approval
 from orchestrator.domain.definition import StepRules, TaskDefinition
 from orchestrator.domain.making import NewJob
 from orchestrator.domain.state import JobState, TaskState
@@ -12,7 +13,7 @@ from schemas.access import Actor
 from schemas.model import rfc3339
 from schemas.rest.jobs import JobDetail, Task
 from schemas.states import JOB
-from schemas.steps import Decision
+from schemas.steps import Approval, Decision
 from shared import masking
 
 _Fields = dict[str, Any]
@@ -74,8 +75,16 @@ def _task(task: TaskState, definition: TaskDefinition) -> Task:
 
 
 def _rules(rules: StepRules) -> _Fields:
-    """A step's rules as fields of a task, under the same names."""
-    return {name: getattr(rules, name) for name in _RULES} | {"depends_on": list(rules.depends_on)}
+    """A step's rules as fields of a task, under the same names. For a limited caller they are masked."""
+    found = {name: getattr(rules, name) for name in _RULES} | {"depends_on": list(rules.depends_on)}
+    if (rules.matrix or rules.approval) and limited():
+        found["matrix"] = None if rules.matrix is None else masking.shown_params(rules.matrix)
+        found["approval"] = None if rules.approval is None else _masked_approval(rules.approval)
+    return found
+
+
+def _masked_approval(approval: Approval) -> Approval:
+    return Approval.model_validate(masked_approval(approval.model_dump()))
 
 
 def _job_fields(new: NewJob) -> _Fields:

@@ -159,7 +159,8 @@ class PipelinePlan(Model):
 
 
 class Pipeline(Model):
-    """A named graph of steps, at its newest version."""
+    """A named graph of steps, at its newest version. For callers with a role below `operator`, values that look like
+    secrets are masked: in `env`, in the defaults of `params`, and in the steps' `env`, `matrix` and `inputs`."""
 
     id: Id = Field(description="The pipeline's id.")
     name: str = Field(description="The pipeline's name.")
@@ -170,7 +171,10 @@ class Pipeline(Model):
     version: int = Field(description="The version, from 1; each change creates the next one. A job keeps its version.")
     steps: list[Step] = Field(description="The steps, and for each the steps that it depends on.")
     env: dict[str, str] = Field(description="Environment variables of every step; a step's own `env` takes precedence.")
-    params: dict[str, ParamSpec] = Field(description="The parameters that a job may have, by name.")
+    params: dict[str, ParamSpec] = Field(
+        description="The parameters that a job may have, by name. A masked default is `***`, or null where that is not "
+        "a valid value."
+    )
     timeout: float | None = Field(description="Time limit of a whole job, in seconds.")
     cleanup_timeout: float = Field(
         description="Time limit of `always` steps after a cancel or the timeout, in seconds."
