@@ -304,8 +304,8 @@ hodei rerun --all --status failed --created-after 12h --from failed
 - A list of a filter must not be empty: `{"filter": {"status": []}}` is 422. `{"filter": {}}` means all jobs.
 - `ids` are the new jobs of a rerun. They are created in one transaction; `Idempotency-Key` works as for
   `POST /api/v1/jobs`.
-- A submitter changes, and runs again, only jobs that it submitted, and `refused` names the others. Deleting needs the
-  role `operator`.
+- A submitter changes, and runs again, only jobs that it submitted: a `filter` matches no others, and of `ids`,
+  `refused` names the others. Deleting needs the role `operator`.
 - In Python: `client.cancel_jobs(name="nightly*")`, `rerun_jobs(status="failed")`, `delete_selected_jobs([id])`. They go
   through all pages. If a page fails, `changed` of the error has what was done before: the new jobs of a rerun as well,
   and the `cursor` that goes on. `hodei` prints it, then the error, and exits with 1. A rerun and a deletion are sent

@@ -123,8 +123,8 @@ class BulkRoutes:
 
     async def cancel_jobs(self, _request: web.Request, body: JobSelection) -> web.StreamResponse:
         """Those jobs of a `filter` that have not ended, and of `ids` all. They are cancelled as
-        `POST /api/v1/jobs/{id}/cancel` does. A submitter cancels only jobs that it submitted; `refused` has the
-        others."""
+        `POST /api/v1/jobs/{id}/cancel` does. A submitter cancels only jobs that it submitted: a `filter` matches no
+        others, and of `ids`, `refused` has the others."""
         if body.dry_run:
             return json_response(await self._trial(body, OPEN, _over))
         chosen, moment, by = await self._choose(body, OPEN), now(), actor()
@@ -150,8 +150,9 @@ class BulkRoutes:
 
     async def rerun_jobs(self, request: web.Request, body: JobRerunSelection) -> web.StreamResponse:
         """Those jobs of a `filter` that have ended, and of `ids` all. The new jobs are created in one transaction. A
-        submitter runs only jobs again that it submitted; `refused` has the others, and those that cannot run again, as
-        after their pipeline was archived, or while others hold a concurrency key for which they may not wait."""
+        submitter runs only jobs again that it submitted: a `filter` matches no others. `refused` has those of `ids`
+        that another token submitted, and the jobs that cannot run again, as after their pipeline was archived, or while
+        others hold a concurrency key for which they may not wait."""
         if body.dry_run:
             return json_response(await self._trial(body, JOB.final, partial(self._not_again, body.from_)))
         chosen = _only_own(await self._choose(body, JOB.final))
@@ -233,7 +234,8 @@ class BulkRoutes:
         return running | dict.fromkeys(await self.scheduled(over) if over else (), SCHEDULED)
 
     async def _choose(self, body: JobSelection, statuses: Collection[JobStatus]) -> _Chosen:
-        """The jobs that a request is about; those of a filter that have one of these statuses."""
+        """The jobs that a request is about; those of a filter that have one of these statuses, and that the caller may
+        change."""
         if body.ids is not None:
             ids, before = list(dict.fromkeys(one.lower() for one in body.ids)), _before(body)
             jobs = await self.jobs.selected_by_id([one for one in ids if is_id(one)])
@@ -243,7 +245,7 @@ class BulkRoutes:
             unknown = set(ids) - {one.id for one in jobs}
             refused = [RefusedJob(id=one, detail="it does not exist") for one in ids if one in unknown]
             return _Chosen(jobs, refused, len(ids), whole=True)
-        narrowed = _narrowed(body.filter, statuses)
+        narrowed = _own(_narrowed(body.filter, statuses))
         if narrowed is None:
             return _Chosen([], [], 0, whole=True)
         jobs = await self.jobs.selected(narrowed, _before(body), body.limit + 1)

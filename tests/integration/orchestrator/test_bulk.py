@@ -231,7 +231,7 @@ async def test_a_submitter_changes_only_its_own_jobs(callers: Callers, house: Ho
     mine, others = [
         (await house.post("/api/v1/jobs", {"command": "true"}, headers=who.headers))["id"] for who in (ben, cleo)
     ]
-    for verb, body in (("cancel", {"filter": {}}), ("rerun", {"ids": [others]})):
+    for verb, body in (("cancel", {"ids": [mine, others]}), ("rerun", {"ids": [others]})):
         answer = await many(house, verb, body, headers=ben.headers)
         assert [one["id"] for one in answer["refused"]] == [others]
         assert "created by another token" in answer["refused"][0]["detail"]
@@ -269,6 +269,25 @@ async def test_a_trial_counts_what_a_submitter_may_change(callers: Callers, hous
     )
     for body, matched in chosen:
         assert (await many(house, "cancel", body | {"dry_run": True}, headers=ben.headers))["matched"] == matched, body
+
+
+async def test_a_submitters_filter_matches_only_its_own_jobs(callers: Callers, house: House) -> None:
+    ben, cleo = callers.caller("ben", Role.SUBMITTER), callers.caller("cleo", Role.SUBMITTER)
+    bodies = {"cancel": {"command": "true", "run_at": LATER}, "rerun": {"pipeline": {"name": "nothing to run"}}}
+    for verb, job in bodies.items():
+        mine = [(await house.post("/api/v1/jobs", job, headers=ben.headers))["id"] for _ in range(2)]
+        for _ in range(3):
+            await house.post("/api/v1/jobs", job, headers=cleo.headers)
+        of_cleo: dict[str, Any] = {"filter": {"created_by": "cleo"}}
+
+        none = await many(house, verb, of_cleo, headers=ben.headers)
+        first = await many(house, verb, {"filter": {}, "limit": 1}, headers=ben.headers)
+        rest = await many(house, verb, {"filter": {}, "limit": 1, "cursor": first["cursor"]}, headers=ben.headers)
+
+        assert (none["matched"], none["done"], none["refused"]) == (0, 0, []), verb
+        assert (first["matched"], first["done"], first["refused"], first["more"]) == (1, 1, [], True), verb
+        assert (rest["matched"], rest["done"], rest["refused"], rest["more"]) == (1, 1, [], False), verb
+        assert len(mine) == first["done"] + rest["done"]
 
 
 async def test_the_client_goes_through_all_pages(house: House) -> None:
