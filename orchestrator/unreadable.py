@@ -13,8 +13,9 @@ from shared.postgres import retry_deadlock
 
 TRIED_AGAIN: Final = 60.0
 """Seconds after which jobs that could not be loaded are tried again."""
-_ERRORS: Final = (ValueError, LookupError, TypeError)
+ERRORS: Final = (ValueError, LookupError, TypeError)
 """What is raised for a row that is not valid."""
+WHY: Final = "it cannot be read: what is stored of it is not valid for this version of the platform"
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +34,9 @@ class Unreadable:
         """Whether there are such jobs."""
         return bool(self._found)
 
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._found
+
     async def leave_out(self, job_ids: Collection[str], work: Callable[[list[str]], Awaitable[list[str]]]) -> list[str]:
         """Do `work` with those of these jobs that can be loaded. It has one transaction, and may be repeated."""
         moment = time.monotonic()
@@ -44,12 +48,12 @@ class Unreadable:
             return []
         try:
             return await retry_deadlock(lambda: work(readable))
-        except _ERRORS as error:
+        except ERRORS as error:
             found = await self._find(readable)
             if not found:
                 raise
             for job_id in found:
-                _log.error("job.unreadable", job_id=job_id, error=str(error))
+                note(job_id, error)
             self._found.update(found)
         left = [one for one in readable if one not in self._found]
         return await retry_deadlock(lambda: work(left)) if left else []
@@ -58,9 +62,14 @@ class Unreadable:
         try:
             async with self._outbox.transaction() as tx:
                 await self._work.load(tx, job_ids)
-        except _ERRORS:
+        except ERRORS:
             if len(job_ids) == 1:
                 return job_ids
             half = len(job_ids) // 2
             return [*await self._find(job_ids[:half]), *await self._find(job_ids[half:])]
         return []
+
+
+def note(job_id: str, error: Exception) -> None:
+    """Log that a job cannot be loaded."""
+    _log.error("job.unreadable", job_id=job_id, error=str(error))

@@ -21,6 +21,7 @@ from orchestrator.room import JobRoom
 from orchestrator.store.jobs import JobStore, Selected
 from orchestrator.submission import Submission
 from orchestrator.unit_of_work import UnitOfWork
+from orchestrator.unreadable import ERRORS, WHY, Unreadable, note
 from schemas.access import Role
 from schemas.ids import is_id
 from schemas.rest.job_filters import JobFilter, JobRerunSelection, JobsChanged, JobSelection, RefusedJob
@@ -129,23 +130,27 @@ class BulkRoutes:
             return json_response(await self._trial(body, OPEN, _over))
         chosen, moment, by = await self._choose(body, OPEN), now(), actor()
         own = _only_own(chosen)
+        ended: dict[str, str] = {}
+        unreadable = Unreadable(self.outbox, self.work)
+
+        def cancel(run: JobRun) -> None:
+            try:
+                run.cancel(moment, by=by)
+            except IllegalTransition:
+                ended[run.job.id] = ENDED.format(run.job.status.value)
+
+        async def cancel_part(job_ids: list[str]) -> list[str]:
+            return list(await self.work.change(job_ids, cancel, moment))
+
         for part in own.parts():
-            ended: dict[str, JobStatus] = {}
-
-            def cancel(run: JobRun, ended: dict[str, JobStatus] = ended) -> None:
-                try:
-                    run.cancel(moment, by=by)
-                except IllegalTransition:
-                    ended[run.job.id] = run.job.status
-
-            found = await self.work.change([one.id for one in part], cancel, moment)
+            found = set(await unreadable.leave_out([one.id for one in part], cancel_part))
             for one in part:
                 if one.id in ended:
-                    own.refuse(one.id, ENDED.format(ended[one.id].value))
+                    own.refuse(one.id, ended[one.id])
                 elif one.id in found:
                     own.done.append(one.id)
                 else:
-                    own.refuse(one.id, DELETED)
+                    own.refuse(one.id, WHY if one.id in unreadable else DELETED)
         return json_response(own.answer())
 
     async def rerun_jobs(self, request: web.Request, body: JobRerunSelection) -> web.StreamResponse:
@@ -200,6 +205,9 @@ class BulkRoutes:
                 job = await self.submission.of_rerun(tx, one.id, start=start, by=actor())
             except (NotFound, Conflict, Invalid) as error:
                 chosen.refuse(one.id, str(error))
+            except ERRORS as error:
+                note(one.id, error)
+                chosen.refuse(one.id, WHY)
             else:
                 tasks += len(job.definitions)
                 if wanted and tasks > TASKS:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hodei.client import Client
+from orchestrator import unreadable
 from orchestrator.api import bulk
 from orchestrator.domain import concurrency
 from orchestrator.room import JobRoom
@@ -269,6 +270,23 @@ async def test_a_trial_counts_what_a_submitter_may_change(callers: Callers, hous
     )
     for body, matched in chosen:
         assert (await many(house, "cancel", body | {"dry_run": True}, headers=ben.headers))["matched"] == matched, body
+
+
+async def test_a_job_that_cannot_be_read_is_left_and_the_others_are_changed(house: House) -> None:
+    """As after an upgrade for which what is stored is not valid."""
+    for verb, make in (("cancel", house.submit), ("rerun", lambda: failed(house))):
+        made = [await make() for _ in range(3)]
+        first, broken, last = [one if isinstance(one, str) else one["id"] for one in made]
+        spoil = 'update tasks set retry = \'{"max_attempts": "many"}\' where job_id = $1'
+        await house.database.execute(spoil, broken)
+
+        if verb == "rerun":
+            trial = await many(house, verb, {"ids": [first, broken, last], "dry_run": True})
+            assert (trial["matched"], [one["id"] for one in trial["refused"]]) == (2, [broken])
+        answer = await many(house, verb, {"ids": [first, broken, last]})
+
+        assert (answer["matched"], answer["done"]) == (3, 2), verb
+        assert answer["refused"] == [{"id": broken, "detail": unreadable.WHY}], verb
 
 
 async def test_a_submitters_filter_matches_only_its_own_jobs(callers: Callers, house: House) -> None:
