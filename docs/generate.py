@@ -279,7 +279,7 @@ _LISTS_END: Final = """
 
 `POST /api/v1/jobs/cancel`, `/rerun` and `/delete` take up to 1,000 jobs (a rerun: 100), by their `ids`, or by a
 `filter` with the filters of `GET /api/v1/jobs` as fields. Of a filter, those jobs are meant for which it is possible:
-open ones are cancelled, ended ones are run again or deleted.
+open ones that are not being stopped yet are cancelled, ended ones are run again or deleted.
 
 ```bash
 curl localhost:8080/api/v1/jobs/cancel -d '{"filter": {"name": "nightly*", "label": ["team=web"]}, "dry_run": true}'
@@ -302,6 +302,9 @@ hodei rerun --all --status failed --created-after 12h --from failed
 - `dry_run` changes nothing: `matched` is then the number of jobs that would be changed, as far as that is known
   before. Of `ids`, `refused` has the others. Of a `filter`, it is the number of all jobs that match and that the caller
   may change, 100,000 at the most. Whether a concurrency key has room is decided only when the jobs run again.
+- A cancellation of many jobs leaves those that are being stopped already, so that their
+  [clean-up](pipelines.md#stopping-a-job-and-clean-up) goes on, and can be repeated. A `filter` does not match them; of
+  `ids`, `refused` names them. `POST /api/v1/jobs/{id}/cancel` and `hodei cancel` with one job end the clean-up.
 - A list of a filter must not be empty: `{"filter": {"status": []}}` is 422. `{"filter": {}}` means all jobs.
 - `ids` are the new jobs of a rerun. They are created in one transaction; `Idempotency-Key` works as for
   `POST /api/v1/jobs`.
@@ -309,9 +312,8 @@ hodei rerun --all --status failed --created-after 12h --from failed
   `refused` names the others. Deleting needs the role `operator`.
 - In Python: `client.cancel_jobs(name="nightly*")`, `rerun_jobs(status="failed")`, `delete_selected_jobs([id])`. They go
   through all pages. If a page fails, `changed` of the error has what was done before: the new jobs of a rerun as well,
-  and the `cursor` that goes on. `hodei` prints it, then the error, and exits with 1. A rerun and a deletion are sent
-  again when the platform does not answer, a rerun with the same `Idempotency-Key`; a cancellation is not, as a second
-  one ends the clean-up.
+  and the `cursor` that goes on. `hodei` prints it, then the error, and exits with 1. A request is sent again when the
+  platform does not answer, a rerun with the same `Idempotency-Key`.
 - `hodei cancel`, `rerun` and `delete` with `--all` and without a filter ask whether all jobs are meant. `--name '*'` is
   not a filter in this sense.
 

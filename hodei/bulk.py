@@ -176,6 +176,7 @@ def cancel(
     """Cancel jobs: those that are named, or with --all those that match the filters.
 
     --all without a filter (or with --name '*') asks first; without a terminal it needs --yes.
+    For one JOB that is being stopped already, this ends its clean-up. Several, and --all, leave such jobs as they are.
     With --json, one named job is {"id": …}; several are what POST /api/v1/jobs/cancel answers.
     """
     filters = _filters(status, name, label, pipeline, created_by, created_after, created_before)

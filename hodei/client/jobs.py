@@ -85,7 +85,8 @@ class JobCalls(Services):
                 return state
 
     async def cancel(self, job_id: str) -> None:
-        """Request the cancellation of a job. Raises ApiError (409) when it has ended."""
+        """Request the cancellation of a job; of one that is being stopped already, also the end of its clean-up. Raises
+        ApiError (409) when it has ended."""
         await self.orchestrator.request("POST", f"/api/v1/jobs/{quoted(job_id)}/cancel")
 
     async def set_priority(self, job_id: str, priority: Priority) -> Job:
@@ -112,9 +113,9 @@ class JobCalls(Services):
         progress: Progress | None = None,
         **filters: Unpack[JobSelectionFilters],
     ) -> JobsChanged:
-        """Request the cancellation of many jobs: of these, or of all that match. `refused` of the result says which
-        were left, and why. A ClientError has in `changed` what was done before it; `progress` is called with that after
-        each request."""
+        """Request the cancellation of many jobs: of these, or of all that match. Jobs that are being stopped already
+        are left, and clean up. `refused` of the result says which of these were left, and why. A ClientError has in
+        `changed` what was done before it; `progress` is called with that after each request."""
         return await self._each("cancel", ids, filters, progress=progress)
 
     async def rerun_jobs(
@@ -156,9 +157,7 @@ class JobCalls(Services):
         *,
         progress: Progress | None = None,
     ) -> JobsChanged:
-        """Repeat a request until it has looked at all jobs. The result has the sums; so has the error, if one fails.
-
-        A second cancellation would end the clean-up of a job, so that alone is not sent again after a failure."""
+        """Repeat a request until it has looked at all jobs. The result has the sums; so has the error, if one fails."""
         if ids is not None and filters:
             raise TypeError("jobs are selected by their ids or by filters, not by both")
         size = 100 if what == "rerun" else 1000
@@ -197,7 +196,7 @@ class JobCalls(Services):
             _of_many(what),
             body=body,
             creates=what == "rerun",
-            repeatable=what == "delete",
+            repeatable=True,
             timeout=LONGEST_WAIT,
         )
 

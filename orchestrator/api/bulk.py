@@ -25,7 +25,7 @@ from orchestrator.unreadable import ERRORS, WHY, Unreadable, note
 from schemas.access import Role
 from schemas.ids import is_id
 from schemas.rest.job_filters import JobFilter, JobRerunSelection, JobsChanged, JobSelection, RefusedJob
-from schemas.states import JOB, IllegalTransition, JobStatus
+from schemas.states import JOB, JobStatus
 from shared.access import actor, lacking
 from shared.bus import Bus
 from shared.clock import now
@@ -45,14 +45,27 @@ LONGEST: Final = 20.0
 TASKS: Final = 10_000
 """The most tasks of all jobs that one request makes."""
 
-OPEN: Final = frozenset(JobStatus) - JOB.final
 
 ENDED: Final = "it has already ended: {}"
 RUNNING: Final = "it is {}: cancel it first, or wait"
 SCHEDULED: Final = "a schedule will run it again"
 DELETED: Final = "it was deleted"
+STOPPING: Final = "it is being stopped already: cancel it alone to end its clean-up"
 
 _Refused = Callable[[Sequence[Selected]], Awaitable[Mapping[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """The jobs of a filter that an action is about."""
+
+    statuses: Collection[JobStatus]
+    unstopped: bool = False
+    """Whether those are left out that are being stopped already."""
+
+
+OPEN: Final = _About(frozenset(JobStatus) - JOB.final, unstopped=True)
+OVER: Final = _About(JOB.final)
 
 
 @dataclass
@@ -123,21 +136,22 @@ class BulkRoutes:
     scheduled: Scheduled
 
     async def cancel_jobs(self, _request: web.Request, body: JobSelection) -> web.StreamResponse:
-        """Those jobs of a `filter` that have not ended, and of `ids` all. They are cancelled as
-        `POST /api/v1/jobs/{id}/cancel` does. A submitter cancels only jobs that it submitted: a `filter` matches no
-        others, and of `ids`, `refused` has the others."""
+        """Those jobs of a `filter` that have not ended and are not being stopped, and of `ids` all. They are cancelled
+        as `POST /api/v1/jobs/{id}/cancel` does, but a job that is being stopped already is left as it is, so that its
+        clean-up goes on: the request can be repeated. A submitter cancels only jobs that it submitted: a `filter`
+        matches no others, and of `ids`, `refused` has the others."""
         if body.dry_run:
-            return json_response(await self._trial(body, OPEN, _over))
+            return json_response(await self._trial(body, OPEN, _not_cancelled))
         chosen, moment, by = await self._choose(body, OPEN), now(), actor()
         own = _only_own(chosen)
-        ended: dict[str, str] = {}
         unreadable = Unreadable(self.outbox, self.work)
+        left: dict[str, str] = {}
 
         def cancel(run: JobRun) -> None:
-            try:
+            if (why := _why_not_cancelled(run.job.status, stopping=run.job.stopping is not None)) is None:
                 run.cancel(moment, by=by)
-            except IllegalTransition:
-                ended[run.job.id] = ENDED.format(run.job.status.value)
+            else:
+                left[run.job.id] = why
 
         async def cancel_part(job_ids: list[str]) -> list[str]:
             return list(await self.work.change(job_ids, cancel, moment))
@@ -145,8 +159,8 @@ class BulkRoutes:
         for part in own.parts():
             found = set(await unreadable.leave_out([one.id for one in part], cancel_part))
             for one in part:
-                if one.id in ended:
-                    own.refuse(one.id, ended[one.id])
+                if one.id in left:
+                    own.refuse(one.id, left[one.id])
                 elif one.id in found:
                     own.done.append(one.id)
                 else:
@@ -159,8 +173,8 @@ class BulkRoutes:
         that another token submitted, and the jobs that cannot run again, as after their pipeline was archived, or while
         others hold a concurrency key for which they may not wait."""
         if body.dry_run:
-            return json_response(await self._trial(body, JOB.final, partial(self._not_again, body.from_)))
-        chosen = _only_own(await self._choose(body, JOB.final))
+            return json_response(await self._trial(body, OVER, partial(self._not_again, body.from_)))
+        chosen = _only_own(await self._choose(body, OVER))
         async with self.room.submission(large=True) as entry, idempotent(request, self.outbox) as tx:
             wanted = await self._wanted(tx, chosen, body.from_)
             if wanted:
@@ -183,8 +197,8 @@ class BulkRoutes:
         again stay; `refused` has them. If NATS does not delete the logs, or the scheduler does not answer, the response
         is 503, and the same request can delete the rest."""
         if body.dry_run:
-            return json_response(await self._trial(body, JOB.final, self._not_deleted))
-        chosen = await self._choose(body, JOB.final)
+            return json_response(await self._trial(body, OVER, self._not_deleted))
+        chosen = await self._choose(body, OVER)
         since = await logs_since(self.bus)
         for part in chosen.parts():
             refused = await self._not_deleted(part)
@@ -218,11 +232,11 @@ class BulkRoutes:
         chosen.finish()
         return wanted
 
-    async def _trial(self, body: JobSelection, statuses: Collection[JobStatus], refused: _Refused) -> JobsChanged:
+    async def _trial(self, body: JobSelection, about: _About, refused: _Refused) -> JobsChanged:
         """What a request would do. `refused` returns which of some jobs would be left, and why."""
         if body.ids is None:
-            return await self._count(body, statuses)
-        chosen = _only_own(await self._choose(body, statuses))
+            return await self._count(body, about)
+        chosen = _only_own(await self._choose(body, about))
         left = await refused(chosen.jobs)
         chosen.refuse_all(left)
         return JobsChanged(matched=len(chosen.jobs) - len(left), done=0, refused=chosen.refused, more=False)
@@ -241,8 +255,8 @@ class BulkRoutes:
         running = {one.id: RUNNING.format(one.status.value) for one in jobs if not JOB.is_final(one.status)}
         return running | dict.fromkeys(await self.scheduled(over) if over else (), SCHEDULED)
 
-    async def _choose(self, body: JobSelection, statuses: Collection[JobStatus]) -> _Chosen:
-        """The jobs that a request is about; those of a filter that have one of these statuses, and that the caller may
+    async def _choose(self, body: JobSelection, about: _About) -> _Chosen:
+        """The jobs that a request is about; those of a filter that the action is about, and that the caller may
         change."""
         if body.ids is not None:
             ids, before = list(dict.fromkeys(one.lower() for one in body.ids)), _before(body)
@@ -253,17 +267,18 @@ class BulkRoutes:
             unknown = set(ids) - {one.id for one in jobs}
             refused = [RefusedJob(id=one, detail="it does not exist") for one in ids if one in unknown]
             return _Chosen(jobs, refused, len(ids), whole=True)
-        narrowed = _own(_narrowed(body.filter, statuses))
+        narrowed = _own(_narrowed(body.filter, about.statuses))
         if narrowed is None:
             return _Chosen([], [], 0, whole=True)
-        jobs = await self.jobs.selected(narrowed, _before(body), body.limit + 1)
+        jobs = await self.jobs.selected(narrowed, _before(body), body.limit + 1, unstopped=about.unstopped)
         kept = jobs[: body.limit]
         return _Chosen(kept, [], len(kept), whole=len(jobs) <= body.limit)
 
-    async def _count(self, body: JobSelection, statuses: Collection[JobStatus]) -> JobsChanged:
-        """How many jobs match a filter that the caller may change."""
-        narrowed = _own(_narrowed(body.filter, statuses))
-        found = 0 if narrowed is None else await self.jobs.count_selected(narrowed, _before(body), COUNTED)
+    async def _count(self, body: JobSelection, about: _About) -> JobsChanged:
+        """How many jobs `_choose` would find of a filter."""
+        narrowed, found = _own(_narrowed(body.filter, about.statuses)), 0
+        if narrowed is not None:
+            found = await self.jobs.count_selected(narrowed, _before(body), COUNTED, unstopped=about.unstopped)
         return JobsChanged(matched=found, done=0, refused=[], more=found == COUNTED)
 
 
@@ -284,9 +299,17 @@ def _own(given: JobFilter | None) -> JobFilter | None:
     return given.model_copy(update={"created_by": principal.id})
 
 
-async def _over(jobs: Sequence[Selected]) -> dict[str, str]:
-    """Which of these jobs cannot be cancelled, and why."""
-    return {one.id: ENDED.format(one.status.value) for one in jobs if JOB.is_final(one.status)}
+async def _not_cancelled(jobs: Sequence[Selected]) -> dict[str, str]:
+    """Which of these jobs are not cancelled, and why."""
+    left = {one.id: _why_not_cancelled(one.status, stopping=one.stopping) for one in jobs}
+    return {job_id: why for job_id, why in left.items() if why is not None}
+
+
+def _why_not_cancelled(status: JobStatus, *, stopping: bool) -> str | None:
+    """Why a job is left as it is; None if it is cancelled."""
+    if JOB.is_final(status):
+        return ENDED.format(status.value)
+    return STOPPING if stopping else None
 
 
 def _before(body: JobSelection) -> str | None:

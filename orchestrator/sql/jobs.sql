@@ -106,7 +106,7 @@ from (select from jobs where status in ('pending', 'running') limit $1) as open
 
 -- name: list_jobs
 -- A page of jobs as JSON, newest first. The index by priority leaves out those of normal priority.
-select j.id::text as id, job_json(j)::text as body
+select j.id::text as id, job_json(j)::text as body, j.stopping is not null as stopping
 from jobs j
 where true
     and j.id < :before::uuid -- if given
@@ -137,6 +137,7 @@ where true
     and j.finished_at < :finished_before::timestamptz -- if given
     and j.id < :below::uuid -- if given
     and :normal::boolean and j.priority = 'normal' -- if given
+    and :unstopped::boolean and j.stopping is null -- if given
 order by j.id desc
 limit :limit
 
@@ -148,7 +149,10 @@ select count(*)::integer as count from (
 
 -- name: get_jobs_alone
 -- These jobs as JSON, the newest first.
-select job_json(j)::text as body from jobs j where j.id = any($1::uuid[]) order by j.id desc
+select job_json(j)::text as body, j.stopping is not null as stopping
+from jobs j
+where j.id = any($1::uuid[])
+order by j.id desc
 
 -- name: pipelines_named
 -- The pipelines with a name, archived ones as well.

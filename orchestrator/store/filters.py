@@ -15,8 +15,8 @@ _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
 
 
 def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> dict[str, object] | None:
-    """The values by their names, all but `before` and `limit`; None if no job can match. `pipelines` are the ids of
-    the pipelines that are meant, if any are."""
+    """The values by their names, all but `unstopped`, `before` and `limit`; None if no job can match. `pipelines` are
+    the ids of the pipelines that are meant, if any are."""
     values: dict[str, object] = {name: getattr(given, name) for name in _AS_THEY_ARE}
     if pipelines == [] or not all(values[name] is None or is_id(getattr(given, name)) for name in _IDS):
         return None  # a text that is not an id belongs to no job

@@ -49,6 +49,8 @@ class Selected:
     status: JobStatus
     created_by: str | None
     """The id of the token that submitted it."""
+    stopping: bool
+    """Whether it is being stopped, or was."""
 
 
 class _Within:
@@ -156,29 +158,33 @@ class JobStore:
         values = filter_values(query, await self._pipelines(query.pipeline))
         if values is None:
             return Page([], None)
-        values |= {"before": before, "limit": query.limit + 1}
+        values |= {"unstopped": None, "before": before, "limit": query.limit + 1}
         sql, arguments = narrowed_by(self._sql["list_jobs"], values)
         return Page.of(await self._database.fetch_planned(sql, *arguments), query.limit)
 
-    async def selected(self, given: JobFilter, before: str | None, limit: int) -> list[Selected]:
-        """The newest jobs that match, with ids below `before`."""
+    async def selected(
+        self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False
+    ) -> list[Selected]:
+        """The newest jobs that match, with ids below `before`; with `unstopped`, none that is being stopped."""
         values = filter_values(given, await self._pipelines(given.pipeline))
         if values is None:
             return []
-        sql, arguments = narrowed_by(self._sql["list_jobs"], values | {"before": before, "limit": limit})
-        return [_selected(row["body"]) for row in await self._database.fetch_planned(sql, *arguments)]
+        values |= {"unstopped": unstopped or None, "before": before, "limit": limit}
+        sql, arguments = narrowed_by(self._sql["list_jobs"], values)
+        return [_selected(row) for row in await self._database.fetch_planned(sql, *arguments)]
 
     async def selected_by_id(self, job_ids: Collection[str]) -> list[Selected]:
         """Those of these jobs that exist, the newest first."""
         rows = await self._database.fetch(self._sql["get_jobs_alone"], list(job_ids))
-        return [_selected(row["body"]) for row in rows]
+        return [_selected(row) for row in rows]
 
-    async def count_selected(self, given: JobFilter, before: str | None, limit: int) -> int:
-        """How many jobs match, up to `limit`."""
+    async def count_selected(self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False) -> int:
+        """How many jobs `selected` would find, up to `limit`."""
         values = filter_values(given, await self._pipelines(given.pipeline))
         if values is None:
             return 0
-        sql, arguments = narrowed_by(self._count_listed, values | {"before": before, "limit": limit})
+        values |= {"unstopped": unstopped or None, "before": before, "limit": limit}
+        sql, arguments = narrowed_by(self._count_listed, values)
         [row] = await self._database.fetch_planned(sql, *arguments)
         count: int = row["count"]
         return count
@@ -272,9 +278,9 @@ def _unordered(query: str) -> str:
     return "\n".join(line for line in query.splitlines() if not line.startswith("order by"))
 
 
-def _selected(body: str) -> Selected:
-    job = orjson.loads(body)
-    return Selected(job["id"], JobStatus(job["status"]), (job["created_by"] or {}).get("id"))
+def _selected(row: Record) -> Selected:
+    job = orjson.loads(row["body"])
+    return Selected(job["id"], JobStatus(job["status"]), (job["created_by"] or {}).get("id"), row["stopping"])
 
 
 def _over_before(status: JobStatus, moment: datetime, labels: Mapping[str, str], limit: int) -> dict[str, object]:

@@ -13,14 +13,17 @@ from orchestrator import unreadable
 from orchestrator.api import bulk
 from orchestrator.domain import concurrency
 from orchestrator.room import JobRoom
+from orchestrator.store.jobs import JobStore, Selected
 from orchestrator.unit_of_work import UnitOfWork
 from schemas.access import Role
 from schemas.model import rfc3339
+from schemas.states import Reason
 from shared.ids import new_id
 from tests.fixtures.access import Callers, callers
-from tests.integration.orchestrator.conftest import House, Scheduler, finished, scheduled
+from tests.integration.orchestrator.conftest import House, Scheduler, finished, scheduled, started
 
 __all__ = ["callers"]
+A = {"name": "a", "command": "true"}
 LATER = rfc3339(datetime.now(UTC) + timedelta(hours=1))
 
 
@@ -270,6 +273,55 @@ async def test_a_trial_counts_what_a_submitter_may_change(callers: Callers, hous
     )
     for body, matched in chosen:
         assert (await many(house, "cancel", body | {"dry_run": True}, headers=ben.headers))["matched"] == matched, body
+
+
+async def test_a_cancellation_of_many_jobs_leaves_those_that_are_being_stopped(house: House) -> None:
+    steps = [A, {"name": "tidy", "command": "true", "depends_on": ["a"], "when": "always"}]
+    job = await house.submit(pipeline_id=(await house.pipeline(*steps))["id"])
+    placed = scheduled(await house.queued(job, "a"))
+    await house.say(started(placed))
+    by_id, by_filter = {"ids": [job["id"]]}, {"filter": {}}
+
+    assert (await many(house, "cancel", by_filter | {"dry_run": True}))["matched"] == 1
+    assert (await many(house, "cancel", by_id))["done"] == 1
+    await house.say(finished(placed, "cancelled", reason=Reason.CANCELLED))
+    tidying = scheduled(await house.queued(job, "tidy"))
+    await house.say(started(tidying))
+
+    for trial in ({"dry_run": True}, {}):
+        answer = await many(house, "cancel", by_filter | trial)
+        assert (answer["matched"], answer["done"], answer["refused"]) == (0, 0, [])
+        answer = await many(house, "cancel", by_id | trial)
+        assert (answer["done"], answer["refused"]) == (0, [{"id": job["id"], "detail": bulk.STOPPING}])
+    await house.say(finished(tidying))
+    over = await house.over(job)
+    assert [(task["status"], task["reason"]) for task in over["tasks"]] == [
+        ("cancelled", "cancelled"), ("succeeded", None),
+    ]  # fmt: skip
+    types = [one["type"] for one in await house.get(f"/api/v1/jobs/{job['id']}/events")]
+    assert types.count("jobs.cancel_requested") == 1
+
+
+async def test_a_job_that_begins_to_stop_after_it_was_selected_is_left(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [A, {"name": "tidy", "command": "true", "depends_on": ["a"], "when": "always"}]
+    job = await house.submit(pipeline_id=(await house.pipeline(*steps))["id"])
+    await house.say(started(scheduled(await house.queued(job, "a"))))
+    selected = JobStore.selected
+
+    async def and_another_stops_it(jobs: JobStore, *given: Any, **options: Any) -> list[Selected]:
+        found = await selected(jobs, *given, **options)
+        await house.post(f"/api/v1/jobs/{job['id']}/cancel", status=202)
+        return found
+
+    monkeypatch.setattr(JobStore, "selected", and_another_stops_it)
+    answer = await many(house, "cancel", {"filter": {}})
+
+    assert (answer["matched"], answer["done"]) == (1, 0)
+    assert answer["refused"] == [{"id": job["id"], "detail": bulk.STOPPING}]
+    types = [one["type"] for one in await house.get(f"/api/v1/jobs/{job['id']}/events")]
+    assert types.count("jobs.cancel_requested") == 1
 
 
 async def test_a_job_that_cannot_be_read_is_left_and_the_others_are_changed(house: House) -> None:

@@ -108,7 +108,7 @@ def _list(**values: object) -> dict[str, object]:
     names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "below")
     more = ("pipeline_version", "short_id", "labels", "created_after", "created_before", "normal", "concurrency_key")
     more += ("statuses", "pipeline", "pipelines", "name_from", "name_to")
-    more += ("parameters", "finished_after", "finished_before")
+    more += ("parameters", "finished_after", "finished_before", "unstopped")
     who = (*CREATORS, "cancelled_by_id", "cancelled_by_name")
     assert set(values) <= {*names, *more, *who}
     return {name: values.get(name) for name in (*names, *more, *who)} | {"limit": 101}
@@ -174,6 +174,7 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE), {"jobs_pkey"}),
     ("list_jobs", _list(created_before=NOW + timedelta(days=5), below=MIDDLE, status="running"), {"jobs_status"}),
     ("list_jobs", _list(statuses=["running", "pending"]), {"jobs_status"}),
+    ("list_jobs", _list(statuses=["running", "pending"], unstopped=True), {"jobs_status"}),
     ("list_jobs", _list(pipeline=f"{7:032x}"), {"jobs_pipeline"}),
     ("list_jobs", _list(pipelines=[f"{7:032x}", f"{8:032x}"]), {"jobs_pipeline"}),
     ("list_jobs", _list(name_from="job-499", name_to="job-49:"), {"jobs_name"}),

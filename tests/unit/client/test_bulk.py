@@ -134,10 +134,8 @@ async def test_nothing_is_printed_when_nothing_was_done(orchestrator: Orchestrat
     assert (ended.exit_code, ended.stdout) == (1, "")
 
 
-@pytest.mark.parametrize(("verb", "sent"), [("rerun_jobs", 4), ("delete_selected_jobs", 4), ("cancel_jobs", 1)])
-async def test_a_batch_is_sent_again_if_it_has_no_further_effect_then(
-    orchestrator: Orchestrator, verb: str, sent: int
-) -> None:
+@pytest.mark.parametrize("verb", ["rerun_jobs", "delete_selected_jobs", "cancel_jobs"])
+async def test_a_batch_without_an_answer_is_sent_again(orchestrator: Orchestrator, verb: str) -> None:
     orchestrator.failures = [503] * 4
     async with Client(orchestrator.url) as client:
         with pytest.raises(ApiError) as caught:
@@ -147,11 +145,11 @@ async def test_a_batch_is_sent_again_if_it_has_no_further_effect_then(
         assert changed is not None
         assert (changed.matched, changed.done, changed.more, changed.cursor) == (3, 2, True, "c1")
         first, *rest = orchestrator.keys
-        assert len(rest) == sent
+        assert len(rest) == 4
         if verb == "rerun_jobs":
             assert (len({first, *rest}), None in rest) == (2, False)
 
-        orchestrator.failures = [503] * (sent - 1)
+        orchestrator.failures = [503] * 3
         assert (await getattr(client, verb)(status="failed")).done == 3
 
 

@@ -10,7 +10,7 @@ const OVER = ["succeeded", "failed", "cancelled"];
 export const ACTIONS = {
   cancel: {
     verb: "Cancel", done: "cancelled", statuses: OPEN,
-    text: "What runs is stopped. Jobs that are over stay as they are.",
+    text: "What runs is stopped. Jobs that are over, or being stopped already, stay as they are.",
   },
   rerun: {
     verb: "Rerun", done: "started again", statuses: OVER,
