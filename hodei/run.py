@@ -20,7 +20,7 @@ from hodei.patience import Submission, patiently
 from hodei.standard_streams import ClosedOutput
 from hodei.views import Output, failure_in_words, missed
 from schemas.rest.jobs import JobCreate, JobDetail
-from schemas.states import JobStatus, Reason
+from schemas.states import JOB, JobStatus, Reason
 
 # The codes of timeout(1), env(1) and shells, for a command that did not exit with a code of its own.
 TIMED_OUT: Final = 124
@@ -221,21 +221,24 @@ async def _leave(interrupts: Interrupts) -> None:
 
 async def _cancel_when_asked(client: Client, job_id: str, interrupts: Interrupts) -> bool:
     """At the first signal, request the cancellation until the platform accepts it. Returns False if the job has
-    ended."""
+    ended.
+
+    The request is the one for many jobs, as that can be repeated when its response is lost: it leaves a job that is
+    being stopped already, where a second request for the job alone would end its clean-up."""
     await interrupts.asked.wait()
     say(f"{interrupts.why}cancelling job {job_id}; {interrupts.again} leaves it at once")
     told = ""
     while True:
         try:
-            await client.cancel(job_id)
+            if (await client.cancel_jobs([job_id])).done:
+                return True
+            return not JOB.is_final((await client.job(job_id)).status)  # it was being stopped, or had ended by itself
         except ClientError as error:
-            if isinstance(error, ApiError) and error.status in (404, 409):
-                return False  # it ended by itself in the meantime, or was deleted
+            if isinstance(error, ApiError) and error.status == 404:
+                return False  # it was deleted
             if str(error) != told:
                 told = str(error)
                 say(told)
-        else:
-            return True
         await asyncio.sleep(ASK_AGAIN)
 
 

@@ -16,6 +16,7 @@ from hodei.client import ApiError, Client, ClientError, Unreachable
 from hodei.interrupts import SAME_REQUEST, Interrupts
 from hodei.standard_streams import ClosedOutput
 from hodei.views import Output
+from schemas.rest.job_filters import JobsChanged, RefusedJob
 from schemas.rest.jobs import JobCreate, JobDetail, JobLogLine, Task
 from schemas.rest.problem import Problem
 from schemas.states import JobStatus, Reason, TaskStatus
@@ -35,8 +36,9 @@ class Endless:
         await asyncio.Event().wait()
         yield cast(JobLogLine, job_id)
 
-    async def cancel(self, job_id: str) -> None:
-        self.cancelled.append(job_id)
+    async def cancel_jobs(self, ids: list[str]) -> JobsChanged:
+        self.cancelled += ids
+        return JobsChanged(matched=1, done=1, refused=[], more=False)
 
 
 async def follow(platform: Endless) -> int:
@@ -55,17 +57,38 @@ async def test_a_job_that_does_not_end_is_left_after_a_while(
     assert "stopped following job job-1: the platform has accepted the request to cancel it" in capsys.readouterr().err
 
 
-async def test_a_job_that_ended_meanwhile_is_not_said_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Over(Endless):
-        async def cancel(self, job_id: str) -> None:
-            problem = {"title": "Conflict", "status": 409, "detail": "it is over", "instance": "/"}
-            raise ApiError(Problem.model_validate(problem))
+class Left(Endless):
+    """One that leaves the job as it is; `status` is the job's, or None if it was deleted."""
 
+    def __init__(self, status: JobStatus | None) -> None:
+        super().__init__()
+        self.status = status
+
+    async def cancel_jobs(self, ids: list[str]) -> JobsChanged:
+        refused = [RefusedJob(id=one, detail="it stays") for one in ids]
+        return JobsChanged(matched=1, done=0, refused=refused, more=False)
+
+    async def job(self, job_id: str) -> JobDetail:
+        if self.status is None:
+            problem = {"title": "Not Found", "status": 404, "detail": "it is gone", "instance": "/"}
+            raise ApiError(Problem.model_validate(problem))
+        return JobDetail.model_construct(id=job_id, status=self.status)
+
+
+@pytest.mark.parametrize(
+    ("status", "how"),
+    [
+        (JobStatus.SUCCEEDED, "the job had already ended"),
+        (None, "the job had already ended"),
+        (JobStatus.RUNNING, "the platform has accepted the request to cancel it"),  # by another request
+    ],
+)
+async def test_a_job_that_was_left_as_it_is_is_not_said_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: JobStatus | None, how: str
+) -> None:
     monkeypatch.setattr(patience, "PATIENCE", 0.05)
-    assert await follow(Over()) == 128 + signal.SIGTERM
-    assert "stopped following job job-1: the job had already ended" in capsys.readouterr().err
+    assert await follow(Left(status)) == 128 + signal.SIGTERM
+    assert f"stopped following job job-1: {how}" in capsys.readouterr().err
 
 
 async def test_signals_close_together_are_one_request() -> None:
@@ -131,7 +154,7 @@ async def test_an_output_that_takes_no_more_cancels_the_job(
 class Deaf(Endless):
     """One that cannot be reached."""
 
-    async def cancel(self, job_id: str) -> None:
+    async def cancel_jobs(self, ids: list[str]) -> JobsChanged:
         raise Unreachable("http://here:1: is the platform up?")
 
 
@@ -180,8 +203,9 @@ class Silent:
         await self.answers.wait()
         return JobDetail.model_construct(id="job-1", tasks=[])
 
-    async def cancel(self, job_id: str) -> None:
-        self.cancelled.append(job_id)
+    async def cancel_jobs(self, ids: list[str]) -> JobsChanged:
+        self.cancelled += ids
+        return JobsChanged(matched=1, done=1, refused=[], more=False)
 
     async def follow_logs(self, job_id: str) -> AsyncIterator[JobLogLine]:
         await asyncio.Event().wait()

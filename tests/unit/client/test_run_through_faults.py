@@ -50,6 +50,11 @@ class Platform:
         self.timeline: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.status = "running"
+        self.loses_answer = False
+        """Whether the response is lost to the request that cancels the job."""
+        self.stopping = False
+        self.asked_again = asyncio.Event()
+        """Set by a request to cancel the job while it is being stopped."""
         self.followed = asyncio.Event()
         self.ended = asyncio.Event()
 
@@ -61,7 +66,7 @@ class Platform:
         app = web.Application()
         at = f"/api/v1/jobs/{ID}"
         app.router.add_post("/api/v1/jobs", self._submit)
-        app.router.add_post(f"{at}/cancel", self._cancel)
+        app.router.add_post("/api/v1/jobs/cancel", self._cancel)
         app.router.add_get(at, self._job)
         app.router.add_get(f"{at}/status", self._state)
         app.router.add_get(f"{at}/logs", self._logs)
@@ -76,8 +81,17 @@ class Platform:
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
         if self.refusals:
             return web.json_response({}, status=self.refusals.pop(0))
-        self.end("cancelled")
-        return web.json_response({}, status=202)
+        if self.stopping:
+            self.asked_again.set()
+            refused = [{"id": ID, "detail": "it is being stopped already"}]
+            return web.json_response({"matched": 1, "done": 0, "refused": refused, "more": False})
+        self.stopping = True
+        if self.loses_answer:
+            assert request.transport is not None
+            request.transport.close()
+        else:
+            self.end("cancelled")
+        return web.json_response({"matched": 1, "done": 1, "refused": [], "more": False})
 
     async def _job(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(DETAIL | {"status": self.status})
@@ -239,7 +253,23 @@ async def test_cancelling_goes_on_through_overload_and_failures(
         os.kill(os.getpid(), signal.SIGINT)
         assert await following == 130
     assert (platform.status, platform.refusals) == ("cancelled", [])
-    assert capsys.readouterr().err.count("hodei: 503") == 1  # the client itself waits where it is turned away
+    said = capsys.readouterr().err
+    assert (said.count("hodei: 500"), said.count("hodei: 400")) == (1, 1)
+    assert "503" not in said  # the client itself sends the request again
+
+
+async def test_a_cancellation_without_an_answer_is_repeated_and_ends_no_clean_up(
+    client: Client, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform.loses_answer = True
+    following = asyncio.create_task(run.run(client, JOB))
+    async with asyncio.timeout(10):
+        await platform.followed.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await platform.asked_again.wait()
+        platform.end("cancelled")  # by itself, after its clean-up
+        assert await following == 130
+    assert "hodei: 4" not in capsys.readouterr().err
 
 
 async def test_a_job_that_was_cancelled_elsewhere_is_not_an_interrupt(client: Client, platform: Platform) -> None:
