@@ -301,7 +301,8 @@ hodei rerun --all --status failed --created-after 12h --from failed
   has no room for the new jobs of a rerun (429), none of the request is created.
 - `dry_run` changes nothing: `matched` is then the number of jobs that would be changed, as far as that is known
   before. Of `ids`, `refused` has the others. Of a `filter`, it is the number of all jobs that match and that the caller
-  may change, 100,000 at the most. Whether a concurrency key has room is decided only when the jobs run again.
+  may change, 100,000 at the most; `more` is true if there may be more. Whether a concurrency key has room is decided
+  only when the jobs run again. `hodei … --all --dry-run` prints the number, with `--json` the whole response.
 - A cancellation of many jobs leaves those that are being stopped already, so that their
   [clean-up](pipelines.md#stopping-a-job-and-clean-up) goes on, and can be repeated. A `filter` does not match them; of
   `ids`, `refused` names them. `POST /api/v1/jobs/{id}/cancel` and `hodei cancel` with one job end the clean-up.
@@ -310,10 +311,11 @@ hodei rerun --all --status failed --created-after 12h --from failed
   `POST /api/v1/jobs`.
 - A submitter changes, and runs again, only jobs that it submitted: a `filter` matches no others, and of `ids`,
   `refused` names the others. Deleting needs the role `operator`.
-- In Python: `client.cancel_jobs(name="nightly*")`, `rerun_jobs(status="failed")`, `delete_selected_jobs([id])`. They go
-  through all pages. If a page fails, `changed` of the error has what was done before: the new jobs of a rerun as well,
-  and the `cursor` that goes on. `hodei` prints it, then the error, and exits with 1. A request is sent again when the
-  platform does not answer, a rerun with the same `Idempotency-Key`.
+- In Python: `client.cancel_jobs(name="nightly*")`, `rerun_jobs(status="failed")`, `delete_selected_jobs([id])`, and
+  `jobs_to_change("cancel", name="nightly*")`, which only counts. They go through all pages. If a page fails, `changed`
+  of the error has what was done before: the new jobs of a rerun as well, and the `cursor` that goes on. `hodei` prints
+  it, then the error, and exits with 1. A request is sent again when the platform does not answer, a rerun with the same
+  `Idempotency-Key`.
 - `hodei cancel`, `rerun` and `delete` with `--all` and without a filter ask whether all jobs are meant. `--name '*'` is
   not a filter in this sense.
 

@@ -120,8 +120,9 @@ class Selection:
         self._filters["pipeline"] = await pipeline_filter(client, self._filters.get("pipeline"))
         if not self._dry_run:
             return await self.told(partial(change, **self._filters))
-        count = await client.count_selected_jobs(self._verb, **self._filters)
-        print(f'{{"matched":{count}}}' if self._as_json else WORDS[self._verb].would.format(jobs=_jobs(count)))
+        found = await client.jobs_to_change(self._verb, **self._filters)
+        jobs = f"{_jobs(found.matched)}{' or more' if found.more else ''}"
+        print(found.model_dump_json() if self._as_json else WORDS[self._verb].would.format(jobs=jobs))
         return 0
 
     async def told(self, change: Callable[..., Awaitable[JobsChanged]]) -> int:

@@ -145,8 +145,16 @@ class JobCalls(Services):
         self, what: Literal["cancel", "rerun", "delete"], **filters: Unpack[JobSelectionFilters]
     ) -> int:
         """How many jobs `cancel_jobs`, `rerun_jobs` or `delete_selected_jobs` would change: 100,000 at the most."""
-        body = {"filter": _selection(filters), "dry_run": True}
-        return one(JobsChanged, await self.orchestrator.request("POST", _of_many(what), body=to_json(body))).matched
+        return (await self.jobs_to_change(what, **filters)).matched
+
+    async def jobs_to_change(
+        self, what: Literal["cancel", "rerun", "delete"], **filters: Unpack[JobSelectionFilters]
+    ) -> JobsChanged:
+        """What `cancel_jobs`, `rerun_jobs` or `delete_selected_jobs` would change: `matched` is the number of jobs, at
+        most 100,000, and `more` whether there may be more."""
+        body = to_json({"filter": _selection(filters), "dry_run": True})
+        answer = await self.orchestrator.request("POST", _of_many(what), body=body, repeatable=True)
+        return one(JobsChanged, answer)
 
     async def _each(
         self,

@@ -188,6 +188,9 @@ class JobsChanged(Model):
     )
     done: int = Field(description="How many of them were changed; 0 with `dry_run`.")
     refused: list[RefusedJob] = Field(description="Those that were not, and why.")
-    more: bool = Field(description="Whether there may be more jobs: if so, repeat the request with the `cursor`.")
+    more: bool = Field(
+        description="Whether there may be more jobs: if so, repeat the request with the `cursor`. With `dry_run`, "
+        "whether more may match than were counted."
+    )
     cursor: str | None = Field(None, description="Where to go on; null when there are no more.")
     ids: list[Id] = Field(default_factory=list, description="The new jobs of a rerun, in the order of `done`.")

@@ -360,11 +360,14 @@ async def test_a_submitters_filter_matches_only_its_own_jobs(callers: Callers, h
         assert len(mine) == first["done"] + rest["done"]
 
 
-async def test_the_client_goes_through_all_pages(house: House) -> None:
+async def test_the_client_goes_through_all_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         await house.submit(labels={"team": "web"}, run_at=LATER)
     async with Client(house.url) as client:
         assert await client.count_selected_jobs("cancel", label=["team=web"], status="pending") == 3
+        monkeypatch.setattr(bulk, "COUNTED", 3)
+        trial = await client.jobs_to_change("cancel", label=["team=web"])
+        assert (trial.matched, trial.done, trial.more) == (3, 0, True)
         assert (await client.cancel_jobs(label=["team=web"], created_before=datetime.now(UTC))).done == 3
         with pytest.raises(TypeError, match="not by both"):
             await client.cancel_jobs([new_id()], name="x")

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner, Result
 
+from hodei.bulk import WORDS, Verb
 from hodei.cli import app
 from hodei.client import ApiError, Client
 from hodei.client import transport as transports
@@ -26,6 +27,8 @@ class Orchestrator:
     def __init__(self, url: str = "") -> None:
         self.url = url
         self.failures: list[int] = []
+        self.matching = 0
+        """How many jobs a trial counts."""
         self.refused: dict[str, int] = {}
         """The statuses with which the deletion of a single job is refused."""
         self.bodies: list[dict[str, object]] = []
@@ -36,6 +39,9 @@ class Orchestrator:
         body = await request.json()
         self.bodies.append(body)
         self.keys.append(request.headers.get("Idempotency-Key"))
+        if body.get("dry_run"):
+            counted = {"matched": self.matching, "more": self.matching == 100_000}
+            return web.json_response({"done": 0, "refused": [], **counted})
         first = "cursor" not in body if "filter" in body else body["ids"][0] == IDS[0]
         if not first and self.failures:
             return problem(self.failures.pop(0))
@@ -120,6 +126,22 @@ async def test_what_was_done_of_named_jobs_is_printed_with_an_error(orchestrator
 
     changed = json.loads(ended.stdout)
     assert (ended.exit_code, changed["done"], changed["more"], changed["cursor"]) == (1, 2, True, None)
+
+
+@pytest.mark.parametrize(("matching", "jobs"), [(1, "1 job"), (99_999, "99999 jobs"), (100_000, "100000 jobs or more")])
+@pytest.mark.parametrize("verb", ["cancel", "rerun", "delete"])
+async def test_a_dry_run_says_where_its_count_ends(
+    orchestrator: Orchestrator, verb: Verb, matching: int, jobs: str
+) -> None:
+    orchestrator.matching = matching
+
+    ended = await hodei(orchestrator, verb, "--all", "--dry-run")
+    as_json = await hodei(orchestrator, verb, "--all", "--dry-run", "--json")
+
+    assert (ended.exit_code, ended.stdout) == (0, f"{WORDS[verb].would.format(jobs=jobs)}\n")
+    assert as_json.exit_code == 0
+    counted = json.loads(as_json.stdout)
+    assert (counted["matched"], counted["done"], counted["more"]) == (matching, 0, matching == 100_000)
 
 
 async def test_prune_says_what_it_deleted_before_an_error(orchestrator: Orchestrator) -> None:
