@@ -20,12 +20,13 @@ timelines as (
 select array(select id::text from fresh) as fresh
 
 -- name: get_job
--- One job as JSON, the environment and the timeout that its tasks share, and its tasks with their executions as a JSON
+-- One job as JSON, what else is shown of it without its tasks, and its tasks with their executions as a JSON
 -- array.
 select
     job_json(j)::text as job,
     json_build_object(
-        'env', shown_environment(j.env), 'timeout', j.timeout, 'cleanup_timeout', j.cleanup_timeout
+        'env', shown_environment(j.env), 'timeout', j.timeout, 'cleanup_timeout', j.cleanup_timeout,
+        'stopping', case when j.finished_at is null then j.stopping end
     )::text as shared,
     j.claim = 'waiting' and j.finished_at is null as waits,
     coalesce(

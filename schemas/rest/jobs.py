@@ -202,6 +202,11 @@ class JobDetail(Job):
         description="What it waits for before its first steps are queued; null if it does not wait, and in the "
         "response that creates it.",
     )
+    stopping: Reason | None = Field(
+        None,
+        description="Why it is being stopped, while it has not ended: its `always` steps may still clean up, and "
+        "another cancel ends that. Null if it is not being stopped.",
+    )
     tasks: list[Task] = Field(description="Its tasks, in the order of the pipeline's steps.")
 
 

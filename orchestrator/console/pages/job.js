@@ -41,8 +41,7 @@ export default function JobPage({ params, query }) {
     return html`<${PageHead} title=${`Job ${shortId(params.id)}`} />
       ${gone ? html`<${Unknown} id=${params.id} />` : html`<${ProblemBox} error=${error} />`}`;
   }
-  const stopping = events.some(({ type }) => type === "jobs.cancel_requested");
-  return html`<${PageHead} title=${inert(job.name)} actions=${html`<${Actions} ...${{ job, stopping, actions }} />`}>
+  return html`<${PageHead} title=${inert(job.name)} actions=${html`<${Actions} ...${{ job, actions }} />`}>
       <p class="job-status" aria-live="polite">
         <${Status} of=${job.status} reason=${job.reason} />
         ${!connected && html`<span class="muted">The connection was lost. It is opened again by itself.</span>`}

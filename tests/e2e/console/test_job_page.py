@@ -172,6 +172,41 @@ async def test_a_job_that_waits_says_why_and_is_cancelled(console: Page, client:
     await expect(console.locator(".job-notice")).to_have_count(0)
 
 
+def _cleaning_up(**limits: float) -> dict[str, Any]:
+    tidy = {"name": "tidy", "command": "sleep 60", "depends_on": ["work"], "when": "always"}
+    return {"pipeline": {"name": "tidy", "steps": [{"name": "work", "command": "sleep 60"}, tidy], **limits}}
+
+
+async def test_a_job_at_its_time_limit_is_offered_to_end_its_clean_up(console: Page, client: Client) -> None:
+    job = await client.submit(_cleaning_up(timeout=2))
+    await console.goto(f"/console/jobs/{job.id}")
+    await console.get_by_role("button", name="tidy, running").wait_for()
+
+    await console.get_by_role("button", name="End the clean-up").click()
+    await console.get_by_role("dialog").get_by_role("button", name="End the clean-up").click()
+
+    await expect(console.locator(".job-status")).to_contain_text("failed")
+    assert [task.reason for task in (await client.job(job.id)).tasks] == ["job_timeout", "cancelled"]
+
+
+async def test_a_question_to_cancel_ends_no_clean_up_that_began_meanwhile(console: Page, client: Client) -> None:
+    job = await client.submit(_cleaning_up())
+    await console.goto(f"/console/jobs/{job.id}")
+    await console.get_by_role("button", name="work, running").wait_for()
+    await console.get_by_role("button", name="Cancel", exact=True).click()
+    await client.cancel(job.id)  # by another person
+    await console.get_by_role("button", name="tidy, running", include_hidden=True).wait_for()
+
+    await console.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+
+    await expect(console.get_by_text("It is being stopped already")).to_be_visible()
+    await expect(console.get_by_role("button", name="End the clean-up")).to_be_visible()
+    assert (await client.job(job.id)).tasks[1].status == "running"
+    requests = [one for one in await client.events(job.id) if one.type == "jobs.cancel_requested"]
+    assert len(requests) == 1
+    await client.cancel(job.id)
+
+
 async def test_a_job_is_run_again_from_what_failed_and_deleted(console: Page, client: Client) -> None:
     job = await _over(client, {"pipeline": RELEASE})
     await console.goto(f"/console/jobs/{job}")

@@ -82,7 +82,7 @@ async def test_a_job_is_answered_as_it_is_stored(house: House) -> None:
     assert job["name"] == "echo hello"
     assert [task["name"] for task in job["tasks"]] == ["main"]
     assert await house.get(f"/api/v1/jobs/{job['id']}") == job
-    of_one_job = ("tasks", "env", "timeout", "cleanup_timeout", "key_wait")
+    of_one_job = ("tasks", "env", "timeout", "cleanup_timeout", "key_wait", "stopping")
     listed = {name: value for name, value in job.items() if name not in of_one_job}
     assert await house.get("/api/v1/jobs") == [listed]
     order = await house.queued(job)

@@ -325,6 +325,20 @@ async def test_clean_up_after_a_cancel_ends_at_its_time_limit(house: House) -> N
     assert [task["reason"] for task in over["tasks"]] == ["cancelled", "cleanup_timeout"]
 
 
+async def test_a_job_says_why_it_is_being_stopped_until_it_has_ended(house: House) -> None:
+    tidy = {"name": "tidy", "command": "true", "depends_on": ["a"], "when": "always"}
+    job = await house.submit(pipeline_id=(await house.pipeline(A, tidy, timeout=0.5))["id"])
+    assert job["stopping"] is None
+    placed = scheduled(await house.queued(job, "a"))
+    await house.say(started(placed))
+    await house.ears.wait(TaskCancelRequested, where=lambda one: one.job_id == job["id"])
+    assert (await house.get(f"/api/v1/jobs/{job['id']}"))["stopping"] == "job_timeout"
+    await house.say(finished(placed, "cancelled", reason=Reason.JOB_TIMEOUT))
+    await house.say(finished(scheduled(await house.queued(job, "tidy"))))
+    over = await house.over(job)
+    assert (over["reason"], over["stopping"]) == ("job_timeout", None)
+
+
 async def test_others_are_not_asked_to_stop_clean_up_until_it_is_ended_as_well(house: House) -> None:
     clean = {"name": "clean", "command": "true", "depends_on": ["a"], "when": "always"}
     job = await house.submit(pipeline_id=(await house.pipeline(A, B, clean))["id"])

@@ -69,6 +69,13 @@ test("a thousand tasks and their events are applied in one go", () => {
   assert.ok(after.tasks.every((one) => one.status === "running" && one.executions[0].status === "succeeded"));
 });
 
+test("a job is being stopped from its cancel on until it ends; that it is at its time limit, only an answer knows", () => {
+  const stopping = apply(job([task("build")]), [event("jobs.cancel_requested", 5, null, { reason: "superseded" })]);
+  assert.equal(stopping.stopping, "superseded");
+  assert.equal(apply(stopping, [event("jobs.cancelled", 6, null, { finished_at: at(6) })]).stopping, null);
+  assert.ok(needsAnswer(event("tasks.cancel_requested", 6, "build", { reason: "job_timeout" })));
+});
+
 test("an approval asks until it is decided, and its decision needs an answer", () => {
   const before = job([task("ask", { type: "approval", approval: { message: "?" } })]);
   const asking = apply(before, [event("tasks.approval_requested", 5, "ask")]);

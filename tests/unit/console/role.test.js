@@ -30,7 +30,7 @@ test("a call whose role is not known is a mistake, not one that everyone may mak
 test("a viewer can neither change a job's priority nor rerun or delete it", (context) => {
   context.after(() => (role.value = null));
   const over = { id: "a", status: "succeeded", tasks: [], created_by: { id: "mine" } };
-  const buttons = () => [Actions({ job: over, stopping: false, actions: { busy: false } })].flat(9).filter((one) => one?.type === "button");
+  const buttons = () => [Actions({ job: over, actions: { busy: false } })].flat(9).filter((one) => one?.type === "button");
   const running = { status: "running", priority: "low", created_by: { id: "mine" } };
   const disabled = () => [Priority({ job: running }), ...buttons()].map(({ props }) => props.disabled ?? false);
   role.value = "viewer";
@@ -44,7 +44,7 @@ test("a viewer can neither change a job's priority nor rerun or delete it", (con
 test("a submitter is offered to cancel and to rerun the jobs of its token, an operator those of all", (context) => {
   context.after(() => (role.value = token.value = null));
   const first = (status, created_by) =>
-    [Actions({ job: { id: "a", status, tasks: [], created_by }, stopping: false, actions: { busy: false } })]
+    [Actions({ job: { id: "a", status, tasks: [], created_by }, actions: { busy: false } })]
       .flat(9).find((one) => one?.type === "button").props.disabled ?? false;
   const offered = (status) => [{ id: "mine" }, { id: "another's" }, null].map((by) => !first(status, by));
   for (const status of ["running", "succeeded"]) {
@@ -56,4 +56,11 @@ test("a submitter is offered to cancel and to rerun the jobs of its token, an op
     role.value = "operator";
     assert.deepEqual(offered(status), [true, true, true]);
   }
+});
+
+test("a job that is being stopped, by a cancel or at its time limit, is offered to end its clean-up", () => {
+  const offered = (stopping) =>
+    [Actions({ job: { id: "a", status: "running", tasks: [], stopping }, actions: { busy: false } })]
+      .flat(9).find((one) => one?.type === "button").props.children;
+  assert.deepEqual(["cancelled", "job_timeout", null].map(offered), ["End the clean-up", "End the clean-up", "Cancel"]);
 });

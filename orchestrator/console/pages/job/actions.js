@@ -3,6 +3,7 @@
 import { useAct } from "../../app/act.js";
 import { del, patch, post } from "../../app/api.js";
 import { html, useState } from "../../app/html.js";
+import { Problem } from "../../app/problem.js";
 import { allows, lacking, lackingFor } from "../../app/role.js";
 import { navigate } from "../../app/router.js";
 import { inert, plural } from "../../app/text.js";
@@ -26,9 +27,9 @@ export function useActions(job, refresh) {
         const { data } = await post("orchestrator", `${path}/rerun`, { body: { from } });
         if (here()) navigate(`/jobs/${data.id}`);
       }, `The new job of ${inert(job?.name ?? "")} was created.`),
-    cancel: async (again) => {
-      const question = again ? END_CLEANUP : CANCEL;
-      if (await confirm(question)) await act(() => post("orchestrator", `${path}/cancel`), "The job is being stopped.");
+    cancel: async () => {
+      const call = job.stopping ? endCleanup : stop;
+      if (await confirm(job.stopping ? END_CLEANUP : CANCEL)) await act(() => call(job), "The job is being stopped.");
     },
     remove: async () => {
       if (!(await confirm(DELETE))) return;
@@ -49,6 +50,19 @@ export function useActions(job, refresh) {
   };
 }
 
+/** Cancel a job that is not being stopped. One that began to stop meanwhile is left as it is: that is the call for many jobs,
+ *  since a second cancel of the job alone would end its clean-up, about which nobody was asked. */
+export async function stop({ id }) {
+  const { data } = await post("orchestrator", "/api/v1/jobs/cancel", { body: { ids: [id] } });
+  const [refused] = data.refused;
+  if (refused) throw new Problem({ status: 409, title: "The job was left as it is", detail: refused.detail });
+}
+
+/** End the clean-up of a job that is being stopped. */
+export async function endCleanup({ id }) {
+  await post("orchestrator", `/api/v1/jobs/${id}/cancel`);
+}
+
 const CANCEL = {
   title: "Cancel this job?", text: "What runs is stopped, and what waits does not start.", action: "Cancel the job",
   danger: true,
@@ -64,14 +78,14 @@ const DELETE = {
 
 const RERUN = "orchestrator POST /api/v1/jobs/{id}/rerun";
 
-/** The buttons in the head of the page. `stopping`: a cancel was requested already. */
-export function Actions({ job, stopping, actions }) {
+/** The buttons in the head of the page. */
+export function Actions({ job, actions }) {
   const { busy, rerun, cancel, remove } = actions;
   const again = job.tasks.filter((task) => task.status !== "succeeded" && task.reason !== "condition").length;
   const changes = allows("orchestrator POST /api/v1/jobs") && html`<${Link} to="/run" query=${{ from: job.id }} class="button">Run with changes<//>`;
   if (!isOver(job)) {
-    return html`<button type="button" class="danger" disabled=${busy} onClick=${() => cancel(stopping)} ...${lackingFor("orchestrator POST /api/v1/jobs/{id}/cancel", job)}>
-        ${stopping ? "End the clean-up" : "Cancel"}
+    return html`<button type="button" class="danger" disabled=${busy} onClick=${cancel} ...${lackingFor("orchestrator POST /api/v1/jobs/{id}/cancel", job)}>
+        ${job.stopping ? "End the clean-up" : "Cancel"}
       </button>
       ${changes}`;
   }

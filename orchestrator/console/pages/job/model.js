@@ -9,7 +9,7 @@ const OVER = new Set(["succeeded", "failed", "cancelled", "skipped", "timed_out"
 /** The events after which the job has something that events do not carry. */
 const INCOMPLETE = new Set([
   "tasks.succeeded", "tasks.failed", "tasks.cancelled", "tasks.skipped", "tasks.approved", "tasks.rejected",
-  "jobs.waiting", "jobs.admitted", "jobs.succeeded", "jobs.failed", "jobs.cancelled", "jobs.cancel_requested",
+  "tasks.cancel_requested", "jobs.waiting", "jobs.admitted", "jobs.succeeded", "jobs.failed", "jobs.cancelled", "jobs.cancel_requested",
 ]);
 
 /** Whether a job, a task or an execution has ended. */
@@ -51,13 +51,15 @@ function appliedToJob(job, { type, time, data }) {
       return job.status === "pending" ? { ...job, waiting_for: data.detail } : job;
     case "jobs.admitted":
       return { ...job, waiting_for: null };
+    case "jobs.cancel_requested":
+      return { ...job, stopping: data.reason ?? "cancelled" };
     case "jobs.reprioritized":
       return { ...job, priority: data.priority };
     case "jobs.succeeded":
     case "jobs.failed":
     case "jobs.cancelled": {
       const { reason = null, detail = null, started_at = job.started_at, finished_at } = data;
-      return { ...job, status: type.slice("jobs.".length), reason, detail, started_at, finished_at };
+      return { ...job, status: type.slice("jobs.".length), reason, detail, started_at, finished_at, stopping: null };
     }
     default:
       return job;
