@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 import typer
 
@@ -117,10 +117,12 @@ class Selection:
 
     async def change_all(self, client: Client, change: Callable[..., Awaitable[JobsChanged]]) -> int:
         """Change all that match, or only count them. Returns the exit code."""
-        self._filters["pipeline"] = await pipeline_filter(client, self._filters.get("pipeline"))
+        pipeline = await pipeline_filter(client, self._filters.get("pipeline"))
+        filters = {**self._filters, "pipeline": pipeline}
+        given = cast(JobSelectionFilters, {name: value for name, value in filters.items() if value is not None})
         if not self._dry_run:
-            return await self.told(partial(change, **self._filters))
-        found = await client.jobs_to_change(self._verb, **self._filters)
+            return await self.told(partial(change, **given))
+        found = await client.jobs_to_change(self._verb, **given)
         jobs = f"{_jobs(found.matched)}{' or more' if found.more else ''}"
         print(found.model_dump_json() if self._as_json else WORDS[self._verb].would.format(jobs=jobs))
         return 0

@@ -168,6 +168,8 @@ class JobCalls(Services):
         """Repeat a request until it has looked at all jobs. The result has the sums; so has the error, if one fails."""
         if ids is not None and filters:
             raise TypeError("jobs are selected by their ids or by filters, not by both")
+        if filters and all(value is None for value in filters.values()):
+            raise TypeError(f"all filters are None: {', '.join(filters)}; without any, all jobs are selected")
         size = 100 if what == "rerun" else 1000
         bodies: Iterator[dict[str, object]] = iter([{"filter": _selection(filters)}])
         if ids is not None:

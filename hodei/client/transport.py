@@ -8,8 +8,8 @@ import asyncio
 import re
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -167,23 +167,24 @@ class Transport:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             pause, broken, opened_at = 0.0, ClientError(), float("inf")
             try:
-                async with self._listen(path, query, headers) as response, _hang_up(response):
-                    if response.status >= 400:
-                        answer = Answer(self, response.status, path, await response.read(), dict(response.headers))
-                        most = self._patience if answer.status == TURNED_AWAY else LONGEST_DELAY
-                        pause, broken = min(answer.retry_after, most), self._refusal(answer)
-                        if response.status not in RETRIED_STATUSES:
-                            raise broken
-                    elif response.content_type != "text/event-stream":
-                        raise self.unexpected(f"GET {path} was answered with {response.content_type}")
-                    else:
-                        opened_at = clock()
-                        async for event in parse_events(_lines(response.content), on_id=remember):
-                            whole_at, failures, begun = clock(), 0, True
-                            yield event
-                            if event.event == "end":
-                                return
-                        broken = Unreachable(f"{self.base_url}: the stream ended too early")
+                async with self._listen(path, query, headers) as response:
+                    with _hang_up(response):
+                        if response.status >= 400:
+                            answer = Answer(self, response.status, path, await response.read(), dict(response.headers))
+                            most = self._patience if answer.status == TURNED_AWAY else LONGEST_DELAY
+                            pause, broken = min(answer.retry_after, most), self._refusal(answer)
+                            if response.status not in RETRIED_STATUSES:
+                                raise broken
+                        elif response.content_type != "text/event-stream":
+                            raise self.unexpected(f"GET {path} was answered with {response.content_type}")
+                        else:
+                            opened_at = clock()
+                            async for event in parse_events(_lines(response.content), on_id=remember):
+                                whole_at, failures, begun = clock(), 0, True
+                                yield event
+                                if event.event == "end":
+                                    return
+                            broken = Unreachable(f"{self.base_url}: the stream ended too early")
             except LineTooLong as error:
                 raise self.unexpected(f"GET {path} has a line of more than {LONGEST_LINE} bytes") from error
             except aiohttp.ClientConnectorCertificateError as error:
@@ -290,10 +291,13 @@ class Answer:
         return _problem(self.status, self.path, self.body)
 
 
-@asynccontextmanager
-async def _hang_up(response: aiohttp.ClientResponse) -> AsyncIterator[None]:
+@contextmanager
+def _hang_up(response: aiohttp.ClientResponse) -> Iterator[None]:
     """End the connection of a response that is left before its end. Closing it politely is not enough: over TLS that
-    waits up to 30 s for the server's farewell, and an event loop that ends meanwhile leaves the socket open."""
+    waits up to 30 s for the server's farewell, and an event loop that ends meanwhile leaves the socket open.
+
+    It is no asynchronous generator: an event loop that ends closes all of these at once, the inner ones first.
+    """
     try:
         yield
     finally:

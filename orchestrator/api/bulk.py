@@ -26,7 +26,7 @@ from schemas.access import Role
 from schemas.ids import is_id
 from schemas.rest.job_filters import JobFilter, JobRerunSelection, JobsChanged, JobSelection, RefusedJob
 from schemas.states import JOB, JobStatus
-from shared.access import actor, lacking
+from shared.access import actor, lacking, refuse
 from shared.bus import Bus
 from shared.clock import now
 from shared.errors import Conflict, Invalid, NotFound
@@ -321,9 +321,9 @@ def _only_own(chosen: _Chosen) -> _Chosen:
     principal = lacking(Role.OPERATOR)
     if principal is None:
         return chosen
-    for one in chosen.jobs:
-        if one.created_by != principal.id:
-            chosen.refuse(one.id, f"it was created by another token: that needs the role {Role.OPERATOR}")
+    others = [one.id for one in chosen.jobs if one.created_by != principal.id]
+    chosen.refuse_all(dict.fromkeys(others, f"it was created by another token: that needs the role {Role.OPERATOR}"))
+    refuse(*others)
     chosen.jobs = [one for one in chosen.jobs if one.created_by == principal.id]
     return chosen
 

@@ -21,6 +21,14 @@ def _apart(given: object) -> object:
     return given
 
 
+def _without_nulls(given: object) -> object:
+    """A filter of a script whose variable is not set must not become all jobs."""
+    for name, value in given.items() if isinstance(given, dict) else ():
+        if value is None:
+            raise ValueError(f"{name} is null: leave it out, or give a value")
+    return given
+
+
 class JobFilter(LabelFilters):
     """Which jobs are meant: they must match all filters that are given."""
 
@@ -140,8 +148,8 @@ class JobSelection(Model):
     )
 
     ids: list[Id] | None = Field(None, min_length=1, max_length=1000, description="The ids of the jobs.")
-    filter: JobFilter | None = Field(
-        None, description="The filters of `GET /api/v1/jobs`, in place of `ids`; without any, all jobs."
+    filter: Annotated[JobFilter | None, BeforeValidator(_without_nulls)] = Field(
+        None, description="The filters of `GET /api/v1/jobs`, in place of `ids`; without any, all jobs. None is null."
     )
     limit: int = Field(1000, ge=1, le=1000, description="The most jobs of a `filter` that this request looks at.")
     cursor: str | None = Field(

@@ -4,7 +4,7 @@ Other packages import from here. The modules inside are private, except those th
 not every process has.
 """
 
-from shared.access.call import CALL, Call, actor, calling, lacking
+from shared.access.call import CALL, Call, actor, calling, lacking, refuse
 from shared.access.principal import Principal
 
-__all__ = ["CALL", "Call", "Principal", "actor", "calling", "lacking"]
+__all__ = ["CALL", "Call", "Principal", "actor", "calling", "lacking", "refuse"]

@@ -25,6 +25,8 @@ class Call:
     path: str
     recorded: set[str] = field(default_factory=set, compare=False, repr=False)
     """The ids that rows of the audit log name for this request so far."""
+    refused: list[str] = field(default_factory=list, compare=False, repr=False)
+    """The ids for which the principal's role does not allow what the request asks for."""
 
 
 CALL: Final[ContextVar[Call | None]] = ContextVar("hodei_call", default=None)
@@ -40,6 +42,14 @@ def actor() -> Actor | None:
     requests."""
     call = CALL.get()
     return None if call is None or call.principal is None else call.principal.actor
+
+
+def refuse(*entities: str) -> None:
+    """Note, for the audit log, that the current request is refused what it asks for these entities. The request itself
+    need not be refused: it may be carried out for others."""
+    call = CALL.get()
+    if call is not None:
+        call.refused.extend(entities)
 
 
 def lacking(role: Role) -> Principal | None:

@@ -65,7 +65,7 @@ class Refusals(Loop):
         if known is not None:
             known.repeats += 1
             return
-        row = row_of(call, outcome, in_path(call))
+        row = row_of(call, outcome, [*in_path(call), *call.refused])
         if key is _OTHERS:
             row = row._replace(address=None, token_id=None, token_name=None, entity=None, entities=None, name=None)
         self._gathered[key] = _Gathered(row)

@@ -21,6 +21,7 @@ REFUSALS: Final = Rows[Row](
     Column("method", "text"),
     Column("route", "text"),
     Column("entity", "uuid"),
+    Column("entities", "text", lambda row: row.entities and f"{{{','.join(row.entities)}}}", cast="uuid[]"),
     Column("name", "text"),
     Column("request", "uuid"),
     Column("request_text", "text"),

@@ -223,9 +223,13 @@ class Edge:
             self._load.enter(kind)
             request[KIND] = kind
             try:
-                return await handler(request)
+                response = await handler(request)
             finally:
                 self._load.leave(kind)
+            call = calling()
+            if call is not None and call.refused and self._refused is not None:
+                self._refused(call, AuditOutcome.FORBIDDEN)
+            return response
         except Exception as error:  # the one place where every error becomes a response
             if isinstance(error, web.HTTPException) and error.status < 400:
                 raise

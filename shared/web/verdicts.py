@@ -13,7 +13,7 @@ from aiohttp import web
 from schemas.access import Role
 from schemas.events import EventData, ExecutionRefused, ScheduleRefused
 from schemas.refusals import FiringRefusal, RefusalReason, RefusedField
-from shared.access import lacking
+from shared.access import lacking, refuse
 from shared.bus import Listener
 from shared.errors import (
     Conflict,
@@ -70,6 +70,8 @@ async def verdict(
             await undo(tx)
             await release(tx, request)
             tx.fails()
+        if heard.reason is RefusalReason.FORBIDDEN:
+            refuse(of[1])
         raise problem_of(heard.reason, heard.detail, heard.errors, kind=of[0], id=of[1])
     return heard
 

@@ -245,6 +245,21 @@ async def test_following_a_log_ends_with_its_reader_and_leaves_the_job_alone(
     await client.cancel(job.id)
 
 
+@pytest.mark.parametrize("options", ["", "-f", "--json"])
+async def test_a_long_log_into_a_closed_pipe_ends_quietly(platform: Platform, client: Client, options: str) -> None:
+    """The stream still delivers when its reader leaves."""
+    job = await client.submit(command_job("yes 'much output' | head -n 300000"))
+    await client.wait(job.id, timeout=60)
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{sys.executable} -m hodei logs {options} {job.id} | head -1; echo ${{PIPESTATUS[0]}}",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert b"much output" in out
+    assert (out.split()[-1], err) == (str(128 + signal.SIGPIPE).encode(), b"")
+
+
 async def test_a_list_into_a_closed_pipe_ends_quietly(platform: Platform, client: Client) -> None:
     await client.submit_many([command_job("true", name="n" * 200) for _ in range(400)])
     process = await asyncio.create_subprocess_exec(

@@ -384,6 +384,8 @@ async def test_the_client_goes_through_all_pages(house: House, monkeypatch: pyte
         {"filter": {"status": []}},
         {"filter": {"label": []}},
         {"filter": {"parameter": []}},
+        {"filter": {"name": None}},
+        {"filter": {"finished_before": None, "status": ["failed"]}},
         {"filter": {}, "limit": 0},
         {"filter": {}, "cursor": "x"},
     ],

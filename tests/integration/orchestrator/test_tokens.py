@@ -18,6 +18,7 @@ from schemas.events import TokenCreated
 from shared.access.known import KnownTokens
 from shared.access.store import KnownTokenStore
 from shared.access.sync import Asking, TokenSync
+from shared.audit import Refusals
 from shared.bus import Bus
 from shared.errors import ConfigError, Unavailable
 from shared.ids import new_id
@@ -452,3 +453,22 @@ class TestWithAccessOff:
         problem = await house.call("POST", "/api/v1/tokens", {"name": "x", "role": "admin"}, status=409)
         assert "access is off" in problem["detail"]
         assert await house.get("/api/v1/tokens") == []
+
+
+async def test_what_is_refused_within_a_request_is_in_the_audit_log(house: House) -> None:
+    ben, cleo = [await create(house, name=name) for name in ("ben", "cleo")]
+    mine, *others = [
+        (await house.post("/api/v1/jobs", {"command": "true"}, headers=bearer(who["token"])))["id"]
+        for who in (ben, cleo, cleo)
+    ]
+    await house.post("/api/v1/jobs/cancel", {"ids": [mine, *others]}, headers=bearer(ben["token"]), status=200)
+    await house.part(Refusals).run_once()
+
+    found = {}
+    for id in (mine, *others):
+        found[id] = await house.get(f"/api/v1/audit?entity_id={id}&by=ben", headers=bearer(ADMIN))
+    assert {one["outcome"] for one in found[mine]} == {"changed"}
+    for id in others:
+        [entry] = found[id]
+        assert (entry["outcome"], entry["route"], entry["by"]["id"]) == ("forbidden", "/api/v1/jobs/cancel", ben["id"])
+        assert sorted(entry["entity_ids"]) == sorted(others)

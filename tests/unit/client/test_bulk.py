@@ -150,6 +150,13 @@ async def test_prune_says_what_it_deleted_before_an_error(orchestrator: Orchestr
     assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "deleted 2 jobs\n", "hodei: 404 No: not now\n")
 
 
+async def test_filters_that_are_all_none_do_not_stand_for_all_jobs(orchestrator: Orchestrator) -> None:
+    async with Client(orchestrator.url) as client:
+        with pytest.raises(TypeError, match="all filters are None: name, created_by; without any"):
+            await client.delete_selected_jobs(name=None, created_by=None)
+    assert orchestrator.bodies == []
+
+
 async def test_nothing_is_printed_when_nothing_was_done(orchestrator: Orchestrator) -> None:
     orchestrator.failures = [503] * 4
     ended = await hodei(orchestrator, "rerun", IDS[5], IDS[6], "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -143,6 +144,31 @@ async def test_a_stream_that_is_left_over_tls_does_not_wait_for_the_servers_fare
             assert (await anext(events)).data == "line 1"
         await transport.close()
         await serving
+
+
+async def test_streams_that_are_left_when_their_loop_ends_are_closed_without_a_word(serve: Serve) -> None:
+    """A command whose output is closed leaves its stream as it is: its event loop closes all generators at once."""
+    transport = await serve(Script(events(*range(2000))))
+    base, wrong = transport.base_url, []
+
+    async def leave() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context["message"]))
+        reading = [Transport(base, timeout=5, attempts=2, patience=5.0) for _ in range(10)]
+        streams = [one.stream("/stream") for one in reading]
+        try:
+            for stream in streams:
+                await anext(stream)
+            raise BrokenPipeError
+        finally:
+            for one in reading:
+                await one.close()
+
+    def run() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            asyncio.run(leave())
+
+    await asyncio.to_thread(run)
+    assert wrong == []
 
 
 async def test_a_position_without_an_event_is_remembered(serve: Serve) -> None:
