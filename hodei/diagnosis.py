@@ -180,7 +180,8 @@ async def _access(patient: Patient) -> list[Check]:
             detail = f"the {name} does not take it: {error.problem.detail}"
             if error.hint.startswith("no token"):
                 detail = "none was sent"
-            return [_wrong("token", detail, f"Log in: hodei login {patient.url('orchestrator').origin()}.")]
+            url = str(patient.url("orchestrator").with_user(None)).rstrip("/")
+            return [_wrong("token", detail, f"Log in: hodei login {url}.")]
     found.append(_token(who))
     if plain := [name for name in elsewhere if patient.url(name).scheme == "http"]:
         detail = f"over http://, others on the way to the {' and the '.join(plain)} can read it"

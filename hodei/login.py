@@ -5,7 +5,8 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -25,6 +26,8 @@ from schemas.rest.access import WhoAmI
 from schemas.rest.health import Health
 
 SERVICES: Final = ("orchestrator", "scheduler", "worker-manager")
+PORTS: Final = {"scheduler": 1, "worker_manager": 2}
+"""By how much the ports of the others are higher than the orchestrator's."""
 LONGEST: Final = 8192
 """The most characters of a token that are read."""
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -59,11 +62,16 @@ def login(
         typer.Option(parser=usage.given, metavar="FILE", help="A PEM file with the CA of the platform's certificates."),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(parser=usage.given, metavar="URL", help="The scheduler; by default one port higher.")
+        str | None,
+        typer.Option(
+            parser=usage.given,
+            metavar="URL",
+            help="The scheduler; by default one port higher, or as the orchestrator says if URL has a path or no port.",
+        ),
     ] = None,
     worker_manager: Annotated[
         str | None,
-        typer.Option(parser=usage.given, metavar="URL", help="The worker manager; by default two ports higher."),
+        typer.Option(parser=usage.given, metavar="URL", help="The worker manager; likewise, two ports higher."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -75,12 +83,10 @@ def login(
 
     def work() -> int:
         base = address(url)
-        urls = {
-            "orchestrator": str(base),
-            "scheduler": scheduler or _higher(base, 1),
-            "worker_manager": worker_manager or _higher(base, 2),
-        }
-        token = _read_token(token_file) if asyncio.run(_asks_for_tokens(urls, authority)) or token_file else ""
+        given = {"scheduler": scheduler, "worker_manager": worker_manager}
+        given_token = cache(lambda: _read_token(token_file))
+        urls = _addresses(base, given, authority, given_token)
+        token = given_token() if asyncio.run(_asks_for_tokens(urls, authority)) or token_file else ""
         who = asyncio.run(_who(urls, authority, token))
         Profiles.of(os.environ).put(name, Profile(**urls, ca=authority or None, token=token or None))
         if as_json:
@@ -127,6 +133,52 @@ def whoami(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         return 0
 
     raise typer.Exit(with_client(ask))
+
+
+def _addresses(base: URL, given: Mapping[str, str | None], ca: str, given_token: Callable[[], str]) -> dict[str, str]:
+    """The addresses of all services. Those that are not given have the ports above the orchestrator's; if its address
+    has a path or no port, the orchestrator is asked. Raises WrongPlatform."""
+    if all(given.values()) or (base.explicit_port is not None and base.path in ("", "/")):
+        return {"orchestrator": str(base), **{name: given[name] or _higher(base, by) for name, by in PORTS.items()}}
+    token = given_token() if asyncio.run(_orchestrator_asks(base, ca)) else ""
+    return asyncio.run(_as_told(base, given, ca, token))
+
+
+async def _orchestrator_asks(base: URL, ca: str) -> bool:
+    """Whether the orchestrator asks for tokens. Raises WrongPlatform if another service answers."""
+    url = str(base)
+    async with Client(url, url, url, token="", ca=ca) as client:
+        health = one(Health, await client.orchestrator.request("GET", "/health"))
+    _check_service({"orchestrator": url}, "orchestrator", health)
+    return health.access == "on"
+
+
+async def _as_told(base: URL, given: Mapping[str, str | None], ca: str, token: str) -> dict[str, str]:
+    """The addresses of all services: those that are given, and the orchestrator's word for the others.
+
+    The token will be sent there, so that its word is taken for addresses on its own host only, and not for http:// if
+    its own is https://. Raises WrongPlatform for others."""
+    url = str(base)
+    async with Client(url, url, url, token=token, ca=ca) as client:
+        told: dict[str, str | None] = {service.name: service.url for service in (await client.platform()).services}
+    urls = {"orchestrator": url}
+    for name, address_given in given.items():
+        urls[name] = address_given or _trusted(base, name, told.get(name))
+    return urls
+
+
+def _trusted(base: URL, name: str, told: str | None) -> str:
+    """The address of a service that the orchestrator told. Raises WrongPlatform for one that has to be given."""
+    service, option = name.replace("_", " "), f"--{name.replace('_', '-')}"
+    if told is None:
+        raise WrongPlatform(f"{base.with_user(None)} does not know where the {service} is: give {option} URL")
+    found = address(told, f"the {service}: ")
+    if found.host != base.host or (base.scheme == "https" and found.scheme != "https"):
+        raise WrongPlatform(
+            f"{base.with_user(None)} says that the {service} is at {told}: to send the token there, give "
+            f"{option} {told}"
+        )
+    return str(found.with_user(base.user).with_password(base.password) if base.user else found)
 
 
 async def _asks_for_tokens(urls: Mapping[str, str], ca: str) -> bool:

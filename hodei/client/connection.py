@@ -162,7 +162,8 @@ def _url(
 
 
 def address(text: str, name: str = "") -> URL:
-    """A service's base URL. `name` is where the text comes from, for the error. Raises BadAddress."""
+    """A service's base URL, which may have the path below which a proxy serves it. `name` is where the text comes from,
+    for the error. Raises BadAddress."""
     shown = text.rpartition("@")[2]  # without a password
     try:
         url = URL(text)
@@ -171,6 +172,8 @@ def address(text: str, name: str = "") -> URL:
         fits = False
     if not fits:
         raise BadAddress(f"{name}{shown} is not the address of a service; one looks like http://HOST:PORT")
-    if url.path not in ("", "/") or url.query_string or url.fragment:
-        raise BadAddress(f"{name}{shown}: a service's address is http://HOST:PORT, with nothing after the port")
+    if url.query_string or url.fragment:
+        raise BadAddress(
+            f"{name}{shown}: a service's address is http://HOST:PORT or http://HOST:PORT/PATH, with no more"
+        )
     return url

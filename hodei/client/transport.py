@@ -40,7 +40,7 @@ Query = Mapping[str, str | int | float | Sequence[str] | None]
 
 
 class Transport:
-    """An HTTP session with one service; `name` is the service's name, for messages.
+    """An HTTP session with one service, below its address `base_url`; `name` is the service's name, for messages.
 
     `timeout` is the deadline of one response in seconds, `attempts` the most times that a safe request is sent. A
     request that was turned away is sent again after as long as the service asks for, while that ends within `timeout`;
@@ -64,6 +64,7 @@ class Transport:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.base_url = URL(base_url)
+        self._root = self.base_url.with_path(self.base_url.raw_path.rstrip("/") + "/", encoded=True)
         self._name = name
         self._timeout, self._attempts, self._patience = timeout, attempts, patience
         self._on_retry = on_retry
@@ -235,7 +236,7 @@ class Transport:
     ) -> "Answer":
         async with self._open().request(
             method,
-            self.base_url.join(URL(path, encoded=True)),
+            self._at(path, encoded=True),
             data=body,
             params=_clean(query),
             headers=headers,
@@ -247,11 +248,15 @@ class Transport:
         self, path: str, query: Query | None, headers: dict[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self._open().get(
-            self.base_url.join(URL(path)),
+            self._at(path),
             params=_clean(query),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=60),
         )
+
+    def _at(self, path: str, *, encoded: bool = False) -> URL:
+        """The URL of a path of the service, below the path of its address."""
+        return self._root.join(URL(path.removeprefix("/"), encoded=encoded))
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -280,10 +285,11 @@ class Answer:
 
     @property
     def next_page(self) -> str | None:
-        """The path and query of the next page, from the Link header (RFC 8288)."""
+        """The path and query of the next page, from the Link header (RFC 8288). The path is that of this page: the one
+        in the header may lack what a proxy puts in front of it, or may have it."""
         for target, parameters in _LINK.findall(self.headers.get("Link", "")):  # a target may have commas of its own
             if 'rel="next"' in parameters:
-                return str(target)
+                return f"{self.path.partition('?')[0]}?{target.partition('?')[2]}"
         return None
 
     def problem(self) -> Problem:

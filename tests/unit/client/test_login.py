@@ -12,9 +12,11 @@ from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner, Result
+from yarl import URL
 
 from hodei.cli import app
 from hodei.client.profiles import Profiles
+from hodei.login import WrongPlatform, _trusted
 from schemas.access import token_of
 
 GOOD, WRONG, NEW = (token_of(bytes([n]) * 32) for n in range(3))
@@ -28,11 +30,16 @@ TOKEN = {
 class _Service(BaseHTTPRequestHandler):
     service = ""
     access: ClassVar[str] = "on"
+    below: ClassVar[str] = ""
+    told: ClassVar[object] = None
     calls: ClassVar[list[tuple[str, str, str | None]]] = []
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         given = self.headers.get("Authorization")
+        outside, self.path = self.path, self.path.removeprefix(self.below)
+        if not outside.startswith(self.below):
+            return self._answer(404, {"title": "Not Found", "status": 404, "detail": "no", "instance": outside})
         self.calls.append((self.command, self.path, given))
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/health":
@@ -40,6 +47,8 @@ class _Service(BaseHTTPRequestHandler):
                 200,
                 {"status": "healthy", "service": self.service, "version": "1", "access": self.access, "checks": {}},
             )
+        if self.path == "/api/v1/platform" and (self.access == "off" or given == f"Bearer {GOOD}"):
+            return self._answer(200, self.told)
         if self.access == "off":
             return self._answer(200, dict.fromkeys(("id", "name", "role", "expires_at")) | {"access": "off"})
         if given != f"Bearer {GOOD}":
@@ -83,6 +92,17 @@ class Fake:
         ]
         self.servers = [_Server(("127.0.0.1", 0), kind) for kind in self.kinds]
         self.urls = [f"http://127.0.0.1:{server.server_address[1]}" for server in self.servers]
+
+    def tell(self, *urls: str | None) -> None:
+        """The addresses that the orchestrator tells."""
+        names = ("orchestrator", "scheduler", "worker_manager")
+        services = [
+            {"name": name, "url": url, "version": "1", "port": 1} for name, url in zip(names, urls, strict=True)
+        ]
+        self.kinds[0].told = {  # type: ignore[attr-defined]  # a subclass of _Service
+            "namespace": "hodei", "access": "on", "version": "1", "lease_seconds": 15.0, "services": services,
+            "retention": {}, "features": {},
+        }  # fmt: skip
 
     def login(self, *more: str, stdin: str = GOOD) -> Result:
         orchestrator, scheduler, manager = self.urls
@@ -181,12 +201,75 @@ def test_an_https_address_of_a_service_without_tls_says_so(fake: Fake) -> None:
     assert "the address of a service without TLS begins with http://" in done.stderr
 
 
-@pytest.mark.parametrize("more", ["/x", "/x?a=b", "?a=b", "/#a"])
-def test_an_address_with_more_than_a_port_is_refused(fake: Fake, more: str) -> None:
+@pytest.mark.parametrize("more", ["/x?a=b", "?a=b", "/#a", "/x#a"])
+def test_an_address_with_a_query_or_a_fragment_is_refused(fake: Fake, more: str) -> None:
     done = _hodei("login", fake.urls[0] + more, stdin=GOOD)
 
-    assert (done.exit_code, "with nothing after the port" in done.stderr) == (2, True)
+    assert (done.exit_code, "http://HOST:PORT or http://HOST:PORT/PATH, with no more" in done.stderr) == (2, True)
     assert fake.calls == []
+
+
+@pytest.fixture
+def below(fake: Fake) -> Fake:
+    """The services, each below a path of its own, which the orchestrator knows."""
+    paths = ["/hodei", "/hodei/scheduler", "/hodei/worker-manager"]
+    for kind, path in zip(fake.kinds, paths, strict=True):
+        kind.below = path  # type: ignore[attr-defined]  # a subclass of _Service
+    fake.urls = [f"{url}{path}" for url, path in zip(fake.urls, paths, strict=True)]
+    fake.tell(*fake.urls)
+    return fake
+
+
+def test_below_a_path_the_orchestrator_tells_where_the_others_are(below: Fake) -> None:
+    done = _hodei("login", f"{below.urls[0]}/", stdin=GOOD)
+    assert done.output == f"logged in to {below.urls[0]}/ as the profile default: ann (admin)\n"
+    assert {path for _, path, _ in below.calls} == {"/health", "/api/v1/platform", "/api/v1/whoami"}
+
+    profile = Profiles.of(os.environ).get("default")
+    assert profile is not None
+    assert [profile.scheduler, profile.worker_manager] == below.urls[1:]
+    assert json.loads(_hodei("tokens", "list", "--json").stdout)["id"] == ID
+
+
+def test_an_address_that_is_given_wins_over_what_the_orchestrator_tells(below: Fake) -> None:
+    below.tell(below.urls[0], "http://elsewhere.example:1", below.urls[2])
+    done = _hodei("login", below.urls[0], "--scheduler", below.urls[1], stdin=GOOD)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("http://elsewhere.example:1", "to send the token there, give --scheduler http://elsewhere.example:1"),
+        ("http://127.0.0.1.elsewhere.example:1", "give --scheduler http://127.0.0.1.elsewhere.example:1"),
+        (None, "does not know where the scheduler is: give --scheduler URL"),
+        ("http://127.0.0.1:1/?a=b", "the scheduler: http://127.0.0.1:1/?a=b: a service's address is"),
+    ],
+)
+def test_a_token_is_not_sent_to_a_host_that_only_the_orchestrator_names(
+    below: Fake, told: str | None, says: str
+) -> None:
+    below.tell(below.urls[0], told, below.urls[2])
+    done = _hodei("login", below.urls[0], stdin=GOOD)
+
+    assert done.exit_code != 0
+    assert says in done.stderr
+    assert {path for _, path, given in below.calls if given} == {"/api/v1/platform"}
+    assert not Profiles.of(os.environ).path.exists()
+
+
+def test_an_address_without_encryption_is_not_taken_from_an_encrypted_one() -> None:
+    with pytest.raises(WrongPlatform, match=r"give --scheduler http://hodei\.example/s"):
+        _trusted(URL("https://hodei.example/hodei"), "scheduler", "http://hodei.example/s")
+    assert _trusted(URL("https://hodei.example"), "scheduler", "https://hodei.example/s") == "https://hodei.example/s"
+
+
+def test_below_a_path_with_access_off_no_token_is_asked_for(below: Fake) -> None:
+    for kind in below.kinds:
+        kind.access = "off"  # type: ignore[attr-defined]  # a subclass of _Service
+    done = _hodei("login", below.urls[0], stdin="")
+
+    assert done.output.endswith("as the profile default: access is off, no token is needed\n")
 
 
 def test_a_file_with_a_part_of_a_token_is_named(fake: Fake, tmp_path: Path) -> None:
