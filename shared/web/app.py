@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -26,6 +27,7 @@ from shared.web.load import LOAD, Limits, Load
 from shared.web.middlewares import Edge, Refused, RequestMetrics
 from shared.web.openapi import PydanticApiSpec
 from shared.web.protocol import ProblemRunner
+from shared.web.references import make_relative
 from shared.web.sse import OPEN_STREAMS, OpenStreams
 from shared.web.system import ASSETS, Document, add_assets, system_api
 from shared.web.tls import CertificateReload, ServerTls
@@ -121,6 +123,8 @@ def create_web_app(
         refused=refused,
     )
     edge.install(app)
+    if urlsplit(settings.public_url or "").path.strip("/"):
+        app.on_response_prepare.append(make_relative)
 
     tags = {api.tag: {"name": api.tag, "description": api.description} for api in (*apis, system)}
     spec = PydanticApiSpec(title=title, version=version, description=description, tags=list(tags.values()))

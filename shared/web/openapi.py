@@ -53,8 +53,9 @@ _COOKIE: Final = {
 }
 _COMPONENT: Final = "#/components/schemas/"
 _HEADER_TEXTS: Final[Mapping[str, str]] = {
-    "Location": "The path of the created resource.",
-    "Link": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288).',
+    "Location": "The created resource: its path, or, if `HODEI_PUBLIC_URL` has a path, a reference relative to the URL "
+    "of the request.",
+    "Link": 'The next page, if there is one: `<…>; rel="next"` (RFC 8288), relative to the URL of the request.',
     "Idempotency-Replayed": "`true` if this is the stored response to an earlier request with the same key.",
     "Retry-After": "After how many seconds to try again.",
     "Set-Cookie": "The session's cookie: HttpOnly, SameSite=Strict, and Secure over TLS.",

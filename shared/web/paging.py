@@ -61,8 +61,8 @@ async def answer_page(
 def page(request: web.Request, rows_json: Sequence[str], next_cursor: str | None) -> web.Response:
     """One page of a list: a bare JSON array of rows that are JSON already, with `Link: <…>; rel="next"`.
 
-    The link is relative to this request, so that it holds behind any proxy, and keeps all other parameters.
-    `next_cursor` is None on the last page.
+    The link is relative to the URL of this request, and keeps all other parameters. `next_cursor` is None on the last
+    page.
     """
     headers = None
     if next_cursor is not None:

@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import aiohttp
-from aiohttp import web
 from playwright.async_api import Browser, expect
 
 from tests.e2e.framework.platform import Platform
 from tests.fixtures.pages import open_page
-
-HOP_BY_HOP = {"connection", "transfer-encoding", "content-encoding", "content-length"}
-
-
-@asynccontextmanager
-async def proxy(path: str, url: str) -> AsyncIterator[str]:
-    """Serves `url` below `path`, which it removes; the address of that."""
-    async with aiohttp.ClientSession() as client:
-
-        async def forward(request: web.Request) -> web.Response:
-            target = url + request.rel_url.raw_path.removeprefix(path)
-            async with client.request(
-                request.method, f"{target}?{request.query_string}", headers=request.headers, data=await request.read(),
-                allow_redirects=False,
-            ) as answer:  # fmt: skip
-                headers = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-                return web.Response(status=answer.status, body=await answer.read(), headers=headers)
-
-        app = web.Application()
-        app.router.add_route("*", f"{path}/{{rest:.*}}", forward)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        await runner.cleanup()
+from tests.fixtures.sub_path import proxy
 
 
 async def test_the_console_works_below_any_path(browser: Browser, platform: Platform) -> None:

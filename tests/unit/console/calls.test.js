@@ -36,6 +36,7 @@ test("signing in leads back to the same filters, also those of several values", 
 test("the cursor of the next page", () => {
   assert.equal(cursorOf('</api/v1/jobs?limit=2&cursor=a%3Db>; rel="next"'), "a=b");
   assert.equal(cursorOf('</api/v1/jobs>; rel="self", </api/v1/jobs?cursor=x>; rel=next'), "x");
+  assert.equal(cursorOf('<?limit=2&cursor=y>; rel="next"'), "y"); // below a path
   assert.equal(cursorOf(null), null);
 });
 
