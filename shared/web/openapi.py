@@ -39,6 +39,8 @@ SESSION: Final = "session"
 ROLE: Final = "x-hodei-role"
 """The lowest role that may call an operation."""
 
+_SERVER: Final = {"url": ".", "description": "The service that this document comes from."}
+"""Relative to the document's own URL, so that it holds below any path."""
 _TOKEN: Final = {
     "type": "http",
     "scheme": "bearer",
@@ -114,7 +116,7 @@ class PydanticApiSpec(AiohttpApiSpec):  # type: ignore[misc]  # aiohttp-apispec 
     def __init__(self, *, title: str, version: str, description: str, tags: Sequence[Mapping[str, str]]) -> None:
         super().__init__(title=title, version=version)
         info = {"description": description}
-        self.spec = APISpec(title, version, OPENAPI, info=info, tags=list(tags))
+        self.spec = APISpec(title, version, OPENAPI, info=info, tags=list(tags), servers=[dict(_SERVER)])
         self._refs: dict[Uses, Schema] = {}
         self._definitions: dict[str, Schema] = {}
         self._operation_ids: set[str] = set()

@@ -11,7 +11,8 @@ from shared.access import Principal
 from shared.access.known import KnownTokens
 from shared.telemetry import Metrics
 from shared.web import Api, create_web_app, json_response
-from tests.fixtures.browser import browser_page
+from tests.fixtures.browser import Page, browser_page
+from tests.fixtures.sub_path import proxy
 from tests.unit.web.conftest import Settings, Thing
 
 pytestmark = pytest.mark.browser
@@ -61,6 +62,21 @@ def _app() -> web.Application:
     )  # fmt: skip
 
 
+async def _call(page: Page) -> str:
+    """Give the good token and execute the first operation; the answer's body."""
+    await page.run(_until("document.querySelector('#token')?.id"))
+    await page.run(GIVE.replace("TOKEN", repr(GOOD)))
+    assert await page.run(_until("!!document.querySelector('.opblock-summary-control')"))
+    call = CALL
+    for name, found in (
+        ("TRY", "document.querySelector('.try-out__btn')"),
+        ("EXECUTE", "document.querySelector('.execute')"),
+        ("ANSWER", "document.querySelector('.live-responses-table .response .microlight')?.textContent"),
+    ):
+        call = call.replace(f"UNTIL_{name}", _until(found))
+    return str(await page.run(call))
+
+
 async def test_it_asks_for_a_token_and_calls_with_it() -> None:
     async with TestServer(_app()) as server, browser_page() as page:
         await page.open(str(server.make_url("/swagger-ui")))
@@ -70,17 +86,29 @@ async def test_it_asks_for_a_token_and_calls_with_it() -> None:
         await page.run(GIVE.replace("TOKEN", repr(WRONG)))
         assert await page.run(_until(f"{label}?.includes('does not exist or was revoked')"))
 
-        await page.run(GIVE.replace("TOKEN", repr(GOOD)))
-        assert await page.run(_until("!!document.querySelector('.opblock-summary-control')"))
+        assert "found it" in await _call(page)
         assert "Toys" in await page.run(_until("document.querySelector('.title')?.textContent"))
-        call = CALL
-        for name, found in (
-            ("TRY", "document.querySelector('.try-out__btn')"),
-            ("EXECUTE", "document.querySelector('.execute')"),
-            ("ANSWER", "document.querySelector('.live-responses-table .response .microlight')?.textContent"),
-        ):
-            call = call.replace(f"UNTIL_{name}", _until(found))
-        assert "found it" in await page.run(call)
 
         kept = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])"
         assert GOOD not in await page.run(kept)
+
+
+async def test_below_a_path_it_calls_the_service_and_sends_the_token_nowhere_else() -> None:
+    async with (
+        TestServer(_app()) as server,
+        proxy("/tools/toys", str(server.make_url("")).rstrip("/")) as outside,
+        browser_page() as page,
+    ):
+        await page.open(f"{outside}/tools/toys/swagger-ui")
+        assert "found it" in await _call(page)
+
+        sent = "window.ui.getConfigs().requestInterceptor({url: URL, headers: {}}).headers.Authorization ?? null"
+        for url, given in (
+            ("api/v1/thing", True),
+            ("/tools/toys/api/v1/thing", True),
+            ("/api/v1/thing", False),
+            ("/tools/toys/../other", False),
+            ("/tools/toys2/api/v1/thing", False),
+            ("http://elsewhere.example/tools/toys/api/v1/thing", False),
+        ):
+            assert await page.run(sent.replace("URL", repr(url))) == (f"Bearer {GOOD}" if given else None), url

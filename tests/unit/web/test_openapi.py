@@ -23,6 +23,7 @@ async def document(client: TestClient[Any, Any]) -> dict[str, Any]:
 async def test_the_document_is_valid_openapi_30(document: dict[str, Any]) -> None:
     validate(document)
     assert document["openapi"] == "3.0.3"
+    assert [server["url"] for server in document["servers"]] == ["."], "holds below any path"
     assert document["info"] == {"title": "Toys", "version": "1.2.3", "description": ""}
 
 

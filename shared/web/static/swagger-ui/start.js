@@ -1,6 +1,8 @@
 // Starts Swagger UI on this service's own document. A file, because the page's policy allows no inline script.
 // With access on, the document needs a token: the page asks for one, and keeps it in memory until it is closed.
 let token = "";
+// The path of the service: a proxy may serve others beside it, which must not see the token.
+const service = new URL(".", document.baseURI).pathname;
 
 const read = () => fetch("openapi.json", token ? { headers: { Authorization: `Bearer ${token}` } } : {});
 
@@ -41,7 +43,8 @@ async function start() {
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
     layout: "StandaloneLayout",
     requestInterceptor: (request) => {
-      const ours = new URL(request.url, document.baseURI).origin === location.origin;
+      const { origin, pathname } = new URL(request.url, document.baseURI);
+      const ours = origin === location.origin && pathname.startsWith(service);
       if (token && ours && !request.headers.Authorization) {
         request.headers.Authorization = `Bearer ${token}`;
       }
