@@ -105,12 +105,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def app(database: Database, behaviour: Behaviour) -> web.Application:
+    return _app(database, behaviour, Settings())
+
+
+def _app(database: Database, behaviour: Behaviour, settings: Settings) -> web.Application:
     outbox = Outbox(database, SilentBus(), source="trial")
     return create_web_app(
         title="Notes",
         version="1",
         service="notes",
-        settings=Settings(),
+        settings=settings,
         apis=[notes_api(outbox, behaviour)],
         checks={},
         metrics=Metrics(),
@@ -156,6 +160,22 @@ async def test_the_same_key_and_body_give_the_first_answer_again(write: Any, dat
         assert again[1][header] == first[1][header]
     assert again[1]["X-Request-ID"] != first[1]["X-Request-ID"]
     assert await count(database) == 1
+
+
+async def test_a_replayed_location_is_below_the_path_of_the_public_address(
+    write: Any, database: Database, behaviour: Behaviour
+) -> None:
+    """What is stored stays an absolute path: the address may change, and creations are found by it."""
+    await write()
+    assert await database.fetch_value("select headers->>'Location' from idempotency_keys") == "/notes/1"
+    moved = _app(database, behaviour, Settings(public_url="https://hodei.example/hodei"))
+    async with TestClient(TestServer(moved)) as client:
+        for key, location in (("k1", "notes/1"), ("k2", "notes/2"), ("k2", "notes/2")):
+            response = await client.post("/notes", json={"text": "a"}, headers={"Idempotency-Key": key})
+            assert response.headers["Location"] == location
+    assert (
+        await database.fetch_value("select headers->>'Location' from idempotency_keys where key = 'k2'") == "/notes/2"
+    )
 
 
 async def test_the_same_key_with_another_body_is_422(write: Any, database: Database) -> None:

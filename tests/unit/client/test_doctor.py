@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -34,6 +34,7 @@ class Service:
             "access": "off",
             "checks": {"database": "up", "nats": "up"},
         }
+        self.below = ""
         self.allows = True
         self.ahead = timedelta(0)
         self.status: dict[str, int] = {}
@@ -43,7 +44,7 @@ class Service:
         self.urls: dict[str, str | None] = {}
 
     async def answer(self, request: web.Request) -> web.Response:
-        path = request.path
+        path = request.path.removeprefix(self.below)
         bodies: Mapping[str, Callable[[], object]] = {
             "/health": lambda: self.health,
             "/api/v1/whoami": lambda: self.who,
@@ -175,6 +176,21 @@ async def test_a_token_that_is_refused_or_expires_soon(clinic: Callable[[], Any]
         state, words = _not_ok(found)["token"]
         assert (state, "the scheduler does not take it" in words or "none was sent" in words) == ("wrong", True)
         assert found[-1].check == "token"  # all else would only be refused
+
+
+async def test_a_login_that_is_advised_has_the_whole_address(clinic: Callable[[], Any]) -> None:
+    async with clinic() as (services, _), AsyncExitStack() as stack:
+        urls = []
+        for service in services.values():
+            service.health["access"] = "on"
+            service.status["/api/v1/whoami"] = 401
+            service.below = "/hodei"
+            app = web.Application()
+            app.router.add_get("/hodei/{path:.*}", service.answer)
+            urls.append(str((await stack.enter_async_context(TestServer(app))).make_url("/hodei/")))
+        async with Client(*urls, token="", timeout=5, attempts=1) as client:
+            token = next(one for one in await examine(client) if one.check == "token")
+    assert token.mend == f"Log in: hodei login {urls[0].rstrip('/')}."
 
 
 async def test_nothing_more_is_asked_if_no_service_answers() -> None:
