@@ -13,6 +13,7 @@ from hodei.client import Client, ClientError
 from hodei.closed_pipe import while_read
 from hodei.escapes import escaped
 from hodei.ids import whole_job_id
+from hodei.matching import matching
 from hodei.views import Output, write_output
 from schemas.rest.jobs import Execution, JobDetail, JobLogLine, Task
 from schemas.rest.logs import MOST_LINES
@@ -51,11 +52,11 @@ def logs(
         _check_step(found, step)
         # When several steps are followed, each line begins with the name of its step.
         several = step is None and len(found.tasks) > 1
-        output = Output(named=follow and several, timestamps=timestamps)
+        output = Output(named=follow and several, timestamps=timestamps, chosen=grep is not None)
         stream: Literal["stderr"] | None = "stderr" if stderr else None
         if follow:
             lines = client.follow_logs(job_id, tail=tail, since=since, step=step, attempt=attempt)
-            lines = _matching(lines, grep or "", stream)
+            lines = matching(lines, grep or "", stream)
         elif grep is None and since is None and stream is None:
             if tail is None:
                 lines = client.log_lines(job_id, step=step, attempt=attempt)
@@ -107,25 +108,6 @@ async def _last(lines: AsyncIterator[JobLogLine], count: int) -> AsyncIterator[J
         kept.append(line)
     for line in kept:
         yield line
-
-
-async def _matching(
-    lines: AsyncIterator[JobLogLine], text: str, stream: Literal["stderr"] | None
-) -> AsyncIterator[JobLogLine]:
-    """The lines of a live stream that match, perhaps only together with the piece before them, and its remarks about
-    missing output."""
-    before: dict[tuple[str, str], str] = {}
-    """The end of an unfinished line, by execution and stream: less than the text."""
-    async for line in lines:
-        if line.stream == "system":
-            yield line
-        elif stream in (None, line.stream):
-            key = (line.execution_id, line.stream)
-            shown = before.pop(key, "") + line.message
-            if line.partial and len(text) > 1:
-                before[key] = shown[1 - len(text) :]
-            if text in shown:
-                yield line
 
 
 def _executions(job: JobDetail, step: str | None, attempt: int | None) -> list[tuple[Task, Execution]]:

@@ -306,13 +306,14 @@ class Output:
     stderr.
 
     With `named`, for several steps at a time, each line begins with the name of its step, and an unfinished line is
-    ended when another step writes. With `timestamps`, it begins with the time at which it was written.
+    ended when another step writes. With `timestamps`, it begins with the time at which it was written. With `chosen`,
+    for the lines that match a search, an unfinished line is ended when anything else is shown.
     """
 
-    def __init__(self, *, named: bool = False, timestamps: bool = False) -> None:
+    def __init__(self, *, named: bool = False, timestamps: bool = False, chosen: bool = False) -> None:
         self._named = named
         self._timestamps = timestamps
-        self._prefixed = named or timestamps
+        self._line_by_line = named or timestamps or chosen
         self._open: tuple[str, str] | None = None
 
     async def show(self, line: JobLogLine) -> None:
@@ -323,13 +324,13 @@ class Output:
             await self._print(line, written(line), own_line=False)
 
     async def close(self) -> None:
-        """End an unfinished line, if lines begin with names or times."""
-        if self._prefixed and self._open is not None:
+        """End an unfinished line, unless the output is shown as it was written."""
+        if self._line_by_line and self._open is not None:
             await self._break_off()
 
     async def _print(self, line: JobLogLine, data: bytes, *, own_line: bool) -> None:
         source = (line.execution_id, line.stream)
-        if self._open is not None and self._open != source and (self._prefixed or own_line):
+        if self._open is not None and self._open != source and (self._line_by_line or own_line):
             await self._break_off()
         if self._open is None:
             data = self._prefix(line).encode() + data
@@ -343,8 +344,8 @@ class Output:
 
     async def _break_off(self) -> None:
         assert self._open is not None
-        # Output in a pipe or a file stays as it was written, unless it contains names or times anyway.
-        if self._prefixed or _file(self._open[1]).isatty():
+        # Output in a pipe or a file stays as it was written, unless it has names or times, or is a choice of lines.
+        if self._line_by_line or _file(self._open[1]).isatty():
             await write_output(self._open[1], b"\n")
         self._open = None
 

@@ -1,10 +1,13 @@
-"""From the entries of a log back to the bytes that the command wrote, and how many these are."""
+"""From the entries of a log back to the bytes and the lines that the command wrote, and how many these are."""
 
 from base64 import b64decode
-from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from schemas.events import LogLine
+
+Kept = TypeVar("Kept")
 
 
 class Extent(NamedTuple):
@@ -58,3 +61,31 @@ def line_ends(line: LogLine) -> int:
     if line.stream != "system":
         return not line.partial
     return 0 if line.missing is None else line.missing.lines
+
+
+PIECE_COST: Final = 256
+"""Bytes that a piece counts besides its text."""
+MOST_BEFORE: Final = 64 << 10
+"""About how many bytes of a line a search shows before the piece that matches."""
+
+
+class Unmatched(Generic[Kept]):
+    """The pieces of an unfinished line in which a search has found nothing so far. Of a longer line, it keeps the last
+    MOST_BEFORE bytes; `cut` is whether it has dropped any."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self._kept: deque[tuple[Kept, int]] = deque()
+        self._size = 0
+
+    def __iter__(self) -> Iterator[Kept]:
+        return (kept for kept, _ in self._kept)
+
+    def add(self, kept: Kept, piece: Piece) -> None:
+        """Keep `kept`, which stands for this piece."""
+        size = PIECE_COST + len(piece.message) + len(piece.base64 or "")
+        self._kept.append((kept, size))
+        self._size += size
+        while self._size > MOST_BEFORE and len(self._kept) > 1:
+            self._size -= self._kept.popleft()[1]
+            self.cut = True

@@ -11,7 +11,8 @@ _ESCAPED: Final = frozenset('"\\/')
 
 
 class Containing:
-    """Lines of output with a text, also one that pieces of a line have only together, of one stream or of both."""
+    """Lines of output with a text, also one that pieces of a line have only together, of one stream or of both. All
+    pieces match that follow in the line."""
 
     def __init__(self, text: str, *, ignore_case: bool, stream: str | None) -> None:
         self._text = text.lower() if ignore_case else text
@@ -20,18 +21,28 @@ class Containing:
         self._in_json = self._text.encode() if _is_plain(self._text) else b""
         """What a message with the text contains as bytes."""
         self._before: dict[str, str] = {}
-        """The end of an unfinished line, by stream."""
+        """The end of an unfinished line, by stream: less than the text."""
+        self._found_in: set[str] = set()
+        """The streams whose unfinished line has the text."""
 
     def matches(self, line: LogLine) -> bool:
-        """Whether an entry has the text, perhaps together with the piece before it. It is called with all entries in
-        their order, except those of messages that cannot match."""
-        if line.stream == "system" or self._stream not in (None, line.stream):
+        """Whether the line has the text in this entry, perhaps together with the piece before it, or in an earlier
+        piece. It is called with all entries in their order, except those of messages that cannot match."""
+        if not self.is_about(line):
             return False
         shown = line.message.lower() if self._ignore_case else line.message
         shown = self._before.pop(line.stream, "") + shown
-        if line.partial and len(self._text) > 1:
-            self._before[line.stream] = shown[1 - len(self._text) :]
-        return self._text in shown
+        found = self._text in shown or line.stream in self._found_in
+        self._found_in.discard(line.stream)
+        if line.partial:
+            self._before[line.stream] = shown[max(0, len(shown) + 1 - len(self._text)) :]
+            if found:
+                self._found_in.add(line.stream)
+        return found
+
+    def is_about(self, line: LogLine) -> bool:
+        """Whether an entry is output of a stream in which the text is looked for."""
+        return line.stream != "system" and self._stream in (None, line.stream)
 
     def may_be_in(self, payload: bytes) -> bool:
         """Whether an entry in a message, which comes next, may match. That is a hundred times faster than decoding it.

@@ -6,21 +6,19 @@ entries it has. Not here: reading a log on (`shared.transcript`), and how an exc
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from schemas.events import LogChunk, LogLine
-from schemas.output import Extent, extent, line_ends
+from schemas.output import PIECE_COST, Extent, Unmatched, extent, line_ends
 from shared.bus import Bus, LogIndex, Mark, place_of
 from shared.containing import Containing
 from shared.transcript import Entries, Entry, Log, Place, Transcript, Visit, entries_of
 
 MOST_BYTES: Final = 4 << 20
 """The size of an excerpt, about."""
-ENTRY_COST: Final = 256
-"""Bytes that an entry counts besides its text."""
 MOST_CHUNKS: Final = 8192
 """The most chunks in which the last lines are looked for."""
 MOST_SEARCHED: Final = 64 << 20
@@ -61,11 +59,6 @@ class Excerpt:
         return self.entries[:-1] if cut else self.entries
 
 
-def everything(_line: LogLine) -> bool:
-    """Matches all entries."""
-    return True
-
-
 class Excerpts:
     """Reads excerpts for one request."""
 
@@ -76,12 +69,12 @@ class Excerpts:
     async def lines(self, log: Log, from_line: int, limit: int) -> Excerpt:
         """At most `limit` lines from a line on. Raises BusUnavailable."""
         index = await self._index(log)
-        return await self._read(log, index, _Forward(from_line, limit, everything))
+        return await self._read(log, index, _Forward(from_line, limit))
 
     async def search(self, log: Log, from_line: int, limit: int, containing: Containing) -> Excerpt:
-        """At most `limit` lines that match, from a line on, as far as MOST_SEARCHED; if what follows there cannot
-        be read, as far as that again. Raises BusUnavailable."""
-        wanted, index = _Forward(from_line, limit, containing.matches), await self._index(log)
+        """At most `limit` lines that match, with all their pieces, from a line on, as far as MOST_SEARCHED; if what
+        follows there cannot be read, as far as that again. Raises BusUnavailable."""
+        wanted, index = _Forward(from_line, limit, containing), await self._index(log)
         if index is None:
             return await self._read(log, None, wanted, search=True)
         left, newest = MOST_SEARCHED, 0
@@ -156,14 +149,17 @@ class Excerpts:
 
 
 class _Forward:
-    """Collects lines that match, from a line on, until there are `limit` or they are as large as an excerpt may be."""
+    """Collects lines, or those that contain something, from a line on, until there are `limit` or they are as large as
+    an excerpt may be. Of a line that matches, it has the pieces before the match, too, as far as MOST_BEFORE."""
 
-    def __init__(self, from_line: int, limit: int, matches: Callable[[LogLine], bool]) -> None:
+    def __init__(self, from_line: int, limit: int, containing: Containing | None = None) -> None:
         self.from_line = from_line
         self.entries: Entries = []
         self.next_line: int | None = None
         self._limit = limit
-        self._matches = matches
+        self._containing = containing
+        self._unmatched: dict[str, Unmatched[Entry]] = {}
+        """The beginning of an unfinished line, by stream."""
         self._size = self._count = 0
         self._begin = 0
         """Where in `entries` the last line begins."""
@@ -198,7 +194,7 @@ class _Forward:
         if another and self.entries and (full or self._count == self._limit):
             self.next_line = max(number, self.from_line + 1)  # whatever a worker says, the next part is another one
             return False
-        if not self._matches(entry.line) or _precedes(entry, self.from_line):
+        if not self._matches(entry) or _precedes(entry, self.from_line):
             return True
         if full:
             self._cut(number)
@@ -206,9 +202,30 @@ class _Forward:
         if another:
             self._count += 1
             self._begin = len(self.entries)
-        self.entries.append(entry)
-        self._size += _cost(entry)
+        for one in (*self._pieces_before(entry), entry):
+            self.entries.append(one)
+            self._size += _cost(one)
         return True
+
+    def _matches(self, entry: Entry) -> bool:
+        if self._containing is None or self._containing.matches(entry.line):
+            return True
+        stream = entry.line.stream
+        if not entry.line.partial:
+            self._unmatched.pop(stream, None)
+        elif self._containing.is_about(entry.line) and not _precedes(entry, self.from_line):
+            self._unmatched.setdefault(stream, Unmatched()).add(entry, entry.line)
+        return False
+
+    def _pieces_before(self, entry: Entry) -> Entries:
+        """What precedes the first match in its line."""
+        before = self._unmatched.pop(entry.line.stream, None)
+        if before is None:
+            return []
+        pieces = list(before)
+        return (
+            [_shortened(pieces[0], "the beginning of this line is not shown here"), *pieces] if before.cut else pieces
+        )
 
     def _cut(self, number: int) -> None:
         """End before a line for which there is no room, or within the only one."""
@@ -333,7 +350,7 @@ def _number(entry: Entry) -> int:
 
 
 def _cost(entry: Entry) -> int:
-    return ENTRY_COST + len(entry.line.message) + len(entry.line.base64 or "")
+    return PIECE_COST + len(entry.line.message) + len(entry.line.base64 or "")
 
 
 def _shortened(beside: Entry, words: str) -> Entry:

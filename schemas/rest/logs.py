@@ -40,8 +40,10 @@ class LogQuery(Model):
         None,
         min_length=1,
         max_length=1000,
-        description="Only lines that contain this text. A response searches at most 64 MiB; `next_line` is where to "
-        "go on. If one line is longer than about 16 MiB, a remark says that its rest was not searched.",
+        description="Only lines that contain this text, with all their pieces. If more than about 64 KiB of a line "
+        "precede the match, a remark says that its beginning is not shown. A response searches at most 64 MiB; "
+        "`next_line` is where to go on. If one line is longer than about 16 MiB, a remark says that its rest was not "
+        "searched.",
     )
     case: Literal["ignore", "match"] = Field("ignore", description="Whether `q` ignores the case of letters.")
     stream: Literal["stdout", "stderr"] | None = Field(

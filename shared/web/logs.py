@@ -143,7 +143,8 @@ async def send_logs(
     found = await read_excerpts(bus, [page.log for page in pages], query)
     excerpts = None if found is None else [(page, part) for page, part in zip(pages, found, strict=True) if part]
     if query.download or PLAIN in request.headers.get("Accept", ""):
-        pieces = _text_of(_whole(bus, pages) if excerpts is None else _parts(excerpts))
+        entries = _whole(bus, pages) if excerpts is None else _parts(excerpts)
+        pieces = _text_of(entries, line_by_line=query.q is not None)
         headers = {"Content-Disposition": f'attachment; filename="{shown.file}"'} if query.download else None
         return await send_pieces(request, f"{PLAIN}; charset=utf-8", pieces, headers=headers)
     return await send_pieces(
@@ -164,9 +165,11 @@ async def _parts(excerpts: Iterable[tuple[Page, Excerpt]]) -> AsyncIterator[Entr
             yield list(excerpt.entries[start : start + AT_ONCE])
 
 
-async def _text_of(parts: AsyncIterator[Entries]) -> AsyncIterator[bytes]:
-    """The exact bytes that the executions wrote. Where some are missing, a remark on a line of its own says so."""
-    at_start = True
+async def _text_of(parts: AsyncIterator[Entries], *, line_by_line: bool) -> AsyncIterator[bytes]:
+    """The exact bytes that the executions wrote. Where some are missing, a remark on a line of its own says so. With
+    `line_by_line`, an unfinished line is ended where output of the other stream follows: what was written between them
+    is not part of the text."""
+    at_start, stream = True, ""
     async for entries in parts:
         pieces: list[bytes] = []
         for entry in entries:
@@ -177,6 +180,9 @@ async def _text_of(parts: AsyncIterator[Entries]) -> AsyncIterator[bytes]:
                 piece = b"%b%b%b\n" % (b"" if at_start else b"\n", SPEAKER.encode(), line.message.encode())
             else:
                 piece = written(line)
+                if line_by_line and not at_start and stream != line.stream:
+                    pieces.append(b"\n")
+                stream = line.stream
             pieces.append(piece)
             at_start = piece.endswith(b"\n") if piece else at_start
         yield b"".join(pieces)

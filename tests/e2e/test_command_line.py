@@ -345,6 +345,18 @@ async def test_a_part_of_an_output_is_shown(platform: Platform, client: Client) 
     assert (code, "has no step 'nope': it has" in err) == (2, True), err
 
 
+async def test_lines_that_were_written_in_pieces_are_found_as_lines(platform: Platform, client: Client) -> None:
+    script = 'for name in a b; do printf "Downloading $name ..."; sleep 0.5; echo " ERROR 404"; echo next; done'
+    job = await client.submit(command_job(script))
+    await expect.succeeds(client, job.id)
+    assert any(line.partial for line in (await client.logs(job.id)).logs)
+    lines = "Downloading a ... ERROR 404\nDownloading b ... ERROR 404\n"
+    for arguments in (("--grep", "Downloading"), ("--grep", "ERROR"), ("--grep", ". E", "-f")):
+        assert await hodei(platform, "logs", job.id, *arguments) == (0, lines, ""), arguments
+    code, out, _ = await hodei(platform, "logs", job.id, "--grep", "Downloading", "--timestamps")
+    assert (code, out.count("Z Downloading"), out.count("\n")) == (0, 2, 2)
+
+
 async def test_a_job_is_shown_with_what_it_runs_and_why_it_failed(platform: Platform, client: Client) -> None:
     job = await client.submit(command_job(["sh", "-c", "exit 3"], labels={"team": "web"}))
     await expect.fails(client, job.id)

@@ -149,7 +149,13 @@ async def test_lines_have_one_number_however_they_are_asked_for(
 
     matches = Containing("b", ignore_case=True, stream="stdout")
     found = await excerpts.search(log, 1, 5000, matches)
-    assert shown(found) == [one for one in as_shown(entries) if one[1] == "stdout" and "b" in one[2]]
+    lines: list[Entries] = [[]]
+    for entry in entries:
+        if entry.line.stream == "stdout":
+            lines[-1].append(entry)
+            lines += [] if entry.line.partial else [[]]
+    wanted = [one for one in lines if any("b" in entry.line.message for entry in one)]
+    assert shown(found) == as_shown(entry for one in wanted for entry in one)
 
 
 def covers(entry: Entry, number: int) -> bool:
@@ -288,12 +294,14 @@ async def test_a_search_within_one_long_line_is_bounded(
     await store(bus, chunked(execution_id, [line("first")], *pieces, [line("piece, the end")], [line("piece, last")]))
     log, piece = Log(execution_id, WORKER, 43), Containing("piece 3,", ignore_case=False, stream=None)
     whole = await excerpts.search(log, 2, 9, piece)
-    assert (shown(whole), whole.next_line) == ([(2, "stdout", "piece 3, ")], None)
+    assert [message for _, _, message in shown(whole)] == [*(one.message for [one] in pieces), "piece, the end"]
+    assert whole.next_line is None
 
     monkeypatch.setattr(module, "MOST_SEARCHED", 3 * module.CHUNK_COST)
     monkeypatch.setattr(module, "MOST_BEYOND", 5 * module.CHUNK_COST)
     part = await excerpts.search(log, 2, 9, Containing("piece 3", ignore_case=False, stream=None))
-    assert shown(part) == [(2, "stdout", "piece 3, "), (2, "system", "the rest of this line was not searched")]
+    assert [message for _, _, message in shown(part)][:4] == [one.message for [one] in pieces[:4]]
+    assert shown(part)[-1] == (2, "system", "the rest of this line was not searched")
     assert part.next_line == 3
     rest = await excerpts.search(log, 3, 9, Containing("piece", ignore_case=False, stream=None))
     assert shown(rest) == [(3, "stdout", "piece, last")], "it begins with the end of the long line"
@@ -304,14 +312,44 @@ async def test_a_search_finds_what_two_pieces_have_together(bus: Bus, execution_
     await store(bus, chunked(execution_id, *parts))
     log = Log(execution_id, WORKER, 2)
     for text, ignore_case, messages in (
-        ("PASSWORD", True, ["rd: "]),
+        ("PASSWORD", True, ["Pass", "wo", "rd: "]),
         ("password", False, []),
         ("\u212a: ", True, []),
         ("PassWORD", False, []),
-        ("ssword", False, ["rd: "]),
+        ("ssword", False, ["Pass", "wo", "rd: "]),
+        ("s", False, ["Pass", "wo", "rd: "]),
     ):
         found = await excerpts.search(log, 1, 9, Containing(text, ignore_case=ignore_case, stream=None))
         assert [message for _, _, message in shown(found)] == messages, text
+
+
+async def test_a_line_that_is_found_has_all_its_pieces(bus: Bus, execution_id: str, excerpts: Excerpts) -> None:
+    parts: list[list[LogLine]] = []
+    for name in "abc":
+        parts += [[line(f"Downloading {name} ...", partial=True)], [line(" ERROR 404")], [line("between")]]
+    await store(bus, chunked(execution_id, *parts))
+    log = Log(execution_id, WORKER, len(parts))
+    for text in ("Downloading", "ERROR", "... ERR", "D"):
+        found, following = "", 1
+        while following:  # a page at a time
+            page = await excerpts.search(log, following, 2, Containing(text, ignore_case=False, stream=None))
+            found += "".join(written(entry.line).decode() for entry in page.entries)
+            following = page.next_line or 0
+        assert found == "".join(f"Downloading {name} ... ERROR 404\n" for name in "abc"), text
+
+
+async def test_of_a_long_line_a_search_shows_a_bounded_part_before_what_it_found(
+    bus: Bus, execution_id: str, excerpts: Excerpts
+) -> None:
+    pieces = [[line(f"{number:05}" * 1000, partial=True)] for number in range(40)]
+    await store(bus, chunked(execution_id, *pieces, [line("found")], [line("next")]))
+    log = Log(execution_id, WORKER, 42)
+    found = shown(await excerpts.search(log, 1, 9, Containing("found", ignore_case=False, stream=None)))
+    assert found[0] == (1, "system", "the beginning of this line is not shown here")
+    assert found[-1] == (1, "stdout", "found")
+    before = "".join(message for _, _, message in found[1:-1])
+    assert "".join(one.message for [one] in pieces).endswith(before)
+    assert 50_000 < len(before) < 64 << 10
 
 
 async def test_the_last_lines_of_several_logs_are_those_of_the_last_ones(bus: Bus, excerpts: Excerpts) -> None:

@@ -239,6 +239,29 @@ async def test_the_text_of_a_job_is_the_bytes_of_its_executions(house: House) ->
         assert await answer.read() == b"\xff\0slow\n\xff\0quick\n"
 
 
+async def test_the_text_of_a_search_has_a_line_for_each_line(house: House) -> None:
+    job = await house.submit()
+    placed = scheduled(await house.queued(job))
+    entries = [("stdout", "found", True), ("stderr", "found, too", False), ("stdout", " here", False)]
+    moment = chunk(placed, 1, "").lines[0]
+    lines_ = [
+        moment.model_copy(update={"stream": stream, "message": message, "partial": partial or None})
+        for stream, message, partial in entries
+    ]
+    await publish_log(house.bus, chunk(placed, 1).model_copy(update={"lines": lines_}), placed.worker_id)
+    await house.say(finished(placed, chunks=1))
+    await house.over(job)
+    url = f"{house.url}/api/v1/jobs/{job['id']}/logs"
+    for query, expected in (
+        ("q=found", b"found\nfound, too\n here\n"),
+        ("q=here", b"found here\n"),
+        ("stream=stdout", b"found here\n"),
+        ("", b"foundfound, too\n here\n"),
+    ):
+        async with house.http.get(f"{url}?{query}", headers={"Accept": "text/plain"}) as answer:
+            assert await answer.read() == expected, query
+
+
 async def shown(house: House, job: Any, query: str, status: int = 200) -> Any:
     async with house.http.get(f"{house.url}/api/v1/jobs/{job['id']}/logs?{query}") as answer:
         assert answer.status == status, await answer.text()
