@@ -1,6 +1,5 @@
 """`hodei logs`: shows the output of a job, or a part of it, and follows it."""
 
-from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -13,6 +12,7 @@ from hodei.client import Client, ClientError
 from hodei.closed_pipe import while_read
 from hodei.escapes import escaped
 from hodei.ids import whole_job_id
+from hodei.last_lines import last_lines
 from hodei.matching import matching
 from hodei.views import Output, write_output
 from schemas.rest.jobs import Execution, JobDetail, JobLogLine, Task
@@ -65,7 +65,7 @@ def logs(
         else:
             lines = _search(client, job_id, _executions(found, step, attempt), grep=grep, since=since, stream=stream)
             if tail is not None:
-                lines = _last(lines, tail)
+                lines = last_lines(lines, tail)
         expired = False
         try:
             async for line in lines:
@@ -98,15 +98,6 @@ def _check_step(job: JobDetail, step: str | None) -> None:
 
 async def _each(lines: Iterable[JobLogLine]) -> AsyncIterator[JobLogLine]:
     for line in lines:
-        yield line
-
-
-async def _last(lines: AsyncIterator[JobLogLine], count: int) -> AsyncIterator[JobLogLine]:
-    """The last lines, of which alone it keeps as many while it reads."""
-    kept: deque[JobLogLine] = deque(maxlen=count)
-    async for line in lines:
-        kept.append(line)
-    for line in kept:
         yield line
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal
 
+from hodei.remarks import shortened
 from schemas.output import Unmatched
 from schemas.rest.jobs import JobLogLine
 
@@ -45,11 +46,6 @@ class _Unfinished:
             return []
         self._unmatched = None
         pieces = [*before, piece]
-        return [_cut(pieces[0]), *pieces] if before.cut else pieces
-
-
-def _cut(first: JobLogLine) -> JobLogLine:
-    """The remark before the first piece that is shown of a longer line."""
-    words = "the beginning of this line is not shown here"
-    of_output = {"partial": None, "crlf": None, "base64": None}
-    return first.model_copy(update={"stream": "system", "message": words, "remark": "shortened", **of_output})
+        if before.cut:
+            pieces.insert(0, shortened(pieces[0], "the beginning of this line is not shown here"))
+        return pieces

@@ -353,6 +353,9 @@ async def test_lines_that_were_written_in_pieces_are_found_as_lines(platform: Pl
     lines = "Downloading a ... ERROR 404\nDownloading b ... ERROR 404\n"
     for arguments in (("--grep", "Downloading"), ("--grep", "ERROR"), ("--grep", ". E", "-f")):
         assert await hodei(platform, "logs", job.id, *arguments) == (0, lines, ""), arguments
+    for arguments in (("--grep", "Downloading"), ("--grep", "404", "--since", "1d")):
+        code, out, _ = await hodei(platform, "logs", job.id, "--tail", "1", *arguments)
+        assert (code, out) == (0, "Downloading b ... ERROR 404\n"), arguments
     code, out, _ = await hodei(platform, "logs", job.id, "--grep", "Downloading", "--timestamps")
     assert (code, out.count("Z Downloading"), out.count("\n")) == (0, 2, 2)
 

@@ -73,6 +73,14 @@ def test_lines_of_steps_that_write_side_by_side_are_apart(show: Show) -> None:
     assert show(lines, "-f", "--step", FIRST, "--grep", "found") == "found \nfound, too\nhere\n"
 
 
+@pytest.mark.parametrize("options", ["--grep line", "--since 1d"])
+def test_the_last_lines_are_counted_not_their_pieces(show: Show, options: str) -> None:
+    pieces = [line(SECOND, 2, "line ", partial=True), line(SECOND, 2, "in ", partial=True), line(SECOND, 2, "pieces")]
+    lines = [line(FIRST, 1, "line"), line(SECOND, 1, "another line"), *pieces]
+    assert show(lines, "--tail", "1", *options.split()) == "line in pieces\n"
+    assert show(lines, "--tail", "2", *options.split()) == "another line\nline in pieces\n"
+
+
 def test_what_is_not_searched_is_shown_byte_for_byte(show: Show) -> None:
     unfinished = [line(FIRST, 3, "no end", partial=True), line(SECOND, 1, "end")]
     assert show(unfinished, "--since", "1d") == "no endend\n"
