@@ -186,6 +186,7 @@ class _Forward:
         while self.entries and _number(self.entries[-1]) >= following:
             self.entries.pop()  # the line goes on, and is searched again
         self.next_line = following
+        self._mark_unfinished()
         return True
 
     def _add(self, entry: Entry) -> bool:
@@ -193,6 +194,7 @@ class _Forward:
         another = not self.entries or number > _number(self.entries[-1])
         if another and self.entries and (full or self._count == self._limit):
             self.next_line = max(number, self.from_line + 1)  # whatever a worker says, the next part is another one
+            self._mark_unfinished()
             return False
         if not self._matches(entry) or _precedes(entry, self.from_line):
             return True
@@ -232,9 +234,18 @@ class _Forward:
         if self._begin:
             del self.entries[self._begin :]
             self.next_line = number
+            self._mark_unfinished()
         else:
             self.entries.append(_shortened(self.entries[-1], "the rest of this line is not shown here"))
             self.next_line = number + 1
+
+    def _mark_unfinished(self) -> None:
+        """Say of which lines a search has only the beginning, because the other stream ended a line in them."""
+        if self._containing is None:
+            return  # the next part goes on with the line
+        last = {one.line.stream: one for one in self.entries}
+        unfinished = [one for one in last.values() if one.line.partial]
+        self.entries += [_shortened(one, "the rest of this line is not shown here") for one in unfinished]
 
 
 class _Last:

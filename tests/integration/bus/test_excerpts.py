@@ -338,6 +338,25 @@ async def test_a_line_that_is_found_has_all_its_pieces(bus: Bus, execution_id: s
         assert found == "".join(f"Downloading {name} ... ERROR 404\n" for name in "abc"), text
 
 
+async def test_a_search_that_ends_within_a_line_says_so(
+    bus: Bus, execution_id: str, excerpts: Excerpts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part ends with a line of the text, in which the other stream may have begun one."""
+    other = [line("x", "stderr"), line("y", "stderr")]
+    await store(bus, chunked(execution_id, [line("found ", partial=True)], other, [line("here")], [line("found")]))
+    log, cut = Log(execution_id, WORKER, 4), (1, "system", "the rest of this line is not shown here")
+    containing = Containing("found", ignore_case=False, stream=None)
+    page = await excerpts.search(log, 1, 1, containing)
+    assert (shown(page), page.next_line) == ([(1, "stdout", "found "), cut], 2)
+    page = await excerpts.search(log, 1, 9, Containing("found", ignore_case=False, stream=None))
+    assert shown(page) == [(1, "stdout", "found "), (3, "stdout", "here"), (4, "stdout", "found")]
+
+    monkeypatch.setattr(module, "MOST_SEARCHED", module.CHUNK_COST)
+    page = await excerpts.search(log, 1, 9, Containing("found", ignore_case=False, stream=None))
+    assert page.next_line == 3
+    assert shown(page) == [(1, "stdout", "found "), cut]
+
+
 async def test_of_a_long_line_a_search_shows_a_bounded_part_before_what_it_found(
     bus: Bus, execution_id: str, excerpts: Excerpts
 ) -> None:
