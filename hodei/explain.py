@@ -37,7 +37,8 @@ def explain(
 ) -> None:
     """Explain why a job or a task waits, where it runs, or how it ended.
 
-    For a job, every unfinished task is explained; for a task that waits, also why each worker cannot take it.
+    For a job, every unfinished task is explained. A task that waits is followed by why each worker cannot take it;
+    tasks of one job that wait for the same have these lines once.
     """
 
     async def ask(client: Client) -> int:
@@ -83,14 +84,25 @@ async def _explain_job(client: Client, job: JobDetail, *, as_json: bool) -> None
     if not unfinished and not as_json:
         print(f"job {job.id} {job.status.value}" + (f": {escaped(job.detail)}" if job.detail else ""))
     tasks = unfinished or job.tasks
+    shown: set[tuple[str, ...]] = set()
     for task in tasks[:MOST_TASKS]:
         told = await client.explain(task.id)
-        print(told.model_dump_json() if as_json else escaped(f"{task_title(task)}: {told.summary}"))
+        if as_json:
+            print(told.model_dump_json())
+            continue
+        details = _details(told)
+        new = [] if tuple(details) in shown else details
+        shown.add(tuple(details))
+        print(escaped("\n".join([f"{task_title(task)}: {told.summary}", *new])))
     if len(tasks) > MOST_TASKS:
         typer.echo(f"hodei: {len(tasks) - MOST_TASKS} more tasks are not shown", err=True)
 
 
 def _in_words(told: Explanation) -> str:
+    return "\n".join([told.summary, *_details(told)])
+
+
+def _details(told: Explanation) -> list[str]:
+    """What each worker says to the task, a line each."""
     said = [f"  worker {one.name} ({one.worker_id}) {one.refusal or 'could take it'}" for one in told.workers]
-    said += [f"  each of {group.count} more {group.refusal or 'could take it'}" for group in told.others]
-    return "\n".join([told.summary, *said])
+    return said + [f"  each of {group.count} more {group.refusal or 'could take it'}" for group in told.others]

@@ -1,5 +1,6 @@
 """Explains why a task waits: for each worker the first rule that refuses it, in words (`scheduler.domain.rules`)."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -103,20 +104,47 @@ def verdicts(
 def summary(
     position: int, answers: Sequence[WorkerVerdict], others: Sequence[WorkerGroup] = (), *, kept: str | None = None
 ) -> str:
-    """One sentence for a task that waits at `position` (1 is next); `kept` is the worker reserved for it, if any."""
+    """One sentence for a task that waits at `position` (1 is next); `kept` is the worker reserved for it, if any.
+
+    Workers that are offline do not hide why the others refuse the task: they are not counted.
+    """
     said = Counter(answer.refusal for answer in answers)
     for group in others:
         said[group.refusal] += group.count
-    total, fitting = sum(said.values()), said[None]
-    if total == 0:
-        return "waits: no worker is known"
+    offline = said.pop(IS_OFFLINE, 0)
+    online, fitting = sum(said.values()), said[None]
     if fitting == 0:
         if kept is not None:
             return f"waits: worker {kept} is reserved for it, until the executions placed there have ended"
-        if len(said - Counter({None: fitting})) == 1:
-            why = next(why for why in said if why is not None)
-            return f"waits: {'every' if total > 1 else 'the only'} worker {why}"
-        return f"waits: none of {total} workers can take it now"
+        if online == 0:
+            return f"waits: no worker is {'online' if offline else 'known'}"
+        return f"waits: {_refused_by_all(said, online, ' that is online' if offline else '')}"
     if position > 1:
         return f"waits behind {position - 1} others for {fitting} fitting workers"
     return "is next and about to be placed"
+
+
+def _refused_by_all(said: Counter[str | None], total: int, which: str) -> str:
+    """Why none of `total` workers takes a task: the reason that they share, or the commonest one with its number.
+    `which` follows the word worker and limits it."""
+    whole = {why: count for why, count in said.items() if why is not None and count > 0}
+    if len(whole) == 1:
+        return f"{'every' if total > 1 else 'the only'} worker{which} {next(iter(whole))}"
+    rules: Counter[str] = Counter()  # without their figures, which differ between workers
+    for why, count in whole.items():
+        rules[why.split(": ", 1)[0]] += count
+    [(rule, number)] = rules.most_common(1)
+    if number == total:
+        return f"every worker{which} {rule}"
+    return f"none of {total} workers{which.replace('is', 'are')} can take it now: {number} {_agreeing(rule, number)}"
+
+
+_PLURALS: Final = {"is": "are", "has": "have", "lacks": "lack", "offers": "offer", "accepts": "accept"}
+
+
+def _agreeing(sentence: str, number: int) -> str:
+    """What is said of one worker, of `number` workers: `are draining and accept no new work`."""
+    if number == 1:
+        return sentence
+    verb = re.compile(r"^\w+|(?<=\band )\w+")
+    return verb.sub(lambda found: _PLURALS.get(found[0], found[0]), sentence)

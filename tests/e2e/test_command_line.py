@@ -388,8 +388,10 @@ async def test_explain_says_what_each_unfinished_step_waits_for(platform: Platfo
 
     code, out, err = await hodei(platform, "explain", job.id[-8:])
     assert (code, err) == (0, "")
-    waits, after = out.splitlines()
+    waits, *workers, after = out.splitlines()
     assert waits.startswith("build: waits: ")
+    assert workers
+    assert any(f"lacks the label x={nowhere}" in line for line in workers)
     assert after == "ship: waits for step build, which is queued"
     told = [json.loads(line) for line in (await hodei(platform, "explain", "--json", job.id))[1].splitlines()]
     assert [(one["task_id"], one["status"]) for one in told] == [(build.id, "queued"), (ship.id, "pending")]

@@ -77,6 +77,6 @@ function Why({ task, why }) {
   if (isDelayed(task, now.value)) return html`Not due before <${Time} at=${task.run_at} />`;
   const { text, refusals } = reason(task, why, now.value);
   if (text === null) return html`<span class="muted">–</span>`;
-  const detail = refusals.length > 1 && refusals.slice(0, MOST_REFUSALS).join("; ");
+  const detail = refusals.length > 0 && refusals.slice(0, MOST_REFUSALS).join("; ");
   return html`${inert(text)}${detail && html`<p class="queue-reasons">${inert(detail)}</p>`}`;
 }

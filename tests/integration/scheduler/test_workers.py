@@ -153,7 +153,7 @@ async def test_workers_that_are_gone_are_forgotten_and_explanations_sum_them_up(
     waits = await here.explained_in_queue(task.task_id)
     assert [worker["worker_id"] for worker in waits["workers"]] == [rest]
     assert waits["others"] == [{"count": 3, "refusal": "is offline"}]
-    assert waits["summary"] == "waits: none of 4 workers can take it now"
+    assert waits["summary"] == "waits: the only worker that is online has no agent"
 
 
 async def test_a_worker_that_is_offline_for_longer_than_the_setting_is_forgotten(house: Opener) -> None:

@@ -102,8 +102,9 @@ test("the order of labels and absent resources make no other kind", () => {
 
 test("tasks of one kind share their reason, apart from their places", () => {
   const full = {
-    task_id: "A", summary: "waits: none of 3 workers can take it now",
+    task_id: "A", summary: "waits: none of 3 workers that are online can take it now: 2 have no free slot",
     workers: [
+      { fits: false, refusal: "lacks the label gpu=yes" },
       { fits: false, refusal: "has no free slot: 8 placed, 8 slots" },
       { fits: false, refusal: "has no free slot: 2 placed, 2 slots" },
     ],
@@ -111,13 +112,20 @@ test("tasks of one kind share their reason, apart from their places", () => {
   };
   const tasks = [task("A"), task("C"), task("D", { requires: { gpu: "yes" } })];
   const explained = byNeeds([tasks[0], tasks[2]], [full, null]);
-  const text = "None of 3 workers can take it now";
-  assert.deepEqual(reason(tasks[0], explained, NOW), { text, refusals: ["2 have no free slot", "1 is offline"] });
+  const text = "None of 3 workers that are online can take it now: 2 have no free slot";
+  assert.deepEqual(reason(tasks[0], explained, NOW), { text, refusals: ["1 lacks the label gpu=yes", "1 is offline"] });
   assert.deepEqual(reason(tasks[1], explained, NOW).text, text);
   assert.deepEqual(reason(tasks[2], explained, NOW), { text: null, refusals: [] });
   assert.deepEqual(refusals({ workers: [] }), []);
   const others = [{ count: 5, refusal: "is offline" }, { count: 2, refusal: "is draining and accepts no new work" }, { count: 1, refusal: null }];
   assert.deepEqual(refusals({ workers: [], others }), ["2 are draining and accept no new work", "5 are offline"]);
+});
+
+test("what the summary says of all workers is not repeated", () => {
+  const lacks = { fits: false, refusal: "lacks the label gpu=yes" };
+  const all = { task_id: "A", summary: "waits: every worker lacks the label gpu=yes", workers: [lacks, lacks], others: [] };
+  const explained = byNeeds([task("A")], [all]);
+  assert.deepEqual(reason(task("A"), explained, NOW), { text: "Every worker lacks the label gpu=yes", refusals: [] });
 });
 
 test("a task behind one that fits waits for its turn", () => {

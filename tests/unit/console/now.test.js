@@ -23,12 +23,18 @@ test("the commonest reason counts tasks, also those that were not asked about", 
 
 test("what each worker lacks is told with it", () => {
   const one = task("a");
-  const explanation = { ...explained(one, "none of 3 workers can take it now"), workers: [{ refusal: "has no free slot" }, { refusal: "has no free slot" }] };
+  const workers = [...Array(2).fill({ refusal: "has no free slot" }), { refusal: "has no agent" }];
+  const explanation = { ...explained(one, "none of 3 workers can take it now: 2 have no free slot"), workers };
 
-  assert.equal(commonest([one], byNeeds([one], [explanation]), NOW), "None of 3 workers can take it now: 2 have no free slot");
+  assert.equal(
+    commonest([one], byNeeds([one], [explanation]), NOW), "None of 3 workers can take it now: 2 have no free slot, 1 has no agent",
+  );
 
-  const only = { ...explained(one, "the only worker lacks the label gpu=yes"), workers: [{ refusal: "lacks the label gpu=yes" }] };
-  assert.equal(commonest([one], byNeeds([one], [only]), NOW), "The only worker lacks the label gpu=yes");
+  const only = { ...explained(one, "the only worker that is online lacks the label gpu=yes"), workers: [{ refusal: "lacks the label gpu=yes" }] };
+  only.others = [{ count: 2, refusal: "is offline" }];
+  assert.equal(
+    commonest([one], byNeeds([one], [only]), NOW), "The only worker that is online lacks the label gpu=yes; 2 are offline",
+  );
 });
 
 test("a worker that is online is found behind any number that are offline", async () => {

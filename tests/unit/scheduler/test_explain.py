@@ -51,12 +51,45 @@ def test_a_refusal_says_what_is_needed_and_what_is_lacking(
 
 def test_the_summary_says_why_it_waits() -> None:
     assert summary(1, []) == "waits: no worker is known"
-    assert summary(1, *verdicts(Shape(), [], offline=3)) == "waits: every worker is offline"
+    assert summary(1, *verdicts(Shape(), [], offline=3)) == "waits: no worker is online"
     assert summary(1, *verdicts(Shape(), [Candidate(worker(has_agent=False))])) == "waits: the only worker has no agent"
     full = [Candidate(worker(busy=2))] * 2
     assert summary(1, *verdicts(Shape(), full)) == "waits: every worker has no free slot: 2 placed, 2 slots"
-    assert summary(1, *verdicts(Shape(), full, offline=1)) == "waits: none of 3 workers can take it now"
     assert summary(3, *verdicts(Shape(), [Candidate(worker())])) == "waits behind 2 others for 1 fitting workers"
+
+
+def test_workers_that_are_offline_do_not_hide_why_the_others_refuse_a_task() -> None:
+    mars, gone = Shape((("zone", "mars"),)), Candidate(worker(online=False))
+    one = [Candidate(worker(labels={}))]
+    assert (
+        summary(1, *verdicts(mars, one, offline=1)) == "waits: the only worker that is online lacks the label zone=mars"
+    )
+    assert (
+        summary(1, *verdicts(mars, [gone, *one])) == "waits: the only worker that is online lacks the label zone=mars"
+    )
+    assert summary(1, *verdicts(mars, one * 2, offline=5)) == (
+        "waits: every worker that is online lacks the label zone=mars"
+    )
+    assert summary(1, *verdicts(mars, [gone])) == "waits: no worker is online"
+
+
+def test_the_commonest_refusal_is_named_with_its_number() -> None:
+    gpu, other = Shape((("gpu", "yes"),)), Candidate(worker(drained=True))
+    without = [Candidate(worker())] * 2
+    assert summary(1, *verdicts(gpu, [other, *without])) == (
+        "waits: none of 3 workers can take it now: 2 lack the label gpu=yes"
+    )
+    assert summary(1, *verdicts(gpu, [*without, other, other, other], offline=9)) == (
+        "waits: none of 5 workers that are online can take it now: 3 are draining and accept no new work"
+    )
+    assert summary(1, *verdicts(gpu, [other, without[0]])) == (
+        "waits: none of 2 workers can take it now: 1 is draining and accepts no new work"
+    )
+
+
+def test_refusals_that_differ_in_their_figures_only_are_one_reason() -> None:
+    full = [Candidate(worker(busy=2)), Candidate(worker(busy=3, slots=3))]
+    assert summary(1, *verdicts(Shape(), full)) == "waits: every worker has no free slot"
 
 
 LARGE = Task("large", "j", 1, "", 3, Shape(cpu_m=4000), START, START)

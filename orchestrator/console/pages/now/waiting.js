@@ -14,8 +14,7 @@ export function commonest(tasks, explained, now) {
   return first ? told(first[0], first[1].refusals) : null;
 }
 
-// What a single worker lacks is in the summary already.
+// The summary ends with a reason after a colon if the workers have different ones.
 function told(text, refusals) {
-  const further = refusals.filter((one) => !text.includes(one.replace(/^\d+ /, "")));
-  return further.length ? `${text}: ${further.join(", ")}` : text;
+  return [text, ...refusals].join(text.includes(": ") ? ", " : "; ");
 }

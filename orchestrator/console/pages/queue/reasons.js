@@ -31,23 +31,24 @@ export function byNeeds(tasks, explanations) {
 
 /**
  * Why a task waits: `{text, refusals}`. `explained` is the result of `byNeeds`; what is said of the first task of a kind
- * holds for the later ones, apart from their places.
+ * holds for the later ones, apart from their places. `refusals` has what the text does not say yet.
  */
 export function reason(task, explained, now) {
   if (isDelayed(task, now)) return { text: "Not due yet", refusals: [] };
   const found = explained.get(needs(task));
   if (found === undefined) return { text: null, refusals: [] };
-  if (found.task_id === task.task_id) return { text: sentence(found.summary), refusals: refusals(found) };
-  if (fits(found)) return { text: "Waits behind earlier tasks", refusals: [] };
-  return { text: sentence(found.summary), refusals: refusals(found) };
+  const text = sentence(found.summary);
+  if (!fits(found)) return { text, refusals: refusals(found, text) };
+  return { text: found.task_id === task.task_id ? text : "Waits behind earlier tasks", refusals: [] };
 }
 
 function fits({ workers, others = [] }) {
   return workers.some((worker) => worker.fits) || others.some((group) => group.refusal == null);
 }
 
-/** Why workers refuse a task, the commonest reason first and those that are offline last: `["2 have no free slot", …]`. */
-export function refusals({ workers, others = [] }) {
+/** Why workers refuse a task, the commonest reason first and those that are offline last: `["2 have no free slot", …]`.
+ *  Without those that `told` says. */
+export function refusals({ workers, others = [] }, told = "") {
   const counts = new Map();
   const add = (why, count) => {
     if (why == null) return;
@@ -57,7 +58,10 @@ export function refusals({ workers, others = [] }) {
   for (const worker of workers) add(worker.refusal, 1);
   for (const group of others) add(group.refusal, group.count);
   const order = ([why, count]) => (why === OFFLINE ? 0 : count);
-  return [...counts].sort((one, other) => order(other) - order(one)).map(([why, count]) => `${count} ${agreeing(count, why)}`);
+  return [...counts]
+    .filter(([why, count]) => !told.includes(why) && !told.includes(agreeing(count, why)))
+    .sort((one, other) => order(other) - order(one))
+    .map(([why, count]) => `${count} ${agreeing(count, why)}`);
 }
 
 const OFFLINE = "is offline";
