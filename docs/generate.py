@@ -296,9 +296,10 @@ hodei rerun --all --status failed --created-after 12h --from failed
   after 20 seconds, and a rerun before its jobs have more than 10,000 tasks. It looks at each job once: a rerun is not
   repeated, and a job that was refused is not looked at again.
 - A job that cannot be changed is left as it is, and `refused` says why: it has ended, or has not; its pipeline is
-  archived; others hold its [concurrency key](concurrency.md#when-the-key-is-full), for which it may not wait; or what
-  is stored of it cannot be read, as after an upgrade for which it is not valid. The others are changed. If the platform
-  has no room for the new jobs of a rerun (429), none of the request is created.
+  archived; nothing of it failed, for a rerun from `failed`; others hold its
+  [concurrency key](concurrency.md#when-the-key-is-full), for which it may not wait; or what is stored of it cannot be
+  read, as after an upgrade for which it is not valid. The others are changed. If the platform has no room for the new
+  jobs of a rerun (429), none of the request is created.
 - `dry_run` changes nothing: `matched` is then the number of jobs that would be changed, as far as that is known
   before. Of `ids`, `refused` has the others. Of a `filter`, it is the number of all jobs that match and that the caller
   may change, 100,000 at the most; `more` is true if there may be more. Whether a concurrency key has room is decided

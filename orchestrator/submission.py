@@ -21,7 +21,7 @@ from orchestrator.domain.graph import InvalidGraph
 from orchestrator.domain.making import NewJob, begin, order_bytes
 from orchestrator.domain.parameters import InvalidParameters
 from orchestrator.domain.plan import plan_of
-from orchestrator.domain.rerun import UnknownStep, kept
+from orchestrator.domain.rerun import NothingFailed, UnknownStep, kept
 from orchestrator.domain.sizes import Scale
 from orchestrator.domain.wanted import (
     FormerJob,
@@ -167,8 +167,8 @@ class Submission:
 
     async def of_rerun(self, tx: Transaction, job_id: str, *, start: str, by: Actor | None = None) -> Wanted:
         """A job again, beginning with the step `start`, or with all that did not succeed (`failed`), or as a whole
-        (`start`). Raises NotFound, Conflict while it runs or when its pipeline is archived, and Invalid for an unknown
-        step."""
+        (`start`). Raises NotFound, Conflict while it runs, when its pipeline is archived or when nothing of it failed
+        that could run, and Invalid for an unknown step."""
         former = await self._former(tx, job_id)
         if not former.over:
             raise Conflict(f"job {job_id} is not over yet: cancel it first, or wait")
@@ -176,6 +176,9 @@ class Submission:
             keeps = kept(former.tasks, start)
         except UnknownStep as error:
             raise Invalid([FieldError(("body", "from"), str(error), "unknown_step")]) from None
+        except NothingFailed:
+            again = "run it again from the start, or from a step"
+            raise Conflict(f"nothing of job {job_id} failed: {again}") from None
         with _refused(("body",)):
             job = keyed(wanted_of_former(new_id(), former, rerun_of=job_id, kept=keeps))
         self._check_sizes([job])

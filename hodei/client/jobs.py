@@ -97,8 +97,8 @@ class JobCalls(Services):
 
     async def rerun(self, job_id: str, *, start: str = "start", idempotency_key: str | None = None) -> JobDetail:
         """Repeat a job as a new one. With `start="failed"`, or a step's name, what succeeded before is kept. Raises
-        ApiError: 403 for another token's job without the role operator, 409 while the job runs and when its pipeline is
-        archived, 422 for an unknown step."""
+        ApiError: 403 for another token's job without the role operator, 409 while the job runs, when its pipeline is
+        archived and with `failed` when nothing of it failed, 422 for an unknown step."""
         request = RerunRequest.model_validate({"from": start})
         path = f"/api/v1/jobs/{quoted(job_id)}/rerun"
         answer = await self.orchestrator.request(

@@ -170,8 +170,8 @@ class BulkRoutes:
     async def rerun_jobs(self, request: web.Request, body: JobRerunSelection) -> web.StreamResponse:
         """Those jobs of a `filter` that have ended, and of `ids` all. The new jobs are created in one transaction. A
         submitter runs only jobs again that it submitted: a `filter` matches no others. `refused` has those of `ids`
-        that another token submitted, and the jobs that cannot run again, as after their pipeline was archived, or while
-        others hold a concurrency key for which they may not wait."""
+        that another token submitted, and the jobs that cannot run again, as after their pipeline was archived, while
+        others hold a concurrency key for which they may not wait, or with `failed` when nothing of them failed."""
         if body.dry_run:
             return json_response(await self._trial(body, OVER, partial(self._not_again, body.from_)))
         chosen = _only_own(await self._choose(body, OVER))

@@ -163,7 +163,7 @@ class JobRoutes:
     async def rerun_job(self, request: web.Request, id: str, body: RerunRequest) -> web.StreamResponse:
         """Creates a new job with the same definition. With `{"from": "failed"}` or a step's name, it keeps what
         succeeded before. A submitter runs only jobs again that it submitted, as a new job has the secrets of the old
-        one. 409 while the job runs, and when its pipeline is archived."""
+        one. 409 while the job runs, when its pipeline is archived, and with `failed` when nothing of it failed."""
         for job in await self.jobs.selected_by_id([id] if is_id(id) else []):
             check_creator(job.created_by)
         async with self.room.submission() as entry, idempotent(request, self.outbox) as tx:

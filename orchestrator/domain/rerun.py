@@ -20,11 +20,17 @@ class UnknownStep(ValueError):
     """The rerun is to begin with a step that the job does not have; the message names the nearest one."""
 
 
+class NothingFailed(ValueError):
+    """The rerun is to begin with what failed, and there is nothing that would run."""
+
+
 def kept(tasks: Sequence[FormerTask], start: str) -> dict[TaskKey, FormerTask]:
     """The tasks to keep. `start` is where the rerun begins: the name of a step, `failed` for all that did not succeed,
-    or `start` for the whole job. Raises UnknownStep."""
+    or `start` for the whole job. Raises UnknownStep and NothingFailed."""
     if start == FROM_START:
         return {}
+    if start == FROM_FAILED and all(_keepable(task) or task.reason is Reason.NOT_NEEDED for task in tasks):
+        raise NothingFailed
     needs = {task.definition.rules.name: task.definition.rules.depends_on for task in tasks}
     if start != FROM_FAILED and start not in needs:
         raise UnknownStep(f"the job has no step {shown(start)!r}{hint(start, [*needs, *_WORDS])}")

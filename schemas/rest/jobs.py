@@ -239,9 +239,9 @@ class RerunRequest(Model):
     from_: OrDefault[StepName] = Field(
         FROM_START,
         alias="from",
-        description="`start`: all steps run again. `failed`: what did not succeed runs again, and what depends on it. "
-        "A step's name: this step runs again as well. The other tasks are kept as they are: those that succeeded or "
-        "were skipped by their `if`.",
+        description="`start`: all steps run again. `failed`: what did not succeed runs again, and what depends on it; "
+        "a job of which nothing failed is refused. A step's name: this step runs again as well. The other tasks are "
+        "kept as they are: those that succeeded or were skipped by their `if`.",
     )
 
 

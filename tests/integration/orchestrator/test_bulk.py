@@ -124,6 +124,17 @@ async def test_jobs_are_run_again(house: House, monkeypatch: pytest.MonkeyPatch)
     assert (rest["done"], rest["refused"][0]["id"], rest["more"]) == (1, archived, False)
 
 
+async def test_a_job_of_which_nothing_failed_is_left_by_a_rerun_from_failed(house: House) -> None:
+    empty = await house.post("/api/v1/jobs", {"pipeline": {"name": "nothing to run"}})
+    old = await failed(house)
+    body = {"ids": [empty["id"], old], "from": "failed"}
+    detail = f"nothing of job {empty['id']} failed: run it again from the start, or from a step"
+    for trial in ({"dry_run": True}, {}):
+        answer = await many(house, "rerun", body | trial)
+        assert answer["refused"] == [{"id": empty["id"], "detail": detail}]
+    assert answer["done"] == 1
+
+
 async def test_a_job_whose_key_is_full_is_left_and_the_others_run_again(house: House) -> None:
     full = {"concurrency_key": "k", "concurrency": {"limit": 1, "when_full": "reject"}}
     keyed = [await failed(house, **full) for _ in range(3)]

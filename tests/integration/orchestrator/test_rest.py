@@ -261,6 +261,16 @@ async def test_rerun_from_failed_keeps_what_succeeded(house: House) -> None:
     assert (await house.over(again))["status"] == "succeeded"
 
 
+async def test_rerun_from_failed_is_refused_when_nothing_failed(house: House) -> None:
+    job = await house.submit()
+    await house.say(finished(scheduled(await house.queued(job))))
+    assert (await house.over(job))["status"] == "succeeded"
+    refused = await house.post(f"/api/v1/jobs/{job['id']}/rerun", {"from": "failed"}, status=409)
+    assert refused["detail"] == f"nothing of job {job['id']} failed: run it again from the start, or from a step"
+    assert [one["id"] for one in await house.get("/api/v1/jobs")] == [job["id"]]
+    await house.post(f"/api/v1/jobs/{job['id']}/rerun", {"from": "start"})
+
+
 async def test_rerun_from_a_step_keeps_what_is_before_it_with_outputs_and_decisions(house: House) -> None:
     b = {"name": "b", "command": ["echo", "${{ steps.a.outputs.TAG }}"], "type": "exec", "depends_on": ["a", "ask"]}
     pipeline = await house.pipeline(A, {"name": "ask", "type": "approval"}, b, {**B, "name": "c", "depends_on": ["b"]})

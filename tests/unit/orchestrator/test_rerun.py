@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.definition import StepRules, TaskDefinition
 from orchestrator.domain.making import begin
-from orchestrator.domain.rerun import UnknownStep, kept
+from orchestrator.domain.rerun import NothingFailed, UnknownStep, kept
 from orchestrator.domain.run import JobRun
 from orchestrator.domain.wanted import FormerTask, Wanted
 from schemas.events import ExecutionFinished
@@ -104,6 +104,7 @@ def test_a_clean_up_that_succeeded_runs_again_after_what_failed() -> None:
 
 def test_a_step_that_its_condition_skipped_is_kept_and_one_that_was_not_needed_is_not() -> None:
     tasks = [former("a"), former("b", ["a"], CONDITION), former("c", ["a"], ENDINGS[3]), former("d", ["b"])]
+    tasks.append(former("e", (), ENDINGS[4]))
     assert names(tasks, "failed") == ["a", "b", "d"]
 
 
@@ -134,12 +135,22 @@ def test_the_word_wins_over_a_step_of_the_same_name() -> None:
     assert names(tasks, "start") == []
 
 
+@pytest.mark.parametrize("ending", [SUCCEEDED, CONDITION, ENDINGS[3]])
+def test_a_job_of_which_nothing_failed_is_not_run_from_what_failed(ending: tuple[TaskStatus, Reason | None]) -> None:
+    tasks = [former("a"), former("b", ["a"], ending)]
+    with pytest.raises(NothingFailed):
+        kept(tasks, "failed")
+    assert names(tasks, "a") == []
+
+
+@pytest.mark.parametrize("ending", [ENDINGS[4], ENDINGS[5], ENDINGS[6]])
+def test_what_failed_or_was_cancelled_is_run_also_where_it_was_allowed(
+    ending: tuple[TaskStatus, Reason | None],
+) -> None:
+    assert names([former("a"), former("b", (), ending, allow_failure=True)], "failed") == ["a"]
+
+
 # ------------------------------------------------------------------ how the new job begins
-
-
-def test_a_job_in_which_everything_succeeded_succeeds_at_once_from_failed() -> None:
-    run = rerun([former("a"), former("b", ["a"], CONDITION)], "failed")
-    assert (run.job.status, run.ordered) == (JobStatus.SUCCEEDED, [])
 
 
 def test_a_kept_task_has_all_of_its_outcome() -> None:
@@ -199,7 +210,10 @@ def jobs(draw: st.DrawFn) -> tuple[list[FormerTask], str]:
         tasks.append([former(name, before, draw(endings), index=index, allow_failure=allow) for index in indices])
         every.append(name)
     shuffled = draw(st.permutations(tasks))
-    return [task for of_step in shuffled for task in of_step], draw(st.sampled_from(["failed", "start", *every]))
+    made = [task for of_step in shuffled for task in of_step]
+    nothing_failed = all((task.status, task.reason) in (SUCCEEDED, CONDITION, ENDINGS[3]) for task in made)
+    words = ["start"] if nothing_failed else ["failed", "start"]
+    return made, draw(st.sampled_from([*words, *every]))
 
 
 def ancestors(tasks: Sequence[FormerTask], name: str) -> set[str]:
