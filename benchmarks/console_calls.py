@@ -71,6 +71,7 @@ def _now() -> Iterator[Call]:
     yield Call("Now", "throughput of a day", f"/api/v1/jobs/throughput?since={_ago(days=1)}&step=1800")
     yield Call("Now", "what failed last", "/api/v1/jobs?status=failed&limit=5")
     yield Call("Now", "what waits", "/api/v1/queue?limit=200", SCHEDULER)
+    yield Call("Now", "what waits for a key", "/api/v1/concurrency?limit=200")
     for status in ("online", "draining", "unhealthy"):
         yield Call("Now", f"workers: {status}", f"/api/v1/workers?status={status}&limit=100", SCHEDULER)
     for service in SERVICES:

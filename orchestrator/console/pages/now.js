@@ -18,6 +18,7 @@ import { commonest } from "./now/waiting.js";
 import { dayBefore, STEP } from "./now/window.js";
 import { workersThere } from "./now/workers.js";
 import { explained } from "./queue/explained.js";
+import { KeyWaits } from "./queue/keys.js";
 import { byNeeds, toExplain } from "./queue/reasons.js";
 
 export const title = () => "Now";
@@ -48,6 +49,7 @@ export default function Now() {
       <${Tile} to="/jobs" query=${{ status: "failed", finished_after: since }} tone="failed" label=${`Failed since ${day}`} number=${sums?.failed} />
       <${Tile} to="/jobs" query=${{ status: "succeeded", finished_after: since }} tone="succeeded" label=${`Succeeded since ${day}`} number=${sums?.succeeded} />
     </section>
+    <${KeyWaits} />
     ${counts.data?.total === 0 && html`<${Empty} text="No job has run here yet." command="hodei run -- echo hello" />`}
     <div class="now-columns">
       <section class="card" aria-labelledby="now-throughput">

@@ -14,6 +14,7 @@ import { ProblemBox } from "../parts/problem.js";
 import { Table } from "../parts/table.js";
 import { Duration, Time } from "../parts/time.js";
 import { explained } from "./queue/explained.js";
+import { KeyWaits } from "./queue/keys.js";
 import { byNeeds, isDelayed, reason, toExplain } from "./queue/reasons.js";
 import { amounts } from "./workers/fleet.js";
 
@@ -37,6 +38,7 @@ export default function Queue({ query }) {
   };
   const { data, error, loading } = useLive(load, [JSON.stringify(filters)], { every: 3000 });
   return html`<${PageHead} title="Queue">Tasks that wait for a worker, in the order in which they would run.<//>
+    <${KeyWaits} />
     <${Filters} fields=${FIELDS} query=${query} />
     <${ProblemBox} error=${error} />
     ${data && html`<${Table}

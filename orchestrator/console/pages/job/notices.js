@@ -6,6 +6,7 @@ import { now } from "../../app/time.js";
 import { Icon } from "../../parts/icon.js";
 import { iconOf, toneOf } from "../../parts/status.js";
 import { Approval } from "./approval.js";
+import { KeyWait } from "./key_wait.js";
 import { StepLink } from "./links.js";
 import { asks, isOver, stepsOf } from "./model.js";
 import { Why } from "./waits.js";
@@ -34,7 +35,7 @@ export function isAskedAbove(job, task) {
 /** Why nothing of the job runs, or why a step has not begun for long. */
 function Waits({ job }) {
   if (job.waiting_for) {
-    return html`<p class="job-notice tone-waiting"><${Icon} name="clock" /><span>${sentence(inert(job.waiting_for))}</span></p>`;
+    return html`<p class="job-notice tone-waiting"><${Icon} name="clock" /><${KeyWait} key=${job.id} job=${job} /></p>`;
   }
   const runs = job.tasks.some((task) => task.status === "running" || task.status === "scheduled");
   const [first, ...others] = job.tasks.filter((task) => task.status === "queued" && (!runs || isLate(task)));

@@ -14,7 +14,7 @@ const NONE = html`<span class="muted">–</span>`;
 export const STATUS = {
   key: "status", title: "Status",
   cell: ({ status, reason, waiting_for: waits, gone }) => html`<${Status} of=${status} reason=${reason} />
-    ${waits && html`<div class="muted one-line" title=${inert(waits)}>${inert(waits)}</div>`}
+    ${waits && html`<div class="muted one-line" title=${`waits for ${inert(waits)}`}>waits for ${inert(waits)}</div>`}
     ${gone && html`<div class="muted">no longer here</div>`}`,
 };
 export const CREATED = { key: "created", title: "Created", cell: ({ created_at: at }) => html`<${Time} at=${at} relative />` };
