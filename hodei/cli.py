@@ -213,15 +213,16 @@ def show(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a job runs, the state of its steps, and why it did not succeed."""
+    """Show what a job runs and requires, the state of its steps, why it waits, and why it did not succeed."""
     from hodei.views import print_job
+    from hodei.waiting import why_it_waits
 
     async def ask(client: Client) -> int:
         found = await client.job(await whole_job_id(client, job))
         if as_json:
             print(found.model_dump_json(by_alias=True))
         else:
-            print_job(found)
+            print_job(found, waits=await why_it_waits(client, found))
         return 0
 
     raise typer.Exit(with_client(ask))

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hodei.escapes import escaped
+from hodei.needs import needs_text
 from hodei.standard_streams import PIECE, until_ready
 from schemas.access import Actor
 from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
@@ -119,8 +120,8 @@ def _padded(text: Text, width: int) -> Text:
     return text.copy() + Text(" " * (width - text.cell_len))
 
 
-def print_job(job: JobDetail) -> None:
-    """Print one job: its head, the command of each step, and why a step did not succeed."""
+def print_job(job: JobDetail, *, waits: str = "") -> None:
+    """Print one job: its head, with what it `waits` for, the command of each step, and why a step did not succeed."""
     console = Console()
     head = {
         "job": Text(job.id),
@@ -128,7 +129,7 @@ def print_job(job: JobDetail) -> None:
         "status": status_text(job.status.value, job.reason) + Text(on_one_line(_cancelled_by(job))),
         "rerun of": Text(job.rerun_of or ""),
         "key": Text(on_one_line(job.concurrency_key or "")),
-        "waits": Text(on_one_line("" if job.key_wait is None else job.key_wait.summary.removeprefix("waits: "))),
+        "waits": Text(on_one_line(waits)),
         "pipeline": Text(f"{job.pipeline_id} version {job.pipeline_version}" if job.pipeline_id else ""),
         "params": Text(on_one_line(params_text(job.params))),
         "labels": Text(on_one_line(labels_text(job.labels))),
@@ -145,6 +146,8 @@ def print_job(job: JobDetail) -> None:
         console.print(Text(escaped(f"\n{step.name} {_what(step)}")), soft_wrap=True)
         if step.condition is not None:
             console.print(Text(f"if       {on_one_line(step.condition)}"), soft_wrap=True)
+        if needs := needs_text(step):
+            console.print(Text(f"requires {on_one_line(needs)}"), soft_wrap=True)
         if step.labels:
             console.print(Text(f"labels   {on_one_line(labels_text(step.labels))}"), soft_wrap=True)
         for task in tasks:

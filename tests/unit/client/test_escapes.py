@@ -48,7 +48,7 @@ _TASK = Task.model_construct(
     id="t", name=EVIL, status=TaskStatus.FAILED, reason=Reason.START_FAILED, detail=EVIL, attempt=1,
     command=f"first {EVIL}\nsecond", exit_code=None, started_at=None, finished_at=None, executions=[_EXECUTION],
     labels={"stage": EVIL}, outputs={"TAG": EVIL}, matrix=None, condition=EVIL,
-    approval=None, decision=None,
+    approval=None, decision=None, requires={"zone": EVIL}, resources=None,
 )  # fmt: skip
 _DECISION = Decision(approved=False, by=EVIL, comment=EVIL, at=NOW)
 _ASKED = _TASK.model_copy(update={"command": None, "approval": Approval(message=EVIL), "decision": _DECISION})
