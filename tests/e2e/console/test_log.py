@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from hodei.client import Client
 from schemas.rest.jobs import JobCreate
@@ -182,6 +183,56 @@ async def test_a_longer_log_is_read_where_it_is_looked_at(console: Page, client:
     await open_log(console, job, "#L44444")
     await expect(line(console, 44_444)).to_be_in_viewport()
     assert await console.locator(".log-row").count() <= 1200
+
+
+async def test_a_search_for_the_first_error_leaves_a_person_who_went_on_where_they_are(
+    console: Page, client: Client
+) -> None:
+    answered, asked = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        asked.set()
+        await answered.wait()
+        await route.continue_()
+
+    await console.route(re.compile(r"/logs\?.*q=fail"), late)
+    box = await open_log(console, await run(client, "seq 60000; echo 'Error: the end' >&2; exit 1"))
+    await expect(line(console, 60_001)).to_be_in_viewport()
+    top = await box.evaluate("box => box.getBoundingClientRect().top")
+    await console.get_by_role("button", name="First error").click()
+    await expect(console).to_have_url(re.compile("#L60001$"))
+    await asked.wait()
+    await expect(console.get_by_role("button", name="To the end")).to_be_hidden()
+
+    await console.get_by_label("Go to line").fill("30000")
+    await console.keyboard.press("Enter")
+    await expect(line(console, 30_000)).to_be_in_viewport()
+    answered.set()
+    await expect(console.get_by_role("button", name="First error")).to_be_visible()
+    await console.wait_for_load_state("networkidle")
+    await expect(console).to_have_url(re.compile("#L30000$"))
+    await expect(line(console, 30_000)).to_be_in_viewport()
+
+    await expect(console.get_by_role("button", name="To the end")).to_be_visible()
+    search = console.get_by_role("searchbox", name="Search the log")
+    await search.fill("30001")
+    await search.press("Enter")
+    await expect(console.get_by_text("1 of 1", exact=True)).to_be_visible()
+    assert await box.evaluate("box => box.getBoundingClientRect().top") == top  # the tools take no more room
+
+
+async def test_a_log_of_which_a_part_was_kept_says_so(console: Page, client: Client) -> None:
+    async def cut(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json={**await answer.json(), "truncated": True})
+
+    job = await run(client, "echo kept")
+    await open_log(console, job)
+    await expect(console.locator(".log-facts")).to_contain_text("1 line, 5 bytes")
+    await expect(console.locator(".log-facts")).not_to_contain_text("kept")
+    await console.route(re.compile(r"/logs\?"), cut)
+    await console.reload()
+    await expect(console.locator(".log-facts")).to_contain_text("1 line, 5 bytes, only a part kept")
 
 
 async def test_attempts_and_steps_have_logs_of_their_own(console: Page, client: Client) -> None:

@@ -92,7 +92,10 @@ export class LongScroll {
     if (this.hasFirst()) top = above;
     else if (this.hasLast()) top = track.most - below;
     top = Math.min(track.most, Math.max(0, top));
-    if (Math.abs(top - this.placed) < 1) return;
+    if (Math.abs(top - this.placed) < 1) {
+      if (this.atEnd()) this.tell(); // without a movement, as after a jump to one of the last lines
+      return;
+    }
     const y = this.y + top - this.placed;
     this.scrollTo(top);
     this.move(y);
@@ -104,8 +107,12 @@ export class LongScroll {
   }
 
   tell() {
+    this.moved({ following: this.atEnd(), top: this.anchor.line });
+  }
+
+  atEnd() {
     const below = this.y + this.content.offsetHeight - this.placed - this.box.clientHeight;
-    this.moved({ following: this.hasLast() && below < 8, top: this.anchor.line });
+    return this.hasLast() && below < 8;
   }
 
   update() {

@@ -80,7 +80,7 @@ export function Pane({ job, task, execution, wrap, times }) {
     [lines?.from, lines?.to, current, search, matches, times && zone.value, address, wrap],
   );
   return html`<div class=${`log-pane ${wrap ? "log-wrap" : ""} ${large ? "log-large" : ""}`} onClick=${onClick}>
-    <${Tools} job=${job} execution=${execution} read=${read} output=${output} place=${place} search=${search}
+    <${Tools} job=${job} execution=${execution} read=${read} output=${output} place=${place} chosen=${lines} search=${search}
       onSearch=${setSearch} onLines=${choose} large=${large} onLarge=${() => setLarge(!large)} />
     <${Viewer} output=${output} place=${place} look=${look} label=${`Log of ${inert(titleOf(task))}`} retry=${retry} />
   </div>`;

@@ -7,13 +7,13 @@ import { nextError, nextErrorIn, Search } from "./find.js";
 import { linesIn } from "./hash.js";
 import { linksWork, rawAddress, save } from "./source.js";
 
-/** `<Tools job execution read output place search onSearch onLines large onLarge/>`: `search` is the Search that goes on,
- * or null; `large` tells whether the log fills the window. */
-export function Tools({ job, execution, read, output, place, search, onSearch, onLines, large, onLarge }) {
+/** `<Tools job execution read output place chosen search onSearch onLines large onLarge/>`: `chosen` are the lines that the
+ * address names, or null; `search` is the Search that goes on, or null; `large` tells whether the log fills the window. */
+export function Tools({ job, execution, read, output, place, chosen, search, onSearch, onLines, large, onLarge }) {
   const facts = output.facts.value;
   return html`<div class="log-tools">
     <${Find} read=${read} search=${search} onSearch=${onSearch} />
-    <${Errors} read=${read} output=${output} onLines=${onLines} />
+    <${Errors} read=${read} output=${output} chosen=${chosen} match=${search?.line} onLines=${onLines} />
     <${GoTo} output=${output} onLines=${onLines} />
     <${Raw} job=${job} execution=${execution} />
     <button type="button" class="quiet" aria-pressed=${large} onClick=${onLarge}>Enlarge</button>
@@ -59,20 +59,34 @@ function found(search) {
   return `${count(search.at.value + 1)} of ${all}${done ? "" : " so far"}`;
 }
 
-function Errors({ read, output, onLines }) {
+/** The button that goes to the first error. The search goes on behind it, for an earlier error, until the person goes to
+ * another line: it would take them away from there. */
+function Errors({ read, output, chosen, match, onLines }) {
   const [state, setState] = useState(null); // {abort, searched} while it searches
   const last = useRef(0);
   useEffect(() => () => state?.abort.abort(), [state?.abort]);
+  useEffect(() => {
+    if (chosen?.from !== last.current) state?.abort.abort();
+  }, [chosen?.from]);
+  useEffect(() => state?.abort.abort(), [match]);
   const find = async (from) => {
     const abort = new AbortController();
+    let reached = null;
+    const arrive = (line) => {
+      if (line === reached) return;
+      reached = last.current = line;
+      onLines({ from: line, to: line }, true);
+    };
     const progress = (searched, error = null) => {
+      if (abort.signal.aborted) return;
       setState({ abort, searched });
-      if (error !== null && error !== last.current) arrive(error); // an earlier one may be found yet
+      if (error !== null) arrive(error); // an earlier one may be found yet
     };
     progress(from);
     try {
       const blocks = output.all();
       const found = blocks ? nextErrorIn(blocks, from) : await nextError(read, from, { signal: abort.signal, progress });
+      if (abort.signal.aborted) return;
       if (found.error !== null) arrive(found.error);
       else if (from > 0) toast("No later line looks like an error.");
       else if (found.stderr === null) toast("No line looks like an error, and nothing is on stderr.");
@@ -82,10 +96,6 @@ function Errors({ read, output, onLines }) {
     } finally {
       setState((now) => (now?.abort === abort ? null : now));
     }
-  };
-  const arrive = (line) => {
-    last.current = line;
-    onLines({ from: line, to: line }, true);
   };
   useKeys({ f: () => void find(last.current) }, { f: "Next error in the log" });
   if (state) {
@@ -129,11 +139,18 @@ function Facts({ facts, place }) {
     place.following.value = true;
   };
   const size = facts.bytes == null ? plural(facts.lines, "line") : `${plural(facts.lines, "line")}, ${bytes(facts.bytes)}`;
+  // The button keeps its place when it is not shown, so that the log below does not move.
   return html`<span class="log-facts">
-    <span class="muted">${size}</span>
-    ${facts.running && following ? html`<span class="log-live">Following</span>` : null}
-    ${!following && html`<button type="button" class="quiet" onClick=${toEnd}>
-      ${facts.running ? "Follow the end" : "To the end"}
-    </button>`}
+    <span class="muted">${size}${partOf(facts)}</span>
+    <span class="log-end">
+      ${facts.running && following ? html`<span class="log-live">Following</span>` : null}
+      <button type="button" class=${`quiet ${following ? "log-away" : ""}`} onClick=${toEnd}>${facts.running ? "Follow the end" : "To the end"}</button>
+    </span>
   </span>`;
+}
+
+/** What the size does not tell: that some of the output is not there to be read. */
+function partOf({ truncated, expired }) {
+  if (expired) return ", no longer all kept";
+  return truncated ? ", only a part kept" : "";
 }
