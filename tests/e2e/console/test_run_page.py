@@ -73,6 +73,25 @@ async def test_what_the_service_refuses_is_said_at_its_field(console: Page) -> N
     await expect(console.locator(".field.wrong")).to_contain_text("is not a label's key")
 
 
+async def test_a_number_outside_its_bounds_does_not_leave_the_page(console: Page) -> None:
+    await console.goto("/console/run")
+    sent: list[str] = []
+    console.on("request", lambda request: sent.append(request.method))
+    await console.get_by_label("Command", exact=True).fill("true")
+    await console.get_by_label("Time limit", exact=True).fill("0")
+    await console.get_by_label("Attempts at most").fill("1e9")
+    more = console.get_by_text("More settings")
+    await more.click()
+    await console.get_by_label("GPUs").fill("-1")
+    await more.click()
+    await console.get_by_role("button", name="Run", exact=True).click()
+
+    wrong = console.locator(".field.wrong .error")
+    await expect(wrong).to_have_text(["should be greater than 0", "should be at most 100", "should be at least 0"])
+    await expect(console.get_by_label("GPUs")).to_be_visible()  # the settings were closed
+    assert "POST" not in sent
+
+
 async def test_a_pipelines_form_is_made_of_its_parameters(console: Page, client: Client) -> None:
     params = {
         "version": {"required": True, "pattern": "v\\d+", "description": "What to deploy."},

@@ -89,6 +89,28 @@ test("faults of a form are said at their fields", () => {
   assert.deepEqual(pipelineBody(EMPTY_PIPELINE, "p", { a: 1 }).body, { pipeline_id: "p", params: { a: 1 } });
 });
 
+test("each number outside its bounds is said at its field, all at once", () => {
+  const outside = {
+    timeout: "0", queue_timeout: "-5", max_attempts: "1e9", retry_delay: "86401", cpu_m: "-1", memory_mb: "1e12", gpu: "1025",
+    concurrency_key: "k", concurrency_limit: "0",
+  };
+  assert.deepEqual(commandBody({ ...EMPTY_COMMAND, command: "true", ...outside }).errors, {
+    timeout: "should be greater than 0", queue_timeout: "should be greater than 0", max_attempts: "should be at most 100",
+    retry_delay: "should be at most 86400", cpu_m: "should be at least 0", memory_mb: "should be at most 100000000",
+    gpu: "should be at most 1024", concurrency_limit: "should be at least 1",
+  });
+  const atThem = {
+    timeout: "0.001", queue_timeout: "31622400", max_attempts: "100", retry_delay: "0", cpu_m: "0", gpu: "1024",
+    concurrency_key: "k", concurrency_limit: "1000",
+  };
+  assert.deepEqual(commandBody({ ...EMPTY_COMMAND, command: "true", ...atThem }).errors, {});
+});
+
+test("a field that is not shown has no fault", () => {
+  const form = { ...EMPTY_COMMAND, command: "true", retry_delay: "soon", concurrency_limit: "0" };
+  assert.deepEqual(commandBody(form), { body: { command: "true" }, errors: {} });
+});
+
 const TASK = {
   name: "main", command: "make", type: "shell", env: { B: "2" }, requires: {}, working_dir: null, timeout: 60,
   queue_timeout: null, retry: { max_attempts: 3, delay: 1, factor: 2, max_delay: 3600, jitter: true, on_exit_codes: null },
@@ -147,6 +169,13 @@ test("errors of the API come to their fields", () => {
     labels: "a b is not a label's key",
   });
   assert.deepEqual(rest, ["exactly one is needed"]);
+});
+
+test("each error of a part comes to the field of that part", () => {
+  const errors = ["delay", "max_attempts"].map((name) => ({ loc: ["body", "retry", name], msg: "is wrong" }));
+  errors.push({ loc: ["body", "resources", "gpu"], msg: "is wrong" });
+  const { fields } = errorsOf({ errors }, new Set(Object.keys(EMPTY_COMMAND)));
+  assert.deepEqual(Object.keys(fields), ["retry_delay", "max_attempts", "gpu"]);
 });
 
 /** The words that bash makes of a text. */

@@ -67,7 +67,11 @@ export function useSending(state, read, names) {
 }
 
 function focusFirst(form) {
-  setTimeout(() => form.querySelector('[aria-invalid="true"]')?.focus());
+  setTimeout(() => {
+    const wrong = form.querySelectorAll('[aria-invalid="true"]');
+    for (const field of wrong) field.closest("details")?.setAttribute("open", "");
+    wrong[0]?.focus();
+  });
 }
 
 /** The button that submits, what went wrong, and the submission as text. */

@@ -26,8 +26,24 @@ export const EMPTY_COMMAND = {
 };
 export const EMPTY_PIPELINE = { ...COMMON };
 
-/** Which field of the form an error of the API is about. */
-const FIELD_OF = { retry: "max_attempts", resources: "cpu_m", concurrency: "concurrency_limit" };
+/** What the API takes in the fields of numbers: `{above, least, most, whole}`. A test holds it against the API's document. */
+export const BOUNDS = {
+  timeout: { above: 0, most: 31_622_400 },
+  queue_timeout: { above: 0, most: 31_622_400 },
+  max_attempts: { least: 1, most: 100, whole: true },
+  retry_delay: { least: 0, most: 86_400 },
+  cpu_m: { least: 0, most: 1_000_000, whole: true },
+  memory_mb: { least: 0, most: 100_000_000, whole: true },
+  gpu: { least: 0, most: 1024, whole: true },
+  concurrency_limit: { least: 1, most: 1000, whole: true },
+};
+
+/** Which field of the form an error of the API is about, by the first name, or the first two, of its path. */
+const FIELD_OF = {
+  retry: "max_attempts", "retry.delay": "retry_delay",
+  resources: "cpu_m", "resources.memory_mb": "memory_mb", "resources.gpu": "gpu",
+  concurrency: "concurrency_limit", "concurrency.when_full": "when_full",
+};
 
 class Reader {
   errors = {};
@@ -37,13 +53,12 @@ class Reader {
   text(name) {
     return this.form[name].trim() || undefined;
   }
-  number(name, { least = 0, whole = false } = {}) {
+  number(name) {
     const text = this.form[name].trim();
     if (!text) return undefined;
     const value = Number(text);
-    if (!Number.isFinite(value) || (whole && !Number.isInteger(value))) {
-      this.errors[name] = whole ? "should be a whole number" : "should be a number";
-    } else if (value < least) this.errors[name] = `should be at least ${least}`;
+    const fault = faultOf(value, BOUNDS[name]);
+    if (fault) this.errors[name] = fault;
     return value;
   }
   pairs(name) {
@@ -60,17 +75,25 @@ class Reader {
   }
 }
 
+/** What would be right in place of a number; undefined if it is. */
+function faultOf(value, { above, least, most, whole = false }) {
+  if (!Number.isFinite(value) || (whole && !Number.isInteger(value))) return whole ? "should be a whole number" : "should be a number";
+  if (above !== undefined && value <= above) return `should be greater than ${above}`;
+  if (least !== undefined && value < least) return `should be at least ${least}`;
+  return value > most ? `should be at most ${most}` : undefined;
+}
+
 /** The body for a command: `{body, errors}`. Fields with their defaults are left out. */
 export function commandBody(form) {
   const read = new Reader(form);
   const command = form.command;
   if (!command.trim()) read.errors.command = "is required";
-  const attempts = read.number("max_attempts", { least: 1, whole: true }) ?? 1;
-  const delay = read.number("retry_delay") ?? 1;
+  const attempts = read.number("max_attempts") ?? 1;
+  const delay = attempts > 1 ? (read.number("retry_delay") ?? 1) : 1; // there is no field for it otherwise
   const resources = compact({
-    cpu_m: read.number("cpu_m", { whole: true }),
-    memory_mb: read.number("memory_mb", { whole: true }),
-    gpu: read.number("gpu", { whole: true }),
+    cpu_m: read.number("cpu_m"),
+    memory_mb: read.number("memory_mb"),
+    gpu: read.number("gpu"),
   });
   const body = compact({
     command,
@@ -100,9 +123,9 @@ export function pipelineBody(form, pipelineId, params) {
 }
 
 function common(read) {
-  const limit = read.number("concurrency_limit", { least: 1, whole: true }) ?? 1;
   const { form } = read;
   const key = form.concurrency_key || undefined;
+  const limit = key ? (read.number("concurrency_limit") ?? 1) : 1; // there is no field for it otherwise
   const own = key && (limit !== 1 || form.when_full !== "queue");
   return {
     name: read.text("name"),
@@ -208,7 +231,7 @@ export function errorsOf(problem, names) {
   const rest = [];
   for (const { loc, msg } of problem.errors ?? []) {
     const path = loc[0] === "body" ? loc.slice(1) : loc;
-    const name = path[0] === "params" && path.length > 1 ? `params.${path[1]}` : FIELD_OF[path[0]] ?? path[0];
+    const name = path[0] === "params" && path.length > 1 ? `params.${path[1]}` : FIELD_OF[path.slice(0, 2).join(".")] ?? FIELD_OF[path[0]] ?? path[0];
     if (names.has(name)) fields[name] ??= path.length > 1 && !name.startsWith("params.") ? `${path.slice(1).join(".")} ${msg}` : msg;
     else rest.push(`${path.join(".")} ${msg}`.trim());
   }
