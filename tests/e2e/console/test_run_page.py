@@ -92,6 +92,16 @@ async def test_a_number_outside_its_bounds_does_not_leave_the_page(console: Page
     assert "POST" not in sent
 
 
+async def test_the_forms_of_jobs_and_schedules_name_the_interpreters_alike(console: Page) -> None:
+    await console.goto("/console/run")
+    options = console.get_by_label("Interpreter").locator("option")
+    await expect(options).to_have_count(4)
+    names = await options.all_inner_texts()
+    await console.goto("/console/schedules")
+    await console.get_by_role("button", name="New schedule").click()
+    await expect(options).to_have_text(names)
+
+
 async def test_a_pipelines_form_is_made_of_its_parameters(console: Page, client: Client) -> None:
     params = {
         "version": {"required": True, "pattern": "v\\d+", "description": "What to deploy."},

@@ -4,6 +4,7 @@ import { html } from "../../app/html.js";
 import { inert } from "../../app/text.js";
 import { Copy } from "../../parts/copy.js";
 import { Facts } from "../../parts/facts.js";
+import { INTERPRETERS } from "../../parts/interpreters.js";
 import { Link } from "../../parts/link.js";
 import { Pairs } from "./facts.js";
 import { StepLink } from "./links.js";
@@ -50,7 +51,7 @@ export function Rules({ task, tasks = [task], title = null }) {
 function rulesOf(task, tasks) {
   const { retry, resources } = task;
   return [
-    ["Runs as", task.type !== "shell" && task.type !== "approval" && task.type],
+    ["Interpreter", task.type !== "shell" && INTERPRETERS[task.type]],
     ["Waits for", task.depends_on.length > 0 && task.depends_on.map(inert).join(", ")],
     ["When", { on_success: null, on_failure: "one of them failed", always: "always, whatever they did" }[task.when]],
     ["Only if", task.if && html`<code>${inert(task.if)}</code>`],

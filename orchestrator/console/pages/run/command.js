@@ -1,11 +1,11 @@
 // The form of a job of one command.
 import { html } from "../../app/html.js";
+import { INTERPRETER_CHOICES } from "../../parts/interpreters.js";
 import { More, Submit, useSending } from "./common.js";
 import { Control, useForm } from "./controls.js";
-import { commandBody, EMPTY_COMMAND, TYPES } from "./submission.js";
+import { commandBody, EMPTY_COMMAND } from "./submission.js";
 
 const NAMES = new Set(Object.keys(EMPTY_COMMAND));
-const WORDS = { shell: "shell (/bin/sh)", bash: "bash", python: "python", exec: "a program, without a shell" };
 const SECONDS = "In seconds. Empty: no limit.";
 const LOST = [["true", "yes"], ["false", "no: it must not run twice"]];
 
@@ -20,7 +20,7 @@ export function CommandForm({ initial }) {
     <${Control} state=${state} name="command" label="Command" rows="3" class="code" placeholder="echo hello" autofocus help="Ctrl-Enter runs it." />
     <div class="fields">
       <${Control} state=${state} name="name" label="Name" help="Empty: the beginning of the command." />
-      <${Control} state=${state} name="type" label="Started by" choices=${TYPES.map((one) => [one, WORDS[one]])} />
+      <${Control} state=${state} name="type" label="Interpreter" choices=${INTERPRETER_CHOICES} />
       <${Control} state=${state} name="timeout" label="Time limit" inputmode="decimal" help=${`Of one attempt. ${SECONDS}`} />
       <${Control} state=${state} name="max_attempts" label="Attempts at most" inputmode="numeric" />
     </div>

@@ -3,7 +3,6 @@
 import { readPairs } from "../../app/pairs.js";
 import { writePairs } from "./parameters.js";
 
-export const TYPES = ["shell", "bash", "python", "exec"];
 export const PRIORITIES = ["low", "normal", "high", "critical"];
 export const WHEN_FULL = {
   queue: "the job waits",

@@ -7,12 +7,12 @@ import { navigate } from "../../app/router.js";
 import { inert } from "../../app/text.js";
 import { Dialog } from "../../parts/dialog.js";
 import { Field } from "../../parts/form.js";
+import { INTERPRETER_CHOICES } from "../../parts/interpreters.js";
 import { ProblemBox } from "../../parts/problem.js";
 import { toast } from "../../parts/toast.js";
 import { EMPTY, scheduleBody, UNITS } from "./body.js";
 
 const PRIORITIES = ["low", "normal", "high", "critical"];
-const TYPES = [["shell", "sh"], ["bash", "bash"], ["python", "Python"], ["exec", "no shell"]];
 
 /** `<NewSchedule onClose=${close}/>`; opens the page of the schedule that it makes. */
 export function NewSchedule({ onClose }) {
@@ -66,7 +66,7 @@ function What(props) {
       <${Field} label="Command" error=${error("command")}>
         <textarea rows="2" required value=${form.command} onInput=${set("command")} spellcheck=${false} />
       <//>
-      <${Select} ...${props} name="type" label="Started by" choices=${TYPES} />`}
+      <${Select} ...${props} name="type" label="Interpreter" choices=${INTERPRETER_CHOICES} />`}
     ${form.runs === "pipeline" && html`<${Pipeline} ...${props} />`}
     ${form.runs === "job" && html`<${Text} ...${props} name="job_id" label="Job" help="The id of the job." required />`}`;
 }
