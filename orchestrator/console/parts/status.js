@@ -44,11 +44,17 @@ export const toneOf = (status) => (LOOKS[status] ?? ["muted"])[0];
 /** The name of a status's icon. */
 export const iconOf = (status) => (LOOKS[status] ?? ["muted", "dot"])[1];
 
-/** `<Status of="failed" reason="timeout"/>` */
+/** Reasons that only repeat a status in another word. */
+const REPEATED = { timed_out: "timeout" };
+
+/** Whether a reason tells more than the status itself. */
+export const adds = (status, reason) => Boolean(reason) && reason !== status && reason !== REPEATED[status];
+
+/** `<Status of="failed" reason="timeout"/>`: a reason that only repeats the status is not shown. */
 export function Status({ of, reason }) {
   const [tone, icon] = LOOKS[of] ?? ["muted", "dot"];
   return html`<span class=${`status tone-${tone}`} data-status=${of}>
     <${Icon} name=${icon} class=${of === "running" ? "turning" : ""} />
-    <span>${words(of)}${reason ? html`<span class="reason"> · ${words(reason)}</span>` : null}</span>
+    <span>${words(of)}${adds(of, reason) ? html`<span class="reason"> · ${words(reason)}</span>` : null}</span>
   </span>`;
 }
