@@ -2,6 +2,7 @@
 import { get } from "../app/api.js";
 import { html } from "../app/html.js";
 import { useLive } from "../app/live.js";
+import { lacking } from "../app/role.js";
 import { inert, shortId } from "../app/text.js";
 import { PageHead } from "../parts/head.js";
 import { Link } from "../parts/link.js";
@@ -17,9 +18,11 @@ export default function Run({ query }) {
   const { data, error, loading } = useLive(({ signal }) => startOf(query.from, signal), [query.from], { every: 0 });
   const start = data?.from === query.from ? data : undefined; // at first, what the address named before is still there
   const kind = query.kind ?? (query.pipeline ? "pipeline" : (start?.kind ?? "command"));
+  const { title: refusal } = lacking("orchestrator POST /api/v1/jobs");
   return html`
     <${PageHead} title=${query.from ? "Run again with changes" : "Run"} />
     <${ProblemBox} error=${error} />
+    ${refusal && html`<p class="notice">${refusal}</p>`}
     ${start?.job && html`<${Origin} start=${start} />`}
     <${Tabs} items=${[["command", "A command"], ["pipeline", "A pipeline"]]} current=${kind} param="kind" label="What to run" />
     ${loading && !start && html`<p class="muted">Loading…</p>`}

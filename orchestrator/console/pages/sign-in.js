@@ -2,6 +2,7 @@
 import { html, useEffect, useState } from "../app/html.js";
 import { navigate, placeOf } from "../app/router.js";
 import { ended, session, signIn } from "../app/session.js";
+import { inert } from "../app/text.js";
 import { Field } from "../parts/form.js";
 import { ProblemBox } from "../parts/problem.js";
 
@@ -27,7 +28,7 @@ export default function SignIn({ query }) {
       field.select();
     }
   };
-  const wrong = problem?.status === 401 ? "This token is not valid: it is mistyped, has expired, or was revoked." : null;
+  const wrong = problem?.status === 401 ? `This token is not valid${whyOf(problem)}.` : null;
   return html`<form class="sign-in" onSubmit=${onSubmit}>
     <h1 tabindex="-1">Sign in</h1>
     ${ended.value && html`<p class="notice" role="status">${ended.value}</p>`}
@@ -38,6 +39,12 @@ export default function SignIn({ query }) {
     <button type="submit" class="primary" disabled=${busy}>${busy ? "Signing in…" : "Sign in"}</button>
     <p class="help">The token is sent once. The browser then keeps a session of at most twelve hours, which you can end at any time.</p>
   </form>`;
+}
+
+/** What the service says about a token; not what it says about the header, which people who fill in a form do not write. */
+function whyOf({ detail }) {
+  const why = detail.split("; send Authorization:")[0];
+  return why ? `: ${inert(why)}` : "";
 }
 
 function goBack(to) {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import Page, expect
 
 from tests.e2e.framework.platform import Platform
+from tests.e2e.framework.waiting import eventually
 from tests.fixtures.pages import axe
 
 SESSION = "**/api/v1/session"
@@ -74,12 +76,39 @@ async def test_a_viewer_is_not_offered_what_needs_another_role_and_is_told_when_
     await expect(stranger.locator(".who")).to_have_text("reader viewer")
     await expect(stranger.locator("main").get_by_role("link", name="Run", exact=True)).to_have_count(0)
 
+    await stranger.goto("/console/run")
+    await expect(
+        stranger.get_by_text("This needs a token with the role submitter; yours has the role viewer.")
+    ).to_be_visible()
+
     for page, offered in (("schedules", "New schedule"), ("workers", "Start a worker")):
         await stranger.goto(f"/console/{page}")
         await expect(stranger.get_by_role("button", name=offered)).to_be_disabled()
 
     await requests.delete(f"/api/v1/tokens/{token['id']}", headers=admin)
     await expect(stranger.get_by_text("You were signed out")).to_be_visible()
+
+
+async def test_a_token_that_has_expired_is_said_to_have_expired(stranger: Page, guarded_platform: Platform) -> None:
+    admin = {"Authorization": f"Bearer {guarded_platform.token}"}
+    requests = stranger.context.request
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    made = await requests.post(
+        "/api/v1/tokens", data={"name": "brief", "role": "viewer", "expires_at": soon}, headers=admin
+    )
+    token = (await made.json())["token"]
+
+    async def refused() -> bool | None:
+        answer = await requests.get("/api/v1/whoami", headers={"Authorization": f"Bearer {token}"})
+        return answer.status == 401 or None
+
+    await eventually(refused)
+
+    await stranger.goto("/console/sign-in")
+    await sign_in(stranger, token)
+    await expect(stranger.locator(".field .error")).to_have_text("This token is not valid: the token has expired.")
+    await sign_in(stranger, f"{token[:-1]}{'a' if token[-1] != 'a' else 'b'}")
+    await expect(stranger.locator(".field .error")).to_contain_text("mistyped")
 
 
 async def test_neither_token_nor_bearer_is_where_a_script_could_find_it_later(
