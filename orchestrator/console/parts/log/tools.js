@@ -99,9 +99,10 @@ function Errors({ read, output, chosen, match, onLines }) {
   };
   useKeys({ f: () => void find(last.current) }, { f: "Next error in the log" });
   if (state) {
-    return html`<button type="button" onClick=${() => state.abort.abort()}>Stop (line ${count(state.searched)})</button>`;
+    const share = Math.floor((100 * state.searched) / Math.max(1, output.facts.value?.lines ?? 0));
+    return html`<button type="button" class="log-error" onClick=${() => state.abort.abort()}>Stop (${Math.min(99, share)} %)</button>`;
   }
-  return html`<button type="button" onClick=${() => find(0)}>First error</button>`;
+  return html`<button type="button" class="log-error" onClick=${() => find(0)}>First error</button>`;
 }
 
 function GoTo({ output, onLines }) {
