@@ -9,7 +9,7 @@ export function Labels({ of, to }) {
   return html`<ul class="labels">
     ${entries.map(([key, value]) => {
       const text = inert(value === "" ? key : `${key}=${value}`);
-      return html`<li key=${key}>${to ? html`<a href=${to(key, value)}>${text}</a>` : text}</li>`;
+      return html`<li key=${key} title=${text}>${to ? html`<a href=${to(key, value)}>${text}</a>` : text}</li>`;
     })}
   </ul>`;
 }

@@ -1,11 +1,13 @@
 // A table whose rows can be walked through with j and k, opened with Enter, and chosen with x.
 import { html, useRef } from "../app/html.js";
 import { useKeys } from "../app/keys.js";
+import { ScrollBox } from "./scroll-box.js";
 
-/** `columns`: `[{key, title, cell: (row) => …, align: "end", wide: true}]`; without `cell`, `row[key]` is shown.
+/** `columns`: `[{key, title, cell: (row) => …, align: "end", wide: true, class: "…", has: (row) => …}]`; without `cell`,
+ * `row[key]` is shown. A column with `has` is left out where no row has it.
  * `onOpen(row)` opens a row. `selected`: a signal with the Set of the keys of the rows that are chosen.
  * `label` names the table for screen readers. */
-export function Table({ columns, rows, keyOf = (row) => row.id, onOpen, selected, label, empty }) {
+export function Table({ columns: all, rows, keyOf = (row) => row.id, onOpen, selected, label, empty }) {
   const body = useRef(null);
   useKeys(
     {
@@ -13,10 +15,11 @@ export function Table({ columns, rows, keyOf = (row) => row.id, onOpen, selected
       k: () => step(body.current, -1),
       ...(selected ? { x: () => toggleFocused(body.current, selected) } : {}),
     },
-    { j: "Next row", k: "Previous row", ...(selected ? { x: "Choose the row" } : {}) },
+    { j: "Next row", k: "Previous row", ...(onOpen ? { Enter: "Open the row" } : {}), ...(selected ? { x: "Choose the row" } : {}) },
   );
   if (rows.length === 0 && empty) return empty;
-  return html`<div class="table-box" role="region" aria-label=${label} tabindex="0">
+  const columns = all.filter(({ has }) => !has || rows.some(has));
+  return html`<${ScrollBox} label=${label}>
     <table>
       <thead>
         <tr>
@@ -28,7 +31,7 @@ export function Table({ columns, rows, keyOf = (row) => row.id, onOpen, selected
         ${rows.map((row) => html`<${Row} key=${keyOf(row)} id=${keyOf(row)} ...${{ row, columns, onOpen, selected }} />`)}
       </tbody>
     </table>
-  </div>`;
+  <//>`;
 }
 
 function Row({ id, row, columns, onOpen, selected }) {
@@ -60,7 +63,7 @@ function ChooseAll({ keys, selected }) {
   return html`<input type="checkbox" aria-label="Choose all rows shown" checked=${all} onChange=${change} />`;
 }
 
-const cellClass = ({ align, wide }) => `${align === "end" ? "end" : ""} ${wide ? "wide" : ""}`.trim() || undefined;
+const cellClass = ({ align, wide, class: own }) => [align === "end" && "end", wide && "wide", own].filter(Boolean).join(" ") || undefined;
 
 function toggle(selected, key) {
   const next = new Set(selected.value);

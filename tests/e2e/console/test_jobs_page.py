@@ -7,7 +7,17 @@ import re
 from playwright.async_api import Page, expect
 
 from hodei.client import Client
-from tests.e2e.framework.data import command_job, unique
+from tests.e2e.framework.data import command_job, pipeline, step, unique
+from tests.e2e.framework.platform import Platform
+
+FITS = """
+(box) => {
+  for (const time of box.querySelectorAll("td time")) time.textContent = "59 min ago";
+  for (const duration of box.querySelectorAll("td .duration")) duration.textContent = "23 h 59 min";
+  return box.scrollWidth <= box.clientWidth;
+}
+"""
+"""Whether a table has room for its columns, with times as long as they get."""
 
 
 async def test_filters_are_in_the_url_and_survive_a_reload(console: Page, client: Client) -> None:
@@ -75,6 +85,58 @@ async def test_names_and_labels_are_text_whatever_they_hold(console: Page, clien
     await expect(console.get_by_role("link", name='b="><b onclick=x>')).to_be_visible()
     await expect(console).to_have_title("Jobs · Hodei")
     await expect(console.locator("main img, main script, main b")).to_have_count(0)
+
+
+async def test_a_column_that_no_row_has_is_left_out(console: Page, client: Client) -> None:
+    mark = unique("plain")
+    first = await client.submit(command_job("true", name=mark))
+    await client.wait(first.id, timeout=30)
+    await console.goto(f"/console/jobs?name={mark}")
+    heads = console.get_by_role("columnheader")
+    await expect(heads).to_have_text(["", "Status", "Name", "Created", "Took"])
+
+    await client.rerun(first.id)
+    await console.get_by_role("button", name="1 new").click()
+    await expect(heads).to_have_text(["", "Status", "Name", "Started by", "Created", "Took"])
+
+
+async def test_the_whole_table_is_seen_from_1024_pixels_on(guarded_console: Page, guarded_platform: Platform) -> None:
+    mark = unique("wide")
+    urls = [guarded_platform.urls[name] for name in ("orchestrator", "scheduler", "worker_manager")]
+    async with Client(*urls, token=guarded_platform.token) as client:
+        made = await client.create_pipeline(
+            pipeline(
+                step("a", "exit 7"), name=f"{mark} builds all the parts of the shop and publishes them, each night"
+            )
+        )
+        labels = {"mark": mark, "team": "the-team-of-the-shop"}
+        job = await client.submit({"pipeline_id": made.id, "labels": labels})
+        await client.wait(job.id, timeout=60)
+        again = await client.rerun(job.id)
+        await client.wait(again.id, timeout=60)
+        waits = await client.submit(command_job("true", labels={"mark": mark}, run_at="2100-01-01T00:00:00Z"))
+        await guarded_console.goto(f"/console/jobs?label=mark%3D{mark}")
+
+        row = guarded_console.locator(f"tr[data-key='{again.id}']")
+        await expect(row).to_contain_text("admin")
+        await expect(row).to_contain_text(f"rerun of {job.id[-8:]}")
+        box = guarded_console.get_by_role("region", name="Jobs")
+        for width in (1024, 1120, 1121, 1200, 1440, 1441):
+            await guarded_console.set_viewport_size({"width": width, "height": 800})
+            assert await box.evaluate(FITS), width
+        await client.cancel(waits.id)
+
+
+async def test_a_table_without_room_shows_at_its_edges_that_there_is_more(narrow_console: Page, client: Client) -> None:
+    mark = unique("narrow")
+    await client.submit(command_job("true", name=mark, labels={"mark": mark, "team": "the-team-of-the-shop"}))
+    await narrow_console.goto(f"/console/jobs?name={mark}")
+    box = narrow_console.get_by_role("region", name="Jobs")
+    await expect(box).to_have_class("table-box more-after")
+    await box.evaluate("box => box.scrollTo(box.scrollWidth, 0)")
+    await expect(box).to_have_class("table-box more-before")
+    await narrow_console.set_viewport_size({"width": 1280, "height": 800})
+    await expect(box).to_have_class("table-box")
 
 
 async def test_chosen_jobs_are_cancelled_and_all_that_match_are_run_again(console: Page, client: Client) -> None:

@@ -5,6 +5,7 @@ import { route } from "../../app/router.js";
 import { count, inert, plural } from "../../app/text.js";
 import { formatDuration } from "../../app/time.js";
 import { Link } from "../../parts/link.js";
+import { ScrollBox } from "../../parts/scroll-box.js";
 import { Time } from "../../parts/time.js";
 import { StepLink } from "./links.js";
 import { eventInWords, titleOf } from "./words.js";
@@ -29,7 +30,7 @@ export default function Events({ job, events, step }) {
       <button type="button" onClick=${() => setShown(shown + AT_ONCE)}>Show ${plural(earlier, "earlier event")}</button>
       <span class="muted"> of ${count(hidden)}</span>
     </p>`}
-    <div class="table-box" role="region" aria-label="Events" tabindex="0">
+    <${ScrollBox} label="Events">
       <table class="job-events">
         <thead>
           <tr><th scope="col">Time</th><th scope="col" class="end">After</th><th scope="col">Step</th><th scope="col">Event</th></tr>
@@ -38,7 +39,7 @@ export default function Events({ job, events, step }) {
           ${wanted.slice(hidden).map((event) => html`<${Event} key=${event.id} ...${{ event, job }} task=${tasks.get(event.data.task_id)} />`)}
         </tbody>
       </table>
-    </div>
+    <//>
     <p class="muted">
       ${plural(wanted.length, "event")}
       ${step && html` of ${inert(step)} · <${Link} to=${path} query=${{ ...query, step: null, index: null }}>Events of all steps<//>`}

@@ -6,6 +6,7 @@ import { setQuery } from "../../app/router.js";
 import { inert, shortId, words } from "../../app/text.js";
 import { Icon } from "../../parts/icon.js";
 import { Link } from "../../parts/link.js";
+import { ScrollBox } from "../../parts/scroll-box.js";
 import { Status } from "../../parts/status.js";
 import { Duration } from "../../parts/time.js";
 import { Approval } from "./approval.js";
@@ -87,7 +88,7 @@ function Decision({ of }) {
 function Attempts({ task, bars }) {
   const lasted = ([from, to] = []) => html`<${Duration} from=${from && iso(from)} to=${to && iso(to)} />`;
   return html`<h3>Attempts</h3>
-    <div class="table-box" role="region" aria-label="Attempts" tabindex="0">
+    <${ScrollBox} label="Attempts">
       <table class="job-attempts">
         <thead>
           <tr>
@@ -106,7 +107,7 @@ function Attempts({ task, bars }) {
           </tr>`)}
         </tbody>
       </table>
-    </div>`;
+    <//>`;
 }
 
 /** From the queueing of an attempt to its start, or to now. */

@@ -7,6 +7,7 @@ import { inert, plural } from "../../app/text.js";
 import { Field } from "../../parts/form.js";
 import { Link } from "../../parts/link.js";
 import { ProblemBox } from "../../parts/problem.js";
+import { ScrollBox } from "../../parts/scroll-box.js";
 import { Table } from "../../parts/table.js";
 import { Time } from "../../parts/time.js";
 import { pipelineText } from "./definition.js";
@@ -63,9 +64,9 @@ function Difference({ older, newer }) {
   if (!added && !removed) return html`<p class="notice">Versions ${older.version} and ${newer.version} are the same.</p>`;
   return html`<section class="diff" aria-label=${`Changes from version ${older.version} to ${newer.version}`}>
     <p class="muted">${plural(added, "line")} added, ${plural(removed, "line")} removed</p>
-    <div class="table-box" role="region" aria-label="Changed lines" tabindex="0"><table><tbody>
+    <${ScrollBox} label="Changed lines"><table><tbody>
       ${hunks(diff).map((line, at) => html`<${Line} key=${at} ...${line} />`)}
-    </tbody></table></div>
+    </tbody></table><//>
   </section>`;
 }
 

@@ -4,13 +4,14 @@ import { html } from "../../app/html.js";
 import { useLive } from "../../app/live.js";
 import { words } from "../../app/text.js";
 import { ProblemBox } from "../../parts/problem.js";
+import { ScrollBox } from "../../parts/scroll-box.js";
 import { Status } from "../../parts/status.js";
 
 export function Platform() {
   const { data: answer, error, refresh } = useLive(({ signal }) => get("orchestrator", "/api/v1/platform", { signal }), [], { every: 5000 });
   const data = answer?.data;
   return html`<${ProblemBox} error=${error} retry=${refresh} />
-    ${data && html`<div class="table-box" role="region" aria-label="Services" tabindex="0">
+    ${data && html`<${ScrollBox} label="Services">
       <table>
         <thead><tr><th scope="col">Service</th><th scope="col">Answers</th><th scope="col">Version</th><th scope="col">Address</th></tr></thead>
         <tbody>
@@ -22,7 +23,7 @@ export function Platform() {
           </tr>`)}
         </tbody>
       </table>
-    </div>
+    <//>
     <dl class="fleet-facts">
       <div><dt>Access</dt><dd>${data.access}</dd></div>
       <div><dt>Namespace</dt><dd><code>${data.namespace}</code></dd></div>

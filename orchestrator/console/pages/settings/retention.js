@@ -3,6 +3,7 @@ import { get } from "../../app/api.js";
 import { html } from "../../app/html.js";
 import { useLive } from "../../app/live.js";
 import { ProblemBox } from "../../parts/problem.js";
+import { ScrollBox } from "../../parts/scroll-box.js";
 
 /** The name of a setting of retention in words: `HODEI_RETENTION_JOBS_PER_PIPELINE` → "Jobs per pipeline". */
 export function nameOf(variable) {
@@ -14,7 +15,7 @@ export function Retention() {
   const { data, error, refresh } = useLive(({ signal }) => get("orchestrator", "/api/v1/platform", { signal }), [], { every: 0 });
   return html`<p class="help">The services read these settings from their environment when they start.</p>
     <${ProblemBox} error=${error} retry=${refresh} />
-    ${data && html`<div class="table-box" role="region" aria-label="Retention" tabindex="0">
+    ${data && html`<${ScrollBox} label="Retention">
       <table>
         <thead><tr><th scope="col">What</th><th scope="col">Kept for, or how many</th><th scope="col">Setting</th></tr></thead>
         <tbody>
@@ -23,5 +24,5 @@ export function Retention() {
           </tr>`)}
         </tbody>
       </table>
-    </div>`}`;
+    <//>`}`;
 }
