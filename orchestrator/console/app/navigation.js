@@ -76,7 +76,7 @@ function Search() {
   };
   return html`<form class="search" role="search" onSubmit=${onSubmit}>
     <${Icon} name="search" />
-    <input id="search" name="q" type="search" placeholder="Search" aria-label="Search jobs, pipelines, schedules and workers"
+    <input id="search" name="q" type="search" placeholder="Search, then Enter" aria-label="Search jobs, pipelines, schedules and workers"
       autocomplete="off" spellcheck=${false} value=${path === "/search" ? query.q : ""} />
     <kbd aria-hidden="true">/</kbd>
   </form>`;

@@ -26,7 +26,8 @@ export function Shell() {
       ...Object.fromEntries(NAVIGATION.map((one) => [`g ${one.letter}`, () => navigate(one.path)])),
     },
     {
-      "/": "Search",
+      "/": "Search: type, then Enter",
+      Escape: "Leave a field, or close a window",
       "?": "Show the keys",
       ...Object.fromEntries(NAVIGATION.map((one) => [`g ${one.letter}`, `Go to ${one.title}`])),
     },

@@ -49,6 +49,23 @@ async def test_a_form_can_be_filled_at_once_after_its_page_was_opened(console: P
     await expect(console.get_by_role("heading", level=1, name="Queue")).to_be_focused()
 
 
+async def test_search_and_keys_say_what_enter_and_escape_do(console: Page) -> None:
+    await console.goto("/console/schedules")
+    await expect(console.get_by_role("searchbox")).to_have_attribute("placeholder", "Search, then Enter")
+    await console.get_by_role("button", name="Keys").click()
+    keys = console.get_by_role("dialog", name="Keys")
+    await expect(keys).to_contain_text("Enter Open the row")
+    await expect(keys).to_contain_text("Escape Leave a field, or close a window")
+
+
+async def test_all_pages_are_in_sight_in_the_navigation_of_a_telephone(narrow_console: Page) -> None:
+    await narrow_console.goto("/console/settings")
+    links = narrow_console.get_by_role("navigation", name="Pages").get_by_role("link")
+    await expect(links).to_have_count(8)
+    for link in await links.all():
+        await expect(link).to_be_in_viewport(ratio=1)
+
+
 async def test_an_unknown_page_says_so(console: Page) -> None:
     await console.goto("/console/nowhere")
     await expect(console.get_by_role("heading", level=1)).to_have_text("This page does not exist")
