@@ -19,7 +19,8 @@ Generated from the program by `make docs`. `hodei COMMAND --help` lists the opti
 
 - Ids are complete, or their last 8 characters. Pipelines and schedules may be named by their names as well.
 - Results are on standard output, remarks and errors on standard error, each line of them beginning with `hodei: `.
-- In a terminal, tables fit its width: less important columns are left out, and one is cut. In a pipe they are
+- In a terminal that is too narrow for a table, ids are their last 8 characters and times are short. If that is not
+  enough, less important columns are left out, which the last line names, and one is cut. In a pipe tables are
   complete.
 - `--profile NAME` and `--ca FILE` stand before the command.
 

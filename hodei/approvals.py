@@ -13,7 +13,7 @@ from hodei.completing import approval_ids
 from hodei.escapes import escaped
 from hodei.ids import SHORT, NoSuchId
 from hodei.options import AsJson, Limit
-from hodei.views import Columns, moment_text, print_columns
+from hodei.tables import Columns, id_cell, moment_cell, print_columns
 from schemas.ids import is_id
 from schemas.rest.jobs import DecidedTask, DecisionRequest, WaitingApproval
 
@@ -123,10 +123,10 @@ def _user() -> str:
 
 def _print(rows: Sequence[WaitingApproval]) -> None:
     columns: Columns = {
-        "ID": [one.id for one in rows],
+        "ID": [id_cell(one.id) for one in rows],
         "JOB": [one.job_name for one in rows],
         "STEP": [one.name for one in rows],
-        "SINCE": [moment_text(one.started_at) for one in rows],
+        "SINCE": [moment_cell(one.started_at) for one in rows],
         "INPUTS": [
             ", ".join(f"{name}*" if spec.required else name for name, spec in one.inputs.items()) for one in rows
         ],

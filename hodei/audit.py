@@ -1,7 +1,7 @@
 """`hodei audit`: who changed what, and who was refused, in all three services."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,8 +10,11 @@ from hodei.client import Client
 from hodei.client.filters import AuditFilters
 from hodei.dead_letters import Owner
 from hodei.options import AsJson, CreatedAfter, CreatedBefore, Limit, check
-from hodei.views import Columns, moment_text, print_columns
+from hodei.tables import Cell, Columns, cut_cell, id_cell, moment_cell, print_columns
 from schemas.rest.audit import AuditEntry, AuditOutcome, AuditQuery
+
+COMMON: Final = "/api/v1"
+"""The beginning of every route, which a narrow terminal does not show."""
 
 
 def audit(
@@ -56,17 +59,25 @@ def audit(
 def print_audit(entries: Sequence[AuditEntry]) -> None:
     """Print entries, a line each, with the first of the ids that they name."""
     columns: Columns = {
-        "WHEN": [moment_text(one.created_at) for one in entries],
-        "BY": ["-" if one.by is None else one.by.name for one in entries],
+        "WHEN": [moment_cell(one.created_at) for one in entries],
+        "BY": [cut_cell("-" if one.by is None else one.by.name) for one in entries],
         "FROM": [one.address or "-" for one in entries],
         "OUTCOME": [one.outcome.value if one.count == 1 else f"{one.outcome.value} × {one.count}" for one in entries],
         "SERVICE": [one.service.replace("_", "-") for one in entries],
-        "CALL": [f"{one.method} {one.route}" for one in entries],
+        "CALL": [_call(one) for one in entries],
         "ENTITY": [_first_of(one.entity_ids) for one in entries],
     }
-    print_columns(columns, shorten="CALL", drop=("SERVICE", "FROM", "WHEN"))
+    print_columns(columns, shorten="CALL", drop=("SERVICE", "FROM", "ENTITY", "WHEN"), comfortable=28)
 
 
-def _first_of(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-    return f"{ids[0]}{more}" if ids else ""
+def _call(entry: AuditEntry) -> Cell:
+    return Cell(f"{entry.method} {entry.route}", f"{entry.method} {entry.route.removeprefix(COMMON)}")
+
+
+def _first_of(ids: Sequence[str]) -> Cell:
+    if not ids:
+        return Cell("", "")
+    first, more = id_cell(ids[0]), len(ids) - 1
+    if not more:
+        return first
+    return Cell(f"{first.whole} and {more} more", f"{first.brief} +{more}")

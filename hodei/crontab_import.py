@@ -25,7 +25,7 @@ from hodei.crontab import MAX_TEXT, CronJob, Fault, read_crontab
 from hodei.escapes import escaped
 from hodei.ids import SHOWN_AT_MOST, NoSuchId
 from hodei.options import AsJson
-from hodei.views import Columns, print_columns
+from hodei.tables import Columns, id_cell, print_columns
 from schemas.model import readable_location, without_controls
 from schemas.recurrence import check_zone
 from schemas.rest.schedules import Schedule, ScheduleCreate, SchedulePatch
@@ -266,7 +266,7 @@ def _show(done: Sequence[Done], *, dry_run: bool) -> None:
         "CRON": [one.wanted.job.cron for one in done],
         "COMMAND": [one.wanted.job.command for one in done],
         "ZONE": [one.wanted.schedule.timezone or "" for one in done],
-        "SCHEDULE": [one.id or "" for one in done],
+        "SCHEDULE": [id_cell(one.id) for one in done],
     }
     if done:
         print_columns(columns, shorten="COMMAND", drop=("SCHEDULE", "ZONE"))

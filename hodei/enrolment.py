@@ -16,7 +16,8 @@ from hodei.escapes import escaped
 from hodei.ids import LOOKED_AT, whole_id
 from hodei.options import AsJson, CreatedBy, Limit, Name, check
 from hodei.secret_files import state_of, styled, with_file, write_secret
-from hodei.views import Columns, moment_or_nothing, print_columns
+from hodei.tables import Columns, id_cell, moment_cell, print_columns
+from hodei.views import moment_or_nothing
 from schemas.rest.enrolment import (
     MAX_USES,
     Credentials,
@@ -219,12 +220,12 @@ def _hand_over(secret: str, shown: str, descriptor: int | None, *, as_json: bool
 def _print_join_tokens(tokens: Sequence[JoinToken]) -> None:
     states = [_state(one, used=one.uses >= one.max_uses) for one in tokens]
     columns: Columns = {
-        "ID": [one.id for one in tokens],
+        "ID": [id_cell(one.id) for one in tokens],
         "STATE": [styled(state) for state in states],
         "NAME": [one.name for one in tokens],
         "USED": [f"{one.uses}/{one.max_uses}" for one in tokens],
         "TYPE": [one.type or "any" for one in tokens],
-        "EXPIRES": [moment_or_nothing(one.expires_at) for one in tokens],
+        "EXPIRES": [moment_cell(one.expires_at) for one in tokens],
     }
     print_columns(columns, shorten="NAME", drop=("EXPIRES", "TYPE"))
 
@@ -232,11 +233,11 @@ def _print_join_tokens(tokens: Sequence[JoinToken]) -> None:
 def _print_credentials(all_credentials: Sequence[Credentials]) -> None:
     states = [_state(one, used=False) for one in all_credentials]
     columns: Columns = {
-        "ID": [one.id for one in all_credentials],
+        "ID": [id_cell(one.id) for one in all_credentials],
         "STATE": [styled(state) for state in states],
         "NAME": [one.name for one in all_credentials],
         "SUBJECTS": [", ".join(one.subjects) for one in all_credentials],
-        "EXPIRES": [moment_or_nothing(one.expires_at) for one in all_credentials],
+        "EXPIRES": [moment_cell(one.expires_at) for one in all_credentials],
     }
     print_columns(columns, shorten="SUBJECTS", drop=("EXPIRES",))
 

@@ -32,18 +32,8 @@ from hodei.options import (
     StepLabel,
     check,
 )
-from hodei.views import (
-    JOB_COLUMNS,
-    Columns,
-    by_column,
-    duration,
-    labels_text,
-    moment_or_nothing,
-    moment_text,
-    print_columns,
-    print_jobs,
-    status_text,
-)
+from hodei.tables import Columns, cut_cell, id_cell, moment_cell, print_columns
+from hodei.views import JOB_COLUMNS, by_column, duration, labels_text, print_jobs, status_text
 from schemas.matrix import title
 from schemas.rest.concurrency import ConcurrencyKey
 from schemas.rest.executions import ExecutionQuery, ManagedExecution
@@ -268,8 +258,8 @@ def print_keys(keys: Sequence[ConcurrencyKey]) -> None:
         "LIMIT": [str(one.limit) for one in keys],
         "HOLDING": [str(one.holding) for one in keys],
         "WAITING": [str(one.waiting) for one in keys],
-        "SINCE": [moment_or_nothing(one.waiting_since) for one in keys],
-        "HELD BY": [", ".join(holder.job_id for holder in one.holders[:1]) for one in keys],
+        "SINCE": [moment_cell(one.waiting_since) for one in keys],
+        "HELD BY": [id_cell(one.holders[0].job_id if one.holders else None) for one in keys],
     }
     print_columns(columns, shorten="KEY", drop=("SINCE", "LIMIT"))
 
@@ -277,29 +267,29 @@ def print_keys(keys: Sequence[ConcurrencyKey]) -> None:
 def print_executions(executions: Sequence[ManagedExecution]) -> None:
     """Print executions, a line each. A worker without a known name is shown by its id."""
     columns: Columns = {
-        "ID": [one.id for one in executions],
+        "ID": [id_cell(one.id) for one in executions],
         "STATUS": [status_text(one.status.value, one.reason) for one in executions],
         "EXIT": ["" if one.exit_code is None else str(one.exit_code) for one in executions],
-        "WORKER": [one.worker_name or one.worker_id or "" for one in executions],
-        "JOB": [one.job_id for one in executions],
+        "WORKER": [id_cell(one.worker_name or one.worker_id) for one in executions],
+        "JOB": [id_cell(one.job_id) for one in executions],
         "ATTEMPT": [str(one.attempt) for one in executions],
-        "CREATED": [moment_text(one.created_at) for one in executions],
+        "CREATED": [moment_cell(one.created_at) for one in executions],
         "DURATION": [duration(one.started_at, one.finished_at) for one in executions],
         **by_column([one.created_by for one in executions]),
     }
-    print_columns(columns, shorten="WORKER", drop=("JOB", "BY", "ATTEMPT", "DURATION", "CREATED", "EXIT"))
+    print_columns(columns, shorten="WORKER", drop=("BY", "ATTEMPT", "DURATION", "CREATED", "JOB", "EXIT"))
 
 
 def print_queue(tasks: Sequence[QueuedTask]) -> None:
     """Print tasks that wait, a line each."""
     columns: Columns = {
-        "TASK": [one.task_id for one in tasks],
+        "TASK": [id_cell(one.task_id) for one in tasks],
         "POSITION": [str(one.position) for one in tasks],
         "NAME": [title(one.name, one.matrix) for one in tasks],
-        "JOB": [one.job_id for one in tasks],
+        "JOB": [id_cell(one.job_id) for one in tasks],
         "PRIORITY": [one.priority for one in tasks],
         "ATTEMPT": [str(one.attempt) for one in tasks],
-        "REQUIRES": [labels_text(one.requires) for one in tasks],
-        "QUEUED": [moment_text(one.queued_at) for one in tasks],
+        "REQUIRES": [cut_cell(labels_text(one.requires)) for one in tasks],
+        "QUEUED": [moment_cell(one.queued_at) for one in tasks],
     }
-    print_columns(columns, shorten="NAME", drop=("JOB", "ATTEMPT", "PRIORITY", "QUEUED", "REQUIRES"))
+    print_columns(columns, shorten="NAME", drop=("ATTEMPT", "JOB", "PRIORITY", "QUEUED", "REQUIRES"))

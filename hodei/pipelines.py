@@ -22,7 +22,8 @@ from hodei.completing import pipeline_ids
 from hodei.definitions import Definition, Finding, checked, fields_of, files, show_findings, text_of
 from hodei.ids import SHOWN_AT_MOST, whole_pipeline
 from hodei.options import AsJson, Beginning, CreatedBy, Limit, OwnKey, OwnLimit, OwnWhenFull, check, concurrency_of
-from hodei.views import Columns, by_column, declared_text, done_text, moment_text, print_columns
+from hodei.tables import Columns, id_cell, moment_cell, print_columns
+from hodei.views import by_column, declared_text, done_text
 from schemas.ids import is_id
 from schemas.model import on_one_line
 from schemas.rest.jobs import JobCreate
@@ -251,12 +252,12 @@ def run(
 def print_pipelines(pipelines: Sequence[Pipeline]) -> None:
     """Print pipelines, a line each."""
     columns: Columns = {
-        "ID": [one.id for one in pipelines],
+        "ID": [id_cell(one.id) for one in pipelines],
         "STATUS": [one.status for one in pipelines],
         "NAME": [one.name for one in pipelines],
         "VERSION": [str(one.version) for one in pipelines],
         "STEPS": [str(len(one.steps)) for one in pipelines],
-        "UPDATED": [moment_text(one.updated_at) for one in pipelines],
+        "UPDATED": [moment_cell(one.updated_at) for one in pipelines],
         **by_column([one.updated_by for one in pipelines]),
     }
     print_columns(columns, shorten="NAME", drop=("BY", "STEPS", "UPDATED", "VERSION"))
@@ -268,7 +269,7 @@ def print_versions(pipelines: Sequence[Pipeline]) -> None:
         "VERSION": [str(one.version) for one in pipelines],
         "NAME": [one.name for one in pipelines],
         "STEPS": [str(len(one.steps)) for one in pipelines],
-        "UPDATED": [moment_text(one.updated_at) for one in pipelines],
+        "UPDATED": [moment_cell(one.updated_at) for one in pipelines],
         **by_column([one.updated_by for one in pipelines]),
     }
     print_columns(columns, shorten="NAME", drop=("STEPS", "BY"))

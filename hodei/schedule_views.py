@@ -8,17 +8,8 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.text import Text
 
-from hodei.views import (
-    STATUS_STYLES,
-    Columns,
-    by_column,
-    done_text,
-    labels_text,
-    moment_or_nothing,
-    moment_text,
-    params_text,
-    print_columns,
-)
+from hodei.tables import Columns, id_cell, moment_cell, print_columns
+from hodei.views import STATUS_STYLES, by_column, done_text, labels_text, moment_or_nothing, moment_text, params_text
 from schemas.model import on_one_line
 from schemas.rest.schedules import Firing, NextTime, Schedule
 
@@ -26,13 +17,13 @@ from schemas.rest.schedules import Firing, NextTime, Schedule
 def print_schedules(schedules: Sequence[Schedule]) -> None:
     """Print schedules, a line each."""
     columns: Columns = {
-        "ID": [one.id for one in schedules],
+        "ID": [id_cell(one.id) for one in schedules],
         "STATUS": [one.status.value for one in schedules],
         "NAME": [one.name or "" for one in schedules],
-        "NEXT": [moment_or_nothing(one.next_run_at) for one in schedules],
+        "NEXT": [moment_cell(one.next_run_at) for one in schedules],
         "WHEN": [when_text(one) for one in schedules],
-        "LAST": [moment_or_nothing(one.last_run_at) for one in schedules],
-        "LAST JOB": [one.last_job_id or "" for one in schedules],
+        "LAST": [moment_cell(one.last_run_at) for one in schedules],
+        "LAST JOB": [id_cell(one.last_job_id) for one in schedules],
         **by_column([one.created_by for one in schedules]),
     }
     print_columns(columns, shorten="NAME", drop=("LAST JOB", "BY", "LAST", "WHEN", "NEXT"))
@@ -87,10 +78,10 @@ def print_times(times: Sequence[NextTime]) -> None:
 def print_history(firings: Sequence[Firing]) -> None:
     """Print firings, a line each. A line for several due times that were missed has their number."""
     columns: Columns = {
-        "DUE": [moment_text(one.due_at) for one in firings],
+        "DUE": [moment_cell(one.due_at) for one in firings],
         "OUTCOME": [_outcome(one) for one in firings],
         "KIND": [one.kind.value for one in firings],
-        "JOB": [one.job_id or "" for one in firings],
+        "JOB": [id_cell(one.job_id) for one in firings],
         "WHY": [": ".join(filter(None, [one.reason, one.detail])) for one in firings],
         **by_column([one.triggered_by for one in firings]),
     }

@@ -15,7 +15,8 @@ from hodei.escapes import escaped
 from hodei.ids import LOOKED_AT, whole_id
 from hodei.options import AsJson, Limit, Name, check
 from hodei.secret_files import state_of, styled, with_file, write_secret
-from hodei.views import Columns, moment_or_nothing, print_columns
+from hodei.tables import Columns, id_cell, moment_cell, print_columns
+from hodei.views import moment_or_nothing
 from schemas.access import Role
 from schemas.rest.access import Token, TokenCreate, TokenQuery
 
@@ -113,11 +114,11 @@ def revoke(
 
 def _print(tokens: Sequence[Token]) -> None:
     columns: Columns = {
-        "ID": [one.id for one in tokens],
+        "ID": [id_cell(one.id) for one in tokens],
         "STATE": [styled(state_of(one.expires_at, one.revoked_at)) for one in tokens],
         "ROLE": [one.role.value for one in tokens],
         "NAME": [one.name for one in tokens],
-        "LAST USED": [moment_or_nothing(one.last_used_at) for one in tokens],
-        "EXPIRES": [moment_or_nothing(one.expires_at) for one in tokens],
+        "LAST USED": [moment_cell(one.last_used_at) for one in tokens],
+        "EXPIRES": [moment_cell(one.expires_at) for one in tokens],
     }
     print_columns(columns, shorten="NAME", drop=("EXPIRES", "LAST USED"))

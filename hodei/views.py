@@ -15,6 +15,7 @@ from rich.text import Text
 from hodei.escapes import escaped
 from hodei.needs import needs_text
 from hodei.standard_streams import PIECE, until_ready
+from hodei.tables import MOMENT, Cell, Columns, id_cell, moment_cell, print_columns, shortened
 from schemas.access import Actor
 from schemas.endings import FIRST_OF_SIGNALS, signal_in_words
 from schemas.matrix import title
@@ -35,31 +36,22 @@ STATUS_STYLES: Final = {
 }
 
 
-SHORTEST: Final = 8
-"""The smallest width of a shortened column, in cells."""
-COMFORTABLE: Final = 20
-"""The least width, beyond its title, of the shortened column before a less important column is shown."""
-
 MOST_OUTPUTS: Final = 20
 """The most outputs of a step that are shown."""
 
-Columns = Mapping[str, Sequence[str | Text]]
-"""A table by column title. A `str` is a text of the platform, whose control characters are escaped; `Text` is the
-program's own."""
 
-
-JOB_COLUMNS: Final[Mapping[str, Callable[[Job], str | Text]]] = {
-    "ID": lambda job: job.id,
+JOB_COLUMNS: Final[Mapping[str, Callable[[Job], str | Text | Cell]]] = {
+    "ID": lambda job: id_cell(job.id),
     "STATUS": lambda job: status_text(job.status.value, job.reason),
     "NAME": lambda job: job.name,
     "PRIORITY": lambda job: job.priority,
-    "CREATED": lambda job: moment_text(job.created_at),
-    "STARTED": lambda job: moment_or_nothing(job.started_at),
-    "FINISHED": lambda job: moment_or_nothing(job.finished_at),
+    "CREATED": lambda job: moment_cell(job.created_at),
+    "STARTED": lambda job: moment_cell(job.started_at),
+    "FINISHED": lambda job: moment_cell(job.finished_at),
     "DURATION": lambda job: duration(job.started_at, job.finished_at),
     "BY": lambda job: "" if job.created_by is None else job.created_by.name,
     "LABELS": lambda job: labels_text(job.labels),
-    "PIPELINE": lambda job: job.pipeline_id or "",
+    "PIPELINE": lambda job: id_cell(job.pipeline_id),
     "KEY": lambda job: job.concurrency_key or "",
 }
 """The columns of a list of jobs."""
@@ -74,50 +66,7 @@ def print_jobs(jobs: Sequence[Job], columns: Sequence[str] = ()) -> None:
     usual = ["ID", "STATUS", "NAME", "PRIORITY", "CREATED", "DURATION"]
     usual += ["BY"] if any(job.created_by for job in jobs) else []
     table = {title: [JOB_COLUMNS[title](job) for job in jobs] for title in usual}
-    print_columns(table, shorten="NAME", drop=("PRIORITY", "DURATION", "BY", "CREATED"))
-
-
-def print_columns(table: Columns, *, shorten: str, drop: Sequence[str]) -> None:
-    """Print a table that fits the terminal: columns of `drop` are left out, first to last, until the rest fits, and the
-    column `shorten` is cut to the space that is left. All other columns, ids above all, stay complete at any width,
-    even if the terminal must break the lines. In a pipe all columns are complete."""
-    columns = {title: [_cell(value) for value in values] for title, values in table.items()}
-    terminal = Console()
-    if terminal.is_terminal:
-        for title in drop:
-            if _width({**columns, shorten: []}) + COMFORTABLE <= terminal.width:
-                break
-            columns.pop(title, None)
-        room = max(SHORTEST, terminal.width - _width({**columns, shorten: []}) + len(shorten))
-        columns[shorten] = [_shortened(text, room) for text in columns[shorten]]
-    widths = {title: _widest(title, texts) for title, texts in columns.items()}
-    for row in [[Text(title) for title in columns], *zip(*columns.values(), strict=True)]:
-        line = Text("  ").join(_padded(text, width) for text, width in zip(row, widths.values(), strict=True))
-        line.rstrip()
-        terminal.print(line, soft_wrap=True)
-
-
-def _cell(value: str | Text) -> Text:
-    return value if isinstance(value, Text) else Text(on_one_line(value))
-
-
-def _width(columns: Mapping[str, Sequence[Text]]) -> int:
-    """The width of a table with these columns, in cells, with two between columns."""
-    return sum(_widest(title, texts) for title, texts in columns.items()) + 2 * (len(columns) - 1)
-
-
-def _widest(title: str, texts: Sequence[Text]) -> int:
-    return max([len(title), *(text.cell_len for text in texts)])
-
-
-def _shortened(text: Text, width: int) -> Text:
-    short = text.copy()
-    short.truncate(width, overflow="ellipsis")
-    return short
-
-
-def _padded(text: Text, width: int) -> Text:
-    return text.copy() + Text(" " * (width - text.cell_len))
+    print_columns(table, shorten="NAME", drop=("PRIORITY", "BY", "DURATION", "CREATED"))
 
 
 def print_job(job: JobDetail, *, waits: str = "") -> None:
@@ -168,7 +117,7 @@ def print_outputs(console: Console, outputs: Mapping[str, str], *, of: str = "")
     """Print outputs, a line each, with `of` before the name. In a terminal a line is cut to its width."""
     for name, value in list(outputs.items())[:MOST_OUTPUTS]:
         line = Text(on_one_line(f"output   {of}{name}={value}"))
-        console.print(_shortened(line, console.width) if console.is_terminal else line, soft_wrap=True)
+        console.print(shortened(line, console.width) if console.is_terminal else line, soft_wrap=True)
     if len(outputs) > MOST_OUTPUTS:
         console.print(Text(f"and {len(outputs) - MOST_OUTPUTS} more outputs; --json shows all"), soft_wrap=True)
 
@@ -209,7 +158,7 @@ def _by_step(tasks: Sequence[Task]) -> list[list[Task]]:
     return [list(of_step) for _, of_step in groupby(tasks, key=lambda task: task.name)]
 
 
-def _step_rows(job: JobDetail, tasks: Sequence[Task]) -> list[list[str | Text]]:
+def _step_rows(job: JobDetail, tasks: Sequence[Task]) -> list[list[str | Text | Cell]]:
     """The lines of one step."""
     if tasks[0].matrix is None:
         return [_task_row(job, task, task.name) for task in tasks]
@@ -221,7 +170,7 @@ def _step_rows(job: JobDetail, tasks: Sequence[Task]) -> list[list[str | Text]]:
     ]
 
 
-def _task_row(job: JobDetail, task: Task, name: str) -> list[str | Text]:
+def _task_row(job: JobDetail, task: Task, name: str) -> list[str | Text | Cell]:
     last = task.executions[-1] if task.executions else None
     status = status_text(task.status.value, task.reason)
     if _asks(task):
@@ -235,7 +184,7 @@ def _task_row(job: JobDetail, task: Task, name: str) -> list[str | Text]:
         attempts,
         "" if task.exit_code is None else str(task.exit_code),
         duration(task.started_at, task.finished_at),
-        "" if last is None else last.worker_name or last.worker_id or "",
+        Cell("", "") if last is None else id_cell(last.worker_name or last.worker_id),
     ]
 
 
@@ -251,7 +200,7 @@ def task_title(task: Task) -> str:
 
 def moment_text(moment: datetime) -> str:
     """A time in the local time zone, to the second."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone().strftime(MOMENT)
 
 
 def done_text(moment: datetime, by: Actor | None) -> str:

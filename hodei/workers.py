@@ -14,7 +14,8 @@ from hodei.client.filters import RegisteredWorkerFilters
 from hodei.completing import worker_ids
 from hodei.ids import whole_worker_id
 from hodei.options import AsJson, Beginning, Label, Limit, check
-from hodei.views import Columns, by_column, print_columns
+from hodei.tables import Columns, id_cell, print_columns
+from hodei.views import by_column
 from schemas.rest.workers import RegisteredWorker, RegisteredWorkerQuery
 from schemas.states import WorkerStatus
 
@@ -105,7 +106,7 @@ app.command("revoke")(enrolment.revoke)
 def print_workers(workers: Sequence[RegisteredWorker]) -> None:
     """Print workers, a line each."""
     columns: Columns = {
-        "ID": [one.id for one in workers],
+        "ID": [id_cell(one.id) for one in workers],
         "STATUS": [Text(_status(one), style=STYLES[one.status]) for one in workers],
         "NAME": [one.name for one in workers],
         "BUSY": [f"{one.busy}/{one.slots}" for one in workers],
