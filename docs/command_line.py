@@ -17,7 +17,8 @@ _INTRO: Final = """\
 Generated from the program by `make docs`. `hodei COMMAND --help` lists the options of a command.
 [README](../README.md#use-it) shows the commands at work, [lists.md](lists.md) the filters.
 
-- Ids are complete, or their last 8 characters. Pipelines and schedules may be named by their names as well.
+- Ids are complete, or their last 8 characters. Pipelines, schedules and active tokens may be named by their names as
+  well.
 - Results are on standard output, remarks and errors on standard error, each line of them beginning with `hodei: `.
 - In a terminal that is too narrow for a table, ids are their last 8 characters and times are short. If that is not
   enough, less important columns are left out, which the last line names, and one is cut. In a pipe tables are

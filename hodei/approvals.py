@@ -17,6 +17,7 @@ from hodei.tables import Columns, id_cell, moment_cell, print_columns
 from schemas.ids import is_id
 from schemas.rest.jobs import DecidedTask, DecisionRequest, WaitingApproval
 
+NOT_FOUND: Final = 404
 MOST: Final = 10_000
 """The most approvals that are searched for an id."""
 
@@ -71,7 +72,12 @@ def reject(id: Which, by: By = None, comment: Comment = None, as_json: Json = Fa
 
 def _decide(text: str, decide: Callable[[Client, str], Awaitable[DecidedTask]], *, as_json: bool) -> None:
     async def ask(client: Client) -> int:
-        decided = await decide(client, await _task_id(client, text.strip().lower()))
+        try:
+            decided = await decide(client, await _task_id(client, text.strip().lower()))
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
+            raise NoSuchId(f"there is no task or job {text.strip()}") from error
         if as_json:
             print(decided.model_dump_json())
         else:

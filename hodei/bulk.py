@@ -60,6 +60,7 @@ class Words:
     did: str | None
     warning: str
     question: str
+    declined: str
 
 
 WORDS: Final[dict[Verb, Words]] = {
@@ -68,18 +69,21 @@ WORDS: Final[dict[Verb, Words]] = {
         did="cancelled {jobs}",
         warning="cancels every job that has not ended",
         question="Cancel every job that has not ended?",
+        declined="nothing was cancelled",
     ),
     "rerun": Words(
         would="would run {jobs} again",
         did=None,
         warning="runs every job that has ended again",
         question="Run every job that has ended again?",
+        declined="nothing was run again",
     ),
     "delete": Words(
         would="would delete {jobs}",
         did="deleted {jobs}",
         warning="deletes every job that has ended, with its log",
         question="Delete every job that has ended, with its log?",
+        declined="nothing was deleted",
     ),
 }
 
@@ -101,12 +105,15 @@ class Selection:
         """Asks whether all jobs are meant when there is neither `yes` nor a filter that leaves any out, and exits with
         1 if not. Raises BadParameter for options that do not go together or that the orchestrator would refuse."""
         given = any(value is not None for value in filters.values())
-        if bool(jobs) == everything:
-            raise typer.BadParameter("name jobs, or give --all")
-        if jobs and (given or dry_run or yes):
+        if jobs and everything:
+            raise typer.BadParameter("not both: name jobs, or give --all")
+        if not everything and (given or dry_run or yes):
             raise typer.BadParameter("filters, --dry-run and --yes are for --all")
+        if not jobs and not everything:
+            raise typer.BadParameter("name jobs, or give --all")
         check(JobQuery, filters)
         if everything and not (_narrows(filters) or dry_run or yes) and not _all_are_meant(WORDS[verb]):
+            typer.echo(f"hodei: {WORDS[verb].declined}", err=True)
             raise typer.Exit(1)
         self.jobs = jobs or []
         self._verb, self._filters, self._dry_run, self._as_json = verb, filters, dry_run, as_json
@@ -317,14 +324,22 @@ def _narrows(filters: JobSelectionFilters) -> bool:
 
 
 def _left(job_id: str, why: str) -> None:
-    typer.echo(f"hodei: job {job_id} was left as it is: {escaped(why)}", err=True)
+    if why == f"there is no job {job_id}":
+        typer.echo(f"hodei: {why}", err=True)
+        return
+    reason = why.replace(f"job {job_id} ", "it ", 1) if why.startswith(f"job {job_id} ") else why
+    typer.echo(f"hodei: job {job_id} was left as it is: {escaped(reason)}", err=True)
 
 
 def _all_are_meant(words: Words) -> bool:
-    """Ask. Raises BadParameter without a terminal."""
+    """Ask; the end of the input is a no. Raises BadParameter without a terminal."""
     if not _on_a_terminal():
         raise typer.BadParameter(f"--all without a filter {words.warning}: confirm that with --yes")
-    return typer.confirm(words.question, err=True)
+    try:
+        return typer.confirm(words.question, err=True)
+    except typer.Abort:
+        typer.echo(err=True)  # ends the line of the question
+        return False
 
 
 def _on_a_terminal() -> bool:

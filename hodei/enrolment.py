@@ -32,7 +32,7 @@ credentials = typer.Typer(help="Read-only credentials for NATS, for subscribers.
 
 Expires = Annotated[
     datetime | None,
-    typer.Option(parser=usage.moment_to_come, metavar="TIME", help="When it expires: 12h, or 2027-01-01T00:00:00Z."),
+    typer.Option(parser=usage.moment_ahead, metavar="TIME", help="When it expires: 12h, or 2027-01-01T00:00:00Z."),
 ]
 Out = Annotated[
     Path | None,

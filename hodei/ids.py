@@ -4,12 +4,12 @@ The first characters of a UUIDv7 are its time, which all ids of the same minute 
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from hodei.client import Client, ClientError
 from schemas.ids import is_id
-from schemas.rest.pipelines import Pipeline
+from schemas.rest.pipelines import Pipeline, PipelineStatus
 
 SHORT: Final = re.compile(r"[0-9a-f]{8}")
 SHOWN_AT_MOST: Final = 10
@@ -33,11 +33,46 @@ async def whole_worker_id(client: Client, text: str) -> str:
     return await whole_id("worker", text, ((one.id, f"{one.status.value}  {one.name}") async for one in workers))
 
 
-async def pipeline_filter(client: Client, text: str | None) -> str | None:
-    """A filter by the id or the name of a pipeline, in which the end of an id is made whole. Raises NoSuchId."""
-    if text is None or _short(text) is None:
+async def whole_token_id(client: Client, text: str) -> str:
+    """The id of the token with this id, end of an id, or name, if it is active. Raises NoSuchId, which lists several
+    that match, and ClientError."""
+    text = text.strip()
+    if not text:
+        raise NoSuchId("the name or the id of a token is needed; this one is empty")
+    if is_id(text):
         return text
-    return (await whole_pipeline(client, text)).id
+    found = {one.id: one async for one in client.tokens(name=text, state="active", limit=SHOWN_AT_MOST + 1)}
+    if (short := _short(text)) is not None:
+        found |= {one.id: one async for one in client.tokens(limit=LOOKED_AT) if one.id.endswith(short)}
+    if not found:
+        also = f", and none whose id ends with {short}" if short else ""
+        raise NoSuchId(f"there is no active token with the name {text!r}{also}")
+    if len(found) > 1:
+        listed = "".join(f"\n  {one.id}  {one.role}  {one.name}" for one in list(found.values())[:SHOWN_AT_MOST])
+        raise NoSuchId(f"several tokens are {text!r}; give the id of one:{listed}")
+    return next(iter(found))
+
+
+async def pipeline_filter(client: Client, text: str | None) -> str | None:
+    """A filter by the id or the name of a pipeline, even an archived one. The end of an id is made whole. Several
+    pipelines may have the name. Raises NoSuchId if there is none, and ClientError."""
+    if text is None or is_id(text):
+        return text
+    statuses: tuple[PipelineStatus, ...] = ("active", "archived")
+    for status in statuses:
+        async for one in client.pipelines(name=text, status=status, limit=LOOKED_AT):
+            if one.name == text:  # of a text with a * at the end, the list has all with this beginning
+                return text
+    short = _short(text)
+    if short is None:
+        raise NoSuchId(f"there is no pipeline with the name {text!r}")
+    return await whole_id("pipeline", text, _pipelines(client, statuses))
+
+
+async def _pipelines(client: Client, statuses: Sequence[PipelineStatus]) -> AsyncIterator[tuple[str, str]]:
+    for status in statuses:
+        async for one in client.pipelines(status=status, limit=LOOKED_AT):
+            yield one.id, one.name
 
 
 async def whole_pipeline(client: Client, text: str, version: int | None = None) -> Pipeline:

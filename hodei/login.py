@@ -16,7 +16,7 @@ from yarl import URL
 
 from hodei import usage
 from hodei.asking import CHOSEN, ended, with_client
-from hodei.client import Client, ClientError, WrongSetting
+from hodei.client import ApiError, Client, ClientError, WrongSetting
 from hodei.client.calls import one
 from hodei.client.connection import address, token_fault
 from hodei.client.profiles import DEFAULT, Profile, ProfileName, Profiles
@@ -28,6 +28,7 @@ from schemas.rest.health import Health
 SERVICES: Final = ("orchestrator", "scheduler", "worker-manager")
 PORTS: Final = {"scheduler": 1, "worker_manager": 2}
 """By how much the ports of the others are higher than the orchestrator's."""
+UNAUTHORIZED: Final = 401
 LONGEST: Final = 8192
 """The most characters of a token that are read."""
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -87,7 +88,7 @@ def login(
         given_token = cache(lambda: _read_token(token_file))
         urls = _addresses(base, given, authority, given_token)
         token = given_token() if asyncio.run(_asks_for_tokens(urls, authority)) or token_file else ""
-        who = asyncio.run(_who(urls, authority, token))
+        who = asyncio.run(_who(urls, authority, token, token_from=_origin(token_file)))
         Profiles.of(os.environ).put(name, Profile(**urls, ca=authority or None, token=token or None))
         if as_json:
             print(json.dumps({"profile": name, **who.model_dump(mode="json")}))
@@ -200,11 +201,24 @@ def _check_service(urls: Mapping[str, str], name: str, health: Health) -> None:
         raise WrongPlatform(f"{at} is the {answers}, not the {name}: give URL, --scheduler, --worker-manager")
 
 
-async def _who(urls: Mapping[str, str], ca: str, token: str) -> WhoAmI:
-    """Who the token is for. Raises ApiError if one of the services does not take it."""
+async def _who(urls: Mapping[str, str], ca: str, token: str, *, token_from: str) -> WhoAmI:
+    """Who the token is for. Raises ApiError if one of the services does not take it; `token_from` is where the token
+    comes from, for the message."""
     async with Client(*urls.values(), token=token, ca=ca) as client:
-        answers = await asyncio.gather(*(client.whoami(service) for service in SERVICES))
+        try:
+            answers = await asyncio.gather(*(client.whoami(service) for service in SERVICES))
+        except ApiError as error:
+            if error.status != UNAUTHORIZED or not token:
+                raise
+            raise ApiError(error.problem, hint=f"the token came from {token_from}") from error
     return answers[0]
+
+
+def _origin(file: str | None) -> str:
+    """Where a token comes from, in words."""
+    if file is None and sys.stdin.isatty():
+        return "the terminal"
+    return "standard input" if file in (None, "-") else str(file)
 
 
 def _read_token(file: str | None) -> str:

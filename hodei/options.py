@@ -42,6 +42,8 @@ CreatedBy = Annotated[
 CreatedAfter = Annotated[
     datetime | None,
     typer.Option(
+        "--created-after",
+        "--since",
         parser=usage.moment,
         metavar="TIME",
         help="Only those created at this time or later: 2026-11-01T09:00:00Z, or 12h for 12 hours ago.",

@@ -12,7 +12,7 @@ from hodei.asking import id_as_json, show_list, with_client
 from hodei.client import Client, ClientError
 from hodei.client.filters import TokenFilters
 from hodei.escapes import escaped
-from hodei.ids import LOOKED_AT, whole_id
+from hodei.ids import whole_token_id
 from hodei.options import AsJson, Limit, Name, check
 from hodei.secret_files import state_of, styled, with_file, write_secret
 from hodei.tables import Columns, id_cell, moment_cell, print_columns
@@ -56,7 +56,7 @@ def create(
     expires: Annotated[
         datetime | None,
         typer.Option(
-            parser=usage.moment_to_come,
+            parser=usage.moment_ahead,
             metavar="TIME",
             help="When it expires: 90d, or 2027-01-01T00:00:00Z; by default never.",
         ),
@@ -96,15 +96,16 @@ def create(
 
 @app.command()
 def revoke(
-    tokens: Annotated[list[str], typer.Argument(metavar="TOKEN...", help="Ids of tokens, or their last 8 characters.")],
+    tokens: Annotated[
+        list[str], typer.Argument(metavar="TOKEN...", help="Names of active tokens, ids, or their last 8 characters.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Revoke tokens: every service refuses them within about a second."""
 
     async def ask(client: Client) -> int:
         for text in tokens:
-            described = ((one.id, f"{one.role}  {one.name}") async for one in client.tokens(limit=LOOKED_AT))
-            id = await whole_id("token", text, described)
+            id = await whole_token_id(client, text)
             await client.revoke_token(id)
             print(id_as_json(id) if as_json else f"{id} revoked")
         return 0

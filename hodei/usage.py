@@ -105,6 +105,14 @@ def moment_to_come(text: str) -> datetime:
         raise typer.BadParameter(f"{text!r}: {right}") from None
 
 
+def moment_ahead(text: str) -> datetime:
+    """A time as `moment_to_come` reads it, which must be in the future."""
+    moment = moment_to_come(text)
+    if moment <= datetime.now(UTC):
+        raise typer.BadParameter(f"{text!r}: should be in the future")
+    return moment
+
+
 def seconds(text: str) -> float:
     """A length of time in seconds: 90, 1.5, 90s, 30m, 12h, 1d."""
     span = read_duration(text)

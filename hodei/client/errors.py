@@ -1,7 +1,14 @@
 """The errors of a client: the platform refused, no service answered, or another server answered."""
 
+from typing import Final
+
 from schemas.rest.job_filters import JobsChanged
-from schemas.rest.problem import Problem
+from schemas.rest.problem import FieldProblem, Problem
+
+NO_TOKEN_SENT: Final = "no token was sent"
+"""The beginning of the hint of a refusal (401) of a request without a token."""
+_FOR_PROGRAMS: Final = "; send Authorization: Bearer"
+"""Where the detail of a refusal (401) begins to say how a token is sent, which the client does by itself."""
 
 
 class ClientError(Exception):
@@ -31,14 +38,24 @@ class ApiError(ClientError):
         super().__init__(self._in_words())
 
     def _in_words(self) -> str:
-        text = f"{self.problem.status} {self.problem.title}: {self.problem.detail}"
-        for error in self.problem.errors or ():
-            # The call itself shows whether a field is in the body or the query.
-            where = error.loc[1:] if error.loc[:1] in (["body"], ["query"]) else error.loc
-            text += "\n  " + ": ".join(filter(None, [".".join(str(part) for part in where), error.msg]))
-            if error.line is not None:
-                text += f" (line {error.line}, column {error.column})"
-        return f"{text}; {self.hint}" if self.hint else text
+        faults = [_in_words(error) for error in self.problem.errors or ()]
+        if len(faults) > 1:  # the detail has the same, on one line
+            what = "".join(f"\n  {fault}" for fault in faults)
+        elif faults:
+            what = f" {faults[0]}"
+        elif self.hint.startswith(NO_TOKEN_SENT):
+            what = ""  # the hint says what to do, in place of the header that a program would send
+        else:
+            what = f" {self.problem.detail.partition(_FOR_PROGRAMS)[0]}"
+        hint = f"{';' if what else ''} {self.hint}" if self.hint else ""
+        return f"{self.problem.status} {self.problem.title}:{what}{hint}"
+
+
+def _in_words(error: FieldProblem) -> str:
+    # The call itself shows whether a field is in the body or the query.
+    where = error.loc[1:] if error.loc[:1] in (["body"], ["query"]) else error.loc
+    text = ": ".join(filter(None, [".".join(str(part) for part in where), error.msg]))
+    return text if error.line is None else f"{text} (line {error.line}, column {error.column})"
 
 
 class WrongSetting(ClientError):

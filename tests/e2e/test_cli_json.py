@@ -78,7 +78,7 @@ async def test_delete_takes_several_jobs_and_names_one_that_is_not_there(platfor
     assert [json.loads(line)["id"] for line in deleted.stdout.splitlines()] == [job.id for job in jobs]
     again = await hodei(platform, "delete", jobs[0].id)
     assert again.exit_code == 1
-    assert again.stderr.startswith(f"hodei: job {jobs[0].id} was left as it is: ")
+    assert again.stderr == f"hodei: there is no job {jobs[0].id}\n"
 
 
 async def test_open_finds_the_page_of_anything(platform: Platform, client: Client) -> None:

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
+from typer.testing import CliRunner
 
 from hodei.approvals import _task_id
-from hodei.client import Client
+from hodei.cli import app
+from hodei.client import ApiError, Client
 from hodei.ids import NoSuchId
 from schemas.rest.jobs import WaitingApproval
+from schemas.rest.problem import Problem
 
 TASK = "019a0000-0000-7000-8000-00000000aaaa"
 JOB = "019a0000-0000-7000-8000-00000000bbbb"
@@ -39,3 +42,20 @@ async def test_fewer_or_other_characters_decide_nothing(text: str) -> None:
 async def test_what_waits_nowhere_is_refused(text: str) -> None:
     with pytest.raises(NoSuchId):
         await stands_for(text)
+
+
+@pytest.mark.parametrize("command", ["approve", "reject"])
+def test_an_unknown_id_may_have_been_meant_as_that_of_a_job(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    async def none(_client: Client, **_filters: object) -> AsyncIterator[WaitingApproval]:
+        for one in ():
+            yield one
+
+    async def refuse(_client: Client, id: str, **_fields: object) -> None:
+        raise ApiError(Problem(title="Not Found", status=404, detail=f"there is no task {id}", instance="/"))
+
+    monkeypatch.setattr(Client, "approvals", none)
+    monkeypatch.setattr(Client, command, refuse)
+
+    ended = CliRunner().invoke(app, [command, "nope"])
+
+    assert (ended.exit_code, ended.stderr) == (1, "hodei: there is no task or job nope\n")

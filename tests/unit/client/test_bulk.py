@@ -31,6 +31,7 @@ class Orchestrator:
         """How many jobs a trial counts."""
         self.refused: dict[str, int] = {}
         """The statuses with which the deletion of a single job is refused."""
+        self.detail = "not now"
         self.bodies: list[dict[str, object]] = []
         self.keys: list[str | None] = []
         self.deleted: list[str] = []
@@ -61,13 +62,13 @@ class Orchestrator:
     async def delete(self, request: web.Request) -> web.Response:
         job_id = request.match_info["id"]
         if job_id in self.refused:
-            return problem(self.refused[job_id])
+            return problem(self.refused[job_id], self.detail)
         self.deleted.append(job_id)
         return web.Response(status=204)
 
 
-def problem(status: int) -> web.Response:
-    body = {"type": "about:blank", "title": "No", "status": status, "detail": "not now", "instance": "/"}
+def problem(status: int, detail: str = "not now") -> web.Response:
+    body = {"type": "about:blank", "title": "No", "status": status, "detail": detail, "instance": "/"}
     return web.json_response(body, status=status, content_type="application/problem+json")
 
 
@@ -193,6 +194,21 @@ async def test_named_jobs_are_deleted_although_one_of_them_is_not(orchestrator: 
     assert orchestrator.deleted == [IDS[0], IDS[2]]
     ended = await hodei(orchestrator, "delete", *IDS[:3], "--json")
     assert [json.loads(line) for line in ended.stdout.splitlines()] == [{"id": IDS[0]}, {"id": IDS[2]}]
+
+
+@pytest.mark.parametrize(
+    ("detail", "says"),
+    [
+        (
+            f"job {IDS[1]} is pending: cancel it first",
+            f"job {IDS[1]} was left as it is: it is pending: cancel it first",
+        ),
+        (f"there is no job {IDS[1]}", f"there is no job {IDS[1]}"),
+    ],
+)
+async def test_a_job_that_was_not_deleted_is_named_once(orchestrator: Orchestrator, detail: str, says: str) -> None:
+    orchestrator.refused, orchestrator.detail = {IDS[1]: 409}, detail
+    assert (await hodei(orchestrator, "delete", IDS[1])).stderr == f"hodei: {says}\n"
 
 
 async def test_no_further_jobs_are_deleted_when_the_platform_fails(orchestrator: Orchestrator) -> None:

@@ -200,7 +200,9 @@ async def test_the_token_is_a_header_and_a_refusal_names_its_origin(monkeypatch:
                 await anext(aiter(client.follow_logs("x")))
         monkeypatch.delenv("HODEI_TOKEN")
         async with Client(url, url, url) as client:
-            with pytest.raises(ApiError, match="4; no token was sent: set HODEI_TOKEN, or log in with hodei login URL"):
+            with pytest.raises(
+                ApiError, match="401 Unauthorized: no token was sent: set HODEI_TOKEN, or log in with hodei login URL"
+            ):
                 await client.job("x")
 
 

@@ -157,7 +157,7 @@ def test_profiles_have_names(fake: Fake, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("token", "code", "says"),
     [
-        (WRONG, 1, "401 Unauthorized: no; the token came from the argument token"),
+        (WRONG, 1, "401 Unauthorized: no; the token came from standard input"),
         (GOOD[:-1], 2, "the token: is not a whole token: that has 55 characters, this one has 54"),
         (" \n", 2, "the token is empty"),
     ],
@@ -338,7 +338,7 @@ def test_tokens_are_listed_and_revoked_by_short_ids(fake: Fake) -> None:
             ["tokens", "create", "ci", "--role", "viewer", "--expires", "9999999d"],
             "'--expires': '9999999d': is too far away",
         ),
-        (["jobs", "--created-after", "9999999d"], "'--created-after': '9999999d': is too far away"),
+        (["jobs", "--created-after", "9999999d"], "'--created-after' / '--since': '9999999d': is too far away"),
         (["tokens", "list", "--state", "lost"], "'--state': should be 'active', 'expired' or 'revoked'"),
         (["login", "http://a:1", "--profile", "a b"], "'--profile': "),
         (["jobs", "--profile", "prod"], "no such option: --profile (it stands before the command"),

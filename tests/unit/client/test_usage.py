@@ -39,7 +39,7 @@ LABEL = "'a b' is not a label's key"
         (["jobs", "--label", "a b=c"], "'--label': should be KEY=VALUE"),
         (["jobs", "--label", "a=b", "--label", "a=c"], "one key is given with two values"),
         (["jobs", "--reason", "boredom"], "'--reason': 'boredom' is not one of 'exit_code'"),
-        (["jobs", "--created-after", "noon"], "'--created-after': 'noon': a time is needed"),
+        (["jobs", "--created-after", "noon"], "'--created-after' / '--since': 'noon': a time is needed"),
         (["jobs", "--pipeline-version", "0"], "'--pipeline-version': should be greater than or equal to 1"),
         (["executions", "--exit-code", "256"], "'--exit-code': should be less than or equal to 255"),
         (["executions", "--attempt", "first"], "'--attempt': should be a valid integer"),
@@ -54,7 +54,13 @@ LABEL = "'a b' is not a label's key"
         (["delete", "--all", "--name", "*"], "deletes every job that has ended, with its log: confirm that with --yes"),
         (["cancel", "--all", "--name", "*"], "cancels every job that has not ended: confirm that with --yes"),
         (["delete", "8bcf28c2", "--name", "*"], "filters, --dry-run and --yes are for --all"),
-        (["delete", "8bcf28c2", "--all"], "name jobs, or give --all"),
+        (["delete", "8bcf28c2", "--all"], "not both: name jobs, or give --all"),
+        (["cancel", "--status", "running"], "filters, --dry-run and --yes are for --all"),
+        (
+            ["tokens", "create", "x", "--role", "viewer", "--expires", "0d"],
+            "'--expires': '0d': should be in the future",
+        ),
+        (["workers", "join-token", "--expires", "0d"], "'--expires': '0d': should be in the future"),
         (["delete", "8bcf28c2", "--label", "a=b"], "filters, --dry-run and --yes are for --all"),
         (["queue", "--requires", "gpu"], "'--requires': should be KEY=VALUE"),
         (["queue", "--limit", "100001"], "'--limit': should be less than or equal to 100000"),
@@ -185,11 +191,11 @@ def test_a_refusal_of_the_platform_names_the_field_alone() -> None:
     fields = {"title": "Unprocessable Content", "status": 422, "detail": "no", "instance": "/"}
     problem = Problem.model_validate(fields | {"errors": [error]})
 
-    assert str(ApiError(problem)).splitlines()[1] == "  env.X: takes 200,002 bytes"
+    assert str(ApiError(problem)) == "422 Unprocessable Content: env.X: takes 200,002 bytes"
 
     error = error.model_copy(update={"line": 3, "column": 5})
     problem = Problem.model_validate(fields | {"errors": [error]})
-    assert str(ApiError(problem)).splitlines()[1] == "  env.X: takes 200,002 bytes (line 3, column 5)"
+    assert str(ApiError(problem)).endswith(": env.X: takes 200,002 bytes (line 3, column 5)")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +211,16 @@ def test_all_jobs_are_changed_only_after_a_yes(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(Client, call, change)
     monkeypatch.setattr(bulk, "_on_a_terminal", lambda: True)
-    for arguments, answer, code, changed in (([], "n\n", 1, 0), ([], "y\n", 0, 1), (["--yes"], "", 0, 1)):
+    for arguments, answer, code, changed in (
+        ([], "n\n", 1, 0), ([], "", 1, 0), ([], "y\n", 0, 1), (["--yes"], "", 0, 1)
+    ):  # fmt: skip
         sent.clear()
         ended = CliRunner().invoke(app, [command, "--all", *arguments], input=answer)
         assert (ended.exit_code, len(sent)) == (code, changed), ended.output
+        declined = {
+            "cancel": "nothing was cancelled",
+            "rerun": "nothing was run again",
+            "delete": "nothing was deleted",
+        }
+        assert ended.stderr.endswith(f"hodei: {declined[command]}\n" if code else "")
+        assert (declined[command] in ended.output) is (code == 1)
