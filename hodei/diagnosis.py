@@ -255,4 +255,4 @@ async def _console(patient: Patient) -> list[Check]:
     if public.host in LOOPBACK and patient.url("orchestrator").host not in LOOPBACK:
         mend = "Set HODEI_PUBLIC_URL of each service to the address that browsers use."
         return [_warning("console", f"its address {public} is good on the orchestrator's machine only", mend)]
-    return [_ok("console", str(public))]
+    return [_ok("console", str(public / "console/"))]

@@ -10,6 +10,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand
 
+from hodei.usage import Group, without_types_of_flags
+
 Exits = Mapping[str, str]
 """The meanings of exit codes, by the code as text."""
 
@@ -212,7 +214,12 @@ def text_of(entry: Entry) -> str:
 
 
 class Documented(TyperCommand):
-    """A command whose help ends with its epilog as it is written, unlike typer's, which wraps it."""
+    """A command whose help ends with its epilog as it is written, unlike typer's, which wraps it, and shows no types of
+    flags."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The arguments and options, with --help."""
+        return without_types_of_flags(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         epilog, self.epilog = self.epilog, None
@@ -225,6 +232,7 @@ class Documented(TyperCommand):
 def document(app: typer.Typer) -> None:
     """Give each command of `app` the examples and exit codes of its entry, and each group an example."""
     for group in app.registered_groups:
+        group.cls = Group
         group.epilog = f"Example: {MANUAL[f'{_name_of(group)} {GROUPS[_name_of(group)]}'].examples[0]}"
     for path, command in _commands(app):
         command.cls = Documented

@@ -18,7 +18,7 @@ from hodei.embedded.terminal import say
 from hodei.interrupts import Interrupts
 from hodei.patience import Submission, patiently
 from hodei.standard_streams import ClosedOutput
-from hodei.views import Output, failure_in_words, missed
+from hodei.views import Output, cancelled_alone, failure_in_words, missed
 from schemas.rest.jobs import JobCreate, JobDetail
 from schemas.states import JOB, JobStatus, Reason
 
@@ -268,13 +268,17 @@ def _say_left(job_id: str, cancelling: asyncio.Task[bool], interrupts: Interrupt
 
 
 def outcome_in_words(job: JobDetail) -> str:
-    """A job that has ended: its status, and why it did not succeed."""
+    """A job that has ended: its status and, if there is more to say, why it did not succeed."""
     words = f"job {job.id} {job.status.value}"
-    return words if job.status is JobStatus.SUCCEEDED else f"{words}: {_why(job)}"
+    why = "" if job.status is JobStatus.SUCCEEDED else _why(job)
+    return f"{words}: {why}" if why and why != job.status.value else words
 
 
 def _why(job: JobDetail) -> str:
     if job.reason in (Reason.JOB_TIMEOUT, Reason.SUPERSEDED, Reason.CONCURRENCY_LIMIT) and job.detail:
         return f"{job.reason.value}: {job.detail}"
-    failed = [failure_in_words(task) for task in job.tasks if missed(task)]
+    cancelled = job.status is JobStatus.CANCELLED
+    failed = [
+        failure_in_words(task) for task in job.tasks if missed(task) and not (cancelled and cancelled_alone(task))
+    ]
     return "; ".join(failed) or (job.reason.value if job.reason else job.status.value)

@@ -99,6 +99,7 @@ async def up(
             if signalled is not None:
                 signalled(number)
             living.cancel()
+            progress("stopping; a second Ctrl-C ends everything at once")
         elif loop.time() - asked_at >= SAME_REQUEST:
             os._exit(1)  # their lifelines end all children
 
@@ -116,6 +117,7 @@ async def up(
     finally:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)
+    progress("stopped")
     return 0
 
 

@@ -24,7 +24,23 @@ from schemas.words import what_would_be_right
 T = TypeVar("T")
 
 
-class CommandLine(TyperGroup):
+def without_types_of_flags(params: list[Any]) -> list[Any]:
+    """Parameters of which the help shows no type beside those that take no value: typer shows `<bool>`."""
+    for param in params:
+        if getattr(param, "is_flag", False) and param.metavar is None:
+            param.metavar = ""
+    return params
+
+
+class Group(TyperGroup):
+    """A group of commands; `cls` of all but the outermost app."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options, with --help."""
+        return without_types_of_flags(super().get_params(ctx))
+
+
+class CommandLine(Group):
     """The whole command line; `cls` of the outermost app."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:

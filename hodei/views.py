@@ -36,6 +36,9 @@ STATUS_STYLES: Final = {
 }
 
 
+OWN: Final = {"timed_out": Reason.TIMEOUT}
+"""Reasons that say the same as a status in other words."""
+
 MOST_OUTPUTS: Final = 20
 """The most outputs of a step that are shown."""
 
@@ -101,7 +104,8 @@ def print_job(job: JobDetail, *, waits: str = "") -> None:
             console.print(Text(f"labels   {on_one_line(labels_text(step.labels))}"), soft_wrap=True)
         for task in tasks:
             print_outputs(console, task.outputs, of="" if task.matrix is None else f"{task_title(task)}: ")
-            if missed(task) and task.decision is None:  # the decision is shown with what was asked
+            # The status of a task that was cancelled says all; a decision is shown with what was asked.
+            if missed(task) and task.decision is None and not cancelled_alone(task):
                 console.print(Text(escaped(failure_in_words(task)), style="bold red"), soft_wrap=True)
 
 
@@ -236,8 +240,10 @@ def declared_text(name: str, spec: ParamSpec) -> str:
 
 
 def status_text(status: str, reason: Reason | None) -> Text:
-    """A state in its colour, with the reason where one is known."""
-    words = f"{status} ({reason.value})" if reason else status
+    """A state in its colour, with the reason if there is one that adds to it."""
+    words = (
+        f"{status} ({reason.value})" if reason and reason.value != status and reason is not OWN.get(status) else status
+    )
     return Text(words, style=STATUS_STYLES.get(status, ""))
 
 
@@ -338,7 +344,13 @@ def failure_in_words(task: Task) -> str:
     current = (e.detail for e in reversed(task.executions) if e.detail and e.attempt == task.attempt and e.reason)
     detail = task.detail or (None if task.reason is Reason.CANCELLED else next(current, None))
     code = "" if task.exit_code is None else _code_in_words(task.reason, task.exit_code)
-    return f"{task_title(task)}: {reason}{code}" + (f": {detail}" if detail else "")
+    limit = f" after {task.timeout:g} s" if task.reason is Reason.TIMEOUT and task.timeout and not detail else ""
+    return f"{task_title(task)}: {reason}{code}{limit}" + (f": {detail}" if detail else "")
+
+
+def cancelled_alone(task: Task) -> bool:
+    """Whether a task was cancelled, and nothing more is known."""
+    return task.reason is Reason.CANCELLED and not task.detail
 
 
 def _code_in_words(reason: Reason | None, code: int) -> str:

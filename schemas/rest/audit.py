@@ -67,6 +67,17 @@ def _address(text: str) -> str:
     return found
 
 
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+"""The methods of HTTP (RFC 9110 and RFC 5789)."""
+
+
+def _method(text: str) -> str:
+    found = text.upper()
+    if found not in METHODS:
+        raise ValueError(f"should be a method of HTTP: {', '.join(METHODS[:-1])} or {METHODS[-1]}")
+    return found
+
+
 class AuditQuery(PageQuery):
     """Filters of the audit log. With `Accept: application/x-ndjson`, `limit` and `cursor` do not apply."""
 
@@ -76,7 +87,9 @@ class AuditQuery(PageQuery):
     address: Annotated[str, AfterValidator(_address)] | None = Field(
         None, max_length=100, description="Only calls from this IP address."
     )
-    method: str | None = Field(None, max_length=20, description="Only requests with this method.")
+    method: Annotated[str, AfterValidator(_method)] | None = Field(
+        None, max_length=20, description="Only requests with this method, in capital or small letters."
+    )
     route: str | None = Field(
         None, max_length=200, description="Only calls of this route, such as `/api/v1/jobs/{id}/cancel`."
     )

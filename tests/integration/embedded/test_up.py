@@ -129,7 +129,12 @@ async def test_a_signal_ends_everything_in_order(start: Start, tmp_path: Path, n
     for number in numbers:
         up.process.send_signal(number)
 
-    assert await up.end() == (0, "")
+    async with asyncio.timeout(40):
+        out, errors = await up.process.communicate()
+    assert (up.process.returncode, errors) == (0, b"")
+    assert out.decode().splitlines()[-2:] == [
+        "hodei: stopping; a second Ctrl-C ends everything at once", "hodei: stopped",
+    ]  # fmt: skip
     for pid in children:
         assert await gone(pid, within=20)
     log = (tmp_path / "data" / "logs" / "worker_manager.log").read_text()

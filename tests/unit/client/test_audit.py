@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from hodei.cli import app
 from hodei.client import Client
+from schemas.rest.audit import AuditQuery
 
 SERVICES = ("orchestrator", "scheduler", "worker_manager")
 ASKED = web.AppKey("asked", list[dict[str, str]])
@@ -91,6 +92,10 @@ async def test_filters_go_to_each_service(client: Client, servers: dict[str, Tes
         assert server.app[ASKED][0] == {"by": "ci", "outcome": "forbidden"}
 
 
+def test_a_method_may_be_in_small_letters() -> None:
+    assert AuditQuery(method="delete").method == "DELETE"
+
+
 async def hodei(servers: dict[str, TestServer], *arguments: str) -> str:
     urls = {f"HODEI_{name.upper()}_URL": str(server.make_url("/")) for name, server in servers.items()}
     done = await asyncio.to_thread(CliRunner().invoke, app, ["audit", *arguments], env=urls)
@@ -117,7 +122,8 @@ async def test_as_json_a_line_has_an_entry(servers: dict[str, TestServer]) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"), [(["--address", "localhost"], "--address"), (["--outcome", "x"], "--outcome")]
+    ("arguments", "named"),
+    [(["--address", "localhost"], "--address"), (["--outcome", "x"], "--outcome"), (["--method", "delet"], "--method")],
 )
 def test_a_filter_that_a_service_would_refuse_is_named(arguments: list[str], named: str) -> None:
     done = CliRunner().invoke(app, ["audit", *arguments])

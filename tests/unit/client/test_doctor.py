@@ -117,6 +117,7 @@ async def test_a_sound_set_up_is_sound(clinic: Callable[[], Any]) -> None:
         found = await look()
     assert _not_ok(found) == {}
     assert {one.check for one in found} >= {*SERVICES, "database", "nats", "versions", "clocks", "access", "workers"}
+    assert next(one.detail for one in found if one.check == "console").endswith("/console/")
     assert "3 of 8 slots busy" in next(one.detail for one in found if one.check == "workers")
 
 

@@ -108,3 +108,8 @@ def _completed(asked: dict[str, str]) -> str:
     )
     assert ended.stderr == ""
     return ended.stdout.strip()
+
+
+@pytest.mark.parametrize("path", ["", "tokens", *COMMANDS])
+def test_the_help_has_no_type_beside_a_flag(path: str) -> None:
+    assert "<bool>" not in CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": "120"}).output
