@@ -80,8 +80,7 @@ async def test_people_log_in_work_and_are_kept_out(guarded_platform: Platform, t
     assert platform.token is not None
     assert "access is on" in platform.said or "on: the administrator's token is in" in platform.said
     assert (await hodei(tmp_path, "jobs", HODEI_ORCHESTRATOR_URL=platform.urls["orchestrator"]))[2] == (
-        "hodei: 401 Unauthorized: there is no token; send Authorization: Bearer with a token of the role viewer or a"
-        " higher one; no token was sent: set HODEI_TOKEN, or log in with hodei login URL\n"
+        "hodei: 401 Unauthorized: no token was sent: set HODEI_TOKEN, or log in with hodei login URL\n"
     )
     assert "admin (admin)" in await logged_in(platform, tmp_path, platform.token, "admin")
 
