@@ -143,7 +143,7 @@ _PLURALS: Final = {"is": "are", "has": "have", "lacks": "lack", "offers": "offer
 
 
 def _agreeing(sentence: str, number: int) -> str:
-    """What is said of one worker, of `number` workers: `are draining and accept no new work`."""
+    """What holds for one worker, put for `number` workers: `are draining and accept no new work`."""
     if number == 1:
         return sentence
     verb = re.compile(r"^\w+|(?<=\band )\w+")

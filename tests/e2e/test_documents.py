@@ -15,6 +15,7 @@ import pytest
 
 from hodei.client import Client
 from schemas.rest.pipelines import PipelineCreate
+from schemas.states import JobStatus
 from tests.e2e.framework import assertions as expect
 from tests.e2e.framework.data import command_job
 from tests.e2e.framework.http import RawHttp
@@ -69,8 +70,8 @@ def test_null_is_no_schema_of_its_own(platform: Platform, service: str) -> None:
 
 
 async def test_every_example_runs_as_it_stands(platform: Platform, client: Client, http: Http) -> None:
-    job = await client.submit(command_job("true"))
-    await expect.succeeds(client, job.id)
+    job = await client.submit(command_job("false"))  # it is run again from what failed
+    await expect.ends(client, job.id, JobStatus.FAILED)
     pipeline = await client.create_pipeline(PIPELINE)
     worker = json.loads((await http("scheduler")("POST", "/api/v1/workers", data="{}")).body)
     schedule = await client.schedule({"command": "true", "cron": "0 0 1 1 *"})

@@ -34,11 +34,11 @@ async def test_a_question_ends_with_the_page_that_it_is_about(console: Page, cli
 async def test_an_action_that_is_refused_after_its_page_was_left_is_told(console: Page, client: Client) -> None:
     job = await client.submit(command_job("sleep 600"))
     gate = Gate()
-    await console.route("**/api/v1/jobs/*/cancel", gate)
+    await console.route("**/api/v1/jobs/cancel", gate)
     await console.goto(f"/console/jobs/{job.id}")
     await console.get_by_role("button", name="Cancel", exact=True).click()
     await console.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
-    await gate.held.wait()
+    await gate.until_held()
 
     await console.get_by_role("link", name="Queue", exact=True).click()
     await expect(console.get_by_role("heading", level=1)).to_have_text("Queue")
@@ -68,7 +68,7 @@ async def test_an_action_opens_no_page_after_its_page_was_left(
     await console.get_by_role("button", name=verb, exact=True).click()
     if verb == "Delete":
         await console.get_by_role("dialog").get_by_role("button", name="Delete the job").click()
-    await gate.held.wait()
+    await gate.until_held()
 
     await console.get_by_role("link", name="Queue", exact=True).click()
     await expect(console.get_by_role("heading", level=1)).to_have_text("Queue")
@@ -103,7 +103,7 @@ async def test_a_form_that_was_closed_tells_that_it_was_refused_and_opens_no_pag
     await form.get_by_label("Name").fill(name)
     await form.get_by_label("Slots").fill("100000000")
     await form.get_by_role("button", name="Start the worker").click()
-    await gate.held.wait()
+    await gate.until_held()
     await form.get_by_role("button", name="Close").click()
     gate.opened.set()
 
@@ -121,7 +121,7 @@ async def test_a_secret_is_shown_or_said_to_be_lost(guarded_console: Page, leave
     await page.get_by_role("dialog").get_by_label("Name").fill(name)
     await page.route(re.compile("/api/v1/tokens$"), gate)
     await page.get_by_role("dialog").get_by_role("button", name="Create").click()
-    await gate.held.wait()
+    await gate.until_held()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog").get_by_role("button", name="Close")).to_be_disabled()
     if leaves:

@@ -109,7 +109,7 @@ async def test_a_choice_that_changes_before_the_question_comes_is_not_acted_on(c
     await console.route(CANCEL, gate)
     await _choose_all(console)
     await console.get_by_role("button", name="Cancel", exact=True).click()
-    await gate.held.wait()
+    await gate.until_held()
 
     await _rows(console).nth(1).get_by_label("Choose this row").uncheck()
     gate.opened.set()
@@ -126,7 +126,7 @@ async def test_an_action_goes_on_and_is_told_of_on_other_lists_and_pages(
     await console.route(CANCEL, gate)
     await _choose_all(console)
     await _cancel(console, 250)
-    await gate.held.wait()
+    await gate.until_held()
 
     await console.get_by_role("button", name="pending").click()
     await expect(console).to_have_url(re.compile("status=pending"))
@@ -150,7 +150,7 @@ async def test_an_action_that_is_stopped_says_what_is_left(console: Page, client
     await console.route(CANCEL, gate)
     await _choose_all(console)
     await _cancel(console, 150)
-    await gate.held.wait()
+    await gate.until_held()
 
     async with console.expect_event("dialog") as asked:  # a tab that is closed, or loaded anew, ends the action
         await console.evaluate("setTimeout(() => location.reload())")
