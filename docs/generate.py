@@ -307,8 +307,8 @@ hodei rerun --all --status failed --created-after 12h --from failed
 - A cancellation of many jobs leaves those that are being stopped already, so that their
   [clean-up](pipelines.md#stopping-a-job-and-clean-up) goes on, and can be repeated. A `filter` does not match them; of
   `ids`, `refused` names them. `POST /api/v1/jobs/{id}/cancel` and `hodei cancel` with one job end the clean-up.
-- A list of a filter must not be empty, and a filter must not be null: `{"filter": {"status": []}}` and `{"filter": {"name": null}}` are
-  422. `{"filter": {}}` means all jobs.
+- A list of a filter must not be empty, and a filter must not be null: `{"filter": {"status": []}}` and
+  `{"filter": {"name": null}}` are 422. `{"filter": {}}` means all jobs.
 - `ids` are the new jobs of a rerun. They are created in one transaction; `Idempotency-Key` works as for
   `POST /api/v1/jobs`.
 - A submitter changes, and runs again, only jobs that it submitted: a `filter` matches no others, and of `ids`,
