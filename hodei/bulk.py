@@ -130,7 +130,7 @@ class Selection:
         if not self._dry_run:
             return await self.told(partial(change, **given))
         found = await client.jobs_to_change(self._verb, **given)
-        jobs = f"{_jobs(found.matched)}{' or more' if found.more else ''}"
+        jobs = f"{jobs_in_words(found.matched)}{' or more' if found.more else ''}"
         print(found.model_dump_json() if self._as_json else WORDS[self._verb].would.format(jobs=jobs))
         return 0
 
@@ -163,7 +163,7 @@ class Selection:
         if did is None:
             print("".join(f"{id}\n" for id in changed.ids), end="")
         else:
-            print(did.format(jobs=_jobs(changed.done)))
+            print(did.format(jobs=jobs_in_words(changed.done)))
         for one in changed.refused:
             _left(one.id, one.detail)
         return 1 if changed.refused else 0
@@ -346,5 +346,6 @@ def _on_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _jobs(count: int) -> str:
+def jobs_in_words(count: int) -> str:
+    """`1 job`, `2 jobs`."""
     return "1 job" if count == 1 else f"{count} jobs"

@@ -28,7 +28,7 @@ from hodei import (
 from hodei.approvals import approvals, approve, reject
 from hodei.asking import with_client
 from hodei.audit import audit
-from hodei.bulk import cancel, delete, rerun
+from hodei.bulk import cancel, delete, jobs_in_words, rerun
 from hodei.client import Client, ClientError
 from hodei.completing import completion
 from hodei.dead_letters import app as dead_letters
@@ -246,7 +246,7 @@ def prune(
         if dry_run:
             found = await client.jobs_to_delete(before=before, status=of_status, label=label)
             more = " or more" if found.more else ""
-            print(found.model_dump_json() if as_json else f"would delete {_jobs(found.deleted)}{more}")
+            print(found.model_dump_json() if as_json else f"would delete {jobs_in_words(found.deleted)}{more}")
         else:
             deleted = 0
 
@@ -255,7 +255,7 @@ def prune(
                 deleted = number
 
             def tell() -> None:
-                print(f'{{"deleted":{deleted}}}' if as_json else f"deleted {_jobs(deleted)}", flush=True)
+                print(f'{{"deleted":{deleted}}}' if as_json else f"deleted {jobs_in_words(deleted)}", flush=True)
 
             try:
                 await client.delete_jobs(before=before, status=of_status, label=label, progress=note)
@@ -267,10 +267,6 @@ def prune(
         return 0
 
     raise typer.Exit(with_client(ask))
-
-
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
 
 
 manual.document(app)  # the last line: every command is there now

@@ -49,6 +49,16 @@ async def hodei(platform: Platform, *arguments: str, **more: str) -> tuple[int, 
     return process.returncode or 0, out.decode(), err.decode()
 
 
+async def into_head(platform: Platform, command: str) -> tuple[bytes, bytes]:
+    """Run `hodei COMMAND | head -1`. Returns the line with the exit code of hodei after it, and standard error."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{sys.executable} -m hodei {command} | head -1; echo ${{PIPESTATUS[0]}}",
+        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        return await process.communicate()
+
+
 async def test_run_shows_output_and_exits_with_the_commands_code(platform: Platform) -> None:
     assert await hodei(platform, "run", "-q", "--", "echo", "a  b", "$HOME") == (0, "a  b $HOME\n", "")
     code, out, err = await hodei(platform, "run", "echo $((6 * 7)); echo oops >&2; exit 7")
@@ -218,12 +228,7 @@ async def test_a_closed_pipe_cancels_the_job_and_says_so(platform: Platform, cli
 async def test_a_run_whose_reader_leaves_ends_promptly_and_names_its_job(
     platform: Platform, client: Client, command: str
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        "bash", "-c", f"{sys.executable} -m hodei run '{command}' | head -1; echo ${{PIPESTATUS[0]}}",
-        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
+    out, err = await into_head(platform, f"run '{command}'")
     assert out.split() == [b"y", str(128 + signal.SIGPIPE).encode()]
     assert "standard output was closed: cancelling job" in err.decode()
     assert "Traceback" not in err.decode()
@@ -234,12 +239,7 @@ async def test_following_a_log_ends_with_its_reader_and_leaves_the_job_alone(
     platform: Platform, client: Client
 ) -> None:
     job = await client.submit(command_job("echo y; sleep 300"))
-    process = await asyncio.create_subprocess_exec(
-        "bash", "-c", f"{sys.executable} -m hodei logs -f {job.id} | head -1; echo ${{PIPESTATUS[0]}}",
-        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
+    out, err = await into_head(platform, f"logs -f {job.id}")
     assert (out.split(), err) == ([b"y", str(128 + signal.SIGPIPE).encode()], b"")
     assert (await client.job(job.id)).status is JobStatus.RUNNING
     await client.cancel(job.id)
@@ -250,24 +250,14 @@ async def test_a_long_log_into_a_closed_pipe_ends_quietly(platform: Platform, cl
     """The stream still delivers when its reader leaves."""
     job = await client.submit(command_job("yes 'much output' | head -n 300000"))
     await client.wait(job.id, timeout=60)
-    process = await asyncio.create_subprocess_exec(
-        "bash", "-c", f"{sys.executable} -m hodei logs {options} {job.id} | head -1; echo ${{PIPESTATUS[0]}}",
-        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
+    out, err = await into_head(platform, f"logs {options} {job.id}")
     assert b"much output" in out
     assert (out.split()[-1], err) == (str(128 + signal.SIGPIPE).encode(), b"")
 
 
 async def test_a_list_into_a_closed_pipe_ends_quietly(platform: Platform, client: Client) -> None:
     await client.submit_many([command_job("true", name="n" * 200) for _ in range(400)])
-    process = await asyncio.create_subprocess_exec(
-        "bash", "-c", f"{sys.executable} -m hodei jobs --limit 400 | head -1; echo ${{PIPESTATUS[0]}}",
-        env=environment(platform), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
+    out, err = await into_head(platform, "jobs --limit 400")
     assert out.startswith(b"ID ")
     assert (out.split()[-1], err) == (str(128 + signal.SIGPIPE).encode(), b"")
 
