@@ -115,7 +115,7 @@ def _job_fields(new: NewJob) -> _Fields:
 
 
 def _actor(actor: Actor | None) -> dict[str, str] | None:
-    return None if actor is None else actor.model_dump()
+    return None if actor is None else {"id": actor.id, "name": actor.name}
 
 
 def _waiting_for(job: JobState) -> str | None:

@@ -12,10 +12,11 @@ from schemas.access import Actor, Role
 from shared.access.principal import Principal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One request. `principal` is None where no valid token came with it; `address` is the client's, `route` the
-    path's template."""
+    path's template. It is not frozen, because one is made for each request, and a frozen one takes three times as
+    long to make."""
 
     principal: Principal | None
     address: str

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+from prometheus_client import Counter
+
 from schemas.rest.audit import AuditOutcome
 from shared.access import Call, calling
 from shared.audit.rows import in_path, named_by, row_of
@@ -26,7 +28,9 @@ class Recorder:
 
     def __init__(self, metrics: Metrics) -> None:
         entries = metrics.counter("audit_entries_total", "Entries written to the audit log, by outcome.", ["outcome"])
-        self._entries = {outcome: entries.labels(outcome.value) for outcome in AuditOutcome}
+        for outcome in AuditOutcome:
+            entries.labels(outcome.value)
+        self._changed, self._failed = (entries.labels(one.value) for one in (AuditOutcome.CHANGED, AuditOutcome.FAILED))
         self._query = load_queries("shared.audit")["record_call"]
 
     def add(self, tx: OutboxTransaction) -> None:
@@ -34,7 +38,9 @@ class Recorder:
         call = calling()
         if call is None or call.method in READS or not (tx.emitted or tx.is_change or tx.is_failure):
             return
-        entities = {**dict.fromkeys(in_path(call)), **dict.fromkeys(tx.entities), **named_by(tx.emitted)}
+        entities = named_by(tx.emitted)
+        if first := [*in_path(call), *tx.entities]:
+            entities = dict.fromkeys(first) | entities
         if tx.is_failure:
             outcome = AuditOutcome.FAILED
             entities |= dict.fromkeys(sorted(call.recorded - {NO_ENTITY}))
@@ -44,11 +50,12 @@ class Recorder:
             outcome = AuditOutcome.CHANGED
         *row, _repeats = row_of(call, outcome, entities)
         tx.close_with(self._query, *row)
-        tx.on_commit(partial(self._written, call, outcome, entities))
+        tx.on_commit(partial(_written, call, entities, self._failed if tx.is_failure else self._changed))
 
-    def _written(self, call: Call, outcome: AuditOutcome, entities: Collection[str]) -> None:
-        call.recorded.update(entities or [NO_ENTITY])
-        self._entries[outcome].inc()
+
+def _written(call: Call, entities: Collection[str], entries: Counter) -> None:
+    call.recorded.update(entities or [NO_ENTITY])
+    entries.inc()
 
 
 @asynccontextmanager

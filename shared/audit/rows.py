@@ -56,7 +56,7 @@ def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> R
     # By position: it is on the path of every submission.
     return Row(
         new_id(),
-        outcome.value,
+        outcome,
         None if who is None else who.id,
         None if who is None else who.name,
         _address(call.address),
@@ -78,11 +78,17 @@ def in_path(call: Call) -> list[str]:
     return [part.lower() for name, part in parts if name == "{id}" or (name[:1] == "{" and name.endswith("_id}"))]
 
 
+@lru_cache(maxsize=256)  # there are fewer types of events
+def _names(event_type: str) -> bool:
+    """Whether events of this type name their entity."""
+    return event_type.rpartition(".")[2] in NAMING
+
+
 def named_by(events: Iterable[EventData]) -> dict[str, None]:
     """The ids of what these events create or delete, and of the jobs that they belong to, in their order."""
     ids: dict[str, None] = {}
     for event in events:
-        if event.event_type.rpartition(".")[2] in NAMING:
+        if _names(event.event_type):
             ids[event.entity_id()] = None
         job_id = getattr(event, "job_id", None)
         if job_id is not None:

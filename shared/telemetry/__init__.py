@@ -6,7 +6,7 @@ Other packages import from here; the modules inside are private.
 from shared.telemetry.event_loop import EventLoopLag
 from shared.telemetry.line_pace import LinePace
 from shared.telemetry.log_output import LogOutput
-from shared.telemetry.logging import configure_logging
+from shared.telemetry.logging import CALLER, configure_logging
 from shared.telemetry.metrics import SIZES, Declared, Metrics
 from shared.telemetry.metrics_told import ToldCounter
 from shared.telemetry.tracing import (
@@ -24,6 +24,7 @@ from shared.telemetry.tracing import (
 )
 
 __all__ = [
+    "CALLER",
     "SIZES",
     "TRACEPARENT",
     "TRACESTATE",

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Final, Literal, TextIO, cast
 
 import orjson
@@ -20,6 +21,9 @@ from shared.telemetry.log_output import LogOutput, give_up_at_exit
 from shared.telemetry.tracing import trace_id
 
 Format = Literal["auto", "json", "console"]
+CALLER: Final[ContextVar[str | None]] = ContextVar("hodei_caller", default=None)
+"""The id of the token for which the current request acts. It is set for each request, so it costs less than a value of
+`bound()`."""
 LIBRARY: Final = "library.message"
 """The `event` of a line that a library logged; its text is in `message`."""
 
@@ -72,6 +76,7 @@ def configure_logging(
         structlog.contextvars.merge_contextvars,
         name_service,
         output.name_lost,
+        name_caller,
         name_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -94,6 +99,13 @@ def configure_logging(
 def bound(**values: object) -> AbstractContextManager[None]:
     """Add values to every line logged inside the `with` block and by tasks started in it."""
     return structlog.contextvars.bound_contextvars(**values)
+
+
+def name_caller(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A structlog processor that adds the id of the current request's token to a line without one."""
+    if "token_id" not in event and (caller := CALLER.get()) is not None:
+        event["token_id"] = caller
+    return event
 
 
 def name_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

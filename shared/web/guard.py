@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final, Protocol
 
-import structlog
 from aiohttp import web
 
 from schemas.access import PREFIX, SESSION_PREFIX, Role, check_form
@@ -17,7 +16,7 @@ from shared.access import CALL, Call, Principal
 from shared.clock import now
 from shared.errors import RoleNeeded, TokensUnread, Unauthorized
 from shared.proxies import Proxies
-from shared.telemetry import Metrics
+from shared.telemetry import CALLER, Metrics
 from shared.web.request_id import request_id
 from shared.web.wrong_tokens import WrongTokens
 
@@ -94,11 +93,11 @@ class Guard:
         when its role does not include the route's."""
         if self._tokens is None:
             return
-        role = self._roles.get((request.method, route), Role.VIEWER)
+        which = request.method, route
+        role = self._roles.get(which, Role.VIEWER)
         if role is None:
-            CALL.set(None)
             return
-        if (request.method, route) in self._of_sessions and _has_only_a_cookie(request):
+        if which in self._of_sessions and _has_only_a_cookie(request):
             CALL.set(self.call(request, route))
             return
         try:
@@ -109,7 +108,7 @@ class Guard:
             raise Unauthorized(error.why, role, wrong=error.reason in (MALFORMED, UNKNOWN)) from None
         assert principal is not None  # access is on
         CALL.set(self.call(request, route, principal))
-        structlog.contextvars.bind_contextvars(token_id=principal.id)
+        CALLER.set(principal.id)
         if not principal.role.covers(role):
             self._refused[ROLE].inc()
             raise RoleNeeded(principal.role, role)
@@ -142,7 +141,10 @@ class Guard:
 
     def address(self, request: web.Request) -> str:
         """The client's address."""
-        return self._proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", ()))
+        address = request.remote or ""
+        if not self._proxies:
+            return address
+        return self._proxies.client(address, request.headers.getall("X-Forwarded-For", ()))
 
     def call(self, request: web.Request, route: str, principal: Principal | None = None) -> Call:
         """The request as a call of this principal; None is for no one."""
@@ -170,7 +172,7 @@ class Guard:
             if of_session:
                 raise NoPrincipal(UNKNOWN, "the session has ended, or its token was revoked")
             raise NoPrincipal(UNKNOWN, "the token does not exist or was revoked")
-        if has_expired(found, now()):
+        if found.expires_at is not None and has_expired(found, now()):
             raise NoPrincipal(EXPIRED, "the token has expired")
         return found
 

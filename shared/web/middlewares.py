@@ -17,7 +17,7 @@ from prometheus_client import Counter, Histogram
 from schemas.rest.audit import AuditOutcome
 from shared.access import CALL, Call, calling
 from shared.errors import Forbidden, Overloaded, Unauthorized
-from shared.telemetry import TRACEPARENT, TRACESTATE, Metrics, SpanKind, Tracing
+from shared.telemetry import CALLER, TRACEPARENT, TRACESTATE, Metrics, SpanKind, Tracing
 from shared.web.door import Door
 from shared.web.guard import Guard
 from shared.web.load import KIND, Load, RequestKind
@@ -139,8 +139,7 @@ class Edge:
     def refuse(self, request: web.BaseRequest, error: Exception) -> web.Response:
         """The response to a request that reaches no handler. It is counted and logged like any other."""
         method = request.method if request.method in _METHODS else "OTHER"
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id(request))
+        _begin_lines(request)
         response = problem_response(request, error)
         response.headers[HEADER] = request_id(request)
         response.headers["Server"] = "hodei"
@@ -189,8 +188,7 @@ class Edge:
 
     async def _told(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
         began = self._load.last_request = time.perf_counter()
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id(request))
+        _begin_lines(request)
         status = 499  # the client went away before there was an answer
         try:
             response = await self._answer(request, handler, route)
@@ -211,7 +209,7 @@ class Edge:
 
     async def _answer(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
         if self._guard.on:
-            CALL.set(None)  # requests of one connection share their context
+            CALL.set(None)  # the requests of one connection share their context
         try:
             self._door.admit(request)
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
@@ -271,3 +269,10 @@ class Edge:
             response.force_close()
             response.headers["Connection"] = "close"
         self._door.finish(request, response)
+
+
+def _begin_lines(request: web.BaseRequest) -> None:
+    """Let the following log lines be of this request alone: the requests of one connection share their context."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id(request))
+    CALLER.set(None)
