@@ -1,5 +1,8 @@
 """Recording changes: the row of a call is written by the transaction that makes the change, in its last statement.
 
+A transaction that emits events stores the row with them, in the outbox. It moves to the table of the audit log when the
+events are deleted there (migration 0009 of `shared`), in batches, which costs a submission a third (docs/adr/0034).
+
 A call leaves one row. If its changes take several transactions, the first one has the row, and a later one has a
 further row only if it changes entities that no row of this call names: so the deletion of many jobs names them all.
 """
@@ -48,8 +51,11 @@ class Recorder:
             return
         else:
             outcome = AuditOutcome.CHANGED
-        *row, _repeats = row_of(call, outcome, entities)
-        tx.close_with(self._query, *row)
+        row = row_of(call, outcome, entities)
+        if tx.emitted:
+            tx.audit_entry = row.as_json()
+        else:
+            tx.close_with(self._query, *row[:-1])
         tx.on_commit(partial(_written, call, entities, self._failed if tx.is_failure else self._changed))
 
 

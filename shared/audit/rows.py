@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import orjson
+
 from schemas.events import EventData
 from schemas.ids import is_id
 from schemas.rest.audit import AuditOutcome, plain_address
@@ -40,6 +42,14 @@ class Row(NamedTuple):
     request: str | None
     request_text: str | None
     repeats: int | None = None
+
+    def as_json(self) -> str:
+        """The row as a JSON object by the columns of the table, as PostgreSQL's `json_populate_record` takes it."""
+        known = {name: value for name, value in zip(FIELDS, self, strict=True) if value is not None}
+        return orjson.dumps(known).decode()
+
+
+FIELDS: Final = Row._fields
 
 
 def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> Row:

@@ -39,6 +39,8 @@ class OutboxTransaction(Transaction):
         self.entities: list[str] = []
         """The ids of what is changed without an event, for the audit log."""
         self.is_change = self.is_failure = False
+        self.audit_entry: str | None = None
+        """The entry of the call in the audit log, as JSON. It is stored with the events, of which there must be one."""
 
     def close_with(self, query: str, *args: object) -> None:
         """Run a query at the end of the transaction, in one statement with the other closing queries and the insert of
@@ -191,6 +193,7 @@ class Outbox:
                 [row.events for row in rows],
                 [row.traceparent for row in rows],
                 [row.payload for row in rows],
+                transaction.audit_entry,
             ),
         )
         query, arguments = joined([*transaction.closing, *([events] if rows else [])])

@@ -18,8 +18,9 @@ select :refusals.values from unnest(:refusals.arrays) as new (:refusals.columns)
 on conflict (id) do nothing
 
 -- name: list_audit
--- A page of the audit log as JSON, newest first. The index of refusals leaves out what changed something, the one by method
--- each POST.
+-- A page of the audit log as JSON, newest first: of its table, and of the outbox, where the entries of changes wait until
+-- the events beside them are published. The index of refusals leaves out what changed something, the one by method each
+-- POST.
 select
     a.id::text as id,
     json_build_object(
@@ -39,7 +40,11 @@ select
         'request_id', coalesce(a.request_text, replace(a.request::text, '-', '')),
         'count', coalesce(a.repeats, 0) + 1
     )::text as body
-from audit a
+from (
+    select * from audit
+    union all
+    select new.* from outbox, json_populate_record(null::audit, outbox.audit) new where outbox.audit is not null
+) a
 where true
     and a.id < :before::uuid -- if given
     and a.id >= :from::uuid -- if given

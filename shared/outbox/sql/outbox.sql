@@ -1,8 +1,9 @@
 -- name: insert_outbox
--- Insert rows in the given order. Returns their ids in that order.
+-- Insert rows in the given order, the first one with the entry of the call in the audit log. Returns their ids in that
+-- order.
 with outbox_rows as (
-    insert into outbox (relay, event_type, events, traceparent, payload)
-    select $1::uuid, event_type, events, traceparent, payload
+    insert into outbox (relay, event_type, events, traceparent, payload, audit)
+    select $1::uuid, event_type, events, traceparent, payload, case when position = 1 then $6::text::json end
     from unnest($2::text[], $3::integer[], $4::text[], $5::bytea[]) with ordinality
         as row (event_type, events, traceparent, payload, position)
     order by position

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from schemas.subjects import Catalogue
 from shared.access import CALL, Call, Principal, calling
 from shared.audit import AuditLog, AuditStore, Recorder, Refusals, recorded
 from shared.clock import now
-from shared.errors import MessageTooLarge
+from shared.errors import BusUnavailable, MessageTooLarge
 from shared.ids import new_id
 from shared.outbox import Outbox
 from shared.postgres import Database, migrate
@@ -39,6 +39,7 @@ class TakesAll:
     connected: bool = True
     max_payload: int = 8 << 20
     too_small: bool = False
+    away: bool = False
 
     def on_change(self, listener: object) -> Any:
         return lambda: None
@@ -48,6 +49,8 @@ class TakesAll:
     ) -> None:
         if self.too_small:
             raise MessageTooLarge("larger than NATS accepts")
+        if self.away:
+            raise BusUnavailable("NATS is away")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,7 @@ async def database(prepared: str) -> AsyncIterator[Database]:
     await database.start()
     async with database.transaction() as tx:
         await tx.fetch("select set_config('hodei.audit_retention', 'on', true)")
+        await tx.execute("delete from outbox")
         await tx.execute("delete from audit")
     yield database
     await database.stop()
@@ -312,6 +316,92 @@ async def test_a_clients_own_request_id_is_kept(outbox: Outbox, store: AuditStor
     assert await entries(store, request_id=CALLED.request_id) == []
 
 
+# ------------------------------------------------------------------ with the events, then in the table
+
+
+async def test_an_entry_waits_with_its_events_and_moves_when_they_are_published(
+    outbox: Outbox, store: AuditStore, bus: TakesAll, database: Database
+) -> None:
+    bus.away = True
+    jobs = [new_id() for _ in range(3)]
+    with called(request_id="deploy 17"):
+        async with outbox.transaction() as tx:
+            tx.emit(*map(created, jobs), JobStarted(job_id=jobs[0]))
+    assert await database.fetch_value("select count(*) from audit") == 0
+    waiting = await store.find(AuditQuery(), None)
+
+    bus.away = False
+    await outbox.relay.run_once()
+    await outbox.stop()
+
+    assert await database.fetch_value("select count(*) from outbox") == 0
+    assert await database.fetch_value("select count(*) from audit") == 1
+    assert await store.find(AuditQuery(), None) == waiting
+    [entry] = await entries(store)
+    assert (entry.entity_ids, entry.request_id, entry.by) == (jobs, "deploy 17", ALICE.actor)
+
+
+async def test_entries_that_wait_are_listed_in_their_order_and_found_by_each_filter(
+    outbox: Outbox, store: AuditStore, bus: TakesAll, database: Database
+) -> None:
+    made = []
+    for number in range(6):
+        bus.away = number >= 3
+        job, bob = new_id(), replace(ALICE, id=new_id(), name=f"token-{number}")
+        made.append((job, bob))
+        with called(principal=bob, request_id=f"request {number}", address=f"10.0.0.{number}"):
+            async with outbox.transaction() as tx:
+                tx.emit(created(job))
+    assert [one.entity_ids for one in await entries(store)] == [[job] for job, _ in reversed(made)]
+    first = await store.find(AuditQuery(limit=2), None)
+    rest = await store.find(AuditQuery(), first.last)
+    assert [AuditEntry.model_validate_json(row).entity_ids for row in [*first.rows, *rest.rows]] == [
+        [job] for job, _ in reversed(made)
+    ]
+    for number, (job, bob) in enumerate(made):
+        filters = [
+            {"entity_id": job},
+            {"by": bob.id},
+            {"by": bob.name},
+            {"request_id": f"request {number}"},
+            {"address": f"10.0.0.{number}"},
+            {"by": bob.name, "outcome": "changed", "method": "POST", "route": "/api/v1/jobs"},
+        ]
+        for given in filters:
+            assert [one.entity_ids for one in await entries(store, **given)] == [[job]], given
+
+
+async def test_an_entry_is_moved_whoever_deletes_its_row_and_with_the_deletion_or_not_at_all(
+    outbox: Outbox, store: AuditStore, bus: TakesAll, database: Database
+) -> None:
+    bus.away = True
+    for _ in range(2):
+        with called():
+            async with outbox.transaction() as tx:
+                tx.emit(created(new_id()))
+    async with outbox.transaction() as tx:
+        tx.emit(created(new_id()))  # no call: without an entry
+    before = await entries(store)
+
+    with suppress(LookupError):
+        async with database.transaction() as tx:
+            await tx.execute("delete from outbox")
+            raise LookupError
+    assert await database.fetch_value("select count(*) from audit") == 0
+    assert await entries(store) == before
+    await database.execute("delete from outbox")
+
+    assert await database.fetch_value("select count(*) from audit") == 2
+    assert await entries(store) == before
+
+
+async def test_a_change_without_an_event_is_in_the_table_at_once(outbox: Outbox, database: Database) -> None:
+    with called():
+        async with outbox.transaction() as tx:
+            tx.changes(new_id())
+    assert await database.fetch_value("select count(*) from audit") == 1
+
+
 # ------------------------------------------------------------------ the table
 
 
@@ -328,7 +418,7 @@ async def test_rows_cannot_be_changed(outbox: Outbox, store: AuditStore, databas
 async def test_a_row_takes_few_bytes(outbox: Outbox, database: Database) -> None:
     with called():
         async with outbox.transaction() as tx:
-            tx.emit(created(new_id()))
+            tx.changes(new_id())
     await database.execute(
         "insert into audit (id, token_id, entity, request, outcome, address, method, route, token_name)"
         " select made, token_id, made, request, outcome, address, method, route, token_name"
