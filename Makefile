@@ -78,8 +78,8 @@ bench-pipelines: $(STAMP) ## Measure what a finished task costs in small and lar
 bench-access: $(STAMP) ## Measure what the check of a token costs a request
 	$(BIN)/python -m benchmarks.access
 
-# Options: make bench-access-cost ACCESS_COST="--pairs 12 --limit 5".
-bench-access-cost: $(STAMP) ## Compare a platform with access on with one with access off
+# Options: make bench-access-cost ACCESS_COST="--rounds 600 --limit 2".
+bench-access-cost: $(STAMP) ## Compare submissions with access on with submissions with access off
 	$(BIN)/python -m benchmarks.access_cost $(ACCESS_COST)
 
 # Options: make bench-waiting WAITING="--tasks 20000 --env-bytes 20000".

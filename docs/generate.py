@@ -260,9 +260,9 @@ async for execution in client.executions(worker_name="north", created_after=date
 - `status` of jobs may have several values: `status=failed,cancelled`. `pipeline` is the id or the name of a pipeline.
 - `parameter` is KEY=VALUE and may be repeated. The value is written as `GET /api/v1/jobs/{id}` shows it. Parameters
   that look like secrets are not found.
-- `created_by`, `updated_by`, `cancelled_by` and `drained_by` take the id or the name of a token; a name means all
-  tokens that have it or had it. They match nothing that was done with access off. `created_by` of a job of a schedule
-  is who created the schedule; of an execution, who requested it with `POST /api/v1/execute`.
+- `created_by`, `updated_by`, `cancelled_by` and `drained_by` take the id or the name of a token. They match nothing
+  that was done with access off. `created_by` of a job of a schedule is who created the schedule; of an execution, who
+  requested it with `POST /api/v1/execute`.
 - `created_after` is inclusive, `created_before` is exclusive. In a URL, the `+` of a time zone offset is written
   `%2B`.
 - `GET /api/v1/pipelines` lists the active pipelines, and with `status=archived` the archived ones.

@@ -30,7 +30,8 @@ class Proxies:
                     f"{entry!r} is not a network: 10.0.0.0/8 or 192.0.2.7, separated by commas or spaces"
                 ) from None
 
-    def __bool__(self) -> bool:
+    @property
+    def listed(self) -> bool:
         """Whether any proxy is believed."""
         return bool(self._networks)
 

@@ -128,10 +128,10 @@ where true
     and j.pipeline_version = :pipeline_version::integer and j.pipeline_id is not null -- if given
     and right(j.id::text, 8) = :short_id::text -- if given
     and j.labels @> :labels::jsonb and j.labels <> '{}' -- if given
-    and j.created_by ->> 'id' = :created_by::text -- if given
-    and j.created_by ->> 'id' = any(:creators::text[]) -- if given
-    and j.cancelled_by ->> 'id' = :cancelled_by::text -- if given
-    and j.cancelled_by ->> 'id' = any(:cancellers::text[]) -- if given
+    and j.created_by ->> 'id' = :created_by_id::text -- if given
+    and j.created_by ->> 'name' = :created_by_name::text -- if given
+    and j.cancelled_by ->> 'id' = :cancelled_by_id::text -- if given
+    and j.cancelled_by ->> 'name' = :cancelled_by_name::text -- if given
     and j.created_at >= :created_after::timestamptz -- if given
     and j.created_at < :created_before::timestamptz -- if given
     and j.finished_at >= :finished_after::timestamptz -- if given

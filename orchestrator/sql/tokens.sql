@@ -20,10 +20,6 @@ select count(*) from tokens where revoked_at is null and (expires_at is null or 
 select id::text as id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at from tokens
 where id = $1::uuid
 
--- name: tokens_named
--- The tokens with a name, also those that are not valid any more.
-select id::text as id from tokens where name = $1
-
 -- name: list_tokens
 -- A page of tokens, newest first.
 select id::text as id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at from tokens
@@ -52,15 +48,12 @@ returning hash, name
 
 -- name: purge_tokens
 -- Delete a bounded number of tokens that were revoked, or expired, long ago. Those of the set-up (the ones that no token
--- created) stay: their file is read at each start, and one that is unknown here would be inserted anew. Those that created
--- or cancelled a job stay, too, as that is found by their names.
+-- created) stay: their file is read at each start, and one that is unknown here would be inserted anew.
 delete from tokens
 where hash in (
-    select t.hash from tokens t
-    where (t.revoked_at < $1 or t.expires_at < $1) and t.created_by is not null
-        and not exists (select from jobs j where j.created_by ->> 'id' = t.id::text)
-        and not exists (select from jobs j where j.cancelled_by ->> 'id' = t.id::text)
-    order by t.id
+    select hash from tokens
+    where (revoked_at < $1 or expires_at < $1) and created_by is not null
+    order by id
     limit $2
     for update skip locked
 )

@@ -1,11 +1,11 @@
 """The filters of jobs as values of the query `list_jobs`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from schemas.ids import id_above, is_id
 from schemas.rest.job_filters import JobFilter
-from schemas.rest.lists import of_name
+from schemas.rest.lists import of_actor, of_name
 
 _AS_THEY_ARE: Final = (
     *("pipeline_id", "rerun_of", "schedule_id", "reason", "pipeline_version", "short_id", "concurrency_key"),
@@ -14,21 +14,21 @@ _AS_THEY_ARE: Final = (
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
 
 
-def filter_values(given: JobFilter, meant: Mapping[str, Sequence[str]]) -> dict[str, object] | None:
-    """The values by their names, all but `unstopped`, `before` and `limit`; None if no job can match. `meant` has the
-    ids of what the filters `pipeline`, `created_by` and `cancelled_by` name, of those that are given."""
+def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> dict[str, object] | None:
+    """The values by their names, all but `unstopped`, `before` and `limit`; None if no job can match. `pipelines` are
+    the ids of the pipelines that are meant, if any are."""
     values: dict[str, object] = {name: getattr(given, name) for name in _AS_THEY_ARE}
-    if not all(meant.values()) or not all(values[name] is None or is_id(getattr(given, name)) for name in _IDS):
+    if pipelines == [] or not all(values[name] is None or is_id(getattr(given, name)) for name in _IDS):
         return None  # a text that is not an id belongs to no job
     normal = given.priority == "normal"
     ends = [moment for moment in (given.created_before, given.finished_before) if moment is not None]
     return {
         **values,
         **_one_or_several("status", "statuses", list(dict.fromkeys(given.status or ()))),
-        **_one_or_several("pipeline", "pipelines", meant.get("pipeline", ())),
+        **_one_or_several("pipeline", "pipelines", pipelines or ()),
         **of_name(given.name),
-        **_one_or_several("created_by", "creators", meant.get("created_by", ())),
-        **_one_or_several("cancelled_by", "cancellers", meant.get("cancelled_by", ())),
+        **of_actor("created_by", given.created_by),
+        **of_actor("cancelled_by", given.cancelled_by),
         "priority": None if normal else given.priority,
         "normal": True if normal else None,
         "labels": given.labels() or None,

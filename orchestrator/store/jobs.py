@@ -155,7 +155,7 @@ class JobStore:
 
     async def find(self, query: JobQuery, before: str | None) -> Page:
         """A page of jobs, newest first."""
-        values = await self._filter_values(query)
+        values = filter_values(query, await self._pipelines(query.pipeline))
         if values is None:
             return Page([], None)
         values |= {"unstopped": None, "before": before, "limit": query.limit + 1}
@@ -166,7 +166,7 @@ class JobStore:
         self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False
     ) -> list[Selected]:
         """The newest jobs that match, with ids below `before`; with `unstopped`, none that is being stopped."""
-        values = await self._filter_values(given)
+        values = filter_values(given, await self._pipelines(given.pipeline))
         if values is None:
             return []
         values |= {"unstopped": unstopped or None, "before": before, "limit": limit}
@@ -180,7 +180,7 @@ class JobStore:
 
     async def count_selected(self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False) -> int:
         """How many jobs `selected` would find, up to `limit`."""
-        values = await self._filter_values(given)
+        values = filter_values(given, await self._pipelines(given.pipeline))
         if values is None:
             return 0
         values |= {"unstopped": unstopped or None, "before": before, "limit": limit}
@@ -194,21 +194,11 @@ class JobStore:
         rows = await self._database.fetch(self._sql["executions_with_logs"], list(job_ids), logs_since)
         return [row["id"] for row in rows]
 
-    async def _filter_values(self, given: JobFilter) -> dict[str, object] | None:
-        """See `filter_values`, of which the ids are looked up."""
-        named = {"pipeline": "pipelines_named", "created_by": "tokens_named", "cancelled_by": "tokens_named"}
-        meant = {
-            field: await self._ids(query, text)
-            for field, query in named.items()
-            if (text := getattr(given, field)) is not None
-        }
-        return filter_values(given, meant)
-
-    async def _ids(self, query: str, given: str) -> list[str]:
-        """The ids of what a text names: the text itself if it is an id, else those of all with this name."""
-        if is_id(given.lower()):
-            return [given.lower()]
-        return [row["id"] for row in await self._database.fetch(self._sql[query], given)]
+    async def _pipelines(self, given: str | None) -> list[str] | None:
+        """The ids of the pipelines with this id or name; None if none is given."""
+        if given is None or is_id(given.lower()):
+            return None if given is None else [given.lower()]
+        return [row["id"] for row in await self._database.fetch(self._sql["pipelines_named"], given)]
 
     async def executions(self, job_id: str) -> list[Record]:
         """A job's executions in the order of their start, those that have not begun last: id, attempt, status,

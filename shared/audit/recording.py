@@ -1,7 +1,7 @@
 """Recording changes: the row of a call is written by the transaction that makes the change, in its last statement.
 
-A transaction that emits events stores the row with them, in the outbox. It moves to the table of the audit log when the
-events are deleted there (migration 0009 of `shared`), in batches, which costs a submission a third (docs/adr/0034).
+A transaction that emits events writes the row beside them, into the outbox. The row moves to the table of the audit log
+when the events are deleted from the outbox (docs/adr/0034). Any other transaction writes it into that table.
 
 A call leaves one row. If its changes take several transactions, the first one has the row, and a later one has a
 further row only if it changes entities that no row of this call names: so the deletion of many jobs names them all.

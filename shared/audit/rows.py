@@ -45,11 +45,11 @@ class Row(NamedTuple):
 
     def as_json(self) -> str:
         """The row as a JSON object by the columns of the table, as PostgreSQL's `json_populate_record` takes it."""
-        known = {name: value for name, value in zip(FIELDS, self, strict=True) if value is not None}
+        known = {name: value for name, value in zip(_FIELDS, self, strict=True) if value is not None}
         return orjson.dumps(known).decode()
 
 
-FIELDS: Final = Row._fields
+_FIELDS: Final = Row._fields
 
 
 def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> Row:

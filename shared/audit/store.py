@@ -1,4 +1,4 @@
-"""The table of the audit log: listed, exported, filled with refusals, and emptied of what is old."""
+"""The audit log: listed and exported, from its table and the outbox; filled with refusals, emptied of what is old."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime

@@ -96,6 +96,7 @@ class Guard:
         which = request.method, route
         role = self._roles.get(which, Role.VIEWER)
         if role is None:
+            CALL.set(None)
             return
         if which in self._of_sessions and _has_only_a_cookie(request):
             CALL.set(self.call(request, route))
@@ -142,8 +143,8 @@ class Guard:
     def address(self, request: web.Request) -> str:
         """The client's address."""
         address = request.remote or ""
-        if not self._proxies:
-            return address
+        if not self._proxies.listed:
+            return address  # without looking for a header
         return self._proxies.client(address, request.headers.getall("X-Forwarded-For", ()))
 
     def call(self, request: web.Request, route: str, principal: Principal | None = None) -> Call:
@@ -172,7 +173,7 @@ class Guard:
             if of_session:
                 raise NoPrincipal(UNKNOWN, "the session has ended, or its token was revoked")
             raise NoPrincipal(UNKNOWN, "the token does not exist or was revoked")
-        if found.expires_at is not None and has_expired(found, now()):
+        if found.expires_at is not None and has_expired(found, now()):  # few expire: the others need no clock
             raise NoPrincipal(EXPIRED, "the token has expired")
         return found
 

@@ -209,7 +209,7 @@ class Edge:
 
     async def _answer(self, request: web.Request, handler: Endpoint, route: str) -> web.StreamResponse:
         if self._guard.on:
-            CALL.set(None)  # the requests of one connection share their context
+            CALL.set(None)  # nothing is left of an earlier request, even if they shared their context
         try:
             self._door.admit(request)
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
@@ -272,7 +272,7 @@ class Edge:
 
 
 def _begin_lines(request: web.BaseRequest) -> None:
-    """Let the following log lines be of this request alone: the requests of one connection share their context."""
+    """Let the following log lines be of this request, and of no earlier one, even if they shared their context."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id(request))
     CALLER.set(None)

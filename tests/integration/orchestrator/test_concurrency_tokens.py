@@ -47,7 +47,7 @@ async def test_a_submitters_job_does_not_end_another_tokens_for_its_concurrency_
 
     assert problem["role"] == "operator"
     assert f"job {job['id']} (deploy), which this one would end, was created by another token" in problem["detail"]
-    assert await ids(house, f"jobs?created_by={eve.actor.id}", eve) == [former["id"]]
+    assert await ids(house, "jobs?created_by=eve", eve) == [former["id"]]
     found = await house.database.fetch("select job_id::text, superseded_by from claims")
     assert [(*one,) for one in found] == [(job["id"], None)]
 

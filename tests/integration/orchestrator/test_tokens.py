@@ -413,23 +413,6 @@ async def test_long_revoked_tokens_are_deleted(house: House) -> None:
     assert await store.get(ADMIN_ID) is not None
 
 
-@pytest.mark.parametrize("column", ["created_by", "cancelled_by"])
-async def test_a_token_is_kept_while_a_job_is_found_by_its_name(house: House, column: str) -> None:
-    made = await create(house)
-    job = await house.post("/api/v1/jobs", {"command": "true"}, headers=bearer(ADMIN))
-    await house.database.execute(
-        f"update jobs set {column} = json_build_object('id', $2::text) where id = $1::uuid", job["id"], made["id"]
-    )
-    await house.database.execute(
-        "update tokens set revoked_at = now() - interval '2 years' where id = $1::uuid", made["id"]
-    )
-    store = TokenStore(house.database)
-
-    assert await store.purge(10) == 0
-    await house.database.execute("delete from jobs")
-    assert await store.purge(10) == 1
-
-
 async def test_a_token_of_the_set_up_stays_revoked_for_ever(house: House, tmp_path: Path) -> None:
     await house.call("DELETE", f"/api/v1/tokens/{READER_ID}", status=204, headers=bearer(ADMIN))
     await house.database.execute(

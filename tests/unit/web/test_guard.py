@@ -16,6 +16,7 @@ from schemas.rest.health import Health
 from shared.access import Principal, actor, calling
 from shared.access.known import KnownTokens
 from shared.telemetry import Metrics
+from shared.telemetry.logging import name_caller
 from shared.web import Api, json_response, polling
 from tests.unit.web.conftest import Behaviour
 
@@ -245,3 +246,23 @@ async def test_no_token_is_refused_before_the_list_of_tokens_was_read(make_app: 
     assert perhaps.headers["Retry-After"] == "1"
     assert problem["type"] == "urn:hodei:problem:tokens-unread"
     assert "the list of tokens" in problem["detail"]
+
+
+async def test_log_lines_name_the_token_of_their_own_request_alone(guarded: Client) -> None:
+    admitted, refused = bearer(TOKENS[Role.VIEWER]), bearer(UNKNOWN)
+    requests: list[tuple[str, dict[str, str], str | None]] = [
+        ("/api/v1/things", admitted, "id-viewer"),
+        ("/health", {}, None),
+        ("/api/v1/things", bearer(TOKENS[Role.ADMIN]), "id-admin"),
+        ("/api/v1/things", {}, None),
+        ("/metrics", admitted, "id-viewer"),
+        ("/api/v1/things", refused, None),
+        ("/api/v1/things", admitted, "id-viewer"),
+        ("/nowhere", {}, None),
+    ]
+    with capture_logs(processors=[name_caller]) as lines:
+        for path, headers, _ in requests:
+            async with guarded.get(path, headers=headers) as response:
+                await response.read()
+    told = [line.get("token_id") for line in lines if line["event"] == "http_request"]
+    assert told == [token_id for *_, token_id in requests]

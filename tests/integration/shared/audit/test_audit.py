@@ -17,6 +17,7 @@ from schemas.rest.audit import AuditEntry, AuditOutcome, AuditQuery
 from schemas.subjects import Catalogue
 from shared.access import CALL, Call, Principal, calling
 from shared.audit import AuditLog, AuditStore, Recorder, Refusals, recorded
+from shared.audit.store import EXPORTED_AT_ONCE
 from shared.clock import now
 from shared.errors import BusUnavailable, MessageTooLarge
 from shared.ids import new_id
@@ -40,8 +41,10 @@ class TakesAll:
     max_payload: int = 8 << 20
     too_small: bool = False
     away: bool = False
+    changed: Any = None
 
-    def on_change(self, listener: object) -> Any:
+    def on_change(self, listener: Any) -> Any:
+        self.changed = listener
         return lambda: None
 
     async def publish(
@@ -331,8 +334,9 @@ async def test_an_entry_waits_with_its_events_and_moves_when_they_are_published(
     waiting = await store.find(AuditQuery(), None)
 
     bus.away = False
-    await outbox.relay.run_once()
-    await outbox.stop()
+    bus.changed(True)
+    await outbox.relay.idle()
+    await outbox.relay.flush()
 
     assert await database.fetch_value("select count(*) from outbox") == 0
     assert await database.fetch_value("select count(*) from audit") == 1
@@ -346,12 +350,17 @@ async def test_entries_that_wait_are_listed_in_their_order_and_found_by_each_fil
 ) -> None:
     made = []
     for number in range(6):
-        bus.away = number >= 3
+        if number == 3:
+            await outbox.relay.idle()
+            await outbox.relay.flush()
+            bus.away = True
         job, bob = new_id(), replace(ALICE, id=new_id(), name=f"token-{number}")
         made.append((job, bob))
         with called(principal=bob, request_id=f"request {number}", address=f"10.0.0.{number}"):
             async with outbox.transaction() as tx:
                 tx.emit(created(job))
+    counts = "select (select count(*) from audit), (select count(*) from outbox where audit is not null)"
+    assert [tuple(row) for row in await database.fetch(counts)] == [(3, 3)]
     assert [one.entity_ids for one in await entries(store)] == [[job] for job, _ in reversed(made)]
     first = await store.find(AuditQuery(limit=2), None)
     rest = await store.find(AuditQuery(), first.last)
@@ -393,6 +402,59 @@ async def test_an_entry_is_moved_whoever_deletes_its_row_and_with_the_deletion_o
 
     assert await database.fetch_value("select count(*) from audit") == 2
     assert await entries(store) == before
+
+
+async def test_an_entry_is_moved_whatever_tables_the_deleter_names(
+    outbox: Outbox, store: AuditStore, bus: TakesAll, prepared: str
+) -> None:
+    bus.away = True
+    with called():
+        async with outbox.transaction() as tx:
+            tx.emit(created(new_id()))
+    before = await entries(store)
+    connection = await asyncpg.connect(prepared)
+    try:
+        await connection.execute("create schema other create table audit (id integer)")
+        await connection.execute("set search_path = other")
+        await connection.execute("delete from trial.outbox")
+        assert await connection.fetchval("select count(*) from trial.audit") == 1
+    finally:
+        await connection.execute("drop schema other cascade")
+        await connection.close()
+    assert await entries(store) == before
+
+
+async def test_an_entry_that_waits_cannot_be_changed(
+    outbox: Outbox, store: AuditStore, bus: TakesAll, database: Database
+) -> None:
+    bus.away = True
+    with called():
+        async with outbox.transaction() as tx:
+            tx.emit(created(new_id()))
+    for statement in ("update outbox set audit = null", "truncate outbox"):
+        with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="not changed"):
+            await database.execute(statement)
+    assert len(await entries(store)) == 1
+    await database.execute("delete from outbox")
+    await database.execute("truncate outbox")
+    assert len(await entries(store)) == 1
+
+
+async def test_an_export_misses_nothing_and_repeats_nothing_while_entries_move(
+    outbox: Outbox, store: AuditStore, bus: TakesAll, database: Database
+) -> None:
+    bus.away = True
+    jobs = [new_id() for _ in range(3 * EXPORTED_AT_ONCE)]
+    for job in jobs:
+        with called():
+            async with outbox.transaction() as tx:
+                tx.emit(created(job))
+    found = []
+    async for piece in store.export(AuditQuery()):
+        found += [json.loads(row)["entity_ids"] for row in piece.decode().splitlines()]
+        await database.execute("delete from outbox where id in (select id from outbox order by random() limit 200)")
+    assert await database.fetch_value("select count(*) from outbox") == 0
+    assert found == [[job] for job in reversed(jobs)]
 
 
 async def test_a_change_without_an_event_is_in_the_table_at_once(outbox: Outbox, database: Database) -> None:
