@@ -11,7 +11,7 @@ import zlib
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from schemas.ids import is_id
 from schemas.model import EventModel, Id, Instant, Model, Name
@@ -86,11 +86,21 @@ class EndedSession(EventModel):
     token_id: str
 
 
+def _not_an_id(name: str) -> str:
+    if is_id(name.lower()):
+        raise ValueError("must not be a UUID: what a token did is found by its name or its id")
+    return name
+
+
+TokenName = Annotated[Name, AfterValidator(_not_an_id)]
+"""What people call a token."""
+
+
 class BootstrapToken(Model):
     """An entry of the file in HODEI_BOOTSTRAP_TOKENS: a token that was made before the platform's first start."""
 
     id: str
-    name: Name
+    name: TokenName
     role: Role
     sha256: Annotated[str, StringConstraints(pattern=SHA256)]
 

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from schemas.access import Actor as Actor
-from schemas.access import Role
-from schemas.model import Id, Model, Name, Timestamp
+from schemas.access import Role, TokenName
+from schemas.model import Id, Model, Timestamp
 from schemas.rest.lists import PageQuery
 
 
@@ -30,7 +30,7 @@ class TokenCreate(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "role": "submitter"}]})
 
-    name: Name = Field(description="A name for its owner: a person, a program or a machine.")
+    name: TokenName = Field(description="A name for its owner: a person, a program or a machine. Not a UUID.")
     role: Role = Field(description="What it may do. Each role includes those before it.")
     expires_at: Timestamp | None = Field(None, description="When it expires, in the future; null for never.")
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from schemas.ids import first_id_at, is_id
 from schemas.rest.audit import AuditOutcome, AuditQuery
+from schemas.rest.lists import of_actor
 from shared.audit.rows import Row
 from shared.postgres import Column, Database, Page, Rows, load_queries, narrowed_by, with_rows
 
@@ -68,7 +69,6 @@ class AuditStore:
 
     async def _page(self, query: AuditQuery, before: str | None, limit: int) -> Page:
         changed, post = query.outcome is AuditOutcome.CHANGED, query.method == "POST"
-        by, request = query.by, query.request_id
         entity = None if query.entity_id is None else query.entity_id.lower()
         values = {
             "service": self._service,
@@ -79,13 +79,12 @@ class AuditStore:
             "changed": True if changed else None,
             "entity": entity if entity is not None and is_id(entity) else None,
             "name": None if entity is None or is_id(entity) else entity,
-            "token_id": by if by is not None and is_id(by) else None,
-            "token_name": None if by is None or is_id(by) else by,
+            **of_actor("token", query.by),
             "address": query.address,
             "method": None if post else query.method,
             "post": True if post else None,
             "route": query.route,
-            "request_id": request,
+            "request_id": query.request_id,
             "limit": limit + 1,
         }
         sql, arguments = narrowed_by(self._sql["list_audit"], values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -204,6 +204,16 @@ async def test_a_token_in_the_past_is_refused(house: House) -> None:
     body = {"name": "ci", "role": "viewer", "expires_at": "2026-01-01T00:00:00Z"}
     problem = await house.call("POST", "/api/v1/tokens", body, status=422, headers=bearer(ADMIN))
     assert problem["errors"][0]["loc"] == ["body", "expires_at"]
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper])
+async def test_a_token_is_not_named_like_an_id(house: House, change: Callable[[str], str]) -> None:
+    """Its jobs would not be found by that name."""
+    body = {"name": change(new_id()), "role": "viewer"}
+    problem = await house.call("POST", "/api/v1/tokens", body, status=422, headers=bearer(ADMIN))
+    [error] = problem["errors"]
+    assert error["loc"] == ["body", "name"]
+    assert "must not be a UUID" in error["msg"]
 
 
 async def test_tokens_are_listed_by_state_and_page(house: House) -> None:

@@ -562,6 +562,7 @@ async def test_a_filter_leaves_what_matches(outbox: Outbox, store: AuditStore) -
     matching: list[dict[str, Any]] = [
         {"by": "alice"},
         {"by": ALICE.id},
+        {"by": ALICE.id.upper()},
         {"address": "10.1.2.3"},
         {"method": "POST"},
         {"route": "/api/v1/jobs"},
