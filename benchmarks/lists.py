@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -27,7 +26,7 @@ from rich.table import Table
 from benchmarks.console_calls import Call, Shown, calls
 from benchmarks.filling import Original, fill, original
 from benchmarks.filling_pages import fill_pages
-from benchmarks.running import NotStarted, running_platform
+from benchmarks.running import NotStarted, admin_client, running_platform
 from hodei.client import Client
 from schemas.rest.jobs import JobCreate
 
@@ -91,11 +90,7 @@ async def run(*, jobs: int, rounds: int) -> int:
             started = await stack.enter_async_context(
                 running_platform(HODEI_AUTH="on", HODEI_RETENTION_JOBS_MAX="unlimited")
             )
-            urls = started.platform.urls
-            token = (Path(started.platform.settings.data_dir) / "token").read_text(encoding="ascii").strip()
-            client = await stack.enter_async_context(
-                Client(urls["orchestrator"], urls["scheduler"], urls["worker_manager"], token=token)
-            )
+            client = await stack.enter_async_context(admin_client(started))
             connection = await asyncpg.connect(started.platform.database_url)
             stack.push_async_callback(connection.close)
             start = time.perf_counter()

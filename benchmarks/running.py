@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from hodei.client import Client
 from hodei.up import Platform, Specs, up
 from hodei.up_settings import stand_alone
 
@@ -66,6 +67,13 @@ def processes() -> dict[str, tuple[float, float]]:
         memory = child.memory_full_info().uss if name == "postgres (all)" else child.memory_info().rss
         found[name] = (size + memory / 2**20, seconds + cpu.user + cpu.system)
     return found
+
+
+def admin_client(started: Started) -> Client:
+    """A client of a platform with access on, with the token of its administrator."""
+    urls = started.platform.urls
+    token = (started.platform.settings.data_dir / "token").read_text(encoding="ascii").strip()
+    return Client(urls["orchestrator"], urls["scheduler"], urls["worker_manager"], token=token)
 
 
 def pids(name: str) -> list[int]:

@@ -45,11 +45,8 @@ class Row(NamedTuple):
 
     def as_json(self) -> str:
         """The row as a JSON object by the columns of the table, as PostgreSQL's `json_populate_record` takes it."""
-        known = {name: value for name, value in zip(_FIELDS, self, strict=True) if value is not None}
+        known = {name: value for name, value in zip(self._fields, self, strict=True) if value is not None}
         return orjson.dumps(known).decode()
-
-
-_FIELDS: Final = Row._fields
 
 
 def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> Row:

@@ -1,4 +1,4 @@
-"""The audit log: listed and exported, from its table and the outbox; filled with refusals, emptied of what is old."""
+"""The audit log: its list and its export, of its table and of the outbox; inserting refusals, and deleting old rows."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime

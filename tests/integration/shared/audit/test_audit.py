@@ -120,6 +120,13 @@ def created(job_id: str) -> JobCreated:
     return JobCreated(job_id=job_id, name="a")
 
 
+async def submitted(outbox: Outbox, job_id: str) -> None:
+    """A request that creates a job."""
+    with called():
+        async with outbox.transaction() as tx:
+            tx.emit(created(job_id))
+
+
 async def fail(outbox: Outbox, event: JobCreated) -> None:
     async with outbox.transaction() as tx:
         tx.emit(event)
@@ -136,9 +143,7 @@ async def entries(store: AuditStore, **filters: Any) -> list[AuditEntry]:
 
 async def test_a_change_leaves_a_row_that_says_who_what_and_from_where(outbox: Outbox, store: AuditStore) -> None:
     job, before = new_id(), now()
-    with called():
-        async with outbox.transaction() as tx:
-            tx.emit(created(job))
+    await submitted(outbox, job)
     [entry] = await entries(store)
     assert entry.by is not None
     assert (entry.by.id, entry.by.name) == (ALICE.id, "alice")
@@ -385,9 +390,7 @@ async def test_an_entry_is_moved_whoever_deletes_its_row_and_with_the_deletion_o
 ) -> None:
     bus.away = True
     for _ in range(2):
-        with called():
-            async with outbox.transaction() as tx:
-                tx.emit(created(new_id()))
+        await submitted(outbox, new_id())
     async with outbox.transaction() as tx:
         tx.emit(created(new_id()))  # no call: without an entry
     before = await entries(store)
@@ -408,9 +411,7 @@ async def test_an_entry_is_moved_whatever_tables_the_deleter_names(
     outbox: Outbox, store: AuditStore, bus: TakesAll, prepared: str
 ) -> None:
     bus.away = True
-    with called():
-        async with outbox.transaction() as tx:
-            tx.emit(created(new_id()))
+    await submitted(outbox, new_id())
     before = await entries(store)
     connection = await asyncpg.connect(prepared)
     try:
@@ -428,9 +429,7 @@ async def test_an_entry_that_waits_cannot_be_changed(
     outbox: Outbox, store: AuditStore, bus: TakesAll, database: Database
 ) -> None:
     bus.away = True
-    with called():
-        async with outbox.transaction() as tx:
-            tx.emit(created(new_id()))
+    await submitted(outbox, new_id())
     for statement in ("update outbox set audit = null", "truncate outbox"):
         with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="not changed"):
             await database.execute(statement)
@@ -446,9 +445,7 @@ async def test_an_export_misses_nothing_and_repeats_nothing_while_entries_move(
     bus.away = True
     jobs = [new_id() for _ in range(3 * EXPORTED_AT_ONCE)]
     for job in jobs:
-        with called():
-            async with outbox.transaction() as tx:
-                tx.emit(created(job))
+        await submitted(outbox, job)
     found = []
     async for piece in store.export(AuditQuery()):
         found += [json.loads(row)["entity_ids"] for row in piece.decode().splitlines()]
