@@ -3,7 +3,8 @@
 One platform takes both in turns: the access of its orchestrator is switched (`benchmarks.switched`). Two platforms
 beside each other differ by some percent for as long as they run, whatever their access is. Compared are the rate, and
 the CPU time of all parts for one job, which depends less on other processes. Printed is the median of the rounds'
-ratios (on : off) with its 95 % confidence interval.
+ratios (on : off) with its 95 % confidence interval. A turn has as many submissions as one of `make bench`: much shorter
+ones are over before the platform is busy.
 
 It exits with 1 if a kind of submission costs more than the limit (`--limit`, 3 %): if the median of the ratios of CPU
 time is above it, or if the rate is certainly lower by more than that, which is when its whole interval is.
@@ -130,9 +131,9 @@ def line(what: str, rounds: Sequence[tuple[float, float]], unit: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.access_cost", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=300, help="rounds, at least 6 (default: 300)")
-    parser.add_argument("--posts", type=int, default=60, help="single submissions of a turn (default: 60)")
-    parser.add_argument("--jobs", type=int, default=200, help="jobs of a turn's batch (default: 200)")
+    parser.add_argument("--rounds", type=int, default=100, help="rounds, at least 6 (default: 100)")
+    parser.add_argument("--posts", type=int, default=500, help="single submissions of a turn (default: 500)")
+    parser.add_argument("--jobs", type=int, default=500, help="jobs of a turn's batch (default: 500)")
     parser.add_argument(
         "--limit", type=float, default=LIMIT, help=f"percent that submissions may cost at most (default: {LIMIT:g})"
     )

@@ -1,17 +1,20 @@
 """The filters of jobs as values of the query `list_jobs`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from schemas.ids import id_above, is_id
 from schemas.rest.job_filters import JobFilter
 from schemas.rest.lists import of_actor, of_name
+from schemas.states import JOB, JobStatus
 
 _AS_THEY_ARE: Final = (
     *("pipeline_id", "rerun_of", "schedule_id", "reason", "pipeline_version", "short_id", "concurrency_key"),
     *("created_after", "created_before", "finished_after", "finished_before"),
 )
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
+OPEN: Final = (JobStatus.PENDING, JobStatus.RUNNING)
+"""In the order in which a job has them."""
 
 
 def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> dict[str, object] | None:
@@ -35,6 +38,18 @@ def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> dict[str
         "parameters": given.parameters() or None,
         "below": id_above(min(ends)) if ends else None,
     }
+
+
+def parts_of(values: Mapping[str, object]) -> list[dict[str, object]]:
+    """The values of the queries that find these jobs together. The indexes by creator have only jobs that have ended
+    (docs/adr/0035); the others are found by their status. The queries are in the order in which a job changes its
+    status: one that changes it meanwhile may be found twice, but is never missed."""
+    whole = {**values, "open": None, "ended": None}
+    if values["created_by_id"] is None and values["created_by_name"] is None:
+        return [whole]
+    wanted = {values["status"]} - {None} or set(values["statuses"] or JobStatus)
+    parts = [whole | {"open": status} for status in OPEN if status in wanted]
+    return [*parts, whole | {"ended": True}] if wanted & JOB.final else parts
 
 
 def _one_or_several(one: str, several: str, given: Sequence[str]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import FormerJob, FormerTask
 from orchestrator.store.claims import HOLDERS, key_wait
 from orchestrator.store.declared import read_declared
-from orchestrator.store.filters import filter_values
+from orchestrator.store.filters import filter_values, parts_of
 from orchestrator.store.firings import KEPT
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
@@ -158,9 +158,8 @@ class JobStore:
         values = filter_values(query, await self._pipelines(query.pipeline))
         if values is None:
             return Page([], None)
-        values |= {"unstopped": None, "before": before, "limit": query.limit + 1}
-        sql, arguments = narrowed_by(self._sql["list_jobs"], values)
-        return Page.of(await self._database.fetch_planned(sql, *arguments), query.limit)
+        values |= {"unstopped": None, "before": before}
+        return Page.of(await self._newest(values, query.limit + 1), query.limit)
 
     async def selected(
         self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False
@@ -169,9 +168,8 @@ class JobStore:
         values = filter_values(given, await self._pipelines(given.pipeline))
         if values is None:
             return []
-        values |= {"unstopped": unstopped or None, "before": before, "limit": limit}
-        sql, arguments = narrowed_by(self._sql["list_jobs"], values)
-        return [_selected(row) for row in await self._database.fetch_planned(sql, *arguments)]
+        values |= {"unstopped": unstopped or None, "before": before}
+        return [_selected(row) for row in await self._newest(values, limit)]
 
     async def selected_by_id(self, job_ids: Collection[str]) -> list[Selected]:
         """Those of these jobs that exist, the newest first."""
@@ -183,11 +181,21 @@ class JobStore:
         values = filter_values(given, await self._pipelines(given.pipeline))
         if values is None:
             return 0
-        values |= {"unstopped": unstopped or None, "before": before, "limit": limit}
-        sql, arguments = narrowed_by(self._count_listed, values)
-        [row] = await self._database.fetch_planned(sql, *arguments)
-        count: int = row["count"]
-        return count
+        values |= {"unstopped": unstopped or None, "before": before}
+        count = 0
+        for part in parts_of(values):
+            sql, arguments = narrowed_by(self._count_listed, part | {"limit": limit})
+            [row] = await self._database.fetch_planned(sql, *arguments)
+            count += row["count"]
+        return min(count, limit)
+
+    async def _newest(self, values: Mapping[str, object], limit: int) -> list[Record]:
+        """The rows of `list_jobs` for these values."""
+        found: dict[str, Record] = {}
+        for part in parts_of(values):
+            sql, arguments = narrowed_by(self._sql["list_jobs"], part | {"limit": limit})
+            found |= {row["id"]: row for row in await self._database.fetch_planned(sql, *arguments)}
+        return [found[id] for id in sorted(found, reverse=True)[:limit]]
 
     async def logs_of(self, job_ids: Collection[str], logs_since: datetime) -> list[str]:
         """The executions of these jobs that did not end before `logs_since`."""

@@ -16,7 +16,7 @@ from prometheus_client import Counter
 
 from schemas.rest.audit import AuditOutcome
 from shared.access import Call, calling
-from shared.audit.rows import in_path, named_by, row_of
+from shared.audit.rows import entry_of, in_path, named_by, row_of
 from shared.outbox import Outbox, OutboxTransaction
 from shared.postgres import load_queries
 from shared.telemetry import Metrics
@@ -51,11 +51,10 @@ class Recorder:
             return
         else:
             outcome = AuditOutcome.CHANGED
-        row = row_of(call, outcome, entities)
         if tx.emitted:
-            tx.audit_entry = row.as_json()
+            tx.audit_entry = entry_of(call, outcome, entities)
         else:
-            tx.close_with(self._query, *row[:-1])
+            tx.close_with(self._query, *row_of(call, outcome, entities)[:-1])
         tx.on_commit(partial(_written, call, entities, self._failed if tx.is_failure else self._changed))
 
 

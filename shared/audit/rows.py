@@ -43,14 +43,63 @@ class Row(NamedTuple):
     request_text: str | None
     repeats: int | None = None
 
-    def as_json(self) -> str:
-        """The row as a JSON object by the columns of the table, as PostgreSQL's `json_populate_record` takes it."""
-        known = {name: value for name, value in zip(self._fields, self, strict=True) if value is not None}
-        return orjson.dumps(known).decode()
-
 
 def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> Row:
     """The row of a call about these entities."""
+    ids, name = _split(entities)
+    made_here = _made_here(call.request_id)
+    who = call.principal
+    return Row(
+        id=new_id(),
+        outcome=outcome,
+        token_id=None if who is None else who.id,
+        token_name=None if who is None else who.name,
+        address=_address(call.address),
+        method=call.method[:LONGEST_METHOD],
+        route=call.route,
+        entity=ids[0] if ids else None,
+        entities=ids[1:] or None,
+        name=name,
+        request=call.request_id if made_here else None,
+        request_text=None if made_here else call.request_id,
+    )
+
+
+def entry_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> str:
+    """The same row as a JSON object by the columns of the table, as PostgreSQL's `json_populate_record` takes it. It is
+    on the path of every submission, so what a client's calls have in common is kept as text."""
+    ids, name = _split(entities)
+    own: dict[str, str | list[str]] = {
+        "id": new_id(),
+        "outcome": outcome,
+        "request" if _made_here(call.request_id) else "request_text": call.request_id,
+    }
+    if ids:
+        own["entity"] = ids[0]
+        if len(ids) > 1:
+            own["entities"] = ids[1:]
+    if name is not None:
+        own["name"] = name
+    who = call.principal
+    token = (None, None) if who is None else (who.id, who.name)
+    return f"{_in_common(*token, call.address, call.method, call.route)},{orjson.dumps(own).decode()[1:]}"
+
+
+@lru_cache(maxsize=1024)
+def _in_common(token_id: str | None, token_name: str | None, address: str, method: str, route: str) -> str:
+    """The beginning of the entries of equal calls, up to the comma."""
+    values = {
+        "token_id": token_id,
+        "token_name": token_name,
+        "address": plain_address(address),
+        "method": method[:LONGEST_METHOD],
+        "route": route,
+    }
+    return orjson.dumps(values).decode()[:-1]
+
+
+def _split(entities: Iterable[str]) -> tuple[list[str], str | None]:
+    """The UUIDs among the ids of entities, and the first of the others."""
     ids: list[str] = []
     name = None
     for one in entities:
@@ -58,23 +107,11 @@ def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> R
             ids.append(one)
         else:
             name = name or one[:LONGEST_ID]
-    made_here = _OWN_REQUEST_ID.fullmatch(call.request_id) is not None
-    who = call.principal
-    # By position: it is on the path of every submission.
-    return Row(
-        new_id(),
-        outcome,
-        None if who is None else who.id,
-        None if who is None else who.name,
-        _address(call.address),
-        call.method[:LONGEST_METHOD],
-        call.route,
-        ids[0] if ids else None,
-        ids[1:] or None,
-        name,
-        call.request_id if made_here else None,
-        None if made_here else call.request_id,
-    )
+    return ids, name
+
+
+def _made_here(request_id: str) -> bool:
+    return _OWN_REQUEST_ID.fullmatch(request_id) is not None
 
 
 def in_path(call: Call) -> list[str]:

@@ -108,7 +108,7 @@ def _list(**values: object) -> dict[str, object]:
     names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "below")
     more = ("pipeline_version", "short_id", "labels", "created_after", "created_before", "normal", "concurrency_key")
     more += ("statuses", "pipeline", "pipelines", "name_from", "name_to")
-    more += ("parameters", "finished_after", "finished_before", "unstopped")
+    more += ("parameters", "finished_after", "finished_before", "unstopped", "open", "ended")
     who = (*CREATORS, "cancelled_by_id", "cancelled_by_name")
     assert set(values) <= {*names, *more, *who}
     return {name: values.get(name) for name in (*names, *more, *who)} | {"limit": 101}
@@ -164,8 +164,10 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_jobs", _list(concurrency_key="job-100"), {"jobs_concurrency_key"}),
     ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
     ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
-    ("list_jobs", _list(created_by_id=IDS[0]), {"jobs_created_by_id"}),
-    ("list_jobs", _list(created_by_name="token-7"), {"jobs_created_by_name"}),
+    ("list_jobs", _list(created_by_id=IDS[0], ended=True), {"jobs_created_by_id"}),
+    ("list_jobs", _list(created_by_name="token-7", ended=True), {"jobs_created_by_name"}),
+    ("list_jobs", _list(created_by_id=IDS[0], open="pending"), {"jobs_status"}),
+    ("list_jobs", _list(created_by_name="token-7", open="running"), {"jobs_status"}),
     ("list_jobs", _list(cancelled_by_id=IDS[0]), {"jobs_cancelled_by_id"}),
     ("list_jobs", _list(cancelled_by_name="token-7"), {"jobs_cancelled_by_name"}),
     ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),

@@ -97,6 +97,40 @@ async def test_a_job_names_who_submitted_it_in_every_answer_and_in_its_timeline(
     assert created["data"]["created_by"] == ben.shown
 
 
+async def test_the_jobs_of_a_token_are_listed_whatever_their_status(ana: Caller, ben: Caller, house: House) -> None:
+    nothing, approval = {"name": "p", "steps": []}, {"name": "p", "steps": [{"name": "ask", "type": "approval"}]}
+    jobs = [
+        await house.post("/api/v1/jobs", fields, headers=who.headers)
+        for fields in ({"pipeline": nothing}, {"pipeline": approval}, {"command": "true"})
+        for who in (ben, ana, ben)
+    ]
+    path = f"jobs?created_by={ben.actor.id}"
+    wanted = [job["id"] for job in reversed(jobs) if job["created_by"] == ben.shown]
+
+    listed = await house.get(f"/api/v1/{path}", headers=ana.headers)
+    assert [one["id"] for one in listed] == await ids(house, "jobs?created_by=ben", ana) == wanted
+    assert [one["status"] for one in listed] == ["pending"] * 2 + ["running"] * 2 + ["succeeded"] * 2
+    by_status = {
+        status: await ids(house, f"{path}&status={status}", ana) for status in ("pending", "running", "succeeded")
+    }
+    assert by_status == {"pending": wanted[:2], "running": wanted[2:4], "succeeded": wanted[4:]}
+    assert await ids(house, f"{path}&status=running&status=succeeded", ana) == wanted[2:]
+    assert await ids(house, f"{path}&status=failed", ana) == []
+
+    page, paged = f"/api/v1/{path}&limit=1", []
+    while page:
+        async with house.http.get(house.url + page, headers=ana.headers) as answer:
+            paged += [one["id"] for one in await answer.json()]
+            page = str(answer.links["next"]["url"].relative()) if "next" in answer.links else ""
+    assert paged == wanted
+
+    body = {"filter": {"created_by": "ben"}, "dry_run": True}
+    trials = [
+        await house.post(f"/api/v1/jobs/{verb}", body, status=200, headers=ana.headers) for verb in ("cancel", "delete")
+    ]
+    assert [trial["matched"] for trial in trials] == [4, 2]
+
+
 async def test_a_rerun_is_of_the_one_who_requested_it(ana: Caller, ben: Caller, house: House) -> None:
     job = await house.post("/api/v1/jobs", {"pipeline": {"name": "nothing to run"}}, headers=ben.headers)
 
