@@ -1,6 +1,6 @@
 """The filters of jobs as values of the query `list_jobs`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from schemas.ids import id_above, is_id
@@ -13,20 +13,19 @@ _AS_THEY_ARE: Final = (
     *("created_after", "created_before", "finished_after", "finished_before"),
 )
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
-OPEN: Final = (JobStatus.PENDING, JobStatus.RUNNING)
+_OPEN: Final = (JobStatus.PENDING, JobStatus.RUNNING)
 """In the order in which a job has them."""
 
 
-def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> dict[str, object] | None:
-    """The values by their names, all but `unstopped`, `before` and `limit`; None if no job can match. `pipelines` are
-    the ids of the pipelines that are meant, if any are."""
+def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> list[dict[str, object]]:
+    """The values by their names, all but `unstopped`, `before` and `limit`, of the queries that together find the jobs;
+    none if no job can match. `pipelines` are the ids of the pipelines that are meant, if any are."""
     values: dict[str, object] = {name: getattr(given, name) for name in _AS_THEY_ARE}
     if pipelines == [] or not all(values[name] is None or is_id(getattr(given, name)) for name in _IDS):
-        return None  # a text that is not an id belongs to no job
+        return []  # a text that is not an id belongs to no job
     normal = given.priority == "normal"
     ends = [moment for moment in (given.created_before, given.finished_before) if moment is not None]
-    return {
-        **values,
+    values |= {
         **_one_or_several("status", "statuses", list(dict.fromkeys(given.status or ()))),
         **_one_or_several("pipeline", "pipelines", pipelines or ()),
         **of_name(given.name),
@@ -38,18 +37,18 @@ def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> dict[str
         "parameters": given.parameters() or None,
         "below": id_above(min(ends)) if ends else None,
     }
+    return [values | part for part in _parts(given)]
 
 
-def parts_of(values: Mapping[str, object]) -> list[dict[str, object]]:
-    """The values of the queries that find these jobs together. The indexes by creator have only jobs that have ended
-    (docs/adr/0035); the others are found by their status. The queries are in the order in which a job changes its
-    status: one that changes it meanwhile may be found twice, but is never missed."""
-    whole = {**values, "open": None, "ended": None}
-    if values["created_by_id"] is None and values["created_by_name"] is None:
-        return [whole]
-    wanted = {values["status"]} - {None} or set(values["statuses"] or JobStatus)
-    parts = [whole | {"open": status} for status in OPEN if status in wanted]
-    return [*parts, whole | {"ended": True}] if wanted & JOB.final else parts
+def _parts(given: JobFilter) -> list[dict[str, object]]:
+    """The indexes by creator have only jobs that have ended (docs/adr/0035); the others are found by their status. The
+    queries are in the order in which a job changes its status: one that changes it meanwhile may be found twice, but is
+    never missed."""
+    if given.created_by is None:
+        return [{"open": None, "ended": None}]
+    wanted = set(given.status or JobStatus)
+    parts: list[dict[str, object]] = [{"open": status, "ended": None} for status in _OPEN if status in wanted]
+    return [*parts, {"open": None, "ended": True}] if wanted & JOB.final else parts
 
 
 def _one_or_several(one: str, several: str, given: Sequence[str]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from orchestrator.domain.making import NewJob
 from orchestrator.domain.wanted import FormerJob, FormerTask
 from orchestrator.store.claims import HOLDERS, key_wait
 from orchestrator.store.declared import read_declared
-from orchestrator.store.filters import filter_values, parts_of
+from orchestrator.store.filters import filter_values
 from orchestrator.store.firings import KEPT
 from orchestrator.store.rules import RULES, rules_of
 from orchestrator.store.tables import NEW_JOBS, NEW_TASKS, TIMELINE, new_tasks
@@ -155,21 +155,13 @@ class JobStore:
 
     async def find(self, query: JobQuery, before: str | None) -> Page:
         """A page of jobs, newest first."""
-        values = filter_values(query, await self._pipelines(query.pipeline))
-        if values is None:
-            return Page([], None)
-        values |= {"unstopped": None, "before": before}
-        return Page.of(await self._newest(values, query.limit + 1), query.limit)
+        return Page.of(await self._newest(query, before, query.limit + 1), query.limit)
 
     async def selected(
         self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False
     ) -> list[Selected]:
         """The newest jobs that match, with ids below `before`; with `unstopped`, none that is being stopped."""
-        values = filter_values(given, await self._pipelines(given.pipeline))
-        if values is None:
-            return []
-        values |= {"unstopped": unstopped or None, "before": before}
-        return [_selected(row) for row in await self._newest(values, limit)]
+        return [_selected(row) for row in await self._newest(given, before, limit, unstopped=unstopped)]
 
     async def selected_by_id(self, job_ids: Collection[str]) -> list[Selected]:
         """Those of these jobs that exist, the newest first."""
@@ -178,24 +170,29 @@ class JobStore:
 
     async def count_selected(self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False) -> int:
         """How many jobs `selected` would find, up to `limit`."""
-        values = filter_values(given, await self._pipelines(given.pipeline))
-        if values is None:
-            return 0
-        values |= {"unstopped": unstopped or None, "before": before}
         count = 0
-        for part in parts_of(values):
-            sql, arguments = narrowed_by(self._count_listed, part | {"limit": limit})
+        for values in await self._filters(given, before, limit, unstopped=unstopped):
+            sql, arguments = narrowed_by(self._count_listed, values)
             [row] = await self._database.fetch_planned(sql, *arguments)
             count += row["count"]
         return min(count, limit)
 
-    async def _newest(self, values: Mapping[str, object], limit: int) -> list[Record]:
-        """The rows of `list_jobs` for these values."""
+    async def _newest(
+        self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False
+    ) -> list[Record]:
+        """The rows of the newest jobs that match."""
         found: dict[str, Record] = {}
-        for part in parts_of(values):
-            sql, arguments = narrowed_by(self._sql["list_jobs"], part | {"limit": limit})
+        for values in await self._filters(given, before, limit, unstopped=unstopped):
+            sql, arguments = narrowed_by(self._sql["list_jobs"], values)
             found |= {row["id"]: row for row in await self._database.fetch_planned(sql, *arguments)}
         return [found[id] for id in sorted(found, reverse=True)[:limit]]
+
+    async def _filters(
+        self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool
+    ) -> list[dict[str, object]]:
+        """The values of the queries that together find the jobs."""
+        more = {"unstopped": unstopped or None, "before": before, "limit": limit}
+        return [values | more for values in filter_values(given, await self._pipelines(given.pipeline))]
 
     async def logs_of(self, job_ids: Collection[str], logs_since: datetime) -> list[str]:
         """The executions of these jobs that did not end before `logs_since`."""
