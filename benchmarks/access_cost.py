@@ -3,8 +3,8 @@
 One platform takes both in turns: the access of its orchestrator is switched (`benchmarks.switched`). Two platforms
 beside each other differ by some percent for as long as they run, whatever their access is. Compared are the rate, and
 the CPU time of all parts for one job, which depends less on other processes. Printed is the median of the rounds'
-ratios (on : off) with its 95 % confidence interval. A turn has as many submissions as one of `make bench`: much shorter
-ones are over before the platform is busy.
+ratios (on : off) with its 95 % confidence interval. A turn has 500 submissions, like one of single
+submissions in `make bench`. With 60, a turn ends before the platform is busy.
 
 It exits with 1 if a kind of submission costs more than the limit (`--limit`, 3 %): if the median of the ratios of CPU
 time is above it, or if the rate is certainly lower by more than that, which is when its whole interval is.

@@ -106,16 +106,14 @@ select count(*)::integer
 from (select from jobs where status in ('pending', 'running') limit $1) as open
 
 -- name: list_jobs
--- A page of jobs as JSON, newest first. The index by priority leaves out those of normal priority, the indexes by creator
--- those that have not ended.
+-- A page of jobs as JSON, newest first. The index by priority leaves out those of normal priority, and the indexes by
+-- creator have only jobs that have ended.
 select j.id::text as id, job_json(j)::text as body, j.stopping is not null as stopping
 from jobs j
 where true
     and j.id < :before::uuid -- if given
     and j.status = :status::text -- if given
     and j.status = any(:statuses::text[]) -- if given
-    and j.status = :open::text -- if given
-    and :ended::boolean and j.status in ('succeeded', 'failed', 'cancelled') -- if given
     and j.pipeline_id = :pipeline_id::uuid -- if given
     and j.pipeline_id = :pipeline::uuid -- if given
     and j.pipeline_id = any(:pipelines::uuid[]) -- if given

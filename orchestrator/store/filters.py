@@ -13,8 +13,6 @@ _AS_THEY_ARE: Final = (
     *("created_after", "created_before", "finished_after", "finished_before"),
 )
 _IDS: Final = ("pipeline_id", "rerun_of", "schedule_id")
-_OPEN: Final = (JobStatus.PENDING, JobStatus.RUNNING)
-"""In the order in which a job has them."""
 
 
 def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> list[dict[str, object]]:
@@ -26,7 +24,6 @@ def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> list[dic
     normal = given.priority == "normal"
     ends = [moment for moment in (given.created_before, given.finished_before) if moment is not None]
     values |= {
-        **_one_or_several("status", "statuses", list(dict.fromkeys(given.status or ()))),
         **_one_or_several("pipeline", "pipelines", pipelines or ()),
         **of_name(given.name),
         **of_actor("created_by", given.created_by),
@@ -37,18 +34,19 @@ def filter_values(given: JobFilter, pipelines: Sequence[str] | None) -> list[dic
         "parameters": given.parameters() or None,
         "below": id_above(min(ends)) if ends else None,
     }
-    return [values | part for part in _parts(given)]
+    return [values | _one_or_several("status", "statuses", group) for group in _groups(given)]
 
 
-def _parts(given: JobFilter) -> list[dict[str, object]]:
-    """The indexes by creator have only jobs that have ended (docs/adr/0035); the others are found by their status. The
-    queries are in the order in which a job changes its status: one that changes it meanwhile may be found twice, but is
-    never missed."""
+def _groups(given: JobFilter) -> list[list[JobStatus]]:
+    """The statuses that each query asks for; an empty list means all of them. The indexes by creator have only jobs
+    that have ended (docs/adr/0035); others are found by their status."""
+    statuses = list(dict.fromkeys(given.status or ()))
     if given.created_by is None:
-        return [{"open": None, "ended": None}]
-    wanted = set(given.status or JobStatus)
-    parts: list[dict[str, object]] = [{"open": status, "ended": None} for status in _OPEN if status in wanted]
-    return [*parts, {"open": None, "ended": True}] if wanted & JOB.final else parts
+        return [statuses]
+    wanted = statuses or list(JobStatus)
+    open_ = [[status] for status in wanted if not JOB.is_final(status)]
+    ended = [status for status in wanted if JOB.is_final(status)]
+    return [*open_, ended] if ended else open_
 
 
 def _one_or_several(one: str, several: str, given: Sequence[str]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
 import orjson
@@ -29,6 +30,7 @@ from schemas.steps import Decision
 from shared.errors import NotFound
 from shared.outbox import OutboxTransaction
 from shared.postgres import (
+    Call,
     Database,
     Page,
     Record,
@@ -170,29 +172,25 @@ class JobStore:
 
     async def count_selected(self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False) -> int:
         """How many jobs `selected` would find, up to `limit`."""
-        count = 0
-        for values in await self._filters(given, before, limit, unstopped=unstopped):
-            sql, arguments = narrowed_by(self._count_listed, values)
-            [row] = await self._database.fetch_planned(sql, *arguments)
-            count += row["count"]
-        return min(count, limit)
+        calls = await self._calls(self._count_listed, given, before, limit, unstopped=unstopped)
+        counts: list[int] = [row["count"] for row in await self._database.fetch_planned(*calls)]
+        return min(sum(counts), limit)
 
     async def _newest(
         self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool = False
     ) -> list[Record]:
         """The rows of the newest jobs that match."""
-        found: dict[str, Record] = {}
-        for values in await self._filters(given, before, limit, unstopped=unstopped):
-            sql, arguments = narrowed_by(self._sql["list_jobs"], values)
-            found |= {row["id"]: row for row in await self._database.fetch_planned(sql, *arguments)}
-        return [found[id] for id in sorted(found, reverse=True)[:limit]]
+        calls = await self._calls(self._sql["list_jobs"], given, before, limit, unstopped=unstopped)
+        rows = await self._database.fetch_planned(*calls)
+        return sorted(rows, key=itemgetter("id"), reverse=True)[:limit]
 
-    async def _filters(
-        self, given: JobFilter, before: str | None, limit: int, *, unstopped: bool
-    ) -> list[dict[str, object]]:
-        """The values of the queries that together find the jobs."""
+    async def _calls(
+        self, query: str, given: JobFilter, before: str | None, limit: int, *, unstopped: bool
+    ) -> list[Call]:
+        """The query, once for each group of jobs that is found through another index."""
         more = {"unstopped": unstopped or None, "before": before, "limit": limit}
-        return [values | more for values in filter_values(given, await self._pipelines(given.pipeline))]
+        parts = filter_values(given, await self._pipelines(given.pipeline))
+        return [narrowed_by(query, values | more) for values in parts]
 
     async def logs_of(self, job_ids: Collection[str], logs_since: datetime) -> list[str]:
         """The executions of these jobs that did not end before `logs_since`."""

@@ -66,8 +66,8 @@ def row_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> R
 
 
 def entry_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) -> str:
-    """The same row as a JSON object by the columns of the table, as PostgreSQL's `json_populate_record` takes it. It is
-    on the path of every submission, so what a client's calls have in common is kept as text."""
+    """The row that `row_of` makes, as a JSON object by the columns of the table, for `json_populate_record`. It is on
+    the path of every submission, so the JSON of the values that a client's calls share is made once."""
     ids, name = _split(entities)
     own: dict[str, str | list[str]] = {
         "id": new_id(),
@@ -87,11 +87,11 @@ def entry_of(call: Call, outcome: AuditOutcome, entities: Iterable[str] = ()) ->
 
 @lru_cache(maxsize=1024)
 def _in_common(token_id: str | None, token_name: str | None, address: str, method: str, route: str) -> str:
-    """The beginning of the entries of equal calls, up to the comma."""
+    """The JSON of the values that such calls share, without the closing brace."""
     values = {
         "token_id": token_id,
         "token_name": token_name,
-        "address": plain_address(address),
+        "address": _address(address),
         "method": method[:LONGEST_METHOD],
         "route": route,
     }

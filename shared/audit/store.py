@@ -87,5 +87,4 @@ class AuditStore:
             "request_id": query.request_id,
             "limit": limit + 1,
         }
-        sql, arguments = narrowed_by(self._sql["list_audit"], values)
-        return Page.of(await self._database.fetch_planned(sql, *arguments), limit)
+        return Page.of(await self._database.fetch_planned(narrowed_by(self._sql["list_audit"], values)), limit)

@@ -17,6 +17,7 @@ from shared.errors import ConfigError, Unavailable
 from shared.postgres.connection import PROOF_DEADLINE, Connection, Record, address, check_certificates, teach_json
 from shared.postgres.errors import HOPELESS, is_away, raise_if_away
 from shared.postgres.metrics import PoolMetrics
+from shared.postgres.statements import Call
 from shared.postgres.transaction import Block, PoolTransaction, Session, Transaction, Tx
 from shared.telemetry import Metrics
 
@@ -24,6 +25,8 @@ ACQUIRE_DEADLINE: Final = 5.0
 STATEMENT_DEADLINE: Final = 30.0
 CONNECT_DEADLINE: Final = 5.0
 IDLE_IN_TRANSACTION: Final = "3s"
+PLANNED: Final = "set transaction isolation level repeatable read; set local plan_cache_mode = force_custom_plan"
+"""Begins a transaction of queries that are planned for their values and see the same state."""
 
 _TAKES_WRITES: Final = "select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'"
 _WRITE_SOMETHING: Final = """
@@ -109,13 +112,13 @@ class Database:
         finally:
             await self.release(connection)
 
-    async def fetch_planned(self, query: str, *args: object) -> list[Record]:
-        """As `fetch`, for a query whose best plan depends on its values: of a status that few rows have, the index is
+    async def fetch_planned(self, *calls: Call) -> list[Record]:
+        """The rows of queries whose best plan depends on their values: of a status that few rows have, the index is
         read; of one that most have, the newest rows. Left to itself, PostgreSQL chooses one plan for all values after
-        some executions."""
+        some executions. Several queries see the same state of the database."""
         async with self.transaction() as tx:
-            await tx.execute("set local plan_cache_mode = force_custom_plan")
-            return await tx.fetch(query, *args)
+            await tx.execute(PLANNED)
+            return [row for call in calls for row in await tx.fetch(call.query, *call.arguments)]
 
     async def fetch_one(self, query: str, *args: object) -> Record | None:
         """As `Transaction.fetch_one`, in a transaction of its own."""

@@ -158,5 +158,5 @@ class ExecutionStore:
             "exit_code": query.exit_code or None,
             "limit": query.limit + 1,
         }
-        sql, arguments = narrowed_by(self._sql["list_executions"], values)
-        return Page.of(await self._database.fetch_planned(sql, *arguments), query.limit)
+        call = narrowed_by(self._sql["list_executions"], values)
+        return Page.of(await self._database.fetch_planned(call), query.limit)

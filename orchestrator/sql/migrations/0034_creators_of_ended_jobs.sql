@@ -1,5 +1,5 @@
--- A job gets into the indexes by its creator when it ends. Before, each version of its row had an entry in both: six for a
--- job, of which four were soon dead. Jobs that have not ended are found by their status (list_jobs).
+-- The indexes by creator have only jobs that have ended. Before, each version of a job's row had an entry in both: six for
+-- a job, of which four were soon dead. Jobs that have not ended are found by their status (docs/adr/0035).
 drop index jobs_created_by_id;
 drop index jobs_created_by_name;
 create index jobs_created_by_id on jobs ((created_by ->> 'id'), id desc)

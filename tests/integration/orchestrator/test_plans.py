@@ -17,7 +17,7 @@ from orchestrator.domain.state import JobState, TaskState
 from orchestrator.store import tables
 from orchestrator.store.jobs import JobStore
 from orchestrator.store.rules import RULES
-from schemas.states import ExecutionStatus, TaskStatus
+from schemas.states import JOB, ExecutionStatus, TaskStatus
 from shared.ids import new_id
 from shared.postgres import Database, Described, narrowed_by, queries, with_rows
 
@@ -25,6 +25,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = [new_id() for _ in range(20)]
 MIDDLE = f"{10_000:032x}"
 """The id of a job in the middle."""
+
+
+ENDED = [status.value for status in JOB.final]
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ def _list(**values: object) -> dict[str, object]:
     names = ("before", "status", "pipeline_id", "name", "priority", "rerun_of", "schedule_id", "reason", "below")
     more = ("pipeline_version", "short_id", "labels", "created_after", "created_before", "normal", "concurrency_key")
     more += ("statuses", "pipeline", "pipelines", "name_from", "name_to")
-    more += ("parameters", "finished_after", "finished_before", "unstopped", "open", "ended")
+    more += ("parameters", "finished_after", "finished_before", "unstopped")
     who = (*CREATORS, "cancelled_by_id", "cancelled_by_name")
     assert set(values) <= {*names, *more, *who}
     return {name: values.get(name) for name in (*names, *more, *who)} | {"limit": 101}
@@ -164,10 +167,12 @@ CASES: list[tuple[str, list[object] | dict[str, object], set[str]]] = [
     ("list_jobs", _list(concurrency_key="job-100"), {"jobs_concurrency_key"}),
     ("list_jobs", _list(short_id=IDS[0][-8:]), {"jobs_short_id"}),
     ("list_jobs", _list(labels={"team": "web"}), {"jobs_labels"}),
-    ("list_jobs", _list(created_by_id=IDS[0], ended=True), {"jobs_created_by_id"}),
-    ("list_jobs", _list(created_by_name="token-7", ended=True), {"jobs_created_by_name"}),
-    ("list_jobs", _list(created_by_id=IDS[0], open="pending"), {"jobs_status"}),
-    ("list_jobs", _list(created_by_name="token-7", open="running"), {"jobs_status"}),
+    ("list_jobs", _list(created_by_id=IDS[0], statuses=ENDED), {"jobs_created_by_id"}),
+    ("list_jobs", _list(created_by_name="token-7", statuses=ENDED), {"jobs_created_by_name"}),
+    ("list_jobs", _list(created_by_id=IDS[0], statuses=["failed", "cancelled"]), {"jobs_created_by_id"}),
+    ("list_jobs", _list(created_by_name="token-7", status="failed"), {"jobs_created_by_name"}),
+    ("list_jobs", _list(created_by_id=IDS[0], status="pending"), {"jobs_status"}),
+    ("list_jobs", _list(created_by_name="token-7", status="running"), {"jobs_status"}),
     ("list_jobs", _list(cancelled_by_id=IDS[0]), {"jobs_cancelled_by_id"}),
     ("list_jobs", _list(cancelled_by_name="token-7"), {"jobs_cancelled_by_name"}),
     ("list_jobs", _list(labels={"team": "web", "tier": "1"}, status="failed"), {"jobs_labels"}),
