@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from shared import foundation
 from shared.errors import ConfigError, TooSlow, Unavailable
 from shared.ids import new_id
-from shared.postgres import Database, Transaction, retry_deadlock
+from shared.postgres import Call, Database, Transaction, retry_deadlock
 from shared.postgres import connection as connection_module
 from shared.postgres import database as database_module
 from shared.postgres import transaction as transaction_module
@@ -20,6 +20,9 @@ from shared.telemetry import Metrics
 from tests.fixtures.databases import read_only
 from tests.fixtures.hush import Hush
 from tests.fixtures.servers import PostgresServer
+
+LOCK = 20_351_977
+"""The key of an advisory lock that no other test takes."""
 
 
 @pytest.mark.smoke
@@ -56,6 +59,24 @@ async def test_an_exception_rolls_the_transaction_back(database: Database) -> No
     with pytest.raises(LookupError):
         await fail()
     assert await database.fetch("select * from things") == []
+
+
+async def test_queries_that_are_planned_for_their_values_see_one_state(database: Database) -> None:
+    await database.execute("create table things (id int primary key)")
+    counted = Call("select count(*)::integer as count from things", ())
+    held_up = Call("select 0 as count from pg_advisory_xact_lock_shared(0, $1)", (LOCK,))
+    waiting = "select exists (select from pg_locks where locktype = 'advisory' and objid = $1::oid and not granted)"
+
+    async with database.transaction() as other:
+        await other.execute("select pg_advisory_xact_lock(0, $1)", LOCK)
+        reading = asyncio.create_task(database.fetch_planned(counted, held_up, counted))
+        async with asyncio.timeout(10):
+            while not await other.fetch_value(waiting, LOCK):  # noqa: ASYNC110  # PostgreSQL does not tell of it
+                await asyncio.sleep(0.01)
+        await other.execute("insert into things values (1)")
+
+    assert [row["count"] for row in await reading] == [0, 0, 0]
+    assert [row["count"] for row in await database.fetch_planned(counted)] == [1]
 
 
 async def test_a_violated_constraint_arrives_as_itself(database: Database) -> None:
