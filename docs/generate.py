@@ -348,7 +348,7 @@ in tables of this size:
 - A `parameter` that many jobs have is looked for among the newest jobs, one that few have in an index.
 - `created_by` of jobs has indexes of the jobs that have ended. PostgreSQL finds jobs that wait or run by their status,
   and reads those of other tokens, too, until the page is full. If the token has fewer such jobs than fit on the page,
-  it reads them all: 0.05 s with 100,000. If the token made a large part of all jobs, but none for long, PostgreSQL
+  it reads them all: 0.05 s with 100,000. If the token made a large part of all jobs, but none recently, PostgreSQL
   reads the newest jobs in vain: a million take 0.5 to 0.8 s ([ADR 35](adr/0035-creators-of-ended-jobs.md)).
 - `dry_run` of many jobs counts up to 100,000: 20 to 60 ms of a processor's time, 0.1 to 0.3 s with `created_by`.
 - A token that made a large part of the calls in an audit log, and a method that it hardly used, have all entries of the
