@@ -57,6 +57,37 @@ async def stubbornly(bus: Bus, n: int) -> None:
             continue
 
 
+async def test_stopping_during_a_reconnect_is_no_cancellation(nats_url: str, namespace: str, metrics: Metrics) -> None:
+    bus = Bus(nats_url, name="scheduler", namespace=namespace, start_deadline=10, metrics=metrics)
+    await bus.start()
+    end_of_socket = bus._connection._nc._transport._io_writer._protocol._closed  # type: ignore[union-attr]
+    end_of_socket.cancel()  # as the client does when it cancels its own task that waits for it
+
+    await bus.stop()
+
+    assert not bus.connected
+
+
+async def test_a_stop_that_is_cancelled_ends(
+    nats_url: str, namespace: str, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(nats_url, name="scheduler", namespace=namespace, start_deadline=10, metrics=metrics)
+    await bus.start()
+    closing, close = asyncio.Event(), bus._connection._nc.close
+
+    async def never() -> None:
+        closing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bus._connection._nc, "close", never)
+    stopping = asyncio.create_task(bus.stop())
+    await closing.wait()
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    await close()
+
+
 @pytest.mark.smoke
 async def test_nothing_is_lost_over_a_killed_server(lone_bus: Bus, server: NatsServer, metrics: Metrics) -> None:
     seen: set[int] = set()
