@@ -166,14 +166,7 @@ class Connection:
                 await self._nc.flush(timeout=2)
             except nats_errors.Error as error:
                 log.warning("bus.not_flushed", error=str(error) or repr(error))
-        try:
-            await self._nc.close()
-        except asyncio.CancelledError:
-            # nats-py cancels its task that reconnects. That cancels the future for which the task waits, the end of a
-            # socket, and `close` may wait for the same one.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
+        await self._nc.close()
         self.metrics.connected.set(0)
 
     async def reconnect(self) -> None:

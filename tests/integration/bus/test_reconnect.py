@@ -73,19 +73,19 @@ async def test_a_stop_that_is_cancelled_ends(
 ) -> None:
     bus = Bus(nats_url, name="scheduler", namespace=namespace, start_deadline=10, metrics=metrics)
     await bus.start()
-    closing, close = asyncio.Event(), bus._connection._nc.close
+    closing, close = asyncio.Event(), bus._connection._nc._close
 
-    async def never() -> None:
+    async def never(_status: int) -> None:
         closing.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(bus._connection._nc, "close", never)
+    monkeypatch.setattr(bus._connection._nc, "_close", never)
     stopping = asyncio.create_task(bus.stop())
     await closing.wait()
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
-    await close()
+    await close(bus._connection._nc.CLOSED)
 
 
 @pytest.mark.smoke
