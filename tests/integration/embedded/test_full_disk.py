@@ -148,7 +148,7 @@ async def test_what_keeps_nats_from_storing_is_known(tmp_path: Path, answer: obj
 
 async def fill_the_log(server: EmbeddedPostgres) -> None:
     """Write until the write-ahead log has to begin a file for which there is no room. PostgreSQL may recover from the
-    first such failure by itself: so go on."""
+    first such failure by itself. Then this writes again."""
     while True:
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             connection = await asyncpg.connect(server.url)

@@ -134,6 +134,17 @@ class House:
     async def get(self, path: str, **options: Any) -> Any:
         return await self.call("GET", path, **options)
 
+    async def pages(self, path: str, *, headers: Mapping[str, str] | None = None) -> AsyncIterator[list[Any]]:
+        """The pages of a list, at most 100, by following its links."""
+        for _ in range(100):
+            async with self.http.get(self.url + path, headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+                page, links = await answer.json(), answer.links
+            yield page
+            if "next" not in links:
+                return
+            path = str(links["next"]["url"].relative())
+
     async def post(self, path: str, body: object = None, *, status: int = 201, **options: Any) -> Any:
         return await self.call("POST", path, body, status=status, **options)
 

@@ -181,11 +181,8 @@ async def test_a_job_is_found_by_the_end_of_its_id(house: House) -> None:
 async def test_paging_neither_skips_nor_repeats(house: House) -> None:
     await house.post("/api/v1/jobs/batch", [{"command": "true"}] * 5)
     seen: list[str] = []
-    path = "/api/v1/jobs?limit=2"
-    while path:
-        async with house.http.get(house.url + path) as answer:
-            seen += [job["id"] for job in await answer.json()]
-            path = str(answer.links["next"]["url"].relative()) if "next" in answer.links else ""
+    async for page in house.pages("/api/v1/jobs?limit=2"):
+        seen += [job["id"] for job in page]
         await house.submit()
     assert len(seen) == len(set(seen)) == 5
     assert seen == sorted(seen, reverse=True)

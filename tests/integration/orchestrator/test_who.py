@@ -117,12 +117,8 @@ async def test_the_jobs_of_a_token_are_listed_whatever_their_status(ana: Caller,
     assert await ids(house, f"{path}&status=running&status=succeeded", ana) == wanted[2:]
     assert await ids(house, f"{path}&status=failed", ana) == []
 
-    page, paged = f"/api/v1/{path}&limit=1", []
-    while page:
-        async with house.http.get(house.url + page, headers=ana.headers) as answer:
-            paged += [one["id"] for one in await answer.json()]
-            page = str(answer.links["next"]["url"].relative()) if "next" in answer.links else ""
-    assert paged == wanted
+    pages = [page async for page in house.pages(f"/api/v1/{path}&limit=1", headers=ana.headers)]
+    assert [[one["id"] for one in page] for page in pages] == [[id] for id in wanted]
 
     body = {"filter": {"created_by": "ben"}, "dry_run": True}
     trials = [
